@@ -1,0 +1,71 @@
+"""What can go wrong between a bundle and its predictions.
+
+::
+
+    ScirknnError
+    ├── BundleError              the .rknn or its .rknn.json is missing, damaged or of another kind
+    │   ├── BundleNotFoundError    (also FileNotFoundError)
+    │   ├── BundleFormatError      the metadata is not what this version reads
+    │   └── DigestError            a file's sha256 is not the one the metadata names
+    ├── DeviceError              no NPU, or no way to it, on this machine
+    ├── NativeError              the vendor's runtime refused or failed a call; carries its code
+    └── InputError               X is not what the model takes (also ValueError, as in scikit-learn)
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleError",
+    "BundleFormatError",
+    "BundleNotFoundError",
+    "DeviceError",
+    "DigestError",
+    "InputError",
+    "NativeError",
+    "ScirknnError",
+]
+
+
+class ScirknnError(Exception):
+    """Base of every error that scirknn raises on purpose."""
+
+
+class BundleError(ScirknnError):
+    """A bundle cannot be used."""
+
+
+class BundleNotFoundError(BundleError, FileNotFoundError):
+    """A file of the bundle is not there."""
+
+
+class BundleFormatError(BundleError):
+    """The metadata is damaged, incomplete, or of a format this version does not read."""
+
+
+class DigestError(BundleError):
+    """A file of the bundle is not the one its metadata was written for."""
+
+
+class DeviceError(ScirknnError):
+    """The machine has no usable NPU runtime."""
+
+
+class NativeError(ScirknnError):
+    """The vendor's runtime failed a call.
+
+    Attributes
+    ----------
+    call : str
+        The call that failed, such as ``init_runtime``.
+    code : int or None
+        The vendor's return code, when it gave one.
+    """
+
+    def __init__(self, call: str, code: int | None, message: str) -> None:
+        super().__init__(message)
+        self.call = call
+        self.code = code
+
+
+class InputError(ScirknnError, ValueError):
+    """X, y or a parameter is not what the model takes."""
