@@ -1,1 +1,41 @@
-"""Placeholder."""
+"""Run converted scikit-learn models on a Rockchip NPU, with scikit-learn's own interface.
+
+>>> import scirknn
+>>> clf = scirknn.MLPClassifier("iris.rknn")  # doctest: +SKIP
+>>> clf.predict([[5.1, 3.5, 1.4, 0.2]])  # doctest: +SKIP
+array([0])
+"""
+
+from scirknn.bundle import Bundle, read_bundle
+from scirknn.errors import (
+    BundleError,
+    BundleFormatError,
+    BundleNotFoundError,
+    DeviceError,
+    DigestError,
+    InputError,
+    NativeError,
+    OutputRangeError,
+    ScirknnError,
+)
+from scirknn.estimators import MLPClassifier, MLPRegressor, load
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "BundleFormatError",
+    "BundleNotFoundError",
+    "DeviceError",
+    "DigestError",
+    "InputError",
+    "MLPClassifier",
+    "MLPRegressor",
+    "NativeError",
+    "OutputRangeError",
+    "ScirknnError",
+    "__version__",
+    "load",
+    "read_bundle",
+]
+
+__version__ = "0.2.0"

@@ -9,6 +9,7 @@
     │   └── DigestError            a file's sha256 is not the one the metadata names
     ├── DeviceError              no NPU, or no way to it, on this machine
     ├── NativeError              the vendor's runtime refused or failed a call; carries its code
+    ├── OutputRangeError         the model answered NaN or infinity (also ArithmeticError)
     └── InputError               X is not what the model takes (also ValueError, as in scikit-learn)
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "DigestError",
     "InputError",
     "NativeError",
+    "OutputRangeError",
     "ScirknnError",
 ]
 
@@ -65,6 +67,10 @@ class NativeError(ScirknnError):
         super().__init__(message)
         self.call = call
         self.code = code
+
+
+class OutputRangeError(ScirknnError, ArithmeticError):
+    """The model answered NaN or infinity: a value left the range of its precision."""
 
 
 class InputError(ScirknnError, ValueError):

@@ -1,0 +1,56 @@
+"""The output activations, evaluated on the host from the network's raw output.
+
+The formulas are scikit-learn's (``sklearn.neural_network._base``), written so that no exponential overflows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["activate", "log_activate"]
+
+Array = np.ndarray[Any, Any]
+
+
+def activate(head: str, output: Array) -> Array:
+    """Apply an output activation.
+
+    Parameters
+    ----------
+    head : {"softmax", "logistic", "identity", "exp"}
+    output : numpy.ndarray, shape (n, k)
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, k)
+        Of the same dtype.
+    """
+    if head == "identity":
+        return output
+    exponent = output if head == "exp" else log_activate(head, output)
+    with np.errstate(over="ignore"):  # the "exp" head overflows to infinity in scikit-learn too
+        activated: Array = np.exp(exponent)
+    return activated
+
+
+def log_activate(head: str, output: Array) -> Array:
+    """Logarithm of a probability head, exact where the probability itself underflows.
+
+    Parameters
+    ----------
+    head : {"softmax", "logistic"}
+    output : numpy.ndarray, shape (n, k)
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, k)
+    """
+    logarithm: Array
+    if head == "logistic":
+        logarithm = -np.logaddexp(output.dtype.type(0), -output)
+    else:
+        shifted = output - output.max(axis=1, keepdims=True)
+        logarithm = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return logarithm

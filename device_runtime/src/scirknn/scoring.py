@@ -1,0 +1,76 @@
+"""The two scores that scikit-learn's ``score`` methods return, in numpy."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from scirknn.errors import InputError
+from scirknn.validation import check_consistent_length
+
+__all__ = ["accuracy", "r2"]
+
+
+def accuracy(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any = None) -> float:
+    """Return the (weighted) share of rows predicted right, as ``sklearn.metrics.accuracy_score``.
+
+    Parameters
+    ----------
+    y : array-like, shape (n,) or (n, k)
+    predictions : numpy.ndarray, same shape
+    sample_weight : array-like, shape (n,), optional
+
+    Raises
+    ------
+    InputError
+        The shapes differ.
+    """
+    y, weight = _targets(y, predictions, sample_weight)
+    right = y == predictions
+    if right.ndim == 2:
+        right = right.all(axis=1)
+    return float(np.average(right, weights=weight))
+
+
+def r2(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any = None) -> float:
+    """Return the coefficient of determination, as ``sklearn.metrics.r2_score`` with its defaults.
+
+    Parameters
+    ----------
+    y : array-like, shape (n,) or (n, k)
+    predictions : numpy.ndarray, same shape
+    sample_weight : array-like, shape (n,), optional
+
+    Returns
+    -------
+    float
+        The mean over outputs. An output whose targets are constant counts 1 where it is met exactly, else 0.
+
+    Raises
+    ------
+    InputError
+        The shapes differ.
+    """
+    y, weight = _targets(y, predictions, sample_weight)
+    if len(y) < 2:
+        warnings.warn("R^2 score is not well-defined with less than two samples.", stacklevel=3)
+        return float("nan")
+    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    residual = np.average((y - predictions.reshape(y.shape)) ** 2, axis=0, weights=weight)
+    total = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
+    constant = np.where(residual == 0, 1.0, 0.0)
+    scores = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
+    return float(scores.mean())
+
+
+def _targets(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any) -> tuple[Any, Any]:
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1 and predictions.ndim == 1:
+        y = y[:, 0]
+    weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    check_consistent_length(y, predictions, weight)
+    if y.shape != predictions.shape:
+        raise InputError(f"y has shape {y.shape}, but the predictions have {predictions.shape}.")
+    return y, weight

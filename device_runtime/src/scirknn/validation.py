@@ -1,0 +1,158 @@
+"""Checks of X, y and sample weights, in scikit-learn's words.
+
+A user who moves a program from scikit-learn to the board meets the texts they know
+(``sklearn.utils.validation``), from code that needs numpy alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Sequence
+
+import numpy as np
+
+from scirknn.errors import InputError
+
+__all__ = ["check_consistent_length", "check_rows"]
+
+Array = np.ndarray[Any, Any]
+
+_RESHAPE = (
+    "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
+    "array.reshape(1, -1) if it contains a single sample."
+)
+
+
+def check_rows(X: Any, n_features: int, feature_names: tuple[str, ...] | None, estimator: str) -> Array:
+    """Return X as a numeric, finite, two-dimensional array.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix, shape (n, n_features)
+        Any real dtype and memory order.
+    n_features : int
+    feature_names : tuple of str or None
+        Names seen at fit.
+    estimator : str
+        scikit-learn's class name, for the texts.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n_features)
+        X itself where it already qualifies.
+
+    Raises
+    ------
+    InputError
+        With scikit-learn's text for the same mistake.
+    """
+    if not isinstance(X, np.ndarray):
+        _check_names(X, feature_names, estimator)
+        X = _as_array(X)
+    elif feature_names is not None:
+        _check_names(X, feature_names, estimator)
+    if X.dtype.kind not in "fiub":
+        X = _as_numeric(X)
+    if X.ndim != 2:
+        _refuse_dimensions(X, estimator)
+    # One reduction finds the common case finite; only then is each element looked at. Float16 overflows in
+    # a sum that is itself finite, so it goes straight to the second look.
+    if X.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            suspicious = not np.isfinite(X.sum())
+        if suspicious:
+            _check_finite(X, estimator)
+    if X.shape[0] == 0:
+        raise InputError(
+            f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {estimator}."
+        )
+    if X.shape[1] != n_features:
+        raise InputError(
+            f"X has {X.shape[1]} features, but {estimator} is expecting {n_features} features as input."
+        )
+    rows: Array = X
+    return rows
+
+
+def check_consistent_length(*arrays: Array | None) -> None:
+    """Refuse arrays of different first dimension.
+
+    Raises
+    ------
+    InputError
+        With scikit-learn's text.
+    """
+    lengths = [len(array) for array in arrays if array is not None]
+    if len(set(lengths)) > 1:
+        raise InputError(f"Found input variables with inconsistent numbers of samples: {lengths}")
+
+
+def _as_array(X: Any) -> Array:
+    if hasattr(X, "toarray"):  # scipy's sparse containers, without importing scipy
+        return np.asarray(X.toarray())
+    try:
+        return np.asarray(X)
+    except ValueError as error:  # ragged rows
+        raise InputError(str(error)) from None
+
+
+def _as_numeric(X: Array) -> Array:
+    if X.dtype.kind == "c":
+        raise InputError(f"Complex data not supported\n{X}\n")
+    if X.dtype.kind in "US":
+        raise InputError(
+            "dtype='numeric' is not compatible with arrays of bytes/strings."
+            "Convert your data to numeric values explicitly instead."
+        )
+    try:
+        return X.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(str(error)) from None
+
+
+def _refuse_dimensions(X: Array, estimator: str) -> None:
+    if X.ndim > 2:
+        raise InputError(f"Found array with dim {X.ndim}, while dim <= 2 is required by {estimator}.")
+    kind = "scalar array" if X.ndim == 0 else "1D array"
+    raise InputError(f"Expected 2D array, got {kind} instead:\narray={X}.\n{_RESHAPE}")
+
+
+def _check_finite(X: Array, estimator: str) -> None:
+    if np.isnan(X).any():
+        raise InputError(
+            f"Input X contains NaN.\n{estimator} does not accept missing values encoded as NaN natively. "
+            "Fill them with an imputer, or drop the samples that have them."
+        )
+    if np.isinf(X).any():
+        raise InputError(f"Input X contains infinity or a value too large for {X.dtype!r}.")
+
+
+def _check_names(X: Any, fitted: tuple[str, ...] | None, estimator: str) -> None:
+    columns: Sequence[Any] = getattr(X, "columns", ())
+    given = tuple(columns) if len(columns) and all(isinstance(name, str) for name in columns) else None
+    if given is None:
+        if fitted is not None:
+            warnings.warn(
+                f"X does not have valid feature names, but {estimator} was fitted with feature names",
+                stacklevel=5,
+            )
+        return
+    if fitted is None:
+        warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=5)
+        return
+    if given == fitted:
+        return
+    unseen, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
+    message = "The feature names should match those that were passed during fit.\n"
+    if unseen:
+        message += "Feature names unseen at fit time:\n" + _bullets(unseen)
+    if missing:
+        message += "Feature names seen at fit time, yet now missing:\n" + _bullets(missing)
+    if not unseen and not missing:
+        message += "Feature names must be in the same order as they were in fit.\n"
+    raise InputError(message)
+
+
+def _bullets(names: list[str]) -> str:
+    shown = "".join(f"- {name}\n" for name in names[:5])
+    return shown + ("- ...\n" if len(names) > 5 else "")
