@@ -1,0 +1,133 @@
+"""A stand-in for the vendor's rknnlite with its habits: codes and None for exceptions, float32 only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scirknn.bundle import Affine, Bundle, Variant, write_bundle
+
+MakeBundle = Callable[..., Path]
+
+_ACTIVATIONS = {
+    "identity": lambda v: v,
+    "logistic": lambda v: 1 / (1 + np.exp(-v)),
+    "tanh": np.tanh,
+    "relu": lambda v: np.maximum(v, 0),
+}
+
+
+class FakeLite:
+    """Evaluates in float32 the dense layers that `make_bundle` put into the model file."""
+
+    NPU_CORE_0 = 1
+    NPU_CORE_0_1_2 = 7
+    fail_load = fail_init = fail_inference = False
+    released = 0
+    masks: list[int | None] = []  # noqa: RUF012
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.model: dict[str, Any] | None = None
+
+    def load_rknn(self, path: str) -> int:
+        if self.fail_load:
+            return -1
+        self.model = json.loads(Path(path).read_text())
+        return 0
+
+    def init_runtime(self, core_mask: int | None = None) -> int:
+        self.masks.append(core_mask)
+        return -1 if self.fail_init else 0
+
+    def inference(self, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]] | None:
+        (x,) = inputs
+        if self.fail_inference or x.dtype != np.float32 or self.model is None:
+            return None
+        assert x.flags.c_contiguous
+        assert x.shape == (1, self.model["samples"], 1, self.model["channels"])
+        h = x[0, :, 0, :]
+        layers = self.model["layers"]
+        for index, (weights, bias) in enumerate(layers):
+            h = h @ np.asarray(weights, dtype=np.float32) + np.asarray(bias, dtype=np.float32)
+            if index < len(layers) - 1:
+                h = _ACTIVATIONS[self.model["activation"]](h)
+        return [np.ascontiguousarray(h.T[None, :, :, None], dtype=np.float32)]
+
+    def release(self) -> None:
+        type(self).released += 1
+
+
+@pytest.fixture
+def lite(monkeypatch: pytest.MonkeyPatch) -> type[FakeLite]:
+    """A fresh fake runtime, importable as ``rknnlite.api.RKNNLite``."""
+    fake = type("FakeLite", (FakeLite,), {"masks": []})
+    package, api = ModuleType("rknnlite"), ModuleType("rknnlite.api")
+    api.RKNNLite = fake  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rknnlite", package)
+    monkeypatch.setitem(sys.modules, "rknnlite.api", api)
+    monkeypatch.setenv("SCIRKNN_DEVICE", "npu")
+    return fake
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path, lite: type[FakeLite]) -> MakeBundle:
+    """Write a fitted scikit-learn MLP as a bundle that the fake runtime can run."""
+
+    def make(
+        estimator: Any,
+        samples: tuple[int, ...] = (1,),
+        input: Affine | None = None,
+        output: Affine | None = None,
+        name: str = "model.rknn",
+    ) -> Path:
+        first = estimator.coefs_[0]
+        channels = -(-first.shape[0] // 8) * 8
+        layers = [
+            [weights.tolist(), bias.tolist()]
+            for weights, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True)
+        ]
+        layers[0][0] += [[0.0] * first.shape[1]] * (channels - first.shape[0])
+        models, variants = {}, []
+        for count in samples:
+            file = name if count == samples[0] else name.replace(".rknn", f".n{count}.rknn")
+            content = {
+                "layers": layers,
+                "activation": estimator.activation,
+                "channels": channels,
+                "samples": count,
+            }
+            models[file] = json.dumps(content).encode()
+            variants.append(Variant(file, count, hashlib.sha256(models[file]).hexdigest()))
+        classifier = hasattr(estimator, "classes_")
+        multilabel = classifier and estimator._label_binarizer.y_type_ == "multilabel-indicator"
+        names = getattr(estimator, "feature_names_in_", None)
+        bundle = Bundle(
+            path=tmp_path / name,
+            task="multilabel" if multilabel else "classifier" if classifier else "regressor",
+            estimator=type(estimator).__name__,
+            classes=np.asarray(estimator.classes_) if classifier else None,
+            n_features_in=estimator.n_features_in_,
+            n_outputs=estimator.n_outputs_,
+            feature_names=None if names is None else tuple(names),
+            single_output=not classifier and estimator.n_outputs_ == 1,
+            dtype=first.dtype.name,
+            head=estimator.out_activation_,
+            channels=channels,
+            input=input,
+            output=output,
+            precision="float16",
+            variants=tuple(variants),
+            details={"toolkit": {"version": "none"}},
+        )
+        write_bundle(bundle, models)
+        return bundle.path
+
+    return make
