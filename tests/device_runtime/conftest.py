@@ -17,7 +17,7 @@ from scirknn.bundle import Affine, Bundle, Variant, write_bundle
 
 MakeBundle = Callable[..., Path]
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "identity": lambda v: v,
     "logistic": lambda v: 1 / (1 + np.exp(-v)),
     "tanh": np.tanh,

@@ -85,7 +85,7 @@ def test_answers_as_scikit_learn_does(kind: str, rows: int, make_bundle: MakeBun
     form=st.sampled_from(["C", "F", "list", "strided"]),
 )
 def test_rows_split_and_typed_anyhow_give_the_same(
-    rows: int, samples: tuple[int, ...], dtype: str, form: str, make_bundle: MakeBundle
+    rows: int, samples: tuple[int, ...], dtype: str, form: Any, make_bundle: MakeBundle
 ) -> None:
     estimator = fitted("two outputs")
     X: Any = np.random.default_rng(rows).integers(0, 5, size=(rows, 5)).astype(dtype)
@@ -153,7 +153,7 @@ def test_score_is_scikit_learns(kind: str, make_bundle: MakeBundle) -> None:
 )
 def test_bad_rows_are_refused_in_scikit_learns_words(X: Any, make_bundle: MakeBundle) -> None:
     estimator = fitted("softmax")
-    with pytest.raises(ValueError, match=".") as theirs:
+    with pytest.raises(ValueError, match=r".") as theirs:
         estimator.predict(X)
     with scirknn.load(make_bundle(estimator)) as model, pytest.raises(scirknn.InputError) as ours:
         model.predict(X)

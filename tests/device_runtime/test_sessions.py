@@ -16,7 +16,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with neither NPU nor the choice made for it."""
     monkeypatch.delenv("SCIRKNN_DEVICE", raising=False)
     monkeypatch.setattr(sessions, "_DEVICE_TREE", Path("/nonexistent"))
-    monkeypatch.setattr(sessions.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
 
 @pytest.mark.usefixtures("bare")
@@ -30,7 +30,7 @@ def test_the_device_is_chosen_by_argument_environment_and_machine(
     monkeypatch.delenv("SCIRKNN_DEVICE")
     with pytest.raises(scirknn.DeviceError, match="no Rockchip NPU and no virtual one"):
         sessions.choose_device(None)
-    monkeypatch.setattr(sessions.importlib.util, "find_spec", lambda name: name == "virtual_npu" or None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "virtual_npu" or None)
     with pytest.warns(UserWarning, match="the virtual NPU answers instead"):
         assert sessions.choose_device(None) == "virtual"
     tree = tmp_path / "compatible"
