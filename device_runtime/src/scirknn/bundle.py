@@ -12,11 +12,14 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
 import numpy as np
 
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
+
+if TYPE_CHECKING:
+    from scirknn._typing import Array, Float64Array
 
 __all__ = ["FORMAT", "Affine", "Bundle", "Variant", "metadata_path", "read_bundle", "write_bundle"]
 
@@ -42,8 +45,8 @@ class Affine:
     offset, scale : numpy.ndarray of float64, shape (n_columns,)
     """
 
-    offset: np.ndarray[Any, np.dtype[np.float64]]
-    scale: np.ndarray[Any, np.dtype[np.float64]]
+    offset: Float64Array
+    scale: Float64Array
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Bundle:
     path: Path
     task: str
     estimator: str
-    classes: np.ndarray[Any, Any] | None
+    classes: Array | None
     n_features_in: int
     n_outputs: int
     feature_names: tuple[str, ...] | None
@@ -296,7 +299,7 @@ class _Reader:
             self.fail(f"{key!r} needs {columns} finite offsets and scales")
         return Affine(offset, scale)
 
-    def classes(self) -> np.ndarray[Any, Any] | None:
+    def classes(self) -> Array | None:
         value = self.take("classes", (dict, type(None)))
         if value is None:
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Iterator, TypeVar
+from typing import TYPE_CHECKING, Any, Iterator, TypeVar
 
 import numpy as np
 
@@ -14,9 +14,10 @@ from scirknn.scoring import accuracy, r2
 from scirknn.sessions import Session, choose_device, open_session
 from scirknn.validation import check_rows
 
-__all__ = ["MLPClassifier", "MLPRegressor", "load"]
+if TYPE_CHECKING:
+    from scirknn._typing import Array, Float32Array
 
-Array = np.ndarray[Any, Any]
+__all__ = ["MLPClassifier", "MLPRegressor", "load"]
 _Self = TypeVar("_Self", bound="_Estimator")
 
 
@@ -105,7 +106,7 @@ class _Estimator:
             yield start, start + count, samples, session
             start += count
 
-    def _packed(self, X: Array, samples: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _packed(self, X: Array, samples: int) -> Float32Array:
         """Return rows as the model takes them: host affine, float32, zeros up to its channels and samples."""
         bundle = self.bundle
         packed = np.zeros((1, samples, 1, bundle.channels), dtype=np.float32)

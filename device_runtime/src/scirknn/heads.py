@@ -5,13 +5,14 @@ The formulas are scikit-learn's (``sklearn.neural_network._base``), written so t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-__all__ = ["activate", "log_activate"]
+if TYPE_CHECKING:
+    from scirknn._typing import Array
 
-Array = np.ndarray[Any, Any]
+__all__ = ["activate", "log_activate"]
 
 
 def activate(head: str, output: Array) -> Array:

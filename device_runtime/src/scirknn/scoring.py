@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scirknn.errors import InputError
 from scirknn.validation import check_consistent_length
 
+if TYPE_CHECKING:
+    from scirknn._typing import Array
+
 __all__ = ["accuracy", "r2"]
 
 
-def accuracy(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any = None) -> float:
+def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
     """Return the (weighted) share of rows predicted right, as ``sklearn.metrics.accuracy_score``.
 
     Parameters
@@ -34,7 +37,7 @@ def accuracy(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any = Non
     return float(np.average(right, weights=weight))
 
 
-def r2(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any = None) -> float:
+def r2(y: Any, predictions: Array, sample_weight: Any = None) -> float:
     """Return the coefficient of determination, as ``sklearn.metrics.r2_score`` with its defaults.
 
     Parameters
@@ -65,7 +68,7 @@ def r2(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any = None) -> 
     return float(scores.mean())
 
 
-def _targets(y: Any, predictions: np.ndarray[Any, Any], sample_weight: Any) -> tuple[Any, Any]:
+def _targets(y: Any, predictions: Array, sample_weight: Any) -> tuple[Any, Any]:
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1 and predictions.ndim == 1:
         y = y[:, 0]

@@ -12,11 +12,14 @@ import os
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, Iterator, Protocol
+from typing import TYPE_CHECKING, Any, Iterator, Protocol
 
 import numpy as np
 
 from scirknn.errors import DeviceError, InputError, NativeError
+
+if TYPE_CHECKING:
+    from scirknn._typing import Float32Array
 
 __all__ = ["CORES", "DEVICES", "Session", "choose_device", "open_session"]
 
@@ -26,13 +29,11 @@ CORES = ("auto", "0", "1", "2", "0_1", "0_1_2")
 
 _DEVICE_TREE = Path("/proc/device-tree/compatible")
 
-Array = np.ndarray[Any, np.dtype[np.float32]]
-
 
 class Session(Protocol):
     """One model file, ready to run. Calls from several threads take turns."""
 
-    def run(self, rows: Array) -> Array:
+    def run(self, rows: Float32Array) -> Float32Array:
         """Run the model once.
 
         Parameters
@@ -170,7 +171,7 @@ class _NpuSession:
                 raise
         self._path, self._lite = path, lite
 
-    def run(self, rows: Array) -> Array:
+    def run(self, rows: Float32Array) -> Float32Array:
         with self._lock:
             if self._lite is None:
                 raise NativeError("inference", None, f"{self._path.name} is closed.")
@@ -187,7 +188,7 @@ class _NpuSession:
             raise NativeError(
                 "inference", None, f"{self._path.name} answered {shapes} to an input of {rows.shape}."
             )
-        answer: Array = np.asarray(outputs[0], dtype=np.float32).reshape(1, channels, rows.shape[1], 1)
+        answer: Float32Array = np.asarray(outputs[0], dtype=np.float32).reshape(1, channels, rows.shape[1], 1)
         return answer
 
     def close(self) -> None:
@@ -221,12 +222,12 @@ class _VirtualSession:
         except self._error as error:
             raise NativeError("load", None, f"The virtual NPU refused {path.name}: {error}") from error
 
-    def run(self, rows: Array) -> Array:
+    def run(self, rows: Float32Array) -> Float32Array:
         with self._lock:
             if self._npu is None:
                 raise NativeError("run", None, f"{self._path.name} is closed.")
             try:
-                answer: Array = self._npu.run(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
+                answer: Float32Array = self._npu.run(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
             except self._error as error:
                 raise NativeError(
                     "run", None, f"The virtual NPU failed {self._path.name}: {error}"

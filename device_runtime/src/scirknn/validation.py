@@ -7,15 +7,16 @@ A user who moves a program from scikit-learn to the board meets the texts they k
 from __future__ import annotations
 
 import warnings
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
 from scirknn.errors import InputError
 
-__all__ = ["check_consistent_length", "check_rows"]
+if TYPE_CHECKING:
+    from scirknn._typing import Array
 
-Array = np.ndarray[Any, Any]
+__all__ = ["check_consistent_length", "check_rows"]
 
 _RESHAPE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
