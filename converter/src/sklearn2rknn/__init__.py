@@ -1,1 +1,52 @@
-"""Placeholder."""
+"""Convert fitted scikit-learn models to ``.rknn`` bundles for Rockchip NPUs."""
+
+from __future__ import annotations
+
+from sklearn2rknn.conversion import convert
+from sklearn2rknn.errors import (
+    CheckError,
+    ConversionError,
+    CpuFallbackError,
+    ExampleInputError,
+    ExampleInputWarning,
+    ModelFileError,
+    NotFittedError,
+    OptionError,
+    RangeError,
+    Sklearn2RknnError,
+    ToolkitError,
+    ToolkitNotInstallableError,
+    UnsupportedModelError,
+    UntrustedModelError,
+)
+from sklearn2rknn.estimators import network_from_estimator
+from sklearn2rknn.network import Layer, Network
+from sklearn2rknn.onnx_graph import onnx_from_network
+from sklearn2rknn.report import ConversionReport
+from sklearn2rknn.toolkit import Built, Toolkit, open_toolkit
+
+__all__ = [
+    "Built",
+    "CheckError",
+    "ConversionError",
+    "ConversionReport",
+    "CpuFallbackError",
+    "ExampleInputError",
+    "ExampleInputWarning",
+    "Layer",
+    "ModelFileError",
+    "Network",
+    "NotFittedError",
+    "OptionError",
+    "RangeError",
+    "Sklearn2RknnError",
+    "Toolkit",
+    "ToolkitError",
+    "ToolkitNotInstallableError",
+    "UnsupportedModelError",
+    "UntrustedModelError",
+    "convert",
+    "network_from_estimator",
+    "onnx_from_network",
+    "open_toolkit",
+]

@@ -1,0 +1,94 @@
+"""Compare what a built file computes with the network it was built from."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.network import Floats, Network
+
+__all__ = ["ROW_LIMIT", "Agreement", "CheckInput", "agreement", "check_input"]
+
+ROW_LIMIT = 512
+"""Rows of the example input that a check runs."""
+
+SEED = 0
+
+
+@attrs.frozen(eq=False)
+class CheckInput:
+    """The rows that a check runs.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of float64, shape (n, n_features_in)
+    source : {"example_input", "random"}
+        Random rows are standard normal, of a fixed seed: without example input nothing else is known of X.
+    """
+
+    rows: Floats
+    source: str
+
+
+@attrs.frozen
+class Agreement:
+    """How far outputs are from the reference.
+
+    Attributes
+    ----------
+    max_error : float
+        Largest absolute difference of an output before the head, in the estimator's own units.
+    max_probability_error : float or None
+        The same after the head of a classifier.
+    labels : float or None
+        Share of rows (of labels, for multilabel) that get the reference's label; None for a regressor.
+    r2 : float or None
+        R2 of a regressor's predictions against the reference's, the worst of its outputs; None where the
+        reference does not vary.
+    """
+
+    max_error: float
+    max_probability_error: float | None
+    labels: float | None
+    r2: float | None
+
+    def to_json(self) -> dict[str, float]:
+        """Return what is known, as JSON takes it."""
+        return {name: value for name, value in attrs.asdict(self).items() if value is not None}
+
+
+def check_input(network: Network, example_input: Floats | None) -> CheckInput:
+    """Return the first rows of the example input, or random ones."""
+    if example_input is not None:
+        # Spread over the whole, since a data set is often sorted by its labels.
+        chosen = (
+            np.linspace(0, len(example_input) - 1, min(ROW_LIMIT, len(example_input))).round().astype(int)
+        )
+        return CheckInput(example_input[chosen], "example_input")
+    rows = np.random.default_rng(SEED).standard_normal((ROW_LIMIT, network.n_features_in))
+    return CheckInput(rows, "random")
+
+
+def agreement(network: Network, outputs: npt.ArrayLike, reference: Floats) -> Agreement:
+    """Compare `outputs` with `reference`, both before the head and of shape (n, n_outputs)."""
+    outputs = np.asarray(outputs, dtype=np.float64)
+    max_error = float(np.abs(outputs - reference).max())
+    got, expected = network.predict(outputs), network.predict(reference)
+    if network.task != "regressor":
+        difference = np.abs(_probabilities(network, outputs) - _probabilities(network, reference)).max()
+        return Agreement(max_error, float(difference), float(np.mean(got == expected)), None)
+    spread = ((expected - expected.mean(axis=0)) ** 2).sum(axis=0)
+    varying = spread > 0
+    r2 = None
+    if varying.any():
+        missed = ((got - expected) ** 2).sum(axis=0)
+        r2 = float((1.0 - missed[varying] / spread[varying]).min())
+    return Agreement(max_error, None, None, r2)
+
+
+def _probabilities(network: Network, outputs: Floats) -> Floats:
+    if network.head == "softmax":
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * outputs)))  # the logistic function, without overflow

@@ -1,0 +1,404 @@
+"""From an estimator to a bundle on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import sklearn
+
+import virtual_npu
+from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
+from sklearn2rknn.check import SEED, CheckInput, agreement, check_input
+from sklearn2rknn.conditioning import condition, refuse_overflow
+from sklearn2rknn.errors import CheckError, CpuFallbackError, ExampleInputError, OptionError
+from sklearn2rknn.estimators import network_from_estimator
+from sklearn2rknn.example_input import validate_example_input
+from sklearn2rknn.network import Floats, Network
+from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
+from sklearn2rknn.report import ConversionReport
+from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
+from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
+
+__all__ = ["convert"]
+
+_HAS = hasattr(virtual_npu, "VirtualNpu")
+
+BATCH_LIMIT = 16384
+"""Rows per run that conversions were measured up to; beyond it the toolkit takes minutes."""
+
+CALIBRATION_RUNS = 512
+"""Runs that a calibration makes at most, so that one row per run stays a matter of seconds."""
+
+ALGORITHMS = ("normal", "mmse", "kl_divergence")
+METHODS = ("channel", "layer")
+
+
+@attrs.frozen
+class _Options:
+    """What `convert` was asked for, found possible."""
+
+    path: Path
+    entry: ToolkitVersion
+    target_platform: str
+    precision: str
+    samples: tuple[int, ...]
+    algorithm: str
+    method: str
+
+    def config(self, network: Network) -> dict[str, Any]:
+        """Return the arguments of the toolkit's ``config``."""
+        quantized = (
+            {"quantized_algorithm": self.algorithm, "quantized_method": self.method}
+            if self.precision != "float16"
+            else {}
+        )
+        return {
+            "target_platform": self.target_platform,
+            "custom_string": f"sklearn2rknn {_own_version()}; weights sha256 {network.weights_digest()}",
+            **self.entry.config[self.precision],
+            **quantized,
+        }
+
+
+def convert(
+    model: Any,
+    path: str | os.PathLike[str],
+    target_platform: str = "rk3588",
+    *,
+    quantization: bool = False,
+    example_input: Any = None,
+    precision: str | None = None,
+    batch_size: int | Sequence[int] = 1,
+    toolkit: Toolkit | str | None = None,
+    quantized_algorithm: str = "normal",
+    quantized_method: str = "channel",
+    allow_cpu: bool = False,
+    timeout: float = 300.0,
+) -> ConversionReport:
+    """Convert a fitted estimator and write it as a bundle: ``NAME.rknn`` and ``NAME.rknn.json``.
+
+    Parameters
+    ----------
+    model : sklearn.neural_network.MLPClassifier or MLPRegressor
+        Fitted.
+    path : path-like
+        Where to write, ``NAME.rknn``. Existing files are replaced, once the new ones are whole.
+    target_platform : str
+        The chip, such as ``"rk3588"``.
+    quantization : bool
+        The same as ``precision="int8"``.
+    example_input : array-like, shape (n, n_features_in), optional
+        Rows of X as the model will meet it, some hundred. int8 and int16 need them; float16 gains from them
+        when features or outputs are large, and the check then runs real rows.
+    precision : {"float16", "int8", "int16"}, optional
+        By default ``"float16"``.
+    batch_size : int or sequence of int
+        Rows per run on the NPU. The runtime fills up and cuts whatever it is given; for several sizes there
+        are as many files, ``NAME.rknn`` for the first and ``NAME.n<N>.rknn`` for the others.
+    toolkit : Toolkit or str, optional
+        A toolkit or its version, by default the newest one that is well tried.
+    quantized_algorithm : {"normal", "mmse", "kl_divergence"}
+    quantized_method : {"channel", "layer"}
+        How the toolkit finds ranges, and whether weights have a scale per output channel.
+    allow_cpu : bool
+        Accept layers that the toolkit places on the CPU.
+    timeout : float
+        Seconds that the toolkit may take for each file.
+
+    Returns
+    -------
+    ConversionReport
+
+    Raises
+    ------
+    UnsupportedModelError, NotFittedError
+        The model cannot be converted.
+    OptionError
+        An argument has no such value.
+    ExampleInputError
+        The example input does not fit the model, or is missing.
+    RangeError
+        A weight does not fit float16.
+    ToolkitError
+        The toolkit cannot be installed or started.
+    ConversionError
+        The toolkit failed, placed a layer on the CPU, or built a file that computes infinities. Nothing is
+        written.
+    OSError
+        The folder cannot be written to.
+    """
+    started = time.monotonic()
+    source = network_from_estimator(model)
+    options = _options(
+        path,
+        target_platform,
+        quantization,
+        precision,
+        batch_size,
+        toolkit,
+        quantized_algorithm,
+        quantized_method,
+    )
+    rows = None if example_input is None else validate_example_input(example_input, source)
+    if rows is None and options.precision != "float16":
+        raise ExampleInputError(
+            f"{options.precision} needs example_input, from which the ranges are taken: "
+            "give some hundred rows of X, for example example_input=X_train[:200]."
+        )
+    network = condition(source, rows)
+    refuse_overflow(network)
+    if not isinstance(toolkit, Toolkit):
+        toolkit = shared_toolkit(options.entry.version)
+    checked = check_input(source, rows)
+    calibration = rows if options.precision != "float16" else None
+    built = {
+        samples: _build(network, samples, options, toolkit, calibration, checked.rows, timeout)
+        for samples in options.samples
+    }
+    contents = {samples: _HAS and virtual_npu.read(result.rknn) for samples, result in built.items()}
+    placement = _placement(contents[options.samples[0]])
+    if placement["cpu"] and not allow_cpu:
+        names = ", ".join(f"{name} ({kind})" for name, kind, where in placement["layers"] if where != "NPU")
+        raise CpuFallbackError(
+            "build",
+            f"these layers were placed on the CPU: {names}.",
+            advice="Pass allow_cpu=True to accept it.",
+        )
+    check = _check(source, network, checked, options.samples[0], built, contents)
+    variants = tuple(
+        Variant(
+            _file_name(options, samples),
+            samples,
+            hashlib.sha256(result.rknn).hexdigest(),
+            virtual_npu.content_digest(contents[samples]) if _HAS else "",
+        )
+        for samples, result in sorted(built.items())
+    )
+    details = {
+        "toolkit": {
+            "version": toolkit.version,
+            "environment": toolkit.environment.kind,
+            "lock_sha256": toolkit.environment.lock_sha256,
+            "target_platform": options.target_platform,
+            "model_format": options.entry.model_format,
+            "oldest_runtime": options.entry.oldest_runtime,
+            "oldest_driver": options.entry.oldest_driver,
+            "options": options.config(network),
+        },
+        "placement": placement,
+        "check": check,
+        "source": {
+            "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
+            "sklearn": sklearn.__version__,
+            "weights_digest": source.weights_digest(),
+            "created_by": f"sklearn2rknn {_own_version()}",
+        },
+    }
+    files = {_file_name(options, samples): result.rknn for samples, result in built.items()}
+    write_bundle(_bundle(source, network, options, variants, details), files)
+    return ConversionReport(
+        path=options.path,
+        files={name: len(data) for name, data in files.items()},
+        samples=options.samples,
+        estimator=source.estimator,
+        task=source.task,
+        head=source.head,
+        widths=source.widths,
+        precision=options.precision,
+        target_platform=options.target_platform,
+        toolkit=details["toolkit"],
+        placement=placement,
+        check=check,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _own_version() -> str:
+    return distribution_version("sklearn2rknn")
+
+
+def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}.")
+    return str(value)
+
+
+def _options(
+    path: str | os.PathLike[str],
+    target_platform: str,
+    quantization: bool,
+    precision: str | None,
+    batch_size: int | Sequence[int],
+    toolkit: Toolkit | str | None,
+    algorithm: str,
+    method: str,
+) -> _Options:
+    """Check every option before anything is started."""
+    target = Path(path)
+    if target.suffix != ".rknn":
+        raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
+    if not target.parent.is_dir():
+        raise OptionError(f"There is no folder {target.parent}. Make it first.")
+    if target.is_dir():
+        raise OptionError(f"{target} is a folder. Give the path of a file.")
+    entry = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else toolkit)
+    wanted = precision if precision is not None else ("int8" if quantization else "float16")
+    _choice("precision", wanted, [name for name in PRECISIONS if name in entry.config])
+    if quantization and wanted == "float16":
+        raise OptionError(
+            "quantization=True and precision='float16' contradict each other. Drop one of them."
+        )
+    platform = target_platform.lower() if isinstance(target_platform, str) else target_platform
+    _choice("target_platform", platform, entry.target_platforms)
+    if wanted == "float16" and platform in entry.integer_only_platforms:
+        raise OptionError(f"{platform} computes in integers only. Pass quantization=True and example_input.")
+    return _Options(
+        path=target,
+        entry=entry,
+        target_platform=platform,
+        precision=wanted,
+        samples=_samples(batch_size),
+        algorithm=_choice("quantized_algorithm", algorithm, ALGORITHMS),
+        method=_choice("quantized_method", method, METHODS),
+    )
+
+
+def _samples(batch_size: Any) -> tuple[int, ...]:
+    sizes = list(batch_size) if isinstance(batch_size, (Sequence, np.ndarray)) else [batch_size]
+    for size in sizes:
+        if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
+            raise OptionError(f"batch_size holds {size!r:.60}; it takes whole numbers.")
+        if not 1 <= size <= BATCH_LIMIT:
+            raise OptionError(f"batch_size holds {size}; it can be 1 to {BATCH_LIMIT}.")
+    if not sizes or len(set(sizes)) != len(sizes):
+        raise OptionError(f"batch_size is {batch_size!r:.60}; give one number or several different ones.")
+    return tuple(int(size) for size in sizes)
+
+
+def _build(
+    network: Network,
+    samples: int,
+    options: _Options,
+    toolkit: Toolkit,
+    calibration: Floats | None,
+    check_rows: Floats,
+    timeout: float,
+) -> Built:
+    channels = input_channels(network)
+    runs = None
+    if calibration is not None:
+        runs = pack(network.prepare(calibration), channels, samples)[:CALIBRATION_RUNS]
+    return toolkit.build(
+        onnx_from_network(network, samples).SerializeToString(deterministic=True),
+        config=options.config(network),
+        calibration=runs,
+        simulate=pack(network.prepare(check_rows), channels, samples)
+        if samples == options.samples[0]
+        else None,
+        timeout=timeout,
+    )
+
+
+def _placement(file: Any) -> dict[str, Any]:
+    layers = [list(layer) for layer in virtual_npu.placement(file)] if _HAS else []
+    on_npu = sum(where == "NPU" for _, _, where in layers)
+    return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
+
+
+def _check(
+    source: Network,
+    network: Network,
+    checked: CheckInput,
+    samples: int,
+    built: Mapping[int, Built],
+    contents: Mapping[int, Any],
+) -> dict[str, Any]:
+    """Compare what the vendor's simulator and the virtual NPU compute with the estimator's numbers.
+
+    Raises
+    ------
+    CheckError
+        An output is not finite.
+    """
+    reference = source.forward(checked.rows)
+    found: dict[str, Any] = {"rows": len(checked.rows), "input": checked.source, "samples_per_run": samples}
+    if checked.source == "random":
+        found["seed"] = SEED
+    simulated = built[samples].simulated
+    assert simulated is not None
+    found["simulator"] = _compare(source, network, simulated, reference, "simulator")
+    if not _HAS:
+        return found
+    try:
+        emulated = _emulate(
+            contents[samples], pack(network.prepare(checked.rows), input_channels(network), samples)
+        )
+    except (virtual_npu.UnsupportedFormat, virtual_npu.UnsupportedProgram) as error:
+        found["virtual_npu"] = {"unavailable": str(error)}
+    else:
+        found["virtual_npu"] = _compare(source, network, emulated, reference, "virtual NPU")
+    return found
+
+
+def _emulate(file: Any, runs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    npu = virtual_npu.VirtualNpu(file)
+    return np.stack([npu.run(run) for run in runs])
+
+
+def _compare(
+    source: Network, network: Network, runs: npt.NDArray[np.float32], reference: Floats, stage: str
+) -> dict[str, float]:
+    outputs = network.finish(unpack(runs, len(reference)))
+    wrong = ~np.isfinite(outputs)
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        raise CheckError(
+            "check",
+            f"{np.count_nonzero(wrong)} of {wrong.size} outputs are NaN or infinite on the {stage}, the "
+            f"first at row {row}, output {column}: numbers leave the range of float16 inside the network.",
+            advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
+            "before fit.",
+        )
+    return agreement(source, outputs, reference).to_json()
+
+
+def _file_name(options: _Options, samples: int) -> str:
+    if samples == options.samples[0]:
+        return options.path.name
+    return f"{options.path.stem}.n{samples}.rknn"
+
+
+def _bundle(
+    source: Network,
+    network: Network,
+    options: _Options,
+    variants: tuple[Variant, ...],
+    details: Mapping[str, Any],
+) -> Bundle:
+    return Bundle(
+        path=options.path,
+        task=source.task,
+        estimator=source.estimator,
+        classes=source.classes,
+        n_features_in=source.n_features_in,
+        n_outputs=source.n_outputs,
+        feature_names=source.feature_names,
+        single_output=source.single_output,
+        dtype=source.dtype,
+        head=source.head,
+        channels=input_channels(network),
+        input=network.input,
+        output=network.output,
+        precision=options.precision,
+        variants=variants,
+        details=details,
+    )

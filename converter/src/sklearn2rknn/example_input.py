@@ -1,0 +1,89 @@
+"""The example input: rows of X that tell which ranges the model meets."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
+from sklearn2rknn.network import Floats, Network
+
+__all__ = ["FEW_ROWS", "validate_example_input"]
+
+FEW_ROWS = 32
+"""Fewer rows leave ranges to chance: the largest of n values is exceeded by 1/(n+1) of all others."""
+
+
+def validate_example_input(example_input: Any, network: Network) -> Floats:
+    """Return the example input as float64, shape (n, n_features_in).
+
+    Raises
+    ------
+    ExampleInputError
+        It is no table of finite numbers with the model's features as columns.
+
+    Warns
+    -----
+    ExampleInputWarning
+        It has fewer rows than give a reliable range.
+    """
+    what = "example_input"
+    names = getattr(example_input, "columns", None)
+    if names is not None and network.feature_names is not None:
+        given = tuple(str(name) for name in names)
+        if given != network.feature_names:
+            if sorted(given) != sorted(network.feature_names):
+                raise ExampleInputError(
+                    f"{what} has the columns {_shortened(given)}; the model was fitted on "
+                    f"{_shortened(network.feature_names)}. Give X with the columns it was fitted on."
+                )
+            raise ExampleInputError(
+                f"{what} has the model's columns in another order. Give X[model.feature_names_in_]."
+            )
+    if hasattr(example_input, "toarray"):
+        raise ExampleInputError(f"{what} is a sparse matrix. Give a dense sample of it: X[:100].toarray().")
+    try:
+        rows = np.asarray(example_input)
+        # Numbers in an object array, as pandas gives for mixed columns, are still numbers; text is not.
+        if rows.dtype.kind not in "biufO":
+            raise ValueError(f"dtype {rows.dtype}")
+        rows = rows.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ExampleInputError(
+            f"{what} is not a table of numbers ({error}). Give rows of X as numbers."
+        ) from None
+    if rows.ndim != 2:
+        raise ExampleInputError(
+            f"{what} has {rows.ndim} dimension{'s' * (rows.ndim != 1)}, shape {rows.shape}; it takes rows of "
+            f"X, shape (n, {network.n_features_in})."
+            + (" Give X[:100], or x[None, :]." if rows.ndim == 1 else "")
+        )
+    if not len(rows):
+        raise ExampleInputError(f"{what} has no rows. Give some hundred rows of X as the model will meet it.")
+    if rows.shape[1] != network.n_features_in:
+        raise ExampleInputError(
+            f"{what} has {rows.shape[1]} columns; the model was fitted on {network.n_features_in} features. "
+            "Give rows of the same X."
+        )
+    bad = ~np.isfinite(rows)
+    if bad.any():
+        row, column = (int(index) for index in np.argwhere(bad)[0])
+        raise ExampleInputError(
+            f"{what} holds {np.count_nonzero(bad)} NaN or infinite values, the first at row {row}, column "
+            f"{column}. Drop these rows or impute them, as before fit."
+        )
+    if len(rows) < FEW_ROWS:
+        warnings.warn(
+            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}. The ranges of every layer are taken from "
+            f"it, and what lies outside is cut off; give at least {FEW_ROWS}, better some hundred, typical "
+            "rows of X.",
+            ExampleInputWarning,
+            stacklevel=3,
+        )
+    return rows
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)} of them)" if len(names) > 5 else "")

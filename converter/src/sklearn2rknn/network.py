@@ -1,0 +1,186 @@
+"""The multi-layer perceptron as plain numbers: dense layers, a head, and what surrounds them on the host."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from scirknn.bundle import Affine
+
+__all__ = ["ACTIVATIONS", "Affine", "Floats", "Layer", "Network"]
+
+Floats = npt.NDArray[np.float64]
+
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+"""Hidden activations, by scikit-learn's names."""
+
+
+def _logistic(values: Floats) -> Floats:
+    # exp of a non-positive number only, so that no row overflows.
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)
+
+
+def activate(name: str, values: Floats) -> Floats:
+    """Apply the hidden activation `name` element by element."""
+    if name == "relu":
+        return np.maximum(values, 0.0)
+    if name == "tanh":
+        return np.tanh(values)
+    if name == "logistic":
+        return _logistic(values)
+    return values
+
+
+def _frozen(values: Any) -> Floats:
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array
+
+
+_same = attrs.cmp_using(eq=np.array_equal)
+
+
+@attrs.frozen(eq=True)
+class Layer:
+    """A dense layer, ``activation(h @ weights + bias)``.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray of float64, shape (n_in, n_out)
+    bias : numpy.ndarray of float64, shape (n_out,)
+    activation : {"identity", "logistic", "tanh", "relu"}
+    """
+
+    weights: Floats = attrs.field(converter=_frozen, eq=_same)
+    bias: Floats = attrs.field(converter=_frozen, eq=_same)
+    activation: str = attrs.field(validator=attrs.validators.in_(ACTIVATIONS))
+
+    def forward(self, values: Floats) -> Floats:
+        """Return the layer's output for `values`, shape (n, n_in), as float64, shape (n, n_out)."""
+        return activate(self.activation, values @ self.weights + self.bias)
+
+
+@attrs.frozen(eq=False)
+class Network:
+    """What a fitted estimator computes, split between host and NPU.
+
+    The host maps X with `input`; the NPU computes the layers; the host maps their result with `output` and
+    applies `head`. Both maps are ``(v - offset) * scale`` per column.
+
+    Attributes
+    ----------
+    estimator : str
+        scikit-learn's class name.
+    task : {"classifier", "multilabel", "regressor"}
+    head : {"softmax", "logistic", "identity", "exp"}
+    layers : tuple of Layer
+        The last one has the activation ``"identity"``: the head is the host's.
+    classes : numpy.ndarray or None
+        ``classes_`` of a classifier.
+    feature_names : tuple of str or None
+        ``feature_names_in_``.
+    single_output : bool
+        A regressor whose predictions have shape ``(n,)``.
+    dtype : {"float64", "float32"}
+        dtype of the estimator's weights.
+    input, output : Affine or None
+    """
+
+    estimator: str
+    task: str
+    head: str
+    layers: tuple[Layer, ...]
+    classes: npt.NDArray[Any] | None
+    feature_names: tuple[str, ...] | None
+    single_output: bool
+    dtype: str
+    input: Affine | None = None
+    output: Affine | None = None
+
+    @property
+    def n_features_in(self) -> int:
+        """Columns of X."""
+        return int(self.layers[0].weights.shape[0])
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the output before the head."""
+        return int(self.layers[-1].weights.shape[1])
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns of X, of each hidden layer and of the output."""
+        return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
+
+    def prepare(self, X: npt.ArrayLike) -> Floats:
+        """Map X, shape (n, n_features_in), as the host does before the NPU."""
+        return _affine(self.input, np.asarray(X, dtype=np.float64))
+
+    def finish(self, raw: npt.ArrayLike) -> Floats:
+        """Map the layers' result, shape (n, n_outputs), as the host does after the NPU."""
+        return _affine(self.output, np.asarray(raw, dtype=np.float64))
+
+    def activations(self, X: npt.ArrayLike) -> list[Floats]:
+        """Return what each layer computes for X in float64, the raw output last; `output` is not applied."""
+        found, values = [], self.prepare(X)
+        for layer in self.layers:
+            values = layer.forward(values)
+            found.append(values)
+        return found
+
+    def forward(self, X: npt.ArrayLike) -> Floats:
+        """Compute the reference.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in)
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, n_outputs)
+            The output before the head, both host maps applied.
+        """
+        return self.finish(self.activations(X)[-1])
+
+    def predict(self, outputs: Floats) -> npt.NDArray[Any]:
+        """Decide from outputs before the head: class indices, label indicators or regression values.
+
+        Parameters
+        ----------
+        outputs : numpy.ndarray, shape (n, n_outputs)
+
+        Returns
+        -------
+        numpy.ndarray
+            int64 of shape (n,) for a classifier, int64 of shape (n, n_outputs) for multilabel, float64 of
+            shape (n, n_outputs) for a regressor.
+        """
+        if self.task == "regressor":
+            return np.exp(outputs) if self.head == "exp" else outputs
+        if self.head == "softmax":
+            return np.asarray(np.argmax(outputs, axis=1))
+        # scikit-learn compares the logistic function with 1/2, strictly: the output with 0.
+        decided = (outputs > 0).astype(np.int64)
+        if self.task == "multilabel":
+            return decided
+        return (
+            decided[:, 0] if self.classes is None or len(self.classes) > 1 else np.zeros_like(decided[:, 0])
+        )
+
+    def weights_digest(self) -> str:
+        """Return the sha256 (hex) of shapes, activations, weights and biases (float64, little-endian)."""
+        digest = hashlib.sha256()
+        for layer in self.layers:
+            digest.update(f"{layer.weights.shape} {layer.activation};".encode())
+            digest.update(layer.weights.astype("<f8").tobytes())
+            digest.update(layer.bias.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+
+def _affine(affine: Affine | None, values: Floats) -> Floats:
+    return values if affine is None else (values - affine.offset) * affine.scale

@@ -1,0 +1,118 @@
+"""What a conversion did, for a person and for a program."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["ConversionReport"]
+
+
+@attrs.frozen
+class ConversionReport:
+    """What `convert` did.
+
+    ``str()`` gives a table, `to_json` a document.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The first model file; its metadata lies beside it.
+    files : mapping of str to int
+        Size in bytes of each model file.
+    samples : tuple of int
+        Rows per run of each file.
+    estimator, task, head : str
+    widths : tuple of int
+        Columns of X, of each hidden layer and of the output.
+    precision, target_platform : str
+    toolkit : mapping
+        Version, lock and options of the toolkit, and what reads its files.
+    placement : mapping
+        Layers on the NPU and on the CPU.
+    check : mapping
+        What the built file computed beside the reference.
+    seconds : float
+    """
+
+    path: Path
+    files: Mapping[str, int]
+    samples: tuple[int, ...]
+    estimator: str
+    task: str
+    head: str
+    widths: tuple[int, ...]
+    precision: str
+    target_platform: str
+    toolkit: Mapping[str, Any]
+    placement: Mapping[str, Any]
+    check: Mapping[str, Any]
+    seconds: float
+
+    def to_json(self) -> str:
+        """Return the report as a JSON document."""
+        values = attrs.asdict(self, recurse=False)
+        values["path"] = str(self.path)
+        return json.dumps(values, indent=1, allow_nan=False)
+
+    def __rich__(self) -> Table:
+        """Return the table that rich prints."""
+        table = Table(show_header=False, box=None, pad_edge=False, title=str(self.path), title_justify="left")
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for name, text in self._lines():
+            table.add_row(name, text)
+        return table
+
+    def __str__(self) -> str:
+        output = io.StringIO()
+        Console(file=output, width=100, color_system=None, force_terminal=False).print(self)
+        return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
+
+    def _lines(self) -> list[tuple[str, str]]:
+        placement, check = self.placement, self.check
+        lines = [
+            ("model", f"{self.estimator}, {'-'.join(map(str, self.widths))}, {self.head} on the host"),
+            ("file", ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in self.files.items())),
+            ("rows per run", ", ".join(map(str, self.samples))),
+            ("precision", f"{self.precision} for {self.target_platform}"),
+            (
+                "toolkit",
+                f"{self.toolkit['version']} (model format {self.toolkit['model_format']}; needs librknnrt "
+                f"{self.toolkit['oldest_runtime']} or newer)",
+            ),
+            ("layers", f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU"),
+        ]
+        rows = f"{check['rows']} rows of " + (
+            "example_input"
+            if check["input"] == "example_input"
+            else "random input (give example_input for a real check)"
+        )
+        lines.append(("check", rows))
+        for stage, title in (("simulator", "  simulator"), ("virtual_npu", "  virtual NPU")):
+            if stage in check:
+                lines.append((title, describe(check[stage])))
+        lines.append(("time", f"{self.seconds:.2f} s"))
+        return lines
+
+
+def describe(found: Mapping[str, Any]) -> str:
+    """Put one comparison into words."""
+    if "unavailable" in found:
+        return f"not run: {found['unavailable']}"
+    parts = []
+    if "labels" in found:
+        parts.append(f"{100 * found['labels']:.2f} % of labels equal")
+    if "max_probability_error" in found:
+        parts.append(f"probabilities within {found['max_probability_error']:.1e}")
+    if "r2" in found:
+        parts.append(f"R2 {found['r2']:.6f}")
+    parts.append(f"outputs within {found['max_error']:.1e}")
+    return ", ".join(parts)

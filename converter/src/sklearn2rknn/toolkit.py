@@ -1,0 +1,326 @@
+"""The vendor's toolkit as this process sees it: a worker process that turns ONNX into ``.rknn``."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import re
+import select
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.errors import ConversionError, ToolkitError
+from sklearn2rknn.toolkit_environment import ToolkitEnvironment, ensure_environment
+from sklearn2rknn.toolkit_versions import default_version
+
+__all__ = ["Built", "Toolkit", "open_toolkit", "shared_toolkit"]
+
+WORKER = Path(__file__).with_name("worker.py")
+
+START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
+GRACE_SECONDS = 10.0  # what the worker may take beyond a job's own limit before it counts as dead
+
+ALLOCATOR = {"MALLOC_PERTURB_": "255", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+"""The toolkit writes uninitialised memory into its files; glibc then hands out cleared memory."""
+
+
+@attrs.frozen
+class Built:
+    """What the toolkit made of one model.
+
+    Attributes
+    ----------
+    rknn : bytes
+        The file.
+    simulated : numpy.ndarray of float32 or None
+        The vendor's simulator's outputs, shape (runs, *output shape).
+    log : str
+        Everything that the toolkit printed.
+    seconds : float
+    """
+
+    rknn: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    simulated: npt.NDArray[np.float32] | None = attrs.field(repr=False, eq=False)
+    log: str = attrs.field(repr=False)
+    seconds: float
+
+
+class Toolkit:
+    """One version of the toolkit, in a process that is started with the first build and kept.
+
+    A context manager; safe to share between threads, which then take turns.
+
+    Parameters
+    ----------
+    environment : ToolkitEnvironment
+        What to start.
+    jobs : path-like, optional
+        Folder for the jobs' folders, where the worker sees it too; by default the system's temporary folder.
+    variables : mapping of str to str, optional
+        Added to the worker's environment variables.
+    """
+
+    def __init__(
+        self,
+        environment: ToolkitEnvironment,
+        *,
+        jobs: str | os.PathLike[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.environment = environment
+        self._jobs = jobs
+        self._variables = dict(variables or {})
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None  # the worker's stderr
+        self._pending = b""
+        self._numbers = itertools.count()
+
+    @property
+    def version(self) -> str:
+        """The toolkit's version, such as ``"2.3.2"``."""
+        return self.environment.version
+
+    def __enter__(self) -> Toolkit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Toolkit {self.version}>"
+
+    def build(
+        self,
+        model: bytes,
+        *,
+        config: Mapping[str, Any],
+        calibration: npt.NDArray[np.float32] | None = None,
+        simulate: npt.NDArray[np.float32] | None = None,
+        timeout: float = 300.0,
+    ) -> Built:
+        """Convert one ONNX model.
+
+        Parameters
+        ----------
+        model : bytes
+            The serialised ONNX graph, with one input of a fixed shape.
+        config : mapping
+            Arguments of the toolkit's ``config``.
+        calibration : numpy.ndarray of float32, shape (runs, *input shape), optional
+            Quantise, and find the ranges with these inputs.
+        simulate : numpy.ndarray of float32, shape (runs, *input shape), optional
+            Run these through the vendor's simulator.
+        timeout : float
+            Seconds the job may take.
+
+        Returns
+        -------
+        Built
+
+        Raises
+        ------
+        ConversionError
+            The toolkit raised, returned an error, died or took too long; the next build starts afresh.
+        ToolkitError
+            The toolkit's process cannot be started.
+        """
+        with self._lock, tempfile.TemporaryDirectory(prefix="sklearn2rknn-", dir=self._jobs) as name:
+            folder = Path(name)
+            (folder / "model.onnx").write_bytes(model)
+            for label, runs in (("calibration", calibration), ("simulate", simulate)):
+                if runs is not None:
+                    np.save(folder / f"{label}.npy", runs, allow_pickle=False)
+            answer = self._ask(
+                {
+                    "id": next(self._numbers),
+                    "folder": str(folder),
+                    "config": dict(config),
+                    "quantize": calibration is not None,
+                    "simulate": simulate is not None,
+                    "timeout": timeout,
+                },
+                timeout + GRACE_SECONDS,
+            )
+            log_file = folder / "log.txt"
+            log = log_file.read_text("utf-8", "replace") if log_file.exists() else ""
+            if not answer.get("ok"):
+                raise ConversionError(str(answer.get("stage")), str(answer.get("reason")), telling_lines(log))
+            simulated = None
+            if simulate is not None:
+                simulated = np.load(folder / "simulated.npy", allow_pickle=False)
+            return Built(
+                (folder / "model.rknn").read_bytes(), simulated, clean_log(log), float(answer["seconds"])
+            )
+
+    def close(self) -> None:
+        """End the worker; a later build starts another."""
+        with self._lock:
+            process, self._process = self._process, None
+            output, self._output = self._output, None
+            self._pending = b""
+            if process is not None:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+                try:
+                    process.wait(1.0)
+                except subprocess.TimeoutExpired:
+                    process.terminate()  # it ends its job first
+                    try:
+                        process.wait(5.0)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.wait()
+                process.stdout.close()
+            if output is not None:
+                output.close()
+
+    def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        variables.update(ALLOCATOR)
+        variables.update(self._variables)
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
+        try:
+            self._process = subprocess.Popen(
+                [*self.environment.command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._output,
+                env=variables,
+                start_new_session=True,  # Ctrl-C is for the client, which then closes the worker
+            )
+        except OSError as error:
+            raise ToolkitError(
+                f"The process of toolkit {self.version} cannot be started: {error}. "
+                f"Delete {self.environment.path} so that it is made again."
+            ) from error
+        hello = self._read(START_SECONDS)
+        if hello is None or not hello.get("ready"):
+            reason = hello.get("reason") if hello else "it ended or did not answer"
+            printed = telling_lines(self._printed())
+            self.close()
+            raise ToolkitError(
+                f"Toolkit {self.version} does not start: {reason}. "
+                f"Delete {self.environment.path} so that it is made again."
+                + (f"\n{printed}" if printed else "")
+            )
+
+    def _ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        self._start()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write((json.dumps(request) + "\n").encode())
+            self._process.stdin.flush()
+            answer = self._read(seconds)
+        except OSError:
+            answer = None
+        except BaseException:  # interrupted half-way: the answer would be taken for the next job's
+            self.close()
+            raise
+        if answer is None or answer.get("id") != request["id"]:
+            printed = telling_lines(self._printed())
+            self.close()
+            raise ConversionError("worker", "the toolkit's process ended or did not answer.", printed)
+        return answer
+
+    def _read(self, seconds: float) -> dict[str, Any] | None:
+        """Read one answer, or None when the worker ends, is silent too long or sends something else."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                return None
+            block = os.read(descriptor, 65536)
+            if not block:
+                return None
+            self._pending += block
+        line, _, self._pending = self._pending.partition(b"\n")
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            return None
+        return answer if isinstance(answer, dict) else None
+
+    def _printed(self) -> str:
+        if self._output is None:
+            return ""
+        self._output.seek(0)
+        return self._output.read().decode("utf-8", "replace")
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_TELLING = re.compile(
+    r"^(E |W |\w*(Error|Exception)\b|[A-Za-z_.]*(Error|Exception): )|abort|terminate|Segmentation"
+)
+_HARMLESS = re.compile(
+    r"Unkown op target: 0"  # every good build of 2.3.2 and 2.5.0 prints it
+    r"|default (in|out)put dtype of"
+    r"|is ignored"
+    r"|=====+"
+)
+
+
+def clean_log(log: str) -> str:
+    """Drop colours, progress bars and empty lines from what the toolkit printed."""
+    lines = (line.rsplit("\r", 1)[-1].rstrip() for line in _COLOURS.sub("", log).split("\n"))
+    return "\n".join(line for line in lines if line and "%|" not in line)
+
+
+def telling_lines(log: str, limit: int = 8) -> str:
+    """Return the last lines of a log that say what went wrong, or its very last ones."""
+    lines = clean_log(log).splitlines()
+    telling = [line for line in lines if _TELLING.search(line) and not _HARMLESS.search(line)]
+    return "\n".join((telling or lines[-3:])[-limit:])
+
+
+def open_toolkit(version: str | None = None) -> Toolkit:
+    """Return the toolkit of `version`, its environment made where it is not there yet.
+
+    Raises
+    ------
+    OptionError
+        There is no such version.
+    ToolkitNotInstallableError
+        The environment cannot be made on this machine.
+    """
+    return Toolkit(ensure_environment(version or default_version()))
+
+
+_shared: dict[tuple[int, str], Toolkit] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_toolkit(version: str | None = None) -> Toolkit:
+    """Return this process's own toolkit of `version`, kept and reused until the process ends."""
+    version = version or default_version()
+    with _shared_lock:
+        # By process too: a worker's pipes must not be shared with a fork.
+        key = (os.getpid(), version)
+        if key not in _shared:
+            _shared[key] = open_toolkit(version)
+            atexit.register(_shared[key].close)
+        return _shared[key]

@@ -1,0 +1,216 @@
+"""The toolkit's own virtual environment, made on first use from a hash-pinned lock.
+
+It lies in the user's cache folder, or in the one that the environment variable ``SKLEARN2RKNN_CACHE`` names.
+Its name carries the digest of what it is made from, so a new lock gives a new environment. A file written
+last says that it is whole; a folder without it is the remains of an interrupted making and is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+import filelock
+import platformdirs
+from rich.console import Console
+
+from sklearn2rknn.errors import ToolkitNotInstallableError
+from sklearn2rknn.toolkit_versions import TOOLKITS, ToolkitVersion, toolkit_version, toolkit_versions
+
+__all__ = ["CACHE_VARIABLE", "ToolkitEnvironment", "cache_folder", "ensure_environment"]
+
+CACHE_VARIABLE = "SKLEARN2RKNN_CACHE"
+
+MARKER = "complete"
+QUIET_SECONDS = 2.0  # what may pass before a word is said about it
+DISK_BYTES = 1 << 30  # the environment takes 0.6 GB, and pip unpacks beside it
+
+
+@attrs.frozen
+class ToolkitEnvironment:
+    """A place where the toolkit's worker can be started.
+
+    Attributes
+    ----------
+    version : str
+        The toolkit's version.
+    command : tuple of str
+        Starts the worker, which then speaks on stdin and stdout.
+    kind : str
+        ``"venv"``, or what else the worker runs in.
+    lock_sha256 : str
+        Digest of the lock that it is made from.
+    path : pathlib.Path
+        The environment's folder.
+    """
+
+    version: str
+    command: tuple[str, ...] = attrs.field(converter=tuple[str, ...])
+    kind: str
+    lock_sha256: str
+    path: Path
+
+
+def cache_folder() -> Path:
+    """Return the folder that the environments lie in."""
+    return Path(
+        os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("sklearn2rknn", appauthor=False)
+    )
+
+
+def ensure_environment(version: str) -> ToolkitEnvironment:
+    """Return the environment of toolkit `version`; make it where it is not there yet.
+
+    Making it downloads about 170 MB and takes some tens of seconds. Of two processes that ask at once, one
+    makes it and the other waits.
+
+    Raises
+    ------
+    OptionError
+        There is no such version.
+    ToolkitNotInstallableError
+        It cannot be made: no wheel for this machine or this Python, no network, no space.
+    """
+    entry = toolkit_version(version)
+    lock = entry.folder / "requirements.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    _check_machine(version)
+    python, python_version = _find_python(entry)
+    folder = cache_folder() / f"toolkit-{version}-py{python_version}-{_recipe_digest(lock)[:12]}"
+    environment = ToolkitEnvironment(
+        version=version,
+        command=(str(folder / "bin" / "python"), str(Path(__file__).with_name("worker.py"))),
+        kind="venv",
+        lock_sha256=digest,
+        path=folder,
+    )
+    if not (folder / MARKER).is_file():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(str(folder) + ".lock"):
+                if not (folder / MARKER).is_file():
+                    _make(folder, python, lock, version)
+        except OSError as error:
+            raise ToolkitNotInstallableError(
+                f"The environment of toolkit {version} cannot be made in {folder.parent}: {error}. "
+                f"Make room or give a folder that can be written in the variable {CACHE_VARIABLE}."
+            ) from error
+    return environment
+
+
+def _recipe_digest(lock: Path) -> str:
+    """Digest of everything that goes into the environment: the lock and the stand-in for torch."""
+    digest = hashlib.sha256(lock.read_bytes())
+    for file in sorted((TOOLKITS / "torch_stand_in").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _check_machine(version: str) -> None:
+    system, machine = platform.system(), platform.machine()
+    if system != "Linux" or machine not in ("x86_64", "AMD64") or platform.libc_ver()[0] != "glibc":
+        raise ToolkitNotInstallableError(
+            f"Toolkit {version} runs on x86-64 Linux with glibc; this is {system} on {machine}. Convert on "
+            "such a machine, or in a container of one; the .rknn file it gives runs on the board all the "
+            "same."
+        )
+
+
+def _find_python(entry: ToolkitVersion) -> tuple[str, str]:
+    """Return a Python that the toolkit has wheels for, this one first: (path, version)."""
+    here = "{}.{}".format(*sys.version_info[:2])
+    if here in entry.pythons:
+        return sys.executable, here
+    for version in reversed(entry.pythons):
+        found = shutil.which(f"python{version}")
+        if not found:
+            continue
+        # A shim may be there and lead nowhere; Debian's python3 may be there without venv.
+        probe = subprocess.run(
+            [found, "-c", "import ensurepip, sys, venv; print('{}.{}'.format(*sys.version_info[:2]))"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if probe.returncode == 0 and probe.stdout.strip() == version:
+            return found, version
+    raise ToolkitNotInstallableError(
+        f"Toolkit {entry.version} has wheels for Python {', '.join(entry.pythons)}; this is {here}, and none "
+        f"of those is on the PATH. Install Python {entry.pythons[-1]} beside it, or use one of them for "
+        "converting."
+    )
+
+
+def _make(folder: Path, python: str, lock: Path, version: str) -> None:
+    """Make the environment at its final place, since a virtual environment cannot be moved."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    free = shutil.disk_usage(folder.parent).free
+    if free < DISK_BYTES:
+        raise ToolkitNotInstallableError(
+            f"{folder.parent} has {free >> 20} MiB free; the environment of toolkit {version} needs "
+            f"{DISK_BYTES >> 20} MiB while it is made. Make room or give another folder in {CACHE_VARIABLE}."
+        )
+    try:
+        with _progress(f"Making the environment of toolkit {version} (once; about 170 MB to download)"):
+            _run([python, "-m", "venv", str(folder)], version)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
+            pip += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+            _run([*pip, "-r", str(lock)], version)
+            (site,) = folder.glob("lib/python3.*/site-packages")
+            # A real torch, should a lock ever pin one, stays.
+            if not (site / "torch").exists():
+                shutil.copytree(TOOLKITS / "torch_stand_in" / "torch", site / "torch")
+        (folder / MARKER).write_text(f"rknn-toolkit2 {version}\n", "utf-8")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _run(command: list[str], version: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        errors = [line for line in lines if "error" in line.lower()] or lines
+        said = "\n".join("  " + line for line in errors[-4:])
+        raise ToolkitNotInstallableError(
+            f"The environment of toolkit {version} cannot be made; nothing of it was kept. pip or venv "
+            f"said:\n{said}\nCheck the network and pip's settings (pip config list), and that there is room "
+            f"on the disk; there are toolkits {', '.join(toolkit_versions())}."
+        )
+
+
+@contextmanager
+def _progress(text: str) -> Iterator[None]:
+    """Show a spinner on stderr, or one line where it is no terminal, once `QUIET_SECONDS` have passed."""
+    from threading import Event, Thread
+
+    done, console, started = Event(), Console(stderr=True), time.monotonic()
+
+    def show() -> None:
+        if done.wait(QUIET_SECONDS):
+            return
+        if not console.is_terminal:
+            console.print(text + " ...")
+            done.wait()
+            return
+        with console.status(text) as status:
+            while not done.wait(1.0):
+                status.update(f"{text}, {time.monotonic() - started:.0f} s")
+
+    thread = Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
