@@ -1,0 +1,193 @@
+"""The child process that holds the model, and its end at a deadline."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Callable
+
+from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, encode
+
+__all__ = ["CallerGone", "ModelProcess", "error_frame"]
+
+_CHUNK = 1 << 18
+_KILL_SECONDS = 2.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class CallerGone(Exception):
+    """Whoever asked has hung up; nobody waits for the answer."""
+
+
+class ModelProcess:
+    """A forked process that answers frames.
+
+    It is forked from a parent that never loads the native library, so nothing native is carried over; and it
+    is killed from outside, because a call hung in an ioctl ignores Python's signal handlers.
+
+    Parameters
+    ----------
+    serve : callable
+        Given the child's socket; runs in the child until the socket ends.
+    private : list of int
+        Descriptors of the parent that the child must not hold: it would keep the caller's channel open.
+    """
+
+    def __init__(self, serve: Callable[[socket.socket], None], private: list[int]) -> None:
+        ours, theirs = socket.socketpair()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _run_child(serve, ours, theirs, private, parent)
+        theirs.close()
+        self._socket = ours
+        self._parser = FrameParser()
+
+    def call(self, request: Frame, seconds: float, caller: int) -> Frame:
+        """Pass `request` on and return the answer; or kill the process and say why there is none.
+
+        Parameters
+        ----------
+        request : Frame
+        seconds : float
+            Until the answer must be complete.
+        caller : int
+            Descriptor on which the caller's hang-up shows.
+
+        Returns
+        -------
+        Frame
+            The child's answer, or one made here with ``ok`` false: kind ``timeout``, or ``run_error`` with
+            the name of the signal that ended the process. After these `alive` is False.
+
+        Raises
+        ------
+        CallerGone
+            The process has been killed.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            self._send(request, deadline)
+            return self._receive(deadline, caller)
+        except socket.timeout:
+            ended = self._kill()
+            message = f"no answer within {seconds:g} s; the process was killed"
+            if not ended:
+                message += ", but hangs in the kernel's driver and cannot end: power-cycle the board"
+            return error_frame(request, "timeout", "DeadlineExceeded", message)
+        except CallerGone:
+            self._kill()
+            raise
+        except ProtocolViolation as error:
+            self._kill()
+            return error_frame(
+                request, "run_error", "ProtocolViolation", f"the process answered with {error}"
+            )
+        except OSError:
+            return self._death(request)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can be asked; it may still die of the next request."""
+        return self.pid != 0
+
+    def close(self) -> None:
+        """End the process."""
+        if self.alive:
+            self._kill()
+
+    def _send(self, request: Frame, deadline: float) -> None:
+        for block in (request.line, request.payload):
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            self._socket.sendall(block)
+
+    def _receive(self, deadline: float, caller: int) -> Frame:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        # No POLLIN: the caller's next request may wait; only its end is news.
+        poll.register(caller, getattr(select, "POLLRDHUP", 0))
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise socket.timeout
+            ready = dict(poll.poll(left * 1000))
+            if self._socket.fileno() in ready:
+                data = self._socket.recv(_CHUNK)
+                if not data:
+                    raise ConnectionResetError
+                for frame in self._parser.feed(data):
+                    return frame
+            elif caller in ready:
+                raise CallerGone
+
+    def _death(self, request: Frame) -> Frame:
+        status = self._wait()
+        self._forget()
+        if status is None:
+            return error_frame(request, "run_error", "Hung", "the process closed its socket and did not end")
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+            return error_frame(request, "run_error", name, f"the process was ended by {name}", number)
+        code = os.WEXITSTATUS(status)
+        return error_frame(
+            request, "run_error", "Exited", f"the process ended itself with status {code}", code
+        )
+
+    def _kill(self) -> bool:
+        os.kill(self.pid, signal.SIGKILL)
+        ended = self._wait() is not None
+        self._forget()
+        return ended
+
+    def _wait(self) -> int | None:
+        """Return the wait status; None when the process does not end, as one asleep in a driver may not."""
+        end = time.monotonic() + _KILL_SECONDS
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return status
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                return None
+            time.sleep(0.001)
+
+    def _forget(self) -> None:
+        self._socket.close()
+        self.pid = 0
+
+
+def _run_child(
+    serve: Callable[[socket.socket], None],
+    ours: socket.socket,
+    theirs: socket.socket,
+    private: list[int],
+    parent: int,
+) -> None:
+    """Never returns."""
+    code = 1
+    try:
+        ours.close()
+        for descriptor in private:
+            os.close(descriptor)
+        # The kernel ends the child with its parent, even when neither can run a handler.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == parent:
+            serve(theirs)
+            code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def error_frame(request: Frame, kind: str, name: str, message: str, code: int | None = None) -> Frame:
+    """Return the answer to `request` that says why there is no other."""
+    error = {"kind": kind, "type": name, "message": message, "code": code}
+    header = {"id": request.header.get("id"), "ok": False, "error": error}
+    return Frame(header, b"", encode(header)[0])

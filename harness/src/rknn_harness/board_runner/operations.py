@@ -1,0 +1,171 @@
+"""What the child process does with each request; only here do scirknn and the native library come in."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
+
+import numpy as np
+
+from rknn_harness.board_runner import frames
+from rknn_harness.board_runner.facts import gather
+from rknn_harness.board_runner.stopwatch import sample
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, Any]
+    Answer = Tuple[Dict[str, Any], Dict[str, Array]]
+
+__all__ = ["BadRequest", "Operations", "failure"]
+
+DEVICES = ("npu", "virtual")
+
+
+class BadRequest(Exception):
+    """A request that no board could answer: the caller is wrong, not the board."""
+
+
+class Operations:
+    """Answers requests, one after another, about at most one loaded model.
+
+    Parameters
+    ----------
+    work_folder : str
+        Bundles lie below it.
+    """
+
+    def __init__(self, work_folder: str) -> None:
+        self._work_folder = work_folder
+        self._model: Any = None
+
+    def answer(self, frame: frames.Frame) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Do what `frame` asks; every exception becomes an error answer.
+
+        Returns
+        -------
+        header : dict
+            The answer without its ``id``.
+        arrays : dict of str to numpy.ndarray
+        """
+        op = frame.header.get("op")
+        operation = self._operations().get(op) if isinstance(op, str) else None
+        try:
+            if operation is None:
+                raise BadRequest(f"no operation is named {op!r:.40}")
+            return operation(frame.header, frames.decode_arrays(frame))
+        except (BadRequest, frames.ProtocolViolation) as error:
+            return failure("bad_request", error), {}
+        except Exception as error:
+            # By name, for scirknn may be what failed to import.
+            if type(error).__name__ == "InputError":
+                return failure("bad_request", error), {}
+            return failure("load_error" if op == "load" else "run_error", error), {}
+
+    def _operations(self) -> dict[str, Callable[[Mapping[str, Any], dict[str, Array]], Answer]]:
+        return {
+            "hello": self._hello,
+            "facts": self._facts,
+            "load": self._load,
+            "predict": self._predict,
+            "time": self._time,
+            "close": self._close,
+        }
+
+    def _hello(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        import scirknn
+
+        found = {
+            "protocol": frames.VERSION,
+            "scirknn": getattr(scirknn, "__version__", None),
+            "scirknn_file": scirknn.__file__,
+            "runner_pid": os.getppid(),
+            "child_pid": os.getpid(),
+        }
+        return {"ok": True, **found}, {}
+
+    def _facts(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        return {"ok": True, "facts": gather()}, {}
+
+    def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        bundle, device = header.get("bundle"), header.get("device")
+        if not isinstance(bundle, str) or os.path.isabs(bundle) or ".." in bundle.split("/"):
+            raise BadRequest(f"bundle is {bundle!r:.80}; it must be a path below the work folder")
+        if device not in DEVICES:
+            raise BadRequest(f"device is {device!r:.40}; it can be 'npu' or 'virtual'")
+        self._close(header, arrays)
+        import scirknn
+
+        self._model = scirknn.load(os.path.join(self._work_folder, bundle), device=device)
+        return {"ok": True}, {}
+
+    def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        model, rows = self._loaded(), _rows(arrays)
+        answer = {
+            "output": np.asarray(model.raw_output(rows), dtype="<f4"),
+            "predictions": _carried(model.predict(rows)),
+        }
+        if hasattr(model, "predict_proba"):
+            answer["probabilities"] = _carried(model.predict_proba(rows))
+        return {"ok": True}, answer
+
+    def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        model, rows = self._loaded(), _rows(arrays)
+        samples = sample(
+            lambda: model.predict(rows),
+            warmup=_number(header, "warmup", 1_000_000),
+            min_count=_number(header, "min_count", 1_000_000),
+            min_seconds=_number(header, "min_seconds", 86_400),
+            max_seconds=_number(header, "max_seconds", 86_400),
+        )
+        return {"ok": True}, {"samples": samples}
+
+    def _close(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
+        return {"ok": True}, {}
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            raise BadRequest("no model is loaded: load one; after a timeout or a crash, load it again")
+        return self._model
+
+
+def _rows(arrays: Mapping[str, Array]) -> Array:
+    if set(arrays) != {"X"}:
+        raise BadRequest(f"the arrays are {sorted(arrays)}; one named 'X' is needed")
+    return arrays["X"]
+
+
+def _number(header: Mapping[str, Any], key: str, most: int) -> float:
+    value = header.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise BadRequest(f"{key} is {value!r:.40}; it must be a number from 0 to {most}")
+    return value
+
+
+def _carried(values: Any) -> Array:
+    """Return `values` in a dtype that frames carry, without loss."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        array = np.array(array.tolist())
+    if array.dtype.kind in "iu" and array.dtype.str not in ("<i4", "<i8"):
+        wide = array.astype("<i8")
+        if (wide.astype(array.dtype) != array).any() or (array.dtype.kind == "u" and (wide < 0).any()):
+            raise ValueError("predictions beyond the range of int64")
+        return wide
+    return array.astype("<f4") if array.dtype.str == "<f2" else array
+
+
+def failure(kind: str, error: BaseException) -> dict[str, Any]:
+    """Return the header of an error answer, without its ``id``."""
+    code = getattr(error, "code", None)
+    return {
+        "ok": False,
+        "error": {
+            "kind": kind,
+            "type": type(error).__name__,
+            # Not str(error) alone: some exceptions say nothing.
+            "message": (str(error) or repr(error))[:4000],
+            "code": code if isinstance(code, int) else None,
+        },
+    }

@@ -1,0 +1,191 @@
+"""Boards: whatever answers over SSH. They are listed in ``boards.toml``; the virtual board needs no entry.
+
+::
+
+    [board.rock5b]
+    host = "rock5b.example"
+    user = "rock"
+    key = "~/.ssh/id_ed25519"
+    known_hosts = "~/.ssh/known_hosts"
+    python = "/opt/rknn/bin/python3"    # has numpy and rknnlite; default python3
+    tags = ["rk3588"]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from rknn_harness.errors import BoardsFileError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["VIRTUAL", "Board", "read_boards"]
+
+
+@attrs.frozen
+class Board:
+    """How to reach a board, and what to use there.
+
+    Attributes
+    ----------
+    name : str
+    host : str
+    user : str
+    key : pathlib.Path
+        Private key without a passphrase.
+    known_hosts : pathlib.Path
+        The only file in which the board's host key is looked up.
+    port : int
+    python : str
+        The board's Python, 3.8 or later, with numpy and its NPU's runtime.
+    work_folder : str
+        Where the board keeps what is sent to it; relative to the user's home, or absolute.
+    device : {"npu", "virtual"}
+        What `scirknn` runs models on.
+    virtual : bool
+        Whether this is the virtual board, which is started when it is used.
+    tags : tuple of str
+        What cases may ask for.
+    power_command : tuple of str or None
+        Run on this machine to power-cycle the board.
+    """
+
+    name: str
+    host: str
+    user: str
+    key: Path
+    known_hosts: Path
+    port: int = 22
+    python: str = "python3"
+    work_folder: str = ".cache/rknn-harness"
+    device: str = "npu"
+    virtual: bool = False
+    tags: tuple[str, ...] = ()
+    power_command: tuple[str, ...] | None = None
+
+
+VIRTUAL = Board(
+    name="virtual",
+    host="127.0.0.1",
+    port=0,
+    user="board",
+    key=Path(),
+    known_hosts=Path(),
+    python=sys.executable,
+    device="virtual",
+    virtual=True,
+    tags=("virtual",),
+)
+"""The virtual board before it is started: `rknn_harness.virtual_board.started` gives it a port and keys."""
+
+
+def read_boards(path: Path | None) -> dict[str, Board]:
+    """Read the boards of a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        ``boards.toml``; relative paths in it are relative to its folder. None: the virtual board alone.
+
+    Returns
+    -------
+    dict of str to Board
+        By name, in the file's order after ``"virtual"``, which is always there.
+
+    Raises
+    ------
+    BoardsFileError
+        The text names the file, the entry and the field.
+    """
+    boards = {"virtual": VIRTUAL}
+    if path is None:
+        return boards
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BoardsFileError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:  # TOML's error and a wrong encoding
+        raise BoardsFileError(f"{path} is not TOML: {error}") from None
+    unknown = sorted(set(document) - {"board"})
+    if unknown:
+        raise BoardsFileError(f"{path} has {unknown[0]!r}; boards are tables named [board.NAME].")
+    entries = document.get("board", {})
+    if not isinstance(entries, dict):
+        raise BoardsFileError(f"{path}: 'board' is no table; boards are tables named [board.NAME].")
+    for name, entry in entries.items():
+        if name == "virtual":
+            raise BoardsFileError(f"{path}: [board.virtual] is built in; give the entry another name.")
+        if not isinstance(entry, dict):
+            raise BoardsFileError(f"{path}: 'board.{name}' is no table; write [board.{name}].")
+        boards[name] = _Entry(path, name, entry).board()
+    return boards
+
+
+class _Entry:
+    """Takes typed fields out of one entry, or says which one is wrong."""
+
+    def __init__(self, path: Path, name: str, entry: Mapping[str, Any]) -> None:
+        self.path, self.name, self.entry = path, name, dict(entry)
+
+    def board(self) -> Board:
+        board = Board(
+            name=self.name,
+            host=self.text("host"),
+            port=self.port(),
+            user=self.text("user"),
+            key=self.file("key"),
+            known_hosts=self.file("known_hosts"),
+            python=self.text("python", "python3"),
+            work_folder=self.text("work_folder", ".cache/rknn-harness"),
+            device=self.text("device", "npu"),
+            tags=self.words("tags", ()),
+            power_command=self.words("power_command", None),
+        )
+        if board.device not in ("npu", "virtual"):
+            self.fail("device", f"is {board.device!r}, not 'npu' or 'virtual'")
+        if self.entry:
+            field = min(self.entry)
+            known = ", ".join(a.name for a in attrs.fields(Board) if a.name not in ("name", "virtual"))
+            self.fail(field, f"is no field of a board; there are {known}")
+        return board
+
+    def fail(self, field: str, why: str) -> Any:
+        raise BoardsFileError(
+            f"{self.path}: [board.{self.name}] {field} {why}.",
+            file=str(self.path),
+            entry=self.name,
+            field=field,
+        )
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self.entry.pop(field, default)
+        if value is None:
+            self.fail(field, "is missing")
+        if not isinstance(value, str) or not value or not value.isprintable():
+            self.fail(field, f"is {value!r:.60}, not a text of one line")
+        return str(value)
+
+    def file(self, field: str) -> Path:
+        return self.path.parent / Path(self.text(field)).expanduser()
+
+    def port(self) -> int:
+        value = self.entry.pop("port", 22)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+            self.fail("port", f"is {value!r:.60}, not a number from 1 to 65535")
+        return int(value)
+
+    def words(self, field: str, default: tuple[str, ...] | None) -> Any:
+        value = self.entry.pop(field, default)
+        if value is default:
+            return default
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            self.fail(field, f"is {value!r:.60}, not a list of texts")
+        return tuple(value)

@@ -1,0 +1,103 @@
+"""What can go wrong between the harness and a board.
+
+::
+
+    HarnessError
+    ├── BoardsFileError          boards.toml cannot be used (also ValueError)
+    ├── InfraError               the way to the board failed: it says nothing of a model or a toolkit
+    │   ├── ConnectionLostError    no connection, or the end of one
+    │   ├── HostKeyError           the board is not the one that was trusted, or none was yet
+    │   ├── AuthenticationError    the board refuses our key, or the key cannot be read
+    │   ├── ProvisioningError      files or the runner cannot be brought to the board
+    │   ├── ProtocolError          the runner's answer is malformed
+    │   ├── BoardDeadlineError     the board said nothing in time
+    │   └── VirtualBoardError      the virtual board does not start
+    └── BoardError               the board answered, and the answer is no: it counts against the model
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AuthenticationError",
+    "BoardDeadlineError",
+    "BoardError",
+    "BoardsFileError",
+    "ConnectionLostError",
+    "HarnessError",
+    "HostKeyError",
+    "InfraError",
+    "ProtocolError",
+    "ProvisioningError",
+    "VirtualBoardError",
+]
+
+
+class HarnessError(Exception):
+    """Base of every error that the harness raises on purpose.
+
+    Attributes
+    ----------
+    data : dict
+        What is known beside the text: ``stdout``, ``stderr``, ``status`` and the like, JSON throughout.
+    """
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class BoardsFileError(HarnessError, ValueError):
+    """The file of boards is missing, is no TOML, or has a wrong entry."""
+
+
+class InfraError(HarnessError):
+    """The way to the board failed; trying again later may help, and no model is to blame."""
+
+
+class ConnectionLostError(InfraError):
+    """There is no connection: it was refused, cut, or died."""
+
+
+class HostKeyError(InfraError):
+    """The board's host key is unknown, or is not the one on record."""
+
+
+class AuthenticationError(InfraError):
+    """The board refused the key, or there is none to show."""
+
+
+class ProvisioningError(InfraError):
+    """Files could not be written to the board, or its Python does not run the runner."""
+
+
+class ProtocolError(InfraError):
+    """The runner's answer is no frame, or not the answer to what was asked."""
+
+
+class BoardDeadlineError(InfraError):
+    """No answer within the request's deadline and the grace beyond it."""
+
+
+class VirtualBoardError(InfraError):
+    """The virtual board's process did not come up."""
+
+
+class BoardError(HarnessError):
+    """The board's answer to a request is an error.
+
+    Attributes
+    ----------
+    kind : {"load_error", "run_error", "timeout", "bad_request"}
+    type : str
+        The exception's class on the board, or the signal that ended the process, such as ``SIGSEGV``.
+    code : int or None
+        The vendor's return code, the signal's number or the exit status, where there is one.
+    """
+
+    def __init__(self, kind: str, type: str, message: str, code: int | None = None, **data: Any) -> None:
+        super().__init__(message, **data)
+        self.kind = kind
+        self.type = type
+        self.code = code

@@ -1,0 +1,418 @@
+"""A session on a board: the connection, the runner on one of its channels, and the runner's operations."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+import numpy as np
+import paramiko
+
+import scirknn
+from rknn_harness.board_runner import frames
+from rknn_harness.boards import Board
+from rknn_harness.connection import DEAD_LINK_SECONDS, Connection
+from rknn_harness.errors import (
+    BoardDeadlineError,
+    BoardError,
+    ConnectionLostError,
+    InfraError,
+    ProtocolError,
+    ProvisioningError,
+)
+from rknn_harness.provisioning import RUNNER_NAME, runner_archive
+from scirknn.bundle import metadata_path
+
+__all__ = ["BoardSession", "Prediction"]
+
+GRACE_SECONDS = 5.0
+"""How long an answer may be late: the board keeps the deadline, and needs a moment to say so."""
+
+_KINDS = ("load_error", "run_error", "timeout", "bad_request")
+_CHUNK = 1 << 18
+_TAIL = 4096  # bytes of the runner's standard error that an error carries
+
+Array = np.ndarray[Any, Any]
+
+
+@attrs.frozen(eq=False)
+class Prediction:
+    """What a model answered.
+
+    Attributes
+    ----------
+    output : numpy.ndarray of float32, shape (n, n_outputs)
+        The network's output before its head.
+    predictions : numpy.ndarray, shape (n,) or (n, n_outputs)
+    probabilities : numpy.ndarray or None, shape (n, n_classes)
+        None for a regressor.
+    """
+
+    output: Array
+    predictions: Array
+    probabilities: Array | None
+
+
+class BoardSession:
+    """A runner on a board; a context manager.
+
+    Every method raises `BoardError` when the board answers that it failed, after which the session goes on,
+    and `InfraError` when the way to it failed, after which the session is closed: open another.
+
+    Parameters
+    ----------
+    board : Board
+        The virtual board must have been started.
+    logs : pathlib.Path, optional
+        Folder for what the runner and the vendor's library print, ``<board>-<time>-runner.log``.
+    runtime : pathlib.Path, optional
+        Folder of the package ``scirknn`` to send instead of the one installed here.
+    grace : float
+        Seconds by which an answer may be late.
+
+    Attributes
+    ----------
+    connection : Connection
+    greeting : dict
+        The runner's answer to ``hello``.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        logs: Path | None = None,
+        runtime: Path | None = None,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        self.board = board
+        self.connection = Connection(board)
+        self.greeting: dict[str, Any] = {}
+        self._logs, self._runtime, self._grace = logs, runtime, grace
+        self._channel: paramiko.Channel | None = None
+        self._parser = frames.FrameParser()
+        self._errors: _ErrorLog | None = None
+        self._number = 0
+
+    def __enter__(self) -> BoardSession:
+        try:
+            self.connection.__enter__()
+            self._start()
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._channel is not None and kind is None:
+            with contextlib.suppress(InfraError, BoardError):
+                self._ask("quit", 2.0)
+        self._abandon()
+
+    def hello(self) -> dict[str, Any]:
+        """Return ``protocol``, ``scirknn``, ``scirknn_file``, ``runner_pid``, ``child_pid``."""
+        header, _ = self._ask("hello", 60.0)
+        return {key: value for key, value in header.items() if key not in ("id", "ok", "arrays")}
+
+    def facts(self, *, deadline: float = 30.0) -> dict[str, Any]:
+        """Return the board's facts, as `rknn_harness.board_runner.facts.gather` tells them."""
+        header, _ = self._ask("facts", deadline)
+        facts = header.get("facts")
+        if not isinstance(facts, dict):
+            raise self._broken(ProtocolError, f"{self.board.name} answered 'facts' with {facts!r:.80}.")
+        return facts
+
+    def load(self, bundle: Path, *, device: str | None = None, deadline: float = 60.0) -> None:
+        """Bring a bundle to the board, unless it is there, and load it in place of the one loaded before.
+
+        Parameters
+        ----------
+        bundle : pathlib.Path
+            The model file, on this machine.
+        device : {"npu", "virtual"}, optional
+            Default: the board's.
+        deadline : float
+            Seconds, transfer excluded.
+
+        Raises
+        ------
+        scirknn.BundleError
+            The bundle on this machine is missing or damaged.
+        BoardError, InfraError
+        """
+        found = scirknn.read_bundle(bundle)
+        files: dict[str, Path | bytes] = {file.name: file for _, file in found.files()}
+        for file in (found.path, metadata_path(found.path)):
+            files[file.name] = file
+        try:
+            folder = self.connection.put(files)
+        except InfraError:
+            self._abandon()
+            raise
+        self._ask("load", deadline, bundle=f"{folder}/{found.path.name}", device=device or self.board.device)
+
+    def predict(self, X: Any, *, deadline: float = 60.0) -> Prediction:
+        """Run the loaded model.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+            Numbers; float32, float64, int32 and int64 cross as they are, the rest as float64.
+        deadline : float
+            Seconds.
+        """
+        rows = _rows(X)
+        _, arrays = self._ask("predict", deadline, {"X": rows})
+        output, predictions = arrays.get("output"), arrays.get("predictions")
+        probabilities = arrays.get("probabilities")
+        wrong = (
+            output is None
+            or output.dtype != np.float32
+            or output.ndim != 2
+            or any(part is not None and part.shape[:1] != rows.shape[:1] for part in arrays.values())
+        )
+        if output is None or predictions is None or wrong:
+            shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+            raise self._broken(
+                ProtocolError, f"{self.board.name} answered {len(rows)} rows with {shapes!r:.200}."
+            )
+        return Prediction(output, predictions, probabilities)
+
+    def time(
+        self,
+        X: Any,
+        *,
+        warmup: int = 5,
+        min_count: int = 200,
+        min_seconds: float = 2.0,
+        max_seconds: float = 20.0,
+        deadline: float | None = None,
+    ) -> Array:
+        """Time ``predict`` on the board, its network of clocks and wires left out.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+        warmup : int
+            Calls made first and not counted.
+        min_count : int
+        min_seconds : float
+            Sampling ends when both are reached,
+        max_seconds : float
+            or at this many seconds, warm-up included.
+        deadline : float, optional
+            Seconds; default `max_seconds` and a minute for the calls that are under way.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n_samples,)
+            Seconds of each call.
+        """
+        bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
+        seconds = max_seconds + 60.0 if deadline is None else deadline
+        _, arrays = self._ask("time", seconds, {"X": _rows(X)}, warmup=warmup, min_count=min_count, **bounds)
+        samples = arrays.get("samples")
+        if samples is None or samples.dtype != np.float64 or samples.ndim != 1 or not len(samples):
+            raise self._broken(ProtocolError, f"{self.board.name} answered 'time' without samples.")
+        return samples
+
+    def close_model(self, *, deadline: float = 30.0) -> None:
+        """Release the loaded model; without one it does nothing."""
+        self._ask("close", deadline)
+
+    def _start(self) -> None:
+        folder = self.connection.put({RUNNER_NAME: runner_archive(self._runtime)})
+        work_folder = self.board.work_folder
+        command = [self.board.python, f"{work_folder}/{folder}/{RUNNER_NAME}", work_folder]
+        self._channel = self.connection.channel(command)
+        self._errors = _ErrorLog(self._channel, self._logs, self.board.name)
+        try:
+            self.greeting = self.hello()
+        except (ConnectionLostError, BoardError) as error:
+            if isinstance(error, ConnectionLostError) and error.data.get("status") is None:
+                raise
+            raise ProvisioningError(
+                f"{self.board.name}: {self.board.python} does not run the runner ({error}). It must be "
+                "Python 3.8 or later with numpy; set 'python' in the board's entry.",
+                **error.data,
+            ) from error
+        if self.greeting.get("protocol") != frames.VERSION:
+            raise self._broken(
+                ProtocolError, f"{self.board.name} speaks protocol {self.greeting.get('protocol')!r:.40}."
+            )
+
+    def _ask(
+        self, op: str, deadline: float, arrays: Mapping[str, Array] | None = None, **fields: Any
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        if self._channel is None:
+            raise ConnectionLostError(f"The session on {self.board.name} is closed; open another.")
+        self._number += 1
+        request = {"op": op, "id": self._number, "deadline": deadline, **fields}
+        try:
+            blocks = frames.encode(request, arrays)
+        except frames.ProtocolViolation as error:
+            raise ValueError(f"{op!r} cannot be asked of {self.board.name}: {error}.") from None
+        try:
+            self._send(self._channel, blocks)
+            frame = self._receive(self._channel, op, deadline + self._grace)
+            answered = frames.decode_arrays(frame)
+        except frames.ProtocolViolation as error:
+            raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} with {error}.") from error
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise self._broken(
+                ConnectionLostError,
+                f"The connection to {self.board.name} failed during {op!r}: {error or type(error).__name__}. "
+                "Check that the board is on and its network up.",
+            ) from error
+        except BaseException:
+            self._abandon()  # an answer may still come, and would be taken for the next one's
+            raise
+        if frame.header.get("id") != self._number:
+            raise self._broken(
+                ProtocolError,
+                f"{self.board.name} answered request {frame.header.get('id')!r:.40}, not {self._number}.",
+            )
+        if frame.header.get("ok") is not True:
+            raise self._board_error(op, frame.header.get("error"))
+        return frame.header, answered
+
+    def _send(self, channel: paramiko.Channel, blocks: list[Any]) -> None:
+        channel.settimeout(2 * DEAD_LINK_SECONDS)  # of no progress
+        for block in blocks:
+            view = memoryview(block)
+            while view:
+                sent = channel.send(view[:_CHUNK])  # type: ignore[arg-type]  # takes any bytes-like
+                if not sent:
+                    raise EOFError("the channel is closed")
+                view = view[sent:]
+
+    def _receive(self, channel: paramiko.Channel, op: str, seconds: float) -> frames.Frame:
+        end = time.monotonic() + seconds
+        while True:
+            # A large answer may take longer than the deadline, as long as it keeps coming.
+            left = 2 * DEAD_LINK_SECONDS if self._parser.pending else end - time.monotonic()
+            channel.settimeout(max(left, 0.001))
+            try:
+                data = channel.recv(_CHUNK)
+            except TimeoutError:
+                raise self._broken(
+                    BoardDeadlineError,
+                    f"{self.board.name} said nothing for {seconds:g} s after {op!r}: the board or the way "
+                    "to it hangs. Power-cycle the board if it cannot be reached otherwise.",
+                ) from None
+            if not data:
+                raise self._ended(channel, op)
+            for frame in self._parser.feed(data):
+                if self._parser.pending:
+                    raise frames.ProtocolViolation("more than one frame")
+                return frame
+
+    def _ended(self, channel: paramiko.Channel, op: str) -> InfraError:
+        """Return what to raise at the end of the runner's output."""
+        transport = channel.get_transport()
+        # The status follows the output at once, or the connection is gone and none will come.
+        if channel.status_event.wait(2.0) and transport.is_active():
+            status = channel.exit_status
+            if self._parser.pending:
+                return self._broken(
+                    ProtocolError, f"{self.board.name} answered {op!r} with half a frame.", status=status
+                )
+            return self._broken(
+                ConnectionLostError,
+                f"The runner on {self.board.name} ended during {op!r} with status {status} "
+                "(-1: by a signal).",
+                status=status,
+            )
+        return self._broken(ConnectionLostError, f"The connection to {self.board.name} ended during {op!r}.")
+
+    def _board_error(self, op: str, error: Any) -> InfraError | BoardError:
+        known = isinstance(error, dict) and error.get("kind") in _KINDS
+        if not known or not isinstance(error.get("type"), str) or not isinstance(error.get("message"), str):
+            return self._broken(
+                ProtocolError, f"{self.board.name} answered {op!r} with the error {error!r:.200}."
+            )
+        code = error.get("code")
+        return BoardError(
+            error["kind"],
+            error["type"],
+            error["message"],
+            code if type(code) is int else None,
+            board=self.board.name,
+            stderr=self._errors.tail() if self._errors else "",
+        )
+
+    def _broken(self, kind: type[InfraError], message: str, **data: Any) -> InfraError:
+        """Close the session and return what to raise."""
+        errors = self._errors
+        self._abandon()
+        tail = errors.tail() if errors else ""
+        if tail:
+            message += f" The runner's last words: {tail[-500:]}"
+        return kind(message, board=self.board.name, stderr=tail, **data)
+
+    def _abandon(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                channel.close()
+        if self._errors is not None:
+            self._errors.finish()
+            self._errors = None
+        self.connection.close()
+
+
+class _ErrorLog:
+    """Takes up the runner's standard error as it comes, lest the runner block on it."""
+
+    def __init__(self, channel: paramiko.Channel, folder: Path | None, board: str) -> None:
+        self._channel = channel
+        self._last: collections.deque[bytes] = collections.deque(maxlen=64)
+        self._file: Any = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            self._file = (folder / f"{board}-{stamp}-runner.log").open("ab")
+        self._thread = threading.Thread(target=self._copy, name=f"stderr of {board}", daemon=True)
+        self._thread.start()
+
+    def tail(self) -> str:
+        """Return the last of what was said."""
+        return b"".join(list(self._last))[-_TAIL:].decode("utf-8", "replace")
+
+    def finish(self) -> None:
+        """Wait for what is under way, and close the file."""
+        self._thread.join(2.0)
+        if self._file is not None:
+            self._file.close()
+
+    def _copy(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the channel's end, the file's
+            while True:
+                try:
+                    data = self._channel.recv_stderr(_CHUNK)
+                except TimeoutError:  # the channel's, which the other stream sets
+                    if self._channel.closed:
+                        return
+                    continue
+                if not data:
+                    return
+                self._last.append(data[-_TAIL:])
+                if self._file is not None:
+                    self._file.write(data)
+                    self._file.flush()
+
+
+def _rows(X: Any) -> Array:
+    rows = np.asarray(X)
+    if rows.ndim != 2:
+        raise ValueError(f"X has the shape {rows.shape}; it needs rows and columns.")
+    return rows if rows.dtype.str in ("<f4", "<f8", "<i4", "<i8") else rows.astype(np.float64)

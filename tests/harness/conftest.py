@@ -1,0 +1,128 @@
+"""A virtual board for the tests of this folder, and a stand-in for scirknn that misbehaves as it is told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rknn_harness.boards import Board
+from rknn_harness.runner_client import BoardSession
+from rknn_harness.virtual_board import virtual_board
+from scirknn.bundle import Bundle, Variant, write_bundle
+
+STAND_IN = '''
+"""Stands for scirknn on a board: the text of the model file says how it behaves."""
+import ctypes
+import os
+import time
+
+import numpy as np
+
+__version__ = "stand-in"
+
+
+class NativeError(Exception):
+    code = -6
+
+
+class InputError(ValueError):
+    pass
+
+
+class Model:
+    def __init__(self, manner):
+        self.manner = manner
+
+    def raw_output(self, X):
+        if self.manner == "hang":
+            ctypes.PyDLL(None).pause()  # in native code, with Python's lock held
+        if self.manner == "slow":
+            time.sleep(0.3)
+        if self.manner == "crash":
+            ctypes.string_at(0)
+        if self.manner == "exit":
+            os._exit(7)
+        if self.manner == "chatter":
+            os.write(1, b"vendor says hello\\n" * 200_000)
+        if self.manner == "refuse":
+            raise NativeError("the vendor says no")
+        if self.manner == "picky":
+            raise InputError("X is wrong")
+        return np.asarray(X, dtype=np.float64)[:, :2] * 2
+
+    def predict(self, X):
+        return np.array(["yes", "no"])[self.raw_output(X).argmax(axis=1)]
+
+    def predict_proba(self, X):
+        return self.raw_output(X) / 4
+
+    def close(self):
+        pass
+
+
+def load(path, device):
+    with open(path) as file:
+        manner = file.read()
+    if manner == "hang-in-load":
+        time.sleep(3600)
+    if manner == "bad":
+        raise NativeError("not a model")
+    return Model(manner)
+'''
+
+
+@pytest.fixture(scope="session")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """A virtual board that no test harms."""
+    with virtual_board(tmp_path_factory.mktemp("board")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a package that stands for scirknn on the board."""
+    folder = tmp_path_factory.mktemp("runtime") / "scirknn"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(STAND_IN)
+    return folder
+
+
+@pytest.fixture
+def session(board: Board, stand_in: Path) -> Iterator[BoardSession]:
+    """A session whose runner has the stand-in."""
+    with BoardSession(board, runtime=stand_in) as opened:
+        yield opened
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a bundle whose model file says how the stand-in shall behave."""
+
+    def make(manner: str, name: str = "model.rknn") -> Path:
+        content = manner.encode()
+        digest = hashlib.sha256(content).hexdigest()
+        found = Bundle(
+            path=tmp_path / name,
+            task="regressor",
+            estimator="MLPRegressor",
+            classes=None,
+            n_features_in=3,
+            n_outputs=2,
+            feature_names=None,
+            single_output=False,
+            dtype="float64",
+            head="identity",
+            channels=8,
+            input=None,
+            output=None,
+            precision="float16",
+            variants=(Variant(name, 1, digest),),
+            details={},
+        )
+        write_bundle(found, {name: content})
+        return found.path
+
+    return make

@@ -1,0 +1,148 @@
+"""The way of a bundle to a board and back, over real SSH on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scirknn
+from rknn_harness.boards import Board
+from rknn_harness.errors import BoardError, ConnectionLostError
+from rknn_harness.runner_client import BoardSession
+
+MakeBundle = Callable[..., Path]
+X = np.array([[1.0, 0.0, 5.0], [0.0, 1.0, 5.0]])
+
+
+def test_a_prediction_comes_back_as_the_board_made_it(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("well"))
+    answer = session.predict(X)
+    assert answer.output.dtype == np.float32
+    np.testing.assert_array_equal(answer.output, [[2, 0], [0, 2]])
+    assert answer.predictions.tolist() == ["yes", "no"]
+    assert answer.probabilities is not None
+    np.testing.assert_array_equal(answer.probabilities, [[0.5, 0], [0, 0.5]])
+
+
+def test_the_runtime_that_was_sent_wins_over_an_installed_one(board: Board, session: BoardSession) -> None:
+    assert session.greeting["scirknn"] == "stand-in"
+    assert "runner.pyz" in session.greeting["scirknn_file"]
+    with BoardSession(board) as other:
+        assert other.greeting["scirknn"] == scirknn.__version__
+
+
+def test_samples_are_raw_and_both_bounds_hold(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("well"))
+    samples = session.time(X, warmup=1, min_count=30, min_seconds=0.05, max_seconds=5.0)
+    assert len(samples) >= 30
+    assert (samples > 0).all()
+
+
+@pytest.mark.parametrize("manner", ["refuse", "bad", "picky"])
+def test_an_exception_on_the_board_is_an_answer(
+    session: BoardSession, bundle: MakeBundle, manner: str
+) -> None:
+    kind, name, code = {
+        "refuse": ("run_error", "NativeError", -6),
+        "bad": ("load_error", "NativeError", -6),
+        "picky": ("bad_request", "InputError", None),
+    }[manner]
+    with pytest.raises(BoardError) as caught:
+        _load_and_predict(session, bundle(manner))
+    assert (caught.value.kind, caught.value.type, caught.value.code) == (kind, name, code)
+    _load_and_predict(session, bundle("well"))
+
+
+@pytest.mark.parametrize("manner", ["hang", "hang-in-load"])
+def test_a_hang_is_a_timeout_and_the_next_load_works(
+    session: BoardSession, bundle: MakeBundle, manner: str
+) -> None:
+    child = session.greeting["child_pid"]
+    with pytest.raises(BoardError) as caught:
+        _load_and_predict(session, bundle(manner), deadline=0.2)
+    assert caught.value.kind == "timeout"
+    assert not Path(f"/proc/{child}").exists()
+    with pytest.raises(BoardError, match="no model is loaded"):
+        session.predict(X)
+    _load_and_predict(session, bundle("well"))
+
+
+def test_a_crash_in_native_code_is_an_answer(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("crash"))
+    with pytest.raises(BoardError) as caught:
+        session.predict(X)
+    assert (caught.value.kind, caught.value.type, caught.value.code) == (
+        "run_error",
+        "SIGSEGV",
+        signal.SIGSEGV,
+    )
+    _load_and_predict(session, bundle("well"))
+
+
+def test_a_library_that_ends_the_process_is_an_answer(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("exit"))
+    with pytest.raises(BoardError, match="status 7") as caught:
+        session.predict(X)
+    assert (caught.value.type, caught.value.code) == ("Exited", 7)
+
+
+def test_a_chattering_library_neither_blocks_nor_breaks_the_protocol(
+    board: Board, stand_in: Path, bundle: MakeBundle, tmp_path: Path
+) -> None:
+    with BoardSession(board, runtime=stand_in, logs=tmp_path / "logs") as session:
+        session.load(bundle("chatter"))
+        session.predict(X)
+    (log,) = (tmp_path / "logs").iterdir()
+    # raw_output, predict and predict_proba: three runs
+    assert log.read_bytes().count(b"vendor says hello\n") == 3 * 200_000
+
+
+def test_metacharacters_in_a_name_do_no_harm(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("well", name="a b;touch $(pwned) '\"`x`\\ &|*.rknn"))
+    session.predict(X)
+    assert session.connection.run(["ls", "-a"]).stdout.split() == [".", "..", ".cache"]
+
+
+def test_a_killed_runner_ends_the_session(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("well"))
+    child = session.greeting["child_pid"]
+    os.kill(session.greeting["runner_pid"], signal.SIGKILL)
+    with pytest.raises(ConnectionLostError):
+        session.predict(X)
+    _gone(child)
+    with pytest.raises(ConnectionLostError, match="open another"):
+        session.predict(X)
+
+
+def test_the_runner_ends_with_its_channel(board: Board, stand_in: Path, bundle: MakeBundle) -> None:
+    with BoardSession(board, runtime=stand_in) as session:
+        pids = session.greeting["runner_pid"], session.greeting["child_pid"]
+        session.load(bundle("well"))
+    for pid in pids:
+        _gone(pid)
+
+
+def test_rows_that_are_no_table_are_refused_here(session: BoardSession) -> None:
+    with pytest.raises(ValueError, match="rows and columns"):
+        session.predict(X[0])
+
+
+def _load_and_predict(session: BoardSession, bundle: Path, deadline: float = 10.0) -> None:
+    session.load(bundle, deadline=deadline)
+    session.predict(X, deadline=deadline)
+
+
+def _gone(pid: int) -> None:
+    """Wait until a process has ended; one whose parent has not yet taken note of it counts."""
+    end = time.monotonic() + 5
+    with contextlib.suppress(FileNotFoundError):
+        while Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z":
+            assert time.monotonic() < end, f"process {pid} is left"
+            time.sleep(0.005)
