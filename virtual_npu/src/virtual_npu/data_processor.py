@@ -1,0 +1,318 @@
+"""The data processing unit (DPU): what happens to sums, or to data read back, before they are written.
+
+In order: BS (bias, scale, ReLU), BN (the same with other operands), EW (a second cube, or the lookup table),
+output conversion. Float programs work in float32. Integer programs work on integers, held here in float64:
+every value is an integer or a dyadic fraction below 2**53, so all of it is exact.
+
+The order of stages and the operands follow NVDLA's SDP, whose relative this unit is (nvdla.org, hw/v1/ias).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from . import registers as r
+from .convolution import DTYPES
+from .errors import UnsupportedProgram
+from .lookup import LookupTable
+from .memory import ATOM, Cube, Memory
+from .program import LoadedTask
+from .registers import Field
+
+__all__ = ["DataProcessor"]
+
+_Array = npt.NDArray[Any]
+_Stage = Callable[[_Array, _Array | None], _Array]
+"""Takes the values, shape (points, channels), which it may overwrite, and the second cube's."""
+
+_OUTPUTS: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: np.dtype(np.float32)}
+_ADD, _DIVIDE, _SUBTRACT = 2, 3, 4  # ALU algorithms, by observation; 0 and 1 are max and min
+_PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
+_OPERAND_GROUP: Final = 8  # channels whose operands lie together
+
+
+@dataclass(frozen=True, slots=True)
+class DataProcessor:
+    """One decoded pass through the DPU.
+
+    Attributes
+    ----------
+    source : Cube or None
+        What it reads itself; None when CORE hands it sums.
+    operand : Cube or None
+        The element-wise stage's second operand.
+    destination : Cube
+        What it writes.
+    kernel_offsets : ndarray or None
+        Added to every weight of a kernel (minus the weights' zero point), one a channel.
+    """
+
+    source: Cube | None
+    operand: Cube | None
+    destination: Cube
+    kernel_offsets: npt.NDArray[np.int64] | None
+    _stages: tuple[_Stage, ...]
+    _real_channels: int
+
+    @classmethod
+    def decode(cls, task: LoadedTask, memory: Memory) -> DataProcessor:
+        """Decode the registers of DPU and DPU_RDMA."""
+        for field in (r.COMB_USE, r.TP_EN, r.DPU_CONV_MODE, r.MC_SURF_OUT, r.RDMA_COMB_USE, r.MINMAX_CTL):
+            task.require(field, 0)
+        task.require(r.TP_ORG_EN, 0)
+        integer = task.require(r.PROC_PRECISION, *DTYPES) != 2
+        source = _source(task) if task[r.FLYING_MODE] else None
+        destination = _destination(task)
+        channels = destination.channels
+        bias = _read_operands(task, memory, r.BS_BASE_ADDR, task[r.BRDMA_DATA_USE], channels, integer)
+        norm = _read_operands(task, memory, r.BN_BASE_ADDR, task[r.NRDMA_DATA_USE], channels, integer)
+        operand, elementwise = _elementwise(task, destination, integer)
+        return cls(
+            source=source,
+            operand=operand,
+            destination=destination,
+            kernel_offsets=None if task[r.OD_BYPASS] else _kernel_offsets(task, bias, channels),
+            _stages=(
+                *_scaling(task, "BS", r.BS_CFG, r.BS_ALU_OPERAND, r.BS_MUL_CFG, bias, integer),
+                *_scaling(task, "BN", r.BN_CFG, r.BN_ALU_OPERAND, r.BN_MUL_CFG, norm, integer),
+                *elementwise,
+                *_output(task, destination.dtype, integer),
+            ),
+            _real_channels=min(channels, task[r.ORIG_CHANNEL] + 1),
+        )
+
+    def apply(self, values: _Array, operand: _Array | None) -> _Array:
+        """Run the stages; give rows of the destination's type."""
+        with np.errstate(all="ignore"):
+            for stage in self._stages:
+                values = stage(values, operand)
+            values = values.astype(self.destination.dtype)
+        values[:, self._real_channels :] = 0
+        return values
+
+
+def _source(task: LoadedTask) -> Cube:
+    dtype = _OUTPUTS[task.require(r.RDMA_IN_PRECISION, *_OUTPUTS)]
+    task.require(r.RDMA_UNPOOLING, 0)
+    width, height = task[r.RDMA_WIDTH] + 1, task[r.RDMA_HEIGHT] + 1
+    # Notches are what is skipped: after each line but the last, and after the surface.
+    notch = task[r.LINE_NOTCH_ADDR]
+    line = width + notch
+    surface = height * line - notch + task[r.SURF_NOTCH_ADDR]
+    return Cube(
+        task[r.SRC_BASE_ADDR], width, height, task[r.RDMA_CHANNEL] + 1, line * ATOM, surface * ATOM, dtype
+    )
+
+
+def _destination(task: LoadedTask) -> Cube:
+    dtype = _OUTPUTS[task.require(r.OUT_PRECISION, *_OUTPUTS)]
+    width, height, channels = task[r.CUBE_WIDTH] + 1, task[r.CUBE_HEIGHT] + 1, task[r.CUBE_CHANNEL] + 1
+    task.require(r.WIDTH_WDMA, width - 1)
+    task.require(r.HEIGHT_WDMA, height - 1)
+    task.require(r.CHANNEL_WDMA, channels - 1)
+    line = (width + task[r.NOTCH_ADDR_0]) * ATOM
+    return Cube(task[r.DST_BASE_ADDR], width, height, channels, line, task[r.DST_SURF_STRIDE] * ATOM, dtype)
+
+
+def _read_operands(
+    task: LoadedTask, memory: Memory, base: Field, use: int, channels: int, integer: bool
+) -> dict[str, npt.NDArray[Any]]:
+    """Read per-channel operands.
+
+    Observation: `use` is a mask of what a channel has (1 addend of 32 bits, 2 kernel offset and 4 factor of
+    16 bits); eight channels' addends come first, then their offsets, then their factors.
+    """
+    parts = [
+        (name, dtype)
+        for bit, name, dtype in (
+            (1, "addend", "<i4" if integer else "<f4"),
+            (2, "offset", "<i2"),
+            (4, "factor", "<i2" if integer else "<f2"),
+        )
+        if use & bit
+    ]
+    if not parts:
+        return {}
+    if use > 7:
+        raise UnsupportedProgram("DPU_RDMA", "BRDMA_DATA_USE", use)
+    layout = np.dtype([(name, dtype, (_OPERAND_GROUP,)) for name, dtype in parts])
+    groups = -(-channels // _OPERAND_GROUP)
+    blob = memory.constant(task[base], groups * layout.itemsize, np.uint8).view(layout)
+    return {name: blob[name].reshape(-1)[:channels] for name, _ in parts}
+
+
+def _kernel_offsets(
+    task: LoadedTask, operands: dict[str, npt.NDArray[Any]], channels: int
+) -> npt.NDArray[np.int64] | None:
+    if task[r.OW_SRC]:
+        if "offset" not in operands:
+            raise UnsupportedProgram("DPU", "OW_SRC", 1, "DPU_RDMA reads no offsets")
+        return operands["offset"].astype(np.int64)
+    return np.full(channels, task[r.OW_OP], np.int64)
+
+
+def _float32(bits: int) -> np.float32:
+    return np.float32(struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0])
+
+
+def _float16(bits: int) -> np.float32:
+    return np.float32(struct.unpack("<e", struct.pack("<H", bits & 0xFFFF))[0])
+
+
+def _scaling(
+    task: LoadedTask,
+    unit: str,
+    config_address: int,
+    addend_field: Field,
+    factor_address: int,
+    operands: dict[str, npt.NDArray[Any]],
+    integer: bool,
+) -> list[_Stage]:
+    """Compile BS or BN, which have the same layout."""
+    config = task.registers.get(config_address, 0)
+    bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
+    if bypass:
+        return []
+    for bit, name in ((5, "MUL_PRELU"), (7, "RELUX_EN")):
+        if config >> bit & 1:
+            raise UnsupportedProgram("DPU", f"{unit}_{name}", 1)
+    addend: Any = None
+    if not no_addend:
+        if config >> 16 & 15 != _ADD:
+            raise UnsupportedProgram("DPU", f"{unit}_ALU_ALGO", config >> 16 & 15)
+        addend = _pick(operands, "addend", config >> 8 & 1, unit)
+        if addend is None:
+            addend = np.float64(task[addend_field]) if integer else _float32(task[addend_field])
+    factor, shift = None, 0
+    if not no_factor:
+        word = task.registers.get(factor_address, 0)
+        shift = word >> 8 & 63
+        factor = _pick(operands, "factor", word & 1, unit)
+        if factor is None:
+            factor = np.float64((word >> 16 ^ 0x8000) - 0x8000) if integer else _float16(word >> 16)
+    stages: list[_Stage] = []
+    if integer:
+        if addend is not None or factor is not None:
+            stages.append(_scale_integers(addend, factor, shift))
+    else:
+        if addend is not None and (np.ndim(addend) or addend != 0):
+            stages.append(_in_place(np.add, np.asarray(addend, np.float32)))
+        if factor is not None:
+            stages.append(_in_place(np.multiply, np.asarray(factor, np.float32)))
+    if not no_relu:
+        stages.append(_in_place(np.maximum, np.float32(0)))
+    return stages
+
+
+def _pick(operands: dict[str, npt.NDArray[Any]], name: str, from_memory: int, unit: str) -> Any:
+    if not from_memory:
+        return None
+    if name not in operands:
+        raise UnsupportedProgram("DPU", f"{unit} {name} source", 1, "DPU_RDMA reads none")
+    return operands[name]
+
+
+def _in_place(function: Callable[..., Any], constant: Any) -> _Stage:
+    def stage(values: _Array, operand: _Array | None) -> _Array:
+        if not values.flags.writeable or values.dtype.kind != "f" or values.dtype == np.float16:
+            values = values.astype(np.float32)
+        result: _Array = function(values, constant, out=values)
+        return result
+
+    return stage
+
+
+def _scale_integers(addend: Any, factor: Any, shift: int) -> _Stage:
+    """Compile ``round((x + addend) * factor / 2**shift)``, halves upwards."""
+    scale = np.ldexp(np.asarray(1.0 if factor is None else factor, np.float64), -shift)
+    start = np.asarray(0.0 if addend is None else addend, np.float64) * scale
+    if shift:
+        start = start + 0.5
+
+    def stage(values: _Array, operand: _Array | None) -> _Array:
+        scaled: _Array = np.multiply(values, scale, dtype=np.float64)
+        scaled += start
+        return np.floor(scaled, out=scaled) if shift else scaled
+
+    return stage
+
+
+def _elementwise(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube | None, list[_Stage]]:
+    if task[r.EW_BYPASS]:
+        return None, []
+    for field in (r.EW_RELUX_EN, r.EW_MUL_PRELU, r.EW_EQUAL_OR_BINARY):
+        task.require(field, 0)
+    stages: list[_Stage] = []
+    operand = None
+    if not task[r.EW_OP_BYPASS]:
+        operand, stage = _second_operand(task, shape, integer)
+        stages.append(stage)
+    if not task[r.EW_LUT_BYPASS]:
+        table = LookupTable.decode(task, integer=integer)
+        stages.append(lambda values, _: table.apply(values))
+    if not task[r.EW_RELU_BYPASS]:
+        stages.append(_in_place(np.maximum, np.float32(0)))
+    return operand, stages
+
+
+def _second_operand(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube, _Stage]:
+    if integer:
+        raise UnsupportedProgram("DPU", "EW_OP_BYPASS", 0, "element-wise operation on integers")
+    task.require(r.EW_OP_SRC, 1)
+    task.require(r.ERDMA_DISABLE, 0)
+    task.require(r.ERDMA_DATA_SIZE, 2)
+    for field in (r.ERDMA_SURF_MODE, r.ERDMA_NONALIGN, r.EW_LINE_NOTCH_ADDR, r.EW_OP_CVT_OFFSET):
+        task.require(field, 0)
+    task.require(r.EW_OP_CVT_SCALE, 1)
+    mode = task.require(r.EW_DATA_MODE, _PER_CHANNEL, _PER_ELEMENT)
+    task.require(r.ERDMA_DATA_MODE, mode)
+    width, height = (shape.width, shape.height) if mode == _PER_ELEMENT else (1, 1)
+    cube = Cube(
+        task[r.EW_BASE_ADDR],
+        width,
+        height,
+        shape.channels,
+        width * ATOM,
+        task[r.EW_SURF_STRIDE] * ATOM,
+        np.dtype(np.float16),
+    )
+    functions = {_ADD: np.add, _DIVIDE: np.divide, _SUBTRACT: np.subtract}
+    function: Any = np.multiply if task[r.EW_OP_TYPE] else functions[task.require(r.EW_ALU_ALGO, *functions)]
+
+    def stage(values: _Array, operand: _Array | None) -> _Array:
+        assert operand is not None
+        result: _Array = function(values.astype(np.float32), operand.astype(np.float32))
+        return result
+
+    return cube, stage
+
+
+def _output(task: LoadedTask, dtype: np.dtype[Any], integer: bool) -> list[_Stage]:
+    """Compile the output conversion.
+
+    OUT_CVT_OFFSET of a float program is read as float32 bits, as the other operands of the float pipeline
+    are; the 1 that lookups carry there is then 1.4e-45, nothing. Read as an integer it would add 2**-15.
+    """
+    task.require(r.CVT_TYPE, 0)
+    scale, shift = task[r.OUT_CVT_SCALE], task[r.OUT_CVT_SHIFT]
+    if dtype.kind == "f":
+        factor = np.float32(np.ldexp(float(scale), -(task[r.MINUS_EXP] + shift)))
+        return [] if factor == 1 else [_in_place(np.multiply, factor)]
+    if not integer:
+        raise UnsupportedProgram("DPU", "OUT_PRECISION", task[r.OUT_PRECISION], "integers from floats")
+    task.require(r.MINUS_EXP, 0)
+    offset = float(task[r.OUT_CVT_OFFSET])
+    limits = np.iinfo(dtype)
+    stages = [] if (scale, shift) == (1, 0) else [_scale_integers(None, scale, shift)]
+
+    def finish(values: _Array, operand: _Array | None) -> _Array:
+        moved = np.asarray(values + offset, np.float64)
+        return np.clip(moved, limits.min, limits.max, out=moved)
+
+    return [*stages, finish]

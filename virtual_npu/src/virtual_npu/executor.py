@@ -1,0 +1,297 @@
+"""Execute a file's register program.
+
+The program is decoded once, at construction: weights unpacked, scales folded, every task a `_Step` from
+cubes to a cube. Running it is then a handful of array operations a task. Where a step reads exactly what
+an earlier one wrote, the rows are handed over as they are; memory is touched only where that is not so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from . import registers as r
+from .convolution import Convolution
+from .data_processor import DataProcessor
+from .errors import InputError, UnsupportedProgram
+from .memory import ATOM, Cube, Memory
+from .model_file import RknnFile, Tensor
+from .program import LoadedTask, load
+
+__all__ = ["VirtualNpu"]
+
+_Array = npt.NDArray[Any]
+_NATIVE: Final = {name: np.dtype(name) for name in ("float16", "float32", "int8", "int16", "int32")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Read cubes, compute, write a cube. Rows have shape (points, channels)."""
+
+    node: int
+    sources: tuple[Cube, ...]
+    destination: Cube
+    compute: Callable[[Sequence[_Array]], _Array]
+
+
+class VirtualNpu:
+    """An NPU with one model loaded.
+
+    Parameters
+    ----------
+    file : RknnFile
+        The model, with one input and one output.
+    cores : {1, 2, 3}
+        Which of the file's programs to execute.
+
+    Raises
+    ------
+    UnsupportedProgram
+        The program does what is not modelled here.
+    FileFormatError
+        The file's tensors cannot all be placed in memory.
+
+    Notes
+    -----
+    A `VirtualNpu` is for one caller at a time: its tensors are its state.
+    """
+
+    def __init__(self, file: RknnFile, cores: int = 1) -> None:
+        if len(file.inputs) != 1 or len(file.outputs) != 1:
+            raise UnsupportedProgram(
+                "CPU", "inputs", len(file.inputs), "one input and one output are modelled"
+            )
+        self._input, self._output = file.inputs[0], file.outputs[0]
+        for tensor in (self._input, self._output):
+            if tensor.dtype not in _NATIVE:
+                raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
+        self._memory = Memory(file)
+        steps = [_step(task, self._memory) for task in load(file, self._memory, cores)]
+        self._feed = _cube(self._input, [s for step in steps for s in step.sources], self._memory)
+        self._fetch = _cube(self._output, [step.destination for step in steps], self._memory)
+        self._steps = steps
+        self._plan()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Logical shape of the input."""
+        return self._input.shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Logical shape of the output."""
+        return self._output.shape
+
+    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Run the model on real values.
+
+        Parameters
+        ----------
+        x : array_like, shape `input_shape`
+            Cast to float16, or quantized with the input's scale and zero point, as the runtime does.
+
+        Returns
+        -------
+        ndarray of float32, shape `output_shape`
+            Dequantized where the output is quantized.
+
+        Raises
+        ------
+        InputError
+            `x` has another shape or is not numeric.
+        """
+        return _dequantized(self.run_native(_quantized(self._checked(x), self._input)), self._output)
+
+    def run_native(self, x: _Array) -> _Array:
+        """Run the model on stored values: float16, int8 or int16 in and out, logical shapes.
+
+        Raises
+        ------
+        InputError
+            `x` has another shape or dtype.
+        """
+        x = self._checked(x)
+        if x.dtype != _NATIVE[self._input.dtype]:
+            raise InputError(f"the model stores {self._input.dtype}, the input is {x.dtype}")
+        results: list[_Array] = [_rows(x)]
+        if self._kept[0]:
+            _write(self._memory, self._feed, results[0])
+        for index, step in enumerate(self._steps, 1):
+            rows = step.compute(
+                [self._read(c, w, results) for c, w in zip(step.sources, self._from[index], strict=True)]
+            )
+            if self._kept[index]:
+                _write(self._memory, step.destination, rows)
+            rows.flags.writeable = False
+            results.append(rows)
+        final = self._read(self._fetch, self._from[-1][0], results)
+        shape = self._output.shape
+        return np.ascontiguousarray(final[:, : shape[1]].T).reshape(shape)
+
+    def _checked(self, x: npt.ArrayLike) -> _Array:
+        try:
+            values = np.asarray(x)
+        except ValueError as error:
+            raise InputError("the input is no array") from error
+        if values.dtype.kind not in "biuf":
+            raise InputError(f"the input is {values.dtype}, not numbers")
+        if values.shape != self._input.shape:
+            raise InputError(f"the model takes shape {self._input.shape}, the input has {values.shape}")
+        return values
+
+    def _read(self, cube: Cube, writer: int | None, results: list[_Array]) -> _Array:
+        if writer is not None:
+            return results[writer][:, : cube.channels]
+        return _read(self._memory, cube)
+
+    def _plan(self) -> None:
+        """Find which rows can be handed over, and which writes nobody needs to find in memory."""
+        written = [self._feed, *(step.destination for step in self._steps)]
+        reads = [(), *(step.sources for step in self._steps), (self._fetch,)]
+        self._from: list[tuple[int | None, ...]] = []
+        self._kept = [False] * len(written)
+        for index, cubes in enumerate(reads):
+            self._from.append(tuple(_writer(cube, written[:index]) for cube in cubes))
+        for cubes, writers in zip(reads, self._from, strict=True):
+            for cube, writer in zip(cubes, writers, strict=True):
+                for index, target in enumerate(written):
+                    if index != writer and cube.start < target.end and target.start < cube.end:
+                        self._kept[index] = True
+        for cube in written:
+            self._memory.view(cube, writable=True)
+
+
+def _writer(cube: Cube, written: Sequence[Cube]) -> int | None:
+    """Return which write put exactly `cube` there, or None if it takes memory to tell."""
+    for index in range(len(written) - 1, -1, -1):
+        target = written[index]
+        if cube.start < target.end and target.start < cube.end:
+            whole = cube.same_place(target) and cube.channels <= target.channels
+            return index if whole else None
+    return None
+
+
+def _step(task: LoadedTask, memory: Memory) -> _Step:
+    if task.runs("PPU") or task.runs("PPU_RDMA"):
+        return _copy(task)
+    if not task.runs("DPU"):
+        raise UnsupportedProgram("PC", "OPERATION_ENABLE", task.enable_mask)
+    processor = DataProcessor.decode(task.without_reads() if not task.runs("DPU_RDMA") else task, memory)
+    destination = processor.destination
+    if not task.runs("CNA"):
+        if processor.source is None:
+            raise UnsupportedProgram("DPU", "FLYING_MODE", 0, "no unit gives it data")
+        _match(processor.source, destination)
+        sources = _cubes(processor.source, processor.operand)
+        return _checked(
+            _Step(task.node, sources, destination, lambda rows: processor.apply(rows[0], _second(rows))),
+            memory,
+        )
+    if processor.source is not None:
+        raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
+    convolution = Convolution.decode(task, memory, processor.kernel_offsets)
+    if convolution.outputs != destination.channels:
+        raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
+    _match(convolution.source, destination)
+    return _checked(
+        _Step(
+            task.node,
+            _cubes(convolution.source, processor.operand),
+            destination,
+            lambda rows: processor.apply(convolution.apply(rows[0]), _second(rows)),
+        ),
+        memory,
+    )
+
+
+def _cubes(*cubes: Cube | None) -> tuple[Cube, ...]:
+    return tuple(cube for cube in cubes if cube is not None)
+
+
+def _second(rows: Sequence[_Array]) -> _Array | None:
+    return rows[1] if len(rows) > 1 else None
+
+
+def _match(source: Cube, destination: Cube) -> None:
+    if (source.width, source.height) != (destination.width, destination.height):
+        raise UnsupportedProgram(
+            "DPU",
+            "DATA_CUBE_WIDTH",
+            destination.width - 1,
+            "writes another number of points than it is given",
+        )
+
+
+def _checked(step: _Step, memory: Memory) -> _Step:
+    for cube in step.sources:
+        memory.view(cube)
+    memory.view(step.destination)
+    return step
+
+
+def _copy(task: LoadedTask) -> _Step:
+    """Decode a PPU task: the copy of a few bytes with which cores wait for each other."""
+    task.require(r.PPU_KERNEL, 0)
+    task.require(r.PPU_PADDING, 0)
+    width, height = task[r.PPU_IN_WIDTH] + 1, task[r.PPU_IN_HEIGHT] + 1
+    channels = task[r.PPU_IN_CHANNEL] + 1
+    source, destination = (
+        Cube(task[base], width, height, channels, width * ATOM, task[stride] * ATOM, np.dtype(np.int8))
+        for base, stride in (
+            (r.PPU_SRC_BASE_ADDR, r.PPU_SRC_SURF_STRIDE),
+            (r.PPU_DST_BASE_ADDR, r.PPU_DST_SURF_STRIDE),
+        )
+    )
+    return _Step(task.node, (source,), destination, lambda rows: rows[0].copy())
+
+
+def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
+    """Return how the program lays out an input or output: strides come from the tasks that use it."""
+    address, dtype = memory.address(tensor.name), _NATIVE[tensor.dtype]
+    batch, channels, height, width = (tensor.shape + (1,) * 4)[:4]
+    if batch != 1 or len(tensor.shape) > 4:
+        raise UnsupportedProgram("CPU", "batch", batch, f"tensor '{tensor.name}' of shape {tensor.shape}")
+    like = next((c for c in used if c.address == address and c.dtype == dtype), None)
+    if like is None:
+        raise UnsupportedProgram("CPU", "layer", tensor.name, "no task reads or writes it")
+    line = like.line if height > 1 else width * ATOM
+    return Cube(address, width, height, channels, line, like.surface, dtype, like.point)
+
+
+def _rows(x: _Array) -> _Array:
+    """Turn logical shape (1, channels, height, width) into rows (points, channels)."""
+    return np.ascontiguousarray(x.reshape(x.shape[1], -1).T)
+
+
+def _read(memory: Memory, cube: Cube) -> _Array:
+    view = memory.view(cube)
+    rows = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
+    return rows[:, : cube.channels]
+
+
+def _write(memory: Memory, cube: Cube, rows: _Array) -> None:
+    view = memory.view(cube, writable=True)
+    missing = view.shape[0] * view.shape[3] - rows.shape[1]
+    if missing:
+        rows = np.pad(rows, ((0, 0), (0, missing)))
+    view[...] = rows.reshape(cube.height, cube.width, cube.groups, -1).transpose(2, 0, 1, 3)
+
+
+def _quantized(x: _Array, tensor: Tensor) -> _Array:
+    dtype = _NATIVE[tensor.dtype]
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return x.astype(dtype)
+    limits = np.iinfo(dtype)
+    scaled = np.rint(x.astype(np.float32) / np.float32(tensor.scale or 1)) + (tensor.zero_point or 0)
+    return np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
+
+
+def _dequantized(y: _Array, tensor: Tensor) -> npt.NDArray[np.float32]:
+    if y.dtype.kind == "f" or tensor.scale is None:
+        return y.astype(np.float32)
+    return (y.astype(np.float32) - np.float32(tensor.zero_point or 0)) * np.float32(tensor.scale)

@@ -1,0 +1,146 @@
+"""Load the register program: relocate it and follow each unit's registers from task to task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import UnsupportedProgram
+from .memory import Memory
+from .model_file import RknnFile, Task
+from .registers import (
+    ENABLE_BITS,
+    LUT_ACCESS_DATA,
+    LUT_ACCESS_TYPE,
+    LUT_ADDR,
+    LUT_TABLE_ID,
+    REGISTER_NAMES,
+    UNITS,
+    Field,
+    decode_commands,
+    register_name,
+    unit_of,
+)
+
+__all__ = ["LoadedTask", "load"]
+
+_TABLE_SIZE: Final = 513
+_POINTER: Final = 0x004  # S_POINTER of every unit: which of its two register groups comes next
+_LUT_ACCESS_CFG: Final = 0x4100
+_LUT_ACCESS_DATA: Final = 0x4104
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTask:
+    """A task with the registers its units see.
+
+    Attributes
+    ----------
+    registers : dict of int to int
+        Value by address, for all units.
+    tables : tuple of two int64 arrays of 513
+        The lookup tables LE and LO as last uploaded; empty when nothing was.
+    """
+
+    node: int
+    enable_mask: int
+    registers: dict[int, int]
+    tables: tuple[npt.NDArray[np.int64], ...]
+
+    def __getitem__(self, field: Field) -> int:
+        """Return a field's value; a register never written holds 0."""
+        return field.of(self.registers.get(field.address, 0))
+
+    def without_reads(self) -> LoadedTask:
+        """Return the task as it is while DPU_RDMA stands still."""
+        kept = {a: v for a, v in self.registers.items() if a >> 12 != 5}
+        return replace(self, registers=kept)
+
+    def runs(self, unit: str) -> bool:
+        """Whether the task starts a unit."""
+        return bool(self.enable_mask >> ENABLE_BITS[unit] & 1)
+
+    def require(self, field: Field, *allowed: int) -> int:
+        """Return a field's value if it is one of `allowed`.
+
+        Raises
+        ------
+        UnsupportedProgram
+            It is another value.
+        """
+        value = self[field]
+        if value not in allowed:
+            raise UnsupportedProgram(unit_of(field.address), field.name, value)
+        return value
+
+
+def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
+    """Load the program for `cores` cores, in an order that one core alone can follow.
+
+    Cores share a layer's work and wait for each other where a layer needs what another core made, so layer
+    by layer, core by core, is one of the orders the hardware may take.
+
+    Raises
+    ------
+    UnsupportedProgram
+        It writes a register that the public description does not name.
+    """
+    _, addresses, values = decode_commands(file.registers)
+    for relocation in file.relocations:
+        values[relocation.command] = memory.address(relocation.tensor) + relocation.addend & 0xFFFFFFFF
+    loaded = [
+        task
+        for tasks in file.tasks(cores)
+        for task in _Core().follow(tasks, addresses.tolist(), values.tolist())
+    ]
+    return sorted(loaded, key=lambda task: task.node)
+
+
+class _Core:
+    """One core's register groups and lookup tables.
+
+    Every unit has two groups of registers and takes them in turn, so that one can be filled while the other
+    runs (``POINTER_PP_MODE`` and ``EXECUTER_PP_EN`` of S_POINTER, on in every program seen). A task may
+    write few registers and rely on what its unit's group held two tasks before.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[str, tuple[dict[int, int], dict[int, int]]] = {
+            unit: ({}, {}) for unit in UNITS.values()
+        }
+        self._turn = dict.fromkeys(self._groups, 0)
+        self._tables = np.zeros((2, _TABLE_SIZE), np.int64)
+        self._filled = 0
+
+    def follow(self, tasks: tuple[Task, ...], addresses: list[int], values: list[int]) -> list[LoadedTask]:
+        return [
+            self._task(task, addresses[first:end], values[first:end])
+            for task in tasks
+            for first, end in [(task.start, task.start + task.count)]
+        ]
+
+    def _task(self, task: Task, addresses: list[int], values: list[int]) -> LoadedTask:
+        table, entry = None, 0
+        for address, value in zip(addresses, values, strict=False):
+            if address == _LUT_ACCESS_CFG:
+                table = LUT_TABLE_ID.of(value) if LUT_ACCESS_TYPE.of(value) else None
+                entry = LUT_ADDR.of(value)
+            elif address == _LUT_ACCESS_DATA:
+                if table is not None and entry < _TABLE_SIZE:
+                    self._tables[table, entry] = LUT_ACCESS_DATA.of(value)
+                    self._filled |= 1 << table
+                    entry += 1
+            elif value or address in REGISTER_NAMES:
+                unit = unit_of(address)
+                if unit not in self._groups or address not in REGISTER_NAMES:
+                    raise UnsupportedProgram(unit, register_name(address), value, "not a register known")
+                self._groups[unit][self._turn[unit]][address] = value
+        registers = {}
+        for unit, groups in self._groups.items():
+            registers.update(groups[self._turn[unit]])
+            self._turn[unit] ^= task.enable_mask >> ENABLE_BITS[unit] & 1
+        tables = tuple(self._tables.copy()) if self._filled == 3 else ()
+        return LoadedTask(task.node, task.enable_mask, registers, tables)

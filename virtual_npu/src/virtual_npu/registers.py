@@ -1,0 +1,267 @@
+"""The NPU's registers: units, addresses and the fields this package reads.
+
+Names, addresses and bit ranges are those of the public register description in Mesa
+(``src/gallium/drivers/rocket/registers.xml``, MIT licence), which follows the RK3588 TRM Part 1, chapter 36.
+A command of the register program is ``target << 48 | value << 16 | address``.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["REGISTER_NAMES", "UNITS", "Field", "decode_commands", "register_name", "unit_of"]
+
+UNITS: Final = {1: "CNA", 3: "CORE", 4: "DPU", 5: "DPU_RDMA", 6: "PPU", 7: "PPU_RDMA"}
+"""Unit by the top four bits of a register's address; below 0x1000 is the program controller, ``PC``."""
+
+ENABLE_BITS: Final = {"CNA": 0, "CORE": 2, "DPU": 3, "DPU_RDMA": 4, "PPU": 5, "PPU_RDMA": 6}
+"""Bit of a task's enable mask that starts each unit (GLOBAL.OPERATION_ENABLE)."""
+
+
+class Field(NamedTuple):
+    """A bit field of one register."""
+
+    name: str
+    address: int
+    low: int = 0
+    bits: int = 32
+    signed: bool = False
+
+    def of(self, value: int) -> int:
+        """Extract the field from the register's value."""
+        part = value >> self.low & ((1 << self.bits) - 1)
+        return part - (1 << self.bits) if self.signed and part >> (self.bits - 1) else part
+
+
+def unit_of(address: int) -> str:
+    """Return the unit a register belongs to."""
+    return UNITS.get(address >> 12, "PC" if address < 0x1000 else f"unit {address >> 12:#x}")
+
+
+def register_name(address: int) -> str:
+    """Return a register's public name, or its address where it has none."""
+    return REGISTER_NAMES.get(address, f"{address:#06x}")
+
+
+def decode_commands(
+    commands: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split commands into target, register address and 32-bit value."""
+    return (
+        (commands >> np.uint64(48)).astype(np.int64),
+        (commands & np.uint64(0xFFFF)).astype(np.int64),
+        (commands >> np.uint64(16) & np.uint64(0xFFFFFFFF)).astype(np.int64),
+    )
+
+
+def _names(base: int, text: str) -> dict[int, str]:
+    pairs = (item.split(":") for item in text.split())
+    return {base + int(offset, 16): name for offset, name in pairs}
+
+
+REGISTER_NAMES: Final[dict[int, str]] = {
+    **_names(
+        0x0000,
+        """0:VERSION 4:VERSION_NUM 8:OPERATION_ENABLE 10:BASE_ADDRESS 14:REGISTER_AMOUNTS 20:INTERRUPT_MASK
+        24:INTERRUPT_CLEAR 28:INTERRUPT_STATUS 2c:INTERRUPT_RAW_STATUS 30:TASK_CON 34:TASK_DMA_BASE_ADDR
+        3c:TASK_STATUS""",
+    ),
+    **_names(
+        0x1000,
+        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:CONV_CON1 10:CONV_CON2 14:CONV_CON3 20:DATA_SIZE0
+        24:DATA_SIZE1 28:DATA_SIZE2 2c:DATA_SIZE3 30:WEIGHT_SIZE0 34:WEIGHT_SIZE1 38:WEIGHT_SIZE2 40:CBUF_CON0
+        44:CBUF_CON1 4c:CVT_CON0 50:CVT_CON1 54:CVT_CON2 58:CVT_CON3 5c:CVT_CON4 60:FC_CON0 64:FC_CON1
+        68:PAD_CON0 70:FEATURE_DATA_ADDR 74:FC_CON2 78:DMA_CON0 7c:DMA_CON1 80:DMA_CON2 84:FC_DATA_SIZE0
+        88:FC_DATA_SIZE1 90:CLK_GATE 100:DCOMP_CTRL 104:DCOMP_REGNUM 110:DCOMP_ADDR0 180:CVT_CON5
+        184:PAD_CON1 """
+        + " ".join(f"{0x140 + 4 * i:x}:DCOMP_AMOUNT{i}" for i in range(16)),
+    ),
+    **_names(
+        0x3000,
+        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:MAC_GATING 10:MISC_CFG 14:DATAOUT_SIZE_0
+        18:DATAOUT_SIZE_1 1c:CLIP_TRUNCATE""",
+    ),
+    **_names(
+        0x4000,
+        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:FEATURE_MODE_CFG 10:DATA_FORMAT 14:OFFSET_PEND
+        20:DST_BASE_ADDR 24:DST_SURF_STRIDE 30:DATA_CUBE_WIDTH 34:DATA_CUBE_HEIGHT 38:DATA_CUBE_NOTCH_ADDR
+        3c:DATA_CUBE_CHANNEL 40:BS_CFG 44:BS_ALU_CFG 48:BS_MUL_CFG 4c:BS_RELUX_CMP_VALUE 50:BS_OW_CFG
+        54:BS_OW_OP 58:WDMA_SIZE_0 5c:WDMA_SIZE_1 60:BN_CFG 64:BN_ALU_CFG 68:BN_MUL_CFG 6c:BN_RELUX_CMP_VALUE
+        70:EW_CFG 74:EW_CVT_OFFSET_VALUE 78:EW_CVT_SCALE_VALUE 7c:EW_RELUX_CMP_VALUE 80:OUT_CVT_OFFSET
+        84:OUT_CVT_SCALE 88:OUT_CVT_SHIFT c0:SURFACE_ADD 100:LUT_ACCESS_CFG 104:LUT_ACCESS_DATA 108:LUT_CFG
+        10c:LUT_INFO 110:LUT_LE_START 114:LUT_LE_END 118:LUT_LO_START 11c:LUT_LO_END 120:LUT_LE_SLOPE_SCALE
+        124:LUT_LE_SLOPE_SHIFT 128:LUT_LO_SLOPE_SCALE 12c:LUT_LO_SLOPE_SHIFT """
+        + " ".join(f"{0x90 + 4 * i:x}:EW_OP_VALUE_{i}" for i in range(8)),
+    ),
+    **_names(
+        0x5000,
+        """0:RDMA_S_STATUS 4:RDMA_S_POINTER 8:RDMA_OPERATION_ENABLE c:RDMA_DATA_CUBE_WIDTH
+        10:RDMA_DATA_CUBE_HEIGHT 14:RDMA_DATA_CUBE_CHANNEL 18:RDMA_SRC_BASE_ADDR 1c:RDMA_BRDMA_CFG
+        20:RDMA_BS_BASE_ADDR 28:RDMA_NRDMA_CFG 2c:RDMA_BN_BASE_ADDR 34:RDMA_ERDMA_CFG 38:RDMA_EW_BASE_ADDR
+        40:RDMA_EW_SURF_STRIDE 44:RDMA_FEATURE_MODE_CFG 48:RDMA_SRC_DMA_CFG 4c:RDMA_SURF_NOTCH
+        64:RDMA_PAD_CFG 68:RDMA_WEIGHT 6c:RDMA_EW_SURF_NOTCH""",
+    ),
+    **_names(
+        0x6000,
+        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:DATA_CUBE_IN_WIDTH 10:DATA_CUBE_IN_HEIGHT
+        14:DATA_CUBE_IN_CHANNEL 18:DATA_CUBE_OUT_WIDTH 1c:DATA_CUBE_OUT_HEIGHT 20:DATA_CUBE_OUT_CHANNEL
+        24:OPERATION_MODE_CFG 34:POOLING_KERNEL_CFG 38:RECIP_KERNEL_WIDTH 3c:RECIP_KERNEL_HEIGHT
+        40:POOLING_PADDING_CFG 44:PADDING_VALUE_1_CFG 48:PADDING_VALUE_2_CFG 70:DST_BASE_ADDR
+        7c:DST_SURF_STRIDE 84:DATA_FORMAT dc:MISC_CTRL""",
+    ),
+    **_names(
+        0x7000,
+        """0:RDMA_S_STATUS 4:RDMA_S_POINTER 8:RDMA_OPERATION_ENABLE c:RDMA_CUBE_IN_WIDTH
+        10:RDMA_CUBE_IN_HEIGHT 14:RDMA_CUBE_IN_CHANNEL 1c:RDMA_SRC_BASE_ADDR 24:RDMA_SRC_LINE_STRIDE
+        28:RDMA_SRC_SURF_STRIDE 30:RDMA_DATA_FORMAT""",
+    ),
+}
+
+# CNA: what the convolution reads.
+CONV_MODE = Field("CONV_MODE", 0x100C, 0, 4)
+CNA_IN_PRECISION = Field("IN_PRECISION", 0x100C, 4, 3)
+CNA_PROC_PRECISION = Field("PROC_PRECISION", 0x100C, 7, 3)
+ARGB_IN = Field("ARGB_IN", 0x100C, 12, 4)
+DECONV = Field("DECONV", 0x100C, 16, 1)
+GROUP_LINE_OFF = Field("GROUP_LINE_OFF", 0x100C, 29, 1)
+NONALIGN_DMA = Field("NONALIGN_DMA", 0x100C, 30, 1)
+CONV_STRIDES_AND_DILATION = Field("CONV_CON3", 0x1014)
+# The public description gives width and height 11 bits; programs for 4,096 samples write 2,816 lines.
+DATAIN_WIDTH = Field("DATAIN_WIDTH", 0x1020, 16, 13)
+DATAIN_HEIGHT = Field("DATAIN_HEIGHT", 0x1020, 0, 13)
+DATAIN_CHANNEL_REAL = Field("DATAIN_CHANNEL_REAL", 0x1024, 16, 14)
+DATAIN_CHANNEL = Field("DATAIN_CHANNEL", 0x1024, 0, 16)
+WEIGHT_BYTES = Field("WEIGHT_BYTES", 0x1030)
+WEIGHT_BYTES_PER_KERNEL = Field("WEIGHT_BYTES_PER_KERNEL", 0x1034, 0, 19)
+WEIGHT_WIDTH = Field("WEIGHT_WIDTH", 0x1038, 24, 5)
+WEIGHT_HEIGHT = Field("WEIGHT_HEIGHT", 0x1038, 16, 5)
+WEIGHT_KERNELS = Field("WEIGHT_KERNELS", 0x1038, 0, 14)
+CVT_BYPASS = Field("CVT_BYPASS", 0x104C, 0, 1)
+FC_SKIP_EN = Field("FC_SKIP_EN", 0x1060, 0, 1)
+PADDING = Field("PAD_CON0", 0x1068, 0, 8)
+FEATURE_BASE_ADDR = Field("FEATURE_BASE_ADDR", 0x1070)
+LINE_STRIDE = Field("LINE_STRIDE", 0x107C, 0, 28)
+SURF_STRIDE = Field("SURF_STRIDE", 0x1080, 0, 28, signed=True)
+DECOMP_CONTROL = Field("DECOMP_CONTROL", 0x1100, 0, 3)
+DECOMPRESS_ADDR0 = Field("DECOMPRESS_ADDR0", 0x1110)
+
+# CORE: what the multipliers hand on.
+DW_EN = Field("DW_EN", 0x3010, 1, 1)
+CORE_PROC_PRECISION = Field("PROC_PRECISION", 0x3010, 8, 3)
+DATAOUT_HEIGHT = Field("DATAOUT_HEIGHT", 0x3014, 16, 16)
+DATAOUT_WIDTH = Field("DATAOUT_WIDTH", 0x3014, 0, 16)
+DATAOUT_CHANNEL = Field("DATAOUT_CHANNEL", 0x3018, 0, 16)
+CLIP_TRUNCATE = Field("CLIP_TRUNCATE", 0x301C, 0, 5)
+
+# DPU: bias and scale (BS), batch norm (BN), element-wise (EW), lookup (LUT), output conversion, write-back.
+FLYING_MODE = Field("FLYING_MODE", 0x400C, 0, 1)
+DPU_CONV_MODE = Field("CONV_MODE", 0x400C, 3, 2)
+NONALIGN = Field("NONALIGN", 0x400C, 25, 1)
+SURF_LEN = Field("SURF_LEN", 0x400C, 9, 16)
+COMB_USE = Field("COMB_USE", 0x400C, 31, 1)
+TP_EN = Field("TP_EN", 0x400C, 30, 1)
+OUT_PRECISION = Field("OUT_PRECISION", 0x4010, 29, 3)
+IN_PRECISION = Field("IN_PRECISION", 0x4010, 26, 3)
+MC_SURF_OUT = Field("MC_SURF_OUT", 0x4010, 3, 1)
+PROC_PRECISION = Field("PROC_PRECISION", 0x4010, 0, 3)
+OFFSET_PEND = Field("OFFSET_PEND", 0x4014, 0, 16)
+DST_BASE_ADDR = Field("DST_BASE_ADDR", 0x4020)
+DST_SURF_STRIDE = Field("DST_SURF_STRIDE", 0x4024, 4, 28)
+CUBE_WIDTH = Field("WIDTH", 0x4030, 0, 13)
+MINMAX_CTL = Field("MINMAX_CTL", 0x4034, 22, 3)
+CUBE_HEIGHT = Field("HEIGHT", 0x4034, 0, 13)
+NOTCH_ADDR_0 = Field("NOTCH_ADDR_0", 0x4038, 0, 13)
+NOTCH_ADDR_1 = Field("NOTCH_ADDR_1", 0x4038, 16, 13)
+ORIG_CHANNEL = Field("ORIG_CHANNEL", 0x403C, 16, 13)
+CUBE_CHANNEL = Field("CHANNEL", 0x403C, 0, 13)
+BS_CFG, BN_CFG, EW_CFG = 0x4040, 0x4060, 0x4070
+BS_ALU_OPERAND = Field("BS_ALU_OPERAND", 0x4044, signed=True)
+BS_MUL_CFG, BN_MUL_CFG = 0x4048, 0x4068
+BN_ALU_OPERAND = Field("BN_ALU_OPERAND", 0x4064, signed=True)
+TP_ORG_EN = Field("TP_ORG_EN", 0x4050, 27, 1)
+SIZE_E_2 = Field("SIZE_E_2", 0x4050, 8, 3)
+OD_BYPASS = Field("OD_BYPASS", 0x4050, 1, 1)
+OW_SRC = Field("OW_SRC", 0x4050, 0, 1)
+OW_OP = Field("OW_OP", 0x4054, 0, 16, signed=True)
+TP_PRECISION = Field("TP_PRECISION", 0x4058, 27, 1)
+SIZE_C_WDMA = Field("SIZE_C_WDMA", 0x4058, 16, 11)
+CHANNEL_WDMA = Field("CHANNEL_WDMA", 0x4058, 0, 13)
+HEIGHT_WDMA = Field("HEIGHT_WDMA", 0x405C, 16, 13)
+WIDTH_WDMA = Field("WIDTH_WDMA", 0x405C, 0, 13)
+EW_DATA_MODE = Field("EW_DATA_MODE", EW_CFG, 28, 2)
+EDATA_SIZE = Field("EDATA_SIZE", EW_CFG, 22, 2)
+EW_EQUAL_OR_BINARY = Field("EW_EQUAL_EN/EW_BINARY_EN", EW_CFG, 20, 2)
+EW_ALU_ALGO = Field("EW_ALU_ALGO", EW_CFG, 16, 4)
+EW_RELUX_EN = Field("EW_RELUX_EN", EW_CFG, 10, 1)
+EW_RELU_BYPASS = Field("EW_RELU_BYPASS", EW_CFG, 9, 1)
+EW_OP_CVT_BYPASS = Field("EW_OP_CVT_BYPASS", EW_CFG, 8, 1)
+EW_LUT_BYPASS = Field("EW_LUT_BYPASS", EW_CFG, 7, 1)
+EW_OP_SRC = Field("EW_OP_SRC", EW_CFG, 6, 1)
+EW_MUL_PRELU = Field("EW_MUL_PRELU", EW_CFG, 5, 1)
+EW_OP_TYPE = Field("EW_OP_TYPE", EW_CFG, 2, 1)
+EW_OP_BYPASS = Field("EW_OP_BYPASS", EW_CFG, 1, 1)
+EW_BYPASS = Field("EW_BYPASS", EW_CFG, 0, 1)
+EW_OP_CVT_OFFSET = Field("EW_OP_CVT_OFFSET", 0x4074, signed=True)
+EW_TRUNCATE = Field("EW_TRUNCATE", 0x4078, 22, 10)
+EW_OP_CVT_SHIFT = Field("EW_OP_CVT_SHIFT", 0x4078, 16, 6)
+EW_OP_CVT_SCALE = Field("EW_OP_CVT_SCALE", 0x4078, 0, 16, signed=True)
+OUT_CVT_OFFSET = Field("OUT_CVT_OFFSET", 0x4080, signed=True)
+FP32TOFP16_EN = Field("FP32TOFP16_EN", 0x4084, 16, 1)
+OUT_CVT_SCALE = Field("OUT_CVT_SCALE", 0x4084, 0, 16)
+CVT_TYPE = Field("CVT_TYPE", 0x4088, 31, 1)
+CVT_ROUND = Field("CVT_ROUND", 0x4088, 30, 1)
+MINUS_EXP = Field("MINUS_EXP", 0x4088, 12, 8)
+OUT_CVT_SHIFT = Field("OUT_CVT_SHIFT", 0x4088, 0, 12)
+SURF_ADD = Field("SURF_ADD", 0x40C0, 4, 28)
+LUT_ACCESS_TYPE = Field("LUT_ACCESS_TYPE", 0x4100, 17, 1)
+LUT_TABLE_ID = Field("LUT_TABLE_ID", 0x4100, 16, 1)
+LUT_ADDR = Field("LUT_ADDR", 0x4100, 0, 10)
+LUT_ACCESS_DATA = Field("LUT_ACCESS_DATA", 0x4104, 0, 16, signed=True)
+LUT_CFG = Field("LUT_CFG", 0x4108, 0, 8)
+LUT_LO_INDEX_SELECT = Field("LUT_LO_INDEX_SELECT", 0x410C, 16, 8)
+LUT_LE_INDEX_SELECT = Field("LUT_LE_INDEX_SELECT", 0x410C, 8, 8)
+LUT_LE_START = Field("LUT_LE_START", 0x4110, signed=True)
+LUT_LE_END = Field("LUT_LE_END", 0x4114, signed=True)
+LUT_LO_START = Field("LUT_LO_START", 0x4118, signed=True)
+LUT_LO_END = Field("LUT_LO_END", 0x411C, signed=True)
+LUT_LE_SLOPE_SCALE = Field("LUT_LE_SLOPE_SCALE", 0x4120)
+LUT_LO_SLOPE_SCALE = Field("LUT_LO_SLOPE_SCALE", 0x4128)
+
+# DPU_RDMA: what the DPU reads from memory.
+RDMA_WIDTH = Field("RDMA_DATA_CUBE_WIDTH", 0x500C, 0, 13)
+RDMA_HEIGHT = Field("RDMA_DATA_CUBE_HEIGHT", 0x5010, 0, 13)
+EW_LINE_NOTCH_ADDR = Field("EW_LINE_NOTCH_ADDR", 0x5010, 16, 13)
+RDMA_CHANNEL = Field("RDMA_DATA_CUBE_CHANNEL", 0x5014, 0, 13)
+SRC_BASE_ADDR = Field("SRC_BASE_ADDR", 0x5018)
+BRDMA_DATA_USE = Field("BRDMA_DATA_USE", 0x501C, 1, 4)
+BS_BASE_ADDR = Field("BS_BASE_ADDR", 0x5020)
+NRDMA_DATA_USE = Field("NRDMA_DATA_USE", 0x5028, 1, 4)
+BN_BASE_ADDR = Field("BN_BASE_ADDR", 0x502C)
+ERDMA_DATA_MODE = Field("ERDMA_DATA_MODE", 0x5034, 30, 2)
+ERDMA_SURF_MODE = Field("ERDMA_SURF_MODE", 0x5034, 29, 1)
+ERDMA_NONALIGN = Field("ERDMA_NONALIGN", 0x5034, 28, 1)
+ERDMA_DATA_SIZE = Field("ERDMA_DATA_SIZE", 0x5034, 2, 2)
+ERDMA_DISABLE = Field("ERDMA_DISABLE", 0x5034, 0, 1)
+EW_BASE_ADDR = Field("EW_BASE_ADDR", 0x5038)
+EW_SURF_STRIDE = Field("EW_SURF_STRIDE", 0x5040, 4, 28)
+RDMA_IN_PRECISION = Field("RDMA_IN_PRECISION", 0x5044, 15, 3)
+RDMA_COMB_USE = Field("RDMA_COMB_USE", 0x5044, 8, 3)
+LINE_NOTCH_ADDR = Field("LINE_NOTCH_ADDR", 0x5048, 19, 13)
+RDMA_UNPOOLING = Field("RDMA_SRC_DMA_CFG", 0x5048, 0, 14)
+SURF_NOTCH_ADDR = Field("SURF_NOTCH_ADDR", 0x504C, 4, 28, signed=True)
+EW_SURF_NOTCH = Field("EW_SURF_NOTCH", 0x506C, 4, 28, signed=True)
+
+# PPU and PPU_RDMA: only the copy that cores use to wait for each other.
+PPU_IN_WIDTH = Field("CUBE_IN_WIDTH", 0x600C, 0, 13)
+PPU_IN_HEIGHT = Field("CUBE_IN_HEIGHT", 0x6010, 0, 13)
+PPU_IN_CHANNEL = Field("CUBE_IN_CHANNEL", 0x6014, 0, 13)
+PPU_POOLING_METHOD = Field("POOLING_METHOD", 0x6024, 0, 2)
+PPU_KERNEL = Field("POOLING_KERNEL_CFG", 0x6034)
+PPU_PADDING = Field("POOLING_PADDING_CFG", 0x6040)
+PPU_DST_BASE_ADDR = Field("DST_BASE_ADDR", 0x6070)
+PPU_DST_SURF_STRIDE = Field("DST_SURF_STRIDE", 0x607C, 4, 28)
+PPU_SRC_BASE_ADDR = Field("RDMA_SRC_BASE_ADDR", 0x701C)
+PPU_SRC_SURF_STRIDE = Field("RDMA_SRC_SURF_STRIDE", 0x7028, 4, 28)
