@@ -1,0 +1,184 @@
+"""One model to try and what came of it, each as plain data that a line of JSON holds and gives back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from rknn_harness.judge import StageMetrics
+from rknn_harness.latency import Latency
+from rknn_harness.mlp_spec import MlpSpec
+from rknn_harness.outcomes import Outcome, Stage
+
+__all__ = ["PRECISIONS", "Case", "CaseResult", "dataset_case", "random_case"]
+
+PRECISIONS = ("float16", "int8", "int16")
+
+
+@attrs.frozen
+class Case:
+    """A model, and how it is to be converted.
+
+    Attributes
+    ----------
+    id : str
+        The same in every run, whatever the toolkit, so that two runs can be compared case by case.
+    kind : {"dataset", "random"}
+    source : str or MlpSpec
+        A data set's name (`rknn_harness.datasets`), or a random network's spec.
+    precision : {"float16", "int8", "int16"}
+    toolkit : str
+        Version of rknn-toolkit2.
+    batch_size : tuple of int
+        Rows per run of each model file.
+    """
+
+    id: str
+    kind: str
+    source: str | MlpSpec
+    precision: str
+    toolkit: str
+    batch_size: tuple[int, ...]
+
+    @property
+    def group(self) -> str:
+        """What the case is counted under: its data set, or ``random``."""
+        return self.source if isinstance(self.source, str) else self.kind
+
+    def document(self) -> dict[str, Any]:
+        """Return the case as JSON types."""
+        source = self.source.document() if isinstance(self.source, MlpSpec) else {"name": self.source}
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "spec": source,
+            "precision": self.precision,
+            "toolkit": self.toolkit,
+            "batch_size": list(self.batch_size),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Case:
+        """Read what `document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not such a document.
+        """
+        kind, spec = document["kind"], document["spec"]
+        if kind not in ("dataset", "random"):
+            raise ValueError(f"No case is of kind {kind!r}.")
+        source = spec["name"] if kind == "dataset" else MlpSpec.from_document(spec)
+        sizes = tuple(document["batch_size"])
+        return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes)
+
+
+def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    """Return the case of a real data set."""
+    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "dataset", name, precision, toolkit, batch_size)
+
+
+def random_case(spec: MlpSpec, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    """Return the case of a random network, named by what it is and by a digest of its spec."""
+    text = json.dumps(spec.document(), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    widths = "-".join(map(str, spec.widths))
+    name = f"{spec.task}-{spec.activation}-{widths}-{precision}-n{_sizes(batch_size)}-{digest}"
+    return Case(name, "random", spec, precision, toolkit, batch_size)
+
+
+def _sizes(batch_size: tuple[int, ...]) -> str:
+    return "+".join(map(str, batch_size))
+
+
+@attrs.frozen
+class CaseResult:
+    """What came of a case.
+
+    Attributes
+    ----------
+    case : Case
+    outcome : Outcome
+    stage : Stage or None
+        The first stage that departs, or that could not be reached; None for a pass.
+    reason : str
+        A sentence; empty for a pass.
+    metrics : mapping of Stage to StageMetrics
+    notes : tuple of str
+        What a person should know of a case whatever its outcome, such as a stage that could not speak.
+    latency : Latency or None
+        Of one predict, timed apart from the accuracy pass.
+    placement : tuple of (layer, type, where)
+    digests : mapping of str to str
+        ``onnx`` and the content digest of each model file.
+    weights : int
+        Parameters of the network, 0 when it was not built.
+    attempts : int
+        How often the case was tried; more than 1 only after trouble on the way.
+    seconds : mapping of str to float
+        Wall time by phase.
+    """
+
+    case: Case
+    outcome: Outcome
+    stage: Stage | None = None
+    reason: str = ""
+    metrics: Mapping[Stage, StageMetrics] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
+    latency: Latency | None = None
+    placement: tuple[tuple[str, str, str], ...] = ()
+    digests: Mapping[str, str] = attrs.field(factory=dict)
+    weights: int = 0
+    attempts: int = 1
+    seconds: Mapping[str, float] = attrs.field(factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return the result as JSON types; ``Case.from_document`` reads its case from the same document."""
+        return {
+            **self.case.document(),
+            "outcome": self.outcome.value,
+            "stage": None if self.stage is None else self.stage.value,
+            "reason": self.reason,
+            "metrics": {stage.value: attrs.asdict(metrics) for stage, metrics in self.metrics.items()},
+            "notes": list(self.notes),
+            "latency": None if self.latency is None else attrs.asdict(self.latency),
+            "placement": [list(layer) for layer in self.placement],
+            "digests": dict(self.digests),
+            "weights": self.weights,
+            "attempts": self.attempts,
+            "seconds": {phase: round(value, 4) for phase, value in self.seconds.items()},
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> CaseResult:
+        """Read what `document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not such a document.
+        """
+        stage, latency = document["stage"], document["latency"]
+        return cls(
+            case=Case.from_document(document),
+            outcome=Outcome(document["outcome"]),
+            stage=None if stage is None else Stage(stage),
+            reason=document["reason"],
+            metrics={Stage(name): StageMetrics(**value) for name, value in document["metrics"].items()},
+            notes=tuple(document["notes"]),
+            latency=None if latency is None else Latency(**latency),
+            placement=tuple((name, kind, where) for name, kind, where in document["placement"]),
+            digests=document["digests"],
+            weights=document["weights"],
+            attempts=document["attempts"],
+            seconds=document["seconds"],
+        )
+
+    def line(self) -> str:
+        """Return the result as one line of JSON, its end included."""
+        return json.dumps(self.document(), allow_nan=False) + "\n"

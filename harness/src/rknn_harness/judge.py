@@ -1,0 +1,318 @@
+"""The verdict on one model: what each stage said, against what scikit-learn said.
+
+Pure functions of arrays. A stage is judged in this order, and the stages in theirs; the first thing wrong is
+the verdict:
+
+1. its shape, and that its numbers are finite;
+2. its output before the head against the derived bound (`rknn_harness.bounds`), where the case has one;
+3. its probabilities, or a regressor's predictions, against the bound carried through the head, and against
+   the fixed limit, where the case has one;
+4. its labels, on every row whose margin is larger than what the limits leave open;
+5. agreement and R2 over all rows, where the case has such limits;
+6. a virtual board against the virtual NPU run here: bit for bit.
+
+Then the board against itself (the same rows twice), and where each layer was placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from rknn_harness.bounds import head_bounds
+from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.reference import Answer, Floats, Reference
+
+__all__ = ["Limits", "StageMetrics", "Verdict", "judge", "measure"]
+
+
+@attrs.frozen(eq=False)
+class Limits:
+    """What a stage is held to; None where a limit does not apply.
+
+    Attributes
+    ----------
+    basis : str
+        Where the limits come from, for people.
+    output : numpy.ndarray or None, shape (n, n_outputs)
+        Largest error of each entry of the output before the head.
+    probability : float or None
+        Largest error of any probability.
+    margin : float or None
+        Labels must be equal where the top two probabilities differ by more; for several labels at once, where
+        each probability is further than half of it from 0.5. With `output` alone the margin is derived from
+        it.
+    agreement : float or None
+        Least share of rows with equal labels.
+    r2 : float or None
+        Least coefficient of determination of the predictions, scikit-learn's own taken as the truth.
+    """
+
+    basis: str
+    output: Floats | None = None
+    probability: float | None = None
+    margin: float | None = None
+    agreement: float | None = None
+    r2: float | None = None
+
+
+@attrs.frozen
+class StageMetrics:
+    """How far one stage lies from scikit-learn; None where a number does not apply or is not finite.
+
+    Attributes
+    ----------
+    rows : int
+    output_error : float or None
+        Largest error of the output before the head, in its own units.
+    output_size : float
+        Largest magnitude of scikit-learn's output before the head.
+    output_share : float or None
+        Largest error as a share of its derived bound; above 1 it is a mismatch.
+    probability_error : float or None
+    agreement : float or None
+        Share of rows with equal labels.
+    r2 : float or None
+    basis : str
+        Where the limits came from.
+    """
+
+    rows: int
+    output_error: float | None
+    output_size: float
+    output_share: float | None
+    probability_error: float | None
+    agreement: float | None
+    r2: float | None
+    basis: str
+
+    @property
+    def relative_error(self) -> float | None:
+        """Largest error of the output as a share of its largest magnitude."""
+        return None if self.output_error is None else self.output_error / (self.output_size or 1.0)
+
+
+@attrs.frozen
+class Verdict:
+    """The end of a case: its outcome, the first stage that departs, and why as a sentence."""
+
+    outcome: Outcome
+    stage: Stage | None
+    reason: str
+    metrics: Mapping[Stage, StageMetrics]
+
+
+def judge(
+    reference: Reference,
+    answers: Mapping[Stage, Answer],
+    limits: Mapping[Stage, Limits],
+    *,
+    again: Answer | None = None,
+    board_is_virtual: bool = False,
+    placement: Sequence[tuple[str, str, str]] = (),
+) -> Verdict:
+    """Judge one model.
+
+    Parameters
+    ----------
+    reference : Reference
+        scikit-learn's answer.
+    answers : mapping of Stage to Answer
+        What the later stages said; a stage that could not speak is left out.
+    limits : mapping of Stage to Limits
+        One for each stage in `answers`.
+    again : Answer, optional
+        The board's second answer to the same rows.
+    board_is_virtual : bool
+    placement : sequence of (layer, type, where)
+
+    Returns
+    -------
+    Verdict
+    """
+    metrics: dict[Stage, StageMetrics] = {}
+    found: tuple[Outcome, Stage, str] | None = None
+    for stage in Stage:
+        if stage not in answers:
+            continue
+        answer = answers[stage]
+        wrong = _shape_or_numbers(reference, answer)
+        if wrong is None:
+            metrics[stage] = measure(reference, answer, limits[stage])
+            wrong = _numbers(reference, answer, limits[stage], metrics[stage])
+        if wrong is None and stage is Stage.BOARD and board_is_virtual and Stage.VIRTUAL_NPU in answers:
+            wrong = _difference(answers[Stage.VIRTUAL_NPU].output, answer.output, "the virtual NPU run here")
+        if wrong is not None and found is None:
+            found = Outcome.MISMATCH, stage, wrong
+    if found is None and again is not None:
+        wrong = _difference(
+            answers[Stage.BOARD].output, again.output, "its own first answer to the same rows"
+        )
+        if wrong is not None:
+            found = Outcome.NONDETERMINISTIC, Stage.BOARD, wrong
+    on_cpu = [f"{name} ({kind})" for name, kind, where in placement if where == "CPU"]
+    if found is None and on_cpu:
+        found = (
+            Outcome.CPU_FALLBACK,
+            Stage.VIRTUAL_NPU,
+            f"On the CPU instead of the NPU: {', '.join(on_cpu)}.",
+        )
+    if found is None:
+        return Verdict(Outcome.PASS, None, "", metrics)
+    outcome, stage, wrong = found
+    return Verdict(outcome, stage, wrong, metrics)
+
+
+def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetrics:
+    """Measure a stage whose shapes are right and whose numbers are finite."""
+    told = reference.answer
+    error = np.abs(answer.output - told.output)
+    share = None if limits.output is None else _finite((error / limits.output).max())
+    if told.probabilities is None:
+        probability_error, agreement = None, None
+        r2 = _r2(told.predictions, answer.predictions)
+    else:
+        assert answer.probabilities is not None
+        probability_error = _finite(np.abs(answer.probabilities - told.probabilities).max())
+        agreement, r2 = float(_same_rows(told.predictions, answer.predictions).mean()), None
+    return StageMetrics(
+        rows=len(told.output),
+        output_error=_finite(error.max()),
+        output_size=float(np.abs(told.output).max()),
+        output_share=share,
+        probability_error=probability_error,
+        agreement=agreement,
+        r2=r2,
+        basis=limits.basis,
+    )
+
+
+def _shape_or_numbers(reference: Reference, answer: Answer) -> str | None:
+    told = reference.answer
+    pairs = [("output", told.output, answer.output), ("prediction", told.predictions, answer.predictions)]
+    if told.probabilities is not None:
+        if answer.probabilities is None:
+            return "No probabilities came back from a classifier."
+        pairs.append(("probability", told.probabilities, answer.probabilities))
+    for name, expected, found in pairs:
+        if expected.shape != found.shape:
+            return f"The {name} has shape {found.shape}, scikit-learn's {expected.shape}."
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            place = tuple(np.argwhere(~np.isfinite(found))[0])
+            return f"The {name} of row {place[0]} holds {found[place]}."
+    return None
+
+
+def _numbers(reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics) -> str | None:
+    told = reference.answer
+    settled = None
+    if limits.output is not None:
+        wrong = _beyond("output", told.output, answer.output, limits.output, limits.basis)
+        if wrong is not None:
+            return wrong
+        through, settled = head_bounds(reference, limits.output)
+        name, expected, found = (
+            ("prediction", told.predictions, answer.predictions)
+            if told.probabilities is None
+            else ("probability", told.probabilities, answer.probabilities)
+        )
+        assert found is not None
+        wrong = _beyond(name, expected, found, through, f"{limits.basis}, through the head")
+        if wrong is not None:
+            return wrong
+    if limits.probability is not None and told.probabilities is not None:
+        assert answer.probabilities is not None
+        limit = np.full(told.probabilities.shape, limits.probability)
+        wrong = _beyond("probability", told.probabilities, answer.probabilities, limit, "the fixed limit")
+        if wrong is not None:
+            return wrong
+    if limits.margin is not None and told.probabilities is not None:
+        clear = _margins(reference) > limits.margin
+        settled = clear if settled is None else settled | clear
+    if told.probabilities is not None:
+        same = _same_rows(told.predictions, answer.predictions)
+        if settled is not None and not same[settled].all():
+            row = int(np.flatnonzero(settled & ~same)[0])
+            return (
+                f"Row {row} is labelled {_show(answer.predictions[row])}, by scikit-learn "
+                f"{_show(told.predictions[row])}, with a margin that no rounding within the limits bridges; "
+                f"{int((settled & ~same).sum())} of {len(same)} rows are so."
+            )
+    if (
+        limits.agreement is not None
+        and metrics.agreement is not None
+        and metrics.agreement < limits.agreement
+    ):
+        return (
+            f"{metrics.agreement:.2%} of {metrics.rows} rows have scikit-learn's label; "
+            f"at least {limits.agreement:.0%} must."
+        )
+    if limits.r2 is not None and metrics.r2 is not None and metrics.r2 < limits.r2:
+        return f"R2 against scikit-learn's predictions is {metrics.r2:.4f}; it must be {limits.r2} at least."
+    return None
+
+
+def _beyond(
+    name: str, expected: np.ndarray[Any, Any], found: np.ndarray[Any, Any], limit: Floats, basis: str
+) -> str | None:
+    error = np.abs(found - expected)
+    over = error > limit
+    if not over.any():
+        return None
+    place = np.unravel_index(np.where(over, error / np.maximum(limit, 1e-300), 0).argmax(), error.shape)
+    column = f", column {int(place[1])}" if len(place) > 1 else ""
+    return (
+        f"The {name} of row {int(place[0])}{column} is {found[place]:.6g}, scikit-learn's "
+        f"{expected[place]:.6g}: off by {error[place]:.3g}, limit {limit[place]:.3g} ({basis}); "
+        f"{int(over.any(axis=tuple(range(1, over.ndim))).sum())} of {len(over)} rows are beyond it."
+    )
+
+
+def _difference(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], whose: str) -> str | None:
+    if first.shape != second.shape:
+        return f"The output has shape {second.shape}, that of {whose} {first.shape}."
+    one, two = (np.asarray(part, np.float32) for part in (first, second))
+    differ = one.view(np.uint32) != two.view(np.uint32)
+    if not differ.any():
+        return None
+    row = int(np.argwhere(differ)[0, 0])
+    return (
+        f"The output differs from {whose} in {int(differ.sum())} of {differ.size} numbers, "
+        f"first in row {row}, by {np.abs(one - two).max():.3g} at most."
+    )
+
+
+def _margins(reference: Reference) -> Floats:
+    probabilities = reference.answer.probabilities
+    assert probabilities is not None
+    if reference.task == "multilabel":
+        margins: Floats = 2 * np.abs(probabilities - 0.5).min(axis=1)
+    else:
+        top = np.sort(probabilities, axis=1)
+        margins = top[:, -1] - top[:, -2]
+    return margins
+
+
+def _same_rows(one: Any, two: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    same: np.ndarray[Any, np.dtype[np.bool_]] = np.equal(one, two).reshape(len(one), -1).all(axis=1)
+    return same
+
+
+def _r2(truth: np.ndarray[Any, Any], found: np.ndarray[Any, Any]) -> float | None:
+    """Worst column's R2; None where a column of the truth is constant, which leaves R2 without meaning."""
+    truth, found = (np.asarray(part, np.float64).reshape(len(truth), -1) for part in (truth, found))
+    spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    if len(truth) < 2 or not spread.all():
+        return None
+    return _finite((1 - ((truth - found) ** 2).sum(axis=0) / spread).min())
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _show(label: Any) -> str:
+    return str(label.tolist() if isinstance(label, np.ndarray) else label)

@@ -1,0 +1,224 @@
+"""A run's folder: what was run on what, and every case as a line of JSON the moment it ends.
+
+::
+
+    runs/<utc>-<id>/
+        manifest.json    versions, the board's facts, seed, command line
+        cases.jsonl      the record; everything else is a view of it
+        report.html  report.md  junit.xml
+        logs/
+
+A run that is killed leaves a readable folder: each line is written and flushed whole, and readers pass over a
+torn last line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from rknn_harness.case import CaseResult
+from rknn_harness.errors import HarnessError
+
+__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "digest_of", "manifest", "read_run"]
+
+FORMAT = 1
+"""Number of the manifest's and the lines' format."""
+
+_DISTRIBUTIONS = (
+    "numpy", "scikit-learn", "scipy", "onnx", "onnxruntime", "hypothesis", "pytest",
+    "sklearn2rknn", "scirknn", "virtual-npu", "rknn-harness",
+)  # fmt: skip
+
+VIRTUAL_STATEMENT = (
+    "The board of this run is virtual: programs in numpy on the host executed the model files. "
+    "Nothing here was seen on an NPU, and its times are not an NPU's."
+)
+
+
+class RunFolderError(HarnessError):
+    """A run's folder cannot be written or read."""
+
+
+@attrs.frozen
+class Run:
+    """A run as read back from its folder.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    manifest : mapping
+    results : tuple of CaseResult
+        In the order in which they ended.
+    torn : bool
+        The last line was cut short: the run was killed while it wrote.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    results: tuple[CaseResult, ...]
+    torn: bool
+
+
+class RunFolder:
+    """A run's folder while it is written.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder that does not exist or is empty.
+
+    Raises
+    ------
+    RunFolderError
+        The folder holds a run already, or cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            (path / "logs").mkdir(parents=True, exist_ok=True)
+            self._cases = (path / "cases.jsonl").open("x", encoding="utf-8")
+        except FileExistsError:
+            raise RunFolderError(f"{path} holds a run already. Name another folder.") from None
+        except OSError as error:
+            raise RunFolderError(f"No run can be written to {path}: {error}.") from error
+
+    @classmethod
+    def create(cls, parent: Path) -> RunFolder:
+        """Make ``parent/<utc>-<id>`` and open it."""
+        name = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        return cls(parent / name)
+
+    def write_manifest(self, document: Mapping[str, Any]) -> None:
+        """Write, or replace, ``manifest.json``."""
+        temporary = self.path / f".manifest.{os.getpid()}.part"
+        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, self.path / "manifest.json")
+
+    def record(self, result: CaseResult) -> None:
+        """Append a case; it is with the operating system when this returns."""
+        self._cases.write(result.line())
+        self._cases.flush()
+
+    def close(self) -> None:
+        """Close the record; the folder stays."""
+        self._cases.close()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_run(path: Path) -> Run:
+    """Read a run's folder, also that of a run that was killed.
+
+    Raises
+    ------
+    RunFolderError
+        There is no run, or a line other than the last is damaged.
+    """
+    try:
+        lines = (path / "cases.jsonl").read_bytes().split(b"\n")
+        text = (path / "manifest.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
+    # A whole record ends with a newline, so what follows the last one is empty or torn.
+    torn = lines.pop() != b""
+    try:
+        document = json.loads(text)
+        results = [_result(json.loads(line)) for line in lines]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} holds a record that this version does not read ({error!r:.200})."
+        ) from None
+    return Run(path, document, tuple(results), torn)
+
+
+def _result(document: Any) -> CaseResult:
+    return CaseResult.from_document(document)
+
+
+def manifest(
+    *,
+    toolkit: Mapping[str, Any],
+    board: Mapping[str, Any],
+    board_is_virtual: bool,
+    seed: int,
+    command: Sequence[str] = (),
+    source: Path | None = None,
+) -> dict[str, Any]:
+    """Collect what a run was made with.
+
+    Parameters
+    ----------
+    toolkit : mapping
+        Version of rknn-toolkit2 and the digest of the lock it was installed from.
+    board : mapping
+        The board's own facts.
+    board_is_virtual : bool
+    seed : int
+    command : sequence of str
+        The command line; this process's by default.
+    source : pathlib.Path, optional
+        A folder inside the git tree whose commit is told.
+    """
+    return {
+        "format": FORMAT,
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _DISTRIBUTIONS},
+            "rknn-toolkit2": toolkit.get("version"),
+        },
+        "toolkit": dict(toolkit),
+        "commit": _commit(source),
+        "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        "board": {**board, "virtual": board_is_virtual},
+        "statement": VIRTUAL_STATEMENT if board_is_virtual else "",
+    }
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file, as hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(source: Path | None) -> dict[str, Any] | None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(source or Path.cwd()), *arguments],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        return {"id": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,134 @@
+"""The derived bounds hold in the NPU's arithmetic, and are near enough to see a changed weight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rknn_harness.bounds import (
+    FLOAT16,
+    FLOAT32,
+    HostMap,
+    Steps,
+    fold,
+    head_bounds,
+    output_bound,
+    quantized_output_bound,
+)
+from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
+from rknn_harness.reference import ACTIVATIONS, Reference, answer_from_output, reference
+from rknn_harness.strategies import specs
+from tests.harness.emulated import calibrate, float16_forward, int8_forward
+
+SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)
+
+
+def told(spec: MlpSpec) -> Reference:
+    return reference(build_estimator(spec), build_rows(spec))
+
+
+@settings(max_examples=60, deadline=None)
+@given(specs(), st.booleans(), st.booleans())
+def test_float16_stays_within_its_bound(spec: MlpSpec, bias16: bool, tables: bool) -> None:
+    truth = told(spec)
+    found = float16_forward(truth.layers, truth.X, bias16=bias16, tables=tables)
+    assert (np.abs(found - truth.answer.output) <= output_bound(truth.layers, truth.X, FLOAT16)).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(specs())
+def test_float32_stays_within_its_bound(spec: MlpSpec) -> None:
+    truth = told(spec)
+    value: Any = truth.X.astype(np.float32)
+    for layer in truth.layers:
+        z = value @ layer.weights.astype(np.float32) + layer.bias.astype(np.float32)
+        value = ACTIVATIONS[layer.activation](z)
+    # tanh and exp of a float32 library err by up to 4 of its units; the bound allows two, and storing one.
+    bound = output_bound(truth.layers, truth.X, FLOAT32)
+    assert (np.abs(value - truth.answer.output) <= 2 * bound).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs())
+def test_int8_stays_within_its_bound(spec: MlpSpec) -> None:
+    truth = told(spec)
+    tensors = calibrate(truth.layers, truth.X[: max(1, len(truth.X) // 2)])
+    found = int8_forward(truth.layers, truth.X, tensors)
+    bound = quantized_output_bound(truth.layers, truth.X, tensors)
+    assert (np.abs(found - truth.answer.output) <= bound).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs(), st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.05, 1.0]))
+def test_the_head_keeps_within_its_bound(spec: MlpSpec, seed: int, size: float) -> None:
+    truth = told(spec)
+    random = np.random.default_rng(seed)
+    bound = size * random.uniform(0, 1, truth.answer.output.shape)
+    # The corners are the worst.
+    moved = answer_from_output(truth, truth.answer.output + bound * random.choice([-1.0, 1.0], bound.shape))
+    through, settled = head_bounds(truth, bound)
+    if truth.task == "regressor":
+        assert (np.abs(moved.predictions - truth.answer.predictions) <= through).all()
+    else:
+        assert moved.probabilities is not None
+        assert truth.answer.probabilities is not None
+        assert (np.abs(moved.probabilities - truth.answer.probabilities) <= through).all()
+        np.testing.assert_array_equal(moved.predictions[settled], truth.answer.predictions[settled])
+
+
+@pytest.mark.parametrize("activation", ["relu", "identity", "tanh", "logistic"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_flipped_weight_is_beyond_the_bound(activation: str, layer: int) -> None:
+    truth = told(attrs.evolve(SPEC, activation=activation))
+    weights = truth.layers[layer].weights.copy()
+    weights[np.unravel_index(np.abs(weights).argmax(), weights.shape)] *= -1
+    faulty = list(truth.layers)
+    faulty[layer] = attrs.evolve(faulty[layer], weights=weights)
+    found = float16_forward(faulty, truth.X, bias16=False, tables=True)
+    assert (np.abs(found - truth.answer.output) > output_bound(truth.layers, truth.X, FLOAT16)).any()
+
+
+def test_the_bound_is_near_enough() -> None:
+    # A worst case over 3 layers of 32: within 100 of the real error, where nothing could be beyond it at 1e4.
+    truth = told(SPEC)
+    error = np.abs(float16_forward(truth.layers, truth.X, bias16=False, tables=True) - truth.answer.output)
+    assert output_bound(truth.layers, truth.X, FLOAT16).max() < 100 * error.max()
+
+
+def test_no_bound_where_float16_ends() -> None:
+    truth = told(attrs.evolve(SPEC, rows=2))
+    X = truth.X.copy()
+    X[1, 0] = 7e4
+    bound = output_bound(truth.layers, X, FLOAT16)
+    assert np.isfinite(bound[0]).all()
+    assert np.isinf(bound[1]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_hosts_maps_are_folded_and_bounded() -> None:
+    truth = told(SPEC)
+    random = np.random.default_rng(0)
+    before = HostMap(random.normal(size=16), random.uniform(0.25, 4, 16))
+    after = HostMap(random.normal(size=5), random.uniform(0.25, 4, 5))
+    layers = fold(truth.layers, before, after)
+    inner = (truth.X.astype(np.float32) - before.offset.astype(np.float32)) * before.scale.astype(np.float32)
+    raw = float16_forward(layers, inner.astype(np.float64), bias16=False, tables=True)
+    error = np.abs((raw - after.offset) * after.scale - truth.answer.output)
+    assert (error <= output_bound(truth.layers, truth.X, FLOAT16, before, after)).all()
+    # Without rounding the two are one network.
+    value = (truth.X - before.offset) * before.scale
+    for layer in layers:
+        value = value @ layer.weights + layer.bias
+        value = np.maximum(value, 0) if layer.activation == "relu" else value
+    np.testing.assert_allclose((value - after.offset) * after.scale, truth.answer.output, atol=1e-9)
+
+
+def test_int8_tensors_must_fit_the_layers() -> None:
+    truth = told(SPEC)
+    with pytest.raises(ValueError, match="3 layers have 4 tensors, not 1"):
+        quantized_output_bound(truth.layers, truth.X, [Steps(0.1, 0)])

@@ -1,0 +1,221 @@
+"""The judge sees each planted fault, names its stage, and passes what is right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from rknn_harness.bounds import FLOAT16, output_bound
+from rknn_harness.judge import Limits, Verdict, judge
+from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
+from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.reference import Answer, Reference, answer_from_output, reference
+from rknn_harness.strategies import specs
+from tests.harness.emulated import float16_forward
+from tests.harness.samples import SPEC
+
+REGRESSOR = attrs.evolve(SPEC, task="regressor", n_outputs=3)
+BINARY = attrs.evolve(SPEC, task="binary", n_outputs=1, labels="bool")
+MULTILABEL = attrs.evolve(SPEC, task="multilabel", n_outputs=4)
+
+
+def told(spec: MlpSpec) -> Reference:
+    return reference(build_estimator(spec), build_rows(spec))
+
+
+def derived(truth: Reference) -> Limits:
+    return Limits("derived, float16", output=output_bound(truth.layers, truth.X, FLOAT16))
+
+
+def emulated(truth: Reference) -> Answer:
+    return answer_from_output(truth, float16_forward(truth.layers, truth.X, bias16=False, tables=True))
+
+
+def board_says(truth: Reference, answer: Answer, limits: Limits | None = None, **more: Any) -> Verdict:
+    return judge(truth, {Stage.BOARD: answer}, {Stage.BOARD: limits or derived(truth)}, **more)
+
+
+@settings(max_examples=40, deadline=None)
+@given(specs())
+def test_a_right_answer_passes(spec: MlpSpec) -> None:
+    truth = told(spec)
+    verdict = board_says(truth, emulated(truth))
+    assert (verdict.outcome, verdict.stage, verdict.reason) == (Outcome.PASS, None, "")
+    share = verdict.metrics[Stage.BOARD].output_share
+    assert share is not None
+    assert share <= 1
+
+
+def swapped_labels(truth: Reference, answer: Answer) -> Answer:
+    predictions = answer.predictions.copy()
+    assert truth.classes is not None
+    first, second = truth.classes[:2]
+    predictions[answer.predictions == first], predictions[answer.predictions == second] = second, first
+    return attrs.evolve(answer, predictions=predictions)
+
+
+def one_row_late(truth: Reference, answer: Answer) -> Answer:
+    return answer_from_output(truth, np.roll(answer.output, 1, axis=0))
+
+
+def without_bias(truth: Reference, answer: Answer) -> Answer:
+    last = attrs.evolve(truth.layers[-1], bias=np.zeros_like(truth.layers[-1].bias))
+    return answer_from_output(
+        truth, float16_forward([*truth.layers[:-1], last], truth.X, bias16=False, tables=True)
+    )
+
+
+def without_activation(truth: Reference, answer: Answer) -> Answer:
+    layers = [attrs.evolve(layer, activation="identity") for layer in truth.layers]
+    return answer_from_output(truth, float16_forward(layers, truth.X, bias16=False, tables=True))
+
+
+def head_twice(truth: Reference, answer: Answer) -> Answer:
+    assert answer.probabilities is not None
+    return attrs.evolve(answer, probabilities=answer_from_output(truth, answer.probabilities).probabilities)
+
+
+def columns_swapped(truth: Reference, answer: Answer) -> Answer:
+    return answer_from_output(truth, answer.output[:, ::-1])
+
+
+def padding_left_in(truth: Reference, answer: Answer) -> Answer:
+    # Rows that a run was padded with come back as rows.
+    return attrs.evolve(answer, predictions=np.concatenate([answer.predictions, answer.predictions[:1]]))
+
+
+def not_a_number(truth: Reference, answer: Answer) -> Answer:
+    output = answer.output.copy()
+    output[5, 0] = np.nan
+    return attrs.evolve(answer, output=output)
+
+
+def one_last_row_zero(truth: Reference, answer: Answer) -> Answer:
+    output = answer.output.copy()
+    output[-1] = 0
+    return answer_from_output(truth, output)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault", "says"),
+    [
+        (SPEC, swapped_labels, "is labelled"),
+        (BINARY, swapped_labels, "is labelled"),
+        (SPEC, one_row_late, "The output of row"),
+        (REGRESSOR, one_row_late, "The output of row"),
+        (SPEC, without_bias, "The output of row"),
+        (REGRESSOR, without_bias, "The output of row"),
+        (MULTILABEL, without_activation, "The output of row"),
+        (SPEC, head_twice, "The probability of row"),
+        (SPEC, columns_swapped, "The output of row"),
+        (MULTILABEL, columns_swapped, "The output of row"),
+        (SPEC, padding_left_in, r"The prediction has shape \(65,\), scikit-learn's \(64,\)"),
+        (REGRESSOR, not_a_number, "The output of row 5 holds nan"),
+        (SPEC, one_last_row_zero, "The output of row 63"),
+    ],
+)
+def test_a_planted_fault_is_a_mismatch(
+    spec: MlpSpec, fault: Callable[[Reference, Answer], Answer], says: str
+) -> None:
+    truth = told(spec)
+    verdict = board_says(truth, fault(truth, emulated(truth)))
+    assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, Stage.BOARD)
+    assert re.search(says, verdict.reason), verdict.reason
+
+
+def test_the_first_stage_that_departs_is_named() -> None:
+    truth = told(SPEC)
+    right, wrong = emulated(truth), without_bias(truth, emulated(truth))
+    stages = [Stage.ONNX, Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD]
+    for place, first in enumerate(stages):
+        answers = {stage: right if index < place else wrong for index, stage in enumerate(stages)}
+        verdict = judge(truth, answers, {stage: derived(truth) for stage in stages}, board_is_virtual=True)
+        assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, first)
+        assert set(verdict.metrics) == set(stages)
+
+
+def test_a_virtual_board_must_repeat_the_virtual_npu_to_the_bit() -> None:
+    truth = told(SPEC)
+    right = emulated(truth)
+    near = attrs.evolve(right, output=np.nextafter(right.output.astype(np.float32), np.float32(np.inf)))
+    answers = {Stage.VIRTUAL_NPU: right, Stage.BOARD: near}
+    limits = dict.fromkeys(answers, derived(truth))
+    verdict = judge(truth, answers, limits, board_is_virtual=True)
+    assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, Stage.BOARD)
+    assert "differs from the virtual NPU run here" in verdict.reason
+    assert judge(truth, answers, limits, board_is_virtual=False).outcome is Outcome.PASS
+
+
+def test_two_answers_to_the_same_rows() -> None:
+    truth = told(SPEC)
+    right = emulated(truth)
+    assert board_says(truth, right, again=right).outcome is Outcome.PASS
+    near = attrs.evolve(right, output=np.nextafter(right.output.astype(np.float32), np.float32(np.inf)))
+    verdict = board_says(truth, right, again=near)
+    assert (verdict.outcome, verdict.stage) == (Outcome.NONDETERMINISTIC, Stage.BOARD)
+
+
+def test_a_layer_on_the_cpu() -> None:
+    truth = told(SPEC)
+    placement = [("conv", "ConvRelu", "NPU"), ("last", "Reshape", "CPU")]
+    verdict = board_says(truth, emulated(truth), placement=placement)
+    assert verdict.outcome is Outcome.CPU_FALLBACK
+    assert "last (Reshape)" in verdict.reason
+
+
+def test_the_fixed_limits() -> None:
+    truth = told(attrs.evolve(SPEC, rows=100))
+    right = truth.answer
+    margins = np.sort(right.probabilities, axis=1)  # type: ignore[arg-type]
+    clear = int((margins[:, -1] - margins[:, -2]).argmax())
+    assert truth.classes is not None
+    flipped = right.predictions.copy()
+    flipped[clear] = truth.classes[0] if flipped[clear] != truth.classes[0] else truth.classes[1]
+    one_off = attrs.evolve(right, predictions=flipped)
+
+    assert board_says(truth, one_off, Limits("agreement", agreement=0.99)).outcome is Outcome.PASS
+    verdict = board_says(truth, one_off, Limits("agreement", agreement=0.995))
+    assert "99.00% of 100 rows" in verdict.reason
+    assert board_says(truth, one_off, Limits("margin", margin=0.005)).outcome is Outcome.MISMATCH
+
+    assert right.probabilities is not None
+    near = attrs.evolve(right, probabilities=right.probabilities + 3e-3)
+    assert board_says(truth, near, Limits("fixed", probability=2e-3)).outcome is Outcome.MISMATCH
+    assert board_says(truth, near, Limits("fixed", probability=1e-2)).outcome is Outcome.PASS
+
+
+def test_a_near_tie_may_change_its_label() -> None:
+    truth = told(SPEC)
+    output = truth.answer.output.copy()
+    first, second = np.argsort(output[0])[-2:][::-1]
+    output[0, second] = output[0, first] - 1e-9
+    tie = attrs.evolve(truth, answer=answer_from_output(truth, output))
+    moved = output.copy()
+    moved[0, second] += 1e-6
+    answer = answer_from_output(tie, moved)
+    assert answer.predictions[0] != tie.answer.predictions[0]
+    assert (
+        board_says(tie, answer, Limits("derived", output=np.full(moved.shape, 1e-5))).outcome is Outcome.PASS
+    )
+
+
+def test_r2_is_of_the_worst_column_and_against_scikit_learn() -> None:
+    truth = told(attrs.evolve(REGRESSOR, rows=50))
+    output = truth.answer.output.copy()
+    output[:, 1] = output[:, 1].mean()
+    verdict = board_says(truth, answer_from_output(truth, output), Limits("agreement", r2=0.97))
+    assert verdict.outcome is Outcome.MISMATCH
+    assert verdict.metrics[Stage.BOARD].r2 == pytest.approx(0, abs=1e-12)
+
+
+def test_no_r2_of_one_row() -> None:
+    truth = told(attrs.evolve(REGRESSOR, rows=1))
+    verdict = board_says(truth, truth.answer, Limits("agreement", r2=0.97))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.metrics[Stage.BOARD].r2 is None

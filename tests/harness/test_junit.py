@@ -1,0 +1,33 @@
+"""junit.xml says what cases.jsonl says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import attrs
+
+from rknn_harness.junit import write_junit
+from rknn_harness.outcomes import Outcome
+from tests.harness.samples import failed_results, mixed_results, write_run
+
+
+def test_every_case_is_there_with_its_outcome(tmp_path: Path) -> None:
+    results = mixed_results(6)
+    run = write_run(tmp_path / "run", results)
+    suite = ElementTree.parse(write_junit(run)).getroot()[0]
+    told = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
+    tags = {Outcome.PASS: [], Outcome.UNSUPPORTED: ["skipped"], Outcome.INFRA_ERROR: ["error"]}
+    assert told == {result.case.id: tags.get(result.outcome, ["failure"]) for result in results}
+    counts = {name: int(suite.get(name, "")) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": len(results), "failures": 3, "errors": 1, "skipped": 1}
+    properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    assert properties["rknn-toolkit2"] == "2.3.2"
+    assert properties["board is virtual"] == "True"
+
+
+def test_a_reason_with_what_xml_forbids(tmp_path: Path) -> None:
+    odd = attrs.evolve(failed_results()[0], reason="bell \x07, colour \x1b[31m, <tag> & \ud800")
+    path = write_junit(write_run(tmp_path / "run", [odd]))
+    (told,) = ElementTree.parse(path).getroot().iter("failure")
+    assert "<tag> &" in str(told.get("message"))

@@ -1,0 +1,76 @@
+"""A run's folder gives back what was written, also after the run was killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rknn_harness.case import CaseResult
+from rknn_harness.run_folder import RunFolder, RunFolderError, manifest, read_run
+from tests.harness.samples import mixed_results, write_run
+
+
+def test_every_result_comes_back(tmp_path: Path) -> None:
+    results = mixed_results(4)
+    run = write_run(tmp_path / "run", results)
+    assert list(run.results) == [attrs_rounded(result) for result in results]
+    assert not run.torn
+
+
+def attrs_rounded(result: CaseResult) -> CaseResult:
+    return CaseResult.from_document(json.loads(result.line()))
+
+
+def test_each_case_is_on_disk_when_it_ends(tmp_path: Path) -> None:
+    results = mixed_results(4)
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write_manifest({})
+        for count, result in enumerate(results, 1):
+            folder.record(result)
+            assert len(read_run(folder.path).results) == count
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400])
+def test_a_torn_last_line_is_passed_over(tmp_path: Path, cut: int) -> None:
+    results = mixed_results(2)
+    path = write_run(tmp_path / "run", results).path
+    record = path / "cases.jsonl"
+    record.write_bytes(record.read_bytes()[:-cut])
+    run = read_run(path)
+    assert run.torn
+    assert len(run.results) == len(results) - 1
+
+
+def test_a_damaged_line_in_the_middle_is_told(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", mixed_results(2)).path
+    record = path / "cases.jsonl"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join([lines[0], lines[1][:50], *lines[2:]]) + "\n")
+    with pytest.raises(RunFolderError, match="does not read"):
+        read_run(path)
+
+
+def test_a_folder_is_not_written_twice(tmp_path: Path) -> None:
+    RunFolder(tmp_path).close()
+    with pytest.raises(RunFolderError, match="holds a run already"):
+        RunFolder(tmp_path)
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="is not a run's folder"):
+        read_run(tmp_path)
+
+
+def test_the_manifest_says_what_ran_and_that_the_board_is_virtual() -> None:
+    said = manifest(toolkit={"version": "2.3.2"}, board={"name": "virtual"}, board_is_virtual=True, seed=3)
+    assert said["board"]["virtual"] is True
+    assert "virtual" in said["statement"]
+    assert said["seed"] == 3
+    for name in ("python", "numpy", "scikit-learn", "onnx", "onnxruntime", "rknn-toolkit2", "rknn-harness"):
+        assert said["versions"][name]
+    real = manifest(toolkit={}, board={"name": "rock"}, board_is_virtual=False, seed=3)
+    assert real["board"]["virtual"] is False
+    assert not real["statement"]
+    json.dumps(said, allow_nan=False)
