@@ -30,8 +30,6 @@ from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
 
 __all__ = ["convert"]
 
-_HAS = hasattr(virtual_npu, "VirtualNpu")
-
 BATCH_LIMIT = 16384
 """Rows per run that conversions were measured up to; beyond it the toolkit takes minutes."""
 
@@ -164,7 +162,7 @@ def convert(
         samples: _build(network, samples, options, toolkit, calibration, checked.rows, timeout)
         for samples in options.samples
     }
-    contents = {samples: _HAS and virtual_npu.read(result.rknn) for samples, result in built.items()}
+    contents = {samples: virtual_npu.read(result.rknn) for samples, result in built.items()}
     placement = _placement(contents[options.samples[0]])
     if placement["cpu"] and not allow_cpu:
         names = ", ".join(f"{name} ({kind})" for name, kind, where in placement["layers"] if where != "NPU")
@@ -179,7 +177,7 @@ def convert(
             _file_name(options, samples),
             samples,
             hashlib.sha256(result.rknn).hexdigest(),
-            virtual_npu.content_digest(contents[samples]) if _HAS else "",
+            virtual_npu.content_digest(contents[samples]),
         )
         for samples, result in sorted(built.items())
     )
@@ -309,7 +307,7 @@ def _build(
 
 
 def _placement(file: Any) -> dict[str, Any]:
-    layers = [list(layer) for layer in virtual_npu.placement(file)] if _HAS else []
+    layers = [list(layer) for layer in virtual_npu.placement(file)]
     on_npu = sum(where == "NPU" for _, _, where in layers)
     return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
 
@@ -336,8 +334,6 @@ def _check(
     simulated = built[samples].simulated
     assert simulated is not None
     found["simulator"] = _compare(source, network, simulated, reference, "simulator")
-    if not _HAS:
-        return found
     try:
         emulated = _emulate(
             contents[samples], pack(network.prepare(checked.rows), input_channels(network), samples)
