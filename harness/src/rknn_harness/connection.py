@@ -19,6 +19,7 @@ import fabric
 import invoke
 import paramiko
 import tenacity
+from paramiko.pkey import UnknownKeyType
 
 from rknn_harness.boards import Board
 from rknn_harness.errors import (
@@ -212,6 +213,10 @@ class Connection:
                             # paramiko takes bytes only, 32 KiB in a request
                             file.write(bytes(view[: 1 << 20]))
                             view = view[1 << 20 :]
+                    # paramiko does not look at the answers to pipelined writes that come after the last one
+                    kept = sftp.stat(str(part / name)).st_size
+                    if kept != len(data):
+                        raise OSError(f"it kept {kept} bytes")
                 except OSError as error:
                     if _is_transport(error):
                         raise
@@ -269,11 +274,6 @@ class Connection:
             self.close()
         board = self.board
         with self._translated(f"connecting to {board.user}@{board.host}:{board.port}"):
-            if not board.key.is_file():
-                raise AuthenticationError(
-                    f"{board.name}: there is no key at {board.key}. Make one with ssh-keygen and add its "
-                    "public half to the board's authorized_keys, or correct the board's entry."
-                )
             connection = fabric.Connection(
                 board.host,
                 user=board.user,
@@ -281,7 +281,7 @@ class Connection:
                 config=fabric.Config(lazy=True, overrides={"load_ssh_configs": False}),
                 connect_timeout=CONNECT_SECONDS,
                 connect_kwargs={
-                    "key_filename": str(board.key),
+                    "pkey": _key(board),
                     "allow_agent": False,
                     "look_for_keys": False,
                     "banner_timeout": CONNECT_SECONDS,
@@ -330,10 +330,10 @@ class Connection:
                 f"{board.known_hosts} has {error.expected_key.fingerprint}. If the board was installed anew, "
                 "replace the line there; otherwise another machine answers at its address.",
             ) from error
-        except (paramiko.AuthenticationException, paramiko.PasswordRequiredException) as error:
+        except paramiko.AuthenticationException as error:
             raise AuthenticationError(
                 f"{board.name} refuses {board.user} with the key {board.key} ({error}). Add its public half "
-                f"to the authorized_keys of {board.user} there; a key with a passphrase cannot be used."
+                f"to the authorized_keys of {board.user} there."
             ) from error
         except (UnicodeDecodeError, paramiko.SFTPError) as error:
             raise ProtocolError(f"{board.name} answered {doing} with {error}.") from error
@@ -343,6 +343,17 @@ class Connection:
                 f"The connection to {board.name} failed while {doing}: {error or type(error).__name__}. "
                 f"Check that the board is on and that {board.host}:{board.port} can be reached."
             ) from error
+
+
+def _key(board: Board) -> paramiko.PKey:
+    try:
+        return paramiko.PKey.from_path(board.key)
+    except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
+        raise AuthenticationError(
+            f"{board.name}: the key {board.key} cannot be read ({error or type(error).__name__}). It must be "
+            "a private key without a passphrase: make one with ssh-keygen and add its public half to the "
+            "board's authorized_keys, or correct 'key' in the board's entry."
+        ) from error
 
 
 class _Unknown(paramiko.RejectPolicy):

@@ -311,10 +311,11 @@ class BoardSession:
                 ) from None
             if not data:
                 raise self._ended(channel, op)
-            for frame in self._parser.feed(data):
-                if self._parser.pending:
-                    raise frames.ProtocolViolation("more than one frame")
-                return frame
+            answers = list(self._parser.feed(data))
+            if len(answers) > 1 or (answers and self._parser.pending):
+                raise frames.ProtocolViolation("more than one frame")
+            if answers:
+                return answers[0]
 
     def _ended(self, channel: paramiko.Channel, op: str) -> InfraError:
         """Return what to raise at the end of the runner's output."""

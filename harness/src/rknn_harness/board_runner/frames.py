@@ -84,12 +84,8 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
     ProtocolViolation
         A dtype or a size that frames do not carry.
     """
-    entries, blocks = [], []
-    for name, value in (arrays or {}).items():
-        array = np.ascontiguousarray(value).reshape(np.shape(value))
-        entries.append({"name": name, "dtype": array.dtype.str, "shape": list(array.shape)})
-        if array.size:
-            blocks.append(memoryview(array.reshape(-1).view(np.uint8)))
+    values = {name: np.asarray(value) for name, value in (arrays or {}).items()}
+    entries = [{"name": name, "dtype": a.dtype.str, "shape": list(a.shape)} for name, a in values.items()]
     _sizes(entries)
     try:
         line = json.dumps({**header, "arrays": entries}, allow_nan=False).encode("ascii") + b"\n"
@@ -97,7 +93,8 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
         raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
     if len(line) > HEADER_LIMIT:
         raise ProtocolViolation(f"a header of {len(line)} bytes; the limit is {HEADER_LIMIT}")
-    return [line, *blocks]
+    flat = (np.ascontiguousarray(value).reshape(-1) for value in values.values() if value.size)
+    return [line, *(value.view(np.uint8).data for value in flat)]
 
 
 def decode_arrays(frame: Frame) -> dict[str, Array]:

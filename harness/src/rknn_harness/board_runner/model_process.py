@@ -120,8 +120,11 @@ class ModelProcess:
                 data = self._socket.recv(_CHUNK)
                 if not data:
                     raise ConnectionResetError
-                for frame in self._parser.feed(data):
-                    return frame
+                answers = list(self._parser.feed(data))
+                if len(answers) > 1 or (answers and self._parser.pending):
+                    raise ProtocolViolation("more than one frame")
+                if answers:
+                    return answers[0]
             elif caller in ready:
                 raise CallerGone
 

@@ -1,0 +1,87 @@
+"""A TCP proxy on loopback that cuts connections, or lets them hang, when a test says so."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from types import TracebackType
+
+_STEP = 0.02  # seconds between looks at what the test wants
+
+
+class FaultProxy:
+    """Passes connections on to a port of 127.0.0.1.
+
+    Parameters
+    ----------
+    target : int
+        Port.
+    cut_after : int, optional
+        Reset a connection when its client has sent this many bytes,
+    cuts : int
+        for this many connections; later ones live.
+    """
+
+    def __init__(self, target: int, cut_after: int | None = None, cuts: int = 1) -> None:
+        self._target, self._cut_after, self._cuts = target, cut_after, cuts
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(_STEP)
+        self.port: int = self._listener.getsockname()[1]
+        self.connections = 0
+        self._ended, self._silent, self._cut = threading.Event(), threading.Event(), threading.Event()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def silence(self) -> None:
+        """Lose everything from now, and keep the connections open."""
+        self._silent.set()
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        self._cut.set()
+
+    def __enter__(self) -> FaultProxy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                client, _ = self._listener.accept()
+                self.connections += 1
+                server = socket.create_connection(("127.0.0.1", self._target))
+                doomed = threading.Event()
+                limit = self._cut_after if self.connections <= self._cuts else None
+                for source, sink, bound in ((client, server, limit), (server, client, None)):
+                    thread = threading.Thread(target=self._pass_on, args=(source, sink, bound, doomed))
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pass_on(
+        self, source: socket.socket, sink: socket.socket, limit: int | None, doomed: threading.Event
+    ) -> None:
+        source.settimeout(_STEP)
+        passed = 0
+        with contextlib.suppress(OSError):
+            while not (self._ended.is_set() or self._cut.is_set() or doomed.is_set()):
+                with contextlib.suppress(TimeoutError):
+                    data = source.recv(65536)
+                    passed += len(data)
+                    if data and self._silent.is_set():
+                        continue
+                    if not data or (limit is not None and passed > limit):
+                        break
+                    sink.sendall(data)
+        doomed.set()
+        # With a linger of 0 s, close is a reset; each thread closes the socket that it reads.
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        source.close()

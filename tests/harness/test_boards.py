@@ -1,0 +1,65 @@
+"""The file of boards, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rknn_harness.boards import VIRTUAL, read_boards
+from rknn_harness.errors import BoardsFileError
+
+GOOD = """
+[board.rock]
+host = "rock.example"
+user = "rock"
+key = "keys/rock"
+known_hosts = "known_hosts"
+tags = ["rk3588"]
+power_command = ["pdu", "cycle", "3"]
+"""
+
+
+def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text(GOOD)
+    boards = read_boards(path)
+    assert list(boards) == ["virtual", "rock"]
+    rock = boards["rock"]
+    assert (rock.host, rock.port, rock.device, rock.virtual) == ("rock.example", 22, "npu", False)
+    assert rock.key == tmp_path / "keys/rock"
+    assert (rock.tags, rock.power_command) == (("rk3588",), ("pdu", "cycle", "3"))
+    assert read_boards(None) == {"virtual": VIRTUAL}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace('host = "rock.example"\n', ""), "[board.rock] host is missing"),
+        (GOOD + "port = 0", "[board.rock] port is 0"),
+        (GOOD + "port = true", "[board.rock] port is True"),
+        (GOOD + 'device = "gpu"', "[board.rock] device is 'gpu'"),
+        (GOOD + 'hostname = "x"', "[board.rock] hostname is no field"),
+        (GOOD + "virtual = true", "[board.rock] virtual is no field"),
+        (GOOD + 'python = "a\\nb"', "[board.rock] python is 'a\\nb'"),
+        (GOOD.replace('["rk3588"]', '"rk3588"'), "[board.rock] tags is 'rk3588'"),
+        (GOOD.replace('"3"', "3"), "[board.rock] power_command is"),
+        ("[board.virtual]", "built in"),
+        ("[boards.rock]", "tables named [board.NAME]"),
+        ("board = 1", "tables named [board.NAME]"),
+        ("board.rock = 1", "write [board.rock]"),
+        ("[", "not TOML"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text(text)
+    with pytest.raises(BoardsFileError) as caught:
+        read_boards(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BoardsFileError, match="No such file"):
+        read_boards(tmp_path / "boards.toml")

@@ -1,0 +1,168 @@
+"""The virtual board as a server, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from rknn_harness.boards import VIRTUAL, Board
+from rknn_harness.connection import Connection
+from rknn_harness.errors import VirtualBoardError
+from rknn_harness.virtual_board import VirtualBoard, started
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from rknn_harness.connection import Connection
+from rknn_harness.virtual_board import VirtualBoard
+
+running = VirtualBoard(Path(sys.argv[1]))
+with Connection(running.board) as connection:
+    connection.channel(["sh", "-c", "sleep 600 & sleep 600"])
+    connection.run(["true"])
+    print(running.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def connection(board: Board) -> Iterator[Connection]:
+    with Connection(board) as opened:
+        yield opened
+
+
+def test_commands_have_output_and_status(connection: Connection) -> None:
+    done = connection.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
+    assert (done.stdout, done.stderr, done.status) == ("out\n", "err\n", 3)
+    assert connection.run(["sh", "-c", "kill -9 $$"]).status == 128 + signal.SIGKILL
+    assert connection.run(["printf", "%s", "$HOME `x` 'y' \"z\" é"]).stdout == "$HOME `x` 'y' \"z\" é"
+
+
+def test_a_command_runs_in_the_home_with_little_of_our_environment(
+    connection: Connection, board: Board
+) -> None:
+    home = board.key.parent / "home"
+    assert connection.run(["pwd"]).stdout.strip() == str(home)
+    names = {line.split("=")[0] for line in connection.run(["env"]).stdout.splitlines()}
+    assert "HOME" in names
+    assert not any(name.startswith("PYTEST") for name in names)
+
+
+def test_standard_streams_are_binary_clean(connection: Connection) -> None:
+    data = bytes(range(256)) * 8192
+    channel = connection.channel(["cat"])
+    received = bytearray()
+    for start in range(0, len(data), 65536):
+        channel.sendall(data[start : start + 65536])
+    channel.shutdown_write()
+    while block := channel.recv(65536):
+        received += block
+    assert received == data
+    assert channel.recv_exit_status() == 0
+
+
+def test_what_a_command_started_ends_with_its_channel(connection: Connection) -> None:
+    channel = connection.channel(["sh", "-c", "sleep 600 & echo $!; sleep 600"])
+    pid = int(channel.recv(100))
+    assert _alive(pid)
+    channel.close()
+    _wait_for_end(pid)
+
+
+def test_only_the_key_opens_it(board: Board) -> None:
+    with socket.create_connection((board.host, board.port)) as plain:
+        transport = paramiko.Transport(plain)
+        transport.start_client(timeout=10)
+        with pytest.raises(paramiko.BadAuthenticationType) as caught:
+            transport.auth_password(board.user, "board")
+        assert caught.value.allowed_types == ["publickey"]
+        transport.close()
+    assert stat.S_IMODE(board.key.stat().st_mode) == 0o600
+
+
+def test_started_again_it_keeps_its_keys_and_files(tmp_path: Path) -> None:
+    with VirtualBoard(tmp_path) as first, Connection(first.board) as connection:
+        connection.run(["touch", "kept"])
+        key = first.board.key.read_bytes()
+    with VirtualBoard(tmp_path) as second, Connection(second.board) as connection:
+        assert connection.run(["ls"]).stdout == "kept\n"
+        assert second.board.key.read_bytes() == key
+
+
+def test_nothing_is_left_of_a_stopped_or_killed_board(tmp_path: Path) -> None:
+    for end in ("stop", "kill"):
+        running = VirtualBoard(tmp_path)
+        with Connection(running.board) as connection:
+            # A process in a group of its own is still the board's.
+            code = "import os, time; print(os.getpid(), flush=True); os.setpgid(0, 0); time.sleep(600)"
+            pid = int(connection.channel([sys.executable, "-c", code]).recv(100))
+            getattr(running, end)()
+            for gone in (pid, running.pid):
+                _wait_for_end(gone)
+            getattr(running, end)()
+
+
+def test_it_does_not_outlive_its_owner(tmp_path: Path) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    pid = int(owner.stdout.readline())
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+    _wait_for_end(pid)
+    deadline = time.monotonic() + 5
+    while _session(pid):
+        assert time.monotonic() < deadline, f"left: {_session(pid)}"
+        time.sleep(0.01)
+
+
+def test_one_that_cannot_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("in the way")
+    with pytest.raises(VirtualBoardError, match="FileExistsError"):
+        VirtualBoard(tmp_path)
+
+
+def test_only_the_virtual_board_is_started(tmp_path: Path, board: Board) -> None:
+    with started(VIRTUAL, tmp_path / "new") as running:
+        assert running.port
+        assert running.name == "virtual"
+    with started(board, tmp_path / "none") as same:
+        assert same is board
+    assert not (tmp_path / "none").exists()
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and of which its parent has not yet taken note does not."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    return False
+
+
+def _wait_for_end(pid: int) -> None:
+    end = time.monotonic() + 5
+    while _alive(pid):
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"process {pid} was left")
+        time.sleep(0.005)
+
+
+def _session(session: int) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and _alive(int(entry)):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(int(entry)) == session:
+                    found.append(int(entry))
+    return found
