@@ -127,6 +127,7 @@ HELLO = """'{"id": 1, "ok": true, "protocol": 1, "arrays": []}\\n'"""
     ("answer", "said"),
     [
         ("printf 'no frame\\n'", "not JSON"),
+        ("echo Welcome to the board", "start-up files"),
         ('printf \'{"id": 1, "ok": true\'', "half a frame"),
         ("head -c 3000000 /dev/zero", "longer than"),
         ('printf \'{"id": 2, "ok": true}\\n\'', "answered request 2, not 1"),

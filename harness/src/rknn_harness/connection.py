@@ -249,7 +249,7 @@ class Connection:
 
     def _digests(self, folder: PurePosixPath, names: Mapping[str, str]) -> list[str]:
         """Return what the board reads of the files; nothing when one is not there."""
-        result = self.run(["sha256sum", "--", *(str(folder / name) for name in names)], seconds=300)
+        result = self.run(["sha256sum", "--", *(str(folder / name) for name in names)])
         return _DIGEST.findall(result.stdout) if result.status == 0 else []
 
     def _files(self) -> paramiko.SFTPClient:

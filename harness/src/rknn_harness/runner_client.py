@@ -266,7 +266,12 @@ class BoardSession:
             frame = self._receive(self._channel, op, deadline + self._grace)
             answered = frames.decode_arrays(frame)
         except frames.ProtocolViolation as error:
-            raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} with {error}.") from error
+            message = f"{self.board.name} answered {op!r} with {error}."
+            if op == "hello":
+                message += (
+                    " If that is a greeting, keep the start-up files of the board's shell from printing."
+                )
+            raise self._broken(ProtocolError, message) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._broken(
                 ConnectionLostError,

@@ -99,10 +99,9 @@ class Operations:
 
     def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._loaded(), _rows(arrays)
-        answer = {
-            "output": np.asarray(model.raw_output(rows), dtype="<f4"),
-            "predictions": _carried(model.predict(rows)),
-        }
+        output = model.raw_output(rows)
+        # Not predict(), which would run the network once more.
+        answer = {"output": np.asarray(output, dtype="<f4"), "predictions": _carried(model.decide(output))}
         if hasattr(model, "predict_proba"):
             answer["probabilities"] = _carried(model.predict_proba(rows))
         return {"ok": True}, answer
