@@ -152,7 +152,7 @@ def convert(
             f"{options.precision} needs example_input, from which the ranges are taken: "
             "give some hundred rows of X, for example example_input=X_train[:200]."
         )
-    network = condition(source, rows)
+    network = condition(source, rows, options.precision)
     refuse_overflow(network)
     if not isinstance(toolkit, Toolkit):
         toolkit = shared_toolkit(options.entry.version)

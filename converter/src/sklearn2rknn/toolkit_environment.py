@@ -26,7 +26,7 @@ from rich.console import Console
 from sklearn2rknn.errors import ToolkitNotInstallableError
 from sklearn2rknn.toolkit_versions import TOOLKITS, ToolkitVersion, toolkit_version, toolkit_versions
 
-__all__ = ["CACHE_VARIABLE", "ToolkitEnvironment", "cache_folder", "ensure_environment"]
+__all__ = ["CACHE_VARIABLE", "ToolkitEnvironment", "cache_folder", "ensure_environment", "progress"]
 
 CACHE_VARIABLE = "SKLEARN2RKNN_CACHE"
 
@@ -161,7 +161,7 @@ def _make(folder: Path, python: str, lock: Path, version: str) -> None:
             f"{DISK_BYTES >> 20} MiB while it is made. Make room or give another folder in {CACHE_VARIABLE}."
         )
     try:
-        with _progress(f"Making the environment of toolkit {version} (once; about 170 MB to download)"):
+        with progress(f"Making the environment of toolkit {version} (once; about 170 MB to download)"):
             _run([python, "-m", "venv", str(folder)], version)
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
             pip += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
@@ -190,7 +190,7 @@ def _run(command: list[str], version: str) -> None:
 
 
 @contextmanager
-def _progress(text: str) -> Iterator[None]:
+def progress(text: str) -> Iterator[None]:
     """Show a spinner on stderr, or one line where it is no terminal, once `QUIET_SECONDS` have passed."""
     from threading import Event, Thread
 

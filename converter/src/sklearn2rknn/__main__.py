@@ -1,0 +1,140 @@
+"""``python -m sklearn2rknn``: convert a saved model."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from sklearn2rknn.conversion import ALGORITHMS, METHODS, convert
+from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
+from sklearn2rknn.model_source import load_model
+from sklearn2rknn.toolkit_versions import default_version, toolkit_versions
+
+__all__ = ["main"]
+
+EXAMPLES = """
+\b
+Examples:
+  python -m sklearn2rknn iris.skops iris.rknn --target_platform rk3588
+  python -m sklearn2rknn iris.pkl iris.rknn --quantization --example_input X.npy
+  python -m sklearn2rknn iris.pkl iris.rknn --batch_size 1 64
+
+\b
+X.npy holds rows of X, written with numpy.save. Exit code: 0 converted, 1 the conversion failed, 2 wrong
+usage.
+"""
+
+
+class _Command(click.Command):
+    """A command whose --batch_size takes all the numbers that follow it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        collecting = False
+        for argument in args:
+            if collecting and argument.isdecimal() and spread[-1].isdecimal():
+                spread.append("--batch_size")
+            elif argument.replace("-", "_") == "__batch_size":
+                collecting = True
+            elif not argument.isdecimal():
+                collecting = False
+            spread.append(argument)
+        return super().parse_args(ctx, spread)
+
+
+@click.command(
+    cls=_Command,
+    epilog=EXAMPLES,
+    context_settings={
+        # --target-platform is --target_platform.
+        "token_normalize_func": lambda token: token.replace("-", "_"),
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--target_platform", default="rk3588", show_default=True, help="The chip.")
+@click.option("--quantization", is_flag=True, help="The same as --precision int8.")
+@click.option(
+    "--example_input",
+    type=click.Path(path_type=Path),
+    metavar="X.npy",
+    help="Rows of X as the model will meet it.",
+)
+@click.option("--precision", help="float16 (the default), int8 or int16.")
+@click.option(
+    "--batch_size",
+    type=int,
+    multiple=True,
+    default=(1,),
+    metavar="N [N ...]",
+    help="Rows per run; several numbers make several files.",
+)
+@click.option(
+    "--toolkit", default=default_version(), show_default=True, help=f"One of {', '.join(toolkit_versions())}."
+)
+@click.option("--quantized_algorithm", default="normal", show_default=True, help=", ".join(ALGORITHMS) + ".")
+@click.option("--quantized_method", default="channel", show_default=True, help=", ".join(METHODS) + ".")
+@click.option("--allow_cpu", is_flag=True, help="Accept layers that the toolkit places on the CPU.")
+@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each file.")
+@click.option("--trust_pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.version_option(package_name="sklearn2rknn")
+def main(
+    model: Path, out: Path, example_input: Path | None, trust_pickle: bool, as_json: bool, **options: Any
+) -> None:
+    """Convert the fitted estimator in MODEL (.skops, .pkl, .joblib) to the bundle OUT (NAME.rknn)."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                report = convert(
+                    load_model(model, trust_pickle=trust_pickle),
+                    out,
+                    example_input=None if example_input is None else _load_rows(example_input),
+                    **options,
+                )
+            finally:
+                # scikit-learn warns once for each object in the file: once is enough.
+                for text in dict.fromkeys(str(each.message) for each in caught if _for_people(each.category)):
+                    errors.print(f"warning: {text}")
+    except OptionError as error:
+        raise click.UsageError(str(error)) from None
+    except (Sklearn2RknnError, OSError) as error:
+        errors.print(f"error: {error}")
+        sys.exit(1)
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        click.echo(str(report))
+
+
+def _for_people(category: type[Warning]) -> bool:
+    return issubclass(category, UserWarning) and not issubclass(category, DeprecationWarning)
+
+
+def _load_rows(path: Path) -> npt.NDArray[Any]:
+    if not path.is_file():
+        raise ExampleInputError(f"There is no file {path}. Give a .npy file with rows of X.")
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ExampleInputError(
+            f"{path} is not a .npy file of numbers ({error}). Write it with numpy.save(path, X[:200])."
+        ) from None
+    if not isinstance(rows, np.ndarray):
+        raise ExampleInputError(f"{path} holds several arrays. Write one with numpy.save(path, X[:200]).")
+    return rows
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m sklearn2rknn")
