@@ -100,8 +100,8 @@ def test_a_chattering_library_neither_blocks_nor_breaks_the_protocol(
         session.load(bundle("chatter"))
         session.predict(X)
     (log,) = (tmp_path / "logs").iterdir()
-    # raw_output and predict_proba: two runs
-    assert log.read_bytes().count(b"vendor says hello\n") == 2 * 200_000
+    # Labels and probabilities come of one run of the network.
+    assert log.read_bytes().count(b"vendor says hello\n") == 200_000
 
 
 def test_metacharacters_in_a_name_do_no_harm(session: BoardSession, bundle: MakeBundle) -> None:

@@ -223,9 +223,21 @@ class MLPClassifier(_Estimator):
         numpy.ndarray, shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._probabilities(self.raw_output(X))
+        return self.probabilities(self.raw_output(X))
 
-    def _probabilities(self, output: Array) -> Array:
+    def probabilities(self, output: Array) -> Array:
+        """Return the probabilities that a raw output means.
+
+        Parameters
+        ----------
+        output : numpy.ndarray, shape (n, n_outputs_)
+            From `raw_output`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_classes)
+            As `predict_proba`.
+        """
         p = activate(self.bundle.head, output)
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
 

@@ -100,10 +100,10 @@ class Operations:
     def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._loaded(), _rows(arrays)
         output = model.raw_output(rows)
-        # Not predict(), which would run the network once more.
+        # Not predict() and predict_proba(), each of which would run the network once more.
         answer = {"output": np.asarray(output, dtype="<f4"), "predictions": _carried(model.decide(output))}
-        if hasattr(model, "predict_proba"):
-            answer["probabilities"] = _carried(model.predict_proba(rows))
+        if hasattr(model, "probabilities"):
+            answer["probabilities"] = _carried(model.probabilities(output))
         return {"ok": True}, answer
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
