@@ -25,7 +25,8 @@ none. The NPU takes tanh and logistic from a table of 2 x 513 entries which ends
 
 The bound is a worst case: every rounding against us at once. Real errors are some ten times smaller.
 
-Float32 is the same with :math:`u = v = 2^{-24}` and no table.
+Float32 is the same with :math:`u = v = 2^{-24}`, and 1e-6 for tanh and logistic in place of the tables'
+errors.
 
 Int8
 ----
@@ -37,7 +38,7 @@ by :math:`2^{-14}` of it, and a table by one more step. The rest is as above.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -53,12 +54,17 @@ __all__ = [
     "Steps",
     "fold",
     "head_bounds",
+    "merge_linear",
     "output_bound",
     "quantized_output_bound",
 ]
 
 _SUM = 2.0**-24  # unit roundoff of the float32 sums
-_TABLES = {"tanh": (3.02, 1e-3, 5e-3), "logistic": (6.31, 1e-3, 2e-3)}  # end, error inside, error outside
+
+Errors = Mapping[str, tuple[float, float, float]]
+_TABLES: Errors = {"tanh": (3.02, 1e-3, 5e-3), "logistic": (6.31, 1e-3, 2e-3)}
+# onnxruntime's tanh and logistic are rational functions, good to some units of float32.
+_FUNCTIONS: Errors = {"tanh": (np.inf, 1e-6, 1e-6), "logistic": (np.inf, 1e-6, 1e-6)}
 
 
 @attrs.frozen
@@ -73,19 +79,19 @@ class Arithmetic:
         Half the smallest subnormal.
     largest : float
         Largest finite number; an entry that may pass it has no bound (inf).
-    tables : bool
-        Whether tanh and logistic come from the NPU's table.
+    functions : mapping of str to (float, float, float)
+        How tanh and logistic err: the end of the range that is computed well, the error in it and beyond.
     """
 
     unit: float
     tiny: float
     largest: float
-    tables: bool
+    functions: Errors
 
 
 # Numbers go from float64 through float32 into float16, so a second, smaller rounding is added to the unit.
-FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, tables=True)
-FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), tables=False)
+FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, _TABLES)
+FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS)
 
 
 @attrs.frozen(eq=False)
@@ -140,6 +146,19 @@ def fold(layers: Sequence[Layer], before: HostMap | None, after: HostMap | None)
     return tuple(layers)
 
 
+def merge_linear(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers with each linear one multiplied into the next, as a converter may do."""
+    merged = [layers[0]]
+    for layer in layers[1:]:
+        last = merged[-1]
+        if last.activation == "identity":
+            weights, bias = last.weights @ layer.weights, last.bias @ layer.weights + layer.bias
+            merged[-1] = Layer(weights, bias, layer.activation)
+        else:
+            merged.append(layer)
+    return tuple(merged)
+
+
 def output_bound(
     layers: Sequence[Layer],
     X: Floats,
@@ -178,7 +197,7 @@ def output_bound(
         total += count / (1 - count) * (size @ (weights + delta) + bias) + unit * bias + tiny
         z = value @ layer.weights + layer.bias
         total += unit * (np.abs(z) + total) + tiny
-        value, error = _activate(layer.activation, z, total, arithmetic.tables)
+        value, error = _activate(layer.activation, z, total, arithmetic.functions)
         if layer.activation != "identity":
             # Identity was stored just now: rounding twice to one format is rounding once.
             error = error + unit * (np.abs(value) + error) + tiny
@@ -224,7 +243,7 @@ def quantized_output_bound(
         total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + source.step * step / 2
         z = value @ layer.weights + layer.bias
         total += 2.0**-14 * (size @ (weights + step / 2) + np.abs(layer.bias))
-        value, error = _activate(layer.activation, z, total, tables=True)
+        value, error = _activate(layer.activation, z, total, _TABLES)
         error = _quantize(value, error, target, 1.5 if layer.activation in _TABLES else 0.5)
     return _host_output(value, error, after)
 
@@ -280,11 +299,11 @@ def _softmax_bound(z: Floats, bound: Floats) -> Floats:
     return error
 
 
-def _activate(activation: str, z: Floats, error: Floats, tables: bool) -> tuple[Floats, Floats]:
+def _activate(activation: str, z: Floats, error: Floats, functions: Errors) -> tuple[Floats, Floats]:
     function = ACTIVATIONS[activation]
     spread = error if activation == "identity" else _spread(function, z, error)
-    if tables and activation in _TABLES:
-        end, inside, outside = _TABLES[activation]
+    if activation in functions:
+        end, inside, outside = functions[activation]
         spread = spread + np.where(np.abs(z) + error <= end, inside, outside)
     return function(z), spread
 

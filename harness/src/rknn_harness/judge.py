@@ -58,6 +58,10 @@ class Limits:
     agreement: float | None = None
     r2: float | None = None
 
+    def take(self, rows: np.ndarray[Any, Any]) -> Limits:
+        """Return the limits of some of the rows."""
+        return attrs.evolve(self, output=None if self.output is None else self.output[rows])
+
 
 @attrs.frozen
 class StageMetrics:
@@ -110,6 +114,7 @@ def judge(
     answers: Mapping[Stage, Answer],
     limits: Mapping[Stage, Limits],
     *,
+    rows: Mapping[Stage, np.ndarray[Any, Any]] | None = None,
     again: Answer | None = None,
     board_is_virtual: bool = False,
     placement: Sequence[tuple[str, str, str]] = (),
@@ -124,6 +129,8 @@ def judge(
         What the later stages said; a stage that could not speak is left out.
     limits : mapping of Stage to Limits
         One for each stage in `answers`.
+    rows : mapping of Stage to numpy.ndarray of int, optional
+        The rows that a stage answered, where it did not answer all.
     again : Answer, optional
         The board's second answer to the same rows.
     board_is_virtual : bool
@@ -138,11 +145,13 @@ def judge(
     for stage in Stage:
         if stage not in answers:
             continue
-        answer = answers[stage]
-        wrong = _shape_or_numbers(reference, answer)
+        answer, truth, held_to = answers[stage], reference, limits[stage]
+        if rows and stage in rows:
+            truth, held_to = reference.take(rows[stage]), held_to.take(rows[stage])
+        wrong = _shape_or_numbers(truth, answer)
         if wrong is None:
-            metrics[stage] = measure(reference, answer, limits[stage])
-            wrong = _numbers(reference, answer, limits[stage], metrics[stage])
+            metrics[stage] = measure(truth, answer, held_to)
+            wrong = _numbers(truth, answer, held_to, metrics[stage])
         if wrong is None and stage is Stage.BOARD and board_is_virtual and Stage.VIRTUAL_NPU in answers:
             wrong = _difference(answers[Stage.VIRTUAL_NPU].output, answer.output, "the virtual NPU run here")
         if wrong is not None and found is None:

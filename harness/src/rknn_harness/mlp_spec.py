@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 __all__ = ["ACTIVATIONS", "LABELS", "TASKS", "MlpSpec", "build_estimator", "build_rows", "has_poisson"]
 
@@ -119,7 +120,7 @@ def build_estimator(spec: MlpSpec) -> Any:
     else:
         estimator = MLPClassifier(**options)
         target = _labels(spec, rows, random)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(X, target)
     if spec.weight_scale is not None:

@@ -98,6 +98,16 @@ class Reference:
         """The hidden layers' activation; identity when there is none."""
         return self.layers[0].activation
 
+    def take(self, rows: np.ndarray[Any, Any]) -> Reference:
+        """Return the reference of some of the rows."""
+        told = self.answer
+        answer = Answer(
+            told.output[rows],
+            told.predictions[rows],
+            None if told.probabilities is None else told.probabilities[rows],
+        )
+        return attrs.evolve(self, answer=answer, X=self.X[rows])
+
 
 def layers_of(estimator: Any) -> tuple[Layer, ...]:
     """Return the layers of a fitted MLPClassifier or MLPRegressor, weights in float64."""

@@ -1,0 +1,232 @@
+"""``rknn-harness``: run the device suite, look at runs, try a case again, ask a board what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+import sklearn2rknn
+from rknn_harness.board_link import BoardLink
+from rknn_harness.boards import Board, read_boards
+from rknn_harness.case import PRECISIONS
+from rknn_harness.conformance import run_case
+from rknn_harness.errors import HarnessError
+from rknn_harness.outcomes import ExitCode, Outcome, exit_code
+from rknn_harness.run_folder import read_run
+from rknn_harness.suite import write_views
+from rknn_harness.virtual_board import started
+
+__all__ = ["main"]
+
+_SUITE = Path("tests/device")
+
+_board = click.option("--board", "board_name", default="virtual", show_default=True, help="The board's name.")
+_boards = click.option(
+    "--boards",
+    "boards_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of boards, boards.toml. Without one there is the virtual board alone.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    r"""Ship scikit-learn models to a Rockchip board and judge what its NPU makes of them.
+
+    \b
+    rknn-harness run                      convert, ship, predict, judge; a report at the end
+    rknn-harness run --max-cases 5        the same with a few random networks
+    rknn-harness report runs/RUN          make a run's report again
+    rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
+    rknn-harness board facts              what the board says of itself
+    rknn-harness doctor                   whether this machine can do all that
+
+    Without a board of your own everything runs on the virtual one: an SSH server on this machine whose NPU
+    is an emulator. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 trouble on the way to the board
+    or the toolkit.
+    """
+
+
+@main.command()
+@_board
+@_boards
+@click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(PRECISIONS),
+    help="May be given more than once.  [default: float16, int8]",
+)
+@click.option(
+    "--max-cases", type=click.IntRange(0), default=50, show_default=True, help="Random networks to try."
+)
+@click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
+@click.option(
+    "--run-dir", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
+)
+@click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), default=_SUITE)
+def run(
+    board_name: str,
+    boards_file: Path | None,
+    toolkit: str,
+    precisions: tuple[str, ...],
+    max_cases: int,
+    seed: int | None,
+    run_dir: Path | None,
+    keyword: str | None,
+    path: Path,
+) -> None:
+    """Run the device suite in PATH (tests/device) and write a run's folder.
+
+    Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
+    against scikit-learn. Each is on disk the moment it ends, in cases.jsonl; report.html, report.md and
+    junit.xml are made from that.
+    """
+    arguments = ["-p", "rknn_harness.pytest_plugin", "-p", "no:cacheprovider", "--tb=line", "-q", str(path)]
+    arguments += ["--board", board_name, "--toolkit", toolkit, "--max-cases", str(max_cases)]
+    for precision in precisions:
+        arguments += ["--precision", precision]
+    for option, value in (
+        ("--boards", boards_file),
+        ("--seed", seed),
+        ("--run-dir", run_dir),
+        ("-k", keyword),
+    ):
+        if value is not None:
+            arguments += [option, str(value)]
+    sys.exit(int(pytest.main(arguments)))
+
+
+@main.command()
+@click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def report(run_dir: Path) -> None:
+    """Make the report and junit.xml of RUN_DIR again from its cases.jsonl."""
+    with _errors():
+        click.echo(write_views(run_dir))
+
+
+@main.command()
+@_board
+@_boards
+@click.option("--toolkit", help="Another version than the case was run with.")
+@click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("case_id")
+def replay(
+    board_name: str, boards_file: Path | None, toolkit: str | None, run_dir: Path, case_id: str
+) -> None:
+    """Try the case CASE_ID of RUN_DIR again, built from its own line of cases.jsonl.
+
+    CASE_ID may be shortened as long as one case alone begins with it. The result goes to the terminal as
+    JSON; the run's folder is left as it is.
+    """
+    with _errors():
+        found = {result.case.id: result.case for result in read_run(run_dir).results}
+        matches = [case_id] if case_id in found else [name for name in found if name.startswith(case_id)]
+        if len(matches) != 1:
+            raise click.UsageError(f"{len(matches)} cases of {run_dir} begin with {case_id!r}.")
+        case = found[matches[0]]
+        with (
+            _reached(board_name, boards_file) as link,
+            sklearn2rknn.open_toolkit(toolkit or case.toolkit) as opened,
+        ):
+            result = run_case(case, opened, link)
+    click.echo(json.dumps(result.document(), indent=1))
+    sys.exit(int(exit_code([result.outcome])))
+
+
+@main.group()
+def board() -> None:
+    """Ask about boards."""
+
+
+@board.command("facts")
+@_board
+@_boards
+def board_facts(board_name: str, boards_file: Path | None) -> None:
+    """Print what the board says of itself, as JSON."""
+    with _errors(), _reached(board_name, boards_file) as link:
+        click.echo(json.dumps(link.session().facts(), indent=1))
+
+
+@board.command("list")
+@_boards
+def board_list(boards_file: Path | None) -> None:
+    """List the boards that can be named."""
+    with _errors():
+        for entry in read_boards(boards_file).values():
+            click.echo(f"{entry.name}\t{'on this machine' if entry.virtual else entry.host}")
+
+
+@main.command()
+@_board
+@_boards
+@click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
+def doctor(board_name: str, boards_file: Path | None, toolkit: str) -> None:
+    """Check that this machine has what a run needs: the toolkit, the board, room on the disk.
+
+    The toolkit's environment is made if it is not there yet (about 170 MB to download, once).
+    """
+    table = Table(box=None, pad_edge=False, show_header=False)
+    trouble = False
+
+    def tell(name: str, good: bool, text: str) -> None:
+        nonlocal trouble
+        trouble |= not good
+        table.add_row("[green]ok[/]" if good else "[red]no[/]", name, text)
+
+    try:
+        with sklearn2rknn.open_toolkit(toolkit) as opened:
+            tell("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
+    except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
+        tell("toolkit", False, str(error))
+    try:
+        with _reached(board_name, boards_file) as link:
+            facts = link.session().facts()
+            tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
+            runtime = facts.get("virtual_npu") if link.board.virtual else facts.get("rknnlite")
+            what = "virtual NPU" if link.board.virtual else "rknnlite"
+            tell("runtime", bool(runtime), f"{what} {runtime or 'is not installed on the board'}")
+    except (HarnessError, click.ClickException) as error:
+        tell("board", False, str(error))
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    tell(
+        "disk", free > 1 << 30, f"{free >> 20} MiB free in {tempfile.gettempdir()}; a run needs some hundred"
+    )
+    Console().print(table)
+    sys.exit(int(ExitCode.INFRASTRUCTURE if trouble else ExitCode.CLEAN))
+
+
+@contextlib.contextmanager
+def _reached(name: str, boards_file: Path | None) -> Iterator[BoardLink]:
+    boards = read_boards(boards_file)
+    if name not in boards:
+        raise click.UsageError(f"There is no board {name!r}; there are {', '.join(boards)}.")
+    chosen: Board = boards[name]
+    with (
+        tempfile.TemporaryDirectory(prefix="rknn-harness-") as folder,
+        started(chosen, Path(folder)) as running,
+        BoardLink(running) as link,
+    ):
+        yield link
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    """Turn the harness's errors into a line and an exit code."""
+    try:
+        yield
+    except (HarnessError, sklearn2rknn.Sklearn2RknnError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(int(exit_code([Outcome.INFRA_ERROR])))

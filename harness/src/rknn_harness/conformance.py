@@ -1,0 +1,314 @@
+"""The way of one model: estimator, conversion, stages, board, verdict, time."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+import scirknn
+import sklearn2rknn
+from rknn_harness.board_link import BoardLink
+from rknn_harness.case import Case, CaseResult
+from rknn_harness.datasets import fitted
+from rknn_harness.errors import BoardError, InfraError
+from rknn_harness.judge import Limits, judge
+from rknn_harness.latency import Latency, summarize
+from rknn_harness.limits import limits_for
+from rknn_harness.mlp_spec import build_estimator, build_rows
+from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.reference import Answer, Reference, answer_from_output, reference
+from rknn_harness.runner_client import BoardSession
+from rknn_harness.witness import (
+    Protocol,
+    RecordingToolkit,
+    model_files,
+    onnx_output,
+    simulator_output,
+    virtual_npu_output,
+)
+from virtual_npu import VirtualNpuError
+
+__all__ = ["ATTEMPTS", "QUICK", "THOROUGH", "Timing", "model_of", "run_case"]
+
+ATTEMPTS = 2
+"""Times that a case is tried at most; only trouble on the way gives it another."""
+
+Array = np.ndarray[Any, Any]
+
+
+@attrs.frozen
+class Timing:
+    """How long a model is timed: until both minima are reached, or the maximum."""
+
+    warmup: int
+    min_count: int
+    min_seconds: float
+    max_seconds: float
+
+
+QUICK = Timing(3, 40, 0.02, 1.0)
+"""For a virtual board, whose times say nothing of an NPU."""
+
+THOROUGH = Timing(5, 200, 2.0, 20.0)
+"""For a board: 200 samples and two seconds, as long as that stays below 20 seconds."""
+
+
+class _Ended(Exception):
+    """The case ended before it could be judged."""
+
+    def __init__(self, outcome: Outcome, stage: Stage, reason: object) -> None:
+        super().__init__(str(reason))
+        self.outcome, self.stage = outcome, stage
+
+
+@attrs.frozen
+class _Converted:
+    """A bundle in a folder of its own, and what the stages before the board said."""
+
+    path: Path
+    bundle: scirknn.Bundle
+    reference: Reference
+    limits: Mapping[Stage, Limits]
+    answers: Mapping[Stage, Answer]
+    rows: Mapping[Stage, Array]
+    placement: tuple[tuple[str, str, str], ...]
+
+
+def model_of(case: Case) -> tuple[Any, Array, Array]:
+    """Return a case's fitted estimator, the rows it is judged on, and the converter's example input.
+
+    Half of the rows are shown to the converter, as much as a calibration sees of what is to come; too few are
+    all shown, and a random network's are joined by others.
+    """
+    if isinstance(case.source, str):
+        found = fitted(case.source)
+        return found.estimator, found.X, found.X[:: 2 if len(found.X) > 100 else 1]
+    X = build_rows(case.source)
+    more = build_rows(attrs.evolve(case.source, rows=64, seed=case.source.seed ^ 1))
+    return build_estimator(case.source), X, np.concatenate([X[::2], more])
+
+
+def run_case(
+    case: Case,
+    toolkit: sklearn2rknn.Toolkit,
+    link: BoardLink,
+    *,
+    timing: Timing | None = None,
+    tamper: Callable[[Path], None] | None = None,
+) -> CaseResult:
+    """Try one case to its end; whatever goes wrong is its outcome, not an exception.
+
+    Parameters
+    ----------
+    case : Case
+    toolkit : Toolkit
+        Of the case's version.
+    link : BoardLink
+    timing : Timing, optional
+        By default `QUICK` on a virtual board and `THOROUGH` on another.
+    tamper : callable, optional
+        Called with the bundle's path once it is written: tests plant faults by it.
+
+    Returns
+    -------
+    CaseResult
+    """
+    clock = _Clock()
+    notes: list[str] = []
+    known: dict[str, Any] = {}
+    attempts = 1
+    if timing is None:
+        timing = QUICK if link.board.virtual else THOROUGH
+    try:
+        if link.lost is not None:
+            raise _Ended(Outcome.INFRA_ERROR, Stage.BOARD, f"The board was given up earlier: {link.lost}")
+        with tempfile.TemporaryDirectory(prefix="rknn-harness-") as name, np.errstate(all="ignore"):
+            converted = _convert(case, toolkit, Path(name), clock, notes, known, tamper)
+            while True:
+                try:
+                    answer, again, latency = _on_board(converted, link, timing, clock)
+                    break
+                except InfraError as error:
+                    link.drop()
+                    if attempts == ATTEMPTS:
+                        link.give_up(error)
+                        raise _Ended(Outcome.INFRA_ERROR, Stage.BOARD, error) from error
+                    notes.append(f"Attempt {attempts} ended on the way to the board: {error}")
+                    attempts += 1
+            with clock("judge"):
+                verdict = judge(
+                    converted.reference,
+                    {**converted.answers, Stage.BOARD: answer},
+                    converted.limits,
+                    rows=converted.rows,
+                    again=again,
+                    board_is_virtual=link.board.virtual,
+                    placement=converted.placement,
+                )
+    except _Ended as end:
+        outcome, stage, reason = end.outcome, end.stage, str(end)
+        return CaseResult(
+            case,
+            outcome,
+            stage,
+            reason,
+            notes=tuple(notes),
+            attempts=attempts,
+            seconds=clock.seconds,
+            **known,
+        )
+    return CaseResult(
+        case,
+        verdict.outcome,
+        verdict.stage,
+        verdict.reason,
+        metrics=verdict.metrics,
+        notes=tuple(notes),
+        latency=latency,
+        attempts=attempts,
+        seconds=clock.seconds,
+        **known,
+    )
+
+
+def _convert(
+    case: Case,
+    toolkit: sklearn2rknn.Toolkit,
+    folder: Path,
+    clock: _Clock,
+    notes: list[str],
+    known: dict[str, Any],
+    tamper: Callable[[Path], None] | None,
+) -> _Converted:
+    with clock("fit"):
+        estimator, X, example = model_of(case)
+        truth = reference(estimator, X)
+    known["weights"] = sum(layer.weights.size + layer.bias.size for layer in truth.layers)
+    path = folder / "model.rknn"
+    recorder = RecordingToolkit(toolkit)
+    with clock("convert"), _conversion_errors(), warnings.catch_warnings():
+        # Linnerud has 20 rows, and that is that.
+        warnings.simplefilter("ignore", sklearn2rknn.ExampleInputWarning)
+        sklearn2rknn.convert(
+            estimator,
+            path,
+            precision=case.precision,
+            batch_size=case.batch_size,
+            example_input=example,
+            toolkit=recorder,
+            allow_cpu=True,
+        )
+        bundle = scirknn.read_bundle(path)
+        files = model_files(bundle)
+    known["digests"] = recorder.digests() | {each.file: each.content_digest for each in bundle.variants}
+    placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
+    known["placement"] = placement
+    with clock("limits"):
+        limits = limits_for(truth, case.kind, case.precision, bundle, files)
+    if tamper is not None:
+        tamper(path)
+    with clock("stages"):
+        answers, rows = _before_the_board(path, bundle, truth, recorder.protocol, notes)
+    return _Converted(path, bundle, truth, limits, answers, rows, placement)
+
+
+@contextlib.contextmanager
+def _conversion_errors() -> Iterator[None]:
+    try:
+        yield
+    except (
+        sklearn2rknn.UnsupportedModelError,
+        sklearn2rknn.RangeError,
+        sklearn2rknn.ExampleInputError,
+        sklearn2rknn.OptionError,
+    ) as error:
+        raise _Ended(Outcome.UNSUPPORTED, Stage.ONNX, error) from error
+    except sklearn2rknn.CheckError as error:
+        raise _Ended(Outcome.MISMATCH, Stage.SIMULATOR, error) from error
+    except sklearn2rknn.ConversionError as error:
+        late = "it took longer than" in error.reason
+        outcome = Outcome.TIMEOUT if late else Outcome.CONVERT_ERROR
+        raise _Ended(outcome, Stage.SIMULATOR, error) from error
+    except VirtualNpuError as error:
+        # The toolkit said all is well and wrote what cannot be read.
+        raise _Ended(Outcome.CONVERT_ERROR, Stage.VIRTUAL_NPU, error) from error
+    except (sklearn2rknn.ToolkitError, OSError) as error:
+        raise _Ended(Outcome.INFRA_ERROR, Stage.SIMULATOR, error) from error
+
+
+def _before_the_board(
+    path: Path, bundle: scirknn.Bundle, truth: Reference, protocol: Protocol, notes: list[str]
+) -> tuple[dict[Stage, Answer], dict[Stage, Array]]:
+    answers: dict[Stage, Answer] = {}
+    rows: dict[Stage, Array] = {}
+    answers[Stage.ONNX] = answer_from_output(truth, onnx_output(protocol.models[0], bundle, truth.X))
+    chosen, output = simulator_output(protocol, bundle, truth.X)
+    rows[Stage.SIMULATOR] = chosen
+    answers[Stage.SIMULATOR] = answer_from_output(truth.take(chosen), output)
+    try:
+        answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, virtual_npu_output(path, truth.X))
+    except scirknn.OutputRangeError as error:
+        raise _Ended(Outcome.MISMATCH, Stage.VIRTUAL_NPU, error) from error
+    except scirknn.BundleError as error:
+        raise _Ended(Outcome.LOAD_ERROR, Stage.VIRTUAL_NPU, error) from error
+    except (scirknn.NativeError, VirtualNpuError) as error:
+        notes.append(f"The virtual NPU could not speak: {error}")
+    return answers, rows
+
+
+def _on_board(
+    converted: _Converted, link: BoardLink, timing: Timing, clock: _Clock
+) -> tuple[Answer, Answer, Latency]:
+    X = converted.reference.X
+    with clock("connect"):
+        session = link.session()
+    try:
+        with clock("load"):
+            session.load(converted.path)
+        with clock("predict"):
+            answer, again = (_predict(session, X) for _ in range(2))
+        with clock("time"):
+            batch = X[: converted.bundle.variants[-1].samples]
+            samples = session.time(
+                batch,
+                warmup=timing.warmup,
+                min_count=timing.min_count,
+                min_seconds=timing.min_seconds,
+                max_seconds=timing.max_seconds,
+            )
+    except BoardError as error:
+        outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
+            error.kind, Outcome.RUN_ERROR
+        )
+        raise _Ended(outcome, Stage.BOARD, f"{error.type}: {error}") from error
+    except scirknn.BundleError as error:
+        raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
+    return answer, again, summarize(samples, rows=len(batch), warmup=timing.warmup)
+
+
+def _predict(session: BoardSession, X: Array) -> Answer:
+    found = session.predict(X)
+    return Answer(found.output, found.predictions, found.probabilities)
+
+
+class _Clock:
+    """Adds up wall time by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - started

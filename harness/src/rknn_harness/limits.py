@@ -1,0 +1,102 @@
+"""Which limits each stage of a case is held to.
+
+float32 (the ONNX stage)
+    derived.
+float16
+    derived; for a data set's classifier also probabilities within 2e-3 (1e-2 behind tanh or logistic) and
+    labels wherever the top two probabilities differ by more than 0.005.
+int8
+    derived; for a data set also 98 % of labels, or an R2 of 0.97. Where the file's tensors are not those of
+    the layers there is nothing to derive from, and a random network is held to 80 % or 0.8.
+int16
+    99 % of labels, or an R2 of 0.999: agreement alone.
+
+Labels that a derived bound settles must be equal in every case. A random network's rows lie anywhere, so
+shares of labels say little of it, and the derived bound says all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from rknn_harness.bounds import (
+    FLOAT16,
+    FLOAT32,
+    HostMap,
+    Steps,
+    merge_linear,
+    output_bound,
+    quantized_output_bound,
+)
+from rknn_harness.judge import Limits
+from rknn_harness.outcomes import Stage
+from rknn_harness.reference import Reference
+from scirknn.bundle import Affine, Bundle
+from virtual_npu import RknnFile
+
+__all__ = ["limits_for", "tensor_steps"]
+
+_ON_NPU = (Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD)
+
+
+def limits_for(
+    reference: Reference, kind: str, precision: str, bundle: Bundle, files: Sequence[RknnFile]
+) -> Mapping[Stage, Limits]:
+    """Return the limits of every stage after scikit-learn.
+
+    Parameters
+    ----------
+    reference : Reference
+    kind : {"dataset", "random"}
+    precision : {"float16", "int8", "int16"}
+    bundle : scirknn.Bundle
+        What is left to the host.
+    files : sequence of virtual_npu.RknnFile
+        The bundle's model files.
+    """
+    before, after = _host_map(bundle.input), _host_map(bundle.output)
+    layers, X = reference.layers, reference.X
+    exact = Limits("derived, float32", output=output_bound(layers, X, FLOAT32, before, after))
+    if precision == "float16":
+        coarse = Limits("derived, float16", output=output_bound(layers, X, FLOAT16, before, after))
+        if kind == "dataset" and reference.task == "classifier":
+            curved = reference.activation in ("tanh", "logistic")
+            coarse = attrs.evolve(
+                coarse,
+                basis="derived and fixed, float16",
+                probability=1e-2 if curved else 2e-3,
+                margin=0.005,
+            )
+    elif precision == "int8":
+        steps = [tensor_steps(file) for file in files]
+        if any(len(each) <= len(layers) for each in steps):
+            layers = merge_linear(layers)
+        fits = all(len(each) == len(layers) + 1 for each in steps)
+        bound = None
+        if fits:
+            # Files of several sizes are calibrated apart; a row may pass through any of them.
+            bound = np.max([quantized_output_bound(layers, X, each, before, after) for each in steps], axis=0)
+        agreement, r2 = (0.98, 0.97) if kind == "dataset" else (None, None) if fits else (0.8, 0.8)
+        basis = " and ".join(["derived"] * fits + ["agreement"] * (agreement is not None))
+        coarse = Limits(f"{basis}, int8", output=bound, agreement=agreement, r2=r2)
+    else:
+        coarse = Limits("agreement, int16", agreement=0.99, r2=0.999)
+    return {Stage.ONNX: exact, **dict.fromkeys(_ON_NPU, coarse)}
+
+
+def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
+    """Return the quantization of a file's input and of each layer's result, in order."""
+    layers = [node for node in file.nodes if node.placement != "none"]
+    tensors = [*file.inputs, *(file.tensors[node.outputs[0]] for node in layers)]
+    return tuple(
+        Steps(tensor.scale, tensor.zero_point)
+        for tensor in tensors
+        if tensor.scale is not None and tensor.zero_point is not None
+    )
+
+
+def _host_map(affine: Affine | None) -> HostMap | None:
+    return None if affine is None else HostMap(affine.offset, affine.scale)

@@ -1,0 +1,160 @@
+"""Take down what each stage before the board says of some rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+import scirknn
+import virtual_npu
+from scirknn.bundle import Affine, Bundle
+from sklearn2rknn import Built, Toolkit
+from sklearn2rknn.onnx_graph import pack, unpack
+
+__all__ = [
+    "Protocol",
+    "RecordingToolkit",
+    "model_files",
+    "onnx_output",
+    "simulator_output",
+    "virtual_npu_output",
+]
+
+Array = np.ndarray[Any, Any]
+
+
+class Protocol:
+    """What passed through a `RecordingToolkit` in one conversion.
+
+    Attributes
+    ----------
+    models : list of bytes
+        The ONNX graphs.
+    simulated : numpy.ndarray or None
+        The simulator's outputs, shape (runs, 1, K, N, 1).
+    inputs : numpy.ndarray or None
+        What it was fed, shape (runs, 1, C, N, 1).
+    """
+
+    def __init__(self) -> None:
+        self.models: list[bytes] = []
+        self.simulated: Array | None = None
+        self.inputs: Array | None = None
+
+
+class RecordingToolkit(Toolkit):
+    """A toolkit that lends another's process and keeps a record of what is asked of it.
+
+    Parameters
+    ----------
+    toolkit : Toolkit
+        Does the work; it stays open.
+    """
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        super().__init__(toolkit.environment)
+        self._toolkit = toolkit
+        self.protocol = Protocol()
+
+    def build(
+        self,
+        model: bytes,
+        *,
+        config: Mapping[str, Any],
+        calibration: Array | None = None,
+        simulate: Array | None = None,
+        timeout: float = 300.0,
+    ) -> Built:
+        """Convert one ONNX model; see `sklearn2rknn.Toolkit.build`."""
+        self.protocol.models.append(model)
+        built = self._toolkit.build(
+            model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
+        )
+        if simulate is not None:
+            self.protocol.inputs, self.protocol.simulated = simulate, built.simulated
+        return built
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of each ONNX graph, by ``onnx`` and a number."""
+        return {
+            f"onnx {number}": hashlib.sha256(model).hexdigest()
+            for number, model in enumerate(self.protocol.models)
+        }
+
+
+def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
+    """Run the float32 graph in onnxruntime; the host's maps are done around it in float64.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, n_outputs)
+        Before the head.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (entry,) = session.get_inputs()
+    runs = pack(_mapped(bundle.input, X), bundle.channels, entry.shape[2])
+    outputs = np.stack([session.run(None, {entry.name: run})[0] for run in runs])
+    return _mapped(bundle.output, unpack(outputs, len(X)))
+
+
+def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Array, Array]:
+    """Return what the vendor's simulator said while the model was converted.
+
+    The converter chooses the rows, from those given as its example input; they are found again by what was
+    fed.
+
+    Returns
+    -------
+    rows : numpy.ndarray of int
+        Rows of X that the simulator ran.
+    output : numpy.ndarray of float64, shape (len(rows), n_outputs)
+        Before the head.
+    """
+    assert protocol.inputs is not None
+    assert protocol.simulated is not None
+    columns = X.shape[1]
+    fed = unpack(protocol.inputs, protocol.inputs.shape[0] * protocol.inputs.shape[3])[:, :columns]
+    known = {row.tobytes(): index for index, row in enumerate(_mapped(bundle.input, X).astype(np.float32))}
+    places = [known.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
+    output = _mapped(bundle.output, unpack(protocol.simulated, len(fed)))
+    found = [(row, place) for place, row in enumerate(places) if row is not None]
+    # The last run is filled up with rows from the front.
+    first = dict(reversed(found))
+    rows = np.array(sorted(first))
+    return rows, output[[first[row] for row in rows]]
+
+
+def virtual_npu_output(path: Path, X: Array) -> Array:
+    """Run a bundle on the virtual NPU here.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (n, n_outputs)
+        Before the head.
+
+    Raises
+    ------
+    virtual_npu.VirtualNpuError
+        The file cannot be read, or does what is not modelled.
+    scirknn.OutputRangeError
+        An output is not finite.
+    """
+    with scirknn.load(path, device="virtual") as model:
+        return np.asarray(model.raw_output(X), np.float32)
+
+
+def model_files(bundle: Bundle) -> list[virtual_npu.RknnFile]:
+    """Read each model file."""
+    return [virtual_npu.read(path) for _, path in bundle.files()]
+
+
+def _mapped(affine: Affine | None, values: Array) -> Array:
+    values = np.asarray(values, np.float64)
+    return values if affine is None else (values - affine.offset) * affine.scale
