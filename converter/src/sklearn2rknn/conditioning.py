@@ -30,12 +30,17 @@ FLOAT16_MAX = 65504.0
 FLOAT16_SAFE = 2.0**12
 """Range of a hidden layer up to which rows outside the example have a factor of 16 to spare."""
 
+FLOAT64_TINY = 1e-300  # its inverse is still finite
 FLOAT16_TINIEST = 2.0**-25
 """Half the smallest subnormal float16: what is not larger rounds to 0."""
 
 
 def condition(network: Network, rows: Floats | None, precision: str) -> Network:
     """Return the same function in numbers of convenient size.
+
+    Integers have one step for a whole tensor, so every column is spread over the same range. float16 has fine
+    steps near 0 only: columns are centred and given unit size, and a classifier's outputs, which count near
+    0, stay as they are.
 
     Parameters
     ----------
@@ -46,12 +51,33 @@ def condition(network: Network, rows: Floats | None, precision: str) -> Network:
     precision : {"float16", "int8", "int16"}
     """
     network = merge_linear(network)
-    if rows is not None:
-        network = scale_input(network, rows)
-        network = balance(network, rows) if precision != "float16" else bring_into_float16(network, rows)
-        network = scale_output(network, rows)
+    if rows is not None and precision == "float16":
+        network = scale_input(network, *_mean_and_deviation(rows))
+        network = bring_into_float16(network, rows)
+        outputs = network.activations(rows)[-1]
+        if network.task == "regressor" or np.abs(outputs).max() > FLOAT16_SAFE:
+            network = scale_output(network, *_mean_and_deviation(outputs))
+    elif rows is not None:
+        network = scale_input(network, *_middle_and_half(rows))
+        network = balance(network, rows)
+        network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
     # Last, since small weights need not be small any more in the new scales.
     return collapse_constant(network)
+
+
+def _mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:
+    return columns.mean(axis=0), _unit(columns.std(axis=0))
+
+
+def _middle_and_half(columns: Floats) -> tuple[Floats, Floats]:
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    # Halved first: the difference of two large numbers may be infinite.
+    return low / 2 + high / 2, _unit(high / 2 - low / 2)
+
+
+def _unit(sizes: Floats) -> Floats:
+    """Return the sizes, or 1 for a column that does not vary, should it vary later."""
+    return np.where((sizes > FLOAT64_TINY) & np.isfinite(sizes), sizes, 1.0)
 
 
 def collapse_constant(network: Network) -> Network:
@@ -132,32 +158,19 @@ def _rescale(network: Network, rows: Floats, divisor: Callable[[Floats], Floats]
     return attrs.evolve(network, layers=tuple(layers))
 
 
-def scale_input(network: Network, rows: Floats) -> Network:
-    """Map each feature's range in `rows` to [-1, 1] on the host, its inverse folded into the first layer."""
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    offset = low + (high - low) / 2.0
-    half = (high - low) / 2.0
-    # A constant feature is moved to 0 and keeps its unit, should it vary later.
-    half[~(half > 0)] = 1.0
-    scale = 1.0 / half
-    scale[~np.isfinite(scale)] = 1.0
+def scale_input(network: Network, offset: Floats, unit: Floats) -> Network:
+    """Give the host the map ``(x - offset) / unit``, and the first layer its inverse."""
     first = network.layers[0]
-    folded = Layer(first.weights / scale[:, None], first.bias + offset @ first.weights, first.activation)
-    return attrs.evolve(network, layers=(folded, *network.layers[1:]), input=Affine(offset, scale))
+    folded = Layer(first.weights * unit[:, None], first.bias + offset @ first.weights, first.activation)
+    return attrs.evolve(network, layers=(folded, *network.layers[1:]), input=Affine(offset, 1.0 / unit))
 
 
-def scale_output(network: Network, rows: Floats) -> Network:
-    """Divide each output by its range over `rows`, centred, in the last layer; the host maps it back."""
-    outputs = network.activations(rows)[-1]
-    low, high = outputs.min(axis=0), outputs.max(axis=0)
-    half = (high - low) / 2.0
-    # An output that does not vary is made 0.
-    half[~(half > 0)] = 1.0
-    centre = low + (high - low) / 2.0
+def scale_output(network: Network, offset: Floats, unit: Floats) -> Network:
+    """Let the last layer give ``(v - offset) / unit``, and the host map it back."""
     last = network.layers[-1]
-    folded = Layer(last.weights / half, (last.bias - centre) / half, "identity")
-    # The host's map is (v - offset) * scale = v * half + centre.
-    return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=Affine(-centre / half, half))
+    folded = Layer(last.weights / unit, (last.bias - offset) / unit, "identity")
+    # As the host's map is written: (v - (-offset / unit)) * unit.
+    return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=Affine(-offset / unit, unit))
 
 
 def refuse_overflow(network: Network) -> None:
