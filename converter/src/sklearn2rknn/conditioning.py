@@ -128,7 +128,8 @@ def balance(network: Network, rows: Floats) -> Network:
     which share one step too, many. Measured on small networks it beats both r_j and the ratio of Nagel et
     al. 2019 (Data-free quantization through weight equalization and bias correction).
     """
-    return _rescale(network, rows, lambda ranges: np.sqrt(ranges))
+    # A channel that is always 0 keeps its weights.
+    return _rescale(network, rows, lambda ranges: np.sqrt(np.where(ranges > 0, ranges, 1.0)))
 
 
 def bring_into_float16(network: Network, rows: Floats) -> Network:
@@ -150,7 +151,7 @@ def _rescale(network: Network, rows: Floats, divisor: Callable[[Floats], Floats]
     for i in range(len(layers) - 1):
         if layers[i].activation in ("relu", "identity"):
             ranges = np.abs(layers[i].forward(values)).max(axis=0)
-            factors = np.where(ranges > 0, divisor(np.where(ranges > 0, ranges, 1.0)), 1.0)
+            factors = divisor(ranges)
             layer, after = layers[i], layers[i + 1]
             layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
             layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)

@@ -1,0 +1,145 @@
+"""Conditioning changes numbers, not the function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn2rknn import RangeError, network_from_estimator
+from sklearn2rknn.conditioning import (
+    FLOAT16_MAX,
+    FLOAT16_SAFE,
+    balance,
+    bring_into_float16,
+    collapse_constant,
+    condition,
+    merge_linear,
+    refuse_overflow,
+)
+from sklearn2rknn.network import Layer, Network
+from tests.converter.fitted import fit, fitted
+
+
+@settings(max_examples=60, deadline=None)
+@given(fitted(), st.sampled_from(["float16", "int8", "int16"]), st.integers(-6, 6), st.floats(-1e6, 1e6))
+def test_function_stays_the_same(
+    model: tuple[Any, npt.NDArray[Any]], precision: str, exponent: int, shift: float
+) -> None:
+    estimator, X = model
+    # Features of any size and place, with the weights that a network for them would have.
+    scale = 10.0**exponent
+    network = network_from_estimator(estimator)
+    first = network.layers[0]
+    bias = first.bias - (shift / scale) * first.weights.sum(axis=0)
+    moved = Layer(first.weights / scale, bias, first.activation)
+    network = attrs.evolve(network, layers=(moved, *network.layers[1:]))
+    rows = X * scale + shift
+    conditioned = condition(network, rows, precision)
+    # Moving by `shift` costs its ratio to `scale` in float64's 2**-53, through layers that amplify 100-fold
+    # at most.
+    tolerance = 100 * 2.0**-53 * (1e3 + abs(shift) / scale)
+    np.testing.assert_allclose(conditioned.forward(rows), network.forward(rows), rtol=1e-7, atol=tolerance)
+
+
+@settings(max_examples=30, deadline=None)
+@given(fitted(), st.integers(-20, 20))
+def test_integers_get_columns_of_one_range(model: tuple[Any, npt.NDArray[Any]], exponent: int) -> None:
+    estimator, X = model
+    rows = X * 2.0**exponent + 1.0
+    conditioned = condition(network_from_estimator(estimator), rows, "int8")
+    prepared, raw = conditioned.prepare(rows), conditioned.activations(rows)[-1]
+    np.testing.assert_allclose(prepared.max(axis=0), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(prepared.min(axis=0), -1.0, rtol=1e-6)
+    assert np.abs(raw).max() <= 1.0 + 1e-6
+
+
+def test_constant_feature_stays_usable() -> None:
+    estimator, X = fit("softmax")
+    X[:, 1] = 5.0
+    conditioned = condition(network_from_estimator(estimator), X, "int8")
+    assert conditioned.input is not None
+    assert conditioned.input.offset[1] == 5.0
+    assert conditioned.input.scale[1] == 1.0
+
+
+def test_without_example_input_nothing_is_mapped() -> None:
+    conditioned = condition(network_from_estimator(fit("softmax")[0]), None, "float16")
+    assert conditioned.input is None
+    assert conditioned.output is None
+
+
+def test_float16_keeps_a_classifiers_outputs_and_centres_a_regressors() -> None:
+    estimator, X = fit("softmax")
+    assert condition(network_from_estimator(estimator), X, "float16").output is None
+    estimator, X = fit("one output")
+    assert condition(network_from_estimator(estimator), X, "float16").output is not None
+
+
+def test_linear_layers_become_one() -> None:
+    estimator, X = fit("several outputs", n_features=6, hidden=(8, 7), activation="identity")
+    network = network_from_estimator(estimator)
+    merged = merge_linear(network)
+    assert merged.widths == (6, 3)
+    np.testing.assert_allclose(merged.forward(X), network.forward(X), atol=1e-12)
+
+
+def test_bottleneck_is_not_multiplied_out() -> None:
+    network = network_from_estimator(
+        fit("several outputs", n_features=17, hidden=(2, 30), activation="identity")[0]
+    )  # 17x2 and 2x30 are fewer weights than 17x30; 2x30 and 30x3 are more than 2x3.
+    assert merge_linear(network).widths == (17, 2, 3)
+
+
+def _big_relu(size: float) -> tuple[Network, npt.NDArray[Any]]:
+    estimator, X = fit("softmax", hidden=(5, 4))
+    network = network_from_estimator(estimator)
+    first = network.layers[0]
+    big = Layer(first.weights * size, first.bias * size, "relu")
+    return attrs.evolve(network, layers=(big, *network.layers[1:])), X
+
+
+def test_hidden_layers_come_into_float16() -> None:
+    network, X = _big_relu(1e5)
+    assert max(np.abs(each).max() for each in network.activations(X)) > FLOAT16_MAX
+    moved = bring_into_float16(network, X)
+    assert max(np.abs(each).max() for each in moved.activations(X)[:-1]) <= FLOAT16_SAFE
+    # Powers of two: not a bit is lost.
+    assert np.array_equal(moved.forward(X), network.forward(X))
+
+
+def test_small_hidden_layers_are_left_alone() -> None:
+    network, X = _big_relu(1.0)
+    assert bring_into_float16(network, X).layers == network.layers
+
+
+def test_balance_takes_the_root_of_the_spread_between_channels() -> None:
+    network, X = _big_relu(1.0)
+    ranges = np.abs(network.activations(X)[0]).max(axis=0)
+    after = np.abs(balance(network, X).activations(X)[0]).max(axis=0)
+    np.testing.assert_allclose(after[ranges > 0], np.sqrt(ranges[ranges > 0]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+def test_zero_layer_makes_a_constant(layer: int, activation: str) -> None:
+    estimator, X = fit("softmax", hidden=(5, 4), activation=activation)
+    network = network_from_estimator(estimator)
+    layers = list(network.layers)
+    layers[layer] = attrs.evolve(layers[layer], weights=np.zeros_like(layers[layer].weights))
+    network = attrs.evolve(network, layers=tuple(layers))
+    constant = collapse_constant(network)
+    assert constant.widths == (3, 3)
+    np.testing.assert_allclose(constant.forward(X), network.forward(X), rtol=1e-13)
+
+
+def test_overflow_names_the_layer_and_the_cure() -> None:
+    network, X = _big_relu(1e6)
+    with pytest.raises(RangeError, match=r"coefs_\[0\] holds .* float16 ends at 65504.*example_input"):
+        refuse_overflow(network)
+    refuse_overflow(condition(network, X, "float16"))
