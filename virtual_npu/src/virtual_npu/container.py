@@ -127,6 +127,7 @@ def _parse(data: bytes) -> RknnFile:
 def _trailer(raw: bytes) -> dict[str, Any]:
     try:
         value = json.loads(raw)
+        json.dumps(value)  # what nests too deep to be written again is refused here
     except (ValueError, RecursionError) as error:
         raise FileFormatError("the JSON trailer cannot be read") from error
     if not isinstance(value, dict):

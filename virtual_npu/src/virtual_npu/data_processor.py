@@ -89,10 +89,9 @@ class DataProcessor:
 
     def apply(self, values: _Array, operand: _Array | None) -> _Array:
         """Run the stages; give rows of the destination's type."""
-        with np.errstate(all="ignore"):
-            for stage in self._stages:
-                values = stage(values, operand)
-            values = values.astype(self.destination.dtype)
+        for stage in self._stages:
+            values = stage(values, operand)
+        values = values.astype(self.destination.dtype)
         values[:, self._real_channels :] = 0
         return values
 
@@ -157,12 +156,14 @@ def _kernel_offsets(
     return np.full(channels, task[r.OW_OP], np.int64)
 
 
-def _float32(bits: int) -> np.float32:
-    return np.float32(struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0])
+def _float32(bits: int) -> float:
+    value: float = struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0]
+    return value
 
 
-def _float16(bits: int) -> np.float32:
-    return np.float32(struct.unpack("<e", struct.pack("<H", bits & 0xFFFF))[0])
+def _float16(bits: int) -> float:
+    value: float = struct.unpack("<e", struct.pack("<H", bits & 0xFFFF))[0]
+    return value
 
 
 def _scaling(
@@ -229,16 +230,14 @@ def _in_place(function: Callable[..., Any], constant: Any) -> _Stage:
 
 
 def _scale_integers(addend: Any, factor: Any, shift: int) -> _Stage:
-    """Compile ``round((x + addend) * factor / 2**shift)``, halves upwards."""
+    """Compile ``(x + addend) * factor / 2**shift``, all bits kept."""
     scale = np.ldexp(np.asarray(1.0 if factor is None else factor, np.float64), -shift)
     start = np.asarray(0.0 if addend is None else addend, np.float64) * scale
-    if shift:
-        start = start + 0.5
 
     def stage(values: _Array, operand: _Array | None) -> _Array:
         scaled: _Array = np.multiply(values, scale, dtype=np.float64)
         scaled += start
-        return np.floor(scaled, out=scaled) if shift else scaled
+        return scaled
 
     return stage
 
@@ -309,10 +308,12 @@ def _output(task: LoadedTask, dtype: np.dtype[Any], integer: bool) -> list[_Stag
     task.require(r.MINUS_EXP, 0)
     offset = float(task[r.OUT_CVT_OFFSET])
     limits = np.iinfo(dtype)
-    stages = [] if (scale, shift) == (1, 0) else [_scale_integers(None, scale, shift)]
+    factor64 = np.ldexp(float(scale), -shift)
 
     def finish(values: _Array, operand: _Array | None) -> _Array:
-        moved = np.asarray(values + offset, np.float64)
-        return np.clip(moved, limits.min, limits.max, out=moved)
+        scaled: _Array = np.multiply(values, factor64, dtype=np.float64)
+        scaled += offset + 0.5
+        np.floor(scaled, out=scaled)
+        return np.clip(scaled, limits.min, limits.max, out=scaled)
 
-    return [*stages, finish]
+    return [finish]

@@ -8,7 +8,7 @@ an earlier one wrote, the rows are handed over as they are; memory is touched on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from . import registers as r
 from .convolution import Convolution
 from .data_processor import DataProcessor
 from .errors import InputError, UnsupportedProgram
+from .joining import join_tasks
 from .memory import ATOM, Cube, Memory
 from .model_file import RknnFile, Tensor
 from .program import LoadedTask, load
@@ -47,6 +48,9 @@ class VirtualNpu:
         The model, with one input and one output.
     cores : {1, 2, 3}
         Which of the file's programs to execute.
+    sequential : bool
+        Form float sums in the order in which the vendor's simulator does, to compare bits with it: some 20
+        times slower, and the same on every machine.
 
     Raises
     ------
@@ -60,7 +64,7 @@ class VirtualNpu:
     A `VirtualNpu` is for one caller at a time: its tensors are its state.
     """
 
-    def __init__(self, file: RknnFile, cores: int = 1) -> None:
+    def __init__(self, file: RknnFile, cores: int = 1, *, sequential: bool = False) -> None:
         if len(file.inputs) != 1 or len(file.outputs) != 1:
             raise UnsupportedProgram(
                 "CPU", "inputs", len(file.inputs), "one input and one output are modelled"
@@ -70,7 +74,9 @@ class VirtualNpu:
             if tensor.dtype not in _NATIVE:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
         self._memory = Memory(file)
-        steps = [_step(task, self._memory) for task in load(file, self._memory, cores)]
+        steps = [
+            _step(task, self._memory, sequential) for task in join_tasks(load(file, self._memory, cores))
+        ]
         self._feed = _cube(self._input, [s for step in steps for s in step.sources], self._memory)
         self._fetch = _cube(self._output, [step.destination for step in steps], self._memory)
         self._steps = steps
@@ -117,20 +123,20 @@ class VirtualNpu:
         x = self._checked(x)
         if x.dtype != _NATIVE[self._input.dtype]:
             raise InputError(f"the model stores {self._input.dtype}, the input is {x.dtype}")
-        results: list[_Array] = [_rows(x)]
+        results: list[_Array] = [np.ascontiguousarray(x.reshape(self._feed.channels, -1).T)]
         if self._kept[0]:
             _write(self._memory, self._feed, results[0])
-        for index, step in enumerate(self._steps, 1):
-            rows = step.compute(
-                [self._read(c, w, results) for c, w in zip(step.sources, self._from[index], strict=True)]
-            )
-            if self._kept[index]:
-                _write(self._memory, step.destination, rows)
-            rows.flags.writeable = False
-            results.append(rows)
+        with np.errstate(all="ignore"):  # infinities and NaN are results like others
+            for index, step in enumerate(self._steps, 1):
+                rows = step.compute(
+                    [self._read(c, w, results) for c, w in zip(step.sources, self._from[index], strict=True)]
+                )
+                if self._kept[index]:
+                    _write(self._memory, step.destination, rows)
+                rows.flags.writeable = False
+                results.append(rows)
         final = self._read(self._fetch, self._from[-1][0], results)
-        shape = self._output.shape
-        return np.ascontiguousarray(final[:, : shape[1]].T).reshape(shape)
+        return np.ascontiguousarray(final.T).reshape(self._output.shape)
 
     def _checked(self, x: npt.ArrayLike) -> _Array:
         try:
@@ -153,29 +159,32 @@ class VirtualNpu:
         written = [self._feed, *(step.destination for step in self._steps)]
         reads = [(), *(step.sources for step in self._steps), (self._fetch,)]
         self._from: list[tuple[int | None, ...]] = []
-        self._kept = [False] * len(written)
+        starts = np.array([cube.start for cube in written], np.int64)
+        ends = np.array([cube.end for cube in written], np.int64)
+        self._kept: npt.NDArray[np.bool_] = np.zeros(len(written), np.bool_)
+
+        def writer(cube: Cube, before: int) -> int | None:
+            """Return which write put exactly `cube` there, or None if it takes memory to tell."""
+            touched = np.flatnonzero((starts[:before] < cube.end) & (cube.start < ends[:before]))
+            if not len(touched):
+                return None
+            last = written[touched[-1]]
+            return int(touched[-1]) if cube.same_place(last) and cube.channels <= last.channels else None
+
         for index, cubes in enumerate(reads):
-            self._from.append(tuple(_writer(cube, written[:index]) for cube in cubes))
+            self._from.append(tuple(writer(cube, index) for cube in cubes))
         for cubes, writers in zip(reads, self._from, strict=True):
-            for cube, writer in zip(cubes, writers, strict=True):
-                for index, target in enumerate(written):
-                    if index != writer and cube.start < target.end and target.start < cube.end:
-                        self._kept[index] = True
+            for cube, by in zip(cubes, writers, strict=True):
+                touched = (starts < cube.end) & (cube.start < ends)
+                if by is not None:
+                    touched[by] = False
+                self._kept |= touched
         for cube in written:
             self._memory.view(cube, writable=True)
+        self._memory.check_constants(starts, ends)
 
 
-def _writer(cube: Cube, written: Sequence[Cube]) -> int | None:
-    """Return which write put exactly `cube` there, or None if it takes memory to tell."""
-    for index in range(len(written) - 1, -1, -1):
-        target = written[index]
-        if cube.start < target.end and target.start < cube.end:
-            whole = cube.same_place(target) and cube.channels <= target.channels
-            return index if whole else None
-    return None
-
-
-def _step(task: LoadedTask, memory: Memory) -> _Step:
+def _step(task: LoadedTask, memory: Memory, sequential: bool) -> _Step:
     if task.runs("PPU") or task.runs("PPU_RDMA"):
         return _copy(task)
     if not task.runs("DPU"):
@@ -202,7 +211,7 @@ def _step(task: LoadedTask, memory: Memory) -> _Step:
             task.node,
             _cubes(convolution.source, processor.operand),
             destination,
-            lambda rows: processor.apply(convolution.apply(rows[0]), _second(rows)),
+            lambda rows: processor.apply(convolution.apply(rows[0], sequential=sequential), _second(rows)),
         ),
         memory,
     )
@@ -250,26 +259,27 @@ def _copy(task: LoadedTask) -> _Step:
 
 
 def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
-    """Return how the program lays out an input or output: strides come from the tasks that use it."""
+    """Return how the runtime lays out an input or output.
+
+    Observation: surfaces of an input follow each other closely, those of an output start at multiples of
+    four points (one point stays one). How an image's lines are padded only the task that reads it tells.
+    """
     address, dtype = memory.address(tensor.name), _NATIVE[tensor.dtype]
     batch, channels, height, width = (tensor.shape + (1,) * 4)[:4]
-    if batch != 1 or len(tensor.shape) > 4:
+    if batch != 1 or len(tensor.shape) > 4 or 0 in tensor.shape:
         raise UnsupportedProgram("CPU", "batch", batch, f"tensor '{tensor.name}' of shape {tensor.shape}")
-    like = next((c for c in used if c.address == address and c.dtype == dtype), None)
-    if like is None:
-        raise UnsupportedProgram("CPU", "layer", tensor.name, "no task reads or writes it")
-    line = like.line if height > 1 else width * ATOM
-    return Cube(address, width, height, channels, line, like.surface, dtype, like.point)
-
-
-def _rows(x: _Array) -> _Array:
-    """Turn logical shape (1, channels, height, width) into rows (points, channels)."""
-    return np.ascontiguousarray(x.reshape(x.shape[1], -1).T)
+    image = next((c for c in used if c.address == address and c.packed), None)
+    if image is not None:
+        return replace(image, width=width, height=height, channels=channels, dtype=dtype)
+    points = height * width
+    if tensor.kind == "output" and points > 1:
+        points = -(-points // 4) * 4
+    return Cube(address, width, height, channels, width * ATOM, points * ATOM, dtype)
 
 
 def _read(memory: Memory, cube: Cube) -> _Array:
     view = memory.view(cube)
-    rows = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
+    rows: _Array = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
     return rows[:, : cube.channels]
 
 
@@ -285,13 +295,18 @@ def _quantized(x: _Array, tensor: Tensor) -> _Array:
     dtype = _NATIVE[tensor.dtype]
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
-            return x.astype(dtype)
+            halves: _Array = x.astype(dtype)
+        return halves
     limits = np.iinfo(dtype)
     scaled = np.rint(x.astype(np.float32) / np.float32(tensor.scale or 1)) + (tensor.zero_point or 0)
-    return np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
+    stored: _Array = np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
+    return stored
 
 
 def _dequantized(y: _Array, tensor: Tensor) -> npt.NDArray[np.float32]:
     if y.dtype.kind == "f" or tensor.scale is None:
         return y.astype(np.float32)
-    return (y.astype(np.float32) - np.float32(tensor.zero_point or 0)) * np.float32(tensor.scale)
+    real: npt.NDArray[np.float32] = y.astype(np.float32)
+    real -= np.float32(tensor.zero_point or 0)
+    real *= np.float32(tensor.scale)
+    return real

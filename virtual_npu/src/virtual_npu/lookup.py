@@ -63,7 +63,7 @@ class LookupTable:
         task.require(r.LUT_LO_INDEX_SELECT, select)
         seam = task[r.LUT_LE_END]
         task.require(r.LUT_LO_START, seam)
-        if select > 20:
+        if select > 8:
             raise UnsupportedProgram("DPU", "LUT_LE_INDEX_SELECT", select)
         step = 1 << select
         task.require(r.LUT_LE_START, seam - _SEGMENTS * step)
@@ -80,12 +80,11 @@ class LookupTable:
     def apply(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Look values up; NaN looks up the first entry's NaN and stays NaN."""
         if self.exact is not None:
-            at = np.clip(values - self.start, 0, len(self.exact) - 1)
+            at = np.clip(np.floor(values + (0.5 - self.start)), 0, len(self.exact) - 1)
             return self.exact[at.astype(np.intp)]
         at = (values - self.start) * (1 / self.step)
         np.clip(at, 0, 2 * _SEGMENTS, out=at)
-        with np.errstate(invalid="ignore"):
-            segment = at.astype(np.int32)
+        segment = at.astype(np.int32)
         np.clip(segment, 0, 2 * _SEGMENTS, out=segment)
         at -= segment
         at *= self.rise[segment]

@@ -20,7 +20,7 @@ __all__ = ["ATOM", "Cube", "Memory"]
 
 ATOM: Final = 16  # bytes; 8 channels of 16 bits, 16 of 8 bits
 _GUARD: Final = 1 << 16  # between regions, so that running off one never lands in the next
-_MAX_BYTES: Final = 1 << 29
+_MAX_BYTES: Final = 1 << 28  # 1,024 samples of 65,536 float16 features take half of it
 _SCRATCH: Final = 1 << 12  # for names that the relocations use and no tensor bears
 
 
@@ -102,6 +102,7 @@ class Memory:
         self._starts: list[int] = []
         self._regions: list[npt.NDArray[np.uint8]] = []
         self._next = _GUARD
+        self._constants: list[tuple[int, int]] = []
         self._names: dict[str, int] = {}
         pool = self._add(self._zeros(file.internal_memory))
         for tensor in file.tensors:
@@ -144,12 +145,25 @@ class Memory:
     def constant(self, address: int, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return `size` bytes as elements: weights, biases."""
         index, offset = self._find(address, address + size, "constant")
+        self._constants.append((address, address + size))
         return self._regions[index][offset : offset + size].view(dtype)
+
+    def check_constants(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+        """Make sure that no write touches what was decoded as a constant.
+
+        Raises
+        ------
+        UnsupportedProgram
+            One does.
+        """
+        for start, end in self._constants:
+            if ((starts < end) & (start < ends)).any():
+                raise UnsupportedProgram("memory", "constant", start, "the program writes over it")
 
     def view(self, cube: Cube, *, writable: bool = False) -> npt.NDArray[Any]:
         """Return a cube as a (groups, height, width, channels of a group) array over the memory itself."""
         index, offset = self._find(cube.start, cube.end, "cube")
-        if cube.groups * cube.height * cube.width > 4 * len(self._regions[index]) + 64:
+        if cube.groups * cube.height * cube.width * ATOM > len(self._regions[index]) + _SCRATCH:
             raise UnsupportedProgram("memory", "cube", cube.start, "a cube larger than the tensor it lies in")
         if writable and not self._regions[index].flags.writeable:
             self._regions[index] = self._regions[index].copy()

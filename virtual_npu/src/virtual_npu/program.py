@@ -95,6 +95,7 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
         task
         for tasks in file.tasks(cores)
         for task in _Core().follow(tasks, addresses.tolist(), values.tolist())
+        if task.enable_mask
     ]
     return sorted(loaded, key=lambda task: task.node)
 

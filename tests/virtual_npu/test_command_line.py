@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from virtual_npu import VirtualNpu, content_digest, read
+from virtual_npu.command_line import main
+
+from .rknn_writer import Chain, Dense, write
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "m.rknn"
+    path.write_bytes(write(Chain([Dense(rng.normal(size=(3, 8)), rng.normal(size=3))], samples=2)))
+    return path
+
+
+def test_info_as_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--json", str(model)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["content_digest"] == content_digest(read(model))
+    assert shown["inputs"][0]["shape"] == [1, 8, 2, 1]
+    assert shown["layers"][0]["placement"] == "NPU"
+
+
+def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(model)]) == 0
+    shown = capsys.readouterr().out
+    assert "an estimate from published rates, not measured" in shown
+    assert "Conv:0" in shown
+
+
+def test_disasm(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["disasm", "--cores", "2", str(model)]) == 0
+    assert "core 1 task 0: Conv:0" in capsys.readouterr().out
+
+
+def test_run(model: Path, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(1, 8, 2, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    assert main(["run", str(model), str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), VirtualNpu(read(model)).run(x))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.rknn", "x.npy", "y.npy"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", b"RKNN"])
+def test_what_cannot_be_read_is_said(
+    content: bytes, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(content)
+    assert main(["info", str(bad)]) == 1
+    assert main(["run", str(model), str(bad), str(tmp_path / "y.npy")]) == 1
+    assert "virtual_npu: " in capsys.readouterr().err
+    assert not (tmp_path / "y.npy").exists()
