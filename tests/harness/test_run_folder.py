@@ -64,13 +64,13 @@ def test_no_run(tmp_path: Path) -> None:
 
 
 def test_the_manifest_says_what_ran_and_that_the_board_is_virtual() -> None:
-    said = manifest(toolkit={"version": "2.3.2"}, board={"name": "virtual"}, board_is_virtual=True, seed=3)
+    said = manifest(toolkit="2.3.2", lock_sha256=None, board={}, board_is_virtual=True, seed=3)
     assert said["board"]["virtual"] is True
     assert "virtual" in said["statement"]
     assert said["seed"] == 3
     for name in ("python", "numpy", "scikit-learn", "onnx", "onnxruntime", "rknn-toolkit2", "rknn-harness"):
         assert said["versions"][name]
-    real = manifest(toolkit={}, board={"name": "rock"}, board_is_virtual=False, seed=3)
+    real = manifest(toolkit="2.3.2", lock_sha256=None, board={}, board_is_virtual=False, seed=3)
     assert real["board"]["virtual"] is False
     assert not real["statement"]
     json.dumps(said, allow_nan=False)

@@ -106,7 +106,8 @@ def run(
     ):
         if value is not None:
             arguments += [option, str(value)]
-    sys.exit(int(pytest.main(arguments)))
+    code = pytest.main(arguments)
+    sys.exit(int(ExitCode.USAGE if code == pytest.ExitCode.USAGE_ERROR else code))
 
 
 @main.command()
@@ -230,3 +231,7 @@ def _errors() -> Iterator[None]:
     except (HarnessError, sklearn2rknn.Sklearn2RknnError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(int(exit_code([Outcome.INFRA_ERROR])))
+
+
+if __name__ == "__main__":
+    main()

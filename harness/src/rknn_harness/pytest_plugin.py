@@ -14,15 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rknn_harness.boards import read_boards
+from rknn_harness.boards import Board, read_boards
 from rknn_harness.case import PRECISIONS
 from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
 from rknn_harness.report.numbers import summarize
 from rknn_harness.run_folder import RunFolder, read_run
 from rknn_harness.suite import Suite, open_suite, write_views
+from sklearn2rknn import OptionError
+from sklearn2rknn.toolkit_versions import toolkit_version
 
 _RUN = pytest.StashKey[Path]()
+_BOARD = pytest.StashKey[Board]()
 _TOOLKIT = "2.3.2"
 _CASES = 50
 
@@ -46,9 +49,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle what was left open, so that the manifest and the header can tell it."""
-    config.option.precision = tuple(config.option.precision or ("float16", "int8"))
-    if config.option.seed is None:
-        config.option.seed = secrets.randbelow(2**31)
+    option = config.option
+    option.precision = tuple(option.precision or ("float16", "int8"))
+    if option.seed is None:
+        option.seed = secrets.randbelow(2**31)
+    try:
+        toolkit_version(option.toolkit)
+        boards = read_boards(option.boards)
+    except (HarnessError, OptionError) as error:
+        raise pytest.UsageError(str(error)) from error
+    if option.board not in boards:
+        raise pytest.UsageError(f"There is no board {option.board!r}; there are {', '.join(boards)}.")
+    config.stash[_BOARD] = boards[option.board]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -70,20 +82,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def suite(pytestconfig: pytest.Config) -> Iterator[Suite]:
     """Open the run for the whole session: its toolkit, its board and its folder."""
     option = pytestconfig.option
-    try:
-        boards = read_boards(option.boards)
-    except HarnessError as error:
-        raise pytest.UsageError(str(error)) from error
-    if option.board not in boards:
-        raise pytest.UsageError(f"There is no board {option.board!r}; there are {', '.join(boards)}.")
     folder = RunFolder(option.run_dir) if option.run_dir else RunFolder.create(Path("runs"))
     pytestconfig.stash[_RUN] = folder.path
-    with (
-        folder,
-        open_suite(
-            board=boards[option.board], toolkit=option.toolkit, folder=folder, seed=option.seed
-        ) as run,
-    ):
+    board = pytestconfig.stash[_BOARD]
+    with folder, open_suite(board=board, toolkit=option.toolkit, folder=folder, seed=option.seed) as run:
         yield run
 
 

@@ -14,7 +14,6 @@ torn last line.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -34,7 +33,7 @@ import attrs
 from rknn_harness.case import CaseResult
 from rknn_harness.errors import HarnessError
 
-__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "digest_of", "manifest", "read_run"]
+__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "read_run"]
 
 FORMAT = 1
 """Number of the manifest's and the lines' format."""
@@ -159,7 +158,8 @@ def _result(document: Any) -> CaseResult:
 
 def manifest(
     *,
-    toolkit: Mapping[str, Any],
+    toolkit: str,
+    lock_sha256: str | None,
     board: Mapping[str, Any],
     board_is_virtual: bool,
     seed: int,
@@ -170,8 +170,10 @@ def manifest(
 
     Parameters
     ----------
-    toolkit : mapping
-        Version of rknn-toolkit2 and the digest of the lock it was installed from.
+    toolkit : str
+        Version of rknn-toolkit2.
+    lock_sha256 : str or None
+        Digest of the lock that the toolkit was installed from.
     board : mapping
         The board's own facts.
     board_is_virtual : bool
@@ -189,19 +191,14 @@ def manifest(
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in _DISTRIBUTIONS},
-            "rknn-toolkit2": toolkit.get("version"),
+            "rknn-toolkit2": toolkit,
         },
-        "toolkit": dict(toolkit),
+        "toolkit": {"version": toolkit, "lock_sha256": lock_sha256},
         "commit": _commit(source),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
         "board": {**board, "virtual": board_is_virtual},
         "statement": VIRTUAL_STATEMENT if board_is_virtual else "",
     }
-
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file, as hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _version(distribution: str) -> str | None:

@@ -120,7 +120,8 @@ def open_suite(
             trouble.append(f"No board: {error}")
         folder.write_manifest(
             manifest(
-                toolkit={"version": toolkit, "lock_sha256": lock},
+                toolkit=toolkit,
+                lock_sha256=lock,
                 board=facts,
                 board_is_virtual=board.virtual,
                 seed=seed,

@@ -1,0 +1,70 @@
+"""The command line's help, its refusals, and what it makes of a run's folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rknn_harness.cli import main
+from tests.harness.samples import mixed_results, write_run
+
+
+def test_help_teaches() -> None:
+    said = CliRunner().invoke(main, ["--help"])
+    assert said.exit_code == 0
+    for word in ("run", "report", "replay", "doctor", "Exit codes: 0 clean", "virtual one"):
+        assert word in said.output
+    for command in ("run", "report", "replay", "doctor"):
+        assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
+
+
+def test_report_makes_the_views_again(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", mixed_results(2))
+    said = CliRunner().invoke(main, ["report", str(run.path)])
+    assert said.exit_code == 0
+    for name in ("report.html", "report.md", "junit.xml"):
+        assert (run.path / name).stat().st_size > 500
+
+
+def test_no_run(tmp_path: Path) -> None:
+    said = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert said.exit_code == 3
+    assert "is not a run's folder" in said.output
+
+
+def test_replay_needs_one_case(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", mixed_results(2))
+    for case_id, count in (("softmax", 7), ("nothing", 0)):
+        said = CliRunner().invoke(main, ["replay", str(run.path), case_id])
+        assert said.exit_code == 2
+        assert f"{count} cases of" in said.output
+
+
+def test_the_virtual_board_is_there_and_no_other(tmp_path: Path) -> None:
+    said = CliRunner().invoke(main, ["board", "list"])
+    assert said.output.split() == ["virtual", "on", "this", "machine"]
+    said = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
+    assert said.exit_code == 2
+    assert "There is no board 'rock'; there are virtual." in said.output
+
+
+def test_board_facts() -> None:
+    said = CliRunner().invoke(main, ["board", "facts"])
+    assert said.exit_code == 0
+    assert json.loads(said.output)["virtual_npu"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--board", "rock"], "There is no board 'rock'"), (["--toolkit", "9.9"], "There is no toolkit '9.9'")],
+)
+def test_wrong_usage_of_run_is_code_2(
+    options: list[str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = CliRunner().invoke(main, ["run", *options, "tests/device"])
+    captured = capfd.readouterr()
+    assert said.exit_code == 2
+    assert says in said.output + captured.out + captured.err
