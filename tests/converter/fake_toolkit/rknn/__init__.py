@@ -1,0 +1,1 @@
+"""Stands where the vendor's package would."""
