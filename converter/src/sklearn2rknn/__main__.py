@@ -79,7 +79,10 @@ class _Command(click.Command):
     help="Rows per run; several numbers make several files.",
 )
 @click.option(
-    "--toolkit", default=default_version(), show_default=True, help=f"One of {', '.join(toolkit_versions())}."
+    "--toolkit",
+    default=default_version(),
+    show_default=True,
+    help=f"One of {', '.join(toolkit_versions())}; @container or @venv behind it insists on where it runs.",
 )
 @click.option("--quantized_algorithm", default="normal", show_default=True, help=", ".join(ALGORITHMS) + ".")
 @click.option("--quantized_method", default="channel", show_default=True, help=", ".join(METHODS) + ".")

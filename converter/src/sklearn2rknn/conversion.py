@@ -26,6 +26,7 @@ from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
 from sklearn2rknn.report import ConversionReport
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
+from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
 
 __all__ = ["convert"]
@@ -103,7 +104,9 @@ def convert(
         Rows per run on the NPU. The runtime fills up and cuts whatever it is given; for several sizes there
         are as many files, ``NAME.rknn`` for the first and ``NAME.n<N>.rknn`` for the others.
     toolkit : Toolkit or str, optional
-        A toolkit or its version, by default the newest one that is well tried.
+        A toolkit or its version, by default the newest one that is well tried. ``"2.3.2"`` takes a container
+        where an engine has its image, else a virtual environment; ``"2.3.2@container"`` and ``"2.3.2@venv"``
+        insist.
     quantized_algorithm : {"normal", "mmse", "kl_divergence"}
     quantized_method : {"channel", "layer"}
         How the toolkit finds ranges, and whether weights have a scale per output channel.
@@ -155,7 +158,7 @@ def convert(
     network = condition(source, rows, options.precision)
     refuse_overflow(network)
     if not isinstance(toolkit, Toolkit):
-        toolkit = shared_toolkit(options.entry.version)
+        toolkit = shared_toolkit(toolkit)
     checked = check_input(source, rows)
     calibration = rows if options.precision != "float16" else None
     built = {
@@ -184,8 +187,7 @@ def convert(
     details = {
         "toolkit": {
             "version": toolkit.version,
-            "environment": toolkit.environment.kind,
-            "lock_sha256": toolkit.environment.lock_sha256,
+            **toolkit.environment.to_json(),
             "target_platform": options.target_platform,
             "model_format": options.entry.model_format,
             "oldest_runtime": options.entry.oldest_runtime,
@@ -248,7 +250,7 @@ def _options(
         raise OptionError(f"There is no folder {target.parent}. Make it first.")
     if target.is_dir():
         raise OptionError(f"{target} is a folder. Give the path of a file.")
-    entry = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else toolkit)
+    entry = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
     wanted = precision if precision is not None else ("int8" if quantization else "float16")
     _choice("precision", wanted, [name for name in PRECISIONS if name in entry.config])
     if quantization and wanted == "float16":

@@ -11,8 +11,19 @@
     ├── ModelFileError             the model's file cannot be read
     │   └── UntrustedModelError      it names something that loading a model does not need
     ├── ToolkitError               the converter of the vendor cannot be had or does not answer
-    │   └── ToolkitNotInstallableError   its environment cannot be made on this machine
+    │   ├── ToolkitNotInstallableError   its environment cannot be made on this machine
+    │   │   ├── NetworkError               no package index answers
+    │   │   ├── DownloadError              what came is not what the lock names
+    │   │   └── WheelError                 the vendor's wheel is not given, or is another file
+    │   └── EngineError              the container engine failed
+    │       ├── EngineMissingError     none answers
+    │       ├── EnginePermissionError  one is there, for others
+    │       ├── RegistryError          it cannot fetch the base image
+    │       ├── ImageMissingError      there is no image of this toolkit
+    │       ├── ImageStaleError        the image was built from another lock
+    │       └── DiskFullError          no room to make it (also a ToolkitNotInstallableError)
     └── ConversionError            the vendor's converter failed; carries the stage, the reason and its log
+        ├── LimitError               it met its limit of memory or time (also carries which)
         ├── CpuFallbackError         layers were placed on the CPU
         └── CheckError               the file was built, but what it computes is not finite
 """
@@ -25,17 +36,28 @@ __all__ = [
     "CheckError",
     "ConversionError",
     "CpuFallbackError",
+    "DiskFullError",
+    "DownloadError",
+    "EngineError",
+    "EngineMissingError",
+    "EnginePermissionError",
     "ExampleInputError",
     "ExampleInputWarning",
+    "ImageMissingError",
+    "ImageStaleError",
+    "LimitError",
     "ModelFileError",
+    "NetworkError",
     "NotFittedError",
     "OptionError",
     "RangeError",
+    "RegistryError",
     "Sklearn2RknnError",
     "ToolkitError",
     "ToolkitNotInstallableError",
     "UnsupportedModelError",
     "UntrustedModelError",
+    "WheelError",
 ]
 
 
@@ -93,6 +115,46 @@ class ToolkitNotInstallableError(ToolkitError):
     """The toolkit's environment cannot be made here."""
 
 
+class NetworkError(ToolkitNotInstallableError):
+    """No package index can be reached."""
+
+
+class DownloadError(ToolkitNotInstallableError):
+    """A downloaded file is not the one that the lock names."""
+
+
+class WheelError(ToolkitNotInstallableError):
+    """The vendor's wheel was not given, or the file given is another one."""
+
+
+class EngineError(ToolkitError):
+    """The container engine failed."""
+
+
+class EngineMissingError(EngineError):
+    """No container engine answers."""
+
+
+class EnginePermissionError(EngineError):
+    """There is a container engine, and this user may not talk to it."""
+
+
+class RegistryError(EngineError):
+    """The engine cannot fetch the base image."""
+
+
+class ImageMissingError(EngineError):
+    """There is no image of the toolkit."""
+
+
+class ImageStaleError(EngineError):
+    """The image of the toolkit was built from another lock or another worker."""
+
+
+class DiskFullError(ToolkitNotInstallableError, EngineError):
+    """There is no room for an environment or an image."""
+
+
 class ConversionError(Sklearn2RknnError):
     """The toolkit failed a model.
 
@@ -114,6 +176,19 @@ class ConversionError(Sklearn2RknnError):
         if log:
             message += "\nIts log says:\n" + "\n".join("  " + line for line in log.splitlines())
         super().__init__(message)
+
+
+class LimitError(ConversionError):
+    """The job met a limit and was ended; the toolkit goes on with the next.
+
+    Attributes
+    ----------
+    limit : {"memory", "time"}
+    """
+
+    def __init__(self, limit: str, stage: str, reason: str, log: str = "", *, advice: str = "") -> None:
+        super().__init__(stage, reason, log, advice=advice)
+        self.limit = limit
 
 
 class CpuFallbackError(ConversionError):

@@ -85,8 +85,8 @@ class ConversionReport:
             ("precision", f"{self.precision} for {self.target_platform}"),
             (
                 "toolkit",
-                f"{self.toolkit['version']} (model format {self.toolkit['model_format']}; needs librknnrt "
-                f"{self.toolkit['oldest_runtime']} or newer)",
+                f"{self.toolkit['version']} in a {self.toolkit['environment']} (model format "
+                f"{self.toolkit['model_format']}; needs librknnrt {self.toolkit['oldest_runtime']} or newer)",
             ),
             ("layers", f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU"),
         ]

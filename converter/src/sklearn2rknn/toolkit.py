@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -22,9 +22,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.errors import ConversionError, ToolkitError
-from sklearn2rknn.toolkit_environment import ToolkitEnvironment, ensure_environment
-from sklearn2rknn.toolkit_versions import default_version
+from sklearn2rknn.errors import ConversionError, LimitError, ToolkitError
+from sklearn2rknn.toolkit_choice import choose_environment
+from sklearn2rknn.toolkit_container import ContainerEnvironment, ContainerWorker
+from sklearn2rknn.toolkit_environment import ToolkitEnvironment, VenvWorker
 
 __all__ = ["Built", "Toolkit", "open_toolkit", "shared_toolkit"]
 
@@ -32,6 +33,9 @@ WORKER = Path(__file__).with_name("worker.py")
 
 START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
 GRACE_SECONDS = 10.0  # what the worker may take beyond a job's own limit before it counts as dead
+
+LIMITS = {"timeout": "time", "memory": "memory"}
+"""Kinds of failure that are limits."""
 
 ALLOCATOR = {"MALLOC_PERTURB_": "255", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 """The toolkit writes uninitialised memory into its files; glibc then hands out cleared memory."""
@@ -65,7 +69,7 @@ class Toolkit:
 
     Parameters
     ----------
-    environment : ToolkitEnvironment
+    environment : ToolkitEnvironment or ContainerEnvironment
         What to start.
     jobs : path-like, optional
         Folder for the jobs' folders, where the worker sees it too; by default the system's temporary folder.
@@ -75,7 +79,7 @@ class Toolkit:
 
     def __init__(
         self,
-        environment: ToolkitEnvironment,
+        environment: ToolkitEnvironment | ContainerEnvironment,
         *,
         jobs: str | os.PathLike[str] | None = None,
         variables: Mapping[str, str] | None = None,
@@ -84,7 +88,7 @@ class Toolkit:
         self._jobs = jobs
         self._variables = dict(variables or {})
         self._lock = threading.RLock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: VenvWorker | ContainerWorker | None = None
         self._output: IO[bytes] | None = None  # the worker's stderr
         self._pending = b""
         self._numbers = itertools.count()
@@ -136,12 +140,13 @@ class Toolkit:
         Raises
         ------
         ConversionError
-            The toolkit raised, returned an error, died or took too long; the next build starts afresh.
+            The toolkit raised, returned an error or died; the next build starts afresh.
+        LimitError
+            It took longer than `timeout`, or met its container's limit of memory.
         ToolkitError
             The toolkit's process cannot be started.
         """
-        with self._lock, tempfile.TemporaryDirectory(prefix="sklearn2rknn-", dir=self._jobs) as name:
-            folder = Path(name)
+        with self._lock, self._job_folder() as folder:
             (folder / "model.onnx").write_bytes(model)
             for label, runs in (("calibration", calibration), ("simulate", simulate)):
                 if runs is not None:
@@ -160,7 +165,10 @@ class Toolkit:
             log_file = folder / "log.txt"
             log = log_file.read_text("utf-8", "replace") if log_file.exists() else ""
             if not answer.get("ok"):
-                raise ConversionError(str(answer.get("stage")), str(answer.get("reason")), telling_lines(log))
+                stage, reason = str(answer.get("stage")), str(answer.get("reason"))
+                if answer.get("kind") in LIMITS:
+                    raise LimitError(LIMITS[answer["kind"]], stage, reason, telling_lines(log))
+                raise ConversionError(stage, reason, telling_lines(log))
             simulated = None
             if simulate is not None:
                 simulated = np.load(folder / "simulated.npy", allow_pickle=False)
@@ -192,43 +200,47 @@ class Toolkit:
             if output is not None:
                 output.close()
 
+    @contextlib.contextmanager
+    def _job_folder(self) -> Iterator[Path]:
+        """Make a folder for one job, where the worker sees it too."""
+        self._start()
+        assert self._process is not None
+        shared = self._process.jobs
+        # The worker in a container is nobody: it may leave what only it can remove, and ends with the folder.
+        with tempfile.TemporaryDirectory(
+            prefix="sklearn2rknn-", dir=shared or self._jobs, ignore_cleanup_errors=shared is not None
+        ) as name:
+            folder = Path(name)
+            if shared is not None:
+                folder.chmod(0o777)
+            yield folder
+
     def _start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        variables.update(ALLOCATOR)
-        variables.update(self._variables)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         try:
-            self._process = subprocess.Popen(
-                [*self.environment.command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._output,
-                env=variables,
-                start_new_session=True,  # Ctrl-C is for the client, which then closes the worker
-            )
-        except OSError as error:
-            raise ToolkitError(
-                f"The process of toolkit {self.version} cannot be started: {error}. "
-                f"Delete {self.environment.path} so that it is made again."
-            ) from error
+            self._process = self.environment.start({**ALLOCATOR, **self._variables}, self._output, self._jobs)
+        except BaseException:
+            self.close()
+            raise
         hello = self._read(START_SECONDS)
         if hello is None or not hello.get("ready"):
             reason = hello.get("reason") if hello else "it ended or did not answer"
             printed = telling_lines(self._printed())
             self.close()
             raise ToolkitError(
-                f"Toolkit {self.version} does not start: {reason}. "
-                f"Delete {self.environment.path} so that it is made again."
+                f"Toolkit {self.version} does not start: {reason}. {self.environment.cure}"
                 + (f"\n{printed}" if printed else "")
             )
 
     def _ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        self._start()
         assert self._process is not None
         assert self._process.stdin is not None
+        if self._process.jobs is not None:
+            for file in Path(request["folder"]).iterdir():
+                file.chmod(0o644)  # whatever the umask, the worker reads them
         try:
             self._process.stdin.write((json.dumps(request) + "\n").encode())
             self._process.stdin.flush()
@@ -297,30 +309,31 @@ def telling_lines(log: str, limit: int = 8) -> str:
     return "\n".join((telling or lines[-3:])[-limit:])
 
 
-def open_toolkit(version: str | None = None) -> Toolkit:
-    """Return the toolkit of `version`, its environment made where it is not there yet.
+def open_toolkit(toolkit: str | None = None) -> Toolkit:
+    """Return a toolkit by its version, ``"2.3.2"``; ``"2.3.2@container"`` or ``"@venv"`` say where it runs.
 
     Raises
     ------
     OptionError
         There is no such version.
+    EngineError
+        A container was insisted on and cannot be had.
     ToolkitNotInstallableError
         The environment cannot be made on this machine.
     """
-    return Toolkit(ensure_environment(version or default_version()))
+    return Toolkit(choose_environment(toolkit))
 
 
-_shared: dict[tuple[int, str], Toolkit] = {}
+_shared: dict[tuple[int, str | None], Toolkit] = {}
 _shared_lock = threading.Lock()
 
 
-def shared_toolkit(version: str | None = None) -> Toolkit:
-    """Return this process's own toolkit of `version`, kept and reused until the process ends."""
-    version = version or default_version()
+def shared_toolkit(toolkit: str | None = None) -> Toolkit:
+    """Return this process's own toolkit of a version, kept and reused until the process ends."""
     with _shared_lock:
         # By process too: a worker's pipes must not be shared with a fork.
-        key = (os.getpid(), version)
+        key = (os.getpid(), toolkit)
         if key not in _shared:
-            _shared[key] = open_toolkit(version)
+            _shared[key] = open_toolkit(toolkit)
             atexit.register(_shared[key].close)
         return _shared[key]

@@ -7,32 +7,52 @@ last says that it is whole; a folder without it is the remains of an interrupted
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import attrs
 import filelock
-import platformdirs
 from rich.console import Console
 
-from sklearn2rknn.errors import ToolkitNotInstallableError
+from sklearn2rknn.errors import (
+    DiskFullError,
+    DownloadError,
+    NetworkError,
+    ToolkitError,
+    ToolkitNotInstallableError,
+)
+from sklearn2rknn.toolkit_cache import CACHE_VARIABLE, cache_folder
 from sklearn2rknn.toolkit_versions import TOOLKITS, ToolkitVersion, toolkit_version, toolkit_versions
+from sklearn2rknn.toolkit_wheel import kept_wheel
 
 __all__ = ["CACHE_VARIABLE", "ToolkitEnvironment", "cache_folder", "ensure_environment", "progress"]
-
-CACHE_VARIABLE = "SKLEARN2RKNN_CACHE"
 
 MARKER = "complete"
 QUIET_SECONDS = 2.0  # what may pass before a word is said about it
 DISK_BYTES = 1 << 30  # the environment takes 0.6 GB, and pip unpacks beside it
+
+
+class VenvWorker(subprocess.Popen[bytes]):
+    """A worker in a process of this machine.
+
+    Attributes
+    ----------
+    jobs : pathlib.Path or None
+        The only folder that both sides see; None, since they see the same ones.
+    """
+
+    jobs: Path | None = None
 
 
 @attrs.frozen
@@ -59,12 +79,39 @@ class ToolkitEnvironment:
     lock_sha256: str
     path: Path
 
+    def to_json(self) -> dict[str, str]:
+        """Return what a bundle records of it."""
+        return {"environment": self.kind, "lock_sha256": self.lock_sha256}
 
-def cache_folder() -> Path:
-    """Return the folder that the environments lie in."""
-    return Path(
-        os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("sklearn2rknn", appauthor=False)
-    )
+    @property
+    def cure(self) -> str:
+        """What to do when the worker does not start."""
+        return f"Delete {self.path} so that it is made again."
+
+    def start(
+        self, variables: Mapping[str, str], output: IO[bytes], jobs: str | os.PathLike[str] | None = None
+    ) -> VenvWorker:
+        """Start the worker, `variables` added to this process's own and its stderr going to `output`.
+
+        Raises
+        ------
+        ToolkitError
+            Its program is gone.
+        """
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        try:
+            return VenvWorker(
+                [*self.command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                env={**own, **variables},
+                start_new_session=True,  # Ctrl-C is for the client, which then closes the worker
+            )
+        except OSError as error:
+            raise ToolkitError(
+                f"The process of toolkit {self.version} cannot be started: {error}. {self.cure}"
+            ) from error
 
 
 def ensure_environment(version: str) -> ToolkitEnvironment:
@@ -78,7 +125,8 @@ def ensure_environment(version: str) -> ToolkitEnvironment:
     OptionError
         There is no such version.
     ToolkitNotInstallableError
-        It cannot be made: no wheel for this machine or this Python, no network, no space.
+        It cannot be made: no wheel for this machine or this Python, no network, no space. Its subclasses
+        say which.
     """
     entry = toolkit_version(version)
     lock = entry.folder / "requirements.lock"
@@ -94,13 +142,14 @@ def ensure_environment(version: str) -> ToolkitEnvironment:
         path=folder,
     )
     if not (folder / MARKER).is_file():
+        wheel = kept_wheel(entry, python_version) if entry.wheel.source == "repository" else None
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(str(folder) + ".lock"):
                 if not (folder / MARKER).is_file():
-                    _make(folder, python, lock, version)
+                    _make(folder, python, lock, version, wheel)
         except OSError as error:
-            raise ToolkitNotInstallableError(
+            raise (DiskFullError if error.errno == errno.ENOSPC else ToolkitNotInstallableError)(
                 f"The environment of toolkit {version} cannot be made in {folder.parent}: {error}. "
                 f"Make room or give a folder that can be written in the variable {CACHE_VARIABLE}."
             ) from error
@@ -150,13 +199,13 @@ def _find_python(entry: ToolkitVersion) -> tuple[str, str]:
     )
 
 
-def _make(folder: Path, python: str, lock: Path, version: str) -> None:
+def _make(folder: Path, python: str, lock: Path, version: str, wheel: Path | None) -> None:
     """Make the environment at its final place, since a virtual environment cannot be moved."""
     if folder.exists():
         shutil.rmtree(folder)
     free = shutil.disk_usage(folder.parent).free
     if free < DISK_BYTES:
-        raise ToolkitNotInstallableError(
+        raise DiskFullError(
             f"{folder.parent} has {free >> 20} MiB free; the environment of toolkit {version} needs "
             f"{DISK_BYTES >> 20} MiB while it is made. Make room or give another folder in {CACHE_VARIABLE}."
         )
@@ -164,8 +213,10 @@ def _make(folder: Path, python: str, lock: Path, version: str) -> None:
         with progress(f"Making the environment of toolkit {version} (once; about 170 MB to download)"):
             _run([python, "-m", "venv", str(folder)], version)
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
-            pip += ["--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-            _run([*pip, "-r", str(lock)], version)
+            pip += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
+            _run([*pip, "--require-hashes", "-r", str(lock)], version)
+            if wheel is not None:  # verified when it was taken from the cache
+                _run([*pip, "--no-index", str(wheel)], version)
             (site,) = folder.glob("lib/python3.*/site-packages")
             # A real torch, should a lock ever pin one, stays.
             if not (site / "torch").exists():
@@ -176,16 +227,66 @@ def _make(folder: Path, python: str, lock: Path, version: str) -> None:
         raise
 
 
+def environment_folders(version: str) -> list[Path]:
+    """Return the whole environments of `version`, those of earlier locks too."""
+    return [
+        folder
+        for folder in sorted(cache_folder().glob(f"toolkit-{version}-py*"))
+        if (folder / MARKER).is_file()
+    ]
+
+
+def remove_environments(version: str) -> list[Path]:
+    """Remove every environment of `version`, half-made ones too, and return their folders."""
+    toolkit_version(version)
+    removed = []
+    for folder in sorted(cache_folder().glob(f"toolkit-{version}-py*")):
+        if folder.is_dir():
+            with filelock.FileLock(str(folder) + ".lock"):
+                (folder / MARKER).unlink(missing_ok=True)  # first: what is left must not look finished
+                shutil.rmtree(folder)
+            removed.append(folder)
+    return removed
+
+
+_PIP_SAYS = (
+    (r"No space left on device", DiskFullError, "Make room on the disk."),
+    (
+        r"DO NOT MATCH THE HASHES|HashMismatch|Can't verify hashes",
+        DownloadError,
+        "A download was corrupted or replaced on its way: try again, after pip cache purge. If it stays so, "
+        "the index serves other files than the lock names.",
+    ),
+    (
+        r"NewConnectionError|Temporary failure in name resolution|Max retries exceeded|ConnectTimeout|"
+        r"Network is unreachable|Connection refused|ProxyError|SSLError|ReadTimeoutError",
+        NetworkError,
+        "No package index answers: check the network and pip's settings (pip config list). Where there is "
+        "none, make the environment elsewhere and give its cache folder.",
+    ),
+)
+
+
+def pip_failure(said: str, doing: str) -> ToolkitNotInstallableError:
+    """Turn what pip printed into the error that names the cure."""
+    lines = [line for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()] or lines
+    tail = "\n".join("  " + line for line in errors[-4:])
+    for pattern, kind, cure in _PIP_SAYS:
+        if re.search(pattern, said, re.IGNORECASE):
+            return kind(f"{doing} pip said:\n{tail}\n{cure}")
+    return ToolkitNotInstallableError(
+        f"{doing} pip or venv said:\n{tail}\nCheck the network and pip's settings (pip config list), and "
+        f"that there is room on the disk; there are toolkits {', '.join(toolkit_versions())}."
+    )
+
+
 def _run(command: list[str], version: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        errors = [line for line in lines if "error" in line.lower()] or lines
-        said = "\n".join("  " + line for line in errors[-4:])
-        raise ToolkitNotInstallableError(
-            f"The environment of toolkit {version} cannot be made; nothing of it was kept. pip or venv "
-            f"said:\n{said}\nCheck the network and pip's settings (pip config list), and that there is room "
-            f"on the disk; there are toolkits {', '.join(toolkit_versions())}."
+        raise pip_failure(
+            done.stdout + done.stderr,
+            f"The environment of toolkit {version} cannot be made; nothing of it was kept.",
         )
 
 

@@ -8,7 +8,8 @@ Request: ``{"id", "folder", "config", "quantize", "simulate", "timeout"}``. The 
 and, as asked, ``calibration.npy`` and ``simulate.npy``, both float32 of shape (runs, *input shape).
 Answer: ``{"id", "ok", "stage", "kind", "reason", "seconds"}``; the folder has gained ``log.txt`` and, where
 ok, ``model.rknn`` and ``simulated.npy``. ``kind`` tells how a job failed: ``exception``, ``returned`` (a
-code that is not 0), ``none`` (no result), ``signal``, ``exit`` or ``timeout``.
+code that is not 0), ``none`` (no result), ``signal``, ``exit``, ``timeout`` or ``memory`` (the limit of its
+container). A job works in a scratch folder inside its own, or where ``TOOLKIT_SCRATCH`` says.
 """
 
 from __future__ import annotations
@@ -85,6 +86,31 @@ def convert(rknn_class: Any, job: dict[str, Any], folder: str, enter: Callable[[
     enter("done")
 
 
+def scratch_folder(job: dict[str, Any]) -> str:
+    """Return the folder that a job works in."""
+    return os.path.join(os.environ.get("TOOLKIT_SCRATCH", job["folder"]), "scratch")
+
+
+def memory_kills() -> int:
+    """Count what the kernel killed at the memory limit of this control group: version 2's file, or 1's."""
+    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
+        try:
+            with open(path, encoding="ascii") as file:
+                return sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+        except (OSError, ValueError):
+            continue
+    return 0
+
+
+def be_first_victim() -> None:
+    """At the memory limit the kernel is to take the job, not the worker that tells of it."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        pass
+
+
 def run_child(rknn_class: Any, job: dict[str, Any], answer: int) -> NoReturn:
     """Do one job and end the process; stages and result go to the pipe `answer`, a JSON object a line."""
 
@@ -96,12 +122,13 @@ def run_child(rknn_class: Any, job: dict[str, Any], answer: int) -> NoReturn:
         # A process group of its own, so that the time limit ends whatever the toolkit starts.
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        be_first_victim()
         folder = job["folder"]
-        log = os.open(os.path.join(folder, "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(os.path.join(folder, "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        scratch = os.path.join(folder, "scratch")
+        scratch = scratch_folder(job)
         os.mkdir(scratch)
         os.chdir(scratch)
         os.environ["TMPDIR"] = tempfile.tempdir = scratch
@@ -147,6 +174,7 @@ class Worker:
     def serve(self, job: dict[str, Any]) -> dict[str, Any]:
         """Run one job in a child and tell how it ended."""
         started = time.monotonic()
+        killed_before = memory_kills()
         reader, writer = os.pipe()
         self.child = os.fork()
         if self.child == 0:
@@ -163,7 +191,7 @@ class Worker:
             self.end_child()
         _, status = os.waitpid(self.child, 0)
         self.child = 0
-        shutil.rmtree(os.path.join(job["folder"], "scratch"), ignore_errors=True)
+        shutil.rmtree(scratch_folder(job), ignore_errors=True)
         answer: dict[str, Any] = {"ok": False, "stage": "start", "kind": "exit", "reason": ""}
         told = False
         for line in text.decode("utf-8", "replace").splitlines():
@@ -175,6 +203,8 @@ class Worker:
             answer.update(values)
         if timed_out:
             answer.update(ok=False, kind="timeout", reason=f"it took longer than {timeout:g} s and was ended")
+        elif os.WIFSIGNALED(status) and memory_kills() > killed_before:
+            answer.update(ok=False, kind="memory", reason="it was ended at its memory limit")
         elif os.WIFSIGNALED(status):
             name = signal.Signals(os.WTERMSIG(status)).name
             answer.update(ok=False, kind="signal", reason=f"its process died of {name}")

@@ -1,0 +1,126 @@
+"""A base image made from Debian's packages, for where no registry is reachable."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from sklearn2rknn.container_engine import connect, typed_engine_errors
+from sklearn2rknn.errors import DiskFullError, EngineError, NetworkError, ToolkitError
+from sklearn2rknn.toolkit_environment import progress
+from sklearn2rknn.toolkit_image import BASE_REPOSITORY, base_tag
+
+__all__ = ["DEBIAN_PYTHON", "make_base_image"]
+
+SUITE = "bookworm"
+DEBIAN_PYTHON = "3.11"
+"""The Python that `SUITE` has."""
+
+EPOCH = "1700000000"
+"""SOURCE_DATE_EPOCH: with it two makings from the same packages give the same layer."""
+
+PREFIX = "/opt/python"
+UNUSED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
+
+
+def make_base_image(python: str = DEBIAN_PYTHON, interpreter: Path | None = None) -> str:
+    """Make the base image for a Python from Debian's packages and return its tag.
+
+    Parameters
+    ----------
+    python : str
+        ``"3.11"`` is Debian's own.
+    interpreter : pathlib.Path, optional
+        For any other: the folder of a CPython built for this machine (``bin``, ``lib``), which is copied into
+        the image.
+
+    Raises
+    ------
+    ToolkitError
+        mmdebstrap is not there or failed, or `interpreter` is no such Python.
+    NetworkError
+        Debian's packages cannot be fetched.
+    EngineError
+        No engine answers, or it fails.
+    """
+    if python != DEBIAN_PYTHON and interpreter is None:
+        raise ToolkitError(
+            f"Debian {SUITE} has Python {DEBIAN_PYTHON}; for {python} give the folder of a CPython {python} "
+            "built for this machine (its bin and lib): --interpreter FOLDER."
+        )
+    if interpreter is not None and not (interpreter / "bin" / f"python{python}").is_file():
+        raise ToolkitError(f"{interpreter} has no bin/python{python}.")
+    client = connect()
+    with tempfile.TemporaryDirectory(prefix="sklearn2rknn-") as name:
+        tree = Path(name) / "base.tar"
+        with progress("Making a base image from Debian's packages"):
+            _debian(tree)
+            changes = ['ENV PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"']
+            if interpreter is not None:
+                _add_interpreter(tree, interpreter, python)
+                changes.append(f"ENV LD_LIBRARY_PATH={PREFIX}/lib")
+            with typed_engine_errors("Making the base image"):
+                said = client.api.import_image_from_file(
+                    str(tree), repository=BASE_REPOSITORY, tag=python, changes=changes
+                )
+    if '"error"' in str(said):
+        raise EngineError(f"Making the base image: the engine says: {str(said)[-300:]}")
+    return base_tag(python)
+
+
+def _debian(tree: Path) -> None:
+    command = shutil.which("mmdebstrap")
+    if command is None:
+        raise ToolkitError(
+            "There is no mmdebstrap, which makes the base image: apt-get install mmdebstrap. Where a "
+            "registry is reachable no base image needs to be made."
+        )
+    arguments = [command, "--quiet", "--variant=minbase", "--include=python3,python3-venv"]
+    arguments += [f"--dpkgopt=path-exclude={path}" for path in UNUSED]
+    arguments += [
+        '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin',
+        SUITE,
+        str(tree),
+    ]
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH},
+    )
+    if done.returncode == 0:
+        return
+    text = done.stderr.strip()[-600:]
+    if "No space left on device" in done.stderr:
+        raise DiskFullError(f"The base image cannot be made: the disk is full. {text}\nMake room.")
+    if re.search(r"Could not resolve|Temporary failure|Could not connect|Failed to fetch", done.stderr):
+        raise NetworkError(
+            f"Debian's packages cannot be fetched:\n{text}\nCheck the network and apt's sources."
+        )
+    raise ToolkitError(f"mmdebstrap failed:\n{text}")
+
+
+def _add_interpreter(tree: Path, interpreter: Path, python: str) -> None:
+    """Append a CPython to the tree, without its tests, where everyone may read it."""
+
+    def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if re.search(r"/(__pycache__|test|tests|idlelib|site-packages)(/|$)|\.a$", entry.name):
+            return None
+        entry.uid = entry.gid = 0
+        entry.uname = entry.gname = ""
+        entry.mtime = int(EPOCH)
+        return entry
+
+    with tarfile.open(tree, "a") as archive:
+        for part in ("bin", "lib"):
+            archive.add(interpreter / part, f".{PREFIX}/{part}", filter=wanted)
+        link = tarfile.TarInfo(f"./usr/local/bin/python{python}")
+        link.type, link.linkname, link.mtime = tarfile.SYMTYPE, f"{PREFIX}/bin/python{python}", int(EPOCH)
+        archive.addfile(link)

@@ -1,0 +1,19 @@
+"""The folder that environments and wheels are kept in: the user's cache folder, or another by a variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["CACHE_VARIABLE", "cache_folder"]
+
+CACHE_VARIABLE = "SKLEARN2RKNN_CACHE"
+
+
+def cache_folder() -> Path:
+    """Return the folder."""
+    return Path(
+        os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("sklearn2rknn", appauthor=False)
+    )

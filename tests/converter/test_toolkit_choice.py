@@ -1,0 +1,83 @@
+"""Where a toolkit runs: what is asked for, what is there, and what is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sklearn2rknn import toolkit_choice
+from sklearn2rknn.errors import (
+    EngineError,
+    EngineMissingError,
+    EnginePermissionError,
+    ImageMissingError,
+    ImageStaleError,
+    OptionError,
+)
+from sklearn2rknn.toolkit_choice import choose_environment, parse_choice
+from sklearn2rknn.toolkit_container import ContainerEnvironment
+from sklearn2rknn.toolkit_environment import ToolkitEnvironment
+from sklearn2rknn.toolkit_image import Image
+
+CONTAINER = ContainerEnvironment("2.3.2", Image("2.3.2", "sha256:0", "1" * 64, 1))
+VENV = ToolkitEnvironment("2.3.2", ("python",), "venv", "1" * 64, Path("somewhere"))
+
+
+@pytest.fixture
+def venv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolkit_choice, "ensure_environment", lambda version: VENV)
+
+
+def with_container(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
+    def container(version: str) -> ContainerEnvironment:
+        if error:
+            raise error
+        return CONTAINER
+
+    monkeypatch.setattr(toolkit_choice, "container_environment", container)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (None, ("2.3.2", None)),
+        ("2.5.0", ("2.5.0", None)),
+        ("2.5.0@venv", ("2.5.0", "venv")),
+        ("1.5.0@container", ("1.5.0", "container")),
+        ("@venv", ("2.3.2", "venv")),
+    ],
+)
+def test_an_ask_is_parted(asked: str | None, found: tuple[str, str | None]) -> None:
+    assert parse_choice(asked) == found
+
+
+@pytest.mark.parametrize("asked", ["2.3.3", "2.3.2@", "2.3.2@docker", "latest", "2.3.2@venv@venv"])
+def test_a_wrong_ask_names_what_there_is(asked: str) -> None:
+    with pytest.raises(OptionError, match=r"there are 1\.5\.0|@container or @venv"):
+        parse_choice(asked)
+
+
+def test_a_container_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch, venv: None) -> None:
+    with_container(monkeypatch)
+    assert choose_environment("2.3.2") is CONTAINER
+    assert choose_environment("2.3.2@container") is CONTAINER
+    assert choose_environment("2.3.2@venv") is VENV
+
+
+@pytest.mark.parametrize("kind", [EngineMissingError, EnginePermissionError, ImageMissingError])
+def test_without_one_the_environment_is_taken(
+    monkeypatch: pytest.MonkeyPatch, venv: None, kind: type[EngineError]
+) -> None:
+    with_container(monkeypatch, kind("the cure"))
+    assert choose_environment("2.3.2") is VENV
+    with pytest.raises(kind, match="the cure"):
+        choose_environment("2.3.2@container")
+
+
+def test_a_stale_image_is_told_of(monkeypatch: pytest.MonkeyPatch, venv: None) -> None:
+    with_container(monkeypatch, ImageStaleError("It was built from another lock."))
+    with pytest.warns(UserWarning, match="another lock"):
+        assert choose_environment("2.3.2") is VENV
+    with pytest.raises(ImageStaleError):
+        choose_environment("2.3.2@container")
