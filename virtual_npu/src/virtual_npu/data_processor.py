@@ -34,6 +34,7 @@ _Stage = Callable[[_Array, _Array | None], _Array]
 _OUTPUTS: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: np.dtype(np.float32)}
 _ADD, _DIVIDE, _SUBTRACT = 2, 3, 4  # ALU algorithms, by observation; 0 and 1 are max and min
 _PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
+_MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
 _OPERAND_GROUP: Final = 8  # channels whose operands lie together
 
 
@@ -49,6 +50,8 @@ class DataProcessor:
         The element-wise stage's second operand.
     destination : Cube
         What it writes.
+    channels : int
+        Channels that run through it.
     kernel_offsets : ndarray or None
         Added to every weight of a kernel (minus the weights' zero point), one a channel.
     """
@@ -57,22 +60,27 @@ class DataProcessor:
     operand: Cube | None
     destination: Cube
     kernel_offsets: npt.NDArray[np.int64] | None
+    channels: int
     _stages: tuple[_Stage, ...]
     _real_channels: int
+    _filling: Any
 
     @classmethod
     def decode(cls, task: LoadedTask, memory: Memory) -> DataProcessor:
         """Decode the registers of DPU and DPU_RDMA."""
-        for field in (r.COMB_USE, r.TP_EN, r.DPU_CONV_MODE, r.MC_SURF_OUT, r.RDMA_COMB_USE, r.MINMAX_CTL):
+        for field in (r.COMB_USE, r.TP_EN, r.DPU_CONV_MODE, r.MC_SURF_OUT, r.RDMA_COMB_USE):
             task.require(field, 0)
         task.require(r.TP_ORG_EN, 0)
         integer = task.require(r.PROC_PRECISION, *DTYPES) != 2
         source = _source(task) if task[r.FLYING_MODE] else None
         destination = _destination(task)
-        channels = destination.channels
+        channels = task[r.CUBE_CHANNEL] + 1
+        largest = task.require(r.MINMAX_CTL, 0, _MAX_OF_CHANNELS) == _MAX_OF_CHANNELS
+        if largest and (integer or source is None):
+            raise UnsupportedProgram("DPU", "MINMAX_CTL", _MAX_OF_CHANNELS, "but of float16 from memory")
         bias = _read_operands(task, memory, r.BS_BASE_ADDR, task[r.BRDMA_DATA_USE], channels, integer)
         norm = _read_operands(task, memory, r.BN_BASE_ADDR, task[r.NRDMA_DATA_USE], channels, integer)
-        operand, elementwise = _elementwise(task, destination, integer)
+        operand, elementwise = _elementwise(task, channels, destination, integer)
         return cls(
             source=source,
             operand=operand,
@@ -82,9 +90,12 @@ class DataProcessor:
                 *_scaling(task, "BS", r.BS_CFG, r.BS_ALU_OPERAND, r.BS_MUL_CFG, bias, integer),
                 *_scaling(task, "BN", r.BN_CFG, r.BN_ALU_OPERAND, r.BN_MUL_CFG, norm, integer),
                 *elementwise,
+                *([_largest_channel] if largest else []),
                 *_output(task, destination.dtype, integer),
             ),
-            _real_channels=min(channels, task[r.ORIG_CHANNEL] + 1),
+            channels=channels,
+            _real_channels=1 if largest else min(channels, task[r.ORIG_CHANNEL] + 1),
+            _filling=_filling(task[r.OFFSET_PEND], destination.dtype),
         )
 
     def apply(self, values: _Array, operand: _Array | None) -> _Array:
@@ -92,8 +103,22 @@ class DataProcessor:
         for stage in self._stages:
             values = stage(values, operand)
         values = values.astype(self.destination.dtype)
-        values[:, self._real_channels :] = 0
+        missing = self.destination.channels - values.shape[1]
+        if missing > 0:
+            values = np.pad(values, ((0, 0), (0, missing)))
+        values[:, self._real_channels :] = self._filling
         return values
+
+
+def _filling(bits: int, dtype: np.dtype[Any]) -> Any:
+    """Return what channels past the real ones are written as: OFFSET_PEND, in the output's type."""
+    raw = np.array([bits], "<u2").view(np.int8 if dtype.itemsize == 1 else "<i2")
+    return raw.view(dtype)[0] if dtype.itemsize <= 2 else dtype.type(0)
+
+
+def _largest_channel(values: _Array, operand: _Array | None) -> _Array:
+    largest: _Array = values.astype(np.float32).max(axis=1, keepdims=True)
+    return largest
 
 
 def _source(task: LoadedTask) -> Cube:
@@ -114,9 +139,13 @@ def _destination(task: LoadedTask) -> Cube:
     width, height, channels = task[r.CUBE_WIDTH] + 1, task[r.CUBE_HEIGHT] + 1, task[r.CUBE_CHANNEL] + 1
     task.require(r.WIDTH_WDMA, width - 1)
     task.require(r.HEIGHT_WDMA, height - 1)
-    task.require(r.CHANNEL_WDMA, channels - 1)
+    written = task[r.CHANNEL_WDMA] + 1
+    if not channels <= written < channels + ATOM:
+        raise UnsupportedProgram("DPU", "CHANNEL_WDMA", written - 1)
+    if task[r.MINMAX_CTL]:
+        written = 1
     line = (width + task[r.NOTCH_ADDR_0]) * ATOM
-    return Cube(task[r.DST_BASE_ADDR], width, height, channels, line, task[r.DST_SURF_STRIDE] * ATOM, dtype)
+    return Cube(task[r.DST_BASE_ADDR], width, height, written, line, task[r.DST_SURF_STRIDE] * ATOM, dtype)
 
 
 def _read_operands(
@@ -175,7 +204,11 @@ def _scaling(
     operands: dict[str, npt.NDArray[Any]],
     integer: bool,
 ) -> list[_Stage]:
-    """Compile BS or BN, which have the same layout."""
+    """Compile BS or BN, which have the same layout.
+
+    BS adds, then multiplies (int8 biases are in the unit of the sums). BN multiplies, then adds: softmax's
+    exponential scales by 3276 and moves by 16380 to meet the table's range of +-16384.
+    """
     config = task.registers.get(config_address, 0)
     bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
     if bypass:
@@ -199,6 +232,9 @@ def _scaling(
             factor = np.float64((word >> 16 ^ 0x8000) - 0x8000) if integer else _float16(word >> 16)
     stages: list[_Stage] = []
     if integer:
+        if unit == "BN" and factor is not None:
+            stages.append(_scale_integers(None, factor, shift))
+            factor, shift = None, 0
         if addend is not None or factor is not None:
             stages.append(_scale_integers(addend, factor, shift))
     else:
@@ -206,6 +242,8 @@ def _scaling(
             stages.append(_in_place(np.add, np.asarray(addend, np.float32)))
         if factor is not None:
             stages.append(_in_place(np.multiply, np.asarray(factor, np.float32)))
+        if unit == "BN":
+            stages.reverse()
     if not no_relu:
         stages.append(_in_place(np.maximum, np.float32(0)))
     return stages
@@ -242,7 +280,9 @@ def _scale_integers(addend: Any, factor: Any, shift: int) -> _Stage:
     return stage
 
 
-def _elementwise(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube | None, list[_Stage]]:
+def _elementwise(
+    task: LoadedTask, channels: int, shape: Cube, integer: bool
+) -> tuple[Cube | None, list[_Stage]]:
     if task[r.EW_BYPASS]:
         return None, []
     for field in (r.EW_RELUX_EN, r.EW_MUL_PRELU, r.EW_EQUAL_OR_BINARY):
@@ -250,7 +290,7 @@ def _elementwise(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube | N
     stages: list[_Stage] = []
     operand = None
     if not task[r.EW_OP_BYPASS]:
-        operand, stage = _second_operand(task, shape, integer)
+        operand, stage = _second_operand(task, channels, shape, integer)
         stages.append(stage)
     if not task[r.EW_LUT_BYPASS]:
         table = LookupTable.decode(task, integer=integer)
@@ -260,7 +300,7 @@ def _elementwise(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube | N
     return operand, stages
 
 
-def _second_operand(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube, _Stage]:
+def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool) -> tuple[Cube, _Stage]:
     if integer:
         raise UnsupportedProgram("DPU", "EW_OP_BYPASS", 0, "element-wise operation on integers")
     task.require(r.EW_OP_SRC, 1)
@@ -276,7 +316,7 @@ def _second_operand(task: LoadedTask, shape: Cube, integer: bool) -> tuple[Cube,
         task[r.EW_BASE_ADDR],
         width,
         height,
-        shape.channels,
+        channels,
         width * ATOM,
         task[r.EW_SURF_STRIDE] * ATOM,
         np.dtype(np.float16),

@@ -203,7 +203,7 @@ def _step(task: LoadedTask, memory: Memory, sequential: bool) -> _Step:
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     convolution = Convolution.decode(task, memory, processor.kernel_offsets)
-    if convolution.outputs != destination.channels:
+    if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(convolution.source, destination)
     return _checked(
