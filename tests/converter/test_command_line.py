@@ -1,0 +1,110 @@
+"""``python -m sklearn2rknn``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from scirknn.bundle import read_bundle
+from sklearn2rknn import Toolkit
+from sklearn2rknn.__main__ import main
+from tests.converter.fitted import fit
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    estimator, X = fit("softmax")
+    (tmp_path / "iris.pkl").write_bytes(pickle.dumps(estimator))
+    np.save(tmp_path / "X.npy", X)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_line_of_the_article(folder: Path, toolkit: Toolkit) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sklearn2rknn", "iris.pkl", "iris.rknn", "--target_platform", "rk3588"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 on the NPU" in done.stdout
+    assert read_bundle("iris.rknn").precision == "float16"
+
+
+@pytest.mark.parametrize("dash", ["_", "-"])
+@pytest.mark.parametrize("order", ["first", "last"])
+def test_options_in_both_spellings_and_any_order(
+    folder: Path, toolkit: Toolkit, dash: str, order: str
+) -> None:
+    options = ["--quantization", f"--example{dash}input", "X.npy", f"--batch{dash}size", "16", "1"]
+    options.append(f"--target{dash}platform=rk3588")
+    files = ["iris.pkl", "iris.rknn"]
+    done = run(*(options + files if order == "first" else files + options))
+    assert done.exit_code == 0, done.output
+    assert [each.samples for each in read_bundle("iris.rknn").variants] == [1, 16]
+    assert read_bundle("iris.rknn").precision == "int8"
+
+
+def test_json(folder: Path, toolkit: Toolkit) -> None:
+    done = run("iris.pkl", "iris.rknn", "--json")
+    assert json.loads(done.stdout)["samples"] == [1]
+
+
+def test_warnings_go_to_stderr_in_one_line(folder: Path, toolkit: Toolkit) -> None:
+    np.save("X.npy", np.load("X.npy")[:5])
+    done = run("iris.pkl", "iris.rknn", "--example_input", "X.npy")
+    assert done.exit_code == 0
+    assert "warning: example_input has 5 rows" in done.stderr
+    assert "warning" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 2, "Missing argument"),
+        (["iris.pkl", "iris.rknn", "--no_such"], 2, "No such option"),
+        (["iris.pkl", "iris.rknn", "--target_platform", "rk9"], 2, "rk3588"),
+        (["iris.pkl", "iris.bin"], 2, "ends in .rknn"),
+        (["iris.pkl", "iris.rknn", "--batch_size", "many"], 2, "not a valid integer"),
+        (["iris.pkl", "iris.rknn", "--toolkit", "0.1"], 2, "2.3.2"),
+        (["none.pkl", "iris.rknn"], 1, "error: There is no file none.pkl"),
+        (["iris.pkl", "iris.rknn", "--quantization"], 1, "error: int8 needs example_input"),
+        (["iris.pkl", "iris.rknn", "--example_input", "none.npy"], 1, "error: There is no file none.npy"),
+        (["iris.pkl", "iris.rknn", "--example_input", "iris.pkl"], 1, "not a .npy file"),
+        (["X.npy", "iris.rknn"], 1, "ends in .npy"),
+        (["hostile.pkl", "iris.rknn"], 1, "posix.system"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_use_is_one_message(folder: Path, arguments: list[str], code: int, said: str) -> None:
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return os.system, ("touch trace",)
+
+    (folder / "hostile.pkl").write_bytes(pickle.dumps(Hostile()))
+    done = run(*arguments)
+    assert done.exit_code == code
+    assert said in done.output
+    assert "Traceback" not in done.output
+    assert not (folder / "trace").exists()
+    assert not (folder / "iris.rknn").exists()
+
+
+def test_help_shows_examples() -> None:
+    done = run("--help")
+    assert done.exit_code == 0
+    assert "python -m sklearn2rknn iris.pkl iris.rknn --quantization --example_input X.npy" in done.output

@@ -1,0 +1,285 @@
+"""Estimator to bundle through the real toolkit, judged on the register program of the file itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_linnerud,
+    load_wine,
+    make_friedman1,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+import virtual_npu
+from scirknn.bundle import read_bundle
+from sklearn2rknn import (
+    CheckError,
+    ConversionError,
+    ExampleInputError,
+    OptionError,
+    RangeError,
+    Sklearn2RknnError,
+    Toolkit,
+    convert,
+    network_from_estimator,
+)
+from tests.converter.fitted import KINDS, fit
+
+
+def trained(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(X, y)
+
+
+def on_the_file(path: Path, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Compute the outputs before the head as the runtime does: from bundle and file alone."""
+    bundle = read_bundle(path)
+    variant, file = next(bundle.files())
+    npu = virtual_npu.VirtualNpu(virtual_npu.read(file))
+    values = np.asarray(X, np.float64)
+    if bundle.input is not None:
+        values = (values - bundle.input.offset) * bundle.input.scale
+    rows = np.zeros((-(-len(X) // variant.samples) * variant.samples, bundle.channels), np.float32)
+    rows[: len(X), : bundle.n_features_in] = values
+    outputs = [
+        npu.run(part.T[None, :, :, None])[0, :, :, 0].T
+        for part in rows.reshape(-1, variant.samples, bundle.channels)
+    ]
+    found = np.concatenate(outputs)[: len(X)].astype(np.float64)
+    return found if bundle.output is None else (found - bundle.output.offset) * bundle.output.scale
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("precision", ["float16", "int8", "int16"])
+def test_every_kind_in_every_precision(tmp_path: Path, toolkit: Toolkit, kind: str, precision: str) -> None:
+    estimator, X = fit(kind, hidden=(9, 6), activation="tanh")
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, precision=precision, example_input=X, batch_size=16, toolkit=toolkit)
+    network = network_from_estimator(estimator)
+    reference = network.forward(X)
+    if precision == "int16":
+        assert report.placement["cpu"] == 0
+        return
+    # int8: steps of 1/255 of each tensor's range through 3 layers, a few of them wrong; float16: the table's
+    # tanh is off by 5e-3 at most (it stops at 0.9952), times the weights of the layers behind it, of norm
+    # below 3.
+    spread = np.ptp(reference, axis=0).max()
+    tolerance = 0.1 * spread if precision == "int8" else 3 * 5e-3 * 3
+    np.testing.assert_allclose(on_the_file(path, X), reference, atol=tolerance)
+
+
+def scaled(loaded: tuple[Any, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    return StandardScaler().fit_transform(loaded[0]), loaded[1]
+
+
+CLASSIFIERS: dict[str, tuple[Callable[[], Any], tuple[int, ...], str]] = {
+    "iris": (lambda: load_iris(return_X_y=True), (100,), "relu"),
+    "wine": (lambda: scaled(load_wine(return_X_y=True)), (32, 16), "tanh"),
+    "digits": (lambda: scaled(load_digits(return_X_y=True)), (64,), "relu"),
+    "breast cancer": (lambda: scaled(load_breast_cancer(return_X_y=True)), (20, 10, 5), "logistic"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_classifiers_keep_their_labels(tmp_path: Path, toolkit: Toolkit, name: str, precision: str) -> None:
+    load, hidden, activation = CLASSIFIERS[name]
+    X, y = load()
+    estimator = trained(MLPClassifier(hidden, activation=activation, max_iter=150, random_state=0), X, y)
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, precision=precision, example_input=X, batch_size=64, toolkit=toolkit)
+    network = network_from_estimator(estimator)
+    labels = estimator.classes_[network.predict(on_the_file(path, X))]
+    # The requirement on int8; float16 loses ties only.
+    assert np.mean(labels == estimator.predict(X)) >= (0.98 if precision == "int8" else 0.995)
+    assert report.check["virtual_npu"]["labels"] >= 0.98
+
+
+@pytest.mark.parametrize(
+    ("load", "activation"),
+    [
+        (lambda: scaled(load_linnerud(return_X_y=True)), "identity"),
+        (lambda: make_friedman1(300, random_state=0), "tanh"),
+        (lambda: (np.linspace(-3, 3, 300)[:, None], 1e5 + 1e4 * np.sin(np.linspace(-3, 3, 300))), "relu"),
+    ],
+    ids=["linnerud", "friedman1", "large sine"],
+)
+def test_regressors_keep_their_values(tmp_path: Path, toolkit: Toolkit, load: Any, activation: str) -> None:
+    X, y = load()
+    estimator = trained(
+        MLPRegressor(hidden_layer_sizes=(32,), activation=activation, solver="lbfgs", random_state=0), X, y
+    )
+    predicted = estimator.predict(X).reshape(len(X), -1)
+    for precision in ("float16", "int8"):
+        path = tmp_path / f"{precision}.rknn"
+        convert(estimator, path, precision=precision, example_input=X, batch_size=64, toolkit=toolkit)
+        missed = ((on_the_file(path, X) - predicted) ** 2).sum(axis=0)
+        r2 = 1 - missed / ((predicted - predicted.mean(axis=0)) ** 2).sum(axis=0)
+        assert r2.min() >= (0.97 if precision == "int8" else 0.999)
+
+
+def test_snippets_of_the_article(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toolkit: Toolkit) -> None:
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True)
+    X_train = X[np.random.default_rng(0).permutation(150)][:112]
+    clf = trained(MLPClassifier(max_iter=200, random_state=0), X, y)
+    convert(clf, "iris.rknn", "rk3588")
+    convert(clf, "iris_int8.rknn", "rk3588", quantization=True, example_input=X_train[:100])
+    assert read_bundle("iris.rknn").precision == "float16"
+    assert read_bundle("iris_int8.rknn").precision == "int8"
+
+
+def test_bundle_says_what_it_is(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax", n_features=5)
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, example_input=X, batch_size=[16, 1], toolkit=toolkit)
+    bundle = read_bundle(path)
+    assert [(each.file, each.samples) for each in bundle.variants] == [
+        ("model.n1.rknn", 1),
+        ("model.rknn", 16),
+    ]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "model.n1.rknn",
+        "model.rknn",
+        "model.rknn.json",
+    ]
+    assert (bundle.channels, bundle.n_features_in, bundle.n_outputs) == (8, 5, 3)
+    details = bundle.details
+    assert details["toolkit"]["version"] == "2.3.2"
+    assert details["toolkit"]["lock_sha256"] == toolkit.environment.to_json()["lock_sha256"]
+    assert details["placement"]["npu"] == 2
+    assert [where for _, _, where in details["placement"]["layers"]] == ["NPU", "NPU"]
+    assert details["check"]["rows"] == 40
+    assert details["source"]["weights_digest"] == network_from_estimator(estimator).weights_digest()
+    assert json.loads(report.to_json())["placement"] == details["placement"]
+    text = str(report)
+    for said in (
+        "model.rknn",
+        "5-5-3",
+        "float16 for rk3588",
+        "2 on the NPU, 0 on the CPU",
+        "40 rows of example_input",
+    ):
+        assert said in text
+
+
+def test_same_model_has_the_same_content(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax")
+    digests = set()
+    for name in ("a.rknn", "b.rknn"):
+        convert(estimator, tmp_path / name, quantization=True, example_input=X, toolkit=toolkit)
+        digests.add(read_bundle(tmp_path / name).variants[0].content_digest)
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("n_features", [3, 8])
+def test_constant_network(tmp_path: Path, toolkit: Toolkit, precision: str, n_features: int) -> None:
+    estimator, X = fit("softmax", n_features=n_features)
+    estimator.coefs_[1] = np.zeros_like(estimator.coefs_[1])
+    path = tmp_path / "model.rknn"
+    convert(estimator, path, precision=precision, example_input=X, toolkit=toolkit)
+    np.testing.assert_allclose(
+        on_the_file(path, X), network_from_estimator(estimator).forward(X), rtol=2e-3, atol=1e-6
+    )
+
+
+def test_width_one_and_one_feature(tmp_path: Path, toolkit: Toolkit) -> None:
+    # A fan-in of 1 is where the toolkit's Gemm loses its bias.
+    estimator, X = fit("one output", n_features=1, hidden=(1, 1))
+    estimator.intercepts_[0][:] = 0.7
+    path = tmp_path / "model.rknn"
+    convert(estimator, path, example_input=X, toolkit=toolkit)
+    np.testing.assert_allclose(on_the_file(path, X)[:, 0], estimator.predict(X), atol=2e-3)
+
+
+def test_large_features_are_no_trouble_with_example_input(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax", max_iter=30)
+    estimator.coefs_[0] /= 1e7
+    X = X * 1e7
+    path = tmp_path / "model.rknn"
+    convert(estimator, path, example_input=X, toolkit=toolkit)
+    np.testing.assert_allclose(on_the_file(path, X), network_from_estimator(estimator).forward(X), atol=2e-2)
+
+
+def test_infinite_outputs_are_not_written(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, _ = fit("softmax", hidden=(5, 4))
+    for weights in estimator.coefs_:
+        weights *= 5e3
+    with pytest.raises(CheckError, match=r"NaN or infinite.*example_input"):
+        convert(estimator, tmp_path / "model.rknn", toolkit=toolkit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, _ = fit("softmax")
+    path = tmp_path / "model.rknn"
+    convert(estimator, path, toolkit=toolkit)
+    before = read_bundle(path)
+    with pytest.raises(ConversionError, match="longer than"):
+        convert(estimator, path, toolkit=toolkit, timeout=0.001)
+    assert read_bundle(path).variants == before.variants
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"target_platform": "rk9"}, OptionError, "rk3588"),
+        ({"target_platform": None}, OptionError, "target_platform is None"),
+        ({"precision": "int4"}, OptionError, "float16, int8, int16"),
+        ({"quantization": True, "precision": "float16"}, OptionError, "contradict"),
+        ({"quantization": True}, ExampleInputError, "needs example_input"),
+        ({"precision": "int16"}, ExampleInputError, "needs example_input"),
+        ({"target_platform": "rv1106"}, OptionError, "integers only"),
+        ({"batch_size": 0}, OptionError, "1 to 16384"),
+        ({"batch_size": 16385}, OptionError, "1 to 16384"),
+        ({"batch_size": 2.5}, OptionError, "whole numbers"),
+        ({"batch_size": True}, OptionError, "whole numbers"),
+        ({"batch_size": "8"}, OptionError, "whole numbers"),
+        ({"batch_size": []}, OptionError, "several different"),
+        ({"batch_size": [4, 4]}, OptionError, "several different"),
+        ({"toolkit": "9.9.9"}, OptionError, "2.3.2"),
+        ({"quantized_algorithm": "best"}, OptionError, "kl_divergence"),
+        ({"quantized_method": "row"}, OptionError, "channel, layer"),
+        ({"path": "model.bin"}, OptionError, "ends in .rknn"),
+        ({"path": "missing/model.rknn"}, OptionError, "no folder"),
+        ({"example_input": np.full((40, 3), np.nan)}, ExampleInputError, "NaN"),
+        ({"example_input": np.zeros((40, 4))}, ExampleInputError, "4 columns"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_named_before_anything_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    error: type[Sklearn2RknnError],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SKLEARN2RKNN_CACHE", str(tmp_path / "cache"))
+    arguments = {"path": "model.rknn", **options}
+    with pytest.raises(error, match=re.escape(said)):
+        convert(fit("softmax")[0], **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
+    estimator, _ = fit("softmax")
+    estimator.coefs_[0][0, 0] = 1e6
+    with pytest.raises(RangeError, match=r"coefs_\[0\]"):
+        convert(estimator, tmp_path / "model.rknn")
