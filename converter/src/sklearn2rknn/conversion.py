@@ -28,6 +28,7 @@ from sklearn2rknn.report import ConversionReport
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
+from virtual_npu import RknnFile
 
 __all__ = ["convert"]
 
@@ -165,7 +166,7 @@ def convert(
         samples: _build(network, samples, options, toolkit, calibration, checked.rows, timeout)
         for samples in options.samples
     }
-    contents = {samples: virtual_npu.read(result.rknn) for samples, result in built.items()}
+    contents = {samples: _read(result.rknn) for samples, result in built.items()}
     placement = _placement(contents[options.samples[0]])
     if placement["cpu"] and not allow_cpu:
         names = ", ".join(f"{name} ({kind})" for name, kind, where in placement["layers"] if where != "NPU")
@@ -180,7 +181,7 @@ def convert(
             _file_name(options, samples),
             samples,
             hashlib.sha256(result.rknn).hexdigest(),
-            virtual_npu.content_digest(contents[samples]),
+            _content_digest(contents[samples]),
         )
         for samples, result in sorted(built.items())
     )
@@ -308,7 +309,21 @@ def _build(
     )
 
 
-def _placement(file: Any) -> dict[str, Any]:
+def _read(data: bytes) -> RknnFile | str:
+    """Parse a file; where its format is not known, as of chips with another NPU, say why."""
+    try:
+        return virtual_npu.read(data)
+    except (virtual_npu.FileFormatError, virtual_npu.UnsupportedFormat) as error:
+        return str(error)
+
+
+def _content_digest(file: RknnFile | str) -> str:
+    return "" if isinstance(file, str) else virtual_npu.content_digest(file)
+
+
+def _placement(file: RknnFile | str) -> dict[str, Any]:
+    if isinstance(file, str):
+        return {"npu": 0, "cpu": 0, "layers": [], "unknown": file}
     layers = [list(layer) for layer in virtual_npu.placement(file)]
     on_npu = sum(where == "NPU" for _, _, where in layers)
     return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
@@ -320,7 +335,7 @@ def _check(
     checked: CheckInput,
     samples: int,
     built: Mapping[int, Built],
-    contents: Mapping[int, Any],
+    contents: Mapping[int, RknnFile | str],
 ) -> dict[str, Any]:
     """Compare what the vendor's simulator and the virtual NPU compute with the estimator's numbers.
 
@@ -336,20 +351,19 @@ def _check(
     simulated = built[samples].simulated
     assert simulated is not None
     found["simulator"] = _compare(source, network, simulated, reference, "simulator")
+    file = contents[samples]
+    if isinstance(file, str):
+        found["virtual_npu"] = {"unavailable": file}
+        return found
+    runs = pack(network.prepare(checked.rows), input_channels(network), samples)
     try:
-        emulated = _emulate(
-            contents[samples], pack(network.prepare(checked.rows), input_channels(network), samples)
-        )
-    except (virtual_npu.UnsupportedFormat, virtual_npu.UnsupportedProgram) as error:
+        npu = virtual_npu.VirtualNpu(file)
+        emulated = np.stack([npu.run(run) for run in runs])
+    except virtual_npu.UnsupportedProgram as error:
         found["virtual_npu"] = {"unavailable": str(error)}
     else:
         found["virtual_npu"] = _compare(source, network, emulated, reference, "virtual NPU")
     return found
-
-
-def _emulate(file: Any, runs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    npu = virtual_npu.VirtualNpu(file)
-    return np.stack([npu.run(run) for run in runs])
 
 
 def _compare(

@@ -88,7 +88,12 @@ class ConversionReport:
                 f"{self.toolkit['version']} in a {self.toolkit['environment']} (model format "
                 f"{self.toolkit['model_format']}; needs librknnrt {self.toolkit['oldest_runtime']} or newer)",
             ),
-            ("layers", f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU"),
+            (
+                "layers",
+                f"placement not known: {placement['unknown']}"
+                if "unknown" in placement
+                else f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU",
+            ),
         ]
         rows = f"{check['rows']} rows of " + (
             "example_input"
