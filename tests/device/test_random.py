@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
+import attrs
 import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -68,5 +69,7 @@ def test_random_networks(suite: Suite, pytestconfig: pytest.Config) -> None:
     with contextlib.suppress(ConformanceFailure):
         make_smaller()
     if smallest is not failed[0]:
+        note = f"Made smaller from {failed[0].case.id}."
+        smallest = attrs.evolve(smallest, notes=(*smallest.notes, note))
         suite.record(smallest)
     suite.require(smallest)

@@ -17,6 +17,7 @@ from rknn_harness.bounds import (
     Steps,
     fold,
     head_bounds,
+    merge_linear,
     output_bound,
     quantized_output_bound,
 )
@@ -124,6 +125,18 @@ def test_the_hosts_maps_are_folded_and_bounded() -> None:
         value = value @ layer.weights + layer.bias
         value = np.maximum(value, 0) if layer.activation == "relu" else value
     np.testing.assert_allclose((value - after.offset) * after.scale, truth.answer.output, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(specs())
+def test_merged_layers_are_the_same_network(spec: MlpSpec) -> None:
+    truth = told(spec)
+    merged = merge_linear(truth.layers)
+    assert all(layer.activation != "identity" for layer in merged[:-1])
+    value = truth.X
+    for layer in merged:
+        value = ACTIVATIONS[layer.activation](value @ layer.weights + layer.bias)
+    np.testing.assert_allclose(value, truth.answer.output, rtol=1e-9, atol=1e-9)
 
 
 def test_int8_tensors_must_fit_the_layers() -> None:

@@ -39,7 +39,7 @@ class Outcome(str, enum.Enum):
 
 _MEANINGS = {
     Outcome.PASS: "agrees with scikit-learn within its limits",
-    Outcome.MISMATCH: "the numbers depart from scikit-learn",
+    Outcome.MISMATCH: "the numbers are not what they must be",
     Outcome.UNSUPPORTED: "the converter refused the model and said why",
     Outcome.CONVERT_ERROR: "the toolkit failed to convert the model",
     Outcome.LOAD_ERROR: "the board did not take the bundle",

@@ -29,6 +29,7 @@ def write_report(run: Run) -> Path:
     precisions = sorted({result.case.precision for result in run.results})
     views = {
         "run": run,
+        "folder": f"runs/{run.path.name}" if run.path.parent.name == "runs" else run.path.name,
         "manifest": run.manifest,
         "summary": summary,
         "precisions": precisions,
