@@ -216,6 +216,7 @@ def test_swapped_tables_are_caught() -> None:
         ({0x4040: 0x201D0}, "DPU", "BS_RELUX_EN"),
         ({0x4070: 0x302}, "DPU", "EW_LUT_BYPASS"),
         ({0x4034: 1 << 22 | 1}, "DPU", "MINMAX_CTL"),
+        ({0x5044: 2 << 15 | 0x110}, "DPU_RDMA", "RDMA_COMB_USE"),
         ({0x40C4: 5}, "DPU", "0x40c4"),
     ],
 )

@@ -35,6 +35,7 @@ _OUTPUTS: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5:
 _ADD, _DIVIDE, _SUBTRACT = 2, 3, 4  # ALU algorithms, by observation; 0 and 1 are max and min
 _PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
 _MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
+_BOTH_READERS: Final = 5  # RDMA_COMB_USE: the idle main reader helps to fetch the second operand
 _OPERAND_GROUP: Final = 8  # channels whose operands lie together
 
 
@@ -68,10 +69,11 @@ class DataProcessor:
     @classmethod
     def decode(cls, task: LoadedTask, memory: Memory) -> DataProcessor:
         """Decode the registers of DPU and DPU_RDMA."""
-        for field in (r.COMB_USE, r.TP_EN, r.DPU_CONV_MODE, r.MC_SURF_OUT, r.RDMA_COMB_USE):
+        for field in (r.COMB_USE, r.TP_EN, r.DPU_CONV_MODE, r.MC_SURF_OUT):
             task.require(field, 0)
         task.require(r.TP_ORG_EN, 0)
         integer = task.require(r.PROC_PRECISION, *DTYPES) != 2
+        task.require(r.RDMA_COMB_USE, 0, *([] if task[r.FLYING_MODE] else [_BOTH_READERS]))
         source = _source(task) if task[r.FLYING_MODE] else None
         destination = _destination(task)
         channels = task[r.CUBE_CHANNEL] + 1
@@ -312,8 +314,9 @@ def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool)
     mode = task.require(r.EW_DATA_MODE, _PER_CHANNEL, _PER_ELEMENT)
     task.require(r.ERDMA_DATA_MODE, mode)
     width, height = (shape.width, shape.height) if mode == _PER_ELEMENT else (1, 1)
+    address = _shared_start(task) if task[r.RDMA_COMB_USE] else task[r.EW_BASE_ADDR]
     cube = Cube(
-        task[r.EW_BASE_ADDR],
+        address,
         width,
         height,
         channels,
@@ -332,19 +335,31 @@ def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool)
     return cube, stage
 
 
+def _shared_start(task: LoadedTask) -> int:
+    """Return where an operand starts, of whose surfaces two readers fetch every other one."""
+    apart = task[r.EW_BASE_ADDR] - task[r.SRC_BASE_ADDR]
+    stride = task[r.EW_SURF_STRIDE]
+    skipped = 2 * stride - (task[r.RDMA_WIDTH] + 1) * (task[r.RDMA_HEIGHT] + 1)
+    if apart != stride * ATOM or not skipped == task[r.SURF_NOTCH_ADDR] == task[r.EW_SURF_NOTCH]:
+        raise UnsupportedProgram("DPU_RDMA", "RDMA_COMB_USE", _BOTH_READERS, "surfaces not taken in turn")
+    return task[r.SRC_BASE_ADDR]
+
+
 def _output(task: LoadedTask, dtype: np.dtype[Any], integer: bool) -> list[_Stage]:
     """Compile the output conversion.
 
     OUT_CVT_OFFSET of a float program is read as float32 bits, as the other operands of the float pipeline
     are; the 1 that lookups carry there is then 1.4e-45, nothing. Read as an integer it would add 2**-15.
+
+    Toolkit 2.5.0's softmax writes integers from floats: 1477 x + 15300.6, as int16, is a number whose bits
+    read as float16 are nearly exp(x) (Schraudolph, A Fast, Compact Approximation of the Exponential Function,
+    1999; within 3 %). The vendor's simulator computes the exact function there.
     """
     task.require(r.CVT_TYPE, 0)
     scale, shift = task[r.OUT_CVT_SCALE], task[r.OUT_CVT_SHIFT]
     if dtype.kind == "f":
         factor = np.float32(np.ldexp(float(scale), -(task[r.MINUS_EXP] + shift)))
         return [] if factor == 1 else [_in_place(np.multiply, factor)]
-    if not integer:
-        raise UnsupportedProgram("DPU", "OUT_PRECISION", task[r.OUT_PRECISION], "integers from floats")
     task.require(r.MINUS_EXP, 0)
     offset = float(task[r.OUT_CVT_OFFSET])
     limits = np.iinfo(dtype)
