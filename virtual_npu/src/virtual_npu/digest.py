@@ -7,6 +7,8 @@ The toolkit writes uninitialised memory into its files, so two conversions of on
 - the constants ``tempMC*``, mailboxes through which cores wait for each other. They are left out by what
   they are, constants that no layer takes and that no unit but the PPU touches, not by their name.
 
+- what follows the weights in a buffer larger than their native shape (softmax's row of ones: 32 bytes in 64).
+
 Everything else is in the digest.
 """
 
@@ -14,9 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
-from .model_file import RknnFile
+from .model_file import ITEM_BYTES, RknnFile, Tensor
 from .registers import decode_commands
 
 __all__ = ["content_digest"]
@@ -46,12 +49,24 @@ def content_digest(file: RknnFile) -> str:
         fields = [getattr(tensor, name) for name in tensor.__slots__]
         add(fields)
         constant = tensor.buffer and tensor.name not in mailboxes
-        add(file.buffers[tensor.buffer].tobytes() if constant else b"")
+        add(file.buffers[tensor.buffer][: _native_size(tensor)].tobytes() if constant else b"")
     for node in file.nodes:
         add([getattr(node, name) for name in node.__slots__])
     add([[getattr(task, name) for name in task.__slots__] for task in file.task_table])
     add(sorted([r.tensor, r.addend, r.command] for r in file.relocations))
     return digest.hexdigest()
+
+
+def _native_size(tensor: Tensor) -> int | None:
+    """Return the bytes that a weight's native shape accounts for, None for all there are.
+
+    The shape is given in parts of six dimensions, one a share of the weights with a layout of its own.
+    """
+    shape = tensor.native_shape
+    if tensor.layout != "weight" or not shape or len(shape) % 6 or tensor.dtype not in ITEM_BYTES:
+        return None
+    parts = (math.prod(shape[i : i + 6]) for i in range(0, len(shape), 6))
+    return sum(parts) * ITEM_BYTES[tensor.dtype]
 
 
 def _mailboxes(file: RknnFile) -> set[str]:

@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from .model_file import Node, RknnFile
+from .model_file import ITEM_BYTES, Node, RknnFile
 
 __all__ = ["Estimate", "LayerEstimate", "estimate"]
 
@@ -24,7 +24,6 @@ _MULTIPLIERS: Final = {"int8": 1024, "float16": 512, "int16": 512}
 _BYTES_PER_SECOND: Final = 11e9
 _TASK_SECONDS: Final = (8e-6, 26.3e-6)
 _SUBMIT_SECONDS: Final = (0.04e-3, 0.2e-3)
-_ITEM_BYTES: Final = {"int8": 1, "float16": 2, "int16": 2, "float32": 4, "int32": 4, "int64": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def estimate(file: RknnFile) -> Estimate:
 def _layer(file: RknnFile, node: Node, tasks: int) -> LayerEstimate:
     operands = [file.tensors[i] for i in (*node.inputs, *node.outputs)]
     moved = sum(
-        len(file.buffers[t.buffer]) if t.buffer else math.prod(t.shape) * _ITEM_BYTES.get(t.dtype, 1)
+        len(file.buffers[t.buffer]) if t.buffer else math.prod(t.shape) * ITEM_BYTES.get(t.dtype, 1)
         for t in operands
     )
     weights = next((t for t in operands if t.layout == "weight"), None)

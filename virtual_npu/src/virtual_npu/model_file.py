@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import FileFormatError
 
-__all__ = ["Node", "Relocation", "RknnFile", "Task", "Tensor"]
+__all__ = ["ITEM_BYTES", "Node", "Relocation", "RknnFile", "Task", "Tensor"]
+
+ITEM_BYTES: Final = {"int8": 1, "float16": 2, "int16": 2, "float32": 4, "int32": 4, "int64": 8}
+"""Bytes of one element, by dtype."""
 
 
 @dataclass(frozen=True, slots=True)
