@@ -212,7 +212,7 @@ def _make(folder: Path, python: str, lock: Path, version: str, wheel: Path | Non
     try:
         with progress(f"Making the environment of toolkit {version} (once; about 170 MB to download)"):
             _run([python, "-m", "venv", str(folder)], version)
-            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--no-input"]
             pip += ["--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
             _run([*pip, "--require-hashes", "-r", str(lock)], version)
             if wheel is not None:  # verified when it was taken from the cache

@@ -84,7 +84,7 @@ def download_wheels(requirements: Path, python: str, folder: Path, *, only: Path
     ToolkitNotInstallableError
         pip failed; the message carries its last lines, and a subclass tells what was wrong.
     """
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
     command += [f"--platform={platform}" for platform in PLATFORMS]
     if only is not None:
