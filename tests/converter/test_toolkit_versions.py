@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scirknn.compatibility import MODEL_FORMATS, OLDEST_DRIVER, BoardVersions, check
 from sklearn2rknn.toolkit_lock import pins, read_lock, recorded_digests
 from sklearn2rknn.toolkit_versions import TOOLKITS, base_image, toolkit_version, toolkit_versions
 from sklearn2rknn.toolkit_wheel import sha256_of
@@ -80,3 +81,20 @@ def test_the_recipe_defaults_to_the_pinned_base() -> None:
 
 def test_the_folder_holds_a_lock_for_each_version_and_no_other() -> None:
     assert {path.parent.name for path in Path(TOOLKITS).glob("*/requirements.lock")} == set(VERSIONS)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_boards_rules_agree_with_the_table(version: str) -> None:
+    entry = toolkit_version(version)
+    assert MODEL_FORMATS[entry.model_format] == entry.oldest_runtime
+    assert entry.oldest_driver in (None, OLDEST_DRIVER)
+    # A runtime of the toolkit's own version, with a driver that nobody warns of, always does.
+    board = BoardVersions(version, "0.9.8", version, ("rockchip,rk3588",))
+    toolkit = {"version": version, "model_format": entry.model_format, "target_platform": "rk3588"}
+    assert check(toolkit, board) == ()
+    refused = {
+        finding.rule
+        for finding in check(toolkit, BoardVersions(version, "0.8.0", version, ("rockchip,rk3588",)))
+        if finding.level == "error"
+    }
+    assert bool(refused) == ("old-driver" in {defect.id for defect in entry.defects})

@@ -101,10 +101,10 @@ def find_image(version: str, client: docker.DockerClient | None = None) -> Image
     EngineError
         No engine answers, or it fails.
     """
+    entry = toolkit_version(version)
+    client = client or connect()  # it says so where docker is not installed
     import docker.errors
 
-    entry = toolkit_version(version)
-    client = client or connect()
     cure = f"Build it: rknn-harness toolkits build {version}."
     with typed_engine_errors(f"Looking for the image of toolkit {version}"):
         try:
@@ -243,9 +243,10 @@ def _build(
                 timeout=1800,
             )
             _follow(said, doing)
-    # The build stage is as large as the image and serves nothing once that is there.
+    # The build stage and the image that was replaced are as large as the new one and serve nothing.
     with typed_engine_errors(doing):
-        client.images.prune(filters={"dangling": True, "label": f"{LABEL_STAGE}=build"})
+        for label in (f"{LABEL_STAGE}=build", f"{LABEL_VERSION}={entry.version}"):
+            client.images.prune(filters={"dangling": True, "label": label})
 
 
 def _write_context(file: Any, wheels: Path, lock: str) -> None:

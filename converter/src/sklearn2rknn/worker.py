@@ -189,6 +189,9 @@ class Worker:
         os.close(reader)
         if timed_out:
             self.end_child()
+        # What the job started and left is ended too, while its process group is still its own.
+        os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
+        self.end_child()
         _, status = os.waitpid(self.child, 0)
         self.child = 0
         shutil.rmtree(scratch_folder(job), ignore_errors=True)

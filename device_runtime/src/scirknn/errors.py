@@ -8,6 +8,7 @@
     │   ├── BundleFormatError      the metadata is not what this version reads
     │   └── DigestError            a file's sha256 is not the one the metadata names
     ├── DeviceError              no NPU, or no way to it, on this machine
+    │   └── CompatibilityError     the model, librknnrt and the driver here do not go together
     ├── NativeError              the vendor's runtime refused or failed a call; carries its code
     ├── OutputRangeError         the model answered NaN or infinity (also ArithmeticError)
     └── InputError               X is not what the model takes (also ValueError, as in scikit-learn)
@@ -19,6 +20,7 @@ __all__ = [
     "BundleError",
     "BundleFormatError",
     "BundleNotFoundError",
+    "CompatibilityError",
     "DeviceError",
     "DigestError",
     "InputError",
@@ -50,6 +52,20 @@ class DigestError(BundleError):
 
 class DeviceError(ScirknnError):
     """The machine has no usable NPU runtime."""
+
+
+class CompatibilityError(DeviceError):
+    """The model cannot run with the versions on this machine.
+
+    Attributes
+    ----------
+    rules : tuple of str
+        Short names of the rules that are broken.
+    """
+
+    def __init__(self, rules: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.rules = rules
 
 
 class NativeError(ScirknnError):

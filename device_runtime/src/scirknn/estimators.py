@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterator, TypeVar
 import numpy as np
 
 from scirknn.bundle import Bundle, PathLike, read_bundle
+from scirknn.compatibility import require_compatible
 from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRangeError
 from scirknn.heads import activate, log_activate
 from scirknn.scoring import accuracy, r2
@@ -35,6 +36,8 @@ class _Estimator:
             )
         self.bundle = bundle
         self.device = choose_device(device)
+        if self.device == "npu":
+            require_compatible(bundle.details.get("toolkit"))
         self.n_features_in_ = bundle.n_features_in
         self.n_outputs_ = bundle.n_outputs
         self.out_activation_ = bundle.head

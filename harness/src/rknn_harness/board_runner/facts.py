@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import platform
 import re
@@ -11,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from scirknn.compatibility import distribution_version, installed_versions
+
 __all__ = ["gather"]
 
 _READ_LIMIT = 1 << 16
-_RUNTIME_VERSION = re.compile(rb"librknnrt version: ([0-9][ -~]{0,80}?)\s*(?=[\0\n\r]|[^ -~])")
-_RUNTIMES = ("usr/lib/librknnrt.so", "usr/lib/aarch64-linux-gnu/librknnrt.so", "usr/local/lib/librknnrt.so")
-_DRIVERS = ("sys/kernel/debug/rknpu/version", "proc/rknpu/version", "sys/module/rknpu/version")
 
 
 def gather(root: str = "/") -> dict[str, Any]:
@@ -33,17 +31,18 @@ def gather(root: str = "/") -> dict[str, Any]:
         JSON. Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes.
     """
     top = Path(root)
+    versions = installed_versions(root)
     return {
         "machine": platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "model": _text(top / "proc/device-tree/model"),
-        "compatible": _compatible(top),
-        "rknnlite": _distribution("rknn-toolkit-lite2"),
-        "virtual_npu": _distribution("virtual-npu"),
-        "librknnrt": _runtime(top),
-        "driver": next(filter(None, (_text(top / path) for path in _DRIVERS)), None),
+        "compatible": None if versions.compatible is None else list(versions.compatible),
+        "rknnlite": versions.rknnlite,
+        "virtual_npu": distribution_version("virtual-npu"),
+        "librknnrt": versions.librknnrt,
+        "driver": versions.driver,
         "npu": _devfreq(top, "*.npu"),
         "npu_load": _text(top / "sys/kernel/debug/rknpu/load"),
         "ddr": _devfreq(top, "dmc"),
@@ -69,35 +68,6 @@ def _number(path: Path) -> int | None:
         return int(_text(path) or "")
     except ValueError:
         return None
-
-
-def _compatible(top: Path) -> list[str] | None:
-    text = _text(top / "proc/device-tree/compatible")
-    return None if text is None else text.split("\0")
-
-
-def _distribution(name: str) -> str | None:
-    try:
-        from importlib import metadata
-
-        return metadata.version(name)
-    except Exception:  # whatever is wrong with an installation, it is no fact about the board
-        return None
-
-
-def _runtime(top: Path) -> str | None:
-    """Return the version that librknnrt.so carries as text, as ``strings`` would show it."""
-    for name in _RUNTIMES:
-        try:
-            with (top / name).open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            with data:
-                found = _RUNTIME_VERSION.search(data)
-                if found:
-                    return found.group(1).decode("ascii")
-        except (OSError, ValueError):  # absent, or empty and so not to be mapped
-            continue
-    return None
 
 
 def _devfreq(top: Path, pattern: str) -> dict[str, Any] | None:

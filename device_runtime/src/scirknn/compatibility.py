@@ -1,0 +1,286 @@
+"""Which versions go together: a model file, librknnrt, the driver and rknnlite.
+
+An estimator asks this before it opens the NPU, and so does ``rknn-harness doctor``. The rules come from users'
+reports and the vendor's changelog, each with its place; the vendor's own rule is: one version everywhere.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Tuple
+
+from scirknn.errors import CompatibilityError
+
+__all__ = [
+    "MODEL_FORMATS",
+    "OLDEST_DRIVER",
+    "BoardVersions",
+    "Finding",
+    "check",
+    "distribution_version",
+    "installed_versions",
+    "require_compatible",
+    "runtime_file",
+]
+
+MODEL_FORMATS = {4: "1.5.0", 6: "1.5.2"}
+"""Oldest librknnrt that reads a format: github.com/rockchip-linux/rknn-toolkit2 issues 168, 212, 316."""
+
+OLDEST_DRIVER = "0.8.8"
+"""Runtimes from 1.6 on warn below it: github.com/airockchip/rknn-toolkit2 issue 16."""
+
+_DRIVER_OF_2_0 = (0, 8, 0)  # 2.0.0b22 mends "runtime not compatible with rknpu driver <= 0.8.0" (changelog)
+_ONE_CORE_DRIVER = (0, 9, 2)  # only core 0 works: github.com/airockchip/rknn-toolkit2 issue 294
+_MULTI_CORE_DRIVER = "0.9.6"  # github.com/airockchip/rknn-toolkit2 issue 138
+
+_FAMILIES = {"rk3566": "rk356", "rk3568": "rk356"}  # one runtime, RK356X, serves both
+
+_RUNTIMES = ("usr/lib/librknnrt.so", "usr/lib/aarch64-linux-gnu/librknnrt.so", "usr/local/lib/librknnrt.so")
+_RUNTIME_VERSION = re.compile(rb"librknnrt version: ([0-9][ -~]{0,80}?)\s*(?=[\0\n\r]|[^ -~])")
+_DRIVERS = ("sys/kernel/debug/rknpu/version", "proc/rknpu/version", "sys/module/rknpu/version")
+
+
+@dataclass(frozen=True)
+class BoardVersions:
+    """What a board has, as it tells it itself; None is not known.
+
+    Attributes
+    ----------
+    librknnrt, driver, rknnlite : str or None
+        Texts that hold a version, such as ``"1.5.0 (e6fe0c678@2023-05-25T08:09:20)"``.
+    compatible : tuple of str or None
+        The device tree's names of the board and its chip.
+    """
+
+    librknnrt: str | None = None
+    driver: str | None = None
+    rknnlite: str | None = None
+    compatible: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not go together, or is not known.
+
+    Attributes
+    ----------
+    rule : str
+        The rule's short name.
+    level : {"error", "warning", "note"}
+        An error keeps the model from running; a note is something that is not known.
+    text : str
+        What is wrong, and the cure.
+    """
+
+    rule: str
+    level: str
+    text: str
+
+
+def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ...]:
+    """Say what does not go together.
+
+    Parameters
+    ----------
+    toolkit : mapping
+        A bundle's ``details["toolkit"]``: ``version``, ``model_format`` and ``target_platform``.
+    board : BoardVersions
+
+    Returns
+    -------
+    tuple of Finding
+        Empty where all is known and goes together.
+    """
+    maker = _version(toolkit.get("version"))
+    runtime, driver, lite = (_version(text) for text in (board.librknnrt, board.driver, board.rknnlite))
+    found = []
+
+    def find(rule: str, level: str, text: str) -> None:
+        found.append(Finding(rule, level, text))
+
+    own = toolkit.get("version")
+    install = runtime_file(str(own), str(toolkit.get("target_platform"))) if maker else ""
+    number = toolkit.get("model_format")
+    oldest = _version(MODEL_FORMATS.get(number)) if isinstance(number, int) else None
+    if runtime is None:
+        find("runtime", "note", "The version of librknnrt.so is not known: it is not in /usr/lib.")
+    elif oldest and runtime < oldest:
+        find(
+            "format",
+            "error",
+            f"The model has format {number}, which librknnrt reads from {_text(oldest)} on; here is "
+            f"{_text(runtime)}. Install {install}.",
+        )
+    elif maker and runtime < maker:
+        find(
+            "same-version",
+            "warning",
+            f"librknnrt {_text(runtime)} is older than the toolkit that made the model, {own}. If results "
+            f"are wrong, install {install}.",
+        )
+    platform = toolkit.get("target_platform")
+    chips = [name.split(",", 1)[-1] for name in board.compatible or () if name.startswith("rockchip,")]
+    if isinstance(platform, str) and chips:
+        family = _FAMILIES.get(platform, platform)
+        if not any(chip.startswith(family) for chip in chips):
+            find(
+                "platform",
+                "error",
+                f"The model is for {platform}; this board is {', '.join(chips)}. Convert it with "
+                f"target_platform={chips[-1].rstrip('s')!r}.",
+            )
+    if driver is None:
+        find("driver", "note", "The driver's version is not known: only root may read it.")
+    else:
+        found += _driver(driver, runtime)
+    if lite is None:
+        find("rknnlite", "note", "rknn-toolkit-lite2 is not installed for this Python.")
+    elif runtime and lite[:2] != runtime[:2]:
+        find(
+            "rknnlite",
+            "warning",
+            f"rknnlite {_text(lite)} and librknnrt {_text(runtime)} are of two versions. Install "
+            f"rknn-toolkit-lite2 {_text(runtime)}.",
+        )
+    return tuple(found)
+
+
+def require_compatible(toolkit: object) -> None:
+    """Refuse what cannot run on this machine, and warn of what may not.
+
+    Parameters
+    ----------
+    toolkit : object
+        A bundle's ``details["toolkit"]``; anything but a mapping is let pass.
+
+    Raises
+    ------
+    CompatibilityError
+    """
+    if not isinstance(toolkit, Mapping):
+        return
+    findings = check(toolkit, installed_versions())
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors:
+        raise CompatibilityError(
+            tuple(finding.rule for finding in errors), " ".join(finding.text for finding in errors)
+        )
+    for finding in findings:
+        if finding.level == "warning":
+            warnings.warn(finding.text, stacklevel=4)
+
+
+def _driver(driver: _Version, runtime: _Version | None) -> list[Finding]:
+    text = _text(driver)
+    cure = "Update the vendor's kernel, which holds the driver."
+    if runtime and (2, 0, 0) <= runtime < (2, 1, 0) and driver <= _DRIVER_OF_2_0:
+        return [
+            Finding(
+                "driver-2.0",
+                "error",
+                f"librknnrt {_text(runtime)} does not work with driver {text}. Install librknnrt 2.1.0 or "
+                f"later, or a newer driver: {cure}",
+            )
+        ]
+    if runtime and runtime >= (1, 6, 0) and driver < _numbers(OLDEST_DRIVER):
+        return [
+            Finding("old-driver", "warning", f"Driver {text} is older than {OLDEST_DRIVER}. {cure}"),
+        ]
+    if driver == _ONE_CORE_DRIVER:
+        return [
+            Finding(
+                "one-core",
+                "note",
+                f"With driver {text} only core 0 works; several cores need {_MULTI_CORE_DRIVER}. {cure}",
+            )
+        ]
+    return []
+
+
+def runtime_file(version: str, platform: str) -> str:
+    """Say which file of which of the vendor's repositories is the librknnrt of a version."""
+    number = _version(version) or (0, 0, 0)
+    if number < (1, 6, 0):
+        chip = "RK356X" if platform in _FAMILIES else platform.upper()
+        return (
+            f"runtime/{chip}/Linux/librknn_api/aarch64/librknnrt.so of github.com/rockchip-linux/rknpu2, tag "
+            f"v{version}, as /usr/lib/librknnrt.so"
+        )
+    owner = "rockchip-linux" if number < (2, 0, 0) else "airockchip"
+    return (
+        f"rknpu2/runtime/Linux/librknn_api/aarch64/librknnrt.so of github.com/{owner}/rknn-toolkit2, version "
+        f"{version}, as /usr/lib/librknnrt.so"
+    )
+
+
+def installed_versions(root: str = "/") -> BoardVersions:
+    """Read what this machine has.
+
+    Parameters
+    ----------
+    root : str
+        Where the machine's files are.
+    """
+    top = Path(root)
+    compatible = _small_text(top / "proc/device-tree/compatible")
+    return BoardVersions(
+        librknnrt=_runtime(top),
+        driver=next(filter(None, (_small_text(top / path) for path in _DRIVERS)), None),
+        rknnlite=distribution_version("rknn-toolkit-lite2"),
+        compatible=None if compatible is None else tuple(compatible.split("\0")),
+    )
+
+
+_Version = Tuple[int, ...]
+
+
+def _version(text: object) -> _Version | None:
+    found = re.search(r"\d+(?:\.\d+){1,3}", text) if isinstance(text, str) else None
+    return _numbers(found.group()) if found else None
+
+
+def _numbers(text: str) -> _Version:
+    return tuple(int(part) for part in text.split("."))
+
+
+def _text(version: _Version) -> str:
+    return ".".join(map(str, version))
+
+
+def _small_text(path: Path) -> str | None:
+    """Return a small file's text; None for what is not there, not ours to read, or empty."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(1 << 16).decode("utf-8", "replace").strip("\0 \t\r\n")
+    except OSError:
+        return None
+    return text or None
+
+
+def _runtime(top: Path) -> str | None:
+    """Return the version that librknnrt.so carries as text, as ``strings`` would show it."""
+    for name in _RUNTIMES:
+        try:
+            with (top / name).open("rb") as file, mmap.mmap(
+                file.fileno(), 0, access=mmap.ACCESS_READ
+            ) as data:
+                found = _RUNTIME_VERSION.search(data)
+                if found:
+                    return found.group(1).decode("ascii")
+        except (OSError, ValueError):  # absent, or empty and so not to be mapped
+            continue
+    return None
+
+
+def distribution_version(name: str) -> str | None:
+    """Return the version of an installed distribution, or None."""
+    try:
+        from importlib import metadata
+
+        return metadata.version(name)
+    except Exception:  # whatever is wrong with an installation, it is no fact about the board
+        return None

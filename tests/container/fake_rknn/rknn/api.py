@@ -1,0 +1,81 @@
+"""A toolkit that does what ``custom_string`` orders: look about, or break a limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def _attempt(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+def _look_about() -> dict[str, Any]:
+    """Tell what a job can see and do; every attempt is one that must fail."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "uid": os.getuid(),
+        "gid": os.getgid(),
+        "groups": os.getgroups(),
+        "cwd": os.getcwd(),
+        "interfaces": [name for _, name in socket.if_nameindex()],
+        "connect": _attempt(lambda: socket.create_connection(("192.0.2.1", 80), timeout=2)),
+        "status": {
+            name: status[name].strip() for name in ("CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp")
+        },
+        "write": {
+            folder: _attempt(lambda folder=folder: Path(folder, "probe").write_text("x"))  # type: ignore[misc]
+            for folder in ("/", "/etc", "/opt", "/opt/toolkit", "/usr", "/var", "/dev", "/sys", "/proc")
+        },
+        "scratch": _attempt(lambda: Path("probe").write_text("x")),
+        "become_root": _attempt(lambda: os.setuid(0)),
+        "engine_socket": os.path.exists("/var/run/docker.sock"),
+        "mounts": Path("/proc/self/mounts").read_text(),
+    }
+
+
+class RKNN:
+    """The parts of the vendor's class that the worker calls."""
+
+    def __init__(self, verbose: bool = False) -> None:
+        self.order = ""
+
+    def config(self, **options: Any) -> int:
+        self.order = str(options["custom_string"])
+        return 0
+
+    def load_onnx(self, model: str) -> int:
+        return 0
+
+    def build(self, do_quantization: bool, dataset: str | None) -> int:
+        hoard: list[Any] = []
+        if self.order == "memory":
+            while True:
+                hoard.append(b"\1" * (16 << 20))
+        if self.order == "hang":
+            time.sleep(600)
+        if self.order == "processes":
+            hoard.extend(subprocess.Popen(["/bin/sleep", "600"]) for _ in range(1000))
+        if self.order == "scratch":
+            with open("fill", "wb") as file:
+                while True:
+                    file.write(b"\1" * (1 << 20))
+        return 0
+
+    def export_rknn(self, path: str) -> int:
+        answer = _look_about() if self.order == "look" else {"order": self.order}
+        Path(path).write_text(json.dumps(answer))
+        return 0
+
+    def release(self) -> None:
+        """Nothing is held."""
