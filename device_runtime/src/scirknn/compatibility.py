@@ -1,7 +1,7 @@
 """Which versions go together: a model file, librknnrt, the driver and rknnlite.
 
-An estimator asks this before it opens the NPU, and so does ``rknn-harness doctor``. The rules come from users'
-reports and the vendor's changelog, each with its place; the vendor's own rule is: one version everywhere.
+An estimator asks this before it opens the NPU, and so does ``rknn-harness doctor``. The rules come from
+users' reports and the vendor's changelog, each with its place; the vendor's own rule is: one version everywhere.
 """
 
 from __future__ import annotations
@@ -265,14 +265,14 @@ def _runtime(top: Path) -> str | None:
     """Return the version that librknnrt.so carries as text, as ``strings`` would show it."""
     for name in _RUNTIMES:
         try:
-            with (top / name).open("rb") as file, mmap.mmap(
-                file.fileno(), 0, access=mmap.ACCESS_READ
-            ) as data:
-                found = _RUNTIME_VERSION.search(data)
-                if found:
-                    return found.group(1).decode("ascii")
+            with (top / name).open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):  # absent, or empty and so not to be mapped
             continue
+        with data:
+            found = _RUNTIME_VERSION.search(data)
+            if found:
+                return found.group(1).decode("ascii")
     return None
 
 
