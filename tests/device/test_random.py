@@ -19,6 +19,8 @@ SHRINK_SECONDS = 60.0
 """How long a failing network is made smaller; every step of it is a conversion and a run."""
 
 
+# As long as --max-cases makes it; each step of a case has a deadline of its own.
+@pytest.mark.timeout(0)
 def test_random_networks(suite: Suite, pytestconfig: pytest.Config) -> None:
     option = pytestconfig.option
     if not option.max_cases:

@@ -97,6 +97,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = ExitCode.USAGE
     if path is None:
         return
+    if not (path / "manifest.json").exists():
+        # The run broke before it began; pytest has told why.
+        session.exitstatus = ExitCode.INFRASTRUCTURE
+        return
     # By now the fixtures are closed and the record is whole.
     write_views(path)
     code = exit_code(result.outcome for result in read_run(path).results)
@@ -107,7 +111,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, and where the report lies."""
     path = config.stash.get(_RUN, None)
-    if path is None:
+    if path is None or not (path / "manifest.json").exists():
         return
     run = read_run(path)
     summary = summarize(run)
