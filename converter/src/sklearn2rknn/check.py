@@ -13,6 +13,10 @@ __all__ = ["ROW_LIMIT", "Agreement", "CheckInput", "agreement", "check_input"]
 ROW_LIMIT = 512
 """Rows of the example input that a check runs."""
 
+WEIGHT_LIMIT = 250_000_000
+"""Weights that the runs of a check may pass over in all: a second or two."""
+
+FEWEST_RUNS = 8
 SEED = 0
 
 
@@ -58,16 +62,16 @@ class Agreement:
         return {name: value for name, value in attrs.asdict(self).items() if value is not None}
 
 
-def check_input(network: Network, example_input: Floats | None) -> CheckInput:
-    """Return the first rows of the example input, or random ones."""
+def check_input(network: Network, example_input: Floats | None, samples: int) -> CheckInput:
+    """Return rows of the example input, or random ones: fewer for a large network that takes few in a run."""
+    weights = sum(layer.weights.size for layer in network.layers)
+    rows = min(ROW_LIMIT, samples * max(FEWEST_RUNS, WEIGHT_LIMIT // weights))
     if example_input is not None:
         # Spread over the whole, since a data set is often sorted by its labels.
-        chosen = (
-            np.linspace(0, len(example_input) - 1, min(ROW_LIMIT, len(example_input))).round().astype(int)
-        )
+        chosen = np.linspace(0, len(example_input) - 1, min(rows, len(example_input))).round().astype(int)
         return CheckInput(example_input[chosen], "example_input")
-    rows = np.random.default_rng(SEED).standard_normal((ROW_LIMIT, network.n_features_in))
-    return CheckInput(rows, "random")
+    random = np.random.default_rng(SEED).standard_normal((rows, network.n_features_in))
+    return CheckInput(random, "random")
 
 
 def agreement(network: Network, outputs: npt.ArrayLike, reference: Floats) -> Agreement:

@@ -160,7 +160,7 @@ def convert(
     refuse_overflow(network)
     if not isinstance(toolkit, Toolkit):
         toolkit = shared_toolkit(toolkit)
-    checked = check_input(source, rows)
+    checked = check_input(source, rows, options.samples[0])
     calibration = rows if options.precision != "float16" else None
     built = {
         samples: _build(network, samples, options, toolkit, calibration, checked.rows, timeout)
