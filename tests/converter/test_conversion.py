@@ -28,12 +28,14 @@ import virtual_npu
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     CheckError,
+    CheckWarning,
     ConversionError,
     ExampleInputError,
     OptionError,
     RangeError,
     Sklearn2RknnError,
     Toolkit,
+    conversion,
     convert,
     network_from_estimator,
 )
@@ -227,6 +229,14 @@ def test_large_features_are_no_trouble_with_example_input(tmp_path: Path, toolki
     path = tmp_path / "model.rknn"
     convert(estimator, path, example_input=X, toolkit=toolkit)
     np.testing.assert_allclose(on_the_file(path, X), network_from_estimator(estimator).forward(X), atol=2e-2)
+
+
+def test_poor_agreement_is_warned_about(
+    tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "POOR", 1.1)
+    with pytest.warns(CheckWarning, match="On the virtual NPU the file departs from the estimator: "):
+        convert(fit("softmax")[0], tmp_path / "model.rknn", toolkit=toolkit)
 
 
 def test_infinite_outputs_are_not_written(tmp_path: Path, toolkit: Toolkit) -> None:

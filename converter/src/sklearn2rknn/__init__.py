@@ -5,6 +5,7 @@ from __future__ import annotations
 from sklearn2rknn.conversion import convert
 from sklearn2rknn.errors import (
     CheckError,
+    CheckWarning,
     ConversionError,
     CpuFallbackError,
     ExampleInputError,
@@ -28,6 +29,7 @@ from sklearn2rknn.toolkit import Built, Toolkit, open_toolkit
 __all__ = [
     "Built",
     "CheckError",
+    "CheckWarning",
     "ConversionError",
     "ConversionReport",
     "CpuFallbackError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -19,12 +20,12 @@ import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
 from sklearn2rknn.check import SEED, CheckInput, agreement, check_input
 from sklearn2rknn.conditioning import condition, refuse_overflow
-from sklearn2rknn.errors import CheckError, CpuFallbackError, ExampleInputError, OptionError
+from sklearn2rknn.errors import CheckError, CheckWarning, CpuFallbackError, ExampleInputError, OptionError
 from sklearn2rknn.estimators import network_from_estimator
 from sklearn2rknn.example_input import validate_example_input
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
-from sklearn2rknn.report import ConversionReport
+from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
@@ -37,6 +38,9 @@ BATCH_LIMIT = 16384
 
 CALIBRATION_RUNS = 512
 """Runs that a calibration makes at most, so that one row per run stays a matter of seconds."""
+
+POOR = 0.9
+"""Share of labels, or R2, below which a conversion is warned about."""
 
 ALGORITHMS = ("normal", "mmse", "kl_divergence")
 METHODS = ("channel", "layer")
@@ -137,6 +141,13 @@ def convert(
         written.
     OSError
         The folder cannot be written to.
+
+    Warns
+    -----
+    ExampleInputWarning
+        The example input has few rows.
+    CheckWarning
+        The file computes something else than the estimator.
     """
     started = time.monotonic()
     source = network_from_estimator(model)
@@ -157,7 +168,8 @@ def convert(
             "give some hundred rows of X, for example example_input=X_train[:200]."
         )
     network = condition(source, rows, options.precision)
-    refuse_overflow(network)
+    if options.precision == "float16":
+        refuse_overflow(network)
     if not isinstance(toolkit, Toolkit):
         toolkit = shared_toolkit(toolkit)
     checked = check_input(source, rows, options.samples[0])
@@ -176,6 +188,7 @@ def convert(
             advice="Pass allow_cpu=True to accept it.",
         )
     check = _check(source, network, checked, options.samples[0], built, contents)
+    _warn_of_poor_agreement(check)
     variants = tuple(
         Variant(
             _file_name(options, samples),
@@ -381,6 +394,18 @@ def _compare(
             "before fit.",
         )
     return agreement(source, outputs, reference).to_json()
+
+
+def _warn_of_poor_agreement(check: Mapping[str, Any]) -> None:
+    for stage, title in (("simulator", "simulator"), ("virtual_npu", "virtual NPU")):
+        found = check.get(stage, {})
+        if found.get("labels", 1.0) < POOR or found.get("r2", 1.0) < POOR:
+            warnings.warn(
+                f"On the {title} the file departs from the estimator: {describe(found)}. Give more typical "
+                "rows as example_input, scale X before fit, or take another precision.",
+                CheckWarning,
+                stacklevel=3,
+            )
 
 
 def _file_name(options: _Options, samples: int) -> str:

@@ -34,6 +34,7 @@ from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
 __all__ = [
     "CheckError",
+    "CheckWarning",
     "ConversionError",
     "CpuFallbackError",
     "DiskFullError",
@@ -197,3 +198,7 @@ class CpuFallbackError(ConversionError):
 
 class CheckError(ConversionError):
     """The file computes infinities or NaN."""
+
+
+class CheckWarning(UserWarning):
+    """The file was built and computes something else than the estimator."""
