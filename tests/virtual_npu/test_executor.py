@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,18 +90,59 @@ def test_all_core_counts_give_the_same_bits(seed: int, widths: list[int], sample
     np.testing.assert_array_equal(one, three)
 
 
-def test_sequential_sums_are_formed_in_blocks_of_256() -> None:
-    chain, rows = _float_chain(5, [300, 6], 3)
-    y = VirtualNpu(read(write(chain)), sequential=True).run(reference.as_input(rows))
-    x, w = rows.astype(np.float32), chain.layers[0].weights.astype(np.float16).astype(np.float32)
-    blocks = []
-    for channels in (range(256), range(256, 300)):
-        total = np.zeros((3, 6), np.float32)
-        for c in channels:
-            total = total + x[:, c, None] * w[None, :, c]
-        blocks.append(total)
-    expected = (blocks[0] + blocks[1] + chain.layers[0].biases.astype(np.float32)).astype(np.float16)
-    np.testing.assert_array_equal(reference.as_rows(y), expected)
+def _outputs(chain: Chain, rows: Array) -> Array:
+    return reference.as_rows(VirtualNpu(read(write(chain))).run(reference.as_input(rows)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.lists(WIDTHS, min_size=2, max_size=4), st.integers(2, 70), st.booleans())
+def test_a_row_does_not_depend_on_the_rows_beside_it(
+    seed: int, widths: list[int], samples: int, spread: bool
+) -> None:
+    chain, rows = _float_chain(seed, widths, samples)
+    rng = np.random.default_rng(seed)
+    if spread:  # rows whose values are too far apart to be summed exactly
+        rows = (rows * 2.0 ** rng.integers(-14, 8, rows.shape)).astype(np.float16)
+    y = _outputs(chain, rows)
+    order = rng.permutation(samples)
+    np.testing.assert_array_equal(_outputs(chain, rows[order]), y[order])
+    part = int(rng.integers(1, samples))
+    np.testing.assert_array_equal(_outputs(Chain(chain.layers, part), rows[:part]), y[:part])
+    padded = np.concatenate([rows, np.full((3, widths[0]), np.inf, np.float16)])
+    np.testing.assert_array_equal(_outputs(Chain(chain.layers, samples + 3), padded)[:samples], y)
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    results = [
+        subprocess.run(
+            [sys.executable, "-c", _RUN_A_CHAIN],
+            env={
+                **os.environ,
+                "OPENBLAS_NUM_THREADS": n,
+                "OMP_NUM_THREADS": n,
+                "PYTHONPATH": ":".join(sys.path),
+            },
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+        ).stdout
+        for n in ("1", "2")
+    ]
+    assert results[0] == results[1]
+    assert len(results[0]) == 64 * 12 * 4
+
+
+_RUN_A_CHAIN = f"""
+import sys
+from {__package__}.test_executor import _float_chain, _outputs
+sys.stdout.buffer.write(_outputs(*_float_chain(3, [784, 512, 300, 12], 64)).tobytes())
+"""
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    chain, _ = _float_chain(3, [8, 4], 2)
+    with pytest.raises(ValueError, match="exact, simulator, fast"):
+        VirtualNpu(read(write(chain)), sums="quick")  # type: ignore[arg-type]
 
 
 def _tanh_table() -> tuple[Array, Array]:

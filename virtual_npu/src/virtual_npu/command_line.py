@@ -21,6 +21,7 @@ from .estimate import estimate
 from .executor import VirtualNpu
 from .model_file import RknnFile, Tensor
 from .placement import placement
+from .summation import SUMS
 
 __all__ = ["main"]
 
@@ -75,9 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("output", metavar="OUT.npy", help="where to write the float32 output")
     _add_cores(run)
     run.add_argument(
-        "--sequential",
-        action="store_true",
-        help="sum in the vendor's simulator's order: slow, same bits everywhere",
+        "--sums",
+        choices=SUMS,
+        default="exact",
+        help="how float16 products are summed: exactly, in the vendor's simulator's order, or as BLAS "
+        "likes (default exact)",
     )
     run.set_defaults(command=_run)
     return parser
@@ -100,7 +103,7 @@ def _disasm(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    npu = VirtualNpu(read(options.file), options.cores, sequential=options.sequential)
+    npu = VirtualNpu(read(options.file), options.cores, sums=options.sums)
     try:
         x = np.load(options.input, allow_pickle=False)
     except (ValueError, EOFError) as error:

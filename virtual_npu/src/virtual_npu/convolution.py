@@ -23,6 +23,7 @@ from . import registers as r
 from .errors import UnsupportedProgram
 from .memory import ATOM, Cube, Memory
 from .program import LoadedTask
+from .summation import Summation, SumRule, summation
 
 __all__ = ["DTYPES", "Convolution"]
 
@@ -35,7 +36,6 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 
 _CHANNEL_BLOCK: Final = 32
 _EXACT_IN_FLOAT32: Final = 1 << 24
-_SUM_BLOCK: Final = 256  # channels summed before their sum is added to the others'
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +46,23 @@ class Convolution:
     ----------
     source : Cube
         Its features.
-    weights : ndarray, shape (channels, kernels)
-        float32 where float32 sums are what is meant or are exact, else float64.
     outputs : int
         Channels handed to the DPU; those past the kernels are 0.
-    integer : bool
-        Whether sums are integers.
+    sums : function
+        Sums products: features, shape (points, channels), to shape (points, kernels).
     """
 
     source: Cube
-    weights: npt.NDArray[Any]
     outputs: int
-    integer: bool
+    sums: Summation
 
     @classmethod
     def decode(
-        cls, task: LoadedTask, memory: Memory, kernel_offsets: npt.NDArray[np.int64] | None
+        cls,
+        task: LoadedTask,
+        memory: Memory,
+        kernel_offsets: npt.NDArray[np.int64] | None,
+        rule: SumRule,
     ) -> Convolution:
         """Decode the registers of CNA and CORE and unpack the weights.
 
@@ -88,53 +89,30 @@ class Convolution:
             raise UnsupportedProgram("CORE", "DATAOUT_SIZE_0", points, "not as many points as are read")
         if not 0 <= outputs - len(weights) < 64:
             raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1, f"{len(weights)} kernels")
-        full = np.zeros((source.channels, outputs), np.float64)
-        full[:, : len(weights)] = weights.T
-        if kernel_offsets is not None:
-            full[:, : len(weights)] += kernel_offsets[: len(weights)]
-        with np.errstate(invalid="ignore"):  # a model may hold NaN
-            packed = full.astype(_accumulator(full, dtype))
-        return cls(source, packed, outputs, dtype.kind == "i")
+        if dtype.kind == "f":
+            if kernel_offsets is not None and kernel_offsets.any():
+                raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
+            return cls(source, outputs, summation(rule, np.ascontiguousarray(weights.T)))
+        return cls(source, outputs, _integer_sums(weights, kernel_offsets))
 
-    def apply(self, features: npt.NDArray[Any], *, sequential: bool = False) -> npt.NDArray[Any]:
-        """Sum products; `features` has shape (points, at least channels).
-
-        With `sequential`, float sums are formed channel after channel in blocks of 256: slow, and equal to
-        the vendor's simulator to the last bit (experiment: single layers of 8, 64, 256, 512 and 2,048 inputs,
-        100 % of 4,096 to 81,920 values each; any other block length gives 99.6 to 99.9 %). Otherwise only
-        the blocks are kept and BLAS orders the sums within them. float16 products are exact in float32, so
-        fused and separate additions agree.
-        """
-        rows: npt.NDArray[Any] = features[:, : self.source.channels].astype(self.weights.dtype)
-        if sequential and not self.integer:
-            return _sum_in_order(rows, self.weights)
-        sums: npt.NDArray[Any] = rows[:, :_SUM_BLOCK] @ self.weights[:_SUM_BLOCK]
-        for first in range(_SUM_BLOCK, len(self.weights), _SUM_BLOCK):
-            sums += rows[:, first : first + _SUM_BLOCK] @ self.weights[first : first + _SUM_BLOCK]
-        return sums
+    def apply(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Sum products; `features` has shape (points, at least channels), the result (points, outputs)."""
+        sums = self.sums(features[:, : self.source.channels])
+        missing = self.outputs - sums.shape[1]
+        return np.pad(sums, ((0, 0), (0, missing))) if missing else sums
 
 
-def _sum_in_order(rows: npt.NDArray[Any], weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    total = np.zeros((len(rows), weights.shape[1]), np.float32)
-    product = np.empty_like(total)
-    for first in range(0, len(weights), _SUM_BLOCK):
-        block = np.zeros_like(total)
-        for channel in range(first, min(first + _SUM_BLOCK, len(weights))):
-            block += np.multiply(rows[:, channel, None], weights[channel], out=product)
-        total += block
-    return total
+def _integer_sums(weights: npt.NDArray[Any], offsets: npt.NDArray[np.int64] | None) -> Summation:
+    """Return the function that sums integers exactly, in the cheapest type that can.
 
-
-def _accumulator(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> type[np.floating[Any]]:
-    """Return the type to sum in.
-
-    float16 products are summed in float32 (see `Convolution.apply`). Integer sums must be exact: float32
-    does if no sum can pass 2**24, float64 always (65,535 products of int16 stay below 2**46).
+    float32 does if no sum can pass 2**24, float64 always (65,535 products of int16 stay below 2**46).
     """
-    if dtype.kind == "f":
-        return np.float32
-    largest = float(np.abs(weights).sum(axis=0).max(initial=0)) * -np.iinfo(dtype).min
-    return np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64
+    full = weights.T.astype(np.float64)
+    if offsets is not None:
+        full += offsets[: len(weights)]
+    largest = float(np.abs(full).sum(axis=0).max(initial=0)) * -np.iinfo(weights.dtype).min
+    packed = full.astype(np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64)
+    return lambda rows: rows.astype(packed.dtype) @ packed
 
 
 def _source(task: LoadedTask, dtype: np.dtype[Any]) -> Cube:

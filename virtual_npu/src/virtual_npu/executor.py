@@ -22,6 +22,7 @@ from .joining import join_tasks
 from .memory import ATOM, Cube, Memory
 from .model_file import RknnFile, Tensor
 from .program import LoadedTask, load
+from .summation import SUMS, SumRule
 
 __all__ = ["VirtualNpu"]
 
@@ -48,9 +49,11 @@ class VirtualNpu:
         The model, with one input and one output.
     cores : {1, 2, 3}
         Which of the file's programs to execute.
-    sequential : bool
-        Form float sums in the order in which the vendor's simulator does, to compare bits with it: some 20
-        times slower, and the same on every machine.
+    sums : {"exact", "simulator", "fast"}
+        How float16 products are summed. ``"exact"``: the sum, rounded once to float32; a row's result is the
+        same whatever the rows beside it, the machine and its threads. ``"simulator"``: in the order in
+        which the vendor's simulator does, to compare bits with it: slow. ``"fast"``: in float32, as BLAS
+        likes.
 
     Raises
     ------
@@ -64,7 +67,9 @@ class VirtualNpu:
     A `VirtualNpu` is for one caller at a time: its tensors are its state.
     """
 
-    def __init__(self, file: RknnFile, cores: int = 1, *, sequential: bool = False) -> None:
+    def __init__(self, file: RknnFile, cores: int = 1, *, sums: SumRule = "exact") -> None:
+        if sums not in SUMS:
+            raise ValueError(f"sums is one of {', '.join(SUMS)}, not {sums!r}")
         if len(file.inputs) != 1 or len(file.outputs) != 1:
             raise UnsupportedProgram(
                 "CPU", "inputs", len(file.inputs), "one input and one output are modelled"
@@ -74,9 +79,7 @@ class VirtualNpu:
             if tensor.dtype not in _NATIVE:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
         self._memory = Memory(file)
-        steps = [
-            _step(task, self._memory, sequential) for task in join_tasks(load(file, self._memory, cores))
-        ]
+        steps = [_step(task, self._memory, sums) for task in join_tasks(load(file, self._memory, cores))]
         self._feed = _cube(self._input, [s for step in steps for s in step.sources], self._memory)
         self._fetch = _cube(self._output, [step.destination for step in steps], self._memory)
         self._steps = steps
@@ -184,7 +187,7 @@ class VirtualNpu:
         self._memory.check_constants(starts, ends)
 
 
-def _step(task: LoadedTask, memory: Memory, sequential: bool) -> _Step:
+def _step(task: LoadedTask, memory: Memory, sums: SumRule) -> _Step:
     if task.runs("PPU") or task.runs("PPU_RDMA"):
         return _copy(task)
     if not task.runs("DPU"):
@@ -202,7 +205,7 @@ def _step(task: LoadedTask, memory: Memory, sequential: bool) -> _Step:
         )
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
-    convolution = Convolution.decode(task, memory, processor.kernel_offsets)
+    convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums)
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(convolution.source, destination)
@@ -211,7 +214,7 @@ def _step(task: LoadedTask, memory: Memory, sequential: bool) -> _Step:
             task.node,
             _cubes(convolution.source, processor.operand),
             destination,
-            lambda rows: processor.apply(convolution.apply(rows[0], sequential=sequential), _second(rows)),
+            lambda rows: processor.apply(convolution.apply(rows[0]), _second(rows)),
         ),
         memory,
     )

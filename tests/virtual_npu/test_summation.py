@@ -1,0 +1,101 @@
+"""The rules of summation, against their statements in words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from virtual_npu.summation import summation
+
+Array = npt.NDArray[Any]
+
+CHANNELS = st.one_of(st.integers(1, 40), st.sampled_from([127, 129, 300, 1030]))
+KERNELS = st.integers(1, 9)
+POINTS = st.one_of(st.integers(1, 5), st.sampled_from([16, 17, 32, 33, 64, 65]))
+
+
+def _operands(seed: int, points: int, channels: int, kernels: int) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    rows, weights = rng.normal(size=(points, channels)), rng.normal(size=(channels, kernels))
+    rows[rng.random(rows.shape) < 0.3] = 0  # as ReLU leaves them
+    return rows.astype(np.float16), weights.astype(np.float16)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), POINTS, CHANNELS, KERNELS)
+def test_exact_sums_are_rounded_once(seed: int, points: int, channels: int, kernels: int) -> None:
+    rows, weights = _operands(seed, points, channels, kernels)
+    # Values of at least 2**-8 or 0 keep products at multiples of 2**-36, and sums far below 2**17.
+    rows[np.abs(rows) < 2.0**-8] = 0
+    weights[np.abs(weights) < 2.0**-8] = 0
+    expected = [
+        [math.fsum(float(a) * float(b) for a, b in zip(x, w, strict=True)) for w in weights.T] for x in rows
+    ]
+    np.testing.assert_array_equal(summation("exact", weights)(rows), np.array(expected).astype(np.float32))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.integers(1, 300))
+def test_rows_too_wide_for_exact_sums_are_summed_in_order(seed: int, channels: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, weights = _operands(seed, 3, channels, 4)
+    rows[1] = (rng.normal(size=channels) * 2.0 ** rng.integers(-16, 12, channels)).astype(np.float16)
+    rows[1, 0], weights[0, :2] = 2.0**-24, (65504, 2.0**-24)
+    total = np.zeros(4)
+    for x, w in zip(rows[1].astype(np.float64), weights.astype(np.float64), strict=True):
+        total = total + x * w
+    result = summation("exact", weights)(rows)[1]
+    assert np.abs(result - total.astype(np.float32)).max() == 0
+
+
+def _ordered(terms: list[np.float32]) -> np.float32:
+    total = np.float32(0)
+    for term in terms:
+        total = np.float32(total + term)
+    return total
+
+
+def _simulated(row: Array, kernel: Array, points: int, kernels: int, place: int) -> np.float32:
+    """One sum as the rule's words have it, on scalars."""
+    products = [np.float32(a) * np.float32(b) for a, b in zip(row, kernel, strict=True)]
+    if kernels == 1:
+        total, at = np.float32(0), 0
+        while at < len(products):
+            count = next(n for n in (4, 2, 1) if at + n <= len(products))
+            total = np.float32(total + _ordered(products[at : at + count]))
+            at += count
+        return total
+    if points == 1:
+        lanes = [_ordered(products[i::8]) for i in range(8)]
+        halves = lanes[:4], lanes[4:]
+        if place < kernels // 4 * 4:
+            return _ordered([_ordered(half) for half in halves])
+        if kernels % 2 and place == kernels - 1:
+            return _ordered([_ordered([_ordered(half[:2]), _ordered(half[2:])]) for half in halves])
+        ends = [[_ordered([half[i], half[i + 2]]) for half in halves] for i in (0, 1)]
+        return _ordered([_ordered(end) for end in ends])
+    block = next((size for limit, size in ((16, 1024), (32, 512), (64, 256)) if points <= limit), 128)
+    return _ordered([_ordered(products[i : i + block]) for i in range(0, len(products), block)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), POINTS, CHANNELS, KERNELS)
+def test_the_simulators_order(seed: int, points: int, channels: int, kernels: int) -> None:
+    rows, weights = _operands(seed, points, channels, kernels)
+    result = summation("simulator", weights)(rows)
+    for i in {0, points - 1}:
+        for k in range(kernels):
+            assert result[i, k] == _simulated(rows[i], weights[:, k], points, kernels, k)
+
+
+@pytest.mark.parametrize("rule", ["exact", "simulator", "fast"])
+def test_a_sum_of_nothing_but_zeros_is_plus_zero(rule: Any) -> None:
+    result = summation(rule, np.full((5, 3), -1, np.float16))(np.zeros((2, 5), np.float16))
+    assert not result.any()
+    assert not np.signbit(result).any() or rule == "fast"
