@@ -54,14 +54,14 @@ def test_rows_too_wide_for_exact_sums_are_summed_in_order(seed: int, channels: i
     assert np.abs(result - total.astype(np.float32)).max() == 0
 
 
-def _ordered(terms: list[np.float32]) -> np.float32:
+def _ordered(terms: list[Any]) -> Any:
     total = np.float32(0)
     for term in terms:
         total = np.float32(total + term)
     return total
 
 
-def _simulated(row: Array, kernel: Array, points: int, kernels: int, place: int) -> np.float32:
+def _simulated(row: Array, kernel: Array, points: int, kernels: int, place: int) -> Any:
     """One sum as the rule's words have it, on scalars."""
     products = [np.float32(a) * np.float32(b) for a, b in zip(row, kernel, strict=True)]
     if kernels == 1:
