@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import scirknn
 from rknn_harness.boards import Board
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.virtual_board import virtual_board
@@ -90,6 +92,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runtime") / "scirknn"
     folder.mkdir()
     (folder / "__init__.py").write_text(STAND_IN)
+    for name in ("compatibility.py", "errors.py"):  # what the board's facts are read with
+        shutil.copy(Path(scirknn.__file__).with_name(name), folder)
     return folder
 
 

@@ -8,14 +8,16 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from sklearn2rknn.container_engine import connect, typed_engine_errors
 from sklearn2rknn.errors import DiskFullError, EngineError, NetworkError, ToolkitError
 from sklearn2rknn.toolkit_environment import progress
 from sklearn2rknn.toolkit_image import BASE_REPOSITORY, base_tag
+from sklearn2rknn.toolkit_versions import base_images
 
-__all__ = ["DEBIAN_PYTHON", "make_base_image"]
+__all__ = ["DEBIAN_PYTHON", "check_pins", "make_base_image"]
 
 SUITE = "bookworm"
 DEBIAN_PYTHON = "3.11"
@@ -71,6 +73,21 @@ def make_base_image(python: str = DEBIAN_PYTHON, interpreter: Path | None = None
     if '"error"' in str(said):
         raise EngineError(f"Making the base image: the engine says: {str(said)[-300:]}")
     return base_tag(python)
+
+
+def check_pins() -> Iterator[str]:
+    """Yield each pinned base image once the registry has been seen to have it.
+
+    Raises
+    ------
+    RegistryError
+        The registry is not reachable or has no such image.
+    """
+    client = connect()
+    for image in base_images():
+        with typed_engine_errors(f"Looking for {image}"):
+            client.images.get_registry_data(image)
+        yield image
 
 
 def _debian(tree: Path) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "Wheel",
     "WheelFile",
     "base_image",
+    "base_images",
     "default_version",
     "toolkit_version",
     "toolkit_versions",
@@ -171,6 +172,11 @@ def toolkit_version(version: str | None = None) -> ToolkitVersion:
     values = dict(entries[version])
     wheel = Wheel.from_table(**values.pop("wheel"))
     return ToolkitVersion(version=version, defects=defects, wheel=wheel, **values)
+
+
+def base_images() -> tuple[str, ...]:
+    """Return every pinned base image."""
+    return tuple(_table()["bases"].values())
 
 
 def base_image(python: str) -> str:

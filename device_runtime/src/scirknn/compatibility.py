@@ -1,7 +1,7 @@
 """Which versions go together: a model file, librknnrt, the driver and rknnlite.
 
 An estimator asks this before it opens the NPU, and so does ``rknn-harness doctor``. The rules come from
-users' reports and the vendor's changelog, each with its place; the vendor's own rule is: one version everywhere.
+users' reports and the vendor's changelog, each with its place; the vendor's own rule is one version for all.
 """
 
 from __future__ import annotations

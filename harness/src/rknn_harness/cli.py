@@ -7,8 +7,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -24,7 +25,12 @@ from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
 from rknn_harness.run_folder import read_run
 from rknn_harness.suite import write_views
+from rknn_harness.toolkits_commands import toolkits
 from rknn_harness.virtual_board import started
+from scirknn import ScirknnError, read_bundle
+from scirknn.compatibility import BoardVersions, check
+from sklearn2rknn.toolkit_choice import parse_choice
+from sklearn2rknn.toolkit_versions import toolkit_version
 
 __all__ = ["main"]
 
@@ -50,6 +56,7 @@ def main() -> None:
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
     rknn-harness board facts              what the board says of itself
     rknn-harness doctor                   whether this machine can do all that
+    rknn-harness toolkits list            the toolkit's versions, and what is here of each
 
     Without a board of your own everything runs on the virtual one: an SSH server on this machine whose NPU
     is an emulator. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 trouble on the way to the board
@@ -174,9 +181,13 @@ def board_list(boards_file: Path | None) -> None:
 @_board
 @_boards
 @click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
-def doctor(board_name: str, boards_file: Path | None, toolkit: str) -> None:
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="A bundle to check against the board's versions."
+)
+def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path | None) -> None:
     """Check that this machine has what a run needs: the toolkit, the board, room on the disk.
 
+    And whether the toolkit's files, or the model given, go with the board's librknnrt, driver and rknnlite.
     The toolkit's environment is made if it is not there yet (about 170 MB to download, once).
     """
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -199,7 +210,10 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str) -> None:
             runtime = facts.get("virtual_npu") if link.board.virtual else facts.get("rknnlite")
             what = "virtual NPU" if link.board.virtual else "rknnlite"
             tell("runtime", bool(runtime), f"{what} {runtime or 'is not installed on the board'}")
-    except (HarnessError, click.ClickException) as error:
+            if not link.board.virtual:
+                for finding in check(_made_with(toolkit, model), _versions_of(facts)):
+                    tell(f"{finding.level}: {finding.rule}", finding.level != "error", finding.text)
+    except (HarnessError, ScirknnError, click.ClickException) as error:
         tell("board", False, str(error))
     free = shutil.disk_usage(tempfile.gettempdir()).free
     tell(
@@ -207,6 +221,24 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str) -> None:
     )
     Console().print(table)
     sys.exit(int(ExitCode.INFRASTRUCTURE if trouble else ExitCode.CLEAN))
+
+
+def _made_with(toolkit: str, model: Path | None) -> Mapping[str, Any]:
+    """Say what made the model, or would make one."""
+    if model is not None:
+        return dict(read_bundle(model).details["toolkit"])
+    entry = toolkit_version(parse_choice(toolkit)[0])
+    return {"version": entry.version, "model_format": entry.model_format}
+
+
+def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
+    chips = facts.get("compatible")
+    return BoardVersions(
+        facts.get("librknnrt"), facts.get("driver"), facts.get("rknnlite"), tuple(chips) if chips else None
+    )
+
+
+main.add_command(toolkits)
 
 
 @contextlib.contextmanager

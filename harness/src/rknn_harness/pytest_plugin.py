@@ -22,7 +22,7 @@ from rknn_harness.report.numbers import summarize
 from rknn_harness.run_folder import RunFolder, read_run
 from rknn_harness.suite import Suite, open_suite, write_views
 from sklearn2rknn import OptionError
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.toolkit_choice import parse_choice
 
 _RUN = pytest.StashKey[Path]()
 _BOARD = pytest.StashKey[Board]()
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if option.seed is None:
         option.seed = secrets.randbelow(2**31)
     try:
-        toolkit_version(option.toolkit)
+        parse_choice(option.toolkit)
         boards = read_boards(option.boards)
     except (HarnessError, OptionError) as error:
         raise pytest.UsageError(str(error)) from error

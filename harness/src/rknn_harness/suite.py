@@ -95,7 +95,7 @@ def open_suite(
     ----------
     board : Board
     toolkit : str
-        Version.
+        Version, and after an ``@`` what it is to run in.
     folder : RunFolder
         It stays open.
     seed : int
@@ -104,10 +104,11 @@ def open_suite(
     """
     logs = folder.path / "logs"
     with contextlib.ExitStack() as stack:
-        trouble, opened, link, lock = [], None, None, None
+        trouble, opened, link = [], None, None
+        used: dict[str, Any] = {"version": toolkit, "lock_sha256": None}
         try:
             opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit))
-            lock = opened.environment.lock_sha256
+            used = {"version": opened.version, **opened.environment.to_json()}
         except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
             trouble.append(f"No toolkit: {error}")
         facts: dict[str, Any] = {"name": board.name}
@@ -120,12 +121,13 @@ def open_suite(
             trouble.append(f"No board: {error}")
         folder.write_manifest(
             manifest(
-                toolkit=toolkit,
-                lock_sha256=lock,
+                toolkit=used["version"],
+                lock_sha256=used["lock_sha256"],
                 board=facts,
                 board_is_virtual=board.virtual,
                 seed=seed,
             )
+            | {"toolkit": used}
             | (environment or {})
         )
         yield Suite(opened, link, folder, " ".join(trouble))
