@@ -149,6 +149,29 @@ def test_a_model_that_the_converter_refuses(
     assert "no such model" in result.reason
 
 
+def test_a_toolkit_that_fails_is_told_in_a_sentence(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = 'ValueError: Traceback (most recent call last):\n  File "x.py", line 1\nValueError: no outputs!'
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise sklearn2rknn.ConversionError("build", reason, "E a long log")
+
+    monkeypatch.setattr(sklearn2rknn, "convert", fail)
+    result = run_case(case_of(), toolkit, link)
+    assert (result.outcome, result.stage) == (Outcome.CONVERT_ERROR, Stage.SIMULATOR)
+    assert result.reason == "The toolkit failed in build: ValueError: no outputs!"
+
+
+def test_an_error_of_the_harness_is_recorded_and_no_models_fault(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rknn_harness.conformance.limits_for", lambda *arguments: 1 / 0)
+    result = run_case(case_of(), toolkit, link)
+    assert (result.outcome, result.stage) == (Outcome.INFRA_ERROR, None)
+    assert result.reason.startswith("The harness itself failed: ZeroDivisionError")
+
+
 def test_a_board_that_dies_in_the_middle_of_a_run(toolkit: sklearn2rknn.Toolkit, tmp_path: Path) -> None:
     names = ("iris", "wine", "xor", "sine", "linnerud")
     with VirtualBoard(tmp_path / "board") as running, RunFolder(tmp_path / "run") as folder:

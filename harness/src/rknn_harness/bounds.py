@@ -25,6 +25,10 @@ none. The NPU takes tanh and logistic from a table of 2 x 513 entries which ends
 
 The bound is a worst case: every rounding against us at once. Real errors are some ten times smaller.
 
+The layers are those of the graph that the toolkit was given, since a converter may rescale, join or collapse
+those of the estimator; how far that graph in float32 may lie from the estimator is a bound of its own, and is
+added.
+
 Float32 is the same with :math:`u = v = 2^{-24}`, and 1e-6 for tanh and logistic in place of the tables'
 errors.
 
@@ -52,9 +56,7 @@ __all__ = [
     "Arithmetic",
     "HostMap",
     "Steps",
-    "fold",
     "head_bounds",
-    "merge_linear",
     "output_bound",
     "quantized_output_bound",
 ]
@@ -120,45 +122,6 @@ class Steps:
         return (127 - self.zero_point) * self.step
 
 
-def fold(layers: Sequence[Layer], before: HostMap | None, after: HostMap | None) -> tuple[Layer, ...]:
-    """Return the layers that the NPU is left with when the host maps the input and the output.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The estimator's.
-    before, after : HostMap or None
-        The maps of the bundle's input and output.
-    """
-    layers = list(layers)
-    if before is not None:
-        first = layers[0]
-        layers[0] = attrs.evolve(
-            first,
-            weights=first.weights / before.scale[:, None],
-            bias=first.bias + before.offset @ first.weights,
-        )
-    if after is not None:
-        last = layers[-1]
-        layers[-1] = attrs.evolve(
-            last, weights=last.weights / after.scale, bias=last.bias / after.scale + after.offset
-        )
-    return tuple(layers)
-
-
-def merge_linear(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers with each linear one multiplied into the next, as a converter may do."""
-    merged = [layers[0]]
-    for layer in layers[1:]:
-        last = merged[-1]
-        if last.activation == "identity":
-            weights, bias = last.weights @ layer.weights, last.bias @ layer.weights + layer.bias
-            merged[-1] = Layer(weights, bias, layer.activation)
-        else:
-            merged.append(layer)
-    return tuple(merged)
-
-
 def output_bound(
     layers: Sequence[Layer],
     X: Floats,
@@ -171,7 +134,7 @@ def output_bound(
     Parameters
     ----------
     layers : sequence of Layer
-        The estimator's own; the host's maps are folded in here.
+        Those that the NPU is left with.
     X : numpy.ndarray of float64, shape (n, n_features)
         The estimator's rows.
     arithmetic : Arithmetic
@@ -188,7 +151,7 @@ def output_bound(
     value, error = _host_input(X, before)
     error = error + unit * (np.abs(value) + error) + tiny
     inside = (np.abs(value) + error <= arithmetic.largest).all(axis=1)
-    for layer in fold(layers, before, after):
+    for layer in layers:
         weights, bias = np.abs(layer.weights), np.abs(layer.bias)
         delta = unit * weights + tiny
         size = np.abs(value) + error
@@ -236,7 +199,7 @@ def quantized_output_bound(
         raise ValueError(f"{len(layers)} layers have {len(layers) + 1} tensors, not {len(tensors)}.")
     value, error = _host_input(X, before)
     error = _quantize(value, error, tensors[0], 0.5)
-    for layer, source, target in zip(fold(layers, before, after), tensors, tensors[1:], strict=False):
+    for layer, source, target in zip(layers, tensors, tensors[1:], strict=False):
         weights = np.abs(layer.weights)
         step = weights.max(axis=0) / 127 * 1.001
         size = np.abs(value) + error

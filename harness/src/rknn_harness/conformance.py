@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -29,6 +31,7 @@ from rknn_harness.runner_client import BoardSession
 from rknn_harness.witness import (
     Protocol,
     RecordingToolkit,
+    layers_of_graph,
     model_files,
     onnx_output,
     simulator_output,
@@ -64,7 +67,7 @@ THOROUGH = Timing(5, 200, 2.0, 20.0)
 class _Ended(Exception):
     """The case ended before it could be judged."""
 
-    def __init__(self, outcome: Outcome, stage: Stage, reason: object) -> None:
+    def __init__(self, outcome: Outcome, stage: Stage | None, reason: object) -> None:
         super().__init__(str(reason))
         self.outcome, self.stage = outcome, stage
 
@@ -153,13 +156,16 @@ def run_case(
                     board_is_virtual=link.board.virtual,
                     placement=converted.placement,
                 )
-    except _Ended as end:
-        outcome, stage, reason = end.outcome, end.stage, str(end)
+    except Exception as error:
+        # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
+        end = (
+            error if isinstance(error, _Ended) else _Ended(Outcome.INFRA_ERROR, None, _harness_failed(error))
+        )
         return CaseResult(
             case,
-            outcome,
-            stage,
-            reason,
+            end.outcome,
+            end.stage,
+            str(end),
             notes=tuple(notes),
             attempts=attempts,
             seconds=clock.seconds,
@@ -212,7 +218,8 @@ def _convert(
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
     known["placement"] = placement
     with clock("limits"):
-        limits = limits_for(truth, case.kind, case.precision, bundle, files)
+        layers = layers_of_graph(recorder.protocol.models[0], bundle.n_features_in)
+        limits = limits_for(truth, case.kind, case.precision, bundle, layers, files)
     if tamper is not None:
         tamper(path)
     with clock("stages"):
@@ -236,12 +243,25 @@ def _conversion_errors() -> Iterator[None]:
     except sklearn2rknn.ConversionError as error:
         late = "it took longer than" in error.reason
         outcome = Outcome.TIMEOUT if late else Outcome.CONVERT_ERROR
-        raise _Ended(outcome, Stage.SIMULATOR, error) from error
+        raise _Ended(outcome, Stage.SIMULATOR, _toolkit_failed(error)) from error
     except VirtualNpuError as error:
         # The toolkit said all is well and wrote what cannot be read.
         raise _Ended(Outcome.CONVERT_ERROR, Stage.VIRTUAL_NPU, error) from error
     except (sklearn2rknn.ToolkitError, OSError) as error:
         raise _Ended(Outcome.INFRA_ERROR, Stage.SIMULATOR, error) from error
+
+
+def _toolkit_failed(error: sklearn2rknn.ConversionError) -> str:
+    """Return a sentence: of a traceback, the line that names the exception."""
+    lines = [line.strip() for line in error.reason.splitlines() if line.strip()]
+    telling = [line for line in lines[1:] if re.match(r"[\w.]*(Error|Exception): ", line)]
+    return f"The toolkit failed in {error.stage}: {(telling or lines or ['it gave no reason'])[0]:.300}"
+
+
+def _harness_failed(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"The harness itself failed: {type(error).__name__}: {error}{place}"
 
 
 def _before_the_board(

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
+import onnx
 import onnxruntime
+from onnx import numpy_helper
 
 import scirknn
 import virtual_npu
+from rknn_harness.reference import Layer
 from scirknn.bundle import Affine, Bundle
 from sklearn2rknn import Built, Toolkit
 from sklearn2rknn.onnx_graph import pack, unpack
@@ -19,6 +23,7 @@ from sklearn2rknn.onnx_graph import pack, unpack
 __all__ = [
     "Protocol",
     "RecordingToolkit",
+    "layers_of_graph",
     "model_files",
     "onnx_output",
     "simulator_output",
@@ -26,6 +31,8 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+
+_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic"}
 
 
 class Protocol:
@@ -85,6 +92,30 @@ class RecordingToolkit(Toolkit):
             f"onnx {number}": hashlib.sha256(model).hexdigest()
             for number, model in enumerate(self.protocol.models)
         }
+
+
+def layers_of_graph(model: bytes, n_features: int) -> tuple[Layer, ...]:
+    """Return the layers of a chain of 1x1 convolutions; the columns that pad its input are left out.
+
+    Raises
+    ------
+    ValueError
+        The graph holds another kind of node.
+    """
+    graph = onnx.load_from_string(model).graph
+    constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
+    layers: list[Layer] = []
+    for node in graph.node:
+        if node.op_type == "Conv":
+            weights = constants[node.input[1]][:, :, 0, 0].T
+            layers.append(
+                Layer(weights if layers else weights[:n_features], constants[node.input[2]], "identity")
+            )
+        elif node.op_type in _ACTIVATIONS:
+            layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
+        else:
+            raise ValueError(f"A chain of convolutions holds no {node.op_type}.")
+    return tuple(layers)
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
