@@ -201,8 +201,9 @@ def _convert(
     path = folder / "model.rknn"
     recorder = RecordingToolkit(toolkit)
     with clock("convert"), _conversion_errors(), warnings.catch_warnings():
-        # Linnerud has 20 rows, and that is that.
+        # Linnerud has 20 rows, and that is that; how far a file departs is judged here.
         warnings.simplefilter("ignore", sklearn2rknn.ExampleInputWarning)
+        warnings.simplefilter("ignore", sklearn2rknn.CheckWarning)
         sklearn2rknn.convert(
             estimator,
             path,
