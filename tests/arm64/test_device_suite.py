@@ -1,0 +1,101 @@
+"""The device suite on the arm64 board as on any other, and its bits against the x86 virtual board's."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+import sklearn2rknn
+from rknn_harness.arm64_board import boards_file
+from rknn_harness.boards import Board
+from rknn_harness.outcomes import Outcome
+from rknn_harness.run_folder import read_run
+from rknn_harness.runner_client import BoardSession
+from rknn_harness.virtual_board import virtual_board
+
+VERSIONS = ("2.3.0", "2.3.2", "2.5.0")
+SUITE = Path(__file__).parents[1] / "device"
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Float16 and int8, classifier and regressor, all three activations, one and two sizes of run."""
+    folder = tmp_path_factory.mktemp("bundles")
+    X, y = load_digits(return_X_y=True)
+    X = X[:300] / 16
+    paths = []
+    with sklearn2rknn.open_toolkit() as toolkit:
+        for kind, target in ((MLPClassifier, y[:300]), (MLPRegressor, X[:, 20:23] * 4)):
+            for activation in ("relu", "tanh", "logistic"):
+                model = kind(
+                    hidden_layer_sizes=(40, 24), activation=activation, max_iter=5, random_state=1
+                ).fit(X, target)
+                for precision, samples in (("float16", (1, 64)), ("int8", (16,))):
+                    path = folder / f"{kind.__name__}-{activation}-{precision}.rknn"
+                    sklearn2rknn.convert(
+                        model, path, precision=precision, example_input=X, batch_size=samples, toolkit=toolkit
+                    )
+                    paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def x86(tmp_path: Path) -> Iterator[Board]:
+    """The x86 virtual board, whose Python is told of BLAS what the arm64 board's executor is told.
+
+    The order of float32 sums is BLAS's, and depends on the processor that it takes itself to be on.
+    """
+    told = [f"{name}={value}" for name, value in os.environ.items() if name.startswith("OPENBLAS_")]
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec env {shlex.join([*told, sys.executable])} "$@"\n')
+    python.chmod(0o755)
+    with virtual_board(tmp_path / "x86") as board:
+        yield attrs.evolve(board, python=str(python))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_bits_are_those_of_the_x86_virtual_board(
+    boards: Mapping[str, Board], x86: Board, bundles: list[Path], version: str
+) -> None:
+    X = np.random.default_rng(3).uniform(0, 1, (70, 64))
+    with BoardSession(x86) as here, BoardSession(boards[f"arm64-{version}"]) as there:
+        facts = there.facts()
+        assert (facts["machine"], facts["rknnlite"]) == ("aarch64", version)
+        assert facts["librknnrt"].startswith("2.5.0")
+        assert "rockchip,rk3588" in facts["compatible"]
+        for path in bundles:
+            here.load(path)
+            there.load(path)
+            mine, theirs = here.predict(X), there.predict(X)
+            np.testing.assert_array_equal(theirs.output, mine.output, err_msg=path.name)
+            np.testing.assert_array_equal(theirs.predictions, mine.predictions, err_msg=path.name)
+
+
+@pytest.mark.timeout(900)
+def test_the_device_suite_passes(boards: Mapping[str, Board], tmp_path: Path) -> None:
+    file = tmp_path / "boards.toml"
+    file.write_text(boards_file(boards))
+    run = tmp_path / "run"
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "rknn_harness.cli", "run", "--boards", str(file)),
+            *("--board", "arm64-2.3.2", "--max-cases", "4", "--seed", "1", "--run-dir", str(run), str(SUITE)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    results = read_run(run).results
+    assert len(results) > 20
+    assert {each.outcome for each in results} <= {Outcome.PASS, Outcome.UNSUPPORTED}

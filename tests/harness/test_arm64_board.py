@@ -1,0 +1,50 @@
+"""What of the arm64 board needs no root; tests/arm64 has the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+
+from rknn_harness import arm64_board
+from rknn_harness.arm64_board import arm64_boards, boards_file
+from rknn_harness.boards import Board, read_boards
+from rknn_harness.errors import VirtualBoardError
+
+
+def test_a_boards_file_reads_back(tmp_path: Path) -> None:
+    board = Board(
+        name="arm64-2.3.2",
+        host="127.0.0.1",
+        port=40022,
+        user="board",
+        key=tmp_path / 'a "key"',
+        known_hosts=tmp_path / "known_hosts",
+        python="/opt/rknnlite/2.3.2/bin/python3",
+        tags=("rk3588", "arm64"),
+    )
+    other = attrs.evolve(board, name="arm64-2.5.0")
+    file = tmp_path / "boards.toml"
+    file.write_text(boards_file({board.name: board, other.name: other}))
+    found = read_boards(file)
+    assert (found["arm64-2.3.2"], found["arm64-2.5.0"]) == (board, other)
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda name: None if "qemu" in name else name)
+    with (
+        pytest.raises(VirtualBoardError, match="needs Debian's qemu-user-static"),
+        arm64_boards(tmp_path, tmp_path),
+    ):
+        pass
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert arm64_board.missing() == "the arm64 board needs root"
+
+
+def test_a_folder_that_is_no_tree_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm64_board, "missing", lambda: "")
+    with pytest.raises(VirtualBoardError, match="make one with containers/arm64/make-tree"):
+        with arm64_boards(tmp_path, tmp_path):
+            pass
