@@ -98,8 +98,11 @@ class Convolution:
     def apply(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Sum products; `features` has shape (points, at least channels), the result (points, outputs)."""
         sums = self.sums(features[:, : self.source.channels])
-        missing = self.outputs - sums.shape[1]
-        return np.pad(sums, ((0, 0), (0, missing))) if missing else sums
+        if sums.shape[1] == self.outputs:
+            return sums
+        full = np.zeros((len(sums), self.outputs), sums.dtype)
+        full[:, : sums.shape[1]] = sums
+        return full
 
 
 def _integer_sums(weights: npt.NDArray[Any], offsets: npt.NDArray[np.int64] | None) -> Summation:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from . import registers as r
 from .convolution import DTYPES
 from .errors import UnsupportedProgram
+from .half_precision import round_to_half
 from .lookup import LookupTable
 from .memory import ATOM, Cube, Memory
 from .program import LoadedTask
@@ -101,15 +102,23 @@ class DataProcessor:
         )
 
     def apply(self, values: _Array, operand: _Array | None) -> _Array:
-        """Run the stages; give rows of the destination's type."""
+        """Run the stages; give rows of the destination's type, float16 held in float32."""
         for stage in self._stages:
             values = stage(values, operand)
-        values = values.astype(self.destination.dtype)
-        missing = self.destination.channels - values.shape[1]
-        if missing > 0:
-            values = np.pad(values, ((0, 0), (0, missing)))
+        dtype, channels = self.destination.dtype, self.destination.channels
+        values = _halves(values) if dtype == np.float16 else values.astype(dtype)
+        if channels > values.shape[1]:
+            given, values = values, np.zeros((len(values), channels), values.dtype)
+            values[:, : given.shape[1]] = given
         values[:, self._real_channels :] = self._filling
         return values
+
+
+def _halves(values: _Array) -> _Array:
+    if values.dtype != np.float32:  # one rounding, not two
+        halves: _Array = values.astype(np.float16).astype(np.float32)
+        return halves
+    return round_to_half(values if values.flags.writeable else values.copy())
 
 
 def _filling(bits: int, dtype: np.dtype[Any]) -> Any:

@@ -18,6 +18,7 @@ from . import registers as r
 from .convolution import Convolution
 from .data_processor import DataProcessor
 from .errors import InputError, UnsupportedProgram
+from .half_precision import round_to_half
 from .joining import join_tasks
 from .memory import ATOM, Cube, Memory
 from .model_file import RknnFile, Tensor
@@ -113,7 +114,7 @@ class VirtualNpu:
         InputError
             `x` has another shape or is not numeric.
         """
-        return _dequantized(self.run_native(_quantized(self._checked(x), self._input)), self._output)
+        return _dequantized(self._execute(_quantized(self._checked(x), self._input)), self._output)
 
     def run_native(self, x: _Array) -> _Array:
         """Run the model on stored values: float16, int8 or int16 in and out, logical shapes.
@@ -126,9 +127,14 @@ class VirtualNpu:
         x = self._checked(x)
         if x.dtype != _NATIVE[self._input.dtype]:
             raise InputError(f"the model stores {self._input.dtype}, the input is {x.dtype}")
-        results: list[_Array] = [np.ascontiguousarray(x.reshape(self._feed.channels, -1).T)]
+        return self._execute(_widened(x)).astype(_NATIVE[self._output.dtype])
+
+    def _execute(self, x: _Array) -> _Array:
+        """Run the steps; float16 values are held in float32 on either side."""
+        results: list[_Array] = [x.reshape(self._feed.channels, -1).T]
         if self._kept[0]:
             _write(self._memory, self._feed, results[0])
+        results[0].flags.writeable = False
         with np.errstate(all="ignore"):  # infinities and NaN are results like others
             for index, step in enumerate(self._steps, 1):
                 rows = step.compute(
@@ -138,7 +144,7 @@ class VirtualNpu:
                     _write(self._memory, step.destination, rows)
                 rows.flags.writeable = False
                 results.append(rows)
-        final = self._read(self._fetch, self._from[-1][0], results)
+            final = self._read(self._fetch, self._from[-1][0], results)
         return np.ascontiguousarray(final.T).reshape(self._output.shape)
 
     def _checked(self, x: npt.ArrayLike) -> _Array:
@@ -283,7 +289,7 @@ def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
 def _read(memory: Memory, cube: Cube) -> _Array:
     view = memory.view(cube)
     rows: _Array = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
-    return rows[:, : cube.channels]
+    return _widened(rows[:, : cube.channels])
 
 
 def _write(memory: Memory, cube: Cube, rows: _Array) -> None:
@@ -294,12 +300,20 @@ def _write(memory: Memory, cube: Cube, rows: _Array) -> None:
     view[...] = rows.reshape(cube.height, cube.width, cube.groups, -1).transpose(2, 0, 1, 3)
 
 
+def _widened(stored: _Array) -> _Array:
+    return stored.astype(np.float32) if stored.dtype == np.float16 else stored
+
+
 def _quantized(x: _Array, tensor: Tensor) -> _Array:
     dtype = _NATIVE[tensor.dtype]
-    if dtype.kind == "f":
+    if dtype == np.float16:
+        if x.dtype == np.float32:
+            return round_to_half(x.copy())
         with np.errstate(over="ignore"):
-            halves: _Array = x.astype(dtype)
-        return halves
+            return _widened(x.astype(dtype))
+    if dtype.kind == "f":
+        floats: _Array = x.astype(dtype)
+        return floats
     limits = np.iinfo(dtype)
     scaled = np.rint(x.astype(np.float32) / np.float32(tensor.scale or 1)) + (tensor.zero_point or 0)
     stored: _Array = np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
@@ -308,7 +322,7 @@ def _quantized(x: _Array, tensor: Tensor) -> _Array:
 
 def _dequantized(y: _Array, tensor: Tensor) -> npt.NDArray[np.float32]:
     if y.dtype.kind == "f" or tensor.scale is None:
-        return y.astype(np.float32)
+        return y.astype(np.float32, copy=False)
     real: npt.NDArray[np.float32] = y.astype(np.float32)
     real -= np.float32(tensor.zero_point or 0)
     real *= np.float32(tensor.scale)

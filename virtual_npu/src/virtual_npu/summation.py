@@ -5,8 +5,8 @@ A product of two float16 values fits float32. Three rules for their sum:
 ``"exact"``
     The sum itself, rounded once to float32: what an accumulator wide enough gives, in whatever order. It is
     formed in float64, where BLAS may choose the order because nothing is lost: a row's products are multiples
-    of one power of two and their sum stays below 2**53 of it. A row that spans more (its own values and
-    the layer's weights tell) is summed in float64 channel after channel.
+    of one power of two and their sum stays below 2**53 of it. Where a row spans more, its large and its small
+    values are summed apart; where that is not enough, in float64 channel after channel.
 ``"simulator"``
     The order in which the vendor's simulator sums, to compare bits with it: see `_simulator`.
 ``"fast"``
@@ -24,6 +24,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .half_precision import magnitude_bits
+
 __all__ = ["SUMS", "SumRule", "Summation", "summation"]
 
 SumRule = Literal["exact", "simulator", "fast"]
@@ -32,7 +34,7 @@ SUMS: Final = ("exact", "simulator", "fast")
 _Array = npt.NDArray[Any]
 _Halves = npt.NDArray[np.float16]
 Summation = Callable[[_Array], _Array]
-"""Rows, shape (points, channels), to sums, shape (points, kernels)."""
+"""Rows, shape (points, channels), to sums, shape (points, kernels); float16 values are held in float32."""
 
 _LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
 
@@ -42,40 +44,63 @@ def summation(rule: SumRule, weights: _Halves) -> Summation:
 
     The simulator's order depends on how many kernels there are: the model's own, none to fill up.
     """
-    if rule == "exact":
-        return _exact(weights)
     kernels = weights.astype(np.float32)
+    if rule == "exact":
+        return _exact(kernels)
     if rule == "fast":
-        return lambda rows: rows.astype(np.float32) @ kernels
-    return lambda rows: _simulator(rows.astype(np.float32), kernels)
+        return lambda rows: rows @ kernels
+    return lambda rows: _simulator(rows, kernels)
 
 
-def _exact(weights: _Halves) -> Summation:
+def _exact(weights: _Array) -> Summation:
     kernels = weights.astype(np.float64)
-    step = float(_steps(weights).min(initial=np.inf))
-    with np.errstate(invalid="ignore"):  # a model may hold NaN
-        length = float(np.sqrt(np.square(kernels).sum(axis=0).max(initial=0)))
+    # Both bound the sum of magnitudes, so every partial sum, of a row x: the first times the largest |x|, the
+    # second times the length of x (Cauchy and Schwarz). What is added is far more than their own rounding.
+    reaches = np.abs(weights).sum(axis=0) * np.float32(1.001)
+    finite = np.isfinite(reaches)
+    reach = float(reaches[finite].max(initial=0))
+    length = 1.001 * float(np.sqrt(np.einsum("ij,ij->j", weights, weights)[finite].max(initial=0)))
+    room = float(_steps(magnitude_bits(weights)).min(initial=np.inf)) * 2.0**53
 
-    def sums(rows: _Halves) -> npt.NDArray[np.float32]:
+    def sums(rows: _Array) -> _Array:
         values = rows.astype(np.float64)
         result: _Array = values @ kernels
-        # |x||w| bounds the sum of magnitudes (Cauchy and Schwarz), so every partial sum; with some to spare.
-        bound = np.sqrt(np.einsum("ij,ij->i", values, values)) * (length * 1.001)
-        for row in np.flatnonzero(~(bound < _steps(rows) * (step * 2.0**53))):
-            result[row] = _in_order(values[row : row + 1], kernels, len(kernels))[0]
-        result[np.isnan(result)] = np.nan  # which of several NaN comes through is a matter of order
-        result += 0.0  # and so is the sign of zero
-        return result.astype(np.float32)
+        magnitudes = magnitude_bits(rows)
+        largest = magnitudes.max(axis=1, initial=0).view(np.float32)
+        usual = np.isfinite(largest)
+        steps = _steps(magnitudes) * room
+        for row in np.flatnonzero(usual & ~(largest * reach < steps)):
+            if not np.linalg.norm(values[row]) * length < steps[row]:
+                result[row] = _in_two(values[row], kernels, length, room)
+        single: _Array = result.astype(np.float32)
+        if not (usual.all() and finite.all()):
+            single[np.isnan(single)] = np.nan  # which of several NaN comes through is a matter of order
+        single += 0.0  # and so is the sign of zero
+        return single
 
     return sums
 
 
-def _steps(rows: _Halves) -> npt.NDArray[np.float64]:
-    """Return for each row a power of two of which its values are multiples; infinity where all are 0."""
+def _in_two(row: _Array, kernels: _Array, length: float, room: float) -> _Array:
+    """Sum the row's large values exactly, and its small ones, then add the two sums."""
+    # A value of at least 2**e is a multiple of 2**(e - 10).
+    least = 2.0 ** (np.ceil(np.log2(np.linalg.norm(row) * length / room)) + 11)
+    large = np.where(np.abs(row) >= least, row, 0)
+    small = row - large
+    if np.linalg.norm(small) * length < 2.0**_LOWEST * room:
+        result: _Array = large @ kernels + small @ kernels
+        return result
+    in_order: _Array = _in_order(row[None], kernels, len(kernels))[0]
+    return in_order
+
+
+def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
+    """Return for each row a power of two of which its float16 values are multiples; infinity if all are 0."""
     # 0 becomes the largest unsigned integer, so that the least is that of the other values.
-    least = ((rows.view(np.uint16) & 0x7FFF) - np.uint16(1)).min(axis=1, initial=0xFFFF)
-    exponents = np.maximum((least.astype(np.int64) + 1) >> 10, 1) - 1 + _LOWEST
-    return np.where(least == 0xFFFF, np.inf, np.ldexp(1.0, exponents))
+    least = (magnitudes - np.uint32(1)).min(axis=1, initial=0xFFFFFFFF) + np.uint32(1)
+    exponents = np.maximum((least >> 23).astype(np.int64) - 127, _LOWEST + 10) - 10
+    steps: npt.NDArray[np.float64] = np.where(least == 0, np.inf, np.ldexp(1.0, exponents))
+    return steps
 
 
 def _simulator(rows: _Array, weights: _Array) -> _Array:

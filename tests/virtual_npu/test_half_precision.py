@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from virtual_npu.half_precision import round_to_half
+
+
+def _check(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+    with np.errstate(over="ignore"):
+        expected = values.astype(np.float16).astype(np.float32)
+    result = round_to_half(values.copy())
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(np.signbit(result), np.signbit(expected))
+
+
+@given(arrays(np.uint32, st.integers(0, 40)))
+def test_any_bits(bits: np.ndarray[tuple[int, ...], np.dtype[np.uint32]]) -> None:
+    _check(bits.view(np.float32))
+
+
+def test_every_float16_what_lies_halfway_and_its_neighbours() -> None:
+    halves = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float32)
+    between = (halves[:-1] + halves[1:]) / 2
+    values = np.concatenate([halves, between, np.nextafter(between, 0), np.nextafter(between, np.inf)])
+    values = np.concatenate([values, -values]).astype(np.float32)
+    _check(values)
+    _check(values.reshape(2, -1).T)
+    _check(np.append(values, np.array([np.nan, np.inf, 65519.9, 65520], np.float32)))

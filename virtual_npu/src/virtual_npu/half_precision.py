@@ -1,0 +1,57 @@
+"""float16 values kept in float32 between layers: numpy's conversions from and to float16 are slow.
+
+A float32 that holds a float16 value stays exact through copies and casts; only what a unit writes is rounded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["magnitude_bits", "round_to_half"]
+
+_SIGNIFICAND: Final = 13  # bits that float32 has more
+_TOP: Final = np.float32(65520).view(np.uint32)  # from here on float16 rounds to infinity
+_NORMAL: Final = np.float32(2.0**-14).view(np.uint32)  # below, float16 keeps multiples of 2**-24
+
+
+def magnitude_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """Return the bits without the sign: they order as the magnitudes do, NaN last."""
+    bits: npt.NDArray[np.uint32] = values.view(np.uint32) & np.uint32(0x7FFFFFFF)
+    return bits
+
+
+def round_to_half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Round to the nearest float16 value, halves to even, in place; give the array.
+
+    Parameters
+    ----------
+    values : ndarray of float32, writable, contiguous in C's or Fortran's order
+
+    Returns
+    -------
+    ndarray of float32
+        Infinity from 65520 on; NaN stays NaN.
+    """
+    flat = (values if values.flags.c_contiguous else values.T).reshape(-1)
+    magnitudes = magnitude_bits(flat)
+    if magnitudes.max(initial=0) >= _TOP:
+        with np.errstate(all="ignore"):
+            values[...] = values.astype(np.float16)
+        return values
+    magnitudes -= np.uint32(1)  # 0 becomes the largest
+    small = np.flatnonzero(magnitudes < _NORMAL - np.uint32(1))
+    few = flat[small]
+    bits: npt.NDArray[Any] = flat.view(np.uint32)
+    np.right_shift(bits, np.uint32(_SIGNIFICAND), out=magnitudes)
+    magnitudes &= np.uint32(1)
+    magnitudes += np.uint32(
+        (1 << _SIGNIFICAND - 1) - 1
+    )  # half a step, less one unless the last bit kept is odd
+    bits += magnitudes
+    bits &= np.uint32(0xFFFFFFFF << _SIGNIFICAND & 0xFFFFFFFF)
+    # A float32 between 1/2 and 1 is a multiple of 2**-24: adding 3/4 rounds as float16 does below 2**-14.
+    flat[small] = np.copysign(np.abs(few) + np.float32(0.75) - np.float32(0.75), few)
+    return values
