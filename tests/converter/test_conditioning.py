@@ -138,6 +138,27 @@ def test_zero_layer_makes_a_constant(layer: int, activation: str) -> None:
     np.testing.assert_allclose(constant.forward(X), network.forward(X), rtol=1e-13)
 
 
+def test_relus_that_never_fire_leave_a_constant() -> None:
+    # The second unit meets a relu's output, never negative, with a weight and a bias that are.
+    estimator, X = fit("softmax", hidden=(1, 1))
+    network = network_from_estimator(estimator)
+    layers = (
+        Layer([[1.0]] * network.n_features_in, [0.5], "relu"),
+        Layer([[-1.0]], [-0.25], "relu"),
+        network.layers[2],
+    )
+    silent = attrs.evolve(network, layers=layers)
+    constant = collapse_constant(silent)
+    assert len(constant.layers) == 1
+    np.testing.assert_array_equal(constant.forward(X), silent.forward(X))
+    # A bias that lets it fire for small X, or a first layer that can be negative, keeps the network.
+    fires = attrs.evolve(layers[1], bias=[0.25])
+    signed = attrs.evolve(layers[0], activation="tanh")
+    for index, change in ((1, fires), (0, signed)):
+        kept = attrs.evolve(silent, layers=(*layers[:index], change, *layers[index + 1 :]))
+        assert collapse_constant(kept) is kept
+
+
 def test_overflow_names_the_layer_and_the_cure() -> None:
     network, X = _big_relu(1e6)
     with pytest.raises(RangeError, match=r"coefs_\[0\] holds .* float16 ends at 65504.*example_input"):

@@ -83,20 +83,37 @@ def _unit(sizes: Floats) -> Floats:
 def collapse_constant(network: Network) -> Network:
     """Replace a network that does not depend on X by one layer of zero weights with the constant as bias.
 
-    The toolkit refuses a layer whose weights are all 0, or round to 0 in float16. Past such a layer nothing
-    depends on X, so the replacement is exact for the former; for the latter it is what the NPU would compute.
+    The toolkit refuses a layer whose weights are all 0, or round to 0 in float16, and one that follows relus
+    which never fire. Past such a layer nothing depends on X, so the replacement is exact; only for weights
+    that round to 0 it is what the NPU would compute.
     """
-    dead = [i for i, layer in enumerate(network.layers) if np.abs(layer.weights).max() <= FLOAT16_TINIEST]
-    if not dead:
+    constant = _constant_layers(network)
+    if not constant:
         return network
-    last = dead[-1]
+    last = constant[-1]
     layer = network.layers[last]
     silent = attrs.evolve(layer, weights=np.zeros_like(layer.weights))
     values = np.zeros((1, layer.weights.shape[0]))
     for each in (silent, *network.layers[last + 1 :]):
         values = each.forward(values)
-    constant = Layer(np.zeros((network.n_features_in, network.n_outputs)), values[0], "identity")
-    return attrs.evolve(network, layers=(constant,))
+    only = Layer(np.zeros((network.n_features_in, network.n_outputs)), values[0], "identity")
+    return attrs.evolve(network, layers=(only,))
+
+
+def _constant_layers(network: Network) -> list[int]:
+    """Return the layers whose result is the same for every X."""
+    found = []
+    fires = np.ones(network.n_features_in, dtype=bool)  # which inputs of the layer can differ from 0
+    positive = False  # and whether they are never negative
+    for i, layer in enumerate(network.layers):
+        weights = layer.weights[fires]
+        if np.abs(weights).max(initial=0.0) <= FLOAT16_TINIEST:
+            found.append(i)
+        relu = layer.activation == "relu"
+        rises = (weights > 0 if positive else weights != 0).any(axis=0)
+        fires = rises | (layer.bias > 0) if relu else np.ones(len(layer.bias), dtype=bool)
+        positive = relu
+    return found
 
 
 def merge_linear(network: Network) -> Network:
