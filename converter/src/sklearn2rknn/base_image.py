@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -10,12 +11,16 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sklearn2rknn.container_engine import connect, typed_engine_errors
-from sklearn2rknn.errors import DiskFullError, EngineError, NetworkError, ToolkitError
+from sklearn2rknn.container_engine import connect, engine_failure, typed_engine_errors
+from sklearn2rknn.errors import DiskFullError, NetworkError, ToolkitError
 from sklearn2rknn.toolkit_environment import progress
-from sklearn2rknn.toolkit_image import BASE_REPOSITORY, base_tag
+from sklearn2rknn.toolkit_image import BASE_REPOSITORY, base_tag, follow
 from sklearn2rknn.toolkit_versions import base_images
+
+if TYPE_CHECKING:
+    import docker
 
 __all__ = ["DEBIAN_PYTHON", "check_pins", "make_base_image"]
 
@@ -27,6 +32,7 @@ EPOCH = "1700000000"
 """SOURCE_DATE_EPOCH: with it two makings from the same packages give the same layer."""
 
 PREFIX = "/opt/python"
+ENVIRONMENT = 'ENV PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"'
 UNUSED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 
 
@@ -58,20 +64,21 @@ def make_base_image(python: str = DEBIAN_PYTHON, interpreter: Path | None = None
     if interpreter is not None and not (interpreter / "bin" / f"python{python}").is_file():
         raise ToolkitError(f"{interpreter} has no bin/python{python}.")
     client = connect()
+    if interpreter is not None:
+        if not client.images.list(base_tag(DEBIAN_PYTHON)):
+            make_base_image()
+        _with_interpreter(client, interpreter, python)
+        return base_tag(python)
     with tempfile.TemporaryDirectory(prefix="sklearn2rknn-") as name:
         tree = Path(name) / "base.tar"
         with progress("Making a base image from Debian's packages"):
             _debian(tree)
-            changes = ['ENV PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"']
-            if interpreter is not None:
-                _add_interpreter(tree, interpreter, python)
-                changes.append(f"ENV LD_LIBRARY_PATH={PREFIX}/lib")
             with typed_engine_errors("Making the base image"):
                 said = client.api.import_image_from_file(
-                    str(tree), repository=BASE_REPOSITORY, tag=python, changes=changes
+                    str(tree), repository=BASE_REPOSITORY, tag=python, changes=[ENVIRONMENT]
                 )
     if '"error"' in str(said):
-        raise EngineError(f"Making the base image: the engine says: {str(said)[-300:]}")
+        raise engine_failure(str(said), "Making the base image")
     return base_tag(python)
 
 
@@ -124,8 +131,8 @@ def _debian(tree: Path) -> None:
     raise ToolkitError(f"mmdebstrap failed:\n{text}")
 
 
-def _add_interpreter(tree: Path, interpreter: Path, python: str) -> None:
-    """Append a CPython to the tree, without its tests, where everyone may read it."""
+def _with_interpreter(client: docker.DockerClient, interpreter: Path, python: str) -> None:
+    """Add a CPython to Debian's base, without its tests, where everyone may read it."""
 
     def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if re.search(r"/(__pycache__|test|tests|idlelib|site-packages)(/|$)|\.a$", entry.name):
@@ -135,9 +142,30 @@ def _add_interpreter(tree: Path, interpreter: Path, python: str) -> None:
         entry.mtime = int(EPOCH)
         return entry
 
-    with tarfile.open(tree, "a") as archive:
-        for part in ("bin", "lib"):
-            archive.add(interpreter / part, f".{PREFIX}/{part}", filter=wanted)
-        link = tarfile.TarInfo(f"./usr/local/bin/python{python}")
-        link.type, link.linkname, link.mtime = tarfile.SYMTYPE, f"{PREFIX}/bin/python{python}", int(EPOCH)
-        archive.addfile(link)
+    recipe = (
+        f"FROM {base_tag(DEBIAN_PYTHON)}\nCOPY python {PREFIX}\nENV LD_LIBRARY_PATH={PREFIX}/lib\n"
+        f"RUN ln -s {PREFIX}/bin/python{python} /usr/local/bin/"
+        f" && python{python} -c 'import ensurepip, ssl, venv'\n"
+    ).encode()
+    with tempfile.TemporaryFile() as context:
+        with tarfile.open(fileobj=context, mode="w") as archive:
+            entry = tarfile.TarInfo("Dockerfile")
+            entry.size = len(recipe)
+            archive.addfile(entry, io.BytesIO(recipe))
+            for part in ("bin", "lib"):
+                archive.add(interpreter / part, f"python/{part}", filter=wanted)
+        context.seek(0)
+        doing = f"Making the base image for Python {python}"
+        with typed_engine_errors(doing):
+            follow(
+                client.api.build(
+                    fileobj=context,
+                    custom_context=True,
+                    tag=base_tag(python),
+                    network_mode="none",
+                    rm=True,
+                    forcerm=True,
+                    decode=True,
+                ),
+                doing,
+            )

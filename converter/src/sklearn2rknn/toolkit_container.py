@@ -29,6 +29,7 @@ __all__ = ["ContainerEnvironment", "ContainerLimits", "ContainerWorker", "contai
 
 NOBODY = "65534:65534"
 SCRATCH = "/tmp"
+REMOVAL_SECONDS = 10  # the engine removes what has ended in some tenths of one
 
 
 @attrs.frozen
@@ -196,6 +197,11 @@ class ContainerWorker:
             raise subprocess.TimeoutExpired(["container", str(self.container.id)], timeout or 0.0)
         self._stream.close()
         self._socket.close()
+        import docker.errors
+        import requests
+
+        with contextlib.suppress(docker.errors.APIError, requests.RequestException):  # most often: it is gone
+            self.container.wait(condition="removed", timeout=REMOVAL_SECONDS)
         self._outer.cleanup()
         return 0
 

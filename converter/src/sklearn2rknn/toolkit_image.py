@@ -26,7 +26,16 @@ from sklearn2rknn.toolkit_wheel import keep_wheel, kept_wheel, sha256_of
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["Image", "base_tag", "build_image", "find_image", "image_python", "image_tag", "remove_image"]
+__all__ = [
+    "Image",
+    "base_tag",
+    "build_image",
+    "find_image",
+    "follow",
+    "image_python",
+    "image_tag",
+    "remove_image",
+]
 
 REPOSITORY = "sklearn2rknn-toolkit"
 BASE_REPOSITORY = "sklearn2rknn-base"
@@ -242,7 +251,7 @@ def _build(
                 decode=True,
                 timeout=1800,
             )
-            _follow(said, doing)
+            follow(said, doing)
     # The build stage and the image that was replaced are as large as the new one and serve nothing.
     with typed_engine_errors(doing):
         for label in (f"{LABEL_STAGE}=build", f"{LABEL_VERSION}={entry.version}"):
@@ -271,7 +280,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def _follow(said: Iterator[Mapping[str, Any]], doing: str) -> None:
+def follow(said: Iterator[Mapping[str, Any]], doing: str) -> None:
     """Read a build to its end; on failure raise with the last that it printed."""
     printed: list[str] = []
     for message in said:

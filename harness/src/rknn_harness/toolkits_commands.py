@@ -53,7 +53,18 @@ def toolkits() -> None:
 def list_versions() -> None:
     """List the versions: what is known of each, and what of it is on this machine."""
     table = Table(box=None, pad_edge=False)
-    for title in ("version", "Python", "opset", "format", "precisions", "wheel", "venv", "image", "defects"):
+    for title in (
+        "version",
+        "Python",
+        "opset",
+        "format",
+        "precisions",
+        "wheel",
+        "venv",
+        "image",
+        "run",
+        "defects",
+    ):
         table.add_column(title, overflow="fold")
     for version in toolkit_versions():
         entry = toolkit_version(version)
@@ -66,7 +77,8 @@ def list_versions() -> None:
             entry.wheel.source,
             "yes" if environment_folders(version) else "-",
             _image(version),
-            " ".join(defect.id for defect in entry.defects) or ("-" if entry.run else "not run: unknown"),
+            "yes" if entry.run else "not run",
+            " ".join(defect.id for defect in entry.defects) or "none known",
         )
     Console(width=160 if not sys.stdout.isatty() else None).print(table)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,14 +46,23 @@ def _look_about() -> dict[str, Any]:
     }
 
 
+def _modules() -> dict[str, Any]:
+    """Import what the lock pins and tell the versions."""
+    names = ("numpy", "onnx", "onnxruntime", "cv2", "scipy", "torch")
+    return {
+        "python": "{}.{}".format(*sys.version_info[:2]),
+        "versions": {name: str(importlib.import_module(name).__version__) for name in names},
+    }
+
+
 class RKNN:
     """The parts of the vendor's class that the worker calls."""
 
     def __init__(self, verbose: bool = False) -> None:
-        self.order = ""
+        self.order, self.options = "", dict[str, Any]()
 
     def config(self, **options: Any) -> int:
-        self.order = str(options["custom_string"])
+        self.order, self.options = str(options["custom_string"]), options
         return 0
 
     def load_onnx(self, model: str) -> int:
@@ -73,7 +84,11 @@ class RKNN:
         return 0
 
     def export_rknn(self, path: str) -> int:
-        answer = _look_about() if self.order == "look" else {"order": self.order}
+        answer: dict[str, Any] = {"order": self.order}
+        if self.order == "look":
+            answer = _look_about()
+        elif self.order == "modules":
+            answer = {**_modules(), "options": self.options}
         Path(path).write_text(json.dumps(answer))
         return 0
 
