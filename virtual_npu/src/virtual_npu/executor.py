@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +21,9 @@ from .data_processor import DataProcessor
 from .errors import InputError, UnsupportedProgram
 from .half_precision import round_to_half
 from .joining import join_tasks
+from .layout import LAYOUT_LAYERS, check_layout, rearranged, tensor_cube
 from .memory import ATOM, Cube, Memory
-from .model_file import RknnFile, Tensor
+from .model_file import Node, RknnFile, Tensor
 from .program import LoadedTask, load
 from .summation import SUMS, SumRule
 
@@ -80,7 +82,14 @@ class VirtualNpu:
             if tensor.dtype not in _NATIVE:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
         self._memory = Memory(file)
-        steps = [_step(task, self._memory, sums) for task in join_tasks(load(file, self._memory, cores))]
+        tasks = [
+            task
+            for task in load(file, self._memory, cores)
+            if file.nodes[task.node].type not in LAYOUT_LAYERS
+        ]
+        steps = [_step(task, self._memory, sums) for task in join_tasks(tasks)]
+        steps += _layout_steps(file, steps, self._memory)
+        steps.sort(key=lambda step: step.node)
         self._feed = _cube(self._input, [s for step in steps for s in step.sources], self._memory)
         self._fetch = _cube(self._output, [step.destination for step in steps], self._memory)
         self._steps = steps
@@ -226,6 +235,32 @@ def _step(task: LoadedTask, memory: Memory, sums: SumRule) -> _Step:
     )
 
 
+def _layout_steps(file: RknnFile, steps: Sequence[_Step], memory: Memory) -> list[_Step]:
+    """Make steps of the layers that go by the graph; refuse what else is left to the CPU."""
+    used = [cube for step in steps for cube in (*step.sources, step.destination)]
+    found = []
+    for node in file.nodes:
+        if node.type not in LAYOUT_LAYERS:
+            if node.placement == "CPU":
+                raise UnsupportedProgram("CPU", node.type, node.name)
+            continue
+        if not node.inputs or len(node.outputs) != 1:
+            raise UnsupportedProgram(node.placement, node.type, node.name)
+        source, target = file.tensors[node.inputs[0]], file.tensors[node.outputs[0]]
+        check_layout(node, source, target)
+        ends = [
+            tensor_cube(tensor, memory.address(tensor.name), _NATIVE[tensor.dtype], used)
+            for tensor in (source, target)
+        ]
+        compute = partial(_rearranged, node, source, target)
+        found.append(_checked(_Step(node.index, (ends[0],), ends[1], compute), memory))
+    return found
+
+
+def _rearranged(node: Node, source: Tensor, target: Tensor, rows: Sequence[_Array]) -> _Array:
+    return rearranged(node, source, target, rows[0])
+
+
 def _cubes(*cubes: Cube | None) -> tuple[Cube, ...]:
     return tuple(cube for cube in cubes if cube is not None)
 
@@ -274,6 +309,8 @@ def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
     four points (one point stays one). How an image's lines are padded only the task that reads it tells.
     """
     address, dtype = memory.address(tensor.name), _NATIVE[tensor.dtype]
+    if len(tensor.shape) == 2:
+        return tensor_cube(tensor, address, dtype, used)
     batch, channels, height, width = (tensor.shape + (1,) * 4)[:4]
     if batch != 1 or len(tensor.shape) > 4 or 0 in tensor.shape:
         raise UnsupportedProgram("CPU", "batch", batch, f"tensor '{tensor.name}' of shape {tensor.shape}")

@@ -163,7 +163,10 @@ class Memory:
     def view(self, cube: Cube, *, writable: bool = False) -> npt.NDArray[Any]:
         """Return a cube as a (groups, height, width, channels of a group) array over the memory itself."""
         index, offset = self._find(cube.start, cube.end, "cube")
-        if cube.groups * cube.height * cube.width * ATOM > len(self._regions[index]) + _SCRATCH:
+        if (
+            cube.groups * cube.height * cube.width * min(cube.point, ATOM)
+            > len(self._regions[index]) + _SCRATCH
+        ):
             raise UnsupportedProgram("memory", "cube", cube.start, "a cube larger than the tensor it lies in")
         if writable and not self._regions[index].flags.writeable:
             self._regions[index] = self._regions[index].copy()
