@@ -17,7 +17,9 @@ import pytest
 from sklearn2rknn import Built, ConversionError, Toolkit
 from sklearn2rknn.errors import LimitError
 from sklearn2rknn.toolkit_container import ContainerEnvironment, ContainerWorker
-from sklearn2rknn.toolkit_image import LABEL_VERSION, Image
+from sklearn2rknn.toolkit_image import Image
+
+from .conftest import FAKE_TAG
 
 if TYPE_CHECKING:
     import docker
@@ -32,7 +34,7 @@ def works(toolkit: Toolkit) -> bool:
 
 
 def containers(engine: docker.DockerClient) -> set[str]:
-    return {str(each.id) for each in engine.containers.list(all=True, filters={"label": LABEL_VERSION})}
+    return {str(each.id) for each in engine.containers.list(all=True, filters={"ancestor": FAKE_TAG})}
 
 
 @pytest.fixture

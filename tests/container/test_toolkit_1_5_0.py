@@ -1,7 +1,7 @@
 """The whole path of toolkit 1.5.0, walked with a stand-in wheel: the vendor's own was not to be had.
 
 The stand-in has the vendor's file name and carries a fake ``rknn``; the table's blob id is replaced by its
-own. The rest is real: the lock's cp310 wheels, the Dockerfile, the container. Toolkit 1.5.0 itself is not run.
+own. The rest is real: the cp310 wheels of the lock, the Dockerfile, the container. 1.5.0 itself is not run.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import filelock
 
 from sklearn2rknn.container_engine import connect, engine_failure, typed_engine_errors
 from sklearn2rknn.errors import ImageMissingError, ImageStaleError, ToolkitError
@@ -178,7 +179,9 @@ def build_image(version: str, *, wheel: Path | None = None, base: str | None = N
         folder = Path(name)
         with progress(f"Collecting the wheels of toolkit {version}"):
             lock = collect_wheels(entry, python, folder / "wheels", extra)
-        with progress(f"Building the image of toolkit {version}"):
+        # One at a time: a build's stage, while it is being made, looks like one that is left over.
+        building = filelock.FileLock(str(cache_folder() / "build.lock"))
+        with progress(f"Building the image of toolkit {version}"), building:
             _build(client, entry, python, folder, lock, base or _base(client, python), extra)
     return find_image(version, client)
 
