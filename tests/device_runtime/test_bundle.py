@@ -75,12 +75,14 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"format": 2}, "has format 2; this scirknn reads format 1. Update scirknn"),
+        ({"format": 3}, "has format 3; this scirknn reads formats up to 2. Update scirknn"),
         ({"format": True}, "'format' is True"),
         ({"task": "cluster"}, "'task' is 'cluster', not one of"),
         ({"n_features_in": 0}, "'n_features_in' is 0"),
         ({"n_outputs": "3"}, "'n_outputs' is '3'"),
-        ({"channels": 3}, "'channels' is 3, fewer than the 4 features"),
+        ({"parts": 2}, "'parts' is 2, neither of (1, 3)"),
+        ({"parts": 3}, "fewer than the 4 features take"),
+        ({"channels": 3}, "'channels' is 3, fewer than the 4 features take"),
         ({"feature_names": ["a"]}, "'feature_names' needs 4 names"),
         ({"classes": None}, "'classes' and the task 'classifier' do not go together"),
         ({"classes": {"dtype": "O8", "values": [1]}}, "'classes' has no known dtype"),

@@ -16,15 +16,23 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
 import numpy as np
 
+from scirknn import columns as host_columns
+from scirknn.columns import Columns
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
 
 if TYPE_CHECKING:
     from scirknn._typing import Array, Float64Array
 
-__all__ = ["FORMAT", "Affine", "Bundle", "Variant", "metadata_path", "read_bundle", "write_bundle"]
+__all__ = ["FORMAT", "PARTS", "Affine", "Bundle", "Variant", "metadata_path", "read_bundle", "write_bundle"]
 
-FORMAT = 1
-"""Number of the metadata's format; a reader refuses any other."""
+FORMAT = 2
+"""Number of the metadata's newest format; a reader refuses any newer.
+
+Format 2 has ``columns`` and ``parts``. What needs neither is written as format 1, for older readers too.
+"""
+
+PARTS = (1, 3)
+"""Channels that a feature may take: one float16 number, or its high, its low and again its high part."""
 
 TASKS = ("classifier", "multilabel", "regressor")
 HEADS = ("softmax", "logistic", "identity", "exp")
@@ -94,9 +102,9 @@ class Bundle:
     head : {"softmax", "logistic", "identity", "exp"}
         The output activation, evaluated on the host.
     channels : int
-        Width of the model's input: ``n_features_in`` and zeros up to a multiple of 8.
+        Width of the model's input: ``n_inputs * parts`` and zeros up to a multiple of 8.
     input : Affine or None
-        Applied to X before it is cast.
+        Applied to X, or to what `columns` makes of it, before it is cast.
     output : Affine or None
         Maps the network's raw output to the estimator's: ``(v - offset) * scale``.
     precision : {"float16", "int8", "int16"}
@@ -104,6 +112,13 @@ class Bundle:
         In ascending order of ``samples``.
     details : dict
         What is told and not computed with: toolkit, placement, check, source.
+    parts : {1, 3}
+        Channels of each feature. With 3 of them the first columns are the features rounded to float16, then
+        comes what that takes away, then the first ones again: the model computes with 22 bits.
+    columns : Columns or None
+        How the network's inputs come from the columns of X; None: they are the columns of X.
+    first_step : str or None
+        Class name of what meets X first in a pipeline; None: the estimator.
     """
 
     path: Path
@@ -122,6 +137,35 @@ class Bundle:
     precision: str
     variants: tuple[Variant, ...]
     details: Mapping[str, Any]
+    parts: int = 1
+    columns: Columns | None = None
+    first_step: str | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that the network takes: those of X, or of what `columns` makes of it."""
+        return self.n_features_in if self.columns is None else len(self.columns.inputs)
+
+    def prepare(self, X: Array) -> Array:
+        """Return what the model is to be fed for rows of X, before it is cast and filled up.
+
+        Parameters
+        ----------
+        X : numpy.ndarray, shape (n, n_inputs)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_inputs * parts)
+        """
+        if self.input is not None:
+            # In X's own precision: float32 would round a large offset's feature before subtracting it.
+            X = (X - self.input.offset) * self.input.scale
+        if self.parts == 1:
+            return X
+        with np.errstate(over="ignore"):
+            high = X.astype(np.float16).astype(X.dtype)
+        high = np.where(np.isfinite(high), high, X)  # for the model to overflow, and to be told of
+        return np.hstack([high, X - high, high])
 
     def files(self) -> Iterator[tuple[Variant, Path]]:
         """Yield each variant with the path of its file."""
@@ -233,9 +277,9 @@ def _document(bundle: Bundle) -> dict[str, Any]:
     def affine(value: Affine | None) -> dict[str, Any] | None:
         return None if value is None else {"offset": value.offset.tolist(), "scale": value.scale.tolist()}
 
-    classes = bundle.classes
+    classes, columns = bundle.classes, bundle.columns
     return {
-        "format": FORMAT,
+        "format": 1 if columns is None and bundle.parts == 1 else FORMAT,
         "task": bundle.task,
         "estimator": bundle.estimator,
         "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
@@ -246,10 +290,13 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         "dtype": bundle.dtype,
         "head": bundle.head,
         "channels": bundle.channels,
+        "parts": bundle.parts,
         "input": affine(bundle.input),
         "output": affine(bundle.output),
         "precision": bundle.precision,
         "variants": [vars(variant) for variant in bundle.variants],
+        **({} if columns is None else {"columns": host_columns.document(columns)}),
+        **({} if bundle.first_step is None else {"first_step": bundle.first_step}),
         **bundle.details,
     }
 
@@ -338,9 +385,9 @@ class _Reader:
 def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
     reader = _Reader(sidecar, document)
     number = reader.take("format", int)
-    if number != FORMAT:
+    if not 1 <= number <= FORMAT:
         raise BundleFormatError(
-            f"{sidecar} has format {number}; this scirknn reads format {FORMAT}. "
+            f"{sidecar} has format {number}; this scirknn reads formats up to {FORMAT}. "
             + ("Update scirknn on this machine." if number > FORMAT else "Convert the model again.")
         )
     n_features_in, n_outputs = reader.count("n_features_in"), reader.count("n_outputs")
@@ -349,9 +396,17 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
         len(names) != n_features_in or not all(isinstance(name, str) for name in names)
     ):
         reader.fail(f"'feature_names' needs {n_features_in} names")
+    columns = None
+    if "columns" in reader.document:
+        columns = host_columns.parse(reader.document.pop("columns"), n_features_in, reader.fail)
+    n_inputs = n_features_in if columns is None else len(columns.inputs)
     channels = reader.count("channels")
-    if channels < n_features_in:
-        reader.fail(f"'channels' is {channels}, fewer than the {n_features_in} features")
+    # Bundles written before features had parts do not name them.
+    parts = reader.count("parts") if "parts" in reader.document else 1
+    if parts not in PARTS:
+        reader.fail(f"'parts' is {parts}, neither of {PARTS}")
+    if channels < n_inputs * parts:
+        reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
     task = reader.choice("task", TASKS)
     classes = reader.classes()
     if (classes is None) != (task == "regressor"):
@@ -368,9 +423,12 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
         dtype=reader.choice("dtype", ("float64", "float32")),
         head=reader.choice("head", HEADS),
         channels=channels,
-        input=reader.affine("input", n_features_in),
+        input=reader.affine("input", n_inputs),
         output=reader.affine("output", n_outputs),
         precision=reader.choice("precision", PRECISIONS),
         variants=reader.variants(),
+        columns=columns,
+        first_step=reader.take("first_step", str) if "first_step" in reader.document else None,
         details=reader.document,
+        parts=parts,
     )

@@ -13,13 +13,16 @@ from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRan
 from scirknn.heads import activate, log_activate
 from scirknn.scoring import accuracy, r2
 from scirknn.sessions import Session, choose_device, open_session
-from scirknn.validation import check_rows
+from scirknn.validation import check_rows, check_table
 
 if TYPE_CHECKING:
     from scirknn._typing import Array, Float32Array
 
 __all__ = ["MLPClassifier", "MLPRegressor", "load"]
 _Self = TypeVar("_Self", bound="_Estimator")
+
+BLOCK = 4096
+"""Rows for which the columns of a pipeline are computed at a time: their memory does not grow with X."""
 
 
 class _Estimator:
@@ -75,18 +78,25 @@ class _Estimator:
         OutputRangeError
             The model answered NaN or infinity.
         """
-        bundle = self.bundle
-        X = check_rows(X, bundle.n_features_in, bundle.feature_names, bundle.estimator)
+        bundle, columns = self.bundle, self.bundle.columns
+        names, first_step = bundle.feature_names, bundle.first_step
+        if columns is None:
+            X = check_rows(X, bundle.n_features_in, names, bundle.estimator, first_step)
+        else:
+            first_step = first_step or bundle.estimator
+            X = check_table(X, bundle.n_features_in, names, first_step, by_name=columns.by_name)
         if not self._sessions:
             raise NativeError("run", None, f"{bundle.path.name} is closed; load it again.")
-        output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, X.dtype))
-        for start, stop, samples, session in self._runs(len(X)):
-            answer = session.run(self._packed(X[start:stop], samples))
-            if answer.shape[1] != bundle.n_outputs:
-                raise NativeError(
-                    "run", None, f"{bundle.path.name} has {answer.shape[1]} outputs, not {bundle.n_outputs}."
-                )
-            output[start:stop] = answer[0, :, : stop - start, 0].T
+        dtype = X.dtype if X.dtype.kind in "fiub" else np.float64
+        output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
+        if columns is None:
+            self._run(X, output)
+        else:
+            largest = self._sessions[-1][0]
+            block = max(largest, BLOCK - BLOCK % largest)
+            for start in range(0, len(X), block):
+                rows = columns.take(X[start : start + block], bundle.estimator)
+                self._run(rows, output[start : start + block])
         if not np.isfinite(output).all():
             row = int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
             raise OutputRangeError(
@@ -99,6 +109,15 @@ class _Estimator:
             output *= bundle.output.scale
         return output
 
+    def _run(self, rows: Array, output: Array) -> None:
+        """Let the NPU compute `output`, shape (n, n_outputs), for the network's inputs, (n, n_inputs)."""
+        for start, stop, samples, session in self._runs(len(rows)):
+            answer = session.run(self._packed(rows[start:stop], samples))
+            if answer.shape[1] != output.shape[1]:
+                name, count = self.bundle.path.name, output.shape[1]
+                raise NativeError("run", None, f"{name} has {answer.shape[1]} outputs, not {count}.")
+            output[start:stop] = answer[0, :, : stop - start, 0].T
+
     def _runs(self, rows: int) -> Iterator[tuple[int, int, int, Session]]:
         """Split `rows` into whole runs of the largest variant, the rest into the smallest that holds it."""
         largest = self._sessions[-1][0]
@@ -110,14 +129,12 @@ class _Estimator:
             start += count
 
     def _packed(self, X: Array, samples: int) -> Float32Array:
-        """Return rows as the model takes them: host affine, float32, zeros up to its channels and samples."""
+        """Return rows as the model takes them: prepared, float32, zeros up to its channels and samples."""
         bundle = self.bundle
         packed = np.zeros((1, samples, 1, bundle.channels), dtype=np.float32)
-        if bundle.input is not None:
-            # In X's own precision: float32 would round a large offset's feature before subtracting it.
-            X = (X - bundle.input.offset) * bundle.input.scale
+        fed = bundle.prepare(X)
         with np.errstate(over="ignore"):
-            packed[0, : len(X), 0, : bundle.n_features_in] = X
+            packed[0, : len(X), 0, : fed.shape[1]] = fed
         if not np.isfinite(packed).all():
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         return packed

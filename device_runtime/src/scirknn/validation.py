@@ -16,7 +16,7 @@ from scirknn.errors import InputError
 if TYPE_CHECKING:
     from scirknn._typing import Array
 
-__all__ = ["check_consistent_length", "check_rows"]
+__all__ = ["check_consistent_length", "check_finite", "check_rows", "check_table"]
 
 _RESHAPE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
@@ -24,7 +24,13 @@ _RESHAPE = (
 )
 
 
-def check_rows(X: Any, n_features: int, feature_names: tuple[str, ...] | None, estimator: str) -> Array:
+def check_rows(
+    X: Any,
+    n_features: int,
+    feature_names: tuple[str, ...] | None,
+    estimator: str,
+    first_step: str | None = None,
+) -> Array:
     """Return X as a numeric, finite, two-dimensional array.
 
     Parameters
@@ -36,6 +42,8 @@ def check_rows(X: Any, n_features: int, feature_names: tuple[str, ...] | None, e
         Names seen at fit.
     estimator : str
         scikit-learn's class name, for the texts.
+    first_step : str, optional
+        Class name of what meets X first in a pipeline, for the texts on its columns.
 
     Returns
     -------
@@ -47,11 +55,12 @@ def check_rows(X: Any, n_features: int, feature_names: tuple[str, ...] | None, e
     InputError
         With scikit-learn's text for the same mistake.
     """
+    first_step = first_step or estimator
     if not isinstance(X, np.ndarray):
-        _check_names(X, feature_names, estimator)
+        _check_names(X, feature_names, first_step)
         X = _as_array(X)
     elif feature_names is not None:
-        _check_names(X, feature_names, estimator)
+        _check_names(X, feature_names, first_step)
     if X.dtype.kind not in "fiub":
         X = _as_numeric(X)
     if X.ndim != 2:
@@ -62,7 +71,74 @@ def check_rows(X: Any, n_features: int, feature_names: tuple[str, ...] | None, e
         with np.errstate(over="ignore", invalid="ignore"):
             suspicious = not np.isfinite(X.sum())
         if suspicious:
-            _check_finite(X, estimator)
+            _refuse_not_finite(X, estimator)
+    _check_shape(X, n_features, first_step)
+    rows: Array = X
+    return rows
+
+
+def check_table(
+    X: Any, n_features: int, feature_names: tuple[str, ...] | None, first_step: str, *, by_name: bool
+) -> Array:
+    """Return X as a two-dimensional array of any dtype, for a model that fills, looks up or picks columns.
+
+    Parameters
+    ----------
+    X : array-like or sparse matrix, shape (n, n_features)
+        Text and numbers may be mixed.
+    n_features, feature_names
+        As for `check_rows`.
+    first_step : str
+        Class name of what meets X first, for the texts.
+    by_name : bool
+        Columns of a table with names are taken by name: it may have others, in any order.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n_features)
+        X itself where it is an array. What is in it is not looked at.
+
+    Raises
+    ------
+    InputError
+        With scikit-learn's text for the same mistake.
+    """
+    if by_name and feature_names is not None and _names(X) is not None:
+        names = list(X.columns)
+        missing = sorted(set(feature_names) - set(names))
+        if missing:
+            raise InputError(f"columns are missing: {set(missing)}")
+        X = _as_table(X)[:, [names.index(name) for name in feature_names]]
+    else:
+        if not by_name and (feature_names is not None or not isinstance(X, np.ndarray)):
+            _check_names(X, feature_names, first_step)
+        if not isinstance(X, np.ndarray):
+            X = _as_table(X)
+    if X.dtype.kind == "c":
+        raise InputError(f"Complex data not supported\n{X}\n")
+    if X.ndim != 2:
+        _refuse_dimensions(X, first_step)
+    _check_shape(X, n_features, first_step)
+    table: Array = X
+    return table
+
+
+def check_finite(values: Array, estimator: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises
+    ------
+    InputError
+        With scikit-learn's text, in which `estimator` is the one that refuses.
+    """
+    # One reduction finds the common case finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspicious = not np.isfinite(values.sum())
+    if suspicious:
+        _refuse_not_finite(values, estimator)
+
+
+def _check_shape(X: Array, n_features: int, estimator: str) -> None:
     if X.shape[0] == 0:
         raise InputError(
             f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required by {estimator}."
@@ -71,8 +147,6 @@ def check_rows(X: Any, n_features: int, feature_names: tuple[str, ...] | None, e
         raise InputError(
             f"X has {X.shape[1]} features, but {estimator} is expecting {n_features} features as input."
         )
-    rows: Array = X
-    return rows
 
 
 def check_consistent_length(*arrays: Array | None) -> None:
@@ -93,6 +167,17 @@ def _as_array(X: Any) -> Array:
         return np.asarray(X.toarray())
     try:
         return np.asarray(X)
+    except ValueError as error:  # ragged rows
+        raise InputError(str(error)) from None
+
+
+def _as_table(X: Any) -> Array:
+    """Return an array that keeps each value's own type where X has several."""
+    if hasattr(X, "toarray"):
+        return np.asarray(X.toarray())
+    try:
+        # An array of numbers stays one; a list of texts and numbers would become an array of texts.
+        return np.asarray(X) if hasattr(X, "__array__") else np.array(X, dtype=object)
     except ValueError as error:  # ragged rows
         raise InputError(str(error)) from None
 
@@ -118,7 +203,7 @@ def _refuse_dimensions(X: Array, estimator: str) -> None:
     raise InputError(f"Expected 2D array, got {kind} instead:\narray={X}.\n{_RESHAPE}")
 
 
-def _check_finite(X: Array, estimator: str) -> None:
+def _refuse_not_finite(X: Array, estimator: str) -> None:
     if np.isnan(X).any():
         raise InputError(
             f"Input X contains NaN.\n{estimator} does not accept missing values encoded as NaN natively. "
@@ -129,8 +214,7 @@ def _check_finite(X: Array, estimator: str) -> None:
 
 
 def _check_names(X: Any, fitted: tuple[str, ...] | None, estimator: str) -> None:
-    columns: Sequence[Any] = getattr(X, "columns", ())
-    given = tuple(columns) if len(columns) and all(isinstance(name, str) for name in columns) else None
+    given = _names(X)
     if given is None:
         if fitted is not None:
             warnings.warn(
@@ -152,6 +236,11 @@ def _check_names(X: Any, fitted: tuple[str, ...] | None, estimator: str) -> None
     if not unseen and not missing:
         message += "Feature names must be in the same order as they were in fit.\n"
     raise InputError(message)
+
+
+def _names(X: Any) -> tuple[str, ...] | None:
+    columns: Sequence[Any] = getattr(X, "columns", ())
+    return tuple(columns) if len(columns) and all(isinstance(name, str) for name in columns) else None
 
 
 def _bullets(names: list[str]) -> str:
