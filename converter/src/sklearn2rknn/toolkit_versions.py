@@ -139,7 +139,8 @@ class ToolkitVersion:
 
 @functools.cache
 def _table() -> Mapping[str, Any]:
-    return tomllib.loads((TOOLKITS / "versions.toml").read_text("utf-8"))
+    table: Mapping[str, Any] = tomllib.loads((TOOLKITS / "versions.toml").read_text("utf-8"))
+    return table
 
 
 def default_version() -> str:
