@@ -125,7 +125,9 @@ def _source(task: LoadedTask, dtype: np.dtype[Any]) -> Cube:
     if image:
         channels = image - 7
         line = task[r.LINE_STRIDE] * ATOM * channels
-        return Cube(address, width, height, channels, line, 0, dtype, channels * dtype.itemsize)
+        # Softmax reads its maxima so, one an atom: its lines are as many atoms long as they have points.
+        point = ATOM if channels == 1 and task[r.LINE_STRIDE] == width else channels * dtype.itemsize
+        return Cube(address, width, height, channels, line, 0, dtype, point)
     aligned = task[r.DATAIN_CHANNEL]
     channels = (max(aligned, 1) - 1) // 64 * 64 + task[r.DATAIN_CHANNEL_REAL] + 1
     if not 0 < channels <= aligned or not width or not height:
