@@ -30,6 +30,8 @@ def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> 
     assert rock.key == tmp_path / "keys/rock"
     assert (rock.tags, rock.power_command) == (("rk3588",), ("pdu", "cycle", "3"))
     assert read_boards(None) == {"virtual": VIRTUAL}
+    path.write_text(GOOD + "virtual = true")
+    assert read_boards(path)["rock"].virtual
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> 
         (GOOD + "port = true", "[board.rock] port is True"),
         (GOOD + 'device = "gpu"', "[board.rock] device is 'gpu'"),
         (GOOD + 'hostname = "x"', "[board.rock] hostname is no field"),
-        (GOOD + "virtual = true", "[board.rock] virtual is no field"),
+        (GOOD + "virtual = 1", "[board.rock] virtual is 1, not true or false"),
         (GOOD + 'python = "a\\nb"', "[board.rock] python is 'a\\nb'"),
         (GOOD.replace('["rk3588"]', '"rk3588"'), "[board.rock] tags is 'rk3588'"),
         (GOOD.replace('"3"', "3"), "[board.rock] power_command is"),

@@ -150,8 +150,8 @@ def arm64_boards(tree: Path, folder: Path) -> Iterator[Mapping[str, Board]]:
 
 
 def boards_file(boards: Mapping[str, Board]) -> str:
-    """Write boards as `rknn_harness.boards.read_boards` reads them, which knows no virtual ones."""
-    fields = ("host", "port", "user", "key", "known_hosts", "python", "tags")
+    """Write boards as `rknn_harness.boards.read_boards` reads them."""
+    fields = ("host", "port", "user", "key", "known_hosts", "python", "virtual", "tags")
     return "\n".join(
         f"[board.{json.dumps(name)}]\n"
         + "".join(f"{field} = {json.dumps(getattr(board, field), default=str)}\n" for field in fields)

@@ -51,7 +51,8 @@ class Board:
     device : {"npu", "virtual"}
         What `scirknn` runs models on.
     virtual : bool
-        Whether this is the virtual board, which is started when it is used.
+        Whether no NPU is behind it, only `virtual_npu`: its reports say so, and its bits must be the same as
+        those computed here. Without a port it is the one that is started when it is used.
     tags : tuple of str
         What cases may ask for.
     power_command : tuple of str or None
@@ -146,6 +147,7 @@ class _Entry:
             python=self.text("python", "python3"),
             work_folder=self.text("work_folder", ".cache/rknn-harness"),
             device=self.text("device", "npu"),
+            virtual=self.flag("virtual"),
             tags=self.words("tags", ()),
             power_command=self.words("power_command", None),
         )
@@ -153,7 +155,7 @@ class _Entry:
             self.fail("device", f"is {board.device!r}, not 'npu' or 'virtual'")
         if self.entry:
             field = min(self.entry)
-            known = ", ".join(a.name for a in attrs.fields(Board) if a.name not in ("name", "virtual"))
+            known = ", ".join(a.name for a in attrs.fields(Board) if a.name != "name")
             self.fail(field, f"is no field of a board; there are {known}")
         return board
 
@@ -181,6 +183,12 @@ class _Entry:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
             self.fail("port", f"is {value!r:.60}, not a number from 1 to 65535")
         return int(value)
+
+    def flag(self, field: str) -> bool:
+        value = self.entry.pop(field, False)
+        if not isinstance(value, bool):
+            self.fail(field, f"is {value!r:.60}, not true or false")
+        return bool(value)
 
     def words(self, field: str, default: tuple[str, ...] | None) -> Any:
         value = self.entry.pop(field, default)

@@ -207,10 +207,11 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path 
         with _reached(board_name, boards_file) as link:
             facts = link.session().facts()
             tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
-            runtime = facts.get("virtual_npu") if link.board.virtual else facts.get("rknnlite")
-            what = "virtual NPU" if link.board.virtual else "rknnlite"
+            emulated = link.board.device == "virtual"
+            runtime = facts.get("virtual_npu") if emulated else facts.get("rknnlite")
+            what = "virtual NPU" if emulated else "rknnlite"
             tell("runtime", bool(runtime), f"{what} {runtime or 'is not installed on the board'}")
-            if not link.board.virtual:
+            if not emulated:
                 for finding in check(_made_with(toolkit, model), _versions_of(facts)):
                     tell(f"{finding.level}: {finding.rule}", finding.level != "error", finding.text)
     except (HarnessError, ScirknnError, click.ClickException) as error:
