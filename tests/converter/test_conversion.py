@@ -53,11 +53,9 @@ def on_the_file(path: Path, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     bundle = read_bundle(path)
     variant, file = next(bundle.files())
     npu = virtual_npu.VirtualNpu(virtual_npu.read(file))
-    values = np.asarray(X, np.float64)
-    if bundle.input is not None:
-        values = (values - bundle.input.offset) * bundle.input.scale
+    values = bundle.prepare(np.asarray(X, np.float64))
     rows = np.zeros((-(-len(X) // variant.samples) * variant.samples, bundle.channels), np.float32)
-    rows[: len(X), : bundle.n_features_in] = values
+    rows[: len(X), : values.shape[1]] = values
     outputs = [
         npu.run(part.T[None, :, :, None])[0, :, :, 0].T
         for part in rows.reshape(-1, variant.samples, bundle.channels)

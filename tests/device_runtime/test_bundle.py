@@ -44,6 +44,24 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert {file.name for file in path.parent.iterdir()} == {"model.rknn", "model.n8.rknn", "model.rknn.json"}
 
 
+def test_features_in_parts(path: Path) -> None:
+    edit(path, parts=3, channels=16)
+    bundle = read_bundle(path)
+    X = np.array([[1 / 3, -1000.1, 1e-9, 1e5]])  # the last is none of float16's
+    high, low, again = bundle.prepare(X).reshape(3, 4)
+    assert np.array_equal(high, again)
+    assert np.array_equal(high[:3], X[0, :3].astype(np.float16))
+    assert np.array_equal(high + low, X[0])
+
+
+def test_a_bundle_from_before_parts_is_read(path: Path) -> None:
+    sidecar = metadata_path(path)
+    document = json.loads(sidecar.read_text())
+    del document["parts"]
+    sidecar.write_text(json.dumps(document))
+    assert read_bundle(path).parts == 1
+
+
 def test_missing_files_are_named(path: Path) -> None:
     variant = path.with_name("model.n8.rknn")
     content = variant.read_bytes()

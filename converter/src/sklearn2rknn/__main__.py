@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from sklearn2rknn.conditioning import ACCURACIES
 from sklearn2rknn.conversion import ALGORITHMS, METHODS, convert
 from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
 from sklearn2rknn.model_source import load_model
@@ -86,6 +87,12 @@ class _Command(click.Command):
 )
 @click.option("--quantized_algorithm", default="normal", show_default=True, help=", ".join(ALGORITHMS) + ".")
 @click.option("--quantized_method", default="channel", show_default=True, help=", ".join(METHODS) + ".")
+@click.option(
+    "--accuracy",
+    default="auto",
+    show_default=True,
+    help=", ".join(ACCURACIES) + ": float16 numbers for each value between layers of relu or identity.",
+)
 @click.option("--allow_cpu", is_flag=True, help="Accept layers that the toolkit places on the CPU.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each file.")
 @click.option("--trust_pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")

@@ -11,10 +11,13 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
-from sklearn2rknn.errors import RangeError
+from sklearn2rknn.check import agreement, check_input
+from sklearn2rknn.errors import OptionError, RangeError
 from sklearn2rknn.network import Affine, Floats, Layer, Network
+from sklearn2rknn.remainders import carry_remainders, float16_outputs
 
 __all__ = [
+    "ACCURACIES",
     "FLOAT16_MAX",
     "balance",
     "bring_into_float16",
@@ -30,12 +33,19 @@ FLOAT16_MAX = 65504.0
 FLOAT16_SAFE = 2.0**12
 """Range of a hidden layer up to which rows outside the example have a factor of 16 to spare."""
 
+ACCURACIES = ("auto", "single", "double")
+"""One float16 number for each value between layers, two, or two where one is not enough."""
+
+ENOUGH_PROBABILITY = 1e-3
+ENOUGH_R2 = 0.99999
+"""What one number has to reach on the example to be enough: half of what float16 is held to, or better."""
+
 FLOAT64_TINY = 1e-300  # its inverse is still finite
 FLOAT16_TINIEST = 2.0**-25
 """Half the smallest subnormal float16: what is not larger rounds to 0."""
 
 
-def condition(network: Network, rows: Floats | None, precision: str) -> Network:
+def condition(network: Network, rows: Floats | None, precision: str, accuracy: str = "auto") -> Network:
     """Return the same function in numbers of convenient size.
 
     Integers have one step for a whole tensor, so every column is spread over the same range. float16 has fine
@@ -49,7 +59,22 @@ def condition(network: Network, rows: Floats | None, precision: str) -> Network:
     rows : numpy.ndarray, shape (n, n_features_in), or None
         Example input. Without it the ranges of features and outputs are unknown, and both maps stay away.
     precision : {"float16", "int8", "int16"}
+    accuracy : {"auto", "single", "double"}
+        Of float16. ``"auto"`` carries remainders where there is example input that shows the need.
+
+    Raises
+    ------
+    OptionError
+        There is no double accuracy for this activation or precision.
     """
+    if accuracy == "double" and precision != "float16":
+        raise OptionError(f"accuracy='double' is for float16; {precision} has steps of its own. Drop one.")
+    if accuracy == "double" and _curved(network):
+        raise OptionError(
+            "accuracy='double' is for hidden layers of relu or identity; the NPU takes tanh and logistic "
+            "from a table, whose error remains. Drop it."
+        )
+    source = network
     network = merge_linear(network)
     if rows is not None and precision == "float16":
         network = scale_input(network, *_mean_and_deviation(rows))
@@ -61,8 +86,33 @@ def condition(network: Network, rows: Floats | None, precision: str) -> Network:
         network = scale_input(network, *_middle_and_half(rows))
         network = balance(network, rows)
         network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
-    # Last, since small weights need not be small any more in the new scales.
-    return collapse_constant(network)
+    # Not before, since small weights need not be small any more in the new scales.
+    network = collapse_constant(network)
+    if accuracy == "double" or (
+        accuracy == "auto"
+        and precision == "float16"
+        and rows is not None
+        and not _curved(network)
+        and not _is_enough(source, network, rows)
+    ):
+        # A constant has no remainders, and its layer no weights.
+        return carry_remainders(network) if network.layers[0].weights.any() else network
+    return network
+
+
+def _curved(network: Network) -> bool:
+    return any(layer.activation in ("tanh", "logistic") for layer in network.layers)
+
+
+def _is_enough(source: Network, network: Network, rows: Floats) -> bool:
+    rows = check_input(source, rows, 1).rows
+    outputs = float16_outputs(network, rows)
+    if not np.isfinite(outputs).all():
+        return False
+    found = agreement(source, outputs, source.forward(rows))
+    if found.max_probability_error is not None:
+        return found.max_probability_error <= ENOUGH_PROBABILITY
+    return found.r2 is None or found.r2 >= ENOUGH_R2
 
 
 def _mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:

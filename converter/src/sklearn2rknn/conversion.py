@@ -19,7 +19,7 @@ import sklearn
 import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
 from sklearn2rknn.check import SEED, CheckInput, agreement, check_input
-from sklearn2rknn.conditioning import condition, refuse_overflow
+from sklearn2rknn.conditioning import ACCURACIES, condition, refuse_overflow
 from sklearn2rknn.errors import CheckError, CheckWarning, CpuFallbackError, ExampleInputError, OptionError
 from sklearn2rknn.estimators import network_from_estimator
 from sklearn2rknn.example_input import validate_example_input
@@ -85,6 +85,7 @@ def convert(
     toolkit: Toolkit | str | None = None,
     quantized_algorithm: str = "normal",
     quantized_method: str = "channel",
+    accuracy: str = "auto",
     allow_cpu: bool = False,
     timeout: float = 300.0,
 ) -> ConversionReport:
@@ -115,6 +116,10 @@ def convert(
     quantized_algorithm : {"normal", "mmse", "kl_divergence"}
     quantized_method : {"channel", "layer"}
         How the toolkit finds ranges, and whether weights have a scale per output channel.
+    accuracy : {"auto", "single", "double"}
+        Of float16 with relu or identity: one float16 number for each value between layers, or two, which
+        makes the result as exact as float32 for one layer more per hidden layer, of three times the width.
+        ``"auto"`` takes two where the example input shows that one is not enough.
     allow_cpu : bool
         Accept layers that the toolkit places on the CPU.
     timeout : float
@@ -167,7 +172,7 @@ def convert(
             f"{options.precision} needs example_input, from which the ranges are taken: "
             "give some hundred rows of X, for example example_input=X_train[:200]."
         )
-    network = condition(source, rows, options.precision)
+    network = condition(source, rows, options.precision, _choice("accuracy", accuracy, ACCURACIES))
     if options.precision == "float16":
         refuse_overflow(network)
     if not isinstance(toolkit, Toolkit):
@@ -228,6 +233,7 @@ def convert(
         head=source.head,
         widths=source.widths,
         precision=options.precision,
+        accuracy="single" if network.parts == 1 else "double",
         target_platform=options.target_platform,
         toolkit=details["toolkit"],
         placement=placement,
@@ -438,4 +444,5 @@ def _bundle(
         precision=options.precision,
         variants=variants,
         details=details,
+        parts=network.parts,
     )

@@ -11,12 +11,21 @@ import numpy.typing as npt
 
 from scirknn.bundle import Affine
 
-__all__ = ["ACTIVATIONS", "Affine", "Floats", "Layer", "Network"]
+__all__ = ["ACTIVATIONS", "PARTS", "Affine", "Floats", "Layer", "Network", "rounded_to_float16"]
 
 Floats = npt.NDArray[np.float64]
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 """Hidden activations, by scikit-learn's names."""
+
+PARTS = 3
+"""Channels of a feature that is given in parts: high, low and, for the weights' own low part, high again."""
+
+
+def rounded_to_float16(values: Floats) -> Floats:
+    """Return the nearest float16 of each value, as float64; infinity beyond its range."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16).astype(np.float64)
 
 
 def _logistic(values: Floats) -> Floats:
@@ -89,6 +98,8 @@ class Network:
     dtype : {"float64", "float32"}
         dtype of the estimator's weights.
     input, output : Affine or None
+    parts : int
+        Channels of the first layer for each feature: 1, or `PARTS` where `remainders` are carried.
     """
 
     estimator: str
@@ -101,11 +112,12 @@ class Network:
     dtype: str
     input: Affine | None = None
     output: Affine | None = None
+    parts: int = 1
 
     @property
     def n_features_in(self) -> int:
         """Columns of X."""
-        return int(self.layers[0].weights.shape[0])
+        return int(self.layers[0].weights.shape[0]) // self.parts
 
     @property
     def n_outputs(self) -> int:
@@ -118,8 +130,12 @@ class Network:
         return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
 
     def prepare(self, X: npt.ArrayLike) -> Floats:
-        """Map X, shape (n, n_features_in), as the host does before the NPU."""
-        return _affine(self.input, np.asarray(X, dtype=np.float64))
+        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, n_features_in * parts)."""
+        values = _affine(self.input, np.asarray(X, dtype=np.float64))
+        if self.parts == 1:
+            return values
+        high = rounded_to_float16(values)
+        return np.hstack([high, values - high, high])
 
     def finish(self, raw: npt.ArrayLike) -> Floats:
         """Map the layers' result, shape (n, n_outputs), as the host does after the NPU."""

@@ -24,8 +24,9 @@ _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
 def input_channels(network: Network) -> int:
-    """Return C: the number of features, and one more for a network of constants, up to a multiple of 8."""
-    needed = network.n_features_in + (not network.layers[0].weights.any())
+    """Return C: the features' channels, one more for a network of constants, up to a multiple of 8."""
+    first = network.layers[0].weights
+    needed = len(first) + int(not first.any())
     return -(-needed // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE
 
 

@@ -32,7 +32,7 @@ class ConversionReport:
     estimator, task, head : str
     widths : tuple of int
         Columns of X, of each hidden layer and of the output.
-    precision, target_platform : str
+    precision, accuracy, target_platform : str
     toolkit : mapping
         Version, lock and options of the toolkit, and what reads its files.
     placement : mapping
@@ -50,6 +50,7 @@ class ConversionReport:
     head: str
     widths: tuple[int, ...]
     precision: str
+    accuracy: str
     target_platform: str
     toolkit: Mapping[str, Any]
     placement: Mapping[str, Any]
@@ -82,7 +83,12 @@ class ConversionReport:
             ("model", f"{self.estimator}, {'-'.join(map(str, self.widths))}, {self.head} on the host"),
             ("file", ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in self.files.items())),
             ("rows per run", ", ".join(map(str, self.samples))),
-            ("precision", f"{self.precision} for {self.target_platform}"),
+            (
+                "precision",
+                self.precision
+                + (", each value as two numbers," if self.accuracy == "double" else "")
+                + f" for {self.target_platform}",
+            ),
             (
                 "toolkit",
                 f"{self.toolkit['version']} in a {self.toolkit['environment']} (model format "

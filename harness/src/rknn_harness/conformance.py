@@ -219,7 +219,7 @@ def _convert(
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
     known["placement"] = placement
     with clock("limits"):
-        layers = layers_of_graph(recorder.protocol.models[0], bundle.n_features_in)
+        layers = layers_of_graph(recorder.protocol.models[0], bundle)
         limits = limits_for(truth, case.kind, case.precision, bundle, layers, files)
     if tamper is not None:
         tamper(path)

@@ -94,8 +94,11 @@ class RecordingToolkit(Toolkit):
         }
 
 
-def layers_of_graph(model: bytes, n_features: int) -> tuple[Layer, ...]:
-    """Return the layers of a chain of 1x1 convolutions; the columns that pad its input are left out.
+def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
+    """Return the layers of a chain of 1x1 convolutions, whose first takes the features as they are.
+
+    The columns that pad its input are left out, and where a feature is given in parts, the weights of its
+    high parts are added up: they compute with the whole feature what the parts do.
 
     Raises
     ------
@@ -104,13 +107,15 @@ def layers_of_graph(model: bytes, n_features: int) -> tuple[Layer, ...]:
     """
     graph = onnx.load_from_string(model).graph
     constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
+    columns = bundle.n_inputs
     layers: list[Layer] = []
     for node in graph.node:
         if node.op_type == "Conv":
             weights = constants[node.input[1]][:, :, 0, 0].T
-            layers.append(
-                Layer(weights if layers else weights[:n_features], constants[node.input[2]], "identity")
-            )
+            if not layers:
+                high = range(0, bundle.parts, 2)
+                weights = sum(weights[part * columns :][:columns] for part in high)
+            layers.append(Layer(weights, constants[node.input[2]], "identity"))
         elif node.op_type in _ACTIVATIONS:
             layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
         else:
@@ -130,7 +135,7 @@ def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
-    runs = pack(_mapped(bundle.input, X), bundle.channels, entry.shape[2])
+    runs = pack(bundle.prepare(np.asarray(X, np.float64)), bundle.channels, entry.shape[2])
     outputs = np.stack([session.run(None, {entry.name: run})[0] for run in runs])
     return _mapped(bundle.output, unpack(outputs, len(X)))
 
@@ -150,9 +155,10 @@ def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Arra
     """
     assert protocol.inputs is not None
     assert protocol.simulated is not None
-    columns = X.shape[1]
+    prepared = bundle.prepare(np.asarray(X, np.float64)).astype(np.float32)
+    columns = prepared.shape[1]
     fed = unpack(protocol.inputs, protocol.inputs.shape[0] * protocol.inputs.shape[3])[:, :columns]
-    known = {row.tobytes(): index for index, row in enumerate(_mapped(bundle.input, X).astype(np.float32))}
+    known = {row.tobytes(): index for index, row in enumerate(prepared)}
     places = [known.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
     output = _mapped(bundle.output, unpack(protocol.simulated, len(fed)))
     found = [(row, place) for place, row in enumerate(places) if row is not None]

@@ -1,0 +1,106 @@
+"""Two float16 numbers for each value: the same function, to float32's exactness."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+
+import scirknn
+from sklearn2rknn import Network, OptionError, Toolkit, convert, network_from_estimator
+from sklearn2rknn.conditioning import condition
+from sklearn2rknn.network import Layer
+from sklearn2rknn.remainders import carry_remainders, float16_outputs
+from tests.converter.fitted import fit, fitted
+
+
+@settings(max_examples=40, deadline=None)
+@given(fitted(), st.sampled_from(["relu", "identity"]))
+def test_function_stays_the_same(model: tuple[Any, npt.NDArray[Any]], activation: str) -> None:
+    estimator, X = model
+    network = network_from_estimator(estimator)
+    hidden = tuple(attrs.evolve(layer, activation=activation) for layer in network.layers[:-1])
+    network = attrs.evolve(network, layers=(*hidden, network.layers[-1]))
+    double = carry_remainders(network)
+    assert double.n_features_in == network.n_features_in
+    assert len(double.layers) == 2 * len(network.layers) - 1
+    np.testing.assert_allclose(double.forward(X), network.forward(X), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**16), st.sampled_from(["relu", "identity"]))
+def test_rounding_is_that_of_two_numbers(seed: int, activation: str) -> None:
+    rng = np.random.default_rng(seed)
+    widths = (5, 16, 16, 2)
+    layers = tuple(
+        Layer(
+            rng.standard_normal((a, b)),
+            rng.standard_normal(b),
+            activation if i < 2 else "identity",
+        )
+        for i, (a, b) in enumerate(itertools.pairwise(widths))
+    )
+    network = attrs.evolve(network_from_estimator(fit("one output")[0]), layers=layers)
+    X = rng.standard_normal((50, 5))
+    error = np.abs(float16_outputs(carry_remainders(network), X) - network.forward(X))
+    size = X
+    for layer in layers:
+        size = np.abs(size) @ np.abs(layer.weights) + np.abs(layer.bias)
+    # One output rounds once, 2**-11 of itself. Before it: a value's low part is 2**-9 of it at most and errs
+    # by 2**-11 of that or by half of float16's least step, 2**-25; weights likewise; and 0.5 of each layer's
+    # sum of magnitudes counts for its step.
+    assert (error <= 2.0**-11 * np.abs(network.forward(X)) + 3 * (2.0**-19 + 2.0**-24) * size).all()
+
+
+def steep(seed: int = 0) -> tuple[Any, npt.NDArray[np.float64]]:
+    """Return a network whose probabilities jump from 0 to 1 between neighbours."""
+    X = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    y = (X[:, 0] > 0) != (X[:, 1] > 0)
+    X = StandardScaler().fit_transform(X)
+    return MLPClassifier((16, 16), solver="lbfgs", alpha=1e-2, max_iter=300, random_state=seed).fit(X, y), X
+
+
+def test_auto_takes_two_numbers_where_one_is_not_enough() -> None:
+    estimator, X = steep()
+    assert condition(network_from_estimator(estimator), X, "float16").parts == 3
+    assert condition(network_from_estimator(estimator), X, "float16", "single").parts == 1
+    assert condition(network_from_estimator(estimator), None, "float16").parts == 1
+    gentle, X = fit("softmax")
+    assert condition(network_from_estimator(gentle), X, "float16").parts == 1
+    assert condition(network_from_estimator(gentle), None, "float16", "double").parts == 3
+
+
+@pytest.mark.parametrize(("activation", "precision"), [("tanh", "float16"), ("relu", "int8")])
+def test_what_has_no_two_numbers_is_refused(activation: str, precision: str) -> None:
+    estimator, X = fit("softmax", activation=activation)
+    network: Network = network_from_estimator(estimator)
+    with pytest.raises(OptionError, match="accuracy='double' is for"):
+        condition(network, X, precision, "double")
+    assert condition(network, X, precision).parts == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_steep_network_on_the_register_program(tmp_path: Path, toolkit: Toolkit, seed: int) -> None:
+    estimator, X = steep(seed)
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, example_input=X, batch_size=64, toolkit=toolkit)
+    assert (report.accuracy, report.placement["npu"], report.placement["cpu"]) == ("double", 5, 0)
+    assert "each value as two numbers" in str(report)
+    # Rows between the example's too; one number errs by up to 0.1 there.
+    rows = np.random.default_rng(1).uniform(-1.7, 1.7, (1000, 2))
+    with scirknn.load(path, device="virtual") as model:
+        assert isinstance(model, scirknn.MLPClassifier)
+        for each in (X, rows):
+            difference = np.abs(model.predict_proba(each) - estimator.predict_proba(each)).max()
+            # The output alone: |z| = 4 rounds by 2**-9, of which the logistic function keeps 0.02; at 0 a
+            # slope of 1/4 meets steps of nothing. Measured 1.1e-4.
+            assert difference < 5e-4
