@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import virtual_npu
+from rknn_harness.common_models import common_models
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from sklearn2rknn import Toolkit, open_toolkit
 from sklearn2rknn.conditioning import condition
@@ -21,7 +22,6 @@ from sklearn2rknn.toolkit_image import image_python
 from sklearn2rknn.toolkit_versions import toolkit_version
 
 from .conftest import image_or_skip
-from .models import common_models
 
 if TYPE_CHECKING:
     import docker
