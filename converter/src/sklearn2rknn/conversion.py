@@ -155,7 +155,8 @@ def convert(
         The file computes something else than the estimator.
     """
     started = time.monotonic()
-    source = network_from_estimator(model)
+    whole = network_from_estimator(model)
+    source = whole.within()
     options = _options(
         path,
         target_platform,
@@ -166,7 +167,7 @@ def convert(
         quantized_algorithm,
         quantized_method,
     )
-    rows = None if example_input is None else validate_example_input(example_input, source)
+    rows = None if example_input is None else validate_example_input(example_input, whole)
     if rows is None and options.precision != "float16":
         raise ExampleInputError(
             f"{options.precision} needs example_input, from which the ranges are taken: "
@@ -218,12 +219,12 @@ def convert(
         "source": {
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
             "sklearn": sklearn.__version__,
-            "weights_digest": source.weights_digest(),
+            "weights_digest": whole.weights_digest(),
             "created_by": f"sklearn2rknn {_own_version()}",
         },
     }
     files = {_file_name(options, samples): result.rknn for samples, result in built.items()}
-    write_bundle(_bundle(source, network, options, variants, details), files)
+    write_bundle(_bundle(whole.around(network), options, variants, details), files)
     return ConversionReport(
         path=options.path,
         files={name: len(data) for name, data in files.items()},
@@ -231,7 +232,7 @@ def convert(
         estimator=source.estimator,
         task=source.task,
         head=source.head,
-        widths=source.widths,
+        widths=whole.widths,
         precision=options.precision,
         accuracy="single" if network.parts == 1 else "double",
         target_platform=options.target_platform,
@@ -421,7 +422,6 @@ def _file_name(options: _Options, samples: int) -> str:
 
 
 def _bundle(
-    source: Network,
     network: Network,
     options: _Options,
     variants: tuple[Variant, ...],
@@ -429,20 +429,22 @@ def _bundle(
 ) -> Bundle:
     return Bundle(
         path=options.path,
-        task=source.task,
-        estimator=source.estimator,
-        classes=source.classes,
-        n_features_in=source.n_features_in,
-        n_outputs=source.n_outputs,
-        feature_names=source.feature_names,
-        single_output=source.single_output,
-        dtype=source.dtype,
-        head=source.head,
+        task=network.task,
+        estimator=network.estimator,
+        classes=network.classes,
+        n_features_in=network.n_features_in,
+        n_outputs=network.n_outputs,
+        feature_names=network.feature_names,
+        single_output=network.single_output,
+        dtype=network.dtype,
+        head=network.head,
         channels=input_channels(network),
         input=network.input,
         output=network.output,
         precision=options.precision,
         variants=variants,
         details=details,
+        columns=network.columns,
+        first_step=network.first_step,
         parts=network.parts,
     )

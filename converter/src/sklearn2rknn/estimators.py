@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline
 
+from scirknn.columns import Number
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
-from sklearn2rknn.network import ACTIVATIONS, Layer, Network
+from sklearn2rknn.feature_table import FeatureTable, untouched
+from sklearn2rknn.network import ACTIVATIONS, Affine, Layer, Network
+from sklearn2rknn.pipelines import apply_step, first_step, refuse_text
 
 __all__ = ["network_from_estimator"]
 
@@ -23,6 +30,8 @@ def network_from_estimator(estimator: Any) -> Network:
     Parameters
     ----------
     estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+        Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search whose best
+        estimator is one of these.
 
     Returns
     -------
@@ -31,7 +40,8 @@ def network_from_estimator(estimator: Any) -> Network:
     Raises
     ------
     UnsupportedModelError
-        The estimator is of another class, or holds weights, labels or an activation that cannot be converted.
+        The estimator or a step of it is of another class, or holds numbers, labels or an option that cannot
+        be converted. The text names the step.
     NotFittedError
         The estimator was not fitted.
     """
@@ -40,6 +50,104 @@ def network_from_estimator(estimator: Any) -> Network:
             f"The model is the class {estimator.__name__}, not an instance of it. "
             "Give the fitted estimator: clf = MLPClassifier().fit(X, y)."
         )
+    steps, target, perceptron = _opened(estimator)
+    network = _perceptron(perceptron)
+    if steps:
+        network = _behind(steps, perceptron, network)
+    return network if target is None else _retargeted(target, network)
+
+
+def _opened(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
+    """Return the named steps in front of a model, what is around its target (or None), and the model."""
+    steps: list[tuple[str, Any]] = []
+    target = None
+    while True:
+        name = type(estimator).__name__
+        if isinstance(estimator, BaseSearchCV):
+            if not estimator.refit:
+                raise UnsupportedModelError(
+                    f"{name} with refit=False keeps no best_estimator_. Search with refit=True."
+                )
+            if not hasattr(estimator, "best_estimator_"):
+                raise NotFittedError(f"This {name} is not fitted. Call fit(X, y) before converting.")
+            estimator = estimator.best_estimator_
+        elif type(estimator) is Pipeline:
+            steps += [(f"Pipeline step {key!r}", step) for key, step in estimator.steps[:-1]]
+            estimator = estimator.steps[-1][1]
+        elif type(estimator) is TransformedTargetRegressor:
+            if target is not None:
+                raise UnsupportedModelError(
+                    "A TransformedTargetRegressor lies inside another one. Use one, with a Pipeline of "
+                    "scalers as its transformer."
+                )
+            if not hasattr(estimator, "regressor_"):
+                raise NotFittedError(f"This {name} is not fitted. Call fit(X, y) before converting.")
+            target, estimator = estimator, estimator.regressor_
+        else:
+            return steps, target, estimator
+
+
+def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> Network:
+    """Put what the steps do in front of a network."""
+    first = first_step([step for _, step in steps])
+    if first is None:  # nothing but "passthrough"
+        return network
+    width = getattr(first, "n_features_in_", None)
+    if width is None:
+        raise NotFittedError(f"{type(first).__name__} is not fitted. Call fit(X, y) on the whole first.")
+    table = untouched(int(width))
+    for where, step in steps:
+        table = apply_step(step, table, where)
+    refuse_text(table, network.estimator)
+    if table.width != network.n_features_in:
+        raise UnsupportedModelError(
+            f"{network.estimator} was fitted on {network.n_features_in} features and is given {table.width} "
+            "by the steps before it. Fit the whole again."
+        )
+    layers = network.layers
+    if table.weights is not None and table.bias is not None:
+        layers = (Layer(table.weights, table.bias, "identity"), *layers)
+    names = getattr(first, "feature_names_in_", None)
+    by_name = names is not None and type(first) is ColumnTransformer
+    return attrs.evolve(
+        network,
+        layers=layers,
+        columns=table.host_columns(int(width), by_name=by_name),
+        input=table.affine(),
+        first_step=type(first).__name__,
+        feature_names=None if names is None else tuple(str(each) for each in names),
+    )
+
+
+def _retargeted(target: Any, network: Network) -> Network:
+    """Put the inverse of a target's transformer behind a network."""
+    named = "TransformedTargetRegressor"
+    if network.head != "identity":
+        raise UnsupportedModelError(
+            f"{named} scales what comes behind the output activation {network.head!r} of "
+            f"{network.estimator}. Fit with loss='squared_error'."
+        )
+    table = apply_step(target.transformer_, untouched(network.n_outputs), f"{named}'s transformer")
+    if not _is_affine(table, network.n_outputs):
+        raise UnsupportedModelError(
+            f"{named}'s transformer ({type(target.transformer_).__name__}) is not affine for each target. "
+            "Use a scaler, such as StandardScaler."
+        )
+    # z = (y - offset) * scale, and so y = (z + offset * scale) / scale.
+    affine = table.affine()
+    return attrs.evolve(
+        network,
+        output=None if affine is None else Affine(-affine.offset * affine.scale, 1.0 / affine.scale),
+        single_output=target._training_dim == 1 and network.n_outputs == 1,
+    )
+
+
+def _is_affine(table: FeatureTable, width: int) -> bool:
+    columns = tuple(Number(index) for index in range(width))
+    return table.weights is None and table.columns == columns
+
+
+def _perceptron(estimator: Any) -> Network:
     name = type(estimator).__name__
     if not isinstance(estimator, (MLPClassifier, MLPRegressor)):
         raise UnsupportedModelError(_why_not(estimator, name))
@@ -88,15 +196,13 @@ def network_from_estimator(estimator: Any) -> Network:
 
 
 def _why_not(estimator: Any, name: str) -> str:
-    convertible = "MLPClassifier and MLPRegressor can be converted"
+    text = (
+        f"{name} cannot be converted; MLPClassifier and MLPRegressor can be converted, alone or at the end "
+        "of a Pipeline."
+    )
     if hasattr(estimator, "steps"):
-        return (
-            f"{name} cannot be converted as a whole; {convertible}. Convert its last step, pipeline[-1], and "
-            "give the runtime what pipeline[:-1].transform(X) returns."
-        )
-    if hasattr(estimator, "best_estimator_"):
-        return f"{name} cannot be converted; {convertible}. Give its best_estimator_."
-    return f"{name} cannot be converted; {convertible}."
+        return f"{text} Give a Pipeline of scikit-learn itself."
+    return text
 
 
 def _numbers(name: str, index: int, weights: Any, bias: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -6,7 +6,10 @@ import warnings
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from scirknn.errors import InputError
+from scirknn.validation import check_table
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
 
@@ -17,7 +20,7 @@ FEW_ROWS = 32
 
 
 def validate_example_input(example_input: Any, network: Network) -> Floats:
-    """Return the example input as float64, shape (n, n_features_in).
+    """Return the example input as the network's layers take it: float64, shape (n, number of inputs).
 
     Raises
     ------
@@ -29,6 +32,39 @@ def validate_example_input(example_input: Any, network: Network) -> Floats:
     ExampleInputWarning
         It has fewer rows than give a reliable range.
     """
+    what = "example_input"
+    rows = _numbers(example_input, network) if network.columns is None else _table(example_input, network)
+    if len(rows) < FEW_ROWS:
+        warnings.warn(
+            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}. The ranges of every layer are taken from "
+            f"it, and what lies outside is cut off; give at least {FEW_ROWS}, better some hundred, typical "
+            "rows of X.",
+            ExampleInputWarning,
+            stacklevel=3,
+        )
+    return network.prepare(rows)
+
+
+def _table(example_input: Any, network: Network) -> npt.NDArray[Any]:
+    """Return a table that columns are taken from, and that they can be taken from."""
+    assert network.columns is not None
+    step = network.first_step or network.estimator
+    try:
+        table = check_table(
+            example_input,
+            network.n_features_in,
+            network.feature_names,
+            step,
+            by_name=network.columns.by_name,
+        )
+        network.prepare(table)
+    except InputError as error:
+        raise ExampleInputError(f"example_input: {error}\nGive rows of X as predict takes them.") from None
+    return table
+
+
+def _numbers(example_input: Any, network: Network) -> Floats:
+    """Return a table of finite numbers."""
     what = "example_input"
     names = getattr(example_input, "columns", None)
     if names is not None and network.feature_names is not None:
@@ -73,14 +109,6 @@ def validate_example_input(example_input: Any, network: Network) -> Floats:
         raise ExampleInputError(
             f"{what} holds {np.count_nonzero(bad)} NaN or infinite values, the first at row {row}, column "
             f"{column}. Drop these rows or impute them, as before fit."
-        )
-    if len(rows) < FEW_ROWS:
-        warnings.warn(
-            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}. The ranges of every layer are taken from "
-            f"it, and what lies outside is cut off; give at least {FEW_ROWS}, better some hundred, typical "
-            "rows of X.",
-            ExampleInputWarning,
-            stacklevel=3,
         )
     return rows
 

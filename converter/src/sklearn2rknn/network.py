@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scirknn.bundle import Affine
+from scirknn.columns import Columns
+from scirknn.validation import check_table
 
 __all__ = ["ACTIVATIONS", "PARTS", "Affine", "Floats", "Layer", "Network", "rounded_to_float16"]
 
@@ -78,8 +80,8 @@ class Layer:
 class Network:
     """What a fitted estimator computes, split between host and NPU.
 
-    The host maps X with `input`; the NPU computes the layers; the host maps their result with `output` and
-    applies `head`. Both maps are ``(v - offset) * scale`` per column.
+    The host takes `columns` from X and maps them with `input`; the NPU computes the layers; the host maps
+    their result with `output` and applies `head`. Both maps are ``(v - offset) * scale`` per column.
 
     Attributes
     ----------
@@ -100,6 +102,10 @@ class Network:
     input, output : Affine or None
     parts : int
         Channels of the first layer for each feature: 1, or `PARTS` where `remainders` are carried.
+    columns : Columns or None
+        How the network's inputs come from the columns of X; None: they are the columns of X.
+    first_step : str or None
+        Class name of what meets X first in a pipeline; None: the estimator.
     """
 
     estimator: str
@@ -113,10 +119,14 @@ class Network:
     input: Affine | None = None
     output: Affine | None = None
     parts: int = 1
+    columns: Columns | None = None
+    first_step: str | None = None
 
     @property
     def n_features_in(self) -> int:
         """Columns of X."""
+        if self.columns is not None:
+            return self.columns.n_features_in
         return int(self.layers[0].weights.shape[0]) // self.parts
 
     @property
@@ -129,8 +139,27 @@ class Network:
         """Columns of X, of each hidden layer and of the output."""
         return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
 
+    def within(self) -> Network:
+        """Return the layers alone, without what the host does around them."""
+        return attrs.evolve(self, columns=None, first_step=None, input=None, output=None)
+
+    def around(self, inner: Network) -> Network:
+        """Return `inner`, which computes what ``within()`` does, with this network's host parts around it."""
+        return attrs.evolve(
+            inner,
+            columns=self.columns,
+            first_step=self.first_step,
+            input=_composed(self.input, inner.input),
+            output=_composed(inner.output, self.output),
+        )
+
     def prepare(self, X: npt.ArrayLike) -> Floats:
-        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, n_features_in * parts)."""
+        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, number of inputs * parts)."""
+        if self.columns is not None:
+            step = self.first_step or self.estimator
+            X = self.columns.take(
+                check_table(X, self.n_features_in, None, step, by_name=True), self.estimator
+            )
         values = _affine(self.input, np.asarray(X, dtype=np.float64))
         if self.parts == 1:
             return values
@@ -189,13 +218,28 @@ class Network:
         )
 
     def weights_digest(self) -> str:
-        """Return the sha256 (hex) of shapes, activations, weights and biases (float64, little-endian)."""
+        """Return the sha256 (hex) of shapes, activations, weights and biases (float64, little-endian).
+
+        And of what the host does around the layers, where it does something.
+        """
         digest = hashlib.sha256()
+        if self.columns is not None:
+            digest.update(repr(self.columns).encode())
+        for affine in (self.input, self.output):
+            if affine is not None:
+                digest.update(affine.offset.astype("<f8").tobytes() + affine.scale.astype("<f8").tobytes())
         for layer in self.layers:
             digest.update(f"{layer.weights.shape} {layer.activation};".encode())
             digest.update(layer.weights.astype("<f8").tobytes())
             digest.update(layer.bias.astype("<f8").tobytes())
         return digest.hexdigest()
+
+
+def _composed(first: Affine | None, then: Affine | None) -> Affine | None:
+    """Return one map for two, in float64."""
+    if first is None or then is None:
+        return then if first is None else first
+    return Affine(first.offset + then.offset / first.scale, first.scale * then.scale)
 
 
 def _affine(affine: Affine | None, values: Floats) -> Floats:
