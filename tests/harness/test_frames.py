@@ -18,9 +18,11 @@ Array = np.ndarray[Any, Any]
 
 DTYPES = st.sampled_from(["|b1", "<i4", "<i8", "<f4", "<f8"])
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
+# numpy's texts end at their last character other than NUL, so none is drawn.
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 ARRAYS = st.one_of(
     DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, SHAPES)),
-    hnp.arrays("<U7", SHAPES, elements=st.text(st.characters(exclude_categories=["Cs"]), max_size=7)),
+    hnp.arrays("<U7", SHAPES, elements=st.text(LETTERS, max_size=7)),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
