@@ -21,7 +21,7 @@ POINTS = st.one_of(st.integers(1, 5), st.sampled_from([16, 17, 32, 33, 64, 65]))
 
 
 def _sums(rule: Any, rows: Array, weights: Array) -> Array:
-    return summation(rule, weights)(rows.astype(np.float32))
+    return summation(rule, weights, len(rows))(rows.astype(np.float32))
 
 
 def _operands(seed: int, points: int, channels: int, kernels: int) -> tuple[Array, Array]:

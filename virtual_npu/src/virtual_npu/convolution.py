@@ -4,7 +4,8 @@ Only 1x1 kernels: that is what a dense layer compiles to.
 
 Observations that fix what the public description leaves open (all from files of 2.2.0 to 2.5.0):
 
-- A surface is ``(LINE_STRIDE + SURF_STRIDE) * 16`` bytes, a line ``LINE_STRIDE * 4``.
+- A surface is ``(LINE_STRIDE + SURF_STRIDE) * 16`` bytes, a line ``LINE_STRIDE * 4``; with GROUP_LINE_OFF
+  ``(width + SURF_STRIDE) * 16`` and ``LINE_STRIDE * 16``.
 - ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to whole atoms.
 - Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
 - Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points; a line is ``LINE_STRIDE`` times 16
@@ -63,11 +64,12 @@ class Convolution:
         memory: Memory,
         kernel_offsets: npt.NDArray[np.int64] | None,
         rule: SumRule,
+        samples: int,
     ) -> Convolution:
         """Decode the registers of CNA and CORE and unpack the weights.
 
         Adding a kernel's offset to each of its weights is what the DPU's addition of the offset times the
-        sum of features comes to, exactly.
+        sum of features comes to, exactly. `samples` is the number of points of the whole layer.
         """
         precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
         task.require(r.CNA_IN_PRECISION, precision)
@@ -92,7 +94,7 @@ class Convolution:
         if dtype.kind == "f":
             if kernel_offsets is not None and kernel_offsets.any():
                 raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
-            return cls(source, outputs, summation(rule, np.ascontiguousarray(weights.T)))
+            return cls(source, outputs, summation(rule, np.ascontiguousarray(weights.T), samples))
         return cls(source, outputs, _integer_sums(weights, kernel_offsets))
 
     def apply(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -132,7 +134,10 @@ def _source(task: LoadedTask, dtype: np.dtype[Any]) -> Cube:
     channels = (max(aligned, 1) - 1) // 64 * 64 + task[r.DATAIN_CHANNEL_REAL] + 1
     if not 0 < channels <= aligned or not width or not height:
         raise UnsupportedProgram("CNA", "DATA_SIZE1", task.registers.get(r.DATAIN_CHANNEL.address, 0))
-    line, surface = task[r.LINE_STRIDE] * 4, (task[r.LINE_STRIDE] + task[r.SURF_STRIDE]) * ATOM
+    if task[r.GROUP_LINE_OFF]:
+        line, surface = task[r.LINE_STRIDE] * ATOM, (width + task[r.SURF_STRIDE]) * ATOM
+    else:
+        line, surface = task[r.LINE_STRIDE] * 4, (task[r.LINE_STRIDE] + task[r.SURF_STRIDE]) * ATOM
     return Cube(address, width, height, channels, line, surface, dtype)
 
 

@@ -7,6 +7,7 @@ an earlier one wrote, the rows are handed over as they are; memory is touched on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -87,7 +88,10 @@ class VirtualNpu:
             for task in load(file, self._memory, cores)
             if file.nodes[task.node].type not in LAYOUT_LAYERS
         ]
-        steps = [_step(task, self._memory, sums) for task in join_tasks(tasks)]
+        steps = [
+            _step(task, self._memory, sums, _samples(file, file.nodes[task.node]))
+            for task in join_tasks(tasks)
+        ]
         steps += _layout_steps(file, steps, self._memory)
         steps.sort(key=lambda step: step.node)
         self._feed = _cube(self._input, [s for step in steps for s in step.sources], self._memory)
@@ -202,7 +206,7 @@ class VirtualNpu:
         self._memory.check_constants(starts, ends)
 
 
-def _step(task: LoadedTask, memory: Memory, sums: SumRule) -> _Step:
+def _step(task: LoadedTask, memory: Memory, sums: SumRule, samples: int) -> _Step:
     if task.runs("PPU") or task.runs("PPU_RDMA"):
         return _copy(task)
     if not task.runs("DPU"):
@@ -220,7 +224,7 @@ def _step(task: LoadedTask, memory: Memory, sums: SumRule) -> _Step:
         )
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
-    convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums)
+    convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums, samples)
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(convolution.source, destination)
@@ -233,6 +237,11 @@ def _step(task: LoadedTask, memory: Memory, sums: SumRule) -> _Step:
         ),
         memory,
     )
+
+
+def _samples(file: RknnFile, node: Node) -> int:
+    """Return the points of a layer's output."""
+    return math.prod(file.tensors[node.outputs[0]].shape[2:]) if node.outputs else 1
 
 
 def _layout_steps(file: RknnFile, steps: Sequence[_Step], memory: Memory) -> list[_Step]:

@@ -32,7 +32,7 @@ def rearranged(node: Node, source: Tensor, target: Tensor, rows: _Array) -> _Arr
         values = values.transpose(0, 3, 2, 1)
     values = values.reshape(target.shape)
     if _is_plain(target):
-        return values.reshape(-1, 1)
+        return np.ascontiguousarray(values).reshape(-1, 1)
     return np.ascontiguousarray(values.reshape(target.shape[1], -1).T)
 
 
@@ -53,7 +53,7 @@ def check_layout(node: Node, source: Tensor, target: Tensor) -> None:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return len(tensor.shape) != 4
+    return len(tensor.shape) != 4 or tensor.layout == "plain"
 
 
 def tensor_cube(tensor: Tensor, address: int, dtype: np.dtype[Any], used: Sequence[Cube]) -> Cube:

@@ -21,6 +21,7 @@ __all__ = ["ATOM", "Cube", "Memory"]
 ATOM: Final = 16  # bytes; 8 channels of 16 bits, 16 of 8 bits
 _GUARD: Final = 1 << 16  # between regions, so that running off one never lands in the next
 _MAX_BYTES: Final = 1 << 28  # 1,024 samples of 65,536 float16 features take half of it
+_OVERREAD: Final = 1 << 9  # bytes: operands of 64 channels
 _SCRATCH: Final = 1 << 12  # for names that the relocations use and no tensor bears
 
 
@@ -109,7 +110,7 @@ class Memory:
             if not tensor.name or tensor.kind in ("regcmd", "task") or tensor.name in self._names:
                 continue
             if tensor.buffer:
-                self._names[tensor.name] = self._add(file.buffers[tensor.buffer])
+                self._names[tensor.name] = self._add(self._filled(file.buffers[tensor.buffer], tensor.size))
             elif tensor.kind in ("input", "output"):
                 self._names[tensor.name] = self._add(self._zeros(tensor.size))
             else:
@@ -119,6 +120,12 @@ class Memory:
         if size + self._next > _MAX_BYTES:
             raise FileFormatError(f"the tensors want {size} bytes at once: more than {_MAX_BYTES} in all")
         return np.zeros(size, np.uint8)
+
+    def _filled(self, buffer: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+        """Return a constant with what units read beyond it: whole groups where the file holds part of one."""
+        region = self._zeros(max(size, len(buffer)) + _OVERREAD)
+        region[: len(buffer)] = buffer
+        return region
 
     def _add(self, region: npt.NDArray[np.uint8]) -> int:
         start = self._next

@@ -39,17 +39,18 @@ Summation = Callable[[_Array], _Array]
 _LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
 
 
-def summation(rule: SumRule, weights: _Halves) -> Summation:
+def summation(rule: SumRule, weights: _Halves, samples: int) -> Summation:
     """Return the function that sums rows of float16 times `weights`, shape (channels, kernels), to float32.
 
-    The simulator's order depends on how many kernels there are: the model's own, none to fill up.
+    The simulator's order depends on how many kernels there are, the model's own and none to fill up, and on
+    how many rows the layer has in all, `samples`.
     """
     kernels = weights.astype(np.float32)
     if rule == "exact":
         return _exact(kernels)
     if rule == "fast":
         return lambda rows: rows @ kernels
-    return lambda rows: _simulator(rows, kernels)
+    return lambda rows: _simulator(rows, kernels, samples)
 
 
 def _exact(weights: _Array) -> Summation:
@@ -103,7 +104,7 @@ def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
     return steps
 
 
-def _simulator(rows: _Array, weights: _Array) -> _Array:
+def _simulator(rows: _Array, weights: _Array, samples: int) -> _Array:
     """Sum in float32 as the vendor's simulator does.
 
     It runs ONNX Runtime, whose matrix product (``onnxruntime/core/mlas/lib/sgemm.cpp``, `MlasSgemmOperation`)
@@ -115,11 +116,11 @@ def _simulator(rows: _Array, weights: _Array) -> _Array:
     """
     if weights.shape[1] == 1:
         return _by_fours(rows, weights)
-    if len(rows) == 1:
+    if samples == 1:
         return _by_eights(rows, weights)
     block = 128
     for limit in (64, 32, 16):
-        block *= 1 + (len(rows) <= limit)
+        block *= 1 + (samples <= limit)
     return _in_order(rows, weights, block)
 
 
