@@ -16,6 +16,7 @@ from sklearn2rknn.conditioning import ACCURACIES
 from sklearn2rknn.conversion import ALGORITHMS, METHODS, convert
 from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
 from sklearn2rknn.model_source import load_model
+from sklearn2rknn.refinement import FORMS
 from sklearn2rknn.toolkit_versions import default_version, toolkit_versions
 
 __all__ = ["main"]
@@ -92,6 +93,12 @@ class _Command(click.Command):
     default="auto",
     show_default=True,
     help=", ".join(ACCURACIES) + ": float16 numbers for each value between layers of relu or identity.",
+)
+@click.option(
+    "--activation",
+    default="refined",
+    show_default=True,
+    help=", ".join(FORMS) + ": the form of tanh and logistic in float16.",
 )
 @click.option("--allow_cpu", is_flag=True, help="Accept layers that the toolkit places on the CPU.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each file.")

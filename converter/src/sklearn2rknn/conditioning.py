@@ -13,7 +13,8 @@ import numpy as np
 
 from sklearn2rknn.check import agreement, check_input
 from sklearn2rknn.errors import OptionError, RangeError
-from sklearn2rknn.network import Affine, Floats, Layer, Network
+from sklearn2rknn.network import REFINED, Affine, Floats, Layer, Network
+from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 
 __all__ = [
@@ -45,7 +46,9 @@ FLOAT16_TINIEST = 2.0**-25
 """Half the smallest subnormal float16: what is not larger rounds to 0."""
 
 
-def condition(network: Network, rows: Floats | None, precision: str, accuracy: str = "auto") -> Network:
+def condition(
+    network: Network, rows: Floats | None, precision: str, accuracy: str = "auto", activation: str = "refined"
+) -> Network:
     """Return the same function in numbers of convenient size.
 
     Integers have one step for a whole tensor, so every column is spread over the same range. float16 has fine
@@ -61,6 +64,8 @@ def condition(network: Network, rows: Floats | None, precision: str, accuracy: s
     precision : {"float16", "int8", "int16"}
     accuracy : {"auto", "single", "double"}
         Of float16. ``"auto"`` carries remainders where there is example input that shows the need.
+    activation : {"refined", "plain"}
+        Form of tanh and logistic in float16; integers take the plain one.
 
     Raises
     ------
@@ -88,6 +93,8 @@ def condition(network: Network, rows: Floats | None, precision: str, accuracy: s
         network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
+    if precision == "float16" and activation == "refined":
+        network = refine(network)
     if accuracy == "double" or (
         accuracy == "auto"
         and precision == "float16"
@@ -101,7 +108,7 @@ def condition(network: Network, rows: Floats | None, precision: str, accuracy: s
 
 
 def _curved(network: Network) -> bool:
-    return any(layer.activation in ("tanh", "logistic") for layer in network.layers)
+    return any(layer.activation in ("tanh", "logistic", REFINED) for layer in network.layers)
 
 
 def _is_enough(source: Network, network: Network, rows: Floats) -> bool:

@@ -13,12 +13,15 @@ from scirknn.bundle import Affine
 from scirknn.columns import Columns
 from scirknn.validation import check_table
 
-__all__ = ["ACTIVATIONS", "PARTS", "Affine", "Floats", "Layer", "Network", "rounded_to_float16"]
+__all__ = ["ACTIVATIONS", "PARTS", "REFINED", "Affine", "Floats", "Layer", "Network", "rounded_to_float16"]
 
 Floats = npt.NDArray[np.float64]
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 """Hidden activations, by scikit-learn's names."""
+
+REFINED = "refined"
+"""``t / (1 + t**2)`` with ``t = tanh(z)``, which is ``tanh(2 z) / 2``: see `refinement`."""
 
 PARTS = 3
 """Channels of a feature that is given in parts: high, low and, for the weights' own low part, high again."""
@@ -44,6 +47,8 @@ def activate(name: str, values: Floats) -> Floats:
         return np.tanh(values)
     if name == "logistic":
         return _logistic(values)
+    if name == REFINED:
+        return np.tanh(2.0 * values) / 2.0
     return values
 
 
@@ -64,12 +69,12 @@ class Layer:
     ----------
     weights : numpy.ndarray of float64, shape (n_in, n_out)
     bias : numpy.ndarray of float64, shape (n_out,)
-    activation : {"identity", "logistic", "tanh", "relu"}
+    activation : {"identity", "logistic", "tanh", "relu", "refined"}
     """
 
     weights: Floats = attrs.field(converter=_frozen, eq=_same)
     bias: Floats = attrs.field(converter=_frozen, eq=_same)
-    activation: str = attrs.field(validator=attrs.validators.in_(ACTIVATIONS))
+    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED)))
 
     def forward(self, values: Floats) -> Floats:
         """Return the layer's output for `values`, shape (n, n_in), as float64, shape (n, n_out)."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sklearn2rknn.network import Floats, Layer, Network
+from sklearn2rknn.network import REFINED, Floats, Layer, Network
 
 __all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "pack", "unpack"]
 
@@ -54,8 +54,8 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
             numpy_helper.from_array(weights, f"weights_{i}"),
             numpy_helper.from_array(layer.bias.astype(np.float32), f"bias_{i}"),
         ]
-        operator = _OPERATORS.get(layer.activation)
-        result = "y" if last and not operator else f"layer_{i}"
+        activation = _activation_nodes(layer.activation, i)
+        result = "y" if last and not activation else f"layer_{i}"
         nodes.append(
             helper.make_node(
                 "Conv",
@@ -65,11 +65,12 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
                 kernel_shape=[1, 1],
             )
         )
-        current = result
-        if operator:
-            result = "y" if last else f"activation_{i}"
-            nodes.append(helper.make_node(operator, [current], [result], name=f"{layer.activation}_{i}"))
-            current = result
+        nodes += activation
+        current = activation[-1].output[0] if activation else result
+        if activation and last:
+            activation[-1].output[0] = "y"
+    if any(layer.activation == REFINED for layer in network.layers):
+        constants.append(numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "one"))
     graph = helper.make_graph(
         nodes,
         "mlp",
@@ -85,6 +86,24 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
     )
     onnx.checker.check_model(model)
     return model
+
+
+def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
+    """Return the nodes that take ``layer_<i>`` to ``activation_<i>``; none for identity."""
+    if activation in _OPERATORS:
+        operator = _OPERATORS[activation]
+        return [helper.make_node(operator, [f"layer_{i}"], [f"activation_{i}"], name=f"{activation}_{i}")]
+    if activation != REFINED:
+        return []
+    return [
+        helper.make_node(operator, inputs, [output], name=f"{operator.lower()}_{i}")
+        for operator, inputs, output in (
+            ("Tanh", [f"layer_{i}"], f"tanh_{i}"),
+            ("Mul", [f"tanh_{i}", f"tanh_{i}"], f"square_{i}"),
+            ("Add", [f"square_{i}", "one"], f"divisor_{i}"),
+            ("Div", [f"tanh_{i}", f"divisor_{i}"], f"activation_{i}"),
+        )
+    ]
 
 
 def _kernel(layer: Layer, channels: int) -> npt.NDArray[np.float32]:

@@ -98,7 +98,8 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
     """Return the layers of a chain of 1x1 convolutions, whose first takes the features as they are.
 
     The columns that pad its input are left out, and where a feature is given in parts, the weights of its
-    high parts are added up: they compute with the whole feature what the parts do.
+    high parts are added up: they compute with the whole feature what the parts do. Where ``t / (1 + t**2)``
+    follows ``t = tanh(z)``, that is ``tanh(2 z) / 2``.
 
     Raises
     ------
@@ -109,16 +110,22 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
     constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
     columns = bundle.n_inputs
     layers: list[Layer] = []
+    factor = 1.0
     for node in graph.node:
         if node.op_type == "Conv":
             weights = constants[node.input[1]][:, :, 0, 0].T
             if not layers:
                 high = range(0, bundle.parts, 2)
                 weights = sum(weights[part * columns :][:columns] for part in high)
-            layers.append(Layer(weights, constants[node.input[2]], "identity"))
+            layers.append(Layer(factor * weights, constants[node.input[2]], "identity"))
+            factor = 1.0
         elif node.op_type in _ACTIVATIONS:
             layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
-        else:
+        elif node.op_type == "Div":
+            last = layers[-1]
+            layers[-1] = Layer(2.0 * last.weights, 2.0 * last.bias, last.activation)
+            factor = 0.5
+        elif node.op_type not in ("Mul", "Add"):
             raise ValueError(f"A chain of convolutions holds no {node.op_type}.")
     return tuple(layers)
 
