@@ -8,8 +8,10 @@ Observations that fix what the public description leaves open (all from files of
   ``(width + SURF_STRIDE) * 16`` and ``LINE_STRIDE * 16``.
 - ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to whole atoms.
 - Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
-- Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points; a line is ``LINE_STRIDE`` times 16
-  bytes for each channel.
+- Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points. A line of the model's input is
+  ``LINE_STRIDE`` times 16 bytes for each channel, as the input's size has it. Softmax reads its maxima in
+  this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the task that writes them have it.
+  What in the registers tells the two apart is open.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class Convolution:
         task.require(r.CONV_STRIDES_AND_DILATION, 0b001_001)
         task.require(r.CLIP_TRUNCATE, 0)
         dtype = DTYPES[precision]
-        source = _source(task, dtype)
+        source = _source(task, memory, dtype)
         weights = _weights(task, memory, dtype)[:, : source.channels]
         if weights.shape[1] < source.channels:
             raise UnsupportedProgram("CNA", "WEIGHT_BYTES_PER_KERNEL", task[r.WEIGHT_BYTES_PER_KERNEL])
@@ -120,16 +122,15 @@ def _integer_sums(weights: npt.NDArray[Any], offsets: npt.NDArray[np.int64] | No
     return lambda rows: rows.astype(packed.dtype) @ packed
 
 
-def _source(task: LoadedTask, dtype: np.dtype[Any]) -> Cube:
+def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:
     width, height = task[r.DATAIN_WIDTH], task[r.DATAIN_HEIGHT]
     address = task[r.FEATURE_BASE_ADDR]
     image = task.require(r.ARGB_IN, 0, 8, 9, 10, 11)
     if image:
         channels = image - 7
-        line = task[r.LINE_STRIDE] * ATOM * channels
-        # Softmax reads its maxima so, one an atom: its lines are as many atoms long as they have points.
-        point = ATOM if channels == 1 and task[r.LINE_STRIDE] == width else channels * dtype.itemsize
-        return Cube(address, width, height, channels, line, 0, dtype, point)
+        point = channels * dtype.itemsize
+        unit = ATOM * channels if memory.is_input(address) else point
+        return Cube(address, width, height, channels, task[r.LINE_STRIDE] * unit, 0, dtype, point)
     aligned = task[r.DATAIN_CHANNEL]
     channels = (max(aligned, 1) - 1) // 64 * 64 + task[r.DATAIN_CHANNEL_REAL] + 1
     if not 0 < channels <= aligned or not width or not height:

@@ -153,10 +153,12 @@ def _destination(task: LoadedTask) -> Cube:
     written = task[r.CHANNEL_WDMA] + 1
     if not channels <= written < channels + ATOM:
         raise UnsupportedProgram("DPU", "CHANNEL_WDMA", written - 1)
-    if task[r.MINMAX_CTL]:
-        written = 1
-    line = (width + task[r.NOTCH_ADDR_0]) * ATOM
-    return Cube(task[r.DST_BASE_ADDR], width, height, written, line, task[r.DST_SURF_STRIDE] * ATOM, dtype)
+    address, line = task[r.DST_BASE_ADDR], (width + task[r.NOTCH_ADDR_0]) * ATOM
+    if task[r.MINMAX_CTL] == _MAX_OF_CHANNELS:  # one value a point, packed as image mode reads them
+        task.require(r.NONALIGN, 1)
+        size = dtype.itemsize
+        return Cube(address, width, height, 1, width * size, 0, dtype, size)
+    return Cube(address, width, height, written, line, task[r.DST_SURF_STRIDE] * ATOM, dtype)
 
 
 def _read_operands(

@@ -74,7 +74,9 @@ def _joined(layer: list[LoadedTask]) -> list[LoadedTask]:
 
 def _line_steps(task: LoadedTask) -> dict[Field, int]:
     lines = task[r.DATAIN_HEIGHT]
-    line = task[r.LINE_STRIDE] * (ATOM * (task[r.ARGB_IN] - 7) if task[r.ARGB_IN] else 4)
+    image = task[r.ARGB_IN]
+    unit = ATOM * (image - 7) if image else ATOM if task[r.GROUP_LINE_OFF] else 4
+    line = task[r.LINE_STRIDE] * unit
     written = (task[r.CUBE_WIDTH] + 1 + task[r.NOTCH_ADDR_0]) * ATOM
     return {r.FEATURE_BASE_ADDR: lines * line, r.DST_BASE_ADDR: lines * written}
 

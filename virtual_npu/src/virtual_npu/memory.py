@@ -104,6 +104,7 @@ class Memory:
         self._regions: list[npt.NDArray[np.uint8]] = []
         self._next = _GUARD
         self._constants: list[tuple[int, int]] = []
+        self._inputs: list[tuple[int, int]] = []
         self._names: dict[str, int] = {}
         pool = self._add(self._zeros(file.internal_memory))
         for tensor in file.tensors:
@@ -112,7 +113,9 @@ class Memory:
             if tensor.buffer:
                 self._names[tensor.name] = self._add(self._filled(file.buffers[tensor.buffer], tensor.size))
             elif tensor.kind in ("input", "output"):
-                self._names[tensor.name] = self._add(self._zeros(tensor.size))
+                self._names[tensor.name] = start = self._add(self._zeros(tensor.size))
+                if tensor.kind == "input":
+                    self._inputs.append((start, start + tensor.size))
             else:
                 self._names[tensor.name] = pool + tensor.pool_offset
 
@@ -141,6 +144,10 @@ class Memory:
         if name not in self._names:
             self._names[name] = self._add(self._zeros(_SCRATCH))
         return self._names[name]
+
+    def is_input(self, address: int) -> bool:
+        """Whether an address lies in the model's input."""
+        return any(start <= address < end for start, end in self._inputs)
 
     def _find(self, start: int, end: int, what: str) -> tuple[int, int]:
         index = bisect_right(self._starts, start) - 1
