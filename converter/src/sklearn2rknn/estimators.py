@@ -92,10 +92,9 @@ def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> 
     first = first_step([step for _, step in steps])
     if first is None:  # nothing but "passthrough"
         return network
-    width = getattr(first, "n_features_in_", None)
-    if width is None:
-        raise NotFittedError(f"{type(first).__name__} is not fitted. Call fit(X, y) on the whole first.")
-    table = untouched(int(width))
+    # What has no such number was not fitted, or is of a kind that is refused.
+    width = int(getattr(first, "n_features_in_", 0))
+    table = untouched(width)
     for where, step in steps:
         table = apply_step(step, table, where)
     refuse_text(table, network.estimator)
@@ -112,7 +111,7 @@ def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> 
     return attrs.evolve(
         network,
         layers=layers,
-        columns=table.host_columns(int(width), by_name=by_name),
+        columns=table.host_columns(width, by_name=by_name),
         input=table.affine(),
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),

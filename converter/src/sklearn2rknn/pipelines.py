@@ -180,8 +180,6 @@ def _svd(step: Any, table: FeatureTable, named: str) -> FeatureTable:
 
 def _select(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     support = np.asarray(step.get_support(), dtype=bool)
-    if not support.any():
-        raise _refuse(named, "no feature selected", "nothing is left for the network", "Select at least one.")
     chosen = table.select(np.flatnonzero(support))
     tags = getattr(step, "__sklearn_tags__", None)
     if tags is not None and tags().input_tags.allow_nan:
