@@ -11,10 +11,49 @@ import joblib  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import skops.io
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_selection import (
+    RFE,
+    GenericUnivariateSelect,
+    SelectFdr,
+    SelectFpr,
+    SelectFromModel,
+    SelectFwe,
+    SelectKBest,
+    SelectPercentile,
+    SequentialFeatureSelector,
+    VarianceThreshold,
+    f_regression,
+    mutual_info_classif,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Lasso, LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+    StratifiedKFold,
+)
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
 
 from sklearn2rknn import ModelFileError, UntrustedModelError, network_from_estimator
 from sklearn2rknn.model_source import load_model
 from tests.converter.fitted import KINDS, LABELS, fit
+from tests.converter.fitted_pipelines import mixed_table, perceptron, quietly_fitted, target
 
 
 def same(loaded: Any, estimator: Any) -> bool:
@@ -57,6 +96,104 @@ def test_every_solver_and_seed_is_read(tmp_path: Path, solver: str, seed: Any, s
     else:
         path.write_bytes(pickle.dumps(estimator))
     assert same(load_model(path), estimator)
+
+
+def _pipelines() -> dict[str, Any]:
+    """Return pipelines of every admitted class, unfitted, for two classes and four columns of numbers."""
+    scalers = (StandardScaler(), MinMaxScaler(), MaxAbsScaler(), RobustScaler())
+    columns = ColumnTransformer(
+        [
+            ("a", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), slice(0, 1)),
+            ("b", OneHotEncoder(handle_unknown="ignore", sparse_output=False), [1]),
+            ("c", make_pipeline(SimpleImputer(add_indicator=True), "passthrough"), [2]),
+            ("d", "drop", [3]),
+        ]
+    )
+    union = FeatureUnion([("a", PCA(2)), ("b", TruncatedSVD(2)), ("c", FunctionTransformer()), ("d", "drop")])
+    selectors = (
+        VarianceThreshold(), SelectKBest(k=2), SelectPercentile(mutual_info_classif, percentile=50),
+        GenericUnivariateSelect(f_regression), SelectFpr(alpha=1.0), SelectFdr(alpha=1.0),
+        SelectFwe(alpha=1.0),
+        SelectFromModel(Lasso(alpha=1e-3), threshold=-np.inf), RFE(LogisticRegression()),
+        SequentialFeatureSelector(LogisticRegression(), n_features_to_select=2, cv=2),
+    )  # fmt: skip
+    grid = {"alpha": [1e-4, 1e-2]}
+    mlp = perceptron("classifier", "relu", 0)
+    found = {
+        f"{type(each).__name__}": make_pipeline(each, mlp) for each in (*scalers, columns, union, *selectors)
+    }
+    found["remainder"] = make_pipeline(
+        ColumnTransformer([("a", StandardScaler(), [0])], remainder="passthrough"), mlp
+    )
+    found["GridSearchCV"] = GridSearchCV(mlp, grid, cv=2, scoring="accuracy")
+    found["RandomizedSearchCV"] = RandomizedSearchCV(mlp, grid, n_iter=1, cv=StratifiedKFold(2))
+    found["HalvingGridSearchCV"] = HalvingGridSearchCV(mlp, grid, cv=2)
+    found["HalvingRandomSearchCV"] = HalvingRandomSearchCV(mlp, grid, cv=2)
+    found["TransformedTargetRegressor"] = TransformedTargetRegressor(
+        perceptron("one output", "relu", 0), transformer=StandardScaler()
+    )
+    return found
+
+
+PIPELINES = _pipelines()
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("suffix", [".pkl", ".joblib", ".skops"])
+def test_pipelines_are_read(tmp_path: Path, name: str, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 4)), np.arange(40) % 2
+    estimator = quietly_fitted(clone(PIPELINES[name]), X, X[:, 0] if "Regressor" in name else y)
+    path = tmp_path / ("model" + suffix)
+    if suffix == ".skops":
+        skops.io.dump(estimator, path)
+    elif suffix == ".joblib":
+        joblib.dump(estimator, path, compress=3)
+    else:
+        path.write_bytes(pickle.dumps(estimator, 2))
+    loaded = load_model(path)
+    assert same(loaded, estimator)
+    network = network_from_estimator(loaded)
+    np.testing.assert_array_equal(network.forward(X), network_from_estimator(estimator).forward(X))
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".skops"])
+def test_encoders_of_mixed_tables_are_read(tmp_path: Path, suffix: str) -> None:
+    X = mixed_table(0)
+    encoders = ColumnTransformer(
+        [
+            (
+                "text",
+                make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(drop="first")),
+                [1],
+            ),
+            ("rest", OrdinalEncoder(), [2, 4]),
+        ]
+    )
+    estimator = quietly_fitted(
+        make_pipeline(encoders, perceptron("classifier", "relu", 0)),
+        X,
+        target("classifier", np.random.default_rng(0), len(X)),
+    )
+    path = tmp_path / ("model" + suffix)
+    if suffix == ".skops":
+        skops.io.dump(estimator, path)
+    else:
+        path.write_bytes(pickle.dumps(estimator))
+    assert network_from_estimator(load_model(path)).columns == network_from_estimator(estimator).columns
+
+
+def test_distributions_of_a_search_are_refused_since_they_run_code(tmp_path: Path) -> None:
+    search = RandomizedSearchCV(
+        perceptron("classifier", "relu", 0), {"alpha": loguniform(1e-4, 1)}, n_iter=1, cv=2
+    )
+    quietly_fitted(search, np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2)
+    path = tmp_path / "search.pkl"
+    path.write_bytes(pickle.dumps(search))
+    with pytest.raises(UntrustedModelError, match=r"scipy\.stats.*its best_estimator_ alone"):
+        load_model(path)
+    path.write_bytes(pickle.dumps(search.best_estimator_))
+    assert same(load_model(path), search)
 
 
 class Touch:

@@ -30,6 +30,62 @@ ADMITTED = frozenset(
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.preprocessing._label.LabelBinarizer",
+        # Pipelines, and steps that are converted.
+        "sklearn.compose._column_transformer.ColumnTransformer",
+        "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.compose._column_transformer.make_column_selector",
+        "sklearn.compose._target.TransformedTargetRegressor",
+        "sklearn.decomposition._pca.PCA",
+        "sklearn.decomposition._truncated_svd.TruncatedSVD",
+        "sklearn.impute._base.MissingIndicator",
+        "sklearn.impute._base.SimpleImputer",
+        "sklearn.pipeline.FeatureUnion",
+        "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.MaxAbsScaler",
+        "sklearn.preprocessing._data.MinMaxScaler",
+        "sklearn.preprocessing._data.RobustScaler",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.preprocessing._encoders.OneHotEncoder",
+        "sklearn.preprocessing._encoders.OrdinalEncoder",
+        "sklearn.preprocessing._function_transformer.FunctionTransformer",
+        # Selectors, what scores features for them, and linear models whose coefficients do.
+        "sklearn.feature_selection._from_model.SelectFromModel",
+        "sklearn.feature_selection._mutual_info.mutual_info_classif",
+        "sklearn.feature_selection._mutual_info.mutual_info_regression",
+        "sklearn.feature_selection._rfe.RFE",
+        "sklearn.feature_selection._rfe.RFECV",
+        "sklearn.feature_selection._sequential.SequentialFeatureSelector",
+        "sklearn.feature_selection._univariate_selection.GenericUnivariateSelect",
+        "sklearn.feature_selection._univariate_selection.SelectFdr",
+        "sklearn.feature_selection._univariate_selection.SelectFpr",
+        "sklearn.feature_selection._univariate_selection.SelectFwe",
+        "sklearn.feature_selection._univariate_selection.SelectKBest",
+        "sklearn.feature_selection._univariate_selection.SelectPercentile",
+        "sklearn.feature_selection._univariate_selection.chi2",
+        "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
+        "sklearn.feature_selection._univariate_selection.r_regression",
+        "sklearn.feature_selection._variance_threshold.VarianceThreshold",
+        "sklearn.linear_model._base.LinearRegression",
+        "sklearn.linear_model._coordinate_descent.Lasso",
+        "sklearn.linear_model._coordinate_descent.LassoCV",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "sklearn.linear_model._ridge.Ridge",
+        # Searches. Not the distributions of scipy.stats that some are given: reading one runs text from the
+        # file as code.
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.model_selection._search.GridSearchCV",
+        "sklearn.model_selection._search.RandomizedSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
+        "sklearn.metrics._classification.accuracy_score",
+        "sklearn.metrics._regression.r2_score",
+        "sklearn.metrics._scorer._Scorer",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.model_selection._split.StratifiedKFold",
+        "numpy.ma.MaskedArray",
+        "numpy.ma.core.MaskedArray",
+        "numpy.ma.core._mareconstruct",
         # What numpy and joblib write an array as; numpy before 2 has "core" for "_core".
         "numpy.ndarray",
         "numpy.dtype",
@@ -49,13 +105,27 @@ ADMITTED = frozenset(
         # How old protocols write bytes and objects.
         "_codecs.encode",
         "builtins.object",
+        # Parameters and parts of steps.
+        "builtins.bytes",
+        "builtins.float",
+        "builtins.int",
+        "builtins.slice",
+        "builtins.str",
+        "numpy.bool",
+        "numpy.bool_",
+        "numpy.float32",
+        "numpy.float64",
+        "numpy.int32",
+        "numpy.int64",
+        "numpy.object_",
+        "numpy.str_",
         "copyreg._reconstructor",
     }
 )
-"""What a pickled multi-layer perceptron names; a file that names anything else is refused.
+"""What a pickled multi-layer perceptron and its pipeline name; a file that names anything else is refused.
 
 None of these runs code that its arguments choose: they make arrays, numbers, generators, or an object of one
-of these classes with plain attributes.
+of these classes with plain attributes, and the functions compute numbers from arrays.
 """
 
 
@@ -77,7 +147,7 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
     Raises
     ------
     UntrustedModelError
-        The file names a class or a function that a multi-layer perceptron does not need.
+        The file names a class or a function that no multi-layer perceptron or pipeline needs.
     ModelFileError
         It is missing, damaged or of another kind.
     """
@@ -111,8 +181,8 @@ def _load_skops(path: Path) -> Any:
     if needless:
         raise UntrustedModelError(
             needless[0],
-            f"{path} names {', '.join(needless[:5])}, which a multi-layer perceptron does not need. "
-            "Save the estimator alone: skops.io.dump(clf, path).",
+            f"{path} names {', '.join(needless[:5])}, which no multi-layer perceptron or pipeline needs. "
+            "Save the estimator alone, of a search its best_estimator_: skops.io.dump(clf, path).",
         )
     return skops.io.load(path, trusted=unknown)
 
@@ -138,9 +208,9 @@ class _Unpickler(joblib.numpy_pickle.NumpyUnpickler):  # type: ignore[misc]  # j
         if full not in ADMITTED:
             raise UntrustedModelError(
                 full,
-                f"The file names {full}, which a multi-layer perceptron does not need; loading it could run "
-                "any code. If you made the file yourself and trust it, pass --trust-pickle "
-                "(trust_pickle=True), or save the model as .skops.",
+                f"The file names {full}, which no multi-layer perceptron or pipeline needs; loading it could "
+                "run any code. If you made the file yourself and trust it, pass --trust-pickle "
+                "(trust_pickle=True); or save the model as .skops, of a search its best_estimator_ alone.",
             )
         return super().find_class(module, name)
 
