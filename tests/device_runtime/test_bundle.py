@@ -54,10 +54,16 @@ def test_features_in_parts(path: Path) -> None:
     assert np.array_equal(high + low, X[0])
 
 
+def test_outputs_in_parts_are_added(path: Path) -> None:
+    edit(path, output_parts=2)
+    answer = np.array([[1024.0, -2.0, 0.0, 0.25, 2.0**-20, 0.0]], np.float32)
+    assert read_bundle(path).join(answer).tolist() == [[1024.25, -2.0 + 2.0**-20, 0.0]]
+
+
 def test_a_bundle_from_before_parts_is_read(path: Path) -> None:
     sidecar = metadata_path(path)
     document = json.loads(sidecar.read_text())
-    del document["parts"]
+    del document["parts"], document["output_parts"]
     sidecar.write_text(json.dumps(document))
     assert read_bundle(path).parts == 1
 
@@ -98,6 +104,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
         ({"task": "cluster"}, "'task' is 'cluster', not one of"),
         ({"n_features_in": 0}, "'n_features_in' is 0"),
         ({"n_outputs": "3"}, "'n_outputs' is '3'"),
+        ({"output_parts": 3}, "'output_parts' is 3, neither 1 nor 2"),
         ({"parts": 2}, "'parts' is 2, neither of (1, 3)"),
         ({"parts": 3}, "fewer than the 4 features take"),
         ({"channels": 3}, "'channels' is 3, fewer than the 4 features take"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from sklearn2rknn.check import agreement, check_input
 from sklearn2rknn.errors import OptionError, RangeError
-from sklearn2rknn.network import REFINED, Affine, Floats, Layer, Network
+from sklearn2rknn.network import Affine, Floats, Layer, Network
 from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 
@@ -70,15 +70,10 @@ def condition(
     Raises
     ------
     OptionError
-        There is no double accuracy for this activation or precision.
+        There is no double accuracy for this precision.
     """
     if accuracy == "double" and precision != "float16":
         raise OptionError(f"accuracy='double' is for float16; {precision} has steps of its own. Drop one.")
-    if accuracy == "double" and _curved(network):
-        raise OptionError(
-            "accuracy='double' is for hidden layers of relu or identity; the NPU takes tanh and logistic "
-            "from a table, whose error remains. Drop it."
-        )
     source = network
     network = merge_linear(network)
     if rows is not None and precision == "float16":
@@ -95,20 +90,17 @@ def condition(
     network = collapse_constant(network)
     if precision == "float16" and activation == "refined":
         network = refine(network)
-    if accuracy == "double" or (
-        accuracy == "auto"
-        and precision == "float16"
-        and rows is not None
-        and not _curved(network)
-        and not _is_enough(source, network, rows)
-    ):
-        # A constant has no remainders, and its layer no weights.
-        return carry_remainders(network) if network.layers[0].weights.any() else network
+    if precision != "float16" or accuracy == "single" or not network.layers[0].weights.any():
+        return network  # a constant, with no weights, has no remainders
+    richest = carry_remainders(network, output=True)
+    if accuracy == "double":
+        return richest
+    if rows is not None:
+        for candidate in (network, carry_remainders(network)):
+            if _is_enough(source, candidate, rows):
+                return candidate
+        return richest
     return network
-
-
-def _curved(network: Network) -> bool:
-    return any(layer.activation in ("tanh", "logistic", REFINED) for layer in network.layers)
 
 
 def _is_enough(source: Network, network: Network, rows: Floats) -> bool:

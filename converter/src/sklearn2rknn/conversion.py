@@ -464,4 +464,5 @@ def _bundle(
         columns=network.columns,
         first_step=network.first_step,
         parts=network.parts,
+        output_parts=network.output_parts,
     )

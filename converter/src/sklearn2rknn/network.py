@@ -105,6 +105,8 @@ class Network:
     dtype : {"float64", "float32"}
         dtype of the estimator's weights.
     input, output : Affine or None
+    output_parts : int
+        Columns of the last layer for each output: 1, or 2 to be added up.
     parts : int
         Channels of the first layer for each feature: 1, or `PARTS` where `remainders` are carried.
     columns : Columns or None
@@ -124,6 +126,7 @@ class Network:
     input: Affine | None = None
     output: Affine | None = None
     parts: int = 1
+    output_parts: int = 1
     columns: Columns | None = None
     first_step: str | None = None
 
@@ -137,7 +140,7 @@ class Network:
     @property
     def n_outputs(self) -> int:
         """Columns of the output before the head."""
-        return int(self.layers[-1].weights.shape[1])
+        return int(self.layers[-1].weights.shape[1]) // self.output_parts
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -173,7 +176,10 @@ class Network:
 
     def finish(self, raw: npt.ArrayLike) -> Floats:
         """Map the layers' result, shape (n, n_outputs), as the host does after the NPU."""
-        return _affine(self.output, np.asarray(raw, dtype=np.float64))
+        values = np.asarray(raw, dtype=np.float64)
+        if self.output_parts > 1:
+            values = values[:, : self.n_outputs] + values[:, self.n_outputs :]
+        return _affine(self.output, values)
 
     def activations(self, X: npt.ArrayLike) -> list[Floats]:
         """Return what each layer computes for X in float64, the raw output last; `output` is not applied."""

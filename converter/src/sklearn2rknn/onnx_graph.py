@@ -75,7 +75,7 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
         nodes,
         "mlp",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, samples, 1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, network.n_outputs, samples, 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, network.widths[-1], samples, 1])],
         constants,
     )
     model = helper.make_model(

@@ -9,7 +9,10 @@ where a first convolution computes *h* and hands *v* on, and a second computes *
 *h* that was in fact stored, and stores the rest. The factor keeps the stored *h* below *z* (rounding moves it
 by :math:`2^{-11}` at most), so that the rest is never negative. Weights are split in the same way, which
 takes the high part twice. Sums are float32 in the NPU, so that is what the whole then amounts to, at one
-convolution more for each hidden layer, of some three times the width.
+convolution more for each hidden layer, of some three times the width, and for an output in two parts.
+
+tanh and logistic have no such steps. There only features and the first layer's weights are split, which costs
+nothing but channels and is where a network of unscaled features errs most.
 """
 
 from __future__ import annotations
@@ -24,13 +27,14 @@ __all__ = ["carry_remainders", "float16_outputs"]
 BELOW = 1.0 - 2.0**-9
 
 
-def carry_remainders(network: Network) -> Network:
-    """Return the same function with every number between its layers in two parts.
+def carry_remainders(network: Network, *, output: bool = False) -> Network:
+    """Return the same function with the numbers between its layers in two parts, as far as relus lead.
 
     Parameters
     ----------
     network : Network
-        Hidden layers are relu or identity.
+    output : bool
+        Give the outputs in two parts too, where all layers are relu or identity.
 
     Returns
     -------
@@ -39,13 +43,21 @@ def carry_remainders(network: Network) -> Network:
     """
     layers: list[Layer] = []
     signed = True  # features may be negative, what relu leaves may not
-    for layer in network.layers[:-1]:
-        first, second = _two_steps(layer, signed)
-        layers += [first, second]
-        signed = layer.activation == "identity"
     last = network.layers[-1]
-    layers.append(Layer(_split(last.weights), last.bias, last.activation))
-    return attrs.evolve(network, layers=tuple(layers), parts=PARTS)
+    for i, layer in enumerate(network.layers):
+        if layer.activation not in ("relu", "identity"):
+            layers += [attrs.evolve(layer, weights=_split(layer.weights)), *network.layers[i + 1 :]]
+            return attrs.evolve(network, layers=tuple(layers), parts=PARTS)
+        if layer is last and not output:
+            layers.append(attrs.evolve(layer, weights=_split(layer.weights)))
+        else:
+            layers += _two_steps(layer, signed)
+        signed = layer.activation == "identity"
+    if not output:
+        return attrs.evolve(network, layers=tuple(layers), parts=PARTS)
+    width = network.n_outputs
+    both = Layer(layers[-1].weights[:, : 2 * width], layers[-1].bias[: 2 * width], "identity")
+    return attrs.evolve(network, layers=(*layers[:-1], both), parts=PARTS, output_parts=2)
 
 
 def _two_steps(layer: Layer, signed: bool) -> tuple[Layer, Layer]:

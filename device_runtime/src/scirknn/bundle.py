@@ -115,6 +115,9 @@ class Bundle:
     parts : {1, 3}
         Channels of each feature. With 3 of them the first columns are the features rounded to float16, then
         comes what that takes away, then the first ones again: the model computes with 22 bits.
+    output_parts : {1, 2}
+        Columns of the model for each output. With 2 of them the second half is to be added to the first: what
+        float16 took away from it.
     columns : Columns or None
         How the network's inputs come from the columns of X; None: they are the columns of X.
     first_step : str or None
@@ -138,6 +141,7 @@ class Bundle:
     variants: tuple[Variant, ...]
     details: Mapping[str, Any]
     parts: int = 1
+    output_parts: int = 1
     columns: Columns | None = None
     first_step: str | None = None
 
@@ -166,6 +170,12 @@ class Bundle:
             high = X.astype(np.float16).astype(X.dtype)
         high = np.where(np.isfinite(high), high, X)  # for the model to overflow, and to be told of
         return np.hstack([high, X - high, high])
+
+    def join(self, answer: Array) -> Array:
+        """Add up the parts of a model's answer, shape (n, n_outputs * output_parts): (n, n_outputs)."""
+        if self.output_parts == 1:
+            return answer
+        return answer[:, : self.n_outputs].astype(np.float64) + answer[:, self.n_outputs :]
 
     def files(self) -> Iterator[tuple[Variant, Path]]:
         """Yield each variant with the path of its file."""
@@ -279,7 +289,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
 
     classes, columns = bundle.classes, bundle.columns
     return {
-        "format": 1 if columns is None and bundle.parts == 1 else FORMAT,
+        "format": 1 if columns is None and bundle.parts == bundle.output_parts == 1 else FORMAT,
         "task": bundle.task,
         "estimator": bundle.estimator,
         "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
@@ -291,6 +301,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         "head": bundle.head,
         "channels": bundle.channels,
         "parts": bundle.parts,
+        "output_parts": bundle.output_parts,
         "input": affine(bundle.input),
         "output": affine(bundle.output),
         "precision": bundle.precision,
@@ -405,6 +416,9 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
     parts = reader.count("parts") if "parts" in reader.document else 1
     if parts not in PARTS:
         reader.fail(f"'parts' is {parts}, neither of {PARTS}")
+    output_parts = reader.count("output_parts") if "output_parts" in reader.document else 1
+    if output_parts > 2:
+        reader.fail(f"'output_parts' is {output_parts}, neither 1 nor 2")
     if channels < n_inputs * parts:
         reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
     task = reader.choice("task", TASKS)
@@ -431,4 +445,5 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
         first_step=reader.take("first_step", str) if "first_step" in reader.document else None,
         details=reader.document,
         parts=parts,
+        output_parts=output_parts,
     )

@@ -113,10 +113,10 @@ class _Estimator:
         """Let the NPU compute `output`, shape (n, n_outputs), for the network's inputs, (n, n_inputs)."""
         for start, stop, samples, session in self._runs(len(rows)):
             answer = session.run(self._packed(rows[start:stop], samples))
-            if answer.shape[1] != output.shape[1]:
-                name, count = self.bundle.path.name, output.shape[1]
+            if answer.shape[1] != self.bundle.n_outputs * self.bundle.output_parts:
+                name, count = self.bundle.path.name, self.bundle.n_outputs * self.bundle.output_parts
                 raise NativeError("run", None, f"{name} has {answer.shape[1]} outputs, not {count}.")
-            output[start:stop] = answer[0, :, : stop - start, 0].T
+            output[start:stop] = self.bundle.join(answer[0, :, : stop - start, 0].T)
 
     def _runs(self, rows: int) -> Iterator[tuple[int, int, int, Session]]:
         """Split `rows` into whole runs of the largest variant, the rest into the smallest that holds it."""

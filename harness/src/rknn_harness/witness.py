@@ -127,6 +127,10 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
             factor = 0.5
         elif node.op_type not in ("Mul", "Add"):
             raise ValueError(f"A chain of convolutions holds no {node.op_type}.")
+    if bundle.output_parts > 1:
+        last, count = layers[-1], bundle.n_outputs
+        weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
+        layers[-1] = Layer(weights, bias, last.activation)
     return tuple(layers)
 
 
@@ -144,7 +148,7 @@ def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
     (entry,) = session.get_inputs()
     runs = pack(bundle.prepare(np.asarray(X, np.float64)), bundle.channels, entry.shape[2])
     outputs = np.stack([session.run(None, {entry.name: run})[0] for run in runs])
-    return _mapped(bundle.output, unpack(outputs, len(X)))
+    return _mapped(bundle.output, bundle.join(unpack(outputs, len(X))))
 
 
 def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Array, Array]:
@@ -167,7 +171,7 @@ def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Arra
     fed = unpack(protocol.inputs, protocol.inputs.shape[0] * protocol.inputs.shape[3])[:, :columns]
     known = {row.tobytes(): index for index, row in enumerate(prepared)}
     places = [known.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
-    output = _mapped(bundle.output, unpack(protocol.simulated, len(fed)))
+    output = _mapped(bundle.output, bundle.join(unpack(protocol.simulated, len(fed))))
     found = [(row, place) for place, row in enumerate(places) if row is not None]
     # The last run is filled up with rows from the front.
     first = dict(reversed(found))
