@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from scirknn.bundle import Affine, Bundle, Variant, write_bundle
+from scirknn.columns import Columns
 
 MakeBundle = Callable[..., Path]
 
@@ -87,6 +88,8 @@ def make_bundle(tmp_path: Path, lite: type[FakeLite]) -> MakeBundle:
         input: Affine | None = None,
         output: Affine | None = None,
         name: str = "model.rknn",
+        columns: Columns | None = None,
+        column_names: tuple[str, ...] | None = None,
     ) -> Path:
         first = estimator.coefs_[0]
         channels = -(-first.shape[0] // 8) * 8
@@ -108,13 +111,13 @@ def make_bundle(tmp_path: Path, lite: type[FakeLite]) -> MakeBundle:
             variants.append(Variant(file, count, hashlib.sha256(models[file]).hexdigest()))
         classifier = hasattr(estimator, "classes_")
         multilabel = classifier and estimator._label_binarizer.y_type_ == "multilabel-indicator"
-        names = getattr(estimator, "feature_names_in_", None)
+        names = getattr(estimator, "feature_names_in_", column_names)
         bundle = Bundle(
             path=tmp_path / name,
             task="multilabel" if multilabel else "classifier" if classifier else "regressor",
             estimator=type(estimator).__name__,
             classes=np.asarray(estimator.classes_) if classifier else None,
-            n_features_in=estimator.n_features_in_,
+            n_features_in=estimator.n_features_in_ if columns is None else columns.n_features_in,
             n_outputs=estimator.n_outputs_,
             feature_names=None if names is None else tuple(names),
             single_output=not classifier and estimator.n_outputs_ == 1,
@@ -126,6 +129,8 @@ def make_bundle(tmp_path: Path, lite: type[FakeLite]) -> MakeBundle:
             precision="float16",
             variants=tuple(variants),
             details={"toolkit": {"version": "none"}},
+            columns=columns,
+            first_step=None if columns is None else "ColumnTransformer",
         )
         write_bundle(bundle, models)
         return bundle.path
