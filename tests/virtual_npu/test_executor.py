@@ -253,7 +253,7 @@ def test_swapped_tables_are_caught() -> None:
 @pytest.mark.parametrize(
     ("edit", "unit", "register"),
     [
-        ({0x100C: 2 << 7 | 2 << 4 | 3}, "CNA", "CONV_MODE"),
+        ({0x100C: 2 << 7 | 2 << 4 | 1}, "CNA", "CONV_MODE"),
         ({0x100C: 3 << 7 | 3 << 4}, "CNA", "PROC_PRECISION"),
         ({0x1014: 0b010010}, "CNA", "CONV_CON3"),
         ({0x301C: 3}, "CORE", "CLIP_TRUNCATE"),

@@ -28,7 +28,7 @@ from .memory import ATOM, Cube, Memory
 from .program import LoadedTask
 from .summation import Summation, SumRule, summation
 
-__all__ = ["DTYPES", "Convolution"]
+__all__ = ["DEPTHWISE", "DTYPES", "Convolution"]
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {
     0: np.dtype(np.int8),
@@ -37,6 +37,7 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 }
 """Element type by the code in the precision fields."""
 
+DEPTHWISE: Final = 3
 _CHANNEL_BLOCK: Final = 32
 _EXACT_IN_FLOAT32: Final = 1 << 24
 
@@ -53,11 +54,14 @@ class Convolution:
         Channels handed to the DPU; those past the kernels are 0.
     sums : function
         Sums products: features, shape (points, channels), to shape (points, kernels).
+    spread : int
+        Points of a line made of each one read.
     """
 
     source: Cube
     outputs: int
     sums: Summation
+    spread: int = 1
 
     @classmethod
     def decode(
@@ -76,11 +80,13 @@ class Convolution:
         precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
         task.require(r.CNA_IN_PRECISION, precision)
         task.require(r.CORE_PROC_PRECISION, precision)
-        for field in (r.CONV_MODE, r.DECONV, r.FC_SKIP_EN, r.PADDING, r.DECOMP_CONTROL, r.DW_EN):
+        for field in (r.DECONV, r.FC_SKIP_EN, r.PADDING, r.DECOMP_CONTROL):
             task.require(field, 0)
+        depthwise = task.require(r.CONV_MODE, 0, DEPTHWISE) == DEPTHWISE
+        task.require(r.DW_EN, int(depthwise))
+        task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
         for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
             task.require(field, 1)
-        task.require(r.CONV_STRIDES_AND_DILATION, 0b001_001)
         task.require(r.CLIP_TRUNCATE, 0)
         dtype = DTYPES[precision]
         source = _source(task, memory, dtype)
@@ -89,6 +95,9 @@ class Convolution:
             raise UnsupportedProgram("CNA", "WEIGHT_BYTES_PER_KERNEL", task[r.WEIGHT_BYTES_PER_KERNEL])
         outputs = task[r.DATAOUT_CHANNEL] + 1
         points = (task[r.DATAOUT_WIDTH] + 1) * (task[r.DATAOUT_HEIGHT] + 1)
+        if depthwise:
+            return cls._depthwise(task, source, weights, outputs, points, kernel_offsets)
+        task.require(r.CONV_STRIDES_AND_DILATION, 0b001_001)
         if points != source.width * source.height:
             raise UnsupportedProgram("CORE", "DATAOUT_SIZE_0", points, "not as many points as are read")
         if not 0 <= outputs - len(weights) < 64:
@@ -98,6 +107,28 @@ class Convolution:
                 raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
             return cls(source, outputs, summation(rule, np.ascontiguousarray(weights.T), samples))
         return cls(source, outputs, _integer_sums(weights, kernel_offsets))
+
+    @classmethod
+    def _depthwise(
+        cls,
+        task: LoadedTask,
+        source: Cube,
+        weights: npt.NDArray[Any],
+        outputs: int,
+        points: int,
+        kernel_offsets: npt.NDArray[np.int64] | None,
+    ) -> Convolution:
+        """Decode the multiplication of each channel by itself, with which one point is spread over a line.
+
+        Observation: Mul of a constant row and a column compiles to it, with weights of one and stride 0.
+        """
+        task.require(r.CONV_STRIDES_AND_DILATION, 0b001_000)
+        if source.width * source.height != 1 or len(weights) != 1 or source.packed:
+            raise UnsupportedProgram("CNA", "CONV_MODE", DEPTHWISE, "but of one point and one kernel")
+        if outputs < source.channels or (kernel_offsets is not None and kernel_offsets.any()):
+            raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1)
+        factors = weights[0].astype(np.float32 if weights.dtype.kind == "f" else np.float64)
+        return cls(source, outputs, lambda rows: np.repeat(rows * factors, points, axis=0), points)
 
     def apply(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Sum products; `features` has shape (points, at least channels), the result (points, outputs)."""

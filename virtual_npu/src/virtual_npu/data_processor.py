@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import registers as r
-from .convolution import DTYPES
+from .convolution import DEPTHWISE, DTYPES
 from .errors import UnsupportedProgram
 from .half_precision import round_to_half
 from .lookup import LookupTable
@@ -70,8 +70,9 @@ class DataProcessor:
     @classmethod
     def decode(cls, task: LoadedTask, memory: Memory) -> DataProcessor:
         """Decode the registers of DPU and DPU_RDMA."""
-        for field in (r.COMB_USE, r.TP_EN, r.DPU_CONV_MODE, r.MC_SURF_OUT):
+        for field in (r.COMB_USE, r.TP_EN, r.MC_SURF_OUT):
             task.require(field, 0)
+        task.require(r.DPU_CONV_MODE, 0, *([] if task[r.FLYING_MODE] else [DEPTHWISE]))
         task.require(r.TP_ORG_EN, 0)
         integer = task.require(r.PROC_PRECISION, *DTYPES) != 2
         task.require(r.RDMA_COMB_USE, 0, *([] if task[r.FLYING_MODE] else [_BOTH_READERS]))
@@ -314,14 +315,16 @@ def _elementwise(
 
 
 def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool) -> tuple[Cube, _Stage]:
-    if integer:
-        raise UnsupportedProgram("DPU", "EW_OP_BYPASS", 0, "element-wise operation on integers")
+    dtype = DTYPES[task.require(r.PROC_PRECISION, *DTYPES)]
     task.require(r.EW_OP_SRC, 1)
     task.require(r.ERDMA_DISABLE, 0)
-    task.require(r.ERDMA_DATA_SIZE, 2)
-    for field in (r.ERDMA_SURF_MODE, r.ERDMA_NONALIGN, r.EW_LINE_NOTCH_ADDR, r.EW_OP_CVT_OFFSET):
+    task.require(r.ERDMA_DATA_SIZE, dtype.itemsize)
+    for field in (r.ERDMA_SURF_MODE, r.ERDMA_NONALIGN, r.EW_LINE_NOTCH_ADDR):
         task.require(field, 0)
-    task.require(r.EW_OP_CVT_SCALE, 1)
+    offset, scale = task[r.EW_OP_CVT_OFFSET], np.ldexp(task[r.EW_OP_CVT_SCALE], -task[r.EW_OP_CVT_SHIFT])
+    task.require(r.EW_TRUNCATE, 0)
+    if not integer and (offset or scale != 1):
+        raise UnsupportedProgram("DPU", "EW_OP_CVT_OFFSET", offset, "of float16")
     mode = task.require(r.EW_DATA_MODE, _PER_CHANNEL, _PER_ELEMENT)
     task.require(r.ERDMA_DATA_MODE, mode)
     width, height = (shape.width, shape.height) if mode == _PER_ELEMENT else (1, 1)
@@ -333,14 +336,18 @@ def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool)
         channels,
         width * ATOM,
         task[r.EW_SURF_STRIDE] * ATOM,
-        np.dtype(np.float16),
+        dtype,
     )
     functions = {_ADD: np.add, _DIVIDE: np.divide, _SUBTRACT: np.subtract}
     function: Any = np.multiply if task[r.EW_OP_TYPE] else functions[task.require(r.EW_ALU_ALGO, *functions)]
 
     def stage(values: _Array, operand: _Array | None) -> _Array:
         assert operand is not None
-        result: _Array = function(values.astype(np.float32), operand.astype(np.float32))
+        if integer:  # all bits kept
+            second = (operand.astype(np.float64) + offset) * scale
+            result: _Array = function(values.astype(np.float64), second)
+            return result
+        result = function(values.astype(np.float32), operand.astype(np.float32))
         return result
 
     return cube, stage

@@ -227,7 +227,7 @@ def _step(task: LoadedTask, memory: Memory, sums: SumRule, samples: int) -> _Ste
     convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums, samples)
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
-    _match(convolution.source, destination)
+    _match(replace(convolution.source, width=convolution.source.width * convolution.spread), destination)
     return _checked(
         _Step(
             task.node,
@@ -246,7 +246,11 @@ def _samples(file: RknnFile, node: Node) -> int:
 
 def _layout_steps(file: RknnFile, steps: Sequence[_Step], memory: Memory) -> list[_Step]:
     """Make steps of the layers that go by the graph; refuse what else is left to the CPU."""
-    used = [cube for step in steps for cube in (*step.sources, step.destination)]
+
+    def used(tensor: Tensor) -> list[Cube]:
+        users = {n.index for n in file.nodes if tensor.index in n.inputs + n.outputs}
+        return [c for step in steps if step.node in users for c in (*step.sources, step.destination)]
+
     found = []
     for node in file.nodes:
         if node.type not in LAYOUT_LAYERS:
@@ -258,7 +262,7 @@ def _layout_steps(file: RknnFile, steps: Sequence[_Step], memory: Memory) -> lis
         source, target = file.tensors[node.inputs[0]], file.tensors[node.outputs[0]]
         check_layout(node, source, target)
         ends = [
-            tensor_cube(tensor, memory.address(tensor.name), _NATIVE[tensor.dtype], used)
+            tensor_cube(tensor, memory.address(tensor.name), _NATIVE[tensor.dtype], used(tensor))
             for tensor in (source, target)
         ]
         compute = partial(_rearranged, node, source, target)
