@@ -164,3 +164,12 @@ def test_overflow_names_the_layer_and_the_cure() -> None:
     with pytest.raises(RangeError, match=r"coefs_\[0\] holds .* float16 ends at 65504.*example_input"):
         refuse_overflow(network)
     refuse_overflow(condition(network, X, "float16"))
+
+
+def test_a_constant_column_of_the_example_is_not_blown_up() -> None:
+    network = network_from_estimator(fit("softmax")[0])
+    rows = np.random.default_rng(0).standard_normal((200, 3))
+    rows[:, 1] = 0.1
+    assert rows.std(axis=0)[1] > 0  # the mean of 200 times 0.1, summed one by one, is another number
+    later = rows + np.array([0.0, 1.0, 0.0])
+    assert np.abs(condition(network, rows, "float16").prepare(later)).max() < 10

@@ -115,7 +115,10 @@ def _is_enough(source: Network, network: Network, rows: Floats) -> bool:
 
 
 def _mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:
-    return columns.mean(axis=0), _unit(columns.std(axis=0))
+    deviation = columns.std(axis=0)
+    # The mean of equal numbers is another number by up to a rounding a row: no deviation to divide by.
+    rounding = len(columns) * 2.0**-52 * np.abs(columns).max(axis=0)
+    return columns.mean(axis=0), _unit(np.where(deviation > rounding, deviation, 0.0))
 
 
 def _middle_and_half(columns: Floats) -> tuple[Floats, Floats]:
