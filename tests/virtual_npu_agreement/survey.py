@@ -1,0 +1,168 @@
+"""Run seeded files of every kind and count where the executor and the vendor's simulator agree.
+
+``python -m tests.virtual_npu_agreement.survey`` prints the tables of ``docs/virtual-npu-agreement.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from sklearn2rknn.toolkit import Toolkit, open_toolkit
+from tests.virtual_npu.reference import halfway_steps
+from virtual_npu import UnsupportedProgram, VirtualNpu, placement, read
+
+from .artifacts import PRECISIONS, TOOLKITS, Array, Artifact, Form, build
+
+COUNT = 40  # artifacts for each toolkit and precision
+SAMPLES = (1, 8, 64, 256)
+LARGEST = 40_000_000  # products a run: what the simulator's order takes a second for
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of one artifact.
+
+    Attributes
+    ----------
+    refused : str
+        Why it does not run; then there are no numbers.
+    steps : ndarray of int
+        Distance of each output from the simulator's, in float16's or the quantization's steps, summed in the
+        simulator's order.
+    exact_steps : ndarray of int
+        The same with exact sums.
+    distance : float
+        Largest difference.
+    same_on_all_cores : bool
+    layers : frozenset of str
+        Types of the file's layers.
+    """
+
+    artifact: Artifact
+    refused: str
+    steps: Array
+    exact_steps: Array
+    distance: float
+    same_on_all_cores: bool
+    layers: frozenset[str]
+
+    @property
+    def kind(self) -> str:
+        """What sets the file apart.
+
+        ``"softmax"``; ``"lookup"`` where sigmoid or tanh is in it; ``"cut"`` where the toolkit made several
+        layers of one, with a rounding between them that the simulator does not know; else ``"linear"``.
+        """
+        if self.artifact.last == "Softmax":
+            return "softmax"
+        if {self.artifact.hidden, self.artifact.last} & {"Tanh", "Sigmoid"}:
+            return "lookup"
+        return "cut" if self.layers & {"Mul", "Split"} else "linear"
+
+
+def artifacts(toolkit: str, precision: str, count: int = COUNT) -> Iterator[Artifact]:
+    """Draw networks: 1 to 6 layers, 1 to 4,096 wide, every form, head and number of samples in turn."""
+    rng = np.random.default_rng([TOOLKITS.index(toolkit), PRECISIONS.index(precision)])
+    forms: tuple[Form, ...] = ("conv", "matmul")
+    for i in range(count):
+        samples = SAMPLES[i // 2 % 4]
+        # The program of an int16 lookup never uploads its table: two are enough to see it refused.
+        lookups = precision != "int16" or i in (10, 21)
+        hidden = ("Relu", "Relu", "Tanh", "Sigmoid")[i // 8 % 4] if lookups else "Relu"
+        last = ("", "", "Softmax", "Sigmoid", "")[i % 5] if lookups else ""
+        layers = 1 + i % 6
+        while True:
+            widths = tuple(int(2 ** rng.uniform(0, 12 if j else 12.01)) for j in range(layers + 1))
+            widths = tuple(min(width, 4096) for width in widths)
+            if last == "Softmax" and widths[-1] < 2:
+                continue
+            if samples * sum(a * b for a, b in pairwise(widths)) <= LARGEST:
+                break
+        yield Artifact(
+            toolkit, precision, forms[i % 2], widths, hidden, last, samples, int(rng.integers(1 << 31))
+        )
+
+
+def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
+    """Convert one network, run it on the virtual NPU, and compare with the simulator."""
+    inputs, built = build(toolkit, artifact)
+    file = read(built.rknn)
+    simulated = built.simulated
+    assert simulated is not None
+    nothing, layers = np.zeros(0, np.int64), frozenset(kind for _, kind, _ in placement(file))
+    try:
+        one, two, three = (VirtualNpu(file, cores) for cores in (1, 2, 3))
+        ordered = VirtualNpu(file, sums="simulator")
+    except UnsupportedProgram as error:
+        return Finding(artifact, str(error), nothing, nothing, 0.0, True, layers)
+    exact = np.stack([one.run(x) for x in inputs])
+    same = all(np.array_equal(npu.run(inputs[0]), exact[0]) for npu in (two, three))
+    outputs = np.stack([ordered.run(x) for x in inputs])
+
+    def steps(values: Array) -> Array:
+        scale = file.outputs[0].scale if file.outputs[0].dtype != "float16" else None
+        if scale is None:
+            return halfway_steps(values, simulated)
+        counted: Array = np.abs(np.rint(values / scale) - np.rint(simulated / scale)).astype(np.int64)
+        return counted
+
+    distance = float(np.abs(outputs - simulated).max())
+    return Finding(artifact, "", steps(outputs).ravel(), steps(exact).ravel(), distance, same, layers)
+
+
+def table(findings: Iterable[Finding]) -> str:
+    """Give the findings by toolkit, precision, form and kind, in Markdown."""
+    rows = defaultdict(list)
+    for finding in findings:
+        artifact = finding.artifact
+        rows[artifact.toolkit, artifact.precision, artifact.form, finding.kind].append(finding)
+    lines = [
+        "| toolkit | precision | form | kind | files | refused | values | equal | within a step | most steps "
+        "| largest difference | equal, exact sums | most steps, exact sums |",
+        "|---" * 13 + "|",
+    ]
+    for key, found in sorted(rows.items()):
+        ran = [finding for finding in found if not finding.refused]
+        cells = [*key, str(len(found)), str(len(found) - len(ran))]
+        if ran:
+            steps = np.concatenate([finding.steps for finding in ran])
+            exact = np.concatenate([finding.exact_steps for finding in ran])
+            cells += [
+                f"{len(steps):,}",
+                f"{100 * np.mean(steps == 0):.2f} %",
+                f"{100 * np.mean(steps <= 1):.2f} %",
+                str(steps.max()),
+                f"{max(finding.distance for finding in ran):.2g}",
+                f"{100 * np.mean(exact == 0):.2f} %",
+                str(exact.max()),
+            ]
+        else:
+            cells += ["-"] * 7
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=COUNT)
+    parser.add_argument("--toolkit", nargs="*", default=TOOLKITS)
+    options = parser.parse_args()
+    findings = []
+    for version in options.toolkit:
+        with open_toolkit(version) as toolkit:
+            for precision in PRECISIONS:
+                findings += [examine(toolkit, a) for a in artifacts(version, precision, options.count)]
+    print(table(findings))
+    refused = sorted({finding.refused for finding in findings if finding.refused})
+    print(f"\n{len(findings)} files.", *refused, sep="\n- ")
+
+
+if __name__ == "__main__":
+    main()
