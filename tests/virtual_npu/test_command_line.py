@@ -48,6 +48,22 @@ def test_run(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.rknn", "x.npy", "y.npy"]
 
 
+def test_diff(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    layer = Dense(rng.normal(size=(3, 8)), rng.normal(size=3))
+    other = tmp_path / "other.rknn"
+    other.write_bytes(write(Chain([layer], samples=2, edit={0: {0x4060: 0x12}})))
+    assert main(["diff", str(model), str(model)]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+    assert main(["diff", str(model), str(other)]) == 0
+    assert capsys.readouterr().out == "Conv:0 task 0 DPU.BN_CFG: 0x00000053 -> 0x00000012\n"
+    other.write_bytes(write(Chain([Dense(layer.weights * 2, layer.biases)], samples=3)))
+    assert main(["diff", str(model), str(other)]) == 0
+    shown = capsys.readouterr().out
+    assert "tensor x shape: (1, 8, 2, 1) -> (1, 8, 3, 1)" in shown
+    assert "tensor w0 content: 48 bytes, sha256" in shown
+
+
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", b"RKNN"])
 def test_what_cannot_be_read_is_said(
     content: bytes, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,4 +1,4 @@
-"""The command line: ``python -m virtual_npu info | disasm | run``."""
+"""The command line: ``python -m virtual_npu info | disasm | run | diff``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .comparison import differences
 from .container import read
 from .digest import content_digest
 from .disassembly import disassemble
@@ -33,6 +34,7 @@ examples:
   python -m virtual_npu run model.rknn x.npy y.npy
                                                    run it: float32 in the model's shape in and out,
                                                    quantized and dequantized inside
+  python -m virtual_npu diff a.rknn b.rknn         what two toolkits made of one model
 
 exit codes: 0 done, 1 the file cannot be read or run, 2 usage
 """
@@ -83,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         "likes (default exact)",
     )
     run.set_defaults(command=_run)
+
+    diff = commands.add_parser("diff", help="show what differs between two files")
+    diff.add_argument("first", metavar="A.rknn")
+    diff.add_argument("second", metavar="B.rknn")
+    diff.set_defaults(command=_diff)
     return parser
 
 
@@ -118,6 +125,15 @@ def _run(options: argparse.Namespace) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _diff(options: argparse.Namespace) -> None:
+    found = False
+    for line in differences(read(options.first), read(options.second)):
+        found = True
+        print(line)
+    if not found:
+        print("no difference")
 
 
 def _summary(file: RknnFile) -> dict[str, Any]:
