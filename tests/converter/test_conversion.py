@@ -28,14 +28,12 @@ import virtual_npu
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     CheckError,
-    CheckWarning,
     ConversionError,
     ExampleInputError,
     OptionError,
     RangeError,
     Sklearn2RknnError,
     Toolkit,
-    conversion,
     convert,
     network_from_estimator,
 )
@@ -229,14 +227,6 @@ def test_large_features_are_no_trouble_with_example_input(tmp_path: Path, toolki
     np.testing.assert_allclose(on_the_file(path, X), network_from_estimator(estimator).forward(X), atol=2e-2)
 
 
-def test_poor_agreement_is_warned_about(
-    tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conversion, "POOR", 1.1)
-    with pytest.warns(CheckWarning, match="On the virtual NPU the file departs from the estimator: "):
-        convert(fit("softmax")[0], tmp_path / "model.rknn", toolkit=toolkit)
-
-
 def test_infinite_outputs_are_not_written(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, _ = fit("softmax", hidden=(5, 4))
     for weights in estimator.coefs_:
@@ -276,6 +266,11 @@ def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolki
         ({"toolkit": "9.9.9"}, OptionError, "2.3.2"),
         ({"quantized_algorithm": "best"}, OptionError, "kl_divergence"),
         ({"quantized_method": "row"}, OptionError, "channel, layer"),
+        ({"check": "maybe"}, OptionError, "on, warn, off"),
+        ({"accuracy": "triple"}, OptionError, "auto, single, double"),
+        ({"activation": "fast"}, OptionError, "refined, plain"),
+        ({"min_r2": 1.5}, OptionError, "min_r2 is 1.5"),
+        ({"min_labels": float("nan")}, OptionError, "min_labels is nan"),
         ({"path": "model.bin"}, OptionError, "ends in .rknn"),
         ({"path": "missing/model.rknn"}, OptionError, "no folder"),
         ({"example_input": np.full((40, 3), np.nan)}, ExampleInputError, "NaN"),

@@ -15,6 +15,7 @@ from rich.console import Console
 from sklearn2rknn.conditioning import ACCURACIES
 from sklearn2rknn.conversion import ALGORITHMS, METHODS, convert
 from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
+from sklearn2rknn.gate import CHECKS
 from sklearn2rknn.model_source import load_model
 from sklearn2rknn.refinement import FORMS
 from sklearn2rknn.toolkit_versions import default_version, toolkit_versions
@@ -100,6 +101,9 @@ class _Command(click.Command):
     show_default=True,
     help=", ".join(FORMS) + ": the form of tanh and logistic in float16.",
 )
+@click.option("--check", default="on", show_default=True, help=", ".join(CHECKS) + ": run the built file.")
+@click.option("--min_labels", type=float, help="Least share of equal labels (0.99; 0.9 for int8).")
+@click.option("--min_r2", type=float, help="Least R2 of a regressor (0.999; 0.9 for int8).")
 @click.option("--allow_cpu", is_flag=True, help="Accept layers that the toolkit places on the CPU.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each file.")
 @click.option("--trust_pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")

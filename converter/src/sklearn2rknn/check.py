@@ -16,6 +16,9 @@ ROW_LIMIT = 512
 WEIGHT_LIMIT = 250_000_000
 """Weights that the runs of a check may pass over in all: a second or two."""
 
+TIE = 0.01
+"""Two classes whose probabilities are nearer than this are a tie: rounding may decide it."""
+
 FEWEST_RUNS = 8
 SEED = 0
 
@@ -45,6 +48,8 @@ class Agreement:
         Largest absolute difference of an output before the head, in the estimator's own units.
     max_probability_error : float or None
         The same after the head of a classifier.
+    clear_labels : float or None
+        The same as `labels` among those away from ties; None where there is none.
     labels : float or None
         Share of rows (of labels, for multilabel) that get the reference's label; None for a regressor.
     r2 : float or None
@@ -56,6 +61,7 @@ class Agreement:
     max_probability_error: float | None
     labels: float | None
     r2: float | None
+    clear_labels: float | None = None
 
     def to_json(self) -> dict[str, float]:
         """Return what is known, as JSON takes it."""
@@ -81,7 +87,10 @@ def agreement(network: Network, outputs: npt.ArrayLike, reference: Floats) -> Ag
     got, expected = network.predict(outputs), network.predict(reference)
     if network.task != "regressor":
         difference = np.abs(_probabilities(network, outputs) - _probabilities(network, reference)).max()
-        return Agreement(max_error, float(difference), float(np.mean(got == expected)), None)
+        equal = got == expected
+        clear = _away_from_ties(network, reference).reshape(equal.shape)
+        share = float(np.mean(equal[clear])) if clear.any() else None
+        return Agreement(max_error, float(difference), float(np.mean(equal)), None, share)
     spread = ((expected - expected.mean(axis=0)) ** 2).sum(axis=0)
     varying = spread > 0
     r2 = None
@@ -89,6 +98,14 @@ def agreement(network: Network, outputs: npt.ArrayLike, reference: Floats) -> Ag
         missed = ((got - expected) ** 2).sum(axis=0)
         r2 = float((1.0 - missed[varying] / spread[varying]).min())
     return Agreement(max_error, None, None, r2)
+
+
+def _away_from_ties(network: Network, reference: Floats) -> npt.NDArray[np.bool_]:
+    probabilities = _probabilities(network, reference)
+    if network.head == "softmax":
+        top = np.sort(probabilities, axis=1)[:, -2:]
+        return np.asarray(top[:, -1] - top[:, 0] > TIE if top.shape[1] > 1 else np.ones(len(top), bool))
+    return np.asarray(np.abs(2 * probabilities - 1) > TIE)
 
 
 def _probabilities(network: Network, outputs: Floats) -> Floats:

@@ -41,6 +41,9 @@ ENOUGH_PROBABILITY = 1e-3
 ENOUGH_R2 = 0.99999
 """What one number has to reach on the example to be enough: half of what float16 is held to, or better."""
 
+LARGE = 250_000
+"""Weights beyond which ``"auto"`` stays with one number: two would need up to thirty times as many."""
+
 FLOAT64_TINY = 1e-300  # its inverse is still finite
 FLOAT16_TINIEST = 2.0**-25
 """Half the smallest subnormal float16: what is not larger rounds to 0."""
@@ -63,7 +66,8 @@ def condition(
         Example input. Without it the ranges of features and outputs are unknown, and both maps stay away.
     precision : {"float16", "int8", "int16"}
     accuracy : {"auto", "single", "double"}
-        Of float16. ``"auto"`` carries remainders where there is example input that shows the need.
+        Of float16. ``"auto"`` carries remainders where there is example input that shows the need and the
+        network is not large.
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16; integers take the plain one.
 
@@ -92,15 +96,14 @@ def condition(
         network = refine(network)
     if precision != "float16" or accuracy == "single" or not network.layers[0].weights.any():
         return network  # a constant, with no weights, has no remainders
-    richest = carry_remainders(network, output=True)
     if accuracy == "double":
-        return richest
-    if rows is not None:
-        for candidate in (network, carry_remainders(network)):
-            if _is_enough(source, candidate, rows):
-                return candidate
-        return richest
-    return network
+        return carry_remainders(network, output=True)
+    if rows is None or _is_enough(source, network, rows):
+        return network
+    if sum(layer.weights.size for layer in network.layers) > LARGE:
+        return network
+    double = carry_remainders(network)
+    return double if _is_enough(source, double, rows) else carry_remainders(network, output=True)
 
 
 def _is_enough(source: Network, network: Network, rows: Floats) -> bool:

@@ -13,18 +13,25 @@ from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 import sklearn
 
 import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
-from sklearn2rknn.check import SEED, CheckInput, agreement, check_input
+from sklearn2rknn.check import check_input
 from sklearn2rknn.conditioning import ACCURACIES, condition, refuse_overflow
-from sklearn2rknn.errors import CheckError, CheckWarning, CpuFallbackError, ExampleInputError, OptionError
+from sklearn2rknn.errors import (
+    CheckError,
+    CheckWarning,
+    CpuFallbackError,
+    ExampleInputError,
+    OptionError,
+    Sklearn2RknnError,
+)
 from sklearn2rknn.estimators import network_from_estimator
 from sklearn2rknn.example_input import validate_example_input
+from sklearn2rknn.gate import CHECKS, LIMITS, Limits, last_word, run_check
 from sklearn2rknn.network import REFINED, Floats, Network
-from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
+from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack
 from sklearn2rknn.refinement import FEWEST_SAMPLES, FORMS
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
@@ -39,9 +46,6 @@ BATCH_LIMIT = 16384
 
 CALIBRATION_RUNS = 512
 """Runs that a calibration makes at most, so that one row per run stays a matter of seconds."""
-
-POOR = 0.9
-"""Share of labels, or R2, below which a conversion is warned about."""
 
 ALGORITHMS = ("normal", "mmse", "kl_divergence")
 METHODS = ("channel", "layer")
@@ -58,6 +62,12 @@ class _Options:
     samples: tuple[int, ...]
     algorithm: str
     method: str
+    accuracy: str = "auto"
+    activation: str = "refined"
+    check: str = "on"
+    limits: Limits = LIMITS["float16"]
+    allow_cpu: bool = False
+    timeout: float = 300.0
 
     def config(self, network: Network) -> dict[str, Any]:
         """Return the arguments of the toolkit's ``config``."""
@@ -88,6 +98,9 @@ def convert(
     quantized_method: str = "channel",
     accuracy: str = "auto",
     activation: str = "refined",
+    check: str = "on",
+    min_labels: float | None = None,
+    min_r2: float | None = None,
     allow_cpu: bool = False,
     timeout: float = 300.0,
 ) -> ConversionReport:
@@ -126,6 +139,13 @@ def convert(
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
         takes three tasks more for each hidden layer; int8 and int16 always take the plain one.
+    check : {"on", "warn", "off"}
+        The built file is run in the vendor's simulator and on the virtual NPU, whose word is the last. Below
+        the limits nothing is written; with ``"warn"`` it is, and without example input too, since random rows
+        say little. ``"off"`` runs nothing, and the bundle says so.
+    min_labels, min_r2 : float, optional
+        The limits: share of labels away from ties that equal scikit-learn's, and R2 of a regressor's worst
+        output. By default 0.99 and 0.999, for int8 0.9 and 0.9.
     allow_cpu : bool
         Accept layers that the toolkit places on the CPU.
     timeout : float
@@ -148,8 +168,8 @@ def convert(
     ToolkitError
         The toolkit cannot be installed or started.
     ConversionError
-        The toolkit failed, placed a layer on the CPU, or built a file that computes infinities. Nothing is
-        written.
+        The toolkit failed, placed a layer on the CPU, or built a file that computes infinities or falls below
+        the limits. Nothing is written.
     OSError
         The folder cannot be written to.
 
@@ -162,7 +182,6 @@ def convert(
     """
     started = time.monotonic()
     whole = network_from_estimator(model)
-    source = whole.within()
     options = _options(
         path,
         target_platform,
@@ -173,44 +192,24 @@ def convert(
         quantized_algorithm,
         quantized_method,
     )
-    rows = None if example_input is None else validate_example_input(example_input, whole)
-    if rows is None and options.precision != "float16":
-        raise ExampleInputError(
-            f"{options.precision} needs example_input, from which the ranges are taken: "
-            "give some hundred rows of X, for example example_input=X_train[:200]."
-        )
-    network = condition(
-        source,
-        rows,
-        options.precision,
-        _choice("accuracy", accuracy, ACCURACIES),
-        _choice("activation", activation, FORMS),
+    options = attrs.evolve(
+        options,
+        accuracy=_choice("accuracy", accuracy, ACCURACIES),
+        activation=_choice("activation", activation, FORMS),
+        check=_choice("check", check, CHECKS),
+        limits=_limits(options.precision, min_labels, min_r2),
+        allow_cpu=allow_cpu,
+        timeout=timeout,
     )
-    if any(layer.activation == REFINED for layer in network.layers):
-        # A row that fills up the run costs nothing.
-        raised = dict.fromkeys(max(FEWEST_SAMPLES, samples) for samples in options.samples)
-        options = attrs.evolve(options, samples=tuple(raised))
-    if options.precision == "float16":
-        refuse_overflow(network)
+    rows = None if example_input is None else validate_example_input(example_input, whole)
+    job = _Job(whole.within(), rows, options)
+    network = job.network()  # what is refused is refused before a toolkit is started
     if not isinstance(toolkit, Toolkit):
         toolkit = shared_toolkit(toolkit)
-    checked = check_input(source, rows, options.samples[0])
-    calibration = rows if options.precision != "float16" else None
-    built = {
-        samples: _build(network, samples, options, toolkit, calibration, checked.rows, timeout)
-        for samples in options.samples
-    }
-    contents = {samples: _read(result.rknn) for samples, result in built.items()}
-    placement = _placement(contents[options.samples[0]])
-    if placement["cpu"] and not allow_cpu:
-        names = ", ".join(f"{name} ({kind})" for name, kind, where in placement["layers"] if where != "NPU")
-        raise CpuFallbackError(
-            "build",
-            f"these layers were placed on the CPU: {names}.",
-            advice="Pass allow_cpu=True to accept it.",
-        )
-    check = _check(source, network, checked, options.samples[0], built, contents)
-    _warn_of_poor_agreement(check)
+    attempt = job.attempt(toolkit, network)
+    _judge(job, attempt, toolkit)
+    source, options, built = job.source, attempt.options, attempt.built
+    contents, placement = attempt.contents, attempt.placement
     variants = tuple(
         Variant(
             _file_name(options, samples),
@@ -231,7 +230,7 @@ def convert(
             "options": options.config(network),
         },
         "placement": placement,
-        "check": check,
+        "check": attempt.check,
         "source": {
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
             "sklearn": sklearn.__version__,
@@ -255,9 +254,140 @@ def convert(
         target_platform=options.target_platform,
         toolkit=details["toolkit"],
         placement=placement,
-        check=check,
+        check=attempt.check,
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+@attrs.frozen(eq=False)
+class _Attempt:
+    """What was built for one precision, and what the check said."""
+
+    options: _Options
+    built: Mapping[int, Built]
+    contents: Mapping[int, RknnFile | str]
+    placement: Mapping[str, Any]
+    check: Mapping[str, Any]
+
+
+@attrs.frozen(eq=False)
+class _Job:
+    """A network to be converted, from which other precisions can be tried too."""
+
+    source: Network
+    rows: Floats | None
+    options: _Options
+
+    def network(self) -> Network:
+        """Return what the toolkit is to be given.
+
+        Raises
+        ------
+        ExampleInputError, OptionError, RangeError
+            It is not possible in this precision.
+        """
+        options = self.options
+        if self.rows is None and options.precision != "float16":
+            raise ExampleInputError(
+                f"{options.precision} needs example_input, from which the ranges are taken: "
+                "give some hundred rows of X, for example example_input=X_train[:200]."
+            )
+        curved = {"tanh", "logistic"} & {layer.activation for layer in self.source.layers}
+        if options.precision == "int16" and curved:
+            raise OptionError(
+                f"The toolkit's int16 files look {curved.pop()} up in a table that they never hand to the "
+                "NPU. Take precision='float16' or 'int8'."
+            )
+        network = condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
+        if options.precision == "float16":
+            refuse_overflow(network)
+        return network
+
+    def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
+        """Build every file and check the first."""
+        options = self.options
+        if any(layer.activation == REFINED for layer in network.layers):
+            # A row that fills up the run costs nothing.
+            raised = dict.fromkeys(max(FEWEST_SAMPLES, samples) for samples in options.samples)
+            options = attrs.evolve(options, samples=tuple(raised))
+        first = options.samples[0]
+        checked = check_input(self.source, self.rows, first)
+        calibration = self.rows if options.precision != "float16" else None
+        check_rows = None if options.check == "off" else checked.rows
+        built = {
+            samples: _build(
+                network, samples, options, toolkit, calibration, check_rows if samples == first else None
+            )
+            for samples in options.samples
+        }
+        contents = {samples: _read(result.rknn) for samples, result in built.items()}
+        placement = _placement(contents[first])
+        if placement["cpu"] and not options.allow_cpu:
+            names = ", ".join(
+                f"{name} ({kind})" for name, kind, where in placement["layers"] if where != "NPU"
+            )
+            raise CpuFallbackError(
+                "build",
+                f"these layers were placed on the CPU: {names}.",
+                advice="Pass allow_cpu=True to accept it.",
+            )
+        simulated = built[first].simulated
+        if simulated is None:
+            check: Mapping[str, Any] = {"off": True}
+        else:
+            check = run_check(self.source, network, checked, simulated, contents[first], first)
+        return _Attempt(options, built, contents, placement, check)
+
+    def better_precision(self, toolkit: Toolkit) -> str:
+        """Return the first other precision whose file reaches its limits; empty where there is none."""
+        for precision in self.options.entry.config:
+            if precision == self.options.precision:
+                continue
+            options = attrs.evolve(
+                self.options, precision=precision, accuracy="auto", limits=LIMITS[precision], check="on"
+            )
+            try:
+                job = attrs.evolve(self, options=options)
+                check = job.attempt(toolkit, job.network()).check
+            except Sklearn2RknnError:
+                continue
+            if not options.limits.shortfall(check):
+                return precision
+        return ""
+
+
+def _judge(job: _Job, attempt: _Attempt, toolkit: Toolkit) -> None:
+    """Refuse an attempt below its limits, or warn of it; random rows are no ground to refuse."""
+    options = job.options
+    missed = options.limits.shortfall(attempt.check)
+    if not missed:
+        return
+    said = f"On the check's rows {missed} ({describe(last_word(attempt.check))})."
+    if options.check == "on" and job.rows is not None:
+        better = job.better_precision(toolkit)
+        raise CheckError(
+            "check",
+            said,
+            advice=(
+                f"precision={better!r} would do."
+                if better
+                else "No other precision would do: scale X (and y of a regressor) before fit."
+            )
+            + " Lower limits are set by min_labels and min_r2.",
+        )
+    warnings.warn(
+        f"{said} Give typical rows as example_input, scale X before fit, or take another precision.",
+        CheckWarning,
+        stacklevel=3,
+    )
+
+
+def _limits(precision: str, labels: float | None, r2: float | None) -> Limits:
+    for name, value in (("min_labels", labels), ("min_r2", r2)):
+        if value is not None and not -np.inf < value <= 1:
+            raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
+    default = LIMITS[precision]
+    return Limits(default.labels if labels is None else labels, default.r2 if r2 is None else r2)
 
 
 def _own_version() -> str:
@@ -328,8 +458,7 @@ def _build(
     options: _Options,
     toolkit: Toolkit,
     calibration: Floats | None,
-    check_rows: Floats,
-    timeout: float,
+    check_rows: Floats | None,
 ) -> Built:
     channels = input_channels(network)
     runs = None
@@ -339,10 +468,8 @@ def _build(
         onnx_from_network(network, samples).SerializeToString(deterministic=True),
         config=options.config(network),
         calibration=runs,
-        simulate=pack(network.prepare(check_rows), channels, samples)
-        if samples == options.samples[0]
-        else None,
-        timeout=timeout,
+        simulate=None if check_rows is None else pack(network.prepare(check_rows), channels, samples),
+        timeout=options.timeout,
     )
 
 
@@ -364,72 +491,6 @@ def _placement(file: RknnFile | str) -> dict[str, Any]:
     layers = [list(layer) for layer in virtual_npu.placement(file)]
     on_npu = sum(where == "NPU" for _, _, where in layers)
     return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
-
-
-def _check(
-    source: Network,
-    network: Network,
-    checked: CheckInput,
-    samples: int,
-    built: Mapping[int, Built],
-    contents: Mapping[int, RknnFile | str],
-) -> dict[str, Any]:
-    """Compare what the vendor's simulator and the virtual NPU compute with the estimator's numbers.
-
-    Raises
-    ------
-    CheckError
-        An output is not finite.
-    """
-    reference = source.forward(checked.rows)
-    found: dict[str, Any] = {"rows": len(checked.rows), "input": checked.source, "samples_per_run": samples}
-    if checked.source == "random":
-        found["seed"] = SEED
-    simulated = built[samples].simulated
-    assert simulated is not None
-    found["simulator"] = _compare(source, network, simulated, reference, "simulator")
-    file = contents[samples]
-    if isinstance(file, str):
-        found["virtual_npu"] = {"unavailable": file}
-        return found
-    runs = pack(network.prepare(checked.rows), input_channels(network), samples)
-    try:
-        npu = virtual_npu.VirtualNpu(file)
-        emulated = np.stack([npu.run(run) for run in runs])
-    except virtual_npu.UnsupportedProgram as error:
-        found["virtual_npu"] = {"unavailable": str(error)}
-    else:
-        found["virtual_npu"] = _compare(source, network, emulated, reference, "virtual NPU")
-    return found
-
-
-def _compare(
-    source: Network, network: Network, runs: npt.NDArray[np.float32], reference: Floats, stage: str
-) -> dict[str, float]:
-    outputs = network.finish(unpack(runs, len(reference)))
-    wrong = ~np.isfinite(outputs)
-    if wrong.any():
-        row, column = (int(index) for index in np.argwhere(wrong)[0])
-        raise CheckError(
-            "check",
-            f"{np.count_nonzero(wrong)} of {wrong.size} outputs are NaN or infinite on the {stage}, the "
-            f"first at row {row}, output {column}: numbers leave the range of float16 inside the network.",
-            advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
-            "before fit.",
-        )
-    return agreement(source, outputs, reference).to_json()
-
-
-def _warn_of_poor_agreement(check: Mapping[str, Any]) -> None:
-    for stage, title in (("simulator", "simulator"), ("virtual_npu", "virtual NPU")):
-        found = check.get(stage, {})
-        if found.get("labels", 1.0) < POOR or found.get("r2", 1.0) < POOR:
-            warnings.warn(
-                f"On the {title} the file departs from the estimator: {describe(found)}. Give more typical "
-                "rows as example_input, scale X before fit, or take another precision.",
-                CheckWarning,
-                stacklevel=3,
-            )
 
 
 def _file_name(options: _Options, samples: int) -> str:

@@ -120,6 +120,12 @@ class ConversionReport:
                 else f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU",
             ),
         ]
+        if "off" in check:
+            return [
+                *lines,
+                ("check", "off: what the file computes was not looked at"),
+                ("time", f"{self.seconds:.2f} s"),
+            ]
         rows = f"{check['rows']} rows of " + (
             "example_input"
             if check["input"] == "example_input"

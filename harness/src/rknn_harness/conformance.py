@@ -212,6 +212,7 @@ def _convert(
             example_input=example,
             toolkit=recorder,
             allow_cpu=True,
+            check="warn",
         )
         bundle = scirknn.read_bundle(path)
         files = model_files(bundle)

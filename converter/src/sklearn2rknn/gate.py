@@ -1,0 +1,122 @@
+"""Run a built file before it is handed over, and say whether it may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+import virtual_npu
+from sklearn2rknn.check import SEED, CheckInput, agreement
+from sklearn2rknn.errors import CheckError
+from sklearn2rknn.network import Floats, Network
+from sklearn2rknn.onnx_graph import input_channels, pack, unpack
+from virtual_npu import RknnFile
+
+__all__ = ["CHECKS", "LIMITS", "Limits", "last_word", "run_check"]
+
+CHECKS = ("on", "warn", "off")
+"""Refuse what falls below the limits, warn of it, or run nothing."""
+
+
+@attrs.frozen
+class Limits:
+    """What a file has to reach on the example input.
+
+    Attributes
+    ----------
+    labels : float
+        Share of labels equal to scikit-learn's, ties left out (see `sklearn2rknn.check.TIE`).
+    r2 : float
+        R2 of a regressor's worst output against scikit-learn's predictions.
+    """
+
+    labels: float
+    r2: float
+
+    def shortfall(self, check: Mapping[str, Any]) -> str:
+        """Name the limit that a check fell below, or return an empty text."""
+        found = last_word(check)
+        for name, limit, what in (
+            ("clear_labels", self.labels, "of the labels away from ties are scikit-learn's"),
+            ("r2", self.r2, "is R2 against scikit-learn's predictions"),
+        ):
+            if found.get(name, limit) < limit:
+                return f"{found[name]:.4f} {what}; the limit is {limit:g}"
+        return ""
+
+
+LIMITS = {"float16": Limits(0.99, 0.999), "int16": Limits(0.99, 0.999), "int8": Limits(0.9, 0.9)}
+"""By precision. Lower than what good conversions reach by far: a file below is of no use as it is."""
+
+
+def last_word(check: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the virtual NPU's comparison, or the simulator's where the file cannot be executed."""
+    found: Mapping[str, Any] = check.get("virtual_npu", {})
+    return check.get("simulator", {}) if not found or "unavailable" in found else found
+
+
+def run_check(
+    source: Network,
+    network: Network,
+    checked: CheckInput,
+    simulated: npt.NDArray[np.float32],
+    file: RknnFile | str,
+    samples: int,
+) -> dict[str, Any]:
+    """Compare what the vendor's simulator and the virtual NPU compute with the estimator's numbers.
+
+    Parameters
+    ----------
+    source, network : Network
+        The estimator's, and what the toolkit was given.
+    checked : CheckInput
+    simulated : numpy.ndarray, shape (runs, 1, K, N, 1)
+        The simulator's outputs.
+    file : RknnFile or str
+        The file, or why it cannot be read.
+    samples : int
+        Its rows per run.
+
+    Raises
+    ------
+    CheckError
+        An output is not finite.
+    """
+    reference = source.forward(checked.rows)
+    found: dict[str, Any] = {"rows": len(checked.rows), "input": checked.source, "samples_per_run": samples}
+    if checked.source == "random":
+        found["seed"] = SEED
+    found["simulator"] = _compare(source, network, simulated, reference, "simulator")
+    if isinstance(file, str):
+        found["virtual_npu"] = {"unavailable": file}
+        return found
+    runs = pack(network.prepare(checked.rows), input_channels(network), samples)
+    try:
+        npu = virtual_npu.VirtualNpu(file)
+        emulated = np.stack([npu.run(run) for run in runs])
+    except virtual_npu.UnsupportedProgram as error:
+        found["virtual_npu"] = {"unavailable": str(error)}
+    else:
+        found["virtual_npu"] = _compare(source, network, emulated, reference, "virtual NPU")
+    return found
+
+
+def _compare(
+    source: Network, network: Network, runs: npt.NDArray[np.float32], reference: Floats, stage: str
+) -> dict[str, float]:
+    outputs = network.finish(unpack(runs, len(reference)))
+    wrong = ~np.isfinite(outputs)
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        raise CheckError(
+            "check",
+            f"{np.count_nonzero(wrong)} of {wrong.size} outputs are NaN or infinite on the {stage}, the "
+            f"first at row {row}, output {column}: numbers leave the range of float16 inside the network.",
+            advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
+            "before fit.",
+        )
+    return agreement(source, outputs, reference).to_json()

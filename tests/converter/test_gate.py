@@ -1,0 +1,100 @@
+"""Nothing is handed over that was not seen to work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from scirknn.bundle import read_bundle
+from sklearn2rknn import CheckError, CheckWarning, OptionError, Toolkit, convert
+from sklearn2rknn.gate import LIMITS, Limits, last_word
+from tests.converter.fitted import fit
+
+
+def test_limits_name_what_fell_short() -> None:
+    limits = Limits(labels=0.99, r2=0.999)
+    assert limits.shortfall({"simulator": {"clear_labels": 0.99}}) == ""
+    assert limits.shortfall({"off": True}) == ""
+    assert "0.9800 of the labels" in limits.shortfall({"simulator": {"clear_labels": 0.98}})
+    assert "0.9900 is R2" in limits.shortfall({"simulator": {"r2": 0.99}})
+
+
+def test_virtual_npu_has_the_last_word() -> None:
+    good, bad = {"r2": 1.0}, {"r2": 0.0}
+    assert last_word({"simulator": good, "virtual_npu": bad}) is bad
+    assert last_word({"simulator": good, "virtual_npu": {"unavailable": "other chip"}}) is good
+
+
+def crowded() -> tuple[Any, npt.NDArray[np.float64]]:
+    """Return a regressor whose sum of large opposite numbers has no room in 8 bits."""
+    X = np.random.default_rng(0).standard_normal((200, 8))
+    estimator = MLPRegressor(hidden_layer_sizes=(8,), activation="relu", max_iter=5, random_state=0).fit(
+        X, X[:, 0]
+    )
+    estimator.coefs_[0][:] = 0.0
+    estimator.coefs_[0][:, :2] = 100.0
+    estimator.coefs_[0][:, 1] += np.linspace(-0.5, 0.5, 8)
+    estimator.coefs_[1][:] = 0.0
+    estimator.coefs_[1][0], estimator.coefs_[1][1] = 1.0, -1.0
+    estimator.intercepts_[0][:] = 2000.0  # every relu is on
+    return estimator, X
+
+
+def test_what_falls_short_is_not_written_and_the_error_names_what_would_do(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    estimator, X = crowded()
+    path = tmp_path / "model.rknn"
+    with pytest.raises(CheckError, match=r"the limit is 0\.9 .*precision='float16' would do.*min_r2"):
+        convert(estimator, path, precision="int8", example_input=X, toolkit=toolkit)
+    assert list(tmp_path.iterdir()) == []
+    assert convert(estimator, path, example_input=X, toolkit=toolkit).check["virtual_npu"]["r2"] > 0.999
+
+
+def test_limits_are_settable_and_a_warning_is_enough(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = crowded()
+    path = tmp_path / "model.rknn"
+    options: dict[str, Any] = {"precision": "int8", "example_input": X, "toolkit": toolkit}
+    convert(estimator, path, min_r2=-1e9, **options)
+    with pytest.warns(CheckWarning, match="the limit is 0.9"):
+        convert(estimator, path, check="warn", **options)
+    assert path.exists()
+    with pytest.raises(CheckError, match="the limit is 1 "):
+        convert(estimator, path, min_r2=1.0, **options)
+
+
+def test_random_rows_are_no_ground_to_refuse(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, _ = crowded()
+    with pytest.warns(CheckWarning, match="Give typical rows"):
+        convert(estimator, tmp_path / "model.rknn", min_r2=1.0, accuracy="single", toolkit=toolkit)
+
+
+def test_check_off_is_recorded(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = crowded()
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, precision="int8", example_input=X, check="off", toolkit=toolkit)
+    assert read_bundle(path).details["check"] == {"off": True}
+    assert "off: what the file computes was not looked at" in str(report)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_int16_has_no_tables(tmp_path: Path, activation: str) -> None:
+    estimator, X = fit("softmax", activation=activation)
+    with pytest.raises(OptionError, match=f"look {activation} up in a table that they never hand"):
+        convert(estimator, tmp_path / "model.rknn", precision="int16", example_input=X)
+
+
+def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) -> None:
+    X, y = load_iris(return_X_y=True)
+    estimator = MLPClassifier((20,), max_iter=400, random_state=0).fit(X, y)
+    for precision in LIMITS:
+        report = convert(
+            estimator, tmp_path / "iris.rknn", precision=precision, example_input=X, toolkit=toolkit
+        )
+        assert last_word(report.check)["clear_labels"] >= LIMITS[precision].labels
