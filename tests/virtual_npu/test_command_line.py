@@ -48,6 +48,22 @@ def test_run(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.rknn", "x.npy", "y.npy"]
 
 
+def test_an_older_format_is_shown_by_its_graph(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(model.read_bytes())
+    data[8] = 2
+    model.write_bytes(data)
+    assert main(["info", str(model)]) == 0
+    shown = capsys.readouterr().out
+    assert "lacks      a register program" in shown
+    assert "Conv:0  Conv  NPU" in shown
+    assert main(["info", "--json", str(model)]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"][0]["shape"] == [1, 8, 2, 1]
+    assert main(["disasm", str(model)]) == 1
+    data[8] = 1
+    model.write_bytes(data)
+    assert main(["info", str(model)]) == 1
+
+
 def test_diff(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     layer = Dense(rng.normal(size=(3, 8)), rng.normal(size=3))

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sklearn2rknn.errors import ConversionError
 from sklearn2rknn.toolkit import Toolkit, open_toolkit
 from tests.virtual_npu.reference import halfway_steps
 from virtual_npu import UnsupportedProgram, VirtualNpu, placement, read
@@ -21,6 +22,7 @@ from .artifacts import PRECISIONS, TOOLKITS, Array, Artifact, Form, build
 
 COUNT = 40  # artifacts for each toolkit and precision
 SAMPLES = (1, 8, 64, 256)
+NOT_BUILT = "not built by the toolkit:"
 LARGEST = 40_000_000  # products a run: what the simulator's order takes a second for
 
 
@@ -91,11 +93,15 @@ def artifacts(toolkit: str, precision: str, count: int = COUNT) -> Iterator[Arti
 
 def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
     """Convert one network, run it on the virtual NPU, and compare with the simulator."""
-    inputs, built = build(toolkit, artifact)
-    file = read(built.rknn)
-    simulated = built.simulated
+    nothing = np.zeros(0, np.int64)
+    try:
+        inputs, built = build(toolkit, artifact)
+    except ConversionError as error:
+        reason = f"{NOT_BUILT} {error}".splitlines()[0]
+        return Finding(artifact, reason, nothing, nothing, 0.0, True, frozenset())
+    file, simulated = read(built.rknn), built.simulated
+    layers = frozenset(kind for _, kind, _ in placement(file))
     assert simulated is not None
-    nothing, layers = np.zeros(0, np.int64), frozenset(kind for _, kind, _ in placement(file))
     try:
         one, two, three = (VirtualNpu(file, cores) for cores in (1, 2, 3))
         ordered = VirtualNpu(file, sums="simulator")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .comparison import differences
-from .container import read
+from .container import read, read_graph
 from .digest import content_digest
 from .disassembly import disassemble
-from .errors import InputError, VirtualNpuError
+from .errors import InputError, UnsupportedFormat, VirtualNpuError
 from .estimate import estimate
 from .executor import VirtualNpu
 from .model_file import RknnFile, Tensor
@@ -100,7 +100,12 @@ def _add_cores(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    summary = _summary(read(options.file))
+    try:
+        summary = _summary(read(options.file))
+    except UnsupportedFormat as error:
+        if error.version < 2:
+            raise
+        summary = _graph_summary(read_graph(options.file), error.lacks)
     print(json.dumps(summary, indent=2) if options.json else _table(summary))
 
 
@@ -165,6 +170,17 @@ def _summary(file: RknnFile) -> dict[str, Any]:
     }
 
 
+def _graph_summary(file: RknnFile, lacks: str) -> dict[str, Any]:
+    """Summarize a file of an older format: what its graph tells, and what is not in it."""
+    shown = ("format", "compiler", "target_platform", "custom_string", "inputs", "outputs")
+    whole = _summary(file)
+    return {
+        **{key: whole[key] for key in shown},
+        "lacks": lacks,
+        "layers": [{"name": name, "type": kind, "placement": where} for name, kind, where in placement(file)],
+    }
+
+
 def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {
         "name": tensor.name,
@@ -179,8 +195,11 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
 def _table(summary: dict[str, Any]) -> str:
     lines = [
         f"format     {summary['format']}, {summary['target_platform']}, {summary['compiler']}",
-        f"digest     {summary['content_digest']}",
     ]
+    if "lacks" in summary:
+        lines.append(f"lacks      {summary['lacks']}; shown by its graph")
+    else:
+        lines.append(f"digest     {summary['content_digest']}")
     if summary["custom_string"]:
         lines.append(f"custom     {summary['custom_string']}")
     for kind in ("inputs", "outputs"):
@@ -188,6 +207,9 @@ def _table(summary: dict[str, Any]) -> str:
             scale = "" if tensor["scale"] is None else f", scale {tensor['scale']:.6g}"
             zero = "" if tensor["zero_point"] is None else f", zero point {tensor['zero_point']}"
             lines.append(f"{kind[:-1]:10} {tensor['name']} {tensor['dtype']} {tensor['shape']}{scale}{zero}")
+    if "lacks" in summary:
+        layers = [f"{layer['name']}  {layer['type']}  {layer['placement']}" for layer in summary["layers"]]
+        return "\n".join([*lines, "", *layers])
     lines.append(f"tasks      {', '.join(f'{n} core: {t}' for n, t in summary['tasks'].items())}")
     width = max((len(layer["name"]) for layer in summary["layers"]), default=5)
     lines += [

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -26,7 +27,7 @@ from .errors import FileFormatError, UnsupportedFormat
 from .flatbuffer import Flatbuffer, Table
 from .model_file import Node, Relocation, RknnFile, Task, Tensor
 
-__all__ = ["read"]
+__all__ = ["read", "read_graph"]
 
 _MAGIC: Final = b"RKNN\0\0\0\0"
 _HEADER_SIZE: Final = 64
@@ -105,11 +106,30 @@ def read(source: str | os.PathLike[str] | bytes) -> RknnFile:
         return _parse(stream.read())
 
 
-def _parse(data: bytes) -> RknnFile:
+def read_graph(source: str | os.PathLike[str] | bytes) -> RknnFile:
+    """Read what an older file (format 2 to 5) has in common with format 6: tensors, layers and metadata.
+
+    The result has no constants, no program and no tasks. Observation: format 2 (compiler 1.4.2) has the same
+    header and the same field numbers for tensors and layers, and no table of buffers; format 4 was not seen.
+
+    Raises
+    ------
+    FileFormatError
+        The bytes are truncated, damaged or no ``.rknn`` file.
+    UnsupportedFormat
+        Format 1, which has another header.
+    """
+    if isinstance(source, bytes):
+        return _parse(source, graph_only=True)
+    with open(source, "rb") as stream:
+        return _parse(stream.read(), graph_only=True)
+
+
+def _parse(data: bytes, *, graph_only: bool = False) -> RknnFile:
     if len(data) < 24 or data[:8] != _MAGIC:
         raise FileFormatError("not a .rknn file: it does not start with 'RKNN' and four zero bytes")
     version, length = struct.unpack_from("<QQ", data, 8)
-    if version != _FORMAT:
+    if version != _FORMAT and not (graph_only and 2 <= version < _FORMAT):
         if version in _OLDER or version < _FORMAT:
             raise UnsupportedFormat(version, _OLDER.get(version, "what this reader knows of format 6"))
         raise FileFormatError(f"format version {version} is not one that is known")
@@ -121,7 +141,7 @@ def _parse(data: bytes) -> RknnFile:
         raise FileFormatError(f"the JSON trailer of {trailer_length} bytes does not end where the file does")
     metadata = _trailer(data[trailer_at + 8 :])
     root = Flatbuffer(memoryview(data)[_HEADER_SIZE:trailer_at]).root(b"RKNN")
-    return _model(root, version, metadata)
+    return _graph(root, version, metadata) if version < _FORMAT else _model(root, version, metadata)
 
 
 def _trailer(raw: bytes) -> dict[str, Any]:
@@ -169,6 +189,32 @@ def _model(root: Table, version: int, metadata: dict[str, Any]) -> RknnFile:
     return file
 
 
+def _graph(root: Table, version: int, metadata: dict[str, Any]) -> RknnFile:
+    graph = next(root.tables(2), None)
+    if graph is None:
+        raise FileFormatError("the file holds no graph")
+    tensors = tuple(replace(_tensor(i, table, None), buffer=0) for i, table in enumerate(graph.tables(0)))
+    nodes = tuple(_node(i, table, len(tensors)) for i, table in enumerate(graph.tables(1)))
+    return RknnFile(
+        format_version=version,
+        compiler=root.text(7),
+        target_platform=root.text(8),
+        framework=root.text(9),
+        custom_string=root.text(11),
+        generator=root.text(3),
+        tensors=tensors,
+        nodes=tuple(replace(node, task_counts=(0,) * 6) for node in nodes),
+        input_indices=_indices(graph, 2, len(tensors)),
+        output_indices=_indices(graph, 3, len(tensors)),
+        buffers=(),
+        registers=np.zeros(0, np.uint64),
+        task_table=(),
+        relocations=(),
+        internal_memory=0,
+        metadata=metadata,
+    )
+
+
 def _bytes(table: Table) -> npt.NDArray[np.uint8]:
     return table.vector(0, np.uint8).view(np.uint8)
 
@@ -184,9 +230,9 @@ def _first(values: npt.NDArray[np.generic]) -> Any:
     return values[0].item() if len(values) else None
 
 
-def _tensor(index: int, table: Table, buffers: int) -> Tensor:
+def _tensor(index: int, table: Table, buffers: int | None) -> Tensor:
     dtype, layout, kind, buffer = table.u8(0), table.u8(1), table.u8(2), table.u32(18)
-    if buffer and buffer >= buffers:
+    if buffer and buffers is not None and buffer >= buffers:
         raise FileFormatError(f"tensor {index} names buffer {buffer} of {buffers}")
     return Tensor(
         index=index,
