@@ -180,6 +180,9 @@ class VirtualNpu:
         """Find which rows can be handed over, and which writes nobody needs to find in memory."""
         written = [self._feed, *(step.destination for step in self._steps)]
         reads = [(), *(step.sources for step in self._steps), (self._fetch,)]
+        for cube in written:
+            self._memory.view(cube, writable=True)
+        self._memory.view(self._fetch)
         self._from: list[tuple[int | None, ...]] = []
         starts = np.array([cube.start for cube in written], np.int64)
         ends = np.array([cube.end for cube in written], np.int64)
@@ -201,8 +204,6 @@ class VirtualNpu:
                 if by is not None:
                     touched[by] = False
                 self._kept |= touched
-        for cube in written:
-            self._memory.view(cube, writable=True)
         self._memory.check_constants(starts, ends)
 
 

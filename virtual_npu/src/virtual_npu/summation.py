@@ -45,7 +45,11 @@ def summation(rule: SumRule, weights: _Halves, samples: int) -> Summation:
     The simulator's order depends on how many kernels there are, the model's own and none to fill up, and on
     how many rows the layer has in all, `samples`.
     """
-    kernels = weights.astype(np.float32)
+    with np.errstate(invalid="ignore"):  # a model may hold NaN
+        return _rule(rule, weights.astype(np.float32), samples)
+
+
+def _rule(rule: SumRule, kernels: _Array, samples: int) -> Summation:
     if rule == "exact":
         return _exact(kernels)
     if rule == "fast":

@@ -1,0 +1,96 @@
+"""20,000 damaged files: a result or a typed error each time, in bounded time and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import time
+
+import numpy as np
+import pytest
+
+from tests.virtual_npu.rknn_writer import Chain, Dense, write
+from virtual_npu import UnsupportedFormat, VirtualNpu, VirtualNpuError, content_digest, disassemble, read
+from virtual_npu.comparison import differences
+from virtual_npu.container import read_graph
+
+COUNT = 5_000  # of each of four files
+SECONDS = 2.0
+BYTES = 1 << 30
+
+
+def _written(dtype: str) -> bytes:
+    rng = np.random.default_rng(0)
+    if dtype == "float16":
+        layers = [Dense(rng.normal(size=(9, 11)), rng.normal(size=9), relu=True)]
+        layers.append(Dense(rng.normal(size=(3, 9)), rng.normal(size=3)))
+    else:
+        layers = [
+            Dense(
+                rng.integers(-100, 100, (5, 11)),
+                rng.integers(-500, 500, 5),
+                multipliers=rng.integers(8000, 16000, 5),
+                out_scale=20000,
+                out_shift=22,
+            )
+        ]
+    return write(Chain(layers, samples=4, dtype=dtype, scales=(0.5, 0.25)))
+
+
+def _converted() -> bytes:
+    """A file of the toolkit's, of the MatMul form with its transpositions and softmax."""
+    toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed")
+    from sklearn2rknn.errors import ToolkitError
+
+    from .artifacts import Artifact, build
+
+    try:
+        with toolkits.open_toolkit("2.3.2") as toolkit:
+            artifact = Artifact("2.3.2", "float16", "matmul", (16, 40, 5), "Tanh", "Softmax", 8, 0)
+            data: bytes = build(toolkit, artifact)[1].rknn
+    except ToolkitError as error:
+        pytest.skip(f"rknn-toolkit2 2.3.2 cannot be had on this machine: {error}")
+    return data
+
+
+def _mutated(rng: np.random.Generator, whole: bytes) -> bytes:
+    data = bytearray(whole)
+    kind = rng.integers(10)
+    if kind == 0:
+        return bytes(data[: rng.integers(len(data))])
+    for _ in range(rng.integers(1, 5)):
+        # Headers, counts and offsets lie in the first and last kilobytes; commands are 8 bytes each.
+        span = len(data) if kind < 6 else min(len(data), 4096)
+        at = int(rng.integers(0, span - 8))
+        at = len(data) - 9 - at if kind == 9 else at
+        word = rng.integers(0, 256, int(rng.integers(1, 9)), np.uint8).tobytes()
+        raw = [word, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\0"][rng.integers(4)]
+        data[at : at + len(raw)] = raw
+    return bytes(data)
+
+
+def _use(data: bytes, whole: bytes) -> None:
+    try:
+        file = read(data)
+        content_digest(file)
+        sum(len(line) for line in disassemble(file))
+        sum(len(line) for line in differences(read(whole), file))
+        npu = VirtualNpu(file, cores=2)
+        npu.run(np.zeros(npu.input_shape, np.float32))
+    except UnsupportedFormat:
+        read_graph(data)
+
+
+@pytest.mark.parametrize("source", ["float16", "int8", "int16", "converted"])
+def test_damaged_files(source: str) -> None:
+    whole = _converted() if source == "converted" else _written(source)
+    rng = np.random.default_rng(0)
+    longest = 0.0
+    for _ in range(COUNT):
+        data = _mutated(rng, whole)
+        started = time.process_time()
+        with contextlib.suppress(VirtualNpuError):  # also from read_graph
+            _use(data, whole)
+        longest = max(longest, time.process_time() - started)
+    assert longest < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < BYTES
