@@ -149,6 +149,7 @@ def test_names_are_the_outer_tables(tmp_path: Path, toolkit: Toolkit) -> None:
             )
             for wrong in (
                 columns.drop(columns="a"),
+                columns.drop(columns=columns.columns[-1]),  # the ColumnTransformer does not look at it
                 columns.rename(columns={"a": "z"}),
                 columns[columns.columns[::-1]],
             ):

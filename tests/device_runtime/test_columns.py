@@ -193,7 +193,7 @@ def test_tables_are_predicted_in_any_form(path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("X", "said"),
     [
-        (Frame(TABLE[:, :3], "abc"), "columns are missing: {'d'}"),
+        (Frame(TABLE[:, :3], "abz"), "columns are missing: {"),
         (TABLE[:, :3], "X has 3 features, but ColumnTransformer is expecting 4 features as input"),
         (TABLE[:0], "0 sample"),
         (TABLE[0], "Expected 2D array, got 1D array instead"),

@@ -109,7 +109,8 @@ def convert(
     Parameters
     ----------
     model : sklearn.neural_network.MLPClassifier or MLPRegressor
-        Fitted.
+        Fitted. Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search such as
+        GridSearchCV whose best estimator is one of these.
     path : path-like
         Where to write, ``NAME.rknn``. Existing files are replaced, once the new ones are whole.
     target_platform : str

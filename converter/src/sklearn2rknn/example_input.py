@@ -55,7 +55,7 @@ def _table(example_input: Any, network: Network) -> npt.NDArray[Any]:
             network.n_features_in,
             network.feature_names,
             step,
-            by_name=network.columns.by_name,
+            named=network.columns.named,
         )
         network.prepare(table)
     except InputError as error:

@@ -166,7 +166,7 @@ class Network:
         if self.columns is not None:
             step = self.first_step or self.estimator
             X = self.columns.take(
-                check_table(X, self.n_features_in, None, step, by_name=True), self.estimator
+                check_table(X, self.n_features_in, None, step, named=self.columns.named), self.estimator
             )
         values = _affine(self.input, np.asarray(X, dtype=np.float64))
         if self.parts == 1:

@@ -194,6 +194,14 @@ class Columns:
     by_name: bool = False
 
     @cached_property
+    def named(self) -> frozenset[int] | None:
+        """Columns of X that a table taken by name has to have; None: all of them, in order."""
+        if not self.by_name:
+            return None
+        looked_up = {lookup.source for lookup in self.lookups}
+        return frozenset(looked_up.union(self._examined.tolist()))
+
+    @cached_property
     def _plain(self) -> tuple[Array, Array]:
         """Places among the inputs, and columns of X, of numbers that need no filling."""
         pairs = [

@@ -84,7 +84,7 @@ class _Estimator:
             X = check_rows(X, bundle.n_features_in, names, bundle.estimator, first_step)
         else:
             first_step = first_step or bundle.estimator
-            X = check_table(X, bundle.n_features_in, names, first_step, by_name=columns.by_name)
+            X = check_table(X, bundle.n_features_in, names, first_step, named=columns.named)
         if not self._sessions:
             raise NativeError("run", None, f"{bundle.path.name} is closed; load it again.")
         dtype = X.dtype if X.dtype.kind in "fiub" else np.float64

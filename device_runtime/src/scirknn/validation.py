@@ -7,7 +7,7 @@ A user who moves a program from scikit-learn to the board meets the texts they k
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Collection, Sequence
 
 import numpy as np
 
@@ -78,7 +78,12 @@ def check_rows(
 
 
 def check_table(
-    X: Any, n_features: int, feature_names: tuple[str, ...] | None, first_step: str, *, by_name: bool
+    X: Any,
+    n_features: int,
+    feature_names: tuple[str, ...] | None,
+    first_step: str,
+    *,
+    named: Collection[int] | None = None,
 ) -> Array:
     """Return X as a two-dimensional array of any dtype, for a model that fills, looks up or picks columns.
 
@@ -90,8 +95,9 @@ def check_table(
         As for `check_rows`.
     first_step : str
         Class name of what meets X first, for the texts.
-    by_name : bool
-        Columns of a table with names are taken by name: it may have others, in any order.
+    named : collection of int, optional
+        Columns that a table with names has to have: columns are taken by name, it may have others, in any
+        order. By default it has to have all of them, in order.
 
     Returns
     -------
@@ -103,14 +109,15 @@ def check_table(
     InputError
         With scikit-learn's text for the same mistake.
     """
-    if by_name and feature_names is not None and _names(X) is not None:
-        names = list(X.columns)
-        missing = sorted(set(feature_names) - set(names))
+    if named is not None and feature_names is not None and _names(X) is not None:
+        places = {name: place for place, name in enumerate(X.columns)}
+        missing = {feature_names[column] for column in named} - set(places)
         if missing:
-            raise InputError(f"columns are missing: {set(missing)}")
-        X = _as_table(X)[:, [names.index(name) for name in feature_names]]
+            raise InputError(f"columns are missing: {missing}")
+        # What is not looked at may be any column.
+        X = _as_table(X)[:, [places.get(name, 0) for name in feature_names]]
     else:
-        if not by_name and (feature_names is not None or not isinstance(X, np.ndarray)):
+        if named is None and (feature_names is not None or not isinstance(X, np.ndarray)):
             _check_names(X, feature_names, first_step)
         if not isinstance(X, np.ndarray):
             X = _as_table(X)
