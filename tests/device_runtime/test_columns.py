@@ -201,7 +201,7 @@ def test_tables_are_predicted_in_any_form(path: Path, monkeypatch: pytest.Monkey
         (np.ones((2, 4), dtype=complex), "Complex data not supported"),
         ([[1, "red"], [1]], ""),
     ],
-    ids=str,
+    ids=["other names", "narrow", "no rows", "one dimension", "three dimensions", "complex", "ragged"],
 )
 def test_wrong_tables_are_refused(path: Path, X: Any, said: str) -> None:
     with scirknn.load(path) as model, pytest.raises(scirknn.InputError) as caught:
