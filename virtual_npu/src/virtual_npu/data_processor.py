@@ -221,7 +221,7 @@ def _scaling(
     """Compile BS or BN, which have the same layout.
 
     BS adds, then multiplies (int8 biases are in the unit of the sums). BN multiplies, then adds: softmax's
-    exponential scales by 3276 and moves by 16380 to meet the table's range of +-16384.
+    exponential scales by 3276 and moves by 16380 to meet the table's range of +-16384. Either shifts last.
     """
     config = task.registers.get(config_address, 0)
     bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
@@ -246,10 +246,12 @@ def _scaling(
             factor = np.float64((word >> 16 ^ 0x8000) - 0x8000) if integer else _float16(word >> 16)
     stages: list[_Stage] = []
     if integer:
-        if unit == "BN" and factor is not None:
-            stages.append(_scale_integers(None, factor, shift))
-            factor, shift = None, 0
-        if addend is not None or factor is not None:
+        if (
+            unit == "BN"
+        ):  # the shift comes last: a lookup's zero point is added as its product with the factor
+            stages.append(_scale_integers(None, factor, 0))
+            stages.append(_scale_integers(addend, None, shift))
+        elif addend is not None or factor is not None:
             stages.append(_scale_integers(addend, factor, shift))
     else:
         if addend is not None and (np.ndim(addend) or addend != 0):
