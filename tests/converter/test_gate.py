@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from scirknn.bundle import read_bundle
-from sklearn2rknn import CheckError, CheckWarning, OptionError, Toolkit, convert
+from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, OptionError, Toolkit, convert
 from sklearn2rknn.gate import LIMITS, Limits, last_word
 from tests.converter.fitted import fit
 
@@ -88,6 +88,20 @@ def test_int16_has_no_tables(tmp_path: Path, activation: str) -> None:
     estimator, X = fit("softmax", activation=activation)
     with pytest.raises(OptionError, match=f"look {activation} up in a table that they never hand"):
         convert(estimator, tmp_path / "model.rknn", precision="int16", example_input=X)
+
+
+def test_classes_that_the_example_never_meets_are_named(tmp_path: Path, toolkit: Toolkit) -> None:
+    X, y = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])
+    estimator = MLPClassifier((20,), max_iter=400, random_state=0).fit(X, names[y])
+    with pytest.warns(ExampleInputWarning, match=r"classified as setosa\. .*give rows of every class"):
+        convert(
+            estimator,
+            tmp_path / "iris.rknn",
+            precision="int8",
+            example_input=X[y > 0],
+            toolkit=toolkit,
+        )
 
 
 def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) -> None:

@@ -24,6 +24,7 @@ from sklearn2rknn.errors import (
     CheckWarning,
     CpuFallbackError,
     ExampleInputError,
+    ExampleInputWarning,
     OptionError,
     Sklearn2RknnError,
 )
@@ -177,7 +178,7 @@ def convert(
     Warns
     -----
     ExampleInputWarning
-        The example input has few rows.
+        The example input has few rows, or for integers none of some class.
     CheckWarning
         The file computes something else than the estimator.
     """
@@ -204,6 +205,8 @@ def convert(
     )
     rows = None if example_input is None else validate_example_input(example_input, whole)
     job = _Job(whole.within(), rows, options)
+    if rows is not None and options.precision != "float16":
+        _warn_of_missing_classes(job.source, rows)
     network = job.network()  # what is refused is refused before a toolkit is started
     if not isinstance(toolkit, Toolkit):
         toolkit = shared_toolkit(toolkit)
@@ -381,6 +384,21 @@ def _judge(job: _Job, attempt: _Attempt, toolkit: Toolkit) -> None:
         CheckWarning,
         stacklevel=3,
     )
+
+
+def _warn_of_missing_classes(source: Network, rows: Floats) -> None:
+    if source.task != "classifier" or source.classes is None:
+        return
+    met = set(source.predict(source.forward(rows)).tolist())
+    missing = [str(label) for i, label in enumerate(source.classes.tolist()) if i not in met]
+    if missing:
+        named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        warnings.warn(
+            f"No row of example_input is classified as {named}. The ranges of every layer are taken from "
+            "these rows, and what such a row needs may be cut off; give rows of every class.",
+            ExampleInputWarning,
+            stacklevel=3,
+        )
 
 
 def _limits(precision: str, labels: float | None, r2: float | None) -> Limits:
