@@ -18,9 +18,15 @@ toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is n
 REFUSED = (
     "before any table was uploaded",  # int16 lookups: the program never uploads their table
     NOT_BUILT,  # 2.2.0 folds a network whose layer of one is never positive into a constant, and refuses it
-    "EW_OP_SRC",  # 2.5.0's lookup by itself, after a split layer: read literally it looks up max(x, 0)
+    "EW_OP_SRC",  # a sigmoid that is a layer of its own: read literally it looks up max(x, 0)
 )
 """What may be refused; anything else must run."""
+
+
+def _known(finding: Finding) -> bool:
+    # The constant of an int16 Mul is stored as int8, so what the program reads runs past its end.
+    short = finding.artifact.precision == "int16" and "Mul" in finding.layers
+    return short or any(why in finding.refused for why in REFUSED)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def test_agreement(version: str, precision: str, findings: list[Finding]) -> Non
     except ToolkitError as error:
         pytest.skip(f"rknn-toolkit2 {version} cannot be had on this machine: {error}")
     findings += found
-    refused = [f for f in found if f.refused and not any(why in f.refused for why in REFUSED)]
+    refused = [f for f in found if f.refused and not _known(f)]
     assert not refused, [(f.artifact, f.refused) for f in refused]
     ran = [f for f in found if not f.refused]
     assert all(f.same_on_all_cores for f in ran), [f.artifact for f in ran if not f.same_on_all_cores]
