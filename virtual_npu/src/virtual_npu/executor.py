@@ -26,6 +26,7 @@ from .layout import LAYOUT_LAYERS, check_layout, rearranged, tensor_cube
 from .memory import ATOM, Cube, Memory
 from .model_file import Node, RknnFile, Tensor
 from .program import LoadedTask, load
+from .quantization import dequantize, quantize
 from .summation import SUMS, SumRule
 
 __all__ = ["VirtualNpu"]
@@ -127,7 +128,7 @@ class VirtualNpu:
         InputError
             `x` has another shape or is not numeric.
         """
-        return _dequantized(self._execute(_quantized(self._checked(x), self._input)), self._output)
+        return dequantize(self._execute(_quantized(self._checked(x), self._input)), self._output)
 
     def run_native(self, x: _Array) -> _Array:
         """Run the model on stored values: float16, int8 or int16 in and out, logical shapes.
@@ -365,16 +366,4 @@ def _quantized(x: _Array, tensor: Tensor) -> _Array:
     if dtype.kind == "f":
         floats: _Array = x.astype(dtype)
         return floats
-    limits = np.iinfo(dtype)
-    scaled = np.rint(x.astype(np.float32) / np.float32(tensor.scale or 1)) + (tensor.zero_point or 0)
-    stored: _Array = np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
-    return stored
-
-
-def _dequantized(y: _Array, tensor: Tensor) -> npt.NDArray[np.float32]:
-    if y.dtype.kind == "f" or tensor.scale is None:
-        return y.astype(np.float32, copy=False)
-    real: npt.NDArray[np.float32] = y.astype(np.float32)
-    real -= np.float32(tensor.zero_point or 0)
-    real *= np.float32(tensor.scale)
-    return real
+    return quantize(x, tensor)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .errors import InputError
 from .model_file import Tensor
+from .quantization import dequantize, quantize
 
 __all__ = [
     "NC1HWC2",
@@ -104,10 +105,7 @@ def host_from_stored(values: _Array, tensor: Tensor, dtype: np.dtype[Any], layou
     if layout not in _layouts(tensor):
         raise InputError(f"format {layout} does not exist for '{tensor.name}' of shape {tensor.shape}")
     if dtype == np.float32:
-        real = values.astype(np.float32)
-        if values.dtype.kind != "f" and tensor.scale is not None:
-            real = (real - np.float32(tensor.zero_point or 0)) * np.float32(tensor.scale)
-        values = real
+        values = dequantize(values, tensor)
     elif dtype != values.dtype:
         raise InputError(f"'{tensor.name}' comes as {values.dtype} or float32, not as {dtype}")
     if layout == NHWC:
@@ -133,10 +131,7 @@ def _stored(values: _Array, tensor: Tensor) -> _Array:
     dtype = np.dtype(tensor.dtype)
     if values.dtype == dtype:
         return np.ascontiguousarray(values)
-    with np.errstate(over="ignore"):  # to infinity, and then saturated where there is none
-        if dtype.kind == "f":
-            return np.ascontiguousarray(values).astype(dtype)
-        scaled = np.rint(values.astype(np.float32) / np.float32(tensor.scale or 1)) + (tensor.zero_point or 0)
-    limits = np.iinfo(dtype)
-    stored: _Array = np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
-    return stored
+    if dtype.kind != "f":
+        return quantize(np.ascontiguousarray(values), tensor)
+    with np.errstate(over="ignore"):  # to infinity
+        return np.ascontiguousarray(values).astype(dtype)
