@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rknn_harness.bounds import (
     FLOAT16,
     FLOAT32,
-    HostMap,
     Steps,
     head_bounds,
     output_bound,
@@ -22,6 +21,7 @@ from rknn_harness.bounds import (
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.reference import ACTIVATIONS, Layer, Reference, answer_from_output, reference
 from rknn_harness.strategies import specs
+from scirknn.bundle import Affine
 from tests.harness.emulated import calibrate, float16_forward, int8_forward
 
 SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)
@@ -109,8 +109,8 @@ def test_no_bound_where_float16_ends() -> None:
 def test_the_hosts_maps_are_bounded() -> None:
     truth = told(SPEC)
     random = np.random.default_rng(0)
-    before = HostMap(random.normal(size=16), random.uniform(0.25, 4, 16))
-    after = HostMap(random.normal(size=5), random.uniform(0.25, 4, 5))
+    before = Affine(random.normal(size=16), random.uniform(0.25, 4, 16))
+    after = Affine(random.normal(size=5), random.uniform(0.25, 4, 5))
     first, *middle, last = truth.layers
     layers = (
         Layer(first.weights / before.scale[:, None], first.bias + before.offset @ first.weights, "relu"),

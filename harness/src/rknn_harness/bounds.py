@@ -49,12 +49,12 @@ import numpy as np
 from scipy.special import expit
 
 from rknn_harness.reference import ACTIVATIONS, Floats, Layer, Reference
+from scirknn.bundle import Affine
 
 __all__ = [
     "FLOAT16",
     "FLOAT32",
     "Arithmetic",
-    "HostMap",
     "Steps",
     "head_bounds",
     "output_bound",
@@ -96,14 +96,6 @@ FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, _TABLES)
 FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS)
 
 
-@attrs.frozen(eq=False)
-class HostMap:
-    """The map ``(v - offset) * scale`` per column that the host does in float32."""
-
-    offset: Floats
-    scale: Floats
-
-
 @attrs.frozen
 class Steps:
     """An int8 tensor's quantization: ``real = (stored - zero_point) * step``."""
@@ -126,8 +118,8 @@ def output_bound(
     layers: Sequence[Layer],
     X: Floats,
     arithmetic: Arithmetic,
-    before: HostMap | None = None,
-    after: HostMap | None = None,
+    before: Affine | None = None,
+    after: Affine | None = None,
 ) -> Floats:
     """Bound the error of a network's output before its head.
 
@@ -138,7 +130,7 @@ def output_bound(
     X : numpy.ndarray of float64, shape (n, n_features)
         The estimator's rows.
     arithmetic : Arithmetic
-    before, after : HostMap or None
+    before, after : Affine or None
         What the bundle leaves to the host.
 
     Returns
@@ -174,8 +166,8 @@ def quantized_output_bound(
     layers: Sequence[Layer],
     X: Floats,
     tensors: Sequence[Steps],
-    before: HostMap | None = None,
-    after: HostMap | None = None,
+    before: Affine | None = None,
+    after: Affine | None = None,
 ) -> Floats:
     """Bound the error of an int8 network's output before its head.
 
@@ -285,14 +277,14 @@ def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Fl
     return np.maximum(error, beyond) + rounding * steps.step
 
 
-def _host_input(X: Floats, before: HostMap | None) -> tuple[Floats, Floats]:
+def _host_input(X: Floats, before: Affine | None) -> tuple[Floats, Floats]:
     if before is None:
         return X, _SUM * np.abs(X)
     value = (X - before.offset) * before.scale
     return value, 3 * _SUM * (np.abs(X) + np.abs(before.offset)) * np.abs(before.scale)
 
 
-def _host_output(value: Floats, error: Floats, after: HostMap | None) -> Floats:
+def _host_output(value: Floats, error: Floats, after: Affine | None) -> Floats:
     if after is None:
         return error + 2 * _SUM * np.abs(value)
     size = np.abs(value) + error + np.abs(after.offset)

@@ -26,7 +26,6 @@ import numpy as np
 from rknn_harness.bounds import (
     FLOAT16,
     FLOAT32,
-    HostMap,
     Steps,
     output_bound,
     quantized_output_bound,
@@ -34,7 +33,7 @@ from rknn_harness.bounds import (
 from rknn_harness.judge import Limits
 from rknn_harness.outcomes import Stage
 from rknn_harness.reference import Layer, Reference
-from scirknn.bundle import Affine, Bundle
+from scirknn.bundle import Bundle
 from virtual_npu import RknnFile
 
 __all__ = ["limits_for", "tensor_steps"]
@@ -64,7 +63,7 @@ def limits_for(
     files : sequence of virtual_npu.RknnFile
         The bundle's model files.
     """
-    before, after = _host_map(bundle.input), _host_map(bundle.output)
+    before, after = bundle.input, bundle.output
     X = reference.X
     graph = output_bound(layers, X, FLOAT32, before, after)
     exact = Limits("derived, float32", output=graph)
@@ -108,7 +107,3 @@ def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
         for tensor in tensors
         if tensor.scale is not None and tensor.zero_point is not None
     )
-
-
-def _host_map(affine: Affine | None) -> HostMap | None:
-    return None if affine is None else HostMap(affine.offset, affine.scale)
