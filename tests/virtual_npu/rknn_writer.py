@@ -365,3 +365,22 @@ def write(chain: Chain) -> bytes:
         20: [{0: vector(np.frombuffer(raw, np.uint8))} for raw in buffers],
     }
     return container(flatbuffer(root))
+
+
+def small(dtype: str = "float16") -> bytes:
+    """Write a file of two float16 layers, or of one int8 layer, always the same."""
+    rng = np.random.default_rng(0)
+    if dtype == "float16":
+        weights = [rng.normal(size=(9, 11)), rng.normal(size=(3, 9))]
+        layers = [Dense(w, rng.normal(size=len(w)), relu=w is weights[0]) for w in weights]
+    else:
+        layers = [
+            Dense(
+                rng.integers(-100, 100, (5, 11)),
+                rng.integers(-500, 500, 5),
+                multipliers=rng.integers(8000, 16000, 5),
+                out_scale=20000,
+                out_shift=22,
+            )
+        ]
+    return write(Chain(layers, samples=4, dtype=dtype, scales=(0.5, 0.25)))

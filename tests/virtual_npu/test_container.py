@@ -22,28 +22,9 @@ from virtual_npu import (
     read,
 )
 
-from .rknn_writer import Chain, Dense, container, flatbuffer, ints, u8, u32, write
+from .rknn_writer import Chain, Dense, container, flatbuffer, ints, small, u8, u32, write
 
-
-def _small(dtype: str = "float16") -> bytes:
-    rng = np.random.default_rng(0)
-    if dtype == "float16":
-        weights = [rng.normal(size=(9, 11)), rng.normal(size=(3, 9))]
-        layers = [Dense(w, rng.normal(size=len(w)), relu=w is weights[0]) for w in weights]
-    else:
-        layers = [
-            Dense(
-                rng.integers(-100, 100, (5, 11)),
-                rng.integers(-500, 500, 5),
-                multipliers=rng.integers(8000, 16000, 5),
-                out_scale=20000,
-                out_shift=22,
-            )
-        ]
-    return write(Chain(layers, samples=4, dtype=dtype, scales=(0.5, 0.25)))
-
-
-SMALL = _small()
+SMALL = small()
 
 
 def test_everything_is_found(tmp_path: Path) -> None:
@@ -64,7 +45,7 @@ def test_everything_is_found(tmp_path: Path) -> None:
 
 
 def test_quantization_is_found() -> None:
-    tensor = read(_small("int8")).inputs[0]
+    tensor = read(small("int8")).inputs[0]
     assert (tensor.dtype, tensor.scale, tensor.zero_point) == ("int8", 0.5, 0)
 
 
@@ -160,7 +141,7 @@ def _use(data: bytes) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 @given(data=st.data())
 def test_mutations_give_a_result_or_a_typed_error(dtype: str, data: st.DataObject) -> None:
-    mutated = bytearray(_small(dtype))
+    mutated = bytearray(small(dtype))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(mutated) - 4))
         extremes = st.sampled_from([b"\xff" * 4, b"\xff\xff\xff\x7f"])

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.virtual_npu.rknn_writer import Chain, Dense, write
+from tests.virtual_npu.rknn_writer import small
 from virtual_npu import UnsupportedFormat, VirtualNpu, VirtualNpuError, content_digest, disassemble, read
 from virtual_npu.comparison import differences
 from virtual_npu.container import read_graph
@@ -17,24 +17,6 @@ from virtual_npu.container import read_graph
 COUNT = 5_000  # of each of four files
 SECONDS = 2.0
 BYTES = 1 << 30
-
-
-def _written(dtype: str) -> bytes:
-    rng = np.random.default_rng(0)
-    if dtype == "float16":
-        layers = [Dense(rng.normal(size=(9, 11)), rng.normal(size=9), relu=True)]
-        layers.append(Dense(rng.normal(size=(3, 9)), rng.normal(size=3)))
-    else:
-        layers = [
-            Dense(
-                rng.integers(-100, 100, (5, 11)),
-                rng.integers(-500, 500, 5),
-                multipliers=rng.integers(8000, 16000, 5),
-                out_scale=20000,
-                out_shift=22,
-            )
-        ]
-    return write(Chain(layers, samples=4, dtype=dtype, scales=(0.5, 0.25)))
 
 
 def _converted() -> bytes:
@@ -83,7 +65,7 @@ def _use(data: bytes, whole: bytes) -> None:
 
 @pytest.mark.parametrize("source", ["float16", "int8", "int16", "converted"])
 def test_damaged_files(source: str) -> None:
-    whole = _converted() if source == "converted" else _written(source)
+    whole = _converted() if source == "converted" else small(source)
     rng = np.random.default_rng(0)
     longest = 0.0
     for _ in range(COUNT):
