@@ -53,6 +53,9 @@ def passed(case: Case, random: np.random.Generator) -> CaseResult:
         digests={"onnx": "ab" * 32},
         weights=weights,
         seconds={"convert": 0.2, "board": 0.3},
+        properties=dict.fromkeys(("bound", "onnx_equals_sklearn", "deterministic", "all_on_npu"), ""),
+        macs=weights,
+        estimate=(1e-4, 3e-4),
     )
 
 
@@ -66,10 +69,16 @@ def write_run(path: Path, results: list[CaseResult], *, virtual: bool = True) ->
     with RunFolder(path) as folder:
         folder.write_manifest(
             manifest(
-                toolkit="2.3.2",
-                lock_sha256="cd" * 32,
-                board={"name": "virtual" if virtual else "orange", "kernel": "Linux 6.1", "python": "3.11.2"},
-                board_is_virtual=virtual,
+                toolkits=[{"version": "2.3.2", "lock_sha256": "cd" * 32}],
+                boards={
+                    "virtual" if virtual else "orange": {
+                        "virtual": virtual,
+                        "device": "virtual" if virtual else "npu",
+                        "kernel": "Linux 6.1",
+                        "python": "3.11.2",
+                    }
+                },
+                precisions=["float16", "int8"],
                 seed=7,
                 command=["rknn-harness", "run", "tests/device"],
             )

@@ -12,7 +12,7 @@ import pytest
 from rknn_harness.case import Case, CaseResult
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.run_folder import RunFolder, read_run
+from rknn_harness.run_folder import FORMAT, RunFolder, read_run
 from rknn_harness.suite import ConformanceFailure, Suite
 from tests.device.test_random import test_random_networks as try_random_networks
 
@@ -41,7 +41,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable
 
         monkeypatch.setattr(Suite, "run", run)
         folder = RunFolder(tmp_path / "run")
-        folder.write_manifest({})
+        folder.write_manifest({"format": FORMAT})
         return Suite(None, None, folder)
 
     return make
@@ -82,7 +82,7 @@ def test_every_network_is_tried_and_the_smallest_that_fails_is_told(suite: Any, 
 
 def test_no_toolkit_is_told_for_every_case(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run") as folder:
-        folder.write_manifest({})
+        folder.write_manifest({"format": FORMAT})
         with pytest.raises(ConformanceFailure, match=r"infra_error.*No toolkit"):
             try_random_networks(Suite(None, None, folder, "No toolkit: nowhere."), config(5))
     results = read_run(tmp_path / "run").results

@@ -176,7 +176,12 @@ def test_a_board_that_dies_in_the_middle_of_a_run(toolkit: sklearn2rknn.Toolkit,
     names = ("iris", "wine", "xor", "sine", "linnerud")
     with VirtualBoard(tmp_path / "board") as running, RunFolder(tmp_path / "run") as folder:
         folder.write_manifest(
-            manifest(toolkit=TOOLKIT, lock_sha256=None, board={}, board_is_virtual=True, seed=0)
+            manifest(
+                toolkits=[{"version": TOOLKIT}],
+                boards={"virtual": {"virtual": True, "device": "virtual"}},
+                precisions=["float16"],
+                seed=0,
+            )
         )
         with BoardLink(running.board) as link:
             suite = Suite(toolkit, link, folder)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rknn_harness.case import CaseResult
-from rknn_harness.run_folder import RunFolder, RunFolderError, manifest, read_run
+from rknn_harness.run_folder import FORMAT, RunFolder, RunFolderError, manifest, read_run
 from tests.harness.samples import mixed_results, write_run
 
 
@@ -26,7 +27,7 @@ def attrs_rounded(result: CaseResult) -> CaseResult:
 def test_each_case_is_on_disk_when_it_ends(tmp_path: Path) -> None:
     results = mixed_results(4)
     with RunFolder(tmp_path / "run") as folder:
-        folder.write_manifest({})
+        folder.write_manifest({"format": FORMAT})
         for count, result in enumerate(results, 1):
             folder.record(result)
             assert len(read_run(folder.path).results) == count
@@ -63,14 +64,24 @@ def test_no_run(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
-def test_the_manifest_says_what_ran_and_that_the_board_is_virtual() -> None:
-    said = manifest(toolkit="2.3.2", lock_sha256=None, board={}, board_is_virtual=True, seed=3)
-    assert said["board"]["virtual"] is True
-    assert "virtual" in said["statement"]
-    assert said["seed"] == 3
-    for name in ("python", "numpy", "scikit-learn", "onnx", "onnxruntime", "rknn-toolkit2", "rknn-harness"):
-        assert said["versions"][name]
-    real = manifest(toolkit="2.3.2", lock_sha256=None, board={}, board_is_virtual=False, seed=3)
-    assert real["board"]["virtual"] is False
-    assert not real["statement"]
-    json.dumps(said, allow_nan=False)
+def test_the_manifest_says_what_ran_and_which_boards_are_virtual() -> None:
+    def said(**virtual: bool) -> dict[str, Any]:
+        boards = {name: {"virtual": each, "device": "npu"} for name, each in virtual.items()}
+        return manifest(toolkits=[{"version": "2.3.2"}], boards=boards, precisions=["int8"], seed=3)
+
+    found = said(virtual=True)
+    assert found["boards"]["virtual"]["virtual"] is True
+    assert "board of this run is virtual" in found["statement"]
+    assert (found["seed"], found["precisions"], found["finished"]) == (3, ["int8"], None)
+    for name in ("python", "numpy", "scikit-learn", "onnx", "onnxruntime", "rknn-harness"):
+        assert found["versions"][name]
+    assert "Some boards" in said(virtual=True, orange=False)["statement"]
+    assert not said(orange=False)["statement"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_run_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", []).path
+    (path / "manifest.json").write_text(json.dumps({"format": FORMAT + 1}))
+    with pytest.raises(RunFolderError, match=f"format {FORMAT + 1}, not {FORMAT}"):
+        read_run(path)

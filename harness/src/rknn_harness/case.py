@@ -14,9 +14,30 @@ from rknn_harness.latency import Latency
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
 
-__all__ = ["PRECISIONS", "Case", "CaseResult", "dataset_case", "random_case"]
+__all__ = ["PRECISIONS", "PROPERTIES", "Case", "CaseResult", "Key", "dataset_case", "random_case"]
 
 PRECISIONS = ("float16", "int8", "int16")
+
+PROPERTIES = {
+    "bound": "the output lies within the derived bound of scikit-learn's",
+    "labels": "labels are scikit-learn's, away from ties",
+    "onnx_equals_sklearn": "the float32 graph computes what scikit-learn does",
+    "simulator_equals_virtual_npu": "the vendor's simulator and the virtual NPU compute the same",
+    "board_equals_virtual_npu": "the board computes what the virtual NPU does",
+    "rows_independent": "a row's answer depends neither on its neighbours nor on padding",
+    "input_forms": "the input's dtype and memory order change nothing",
+    "deterministic": "the same rows give the same answer twice",
+    "cores_agree": "each core, and the pool of them, gives the same answer",
+    "digest_reproducible": "two conversions give files of the same content",
+    "all_on_npu": "no layer is placed on the CPU",
+    "batch_latency": "a call of many rows takes no longer than as many calls of one",
+    "latency_baseline": "a call takes no longer than a stated factor of the last accepted run's",
+    "npu_gain": "the NPU against the board's own CPU; told, never a failure",
+}
+"""What is asked of every case, by name: each either holds or fails with a sentence."""
+
+Key = tuple[str, str, str]
+"""What a result is known by in a run: the case's id, the toolkit, the board."""
 
 
 @attrs.frozen
@@ -35,6 +56,8 @@ class Case:
         Version of rknn-toolkit2.
     batch_size : tuple of int
         Rows per run of each model file.
+    options : tuple of (str, str)
+        Other options of the conversion, sorted by name; empty for the converter's own defaults.
     """
 
     id: str
@@ -43,6 +66,7 @@ class Case:
     precision: str
     toolkit: str
     batch_size: tuple[int, ...]
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def group(self) -> str:
@@ -59,6 +83,7 @@ class Case:
             "precision": self.precision,
             "toolkit": self.toolkit,
             "batch_size": list(self.batch_size),
+            "options": dict(self.options),
         }
 
     @classmethod
@@ -74,8 +99,8 @@ class Case:
         if kind not in ("dataset", "random"):
             raise ValueError(f"No case is of kind {kind!r}.")
         source = spec["name"] if kind == "dataset" else MlpSpec.from_document(spec)
-        sizes = tuple(document["batch_size"])
-        return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes)
+        sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))
+        return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes, options)
 
 
 def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
@@ -122,6 +147,29 @@ class CaseResult:
         How often the case was tried; more than 1 only after trouble on the way.
     seconds : mapping of str to float
         Wall time by phase.
+    board : str
+        The board's name.
+    properties : mapping of str to str
+        Of the names in `PROPERTIES` those that were examined: empty text where the property held, otherwise a
+        sentence that says how it failed.
+    macs : int
+        Multiply-adds of one row, 0 when the network was not built.
+    estimate : tuple of two floats, or None
+        Seconds that one run of the timed model file should take, low and high, as `virtual_npu.estimate` has
+        it from published rates. Never a measurement.
+    cpu : mapping of str to Latency
+        ``numpy`` and ``scikit-learn``: the timed rows on the board's CPU.
+    clocks : mapping
+        ``pinned`` (mapping or None), ``before`` and ``after`` (mappings), ``moved`` (bool), ``temperature``
+        ([least, greatest] in degrees Celsius, or None). Empty when nothing was timed.
+    samples : str
+        Path below the run's folder of the raw timing samples in seconds: JSON, lists by ``npu``, ``numpy``,
+        ``scikit-learn``. Empty when they were not kept.
+    expected : str
+        The reason that the expectations give for this case's failure. On a result that passed it says that
+        the list is out of date.
+    defect : str
+        Name of the vendor's known defect that the failure was recognised as.
     """
 
     case: Case
@@ -136,6 +184,20 @@ class CaseResult:
     weights: int = 0
     attempts: int = 1
     seconds: Mapping[str, float] = attrs.field(factory=dict)
+    board: str = "virtual"
+    properties: Mapping[str, str] = attrs.field(factory=dict)
+    macs: int = 0
+    estimate: tuple[float, float] | None = None
+    cpu: Mapping[str, Latency] = attrs.field(factory=dict)
+    clocks: Mapping[str, Any] = attrs.field(factory=dict)
+    samples: str = ""
+    expected: str = ""
+    defect: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What the result is known by in its run; of a key a run holds one result."""
+        return self.case.id, self.case.toolkit, self.board
 
     def document(self) -> dict[str, Any]:
         """Return the result as JSON types; ``Case.from_document`` reads its case from the same document."""
@@ -152,6 +214,15 @@ class CaseResult:
             "weights": self.weights,
             "attempts": self.attempts,
             "seconds": {phase: round(value, 4) for phase, value in self.seconds.items()},
+            "board": self.board,
+            "properties": dict(self.properties),
+            "macs": self.macs,
+            "estimate": None if self.estimate is None else list(self.estimate),
+            "cpu": {name: attrs.asdict(latency) for name, latency in self.cpu.items()},
+            "clocks": dict(self.clocks),
+            "samples": self.samples,
+            "expected": self.expected,
+            "defect": self.defect,
         }
 
     @classmethod
@@ -163,7 +234,7 @@ class CaseResult:
         KeyError, TypeError, ValueError
             It is not such a document.
         """
-        stage, latency = document["stage"], document["latency"]
+        stage, latency, estimate = document["stage"], document["latency"], document["estimate"]
         return cls(
             case=Case.from_document(document),
             outcome=Outcome(document["outcome"]),
@@ -177,6 +248,15 @@ class CaseResult:
             weights=document["weights"],
             attempts=document["attempts"],
             seconds=document["seconds"],
+            board=document["board"],
+            properties=document["properties"],
+            macs=document["macs"],
+            estimate=None if estimate is None else (estimate[0], estimate[1]),
+            cpu={name: Latency(**value) for name, value in document["cpu"].items()},
+            clocks=document["clocks"],
+            samples=document["samples"],
+            expected=document["expected"],
+            defect=document["defect"],
         )
 
     def line(self) -> str:

@@ -37,7 +37,7 @@ from rknn_harness.witness import (
     simulator_output,
     virtual_npu_output,
 )
-from virtual_npu import VirtualNpuError
+from virtual_npu import VirtualNpuError, estimate
 
 __all__ = ["ATTEMPTS", "QUICK", "THOROUGH", "Timing", "model_of", "run_case"]
 
@@ -169,6 +169,7 @@ def run_case(
             notes=tuple(notes),
             attempts=attempts,
             seconds=clock.seconds,
+            board=link.board.name,
             **known,
         )
     return CaseResult(
@@ -181,6 +182,7 @@ def run_case(
         latency=latency,
         attempts=attempts,
         seconds=clock.seconds,
+        board=link.board.name,
         **known,
     )
 
@@ -197,7 +199,8 @@ def _convert(
     with clock("fit"):
         estimator, X, example = model_of(case)
         truth = reference(estimator, X)
-    known["weights"] = sum(layer.weights.size + layer.bias.size for layer in truth.layers)
+    known["macs"] = sum(layer.weights.size for layer in truth.layers)
+    known["weights"] = known["macs"] + sum(layer.bias.size for layer in truth.layers)
     path = folder / "model.rknn"
     recorder = RecordingToolkit(toolkit)
     with clock("convert"), _conversion_errors(), warnings.catch_warnings():
@@ -216,6 +219,7 @@ def _convert(
         )
         bundle = scirknn.read_bundle(path)
         files = model_files(bundle)
+        known["estimate"] = estimate(files[-1]).seconds
     known["digests"] = recorder.digests() | {each.file: each.content_digest for each in bundle.variants}
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
     known["placement"] = placement

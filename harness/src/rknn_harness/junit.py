@@ -37,8 +37,12 @@ def write_junit(run: Run) -> Path:
     properties = ElementTree.SubElement(suite, "properties")
     for name, version in run.manifest.get("versions", {}).items():
         ElementTree.SubElement(properties, "property", name=name, value=str(version))
-    board = run.manifest.get("board", {})
-    ElementTree.SubElement(properties, "property", name="board is virtual", value=str(board.get("virtual")))
+    toolkits = ", ".join(each["version"] for each in run.manifest.get("toolkits", []))
+    ElementTree.SubElement(properties, "property", name="rknn-toolkit2", value=toolkits)
+    for name, facts in run.manifest.get("boards", {}).items():
+        ElementTree.SubElement(
+            properties, "property", name=f"board {name} is virtual", value=str(facts["virtual"])
+        )
     for result in run.results:
         _case(suite, result)
     path = run.path / "junit.xml"

@@ -85,7 +85,16 @@ def suite(pytestconfig: pytest.Config) -> Iterator[Suite]:
     folder = RunFolder(option.run_dir) if option.run_dir else RunFolder.create(Path("runs"))
     pytestconfig.stash[_RUN] = folder.path
     board = pytestconfig.stash[_BOARD]
-    with folder, open_suite(board=board, toolkit=option.toolkit, folder=folder, seed=option.seed) as run:
+    with (
+        folder,
+        open_suite(
+            board=board,
+            toolkit=option.toolkit,
+            folder=folder,
+            precisions=option.precision,
+            seed=option.seed,
+        ) as run,
+    ):
         yield run
 
 

@@ -35,7 +35,7 @@ from rknn_harness.errors import HarnessError
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "read_run"]
 
-FORMAT = 1
+FORMAT = 2
 """Number of the manifest's and the lines' format."""
 
 _DISTRIBUTIONS = (
@@ -46,6 +46,10 @@ _DISTRIBUTIONS = (
 VIRTUAL_STATEMENT = (
     "The board of this run is virtual: programs in numpy on the host executed the model files. "
     "Nothing here was seen on an NPU, and its times are not an NPU's."
+)
+MIXED_STATEMENT = (
+    "Some boards of this run are virtual: there programs in numpy on the host executed the model files. What "
+    "they show was not seen on an NPU, and their times are not an NPU's."
 )
 
 
@@ -144,7 +148,9 @@ def read_run(path: Path) -> Run:
     torn = lines.pop() != b""
     try:
         document = json.loads(text)
-        results = [_result(json.loads(line)) for line in lines]
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']}, not {FORMAT}")
+        results = [CaseResult.from_document(json.loads(line)) for line in lines]
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{path} holds a record that this version does not read ({error!r:.200})."
@@ -152,53 +158,57 @@ def read_run(path: Path) -> Run:
     return Run(path, document, tuple(results), torn)
 
 
-def _result(document: Any) -> CaseResult:
-    return CaseResult.from_document(document)
-
-
 def manifest(
     *,
-    toolkit: str,
-    lock_sha256: str | None,
-    board: Mapping[str, Any],
-    board_is_virtual: bool,
+    toolkits: Sequence[Mapping[str, Any]],
+    boards: Mapping[str, Mapping[str, Any]],
+    precisions: Sequence[str],
     seed: int,
     command: Sequence[str] = (),
     source: Path | None = None,
 ) -> dict[str, Any]:
-    """Collect what a run was made with.
+    """Collect what a run is made with, before its first case.
 
     Parameters
     ----------
-    toolkit : str
-        Version of rknn-toolkit2.
-    lock_sha256 : str or None
-        Digest of the lock that the toolkit was installed from.
-    board : mapping
-        The board's own facts.
-    board_is_virtual : bool
+    toolkits : sequence of mappings
+        Each with the ``version`` of an rknn-toolkit2, and what is known of its environment.
+    boards : mapping of str to mapping
+        By name, each board's own facts with ``virtual`` (bool) and ``device``.
+    precisions : sequence of str
     seed : int
     command : sequence of str
         The command line; this process's by default.
     source : pathlib.Path, optional
         A folder inside the git tree whose commit is told.
+
+    Returns
+    -------
+    dict
+        JSON types. ``finished`` is None until the run is complete.
     """
+    virtual = sum(bool(facts["virtual"]) for facts in boards.values())
     return {
         "format": FORMAT,
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": _now(),
+        "finished": None,
         "command": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
+        "toolkits": [dict(toolkit) for toolkit in toolkits],
+        "boards": {name: dict(facts) for name, facts in boards.items()},
+        "precisions": list(precisions),
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in _DISTRIBUTIONS},
-            "rknn-toolkit2": toolkit,
         },
-        "toolkit": {"version": toolkit, "lock_sha256": lock_sha256},
         "commit": _commit(source),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
-        "board": {**board, "virtual": board_is_virtual},
-        "statement": VIRTUAL_STATEMENT if board_is_virtual else "",
+        "statement": "" if not virtual else VIRTUAL_STATEMENT if virtual == len(boards) else MIXED_STATEMENT,
     }
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _version(distribution: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Suite:
         None when the board could not be started.
     folder : RunFolder
     trouble : str
+    board : str
+        The board's name.
     results : list of CaseResult
         What was recorded, in order.
     """
@@ -48,12 +50,13 @@ class Suite:
     link: BoardLink | None
     folder: RunFolder
     trouble: str = ""
+    board: str = "virtual"
     results: list[CaseResult] = attrs.field(factory=list)
 
     def run(self, case: Case) -> CaseResult:
         """Try a case without recording it."""
         if self.toolkit is None or self.link is None:
-            return CaseResult(case, Outcome.INFRA_ERROR, Stage.BOARD, self.trouble)
+            return CaseResult(case, Outcome.INFRA_ERROR, Stage.BOARD, self.trouble, board=self.board)
         return run_case(case, self.toolkit, self.link)
 
     def record(self, result: CaseResult) -> None:
@@ -85,7 +88,7 @@ class Suite:
 
 @contextlib.contextmanager
 def open_suite(
-    *, board: Board, toolkit: str, folder: RunFolder, seed: int, environment: dict[str, Any] | None = None
+    *, board: Board, toolkit: str, folder: RunFolder, precisions: Sequence[str], seed: int
 ) -> Iterator[Suite]:
     """Start the board and the toolkit, and write the run's manifest.
 
@@ -98,9 +101,8 @@ def open_suite(
         Version, and after an ``@`` what it is to run in.
     folder : RunFolder
         It stays open.
+    precisions : sequence of str
     seed : int
-    environment : dict, optional
-        Added to the manifest.
     """
     logs = folder.path / "logs"
     with contextlib.ExitStack() as stack:
@@ -111,7 +113,7 @@ def open_suite(
             used = {"version": opened.version, **opened.environment.to_json()}
         except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
             trouble.append(f"No toolkit: {error}")
-        facts: dict[str, Any] = {"name": board.name}
+        facts: dict[str, Any] = {}
         try:
             link = stack.enter_context(
                 BoardLink(stack.enter_context(started(board, logs / "virtual_board")), logs)
@@ -121,16 +123,13 @@ def open_suite(
             trouble.append(f"No board: {error}")
         folder.write_manifest(
             manifest(
-                toolkit=used["version"],
-                lock_sha256=used["lock_sha256"],
-                board=facts,
-                board_is_virtual=board.virtual,
+                toolkits=[used],
+                boards={board.name: facts | {"virtual": board.virtual, "device": board.device}},
+                precisions=precisions,
                 seed=seed,
             )
-            | {"toolkit": used}
-            | (environment or {})
         )
-        yield Suite(opened, link, folder, " ".join(trouble))
+        yield Suite(opened, link, folder, " ".join(trouble), board.name)
 
 
 def write_views(path: Path) -> Path:
