@@ -220,14 +220,66 @@ class BoardSession:
         bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
         seconds = max_seconds + 60.0 if deadline is None else deadline
         _, arrays = self._ask("time", seconds, {"X": _rows(X)}, warmup=warmup, min_count=min_count, **bounds)
-        samples = arrays.get("samples")
-        if samples is None or samples.dtype != np.float64 or samples.ndim != 1 or not len(samples):
-            raise self._broken(ProtocolError, f"{self.board.name} answered 'time' without samples.")
-        return samples
+        return self._samples("time", arrays)
+
+    def load_raw(
+        self, model: bytes, core: str = "auto", *, device: str | None = None, deadline: float = 60.0
+    ) -> None:
+        """Bring a bare model file to the board, unless it is there, and load it in place of any other.
+
+        Parameters
+        ----------
+        model : bytes
+            A ``.rknn`` file.
+        core : str
+            One of `rknn_harness.board_runner.raw_model.CORES`.
+        device : {"npu", "virtual"}, optional
+            Default: the board's.
+        deadline : float
+            Seconds, transfer excluded.
+        """
+        try:
+            folder = self.connection.put({"raw.rknn": model})
+        except InfraError:
+            self._abandon()
+            raise
+        device = device or self.board.device
+        self._ask("raw_load", deadline, file=f"{folder}/raw.rknn", core=core, device=device)
+
+    def run_raw(self, x: Array, *, deadline: float = 60.0) -> Array:
+        """Run the bare model on float32 of its input's shape; return float32 as the runtime gives it."""
+        _, arrays = self._ask("raw_run", deadline, {"X": np.asarray(x, np.float32)})
+        y = arrays.get("y")
+        if y is None or y.dtype != np.float32:
+            raise self._broken(ProtocolError, f"{self.board.name} answered 'raw_run' without an output.")
+        return y
+
+    def time_raw(
+        self,
+        x: Array,
+        *,
+        warmup: int = 5,
+        min_count: int = 50,
+        min_seconds: float = 0.3,
+        max_seconds: float = 5.0,
+    ) -> Array:
+        """Time the bare runtime calls on `x`; return seconds of each, float64, shape (n_samples,)."""
+        bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
+        given = {"X": np.asarray(x, np.float32)}
+        _, arrays = self._ask(
+            "raw_time", max_seconds + 60.0, given, warmup=warmup, min_count=min_count, **bounds
+        )
+        return self._samples("raw_time", arrays)
 
     def close_model(self, *, deadline: float = 30.0) -> None:
         """Release the loaded model; without one it does nothing."""
         self._ask("close", deadline)
+
+    def _samples(self, op: str, arrays: Mapping[str, Array]) -> Array:
+        samples = arrays.get("samples")
+        if samples is None or samples.dtype != np.float64 or samples.ndim != 1 or not len(samples):
+            raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} without samples.")
+        return samples
 
     def _start(self) -> None:
         folder = self.connection.put({RUNNER_NAME: runner_archive(self._runtime)})

@@ -9,6 +9,7 @@ import numpy as np
 
 from rknn_harness.board_runner import frames
 from rknn_harness.board_runner.facts import gather
+from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import sample
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Operations:
             "load": self._load,
             "predict": self._predict,
             "time": self._time,
+            "raw_load": self._raw_load,
+            "raw_run": self._raw_run,
+            "raw_time": self._raw_time,
             "close": self._close,
         }
 
@@ -86,16 +90,33 @@ class Operations:
         return {"ok": True, "facts": gather()}, {}
 
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        bundle, device = header.get("bundle"), header.get("device")
-        if not isinstance(bundle, str) or os.path.isabs(bundle) or ".." in bundle.split("/"):
-            raise BadRequest(f"bundle is {bundle!r:.80}; it must be a path below the work folder")
-        if device not in DEVICES:
-            raise BadRequest(f"device is {device!r:.40}; it can be 'npu' or 'virtual'")
+        path, device = self._below(header, "bundle"), _device(header)
         self._close(header, arrays)
         import scirknn
 
-        self._model = scirknn.load(os.path.join(self._work_folder, bundle), device=device)
+        self._model = scirknn.load(path, device=device)
         return {"ok": True}, {}
+
+    def _raw_load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        path, device, core = self._below(header, "file"), _device(header), header.get("core")
+        if core not in CORES:
+            raise BadRequest(f"core is {core!r:.40}; it can be one of {', '.join(CORES)}")
+        self._close(header, arrays)
+        self._model = RawModel(path, device, core)
+        return {"ok": True}, {}
+
+    def _raw_run(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        return {"ok": True}, {"y": self._loaded(raw=True).run(_rows(arrays))}
+
+    def _raw_time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        call = self._loaded(raw=True).call(_rows(arrays))
+        return {"ok": True}, {"samples": sample(call, **_bounds(header))}
+
+    def _below(self, header: Mapping[str, Any], key: str) -> str:
+        name = header.get(key)
+        if not isinstance(name, str) or os.path.isabs(name) or ".." in name.split("/"):
+            raise BadRequest(f"{key} is {name!r:.80}; it must be a path below the work folder")
+        return os.path.join(self._work_folder, name)
 
     def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._loaded(), _rows(arrays)
@@ -108,14 +129,7 @@ class Operations:
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._loaded(), _rows(arrays)
-        samples = sample(
-            lambda: model.predict(rows),
-            warmup=_number(header, "warmup", 1_000_000),
-            min_count=_number(header, "min_count", 1_000_000),
-            min_seconds=_number(header, "min_seconds", 86_400),
-            max_seconds=_number(header, "max_seconds", 86_400),
-        )
-        return {"ok": True}, {"samples": samples}
+        return {"ok": True}, {"samples": sample(lambda: model.predict(rows), **_bounds(header))}
 
     def _close(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, self._model = self._model, None
@@ -123,10 +137,26 @@ class Operations:
             model.close()
         return {"ok": True}, {}
 
-    def _loaded(self) -> Any:
-        if self._model is None:
+    def _loaded(self, raw: bool = False) -> Any:
+        if self._model is None or isinstance(self._model, RawModel) != raw:
             raise BadRequest("no model is loaded: load one; after a timeout or a crash, load it again")
         return self._model
+
+
+def _device(header: Mapping[str, Any]) -> str:
+    device = header.get("device")
+    if device not in DEVICES:
+        raise BadRequest(f"device is {device!r:.40}; it can be 'npu' or 'virtual'")
+    return str(device)
+
+
+def _bounds(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "warmup": _number(header, "warmup", 1_000_000),
+        "min_count": _number(header, "min_count", 1_000_000),
+        "min_seconds": _number(header, "min_seconds", 86_400),
+        "max_seconds": _number(header, "max_seconds", 86_400),
+    }
 
 
 def _rows(arrays: Mapping[str, Array]) -> Array:
