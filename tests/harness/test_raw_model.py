@@ -101,7 +101,7 @@ def test_the_vendor_s_codes_are_errors(lite: type[_Lite], tmp_path: Path) -> Non
     lite.outputs = None
     model = RawModel(str(tmp_path / "m.rknn"), "npu")
     assert lite.given == {}
-    with pytest.raises(NativeError, match=r"inference of m\.rknn: None"):
+    with pytest.raises(NativeError, match=r"inference of m\.rknn gave None"):
         model.run(np.zeros((1, 8), np.float32))
     lite.code = -6
     with pytest.raises(NativeError, match=r"init_runtime of m\.rknn returned -6"):
