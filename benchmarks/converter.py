@@ -130,10 +130,16 @@ def _two_workers(environment: ToolkitEnvironment, model: bytes, count: int) -> f
 
 
 def _resident(toolkit: Toolkit) -> int:
-    """Return the worker's resident memory, kB."""
+    """Return the memory of the worker and its child, kB."""
     assert isinstance(toolkit._process, VenvWorker)
-    status = Path(f"/proc/{toolkit._process.pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    worker = toolkit._process.pid
+    children = Path(f"/proc/{worker}/task/{worker}/children").read_text().split()
+    return sum(
+        int(line.split()[1])
+        for process in (worker, *children)
+        for line in Path(f"/proc/{process}/status").read_text().splitlines()
+        if line.startswith("VmRSS")
+    )
 
 
 if __name__ == "__main__":

@@ -16,14 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn2rknn import Built, ConversionError, Toolkit, ToolkitError
+from sklearn2rknn import Built, ConversionError, OptionError, Toolkit, ToolkitError, open_toolkit
 from sklearn2rknn.toolkit import WORKER, clean_log, telling_lines
 from sklearn2rknn.toolkit_environment import ToolkitEnvironment
 
 FAKE = Path(__file__).with_name("fake_toolkit")
 
 
-def fake_toolkit(jobs: Path, variables: Mapping[str, str] | None = None, *command: str) -> Toolkit:
+def fake_toolkit(
+    jobs: Path, variables: Mapping[str, str] | None = None, *command: str, isolation: str = "failure"
+) -> Toolkit:
     environment = ToolkitEnvironment(
         version="0.0.0",
         command=command or (sys.executable, str(WORKER)),
@@ -31,7 +33,12 @@ def fake_toolkit(jobs: Path, variables: Mapping[str, str] | None = None, *comman
         lock_sha256="",
         path=jobs,
     )
-    return Toolkit(environment, jobs=jobs, variables={"PYTHONPATH": str(FAKE), **(variables or {})})
+    return Toolkit(
+        environment,
+        jobs=jobs,
+        variables={"PYTHONPATH": str(FAKE), **(variables or {})},
+        isolation=isolation,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +111,50 @@ def test_hang_is_ended_with_what_it_started(toolkit: Toolkit) -> None:
     else:
         pytest.fail("what the toolkit started outlived it")
     assert build(toolkit).rknn
+
+
+def process(built: Built) -> int:
+    """Return the process that a job ran in."""
+    return int(next(line for line in built.log.splitlines() if line.startswith("I process")).split()[-1])
+
+
+def test_jobs_share_a_process_until_one_fails(toolkit: Toolkit) -> None:
+    first = process(build(toolkit))
+    assert process(build(toolkit)) == first
+    with pytest.raises(ConversionError):
+        build(toolkit, "build:raise")
+    assert process(build(toolkit)) != first
+
+
+def test_process_that_has_grown_is_replaced(toolkit: Toolkit) -> None:
+    build(toolkit)  # what the first job keeps is no growth
+    first = process(build(toolkit))
+    assert process(build(toolkit, "build:hoard")) == first
+    assert process(build(toolkit)) != first
+
+
+def test_process_that_died_between_jobs_is_replaced(toolkit: Toolkit) -> None:
+    first = process(build(toolkit))
+    os.kill(first, signal.SIGKILL)
+    for _ in range(100):  # the kernel may take its time
+        if Path(f"/proc/{first}/stat").read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    assert process(build(toolkit)) != first
+
+
+def test_each_job_has_a_fresh_process_where_owners_share_a_toolkit(tmp_path: Path) -> None:
+    with fake_toolkit(tmp_path, isolation="job") as toolkit:
+        processes = [process(build(toolkit)) for _ in range(3)]
+        assert len(set(processes)) == 3
+        for each in processes:
+            with pytest.raises(ProcessLookupError):
+                os.kill(each, 0)
+
+
+def test_unknown_isolation() -> None:
+    with pytest.raises(OptionError, match="isolation is 'thread'; it can be failure or job"):
+        open_toolkit("2.3.2@venv", isolation="thread")
 
 
 def test_long_reason_is_cut(toolkit: Toolkit) -> None:

@@ -22,7 +22,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.errors import ConversionError, LimitError, ToolkitError
+from sklearn2rknn.errors import ConversionError, LimitError, OptionError, ToolkitError
 from sklearn2rknn.toolkit_choice import choose_environment
 from sklearn2rknn.toolkit_container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit_environment import ToolkitEnvironment, VenvWorker
@@ -33,6 +33,8 @@ WORKER = Path(__file__).with_name("worker.py")
 
 START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
 GRACE_SECONDS = 10.0  # what the worker may take beyond a job's own limit before it counts as dead
+
+ISOLATIONS = ("failure", "job")
 
 LIMITS = {"timeout": "time", "memory": "memory"}
 """Kinds of failure that are limits."""
@@ -75,6 +77,15 @@ class Toolkit:
         Folder for the jobs' folders, where the worker sees it too; by default the system's temporary folder.
     variables : mapping of str to str, optional
         Added to the worker's environment variables.
+    isolation : {"failure", "job"}
+        When the toolkit's process is replaced, beside where it has grown: after a conversion that failed, or
+        after each one. ``"job"`` is for those who share a toolkit between owners: no conversion meets what
+        another has left in memory, for about 0.1 s each.
+
+    Raises
+    ------
+    OptionError
+        There is no such isolation.
     """
 
     def __init__(
@@ -83,8 +94,12 @@ class Toolkit:
         *,
         jobs: str | os.PathLike[str] | None = None,
         variables: Mapping[str, str] | None = None,
+        isolation: str = "failure",
     ) -> None:
+        if isolation not in ISOLATIONS:
+            raise OptionError(f"isolation is {isolation!r:.60}; it can be {' or '.join(ISOLATIONS)}.")
         self.environment = environment
+        self.isolation = isolation
         self._jobs = jobs
         self._variables = dict(variables or {})
         self._lock = threading.RLock()
@@ -159,6 +174,7 @@ class Toolkit:
                     "quantize": calibration is not None,
                     "simulate": simulate is not None,
                     "timeout": timeout,
+                    "isolation": self.isolation,
                 },
                 timeout + GRACE_SECONDS,
             )
@@ -309,19 +325,21 @@ def telling_lines(log: str, limit: int = 8) -> str:
     return "\n".join((telling or lines[-3:])[-limit:])
 
 
-def open_toolkit(toolkit: str | None = None) -> Toolkit:
+def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> Toolkit:
     """Return a toolkit by its version, ``"2.3.2"``; ``"2.3.2@container"`` or ``"@venv"`` say where it runs.
+
+    `isolation` is that of `Toolkit`: ``"job"`` takes a fresh process for each conversion.
 
     Raises
     ------
     OptionError
-        There is no such version.
+        There is no such version or isolation.
     EngineError
         A container was insisted on and cannot be had.
     ToolkitNotInstallableError
         The environment cannot be made on this machine.
     """
-    return Toolkit(choose_environment(toolkit))
+    return Toolkit(choose_environment(toolkit), isolation=isolation)
 
 
 _shared: dict[tuple[int, str | None], Toolkit] = {}

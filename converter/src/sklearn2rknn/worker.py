@@ -1,11 +1,13 @@
-"""The toolkit's process: imports the toolkit once and runs each job in a forked child with a time limit.
+"""The toolkit's process: imports the toolkit once and runs jobs in a forked child, each with a time limit.
 
 It is started by the toolkit's Python, which may be as old as 3.8, and imports nothing but the standard
 library, numpy and ``rknn``. Requests and answers are JSON objects, one a line, on stdin and stdout; files
-pass through a job folder.
+pass through a job folder. A child serves job after job, since a fork costs more than a conversion; it is
+replaced once a job has failed or let it grow, and after each job where ``isolation`` is ``job``.
 
-Request: ``{"id", "folder", "config", "quantize", "simulate", "timeout"}``. The folder holds ``model.onnx``
-and, as asked, ``calibration.npy`` and ``simulate.npy``, both float32 of shape (runs, *input shape).
+Request: ``{"id", "folder", "config", "quantize", "simulate", "timeout", "isolation"}``. The folder holds
+``model.onnx`` and, as asked, ``calibration.npy`` and ``simulate.npy``, both float32 of shape (runs, *input
+shape).
 Answer: ``{"id", "ok", "stage", "kind", "reason", "seconds"}``; the folder has gained ``log.txt`` and, where
 ok, ``model.rknn`` and ``simulated.npy``. ``kind`` tells how a job failed: ``exception``, ``returned`` (a
 code that is not 0), ``none`` (no result), ``signal``, ``exit``, ``timeout`` or ``memory`` (the limit of its
@@ -23,7 +25,7 @@ import signal
 import sys
 import tempfile
 import time
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, Iterator, NoReturn
 
 # Python puts this file's folder first on the path; its neighbours must not stand in for the toolkit's
 # modules.
@@ -31,6 +33,7 @@ if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpat
     del sys.path[0]
 
 REASON_LIMIT = 2000  # characters of a reason that are passed on
+GROWTH_LIMIT = 64 << 20  # bytes that a child may keep; beyond, the next job gets another
 
 
 class Failure(Exception):
@@ -83,6 +86,8 @@ def convert(rknn_class: Any, job: dict[str, Any], folder: str, enter: Callable[[
                 raise Failure("none", f"inference returned {outputs!r:.80}")
             results.append(numpy.asarray(outputs[0], dtype=numpy.float32))
         numpy.save(os.path.join(folder, "simulated.npy"), numpy.stack(results))
+    enter("release")
+    rknn.release()
     enter("done")
 
 
@@ -111,11 +116,36 @@ def be_first_victim() -> None:
         pass
 
 
-def run_child(rknn_class: Any, job: dict[str, Any], answer: int) -> NoReturn:
-    """Do one job and end the process; stages and result go to the pipe `answer`, a JSON object a line."""
+def run_job(rknn_class: Any, job: dict[str, Any], tell: Callable[..., None]) -> None:
+    """Do one job, with a log and a folder of its own, and tell of its stages and its result."""
+    folder = job["folder"]
+    log = os.open(os.path.join(folder, "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for target in (1, 2):
+        os.dup2(log, target)
+    os.close(log)
+    scratch = scratch_folder(job)
+    os.mkdir(scratch)
+    os.chdir(scratch)
+    os.environ["TMPDIR"] = tempfile.tempdir = scratch
+    result: dict[str, Any] = {"ok": True}
+    try:
+        convert(rknn_class, job, folder, lambda stage: tell(stage=stage))
+    except Failure as failure:
+        result = {"ok": False, "kind": failure.kind, "reason": str(failure)[:REASON_LIMIT]}
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        result = {"ok": False, "kind": "exception", "reason": reason[:REASON_LIMIT]}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.chdir("/")
+    tell(**result)
+
+
+def serve_jobs(rknn_class: Any, jobs: int, answers: int) -> NoReturn:
+    """Do the jobs that come from the pipe `jobs`; stages and results, a JSON object a line, go to `answers`."""
 
     def tell(**values: Any) -> None:
-        os.write(answer, (json.dumps(values) + "\n").encode("utf-8"))
+        os.write(answers, (json.dumps(values) + "\n").encode("utf-8"))
 
     code = 1
     try:
@@ -123,28 +153,98 @@ def run_child(rknn_class: Any, job: dict[str, Any], answer: int) -> NoReturn:
         os.setpgid(0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         be_first_victim()
-        folder = job["folder"]
-        log = os.open(os.path.join(folder, "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        scratch = scratch_folder(job)
-        os.mkdir(scratch)
-        os.chdir(scratch)
-        os.environ["TMPDIR"] = tempfile.tempdir = scratch
-        try:
-            convert(rknn_class, job, folder, lambda stage: tell(stage=stage))
-            tell(ok=True)
-        except Failure as failure:
-            tell(ok=False, kind=failure.kind, reason=str(failure)[:REASON_LIMIT])
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            tell(ok=False, kind="exception", reason=reason[:REASON_LIMIT])
-        sys.stdout.flush()
-        sys.stderr.flush()
+        os.dup2(null, 0)
+        os.close(null)
+        with os.fdopen(jobs, "rb") as lines:
+            for line in lines:
+                run_job(rknn_class, json.loads(line.decode("utf-8")), tell)
         code = 0
     finally:
         os._exit(code)
+
+
+class Child:
+    """A forked process that does jobs.
+
+    Attributes
+    ----------
+    pid : int
+    jobs, answers : int
+        File descriptors of the pipes to it and from it.
+    limit : int
+        Bytes of memory beyond which it has grown; 0 before its first job, whose imports are no growth.
+    """
+
+    def __init__(self, rknn_class: Any, protocol: int) -> None:
+        self.limit = 0
+        reader, self.jobs = os.pipe()
+        self.answers, writer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            # The parent's handlers would make the child look like the worker.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for descriptor in (self.jobs, self.answers, protocol):
+                os.close(descriptor)
+            serve_jobs(rknn_class, reader, writer)
+        os.close(reader)
+        os.close(writer)
+
+    def do(self, job: dict[str, Any], deadline: float) -> Iterator[dict[str, Any]]:
+        """Give it a job; yield what it tells until it has ended the job or itself.
+
+        Raises
+        ------
+        TimeoutError
+        """
+        try:
+            os.write(self.jobs, (json.dumps(job) + "\n").encode("utf-8"))
+        except BrokenPipeError:  # it has just died
+            return
+        pending = b""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.answers], [], [], left)[0]:
+                raise TimeoutError
+            block = os.read(self.answers, 65536)
+            if not block:
+                return
+            *lines, pending = (pending + block).split(b"\n")
+            for line in lines:
+                values = json.loads(line.decode("utf-8"))
+                yield values
+                if "ok" in values:
+                    return
+
+    def is_dead(self) -> bool:
+        """Return whether it has ended since its last job."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def has_grown(self) -> bool:
+        """Return whether it has kept more memory than it may."""
+        try:
+            with open("/proc/{}/statm".format(self.pid), encoding="ascii") as file:
+                resident = int(file.read().split()[1]) * resource.getpagesize()
+        except (OSError, IndexError):  # it is dying
+            return True
+        self.limit = self.limit or resident + GROWTH_LIMIT
+        return resident > self.limit
+
+    def kill(self) -> None:
+        """End it and what it has started."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:  # not yet its own group, or gone
+            os.kill(self.pid, signal.SIGKILL)
+
+    def end(self, patient: bool = False) -> int:
+        """End it, or be patient until it has ended itself, and return its status."""
+        os.close(self.jobs)
+        os.close(self.answers)
+        if patient:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()  # what it has left too, while the process group is still its own
+        return os.waitpid(self.pid, 0)[1]
 
 
 class Worker:
@@ -161,74 +261,48 @@ class Worker:
     def __init__(self, rknn_class: Any, protocol: int) -> None:
         self.rknn_class = rknn_class
         self.protocol = protocol
-        self.child = 0
+        self.child: Any = None
 
-    def end_child(self, *_: Any) -> None:
-        """Kill the running job, when there is one."""
-        if self.child:
-            try:
-                os.killpg(self.child, signal.SIGKILL)
-            except ProcessLookupError:  # not yet its own group, or gone
-                os.kill(self.child, signal.SIGKILL)
+    def end_child(self, patient: bool = False) -> int:
+        """End the child, when there is one."""
+        child, self.child = self.child, None
+        return 0 if child is None else int(child.end(patient))
 
     def serve(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run one job in a child and tell how it ended."""
+        """Let a child do one job and tell how it ended."""
         started = time.monotonic()
         killed_before = memory_kills()
-        reader, writer = os.pipe()
-        self.child = os.fork()
-        if self.child == 0:
-            # The parent's handlers would make the child look like the worker.
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.close(reader)
-            os.close(self.protocol)
-            run_child(self.rknn_class, job, writer)
-        os.close(writer)
+        alone = job["isolation"] == "job"
+        if self.child is not None and (alone or self.child.is_dead()):
+            self.end_child()
+        child = self.child = self.child or Child(self.rknn_class, self.protocol)
         timeout = float(job["timeout"])
-        text, timed_out = self._read(reader, started + timeout)
-        os.close(reader)
+        answer: dict[str, Any] = {"stage": "start", "kind": "", "reason": ""}
+        timed_out = False
+        try:
+            for values in child.do(job, started + timeout):
+                answer.update(values)
+        except TimeoutError:
+            timed_out = True
         if timed_out:
             self.end_child()
-        # What the job started and left is ended too, while its process group is still its own.
-        os.waitid(os.P_PID, self.child, os.WEXITED | os.WNOWAIT)
-        self.end_child()
-        _, status = os.waitpid(self.child, 0)
-        self.child = 0
-        shutil.rmtree(scratch_folder(job), ignore_errors=True)
-        answer: dict[str, Any] = {"ok": False, "stage": "start", "kind": "exit", "reason": ""}
-        told = False
-        for line in text.decode("utf-8", "replace").splitlines():
-            try:
-                values = json.loads(line)
-            except ValueError:  # cut short by the child's death
-                continue
-            told = told or "ok" in values
-            answer.update(values)
-        if timed_out:
             answer.update(ok=False, kind="timeout", reason=f"it took longer than {timeout:g} s and was ended")
-        elif os.WIFSIGNALED(status) and memory_kills() > killed_before:
-            answer.update(ok=False, kind="memory", reason="it was ended at its memory limit")
-        elif os.WIFSIGNALED(status):
-            name = signal.Signals(os.WTERMSIG(status)).name
-            answer.update(ok=False, kind="signal", reason=f"its process died of {name}")
-        elif not told or os.WEXITSTATUS(status):
-            code = os.WEXITSTATUS(status)
-            answer.update(ok=False, kind="exit", reason=f"its process ended itself with exit code {code}")
+        elif "ok" not in answer:
+            status = self.end_child(patient=True)
+            if os.WIFSIGNALED(status) and memory_kills() > killed_before:
+                answer.update(ok=False, kind="memory", reason="it was ended at its memory limit")
+            elif os.WIFSIGNALED(status):
+                name = signal.Signals(os.WTERMSIG(status)).name
+                answer.update(ok=False, kind="signal", reason=f"its process died of {name}")
+            else:
+                code = os.WEXITSTATUS(status)
+                reason = f"its process ended itself with exit code {code}"
+                answer.update(ok=False, kind="exit", reason=reason)
+        elif alone or not answer["ok"] or child.has_grown():
+            self.end_child()
+        shutil.rmtree(scratch_folder(job), ignore_errors=True)
         answer.update(id=job.get("id"), seconds=round(time.monotonic() - started, 4))
         return answer
-
-    @staticmethod
-    def _read(reader: int, deadline: float) -> Any:
-        """Read until the child closes the pipe or the deadline passes: (bytes, whether it passed)."""
-        blocks: list[bytes] = []
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([reader], [], [], left)[0]:
-                return b"".join(blocks), True
-            block = os.read(reader, 65536)
-            if not block:
-                return b"".join(blocks), False
-            blocks.append(block)
 
 
 def main() -> int:
@@ -259,6 +333,7 @@ def main() -> int:
     send({"ready": True, "python": python, "seconds": round(time.monotonic() - started, 4)})
     for line in iter(sys.stdin.buffer.readline, b""):
         send(worker.serve(json.loads(line.decode("utf-8"))))
+    worker.end_child()
     return 0
 
 

@@ -16,6 +16,8 @@ import numpy
 if "FAKE_IMPORT_ERROR" in os.environ:
     raise ImportError("No module named 'cv2'")
 
+hoard: list[bytes] = []
+
 print("a greeting on stdout, among the answers")
 
 
@@ -24,6 +26,7 @@ class RKNN:
 
     def __init__(self, verbose: bool = False) -> None:
         self.fault = ("", "")
+        print("I process", os.getpid(), file=sys.stderr)
 
     def _stage(self, name: str) -> int:
         os.write(1, b"\n")  # as the vendor's C code does, below Python
@@ -47,6 +50,9 @@ class RKNN:
             sleeper = subprocess.Popen(["sleep", "300"])  # holds the pipes open beyond its parent's death
             print("E sleeper", sleeper.pid, file=sys.stderr, flush=True)
             time.sleep(300)
+        if fault == "hoard":
+            hoard.append(b"\1" * (80 << 20))
+            return 0
         if fault == "long":
             raise ValueError("x" * 100_000)
         return -1
@@ -84,3 +90,6 @@ class RKNN:
         if self._stage("inference"):
             return None
         return [2 * inputs[0]]
+
+    def release(self) -> None:
+        """Nothing is held."""
