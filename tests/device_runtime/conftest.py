@@ -26,17 +26,29 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+class _Log:
+    """The vendor's log, which raises unless told not to."""
+
+    def e(self, message: str, raised: bool = True) -> None:
+        assert not raised
+
+
 class FakeLite:
     """Evaluates in float32 the dense layers that `make_bundle` put into the model file."""
 
     NPU_CORE_0 = 1
+    NPU_CORE_1 = 2
+    NPU_CORE_2 = 4
     NPU_CORE_0_1_2 = 7
     fail_load = fail_init = fail_inference = False
+    failing_mask: int | None = None
+    error = "RKNN_ERR_FAIL"
     released = 0
     masks: list[int | None] = []  # noqa: RUF012
 
     def __init__(self, verbose: bool = False) -> None:
         self.model: dict[str, Any] | None = None
+        self.rknn_log = _Log()
 
     def load_rknn(self, path: str) -> int:
         if self.fail_load:
@@ -46,10 +58,18 @@ class FakeLite:
 
     def init_runtime(self, core_mask: int | None = None) -> int:
         self.masks.append(core_mask)
-        return -1 if self.fail_init else 0
+        self.mask = core_mask
+        if self.fail_init:
+            self.rknn_log.e("Catch exception when init runtime!", False)
+            self.rknn_log.e(f"Exception: RKNN init failed. error code: {self.error}", False)
+            return -1
+        return 0
 
     def inference(self, inputs: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]] | None:
         (x,) = inputs
+        if self.failing_mask is not None and self.mask == self.failing_mask:
+            self.rknn_log.e(f"Exception: Set inputs failed. error code: {self.error}", False)
+            return None
         if self.fail_inference or x.dtype != np.float32 or self.model is None:
             return None
         assert x.flags.c_contiguous

@@ -99,9 +99,11 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"format": 3}, "has format 3; this scirknn reads formats up to 2. Update scirknn"),
+        ({"format": 4}, "has format 4; this scirknn reads formats up to 3. Update scirknn"),
         ({"format": True}, "'format' is True"),
         ({"task": "cluster"}, "'task' is 'cluster', not one of"),
+        ({"form": "rows"}, "'form' is 'rows', not one of conv, matmul"),
+        ({"head_on_npu": 1}, "'head_on_npu' is 1"),
         ({"n_features_in": 0}, "'n_features_in' is 0"),
         ({"n_outputs": "3"}, "'n_outputs' is '3'"),
         ({"output_parts": 3}, "'output_parts' is 3, neither 1 nor 2"),

@@ -241,6 +241,57 @@ def test_failures_of_the_runtime_are_typed_and_release_it(
             model.predict(np.ones((1, 5)))
 
 
+def test_the_vendors_name_of_an_error_is_heard_in_its_log(
+    make_bundle: MakeBundle, lite: type[FakeLite], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rknnlite returns -1 whatever happened."""
+    path = make_bundle(fitted("softmax"))
+    monkeypatch.setattr(lite, "fail_init", True)
+    monkeypatch.setattr(lite, "error", "RKNN_ERR_MODEL_INVALID")
+    with pytest.raises(
+        scirknn.NativeError, match=r"returned -1 \(RKNN_ERR_MODEL_INVALID\).*doctor"
+    ) as caught:
+        scirknn.load(path)
+    assert (caught.value.code, caught.value.name) == (-1, "RKNN_ERR_MODEL_INVALID")
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (-3, "RKNN_ERR_DEVICE_UNAVAILABLE"),
+        (-13, "RKNN_ERR_TARGET_PLATFORM_UNMATCH"),
+        (-99, None),
+        (None, None),
+    ],
+)
+def test_any_code_is_an_error(
+    code: int | None,
+    name: str | None,
+    make_bundle: MakeBundle,
+    lite: type[FakeLite],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lite, "init_runtime", lambda self: code)
+    with pytest.raises(scirknn.NativeError, match=f"returned {code}") as caught:
+        scirknn.load(make_bundle(fitted("softmax")))
+    assert (caught.value.code, caught.value.name) == (code, name)
+
+
+@pytest.mark.parametrize("call", ["load_rknn", "init_runtime", "inference"])
+def test_what_the_vendor_raises_is_typed(
+    call: str, make_bundle: MakeBundle, lite: type[FakeLite], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: FakeLite, *arguments: Any, **options: Any) -> None:
+        raise KeyError("nhwc")
+
+    monkeypatch.setattr(lite, call, fail)
+    path = make_bundle(fitted("softmax"))
+    with pytest.raises(scirknn.NativeError, match=f"{call} of model.rknn raised KeyError") as caught:
+        with scirknn.load(path) as model:
+            model.predict(np.ones((1, 5)))
+    assert caught.value.call == call
+
+
 def test_a_closed_model_says_so(make_bundle: MakeBundle) -> None:
     model = scirknn.load(make_bundle(fitted("softmax")))
     model.close()

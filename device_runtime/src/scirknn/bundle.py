@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 import numpy as np
 
 from scirknn import columns as host_columns
+from scirknn import first_scirknn
 from scirknn.columns import Columns
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "PARTS", "Affine", "Bundle", "Variant", "metadata_path", "read_bundle", "write_bundle"]
 
-FORMAT = 2
+FORMAT = 3
 """Number of the metadata's newest format; a reader refuses any newer.
 
-Format 2 has ``columns`` and ``parts``. What needs neither is written as format 1, for older readers too.
+Format 2 has ``columns`` and ``parts``, format 3 ``form`` and ``head_on_npu``. What needs none of them is
+written as an older format, for older readers too. Metadata without a number is the first scirknn's.
 """
 
 PARTS = (1, 3)
@@ -37,6 +39,7 @@ PARTS = (1, 3)
 TASKS = ("classifier", "multilabel", "regressor")
 HEADS = ("softmax", "logistic", "identity", "exp")
 PRECISIONS = ("float16", "int8", "int16")
+FORMS = ("conv", "matmul")
 
 _METADATA_LIMIT = 64 << 20  # bytes; a bundle's metadata is small, and a board's memory is too
 _LABEL_DTYPE = re.compile(r"^(<U\d{1,6}|[<|][iufb][1248])$")
@@ -122,6 +125,10 @@ class Bundle:
         How the network's inputs come from the columns of X; None: they are the columns of X.
     first_step : str or None
         Class name of what meets X first in a pipeline; None: the estimator.
+    form : {"conv", "matmul"}
+        The shape of the model's input: ``[1, C, N, 1]``, or ``[N, C]``; of its output likewise.
+    head_on_npu : bool
+        The model applies the head itself: its output is what the head gives.
     """
 
     path: Path
@@ -144,6 +151,8 @@ class Bundle:
     output_parts: int = 1
     columns: Columns | None = None
     first_step: str | None = None
+    form: str = "conv"
+    head_on_npu: bool = False
 
     @property
     def n_inputs(self) -> int:
@@ -199,7 +208,7 @@ def read_bundle(path: PathLike) -> Bundle:
     Returns
     -------
     Bundle
-        Every file it names exists and has the sha256 it should.
+        Every file it names exists and has the sha256 it should. The first scirknn's metadata names none.
 
     Raises
     ------
@@ -226,6 +235,8 @@ def read_bundle(path: PathLike) -> Bundle:
         document = json.loads(sidecar.read_bytes().decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
+    if first_scirknn.recognised(document):
+        return first_scirknn.convert(path, document)
     bundle = _parse(path, sidecar, document)
     for variant, file in bundle.files():
         if not file.is_file():
@@ -289,7 +300,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
 
     classes, columns = bundle.classes, bundle.columns
     return {
-        "format": 1 if columns is None and bundle.parts == bundle.output_parts == 1 else FORMAT,
+        "format": _oldest_format(bundle),
         "task": bundle.task,
         "estimator": bundle.estimator,
         "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
@@ -308,8 +319,16 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         "variants": [vars(variant) for variant in bundle.variants],
         **({} if columns is None else {"columns": host_columns.document(columns)}),
         **({} if bundle.first_step is None else {"first_step": bundle.first_step}),
+        **({} if bundle.form == "conv" else {"form": bundle.form}),
+        **({"head_on_npu": True} if bundle.head_on_npu else {}),
         **bundle.details,
     }
+
+
+def _oldest_format(bundle: Bundle) -> int:
+    if bundle.form != "conv" or bundle.head_on_npu:
+        return 3
+    return 1 if bundle.columns is None and bundle.parts == bundle.output_parts == 1 else 2
 
 
 class _Reader:
@@ -443,6 +462,8 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
         variants=reader.variants(),
         columns=columns,
         first_step=reader.take("first_step", str) if "first_step" in reader.document else None,
+        form=reader.choice("form", FORMS) if "form" in reader.document else "conv",
+        head_on_npu=reader.take("head_on_npu", bool) if "head_on_npu" in reader.document else False,
         details=reader.document,
         parts=parts,
         output_parts=output_parts,

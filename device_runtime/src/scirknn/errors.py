@@ -77,12 +77,16 @@ class NativeError(ScirknnError):
         The call that failed, such as ``init_runtime``.
     code : int or None
         The vendor's return code, when it gave one.
+    name : str or None
+        The vendor's name of what went wrong, such as ``RKNN_ERR_MODEL_INVALID``, when it told. rknnlite
+        returns -1 for everything and names the code in its log only.
     """
 
-    def __init__(self, call: str, code: int | None, message: str) -> None:
+    def __init__(self, call: str, code: int | None, message: str, name: str | None = None) -> None:
         super().__init__(message)
         self.call = call
         self.code = code
+        self.name = name
 
 
 class OutputRangeError(ScirknnError, ArithmeticError):

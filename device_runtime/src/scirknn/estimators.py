@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Iterator, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import numpy as np
 
 from scirknn.bundle import Bundle, PathLike, read_bundle
 from scirknn.compatibility import require_compatible
+from scirknn.contexts import Contexts, open_contexts
 from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRangeError
 from scirknn.heads import activate, log_activate
+from scirknn.row_cover import Run, cover
 from scirknn.scoring import accuracy, r2
-from scirknn.sessions import Session, choose_device, open_session
-from scirknn.validation import check_rows, check_table
+from scirknn.sessions import choose_device
+from scirknn.validation import check_finite, check_rows, check_table
 
 if TYPE_CHECKING:
     from scirknn._typing import Array, Float32Array
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["MLPClassifier", "MLPRegressor", "load"]
 _Self = TypeVar("_Self", bound="_Estimator")
 
-BLOCK = 4096
-"""Rows for which the columns of a pipeline are computed at a time: their memory does not grow with X."""
+BLOCK = 1 << 20
+"""Values that are in work at a time, on the way in or out: memory does not grow with the rows of X."""
 
 
 class _Estimator:
-    """What classifier and regressor share: the bundle, its sessions, and the way from X to raw output."""
+    """What classifier and regressor share: the bundle, its contexts, and the way from X to raw output."""
 
     _tasks: tuple[str, ...] = ()
 
@@ -39,6 +41,7 @@ class _Estimator:
             )
         self.bundle = bundle
         self.device = choose_device(device)
+        self.core = core
         if self.device == "npu":
             require_compatible(bundle.details.get("toolkit"))
         self.n_features_in_ = bundle.n_features_in
@@ -48,13 +51,12 @@ class _Estimator:
             self.feature_names_in_ = np.array(bundle.feature_names, dtype=object)
         if bundle.classes is not None:
             self.classes_: Array = bundle.classes
-        self._sessions: list[tuple[int, Session]] = []
-        try:
-            for variant, file in bundle.files():
-                self._sessions.append((variant.samples, open_session(file, self.device, core)))
-        except BaseException:
-            self.close()
-            raise
+        self._samples = tuple(variant.samples for variant in bundle.variants)
+        self._contexts: Contexts | None = open_contexts(bundle, self.device, core)
+        widest = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
+        # Whole runs of the largest variant, as many as contexts or a few more.
+        share = self._samples[-1] * len(self._contexts)
+        self._block = share * max(1, BLOCK // widest // share)
 
     def raw_output(self, X: Any) -> Array:
         """Return the network's output before its output activation.
@@ -62,12 +64,14 @@ class _Estimator:
         Parameters
         ----------
         X : array-like, shape (n, n_features_in_)
-            Any real dtype and memory order.
+            Any real dtype and memory order; a memory-mapped file too. Beyond X and what is returned, memory
+            does not grow with n.
 
         Returns
         -------
         numpy.ndarray, shape (n, n_outputs_)
-            In the dtype in which scikit-learn would compute.
+            In the dtype in which scikit-learn would compute. Where ``bundle.head_on_npu``, the output
+            activation has been applied.
 
         Raises
         ------
@@ -78,6 +82,10 @@ class _Estimator:
         OutputRangeError
             The model answered NaN or infinity.
         """
+        return self._answer(X, lambda output: output)
+
+    def _answer(self, X: Any, finish: Callable[[Array], Array]) -> Array:
+        """Return ``finish(raw output)`` of X, a block of rows at a time."""
         bundle, columns = self.bundle, self.bundle.columns
         names, first_step = bundle.feature_names, bundle.first_step
         if columns is None:
@@ -85,20 +93,40 @@ class _Estimator:
         else:
             first_step = first_step or bundle.estimator
             X = check_table(X, bundle.n_features_in, names, first_step, named=columns.named)
-        if not self._sessions:
+        contexts = self._contexts
+        if contexts is None:
             raise NativeError("run", None, f"{bundle.path.name} is closed; load it again.")
+        rows, block = len(X), self._block
+        if rows <= block:
+            return finish(self._output(contexts, X, 0))
+        answer: Array | None = None
+        for start in range(0, rows, block):
+            part = finish(self._output(contexts, X[start : start + block], start))
+            if answer is None:
+                answer = np.empty((rows, *part.shape[1:]), dtype=part.dtype)
+            answer[start : start + block] = part
+        assert answer is not None
+        return answer
+
+    def _output(self, contexts: Contexts, X: Array, first: int) -> Array:
+        """Return the raw output for a block of X that begins at its row `first`."""
+        bundle = self.bundle
         dtype = X.dtype if X.dtype.kind in "fiub" else np.float64
+        rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
         output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
-        if columns is None:
-            self._run(X, output)
-        else:
-            largest = self._sessions[-1][0]
-            block = max(largest, BLOCK - BLOCK % largest)
-            for start in range(0, len(X), block):
-                rows = columns.take(X[start : start + block], bundle.estimator)
-                self._run(rows, output[start : start + block])
+        answers = bundle.n_outputs * bundle.output_parts
+
+        def run(part: Run) -> None:
+            answer = contexts.run(part.samples, self._packed(rows[part.start : part.stop], part.samples))
+            if answer.shape[1] != answers:
+                raise NativeError(
+                    "run", None, f"{bundle.path.name} has {answer.shape[1]} outputs, not {answers}."
+                )
+            output[part.start : part.stop] = bundle.join(answer[: part.stop - part.start])
+
+        contexts.each(run, cover(len(X), self._samples))
         if not np.isfinite(output).all():
-            row = int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
+            row = first + int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
             raise OutputRangeError(
                 f"The model answered NaN or infinity for row {row} of X: a value left the range of "
                 f"{bundle.precision}. If that row is unlike the data the model was fitted on, mend the row; "
@@ -109,41 +137,29 @@ class _Estimator:
             output *= bundle.output.scale
         return output
 
-    def _run(self, rows: Array, output: Array) -> None:
-        """Let the NPU compute `output`, shape (n, n_outputs), for the network's inputs, (n, n_inputs)."""
-        for start, stop, samples, session in self._runs(len(rows)):
-            answer = session.run(self._packed(rows[start:stop], samples))
-            if answer.shape[1] != self.bundle.n_outputs * self.bundle.output_parts:
-                name, count = self.bundle.path.name, self.bundle.n_outputs * self.bundle.output_parts
-                raise NativeError("run", None, f"{name} has {answer.shape[1]} outputs, not {count}.")
-            output[start:stop] = self.bundle.join(answer[0, :, : stop - start, 0].T)
-
-    def _runs(self, rows: int) -> Iterator[tuple[int, int, int, Session]]:
-        """Split `rows` into whole runs of the largest variant, the rest into the smallest that holds it."""
-        largest = self._sessions[-1][0]
-        start = 0
-        while start < rows:
-            count = min(rows - start, largest)
-            samples, session = next(entry for entry in self._sessions if entry[0] >= count)
-            yield start, start + count, samples, session
-            start += count
-
     def _packed(self, X: Array, samples: int) -> Float32Array:
         """Return rows as the model takes them: prepared, float32, zeros up to its channels and samples."""
         bundle = self.bundle
-        packed = np.zeros((1, samples, 1, bundle.channels), dtype=np.float32)
         fed = bundle.prepare(X)
-        with np.errstate(over="ignore"):
-            packed[0, : len(X), 0, : fed.shape[1]] = fed
+        rows, width = fed.shape
+        if fed.dtype == np.float32 and fed.flags.c_contiguous and (rows, width) == (samples, bundle.channels):
+            packed = fed
+        else:
+            packed = np.empty((samples, bundle.channels), dtype=np.float32)
+            with np.errstate(over="ignore"):
+                packed[:rows, :width] = fed
+            packed[:rows, width:] = 0
+            packed[rows:] = 0
         if not np.isfinite(packed).all():
+            check_finite(X, bundle.estimator)
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         return packed
 
     def close(self) -> None:
         """Release the NPU; more than once does no harm."""
-        sessions, self._sessions = self._sessions, []
-        for _, session in sessions:
-            session.close()
+        contexts, self._contexts = self._contexts, None
+        if contexts is not None:
+            contexts.close()
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -154,7 +170,10 @@ class _Estimator:
         self.close()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.bundle.path)!r}, device={self.device!r})"
+        return f"{type(self).__name__}({str(self.bundle.path)!r}, device={self.device!r}, core={self.core!r})"
+
+    def _activated(self, output: Array) -> Array:
+        return output if self.bundle.head_on_npu else activate(self.bundle.head, output)
 
 
 class MLPClassifier(_Estimator):
@@ -166,8 +185,10 @@ class MLPClassifier(_Estimator):
         The bundle's model file; its metadata lies beside it. Or what `read_bundle` returned.
     device : {"npu", "virtual"}, optional
         Default: the environment variable ``SCIRKNN_DEVICE``, else the NPU where there is one.
-    core : {"auto", "0", "1", "2", "0_1", "0_1_2"}
-        NPU cores to run on.
+    core : {"auto", "pool", "0", "1", "2", "0_1", "0_1_2"}
+        NPU cores to run on. "pool" loads the model once on each core of the chip and shares the rows of X,
+        and the calls of several threads, out between them: the fastest way with many rows. "0_1_2" joins the
+        cores for each run, "auto" leaves the choice to the driver, which takes one. Answers are the same.
 
     Attributes
     ----------
@@ -177,7 +198,7 @@ class MLPClassifier(_Estimator):
         Only where the estimator was fitted with names.
     out_activation_ : str
     bundle : Bundle
-    device : str
+    device, core : str
 
     Raises
     ------
@@ -205,7 +226,7 @@ class MLPClassifier(_Estimator):
         -------
         numpy.ndarray, shape (n,), dtype of ``classes_``; or (n, n_outputs_) of int for a multilabel task
         """
-        return self.decide(self.raw_output(X))
+        return self._answer(X, self.decide)
 
     def decide(self, output: Array) -> Array:
         """Return the classes that a raw output means.
@@ -223,7 +244,7 @@ class MLPClassifier(_Estimator):
         if self.bundle.head == "softmax":
             best: Array = self.classes_[output.argmax(axis=1)]
             return best
-        above = activate("logistic", output) > 0.5
+        above = self._activated(output) > 0.5
         if self.bundle.task == "multilabel":
             return above.astype(np.int64)
         if len(self.classes_) == 1:
@@ -243,7 +264,7 @@ class MLPClassifier(_Estimator):
         numpy.ndarray, shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self.probabilities(self.raw_output(X))
+        return self._answer(X, self.probabilities)
 
     def probabilities(self, output: Array) -> Array:
         """Return the probabilities that a raw output means.
@@ -258,7 +279,7 @@ class MLPClassifier(_Estimator):
         numpy.ndarray, shape (n, n_classes)
             As `predict_proba`.
         """
-        p = activate(self.bundle.head, output)
+        p = self._activated(output)
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
 
     def predict_log_proba(self, X: Any) -> Array:
@@ -271,9 +292,15 @@ class MLPClassifier(_Estimator):
         Returns
         -------
         numpy.ndarray, shape (n, n_classes)
-            Finite where the probability itself would underflow to zero.
+            Finite where the probability itself would underflow to zero, but where ``bundle.head_on_npu``.
         """
-        output = self.raw_output(X)
+        return self._answer(X, self._logarithms)
+
+    def _logarithms(self, output: Array) -> Array:
+        if self.bundle.head_on_npu:
+            with np.errstate(divide="ignore"):
+                logarithms: Array = np.log(self.probabilities(output))
+            return logarithms
         if output.shape[1] == 1:
             return np.hstack([log_activate("logistic", -output), log_activate("logistic", output)])
         return log_activate(self.bundle.head, output)
@@ -309,7 +336,7 @@ class MLPRegressor(_Estimator):
         -------
         numpy.ndarray, shape (n,), or (n, n_outputs_) with several outputs
         """
-        return self.decide(self.raw_output(X))
+        return self._answer(X, self.decide)
 
     def decide(self, output: Array) -> Array:
         """Return the predictions that a raw output means.
@@ -319,7 +346,7 @@ class MLPRegressor(_Estimator):
         output : numpy.ndarray, shape (n, n_outputs_)
             From `raw_output`.
         """
-        predictions = activate(self.bundle.head, output)
+        predictions = self._activated(output)
         return predictions[:, 0] if self.bundle.single_output else predictions
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -31,7 +31,7 @@ def check_rows(
     estimator: str,
     first_step: str | None = None,
 ) -> Array:
-    """Return X as a numeric, finite, two-dimensional array.
+    """Return X as a numeric two-dimensional array. Whether it is finite is left to `check_finite`.
 
     Parameters
     ----------
@@ -65,14 +65,10 @@ def check_rows(
         X = _as_numeric(X)
     if X.ndim != 2:
         _refuse_dimensions(X, estimator)
-    # One reduction finds the common case finite; only then is each element looked at. Float16 overflows in
-    # a sum that is itself finite, so it goes straight to the second look.
-    if X.dtype.kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspicious = not np.isfinite(X.sum())
-        if suspicious:
-            _refuse_not_finite(X, estimator)
-    _check_shape(X, n_features, first_step)
+    if X.shape[1] != n_features or not len(X):
+        if X.dtype.kind == "f":
+            check_finite(X, estimator)  # scikit-learn's order
+        _check_shape(X, n_features, first_step)
     rows: Array = X
     return rows
 
@@ -138,7 +134,8 @@ def check_finite(values: Array, estimator: str) -> None:
     InputError
         With scikit-learn's text, in which `estimator` is the one that refuses.
     """
-    # One reduction finds the common case finite.
+    # One reduction finds the common case finite. Float16 overflows in a sum that is itself finite, so what is
+    # suspicious is looked at once more.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(values.sum())
     if suspicious:

@@ -1,0 +1,193 @@
+"""A bundle's model files, loaded: in one context, or in one on each core of the chip, which share the runs.
+
+On small models as many contexts as cores do more than one context on all cores: MatMul, Sigmoid, Tanh and
+Softmax never spread over cores (vendor's compiler support list, 2.3.2), and users measured 1.78 against 1.26
+times the rows of one core.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator
+
+from scirknn.errors import InputError, NativeError
+from scirknn.row_cover import Run
+from scirknn.sessions import MASKS, Session, open_session
+
+if TYPE_CHECKING:
+    from scirknn._typing import Float32Array
+    from scirknn.bundle import Bundle
+
+__all__ = ["CORES", "Contexts", "open_contexts"]
+
+POOL = "pool"
+CORES = (*MASKS, POOL)
+"""What `core` can be: the vendor's masks, or a context on each core."""
+
+_CORE_COUNTS = {"rk3588": 3, "rk3576": 2}  # vendor's API reference, rknn_core_mask; the others have one
+
+Context = Dict[int, Session]
+"""A session by the rows that one run of it takes."""
+
+
+def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
+    """Load a bundle's model files.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    device : {"npu", "virtual"}
+    core : {"auto", "0", "1", "2", "0_1", "0_1_2", "pool"}
+        NPU cores to run on; "pool" makes a context on each core of the bundle's chip.
+
+    Raises
+    ------
+    InputError
+        Another `core`.
+    DeviceError, NativeError
+        What had been opened is closed.
+    """
+    if core not in CORES:
+        raise InputError(f"core is {core!r}; it can be one of {', '.join(CORES)}.")
+    masks = [core]
+    if core == POOL:
+        toolkit = bundle.details.get("toolkit")
+        platform = toolkit.get("target_platform") if isinstance(toolkit, dict) else None
+        count = _CORE_COUNTS.get(str(platform or "rk3588").rstrip("s"), 1)
+        masks = [str(number) for number in range(count)] if count > 1 else ["auto"]
+    contexts: list[Context] = []
+    try:
+        for mask in masks:
+            contexts.append({})
+            for variant, file in bundle.files():
+                contexts[-1][variant.samples] = open_session(file, device, mask, bundle.form)
+    except BaseException:
+        _close(contexts)
+        raise
+    return Contexts(bundle.path.name, contexts) if len(contexts) == 1 else _Pool(bundle.path.name, contexts)
+
+
+class Contexts:
+    """One context, whose callers take turns.
+
+    Parameters
+    ----------
+    name : str
+        The model's, for the texts.
+    contexts : list of dict of int to Session
+        By the rows that one run takes, ascending.
+    """
+
+    def __init__(self, name: str, contexts: list[Context]) -> None:
+        self._name, self._contexts = name, contexts
+
+    def __len__(self) -> int:
+        return len(self._contexts)
+
+    def run(self, samples: int, rows: Float32Array) -> Float32Array:
+        """Run the variant of `samples` rows on `rows`, shape (samples, C); return (samples, K)."""
+        return self._contexts[0][samples].run(rows)
+
+    def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
+        """Do `work`, which calls `run`, for each of `runs`; with several contexts, in as many threads."""
+        for run in runs:
+            work(run)
+
+    def close(self) -> None:
+        """Release the NPU; more than once does no harm."""
+        _close(self._contexts)
+
+
+class _Pool(Contexts):
+    """Several contexts; a run takes whichever is idle."""
+
+    def __init__(self, name: str, contexts: list[Context]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+        from queue import SimpleQueue
+
+        super().__init__(name, contexts)
+        self._idle: SimpleQueue[Context] = SimpleQueue()
+        for context in contexts:
+            self._idle.put(context)
+        # The caller's own thread is one more.
+        self._threads = ThreadPoolExecutor(len(contexts) - 1, thread_name_prefix=f"scirknn-{name}")
+        self._failure: NativeError | None = None
+        self._failing = threading.Lock()
+
+    def run(self, samples: int, rows: Float32Array) -> Float32Array:
+        context = self._idle.get()
+        try:
+            if self._failure is not None:
+                raise self._ended()
+            return context[samples].run(rows)
+        except NativeError as error:
+            with self._failing:
+                if self._failure is not None:
+                    raise self._ended() from None
+                self._failure = error
+            self.close()
+            raise
+        finally:
+            self._idle.put(context)
+
+    def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
+        todo = list(runs)
+        if len(todo) < 2:
+            super().each(work, todo)
+            return
+        taken, failed = _Taken(todo), []
+
+        def help_out() -> None:
+            try:
+                for run in taken:
+                    work(run)
+            except BaseException as error:
+                taken.stop()
+                failed.append(error)
+
+        try:
+            helpers = [self._threads.submit(help_out) for _ in range(min(len(todo), len(self)) - 1)]
+        except RuntimeError:  # closed; the run itself says so
+            helpers = []
+        help_out()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+        if failed:
+            # The one that broke the pool, not one that met it broken.
+            raise next((error for error in failed if error is self._failure), failed[0])
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False)
+        super().close()
+
+    def _ended(self) -> NativeError:
+        return NativeError(
+            "run", None, f"{self._name} was closed when one of its contexts failed: {self._failure}"
+        )
+
+
+class _Taken:
+    """An iterator that threads share."""
+
+    def __init__(self, runs: list[Run]) -> None:
+        self._runs = iter(runs)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Run]:
+        return self
+
+    def __next__(self) -> Run:
+        with self._lock:
+            return next(self._runs)
+
+    def stop(self) -> None:
+        """Give out no more."""
+        with self._lock:
+            self._runs = iter(())
+
+
+def _close(contexts: Iterable[Context]) -> None:
+    for context in contexts:
+        for session in context.values():
+            session.close()

@@ -1,0 +1,55 @@
+"""Which runs of which variants cover a number of rows."""
+
+from __future__ import annotations
+
+from typing import Iterator, NamedTuple, Sequence
+
+__all__ = ["Run", "cover"]
+
+RUN_ROWS = 64
+"""What a run costs whatever it computes, in rows: a submit and a layer's tasks take 0.1 to 0.3 ms, a row of a
+network of a million weights 2 to 4 us (published rates, in `virtual_npu.estimate`). A constant, so that the
+same rows are always covered alike: variants differ in the last bits of an answer."""
+
+
+class Run(NamedTuple):
+    """Rows `start` to `stop` of X, given to the variant that takes `samples` of them."""
+
+    start: int
+    stop: int
+    samples: int
+
+
+def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
+    """Yield the runs that cover `rows` at the least cost.
+
+    Parameters
+    ----------
+    rows : int
+    samples : sequence of int
+        Rows that a run of each variant takes, ascending.
+    """
+    start = 0
+    largest = samples[-1]
+    while rows - start >= largest:
+        yield Run(start, start + largest, largest)
+        start += largest
+    if start < rows:
+        for size in _rest(rows - start, samples)[1]:
+            stop = min(start + size, rows)
+            yield Run(start, stop, size)
+            start = stop
+
+
+def _rest(rows: int, samples: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """Return the least cost of covering `rows`, fewer than the largest variant takes twice, and its runs."""
+    if rows <= 0:
+        return 0, ()
+    largest = samples[-1]
+    padded = -(-rows // largest)
+    best = padded * (RUN_ROWS + largest), (largest,) * padded
+    if len(samples) > 1:
+        for whole in {0, rows // largest}:
+            cost, runs = _rest(rows - whole * largest, samples[:-1])
+            best = min(best, (cost + whole * (RUN_ROWS + largest), (largest,) * whole + runs))
+    return best
