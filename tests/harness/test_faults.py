@@ -141,7 +141,7 @@ HELLO = """'{"id": 1, "ok": true, "protocol": 1, "arrays": []}\\n'"""
 def test_a_hostile_answer_is_a_protocol_error(board: Board, tmp_path: Path, answer: str, said: str) -> None:
     with (
         pytest.raises(ProtocolError, match=said),
-        BoardSession(_impostor(board, tmp_path, answer)) as session,
+        BoardSession(_impostor(board, tmp_path, answer), leased=False) as session,
     ):
         session.facts()
 
@@ -149,7 +149,7 @@ def test_a_hostile_answer_is_a_protocol_error(board: Board, tmp_path: Path, answ
 def test_an_answer_of_wrong_arrays_is_a_protocol_error(board: Board, tmp_path: Path) -> None:
     answer = f'printf {HELLO}; read x; printf \'{{"id": 2, "ok": true}}\\n\'; sleep 9'
     with (
-        BoardSession(_impostor(board, tmp_path, answer)) as session,
+        BoardSession(_impostor(board, tmp_path, answer), leased=False) as session,
         pytest.raises(ProtocolError, match="answered 1 rows with"),
     ):
         session.predict(X)

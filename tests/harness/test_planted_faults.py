@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
@@ -204,8 +205,11 @@ def test_a_board_that_dies_in_the_middle_of_a_run(toolkit: sklearn2rknn.Toolkit,
     assert "3 could not be tried" in page
 
 
-def test_a_runner_that_dies_once_costs_a_second_attempt(toolkit: sklearn2rknn.Toolkit, board: Board) -> None:
-    with BoardLink(board) as link:
+def test_a_connection_that_dies_once_costs_a_second_attempt(
+    toolkit: sklearn2rknn.Toolkit, board: Board, tmp_path: Path
+) -> None:
+    # The module's own link has the board's lease.
+    with BoardLink(attrs.evolve(board, lease_folder=str(tmp_path / "lease"))) as link:
         run_case(case_of(), toolkit, link)
         link.session().connection.close()
         result = run_case(case_of(), toolkit, link)

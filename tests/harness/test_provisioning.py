@@ -67,6 +67,10 @@ def _talk(python: str, folder: Path, runtime: Path) -> None:
         assert ask({"op": "facts"}).header["facts"]["python"]
         refused = ask({"op": "load", "bundle": "../model", "device": "virtual"}).header
         assert refused["error"]["kind"] == "bad_request"
+        assert (
+            "lease" in ask({"op": "load", "bundle": "model", "device": "virtual"}).header["error"]["message"]
+        )
+        assert ask({"op": "lease", "owner": "me", "token": "1", "wait": 0}).header["ok"]
         wrong: list[dict[str, object]] = [{"op": 1}, {"op": "none"}, {"op": "hello", "deadline": "soon"}]
         for request in wrong:
             assert ask(request).header["error"]["kind"] == "bad_request"

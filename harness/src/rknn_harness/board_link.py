@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from rknn_harness.boards import Board
+from rknn_harness.claim import Claim
 from rknn_harness.errors import InfraError
 from rknn_harness.runner_client import BoardSession
 
@@ -22,6 +23,10 @@ class BoardLink:
         The virtual board must have been started.
     logs : pathlib.Path, optional
         Folder for the runner's logs.
+    claim : Claim, optional
+        What the lease is taken for, and how long another holder is waited for.
+    leased : bool
+        False only to ask for facts and for the lease's holders.
 
     Attributes
     ----------
@@ -30,8 +35,16 @@ class BoardLink:
         Why the board was given up. A board that is gone must not cost the rest of a run its time-outs.
     """
 
-    def __init__(self, board: Board, logs: Path | None = None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        logs: Path | None = None,
+        *,
+        claim: Claim | None = None,
+        leased: bool = True,
+    ) -> None:
         self.board = board
+        self._claim, self._leased = claim or Claim(), leased
         self.lost: InfraError | None = None
         self._logs = logs
         self._session: BoardSession | None = None
@@ -47,7 +60,7 @@ class BoardLink:
         if self.lost is not None:
             raise self.lost
         if self._session is None:
-            session = BoardSession(self.board, logs=self._logs)
+            session = BoardSession(self.board, logs=self._logs, claim=self._claim, leased=self._leased)
             session.__enter__()
             self._session = session
         return self._session

@@ -9,10 +9,12 @@
     known_hosts = "~/.ssh/known_hosts"
     python = "/opt/rknn/bin/python3"    # has numpy and rknnlite; default python3
     tags = ["rk3588"]
+    power_command = ["pdu", "cycle", "rock5b"]
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +30,8 @@ else:
     import tomli as tomllib
 
 __all__ = ["VIRTUAL", "Board", "read_boards"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 @attrs.frozen
@@ -56,7 +60,15 @@ class Board:
     tags : tuple of str
         What cases may ask for.
     power_command : tuple of str or None
-        Run on this machine to power-cycle the board.
+        Run on this machine, without a shell, to power-cycle the board.
+    boot_seconds : float
+        How long the board may take to answer after that.
+    clocks : {"pin", "record", "ignore"}
+        Whether clocks are held at their highest while a model is timed, or looked at only, or neither. The
+        default is "ignore" for a virtual board, whose clocks are this machine's, and else "pin".
+    lease_folder : str
+        Where on the board it says who has it, the same for all who use it; relative to the user's home, or
+        absolute. By default a virtual board's is in its work folder.
     """
 
     name: str
@@ -71,6 +83,18 @@ class Board:
     virtual: bool = False
     tags: tuple[str, ...] = ()
     power_command: tuple[str, ...] | None = None
+    boot_seconds: float = 120.0
+    clocks: str = attrs.field()
+    lease_folder: str = attrs.field()
+
+    @clocks.default
+    def _default_clocks(self) -> str:
+        return "ignore" if self.virtual else "pin"
+
+    @lease_folder.default
+    def _default_lease_folder(self) -> str:
+        # Not /run/lock: a reservation outlives a power cut.
+        return f"{self.work_folder}/lease" if self.virtual else "/var/tmp/rknn-harness-lease"
 
 
 VIRTUAL = Board(
@@ -126,6 +150,11 @@ def read_boards(path: Path | None) -> dict[str, Board]:
             raise BoardsFileError(f"{path}: [board.virtual] is built in; give the entry another name.")
         if not isinstance(entry, dict):
             raise BoardsFileError(f"{path}: 'board.{name}' is no table; write [board.{name}].")
+        if not _NAME.fullmatch(name):
+            raise BoardsFileError(
+                f"{path}: {name!r:.60} cannot be a board's name, which files are named by: it takes "
+                "letters, digits, '.', '_', '+' and '-', and begins with one of the first two."
+            )
         boards[name] = _Entry(path, name, entry).board()
     return boards
 
@@ -150,13 +179,19 @@ class _Entry:
             virtual=self.flag("virtual"),
             tags=self.words("tags", ()),
             power_command=self.words("power_command", None),
+            boot_seconds=self.seconds("boot_seconds", 120.0),
+            **{field: self.text(field) for field in ("clocks", "lease_folder") if field in self.entry},
         )
-        if board.device not in ("npu", "virtual"):
-            self.fail("device", f"is {board.device!r}, not 'npu' or 'virtual'")
+        for field, known in (("device", ("npu", "virtual")), ("clocks", ("pin", "record", "ignore"))):
+            value = getattr(board, field)
+            if value not in known:
+                self.fail(field, f"is {value!r}, not {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
+        if board.power_command == ():
+            self.fail("power_command", "is empty")
         if self.entry:
             field = min(self.entry)
-            known = ", ".join(a.name for a in attrs.fields(Board) if a.name != "name")
-            self.fail(field, f"is no field of a board; there are {known}")
+            names = ", ".join(a.name for a in attrs.fields(Board) if a.name != "name")
+            self.fail(field, f"is no field of a board; there are {names}")
         return board
 
     def fail(self, field: str, why: str) -> Any:
@@ -183,6 +218,12 @@ class _Entry:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
             self.fail("port", f"is {value!r:.60}, not a number from 1 to 65535")
         return int(value)
+
+    def seconds(self, field: str, default: float) -> float:
+        value = self.entry.pop(field, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 86_400:
+            self.fail(field, f"is {value!r:.60}, not seconds, up to a day")
+        return float(value)
 
     def flag(self, field: str) -> bool:
         value = self.entry.pop(field, False)

@@ -303,7 +303,7 @@ def _on_board(
             answer, again = (_predict(session, X) for _ in range(2))
         with clock("time"):
             batch = X[: converted.bundle.variants[-1].samples]
-            samples = session.time(
+            timed = session.time(
                 batch,
                 warmup=timing.warmup,
                 min_count=timing.min_count,
@@ -317,7 +317,7 @@ def _on_board(
         raise _Ended(outcome, Stage.BOARD, f"{error.type}: {error}") from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
-    return answer, again, summarize(samples, rows=len(batch), warmup=timing.warmup)
+    return answer, again, summarize(timed.samples, rows=len(batch), warmup=timing.warmup)
 
 
 def _predict(session: BoardSession, X: Array) -> Answer:

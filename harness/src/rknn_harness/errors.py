@@ -11,6 +11,9 @@
     │   ├── ProvisioningError      files or the runner cannot be brought to the board
     │   ├── ProtocolError          the runner's answer is malformed
     │   ├── BoardDeadlineError     the board said nothing in time
+    │   ├── LeaseError             another has the board
+    │   ├── BoardHealthError       the board does not run a model that it ran before
+    │   ├── PowerError             the board could not be power-cycled
     │   └── VirtualBoardError      the virtual board does not start
     └── BoardError               the board answered, and the answer is no: it counts against the model
 """
@@ -23,11 +26,14 @@ __all__ = [
     "AuthenticationError",
     "BoardDeadlineError",
     "BoardError",
+    "BoardHealthError",
     "BoardsFileError",
     "ConnectionLostError",
     "HarnessError",
     "HostKeyError",
     "InfraError",
+    "LeaseError",
+    "PowerError",
     "ProtocolError",
     "ProvisioningError",
     "VirtualBoardError",
@@ -78,6 +84,29 @@ class ProtocolError(InfraError):
 
 class BoardDeadlineError(InfraError):
     """No answer within the request's deadline and the grace beyond it."""
+
+
+class LeaseError(InfraError):
+    """Another session has the board, or a person reserved it; the text says who and until when.
+
+    Attributes
+    ----------
+    holder : dict
+        ``owner``, ``what``, ``since`` and ``until`` (seconds since 1970, the board's clock), ``reserved``
+        (whether it is a person's reservation).
+    """
+
+    def __init__(self, message: str, holder: dict[str, Any], **data: Any) -> None:
+        super().__init__(message, holder=holder, **data)
+        self.holder = holder
+
+
+class BoardHealthError(InfraError):
+    """The board fails a model that is known to be good."""
+
+
+class PowerError(InfraError):
+    """The power command failed, or the board did not come back."""
 
 
 class VirtualBoardError(InfraError):

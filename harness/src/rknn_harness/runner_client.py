@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -18,26 +19,31 @@ import paramiko
 import scirknn
 from rknn_harness.board_runner import frames
 from rknn_harness.boards import Board
+from rknn_harness.claim import Claim
 from rknn_harness.connection import DEAD_LINK_SECONDS, Connection
 from rknn_harness.errors import (
     BoardDeadlineError,
     BoardError,
     ConnectionLostError,
     InfraError,
+    LeaseError,
     ProtocolError,
     ProvisioningError,
 )
 from rknn_harness.provisioning import RUNNER_NAME, runner_archive
 from scirknn.bundle import metadata_path
 
-__all__ = ["BoardSession", "Prediction"]
+__all__ = ["BoardSession", "Prediction", "Timed"]
 
 GRACE_SECONDS = 5.0
 """How long an answer may be late: the board keeps the deadline, and needs a moment to say so."""
 
-_KINDS = ("load_error", "run_error", "timeout", "bad_request")
+_LEASE_STEP = 20.0  # seconds for which the runner itself waits, deaf to all else
+_KINDS = ("load_error", "run_error", "timeout", "bad_request", "leased")
 _CHUNK = 1 << 18
 _TAIL = 4096  # bytes of the runner's standard error that an error carries
+
+_log = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, Any]
 
@@ -60,6 +66,23 @@ class Prediction:
     probabilities: Array | None
 
 
+@attrs.frozen(eq=False)
+class Timed:
+    """Timed calls.
+
+    Attributes
+    ----------
+    samples : numpy.ndarray of float64, shape (n_samples,)
+        Seconds of each call, in order.
+    clocks : dict
+        What the board's clocks did meanwhile, as `rknn_harness.board_runner.clocks.Watch.told` has it; empty
+        where they were not looked at.
+    """
+
+    samples: Array
+    clocks: dict[str, Any]
+
+
 class BoardSession:
     """A runner on a board; a context manager.
 
@@ -76,6 +99,10 @@ class BoardSession:
         Folder of the package ``scirknn`` to send instead of the one installed here.
     grace : float
         Seconds by which an answer may be late.
+    claim : Claim, optional
+        What the board's lease is taken for, which the session holds until it ends.
+    leased : bool
+        False takes no lease: such a session may ask for facts and for the lease's holders, and load nothing.
 
     Attributes
     ----------
@@ -91,8 +118,11 @@ class BoardSession:
         logs: Path | None = None,
         runtime: Path | None = None,
         grace: float = GRACE_SECONDS,
+        claim: Claim | None = None,
+        leased: bool = True,
     ) -> None:
         self.board = board
+        self._claim = (claim or Claim()) if leased else None
         self.connection = Connection(board)
         self.greeting: dict[str, Any] = {}
         self._logs, self._runtime, self._grace = logs, runtime, grace
@@ -130,6 +160,40 @@ class BoardSession:
         if not isinstance(facts, dict):
             raise self._broken(ProtocolError, f"{self.board.name} answered 'facts' with {facts!r:.80}.")
         return facts
+
+    def holders(self) -> dict[str, dict[str, Any] | None]:
+        """Return who has the board, ``session``, and who reserved it, ``reserved``.
+
+        Each is None, or has ``owner``, ``what``, ``since`` and ``until`` (seconds since 1970, the board's
+        clock).
+        """
+        header, _ = self._ask("holders", 10.0)
+        return {key: self._holder("holders", header.get(key)) for key in ("session", "reserved")}
+
+    def reserve(self, seconds: float, what: str = "") -> dict[str, Any]:
+        """Keep the board for the claim's owner, whose sessions alone it takes for so long; needs the lease.
+
+        Returns
+        -------
+        dict
+            The reservation, as `holders` has it.
+        """
+        claim = self._claim or Claim()
+        header, _ = self._ask("reserve", 10.0, owner=claim.owner, what=what, seconds=seconds)
+        entry = self._holder("reserve", header.get("reserved"))
+        assert entry is not None
+        return entry
+
+    def unreserve(self, *, owner: str, force: bool = False) -> dict[str, Any] | None:
+        """Remove the reservation, with `force` another's too, and return it; None when there was none.
+
+        Raises
+        ------
+        LeaseError
+            It is another's.
+        """
+        header, _ = self._ask("unreserve", 10.0, owner=owner, force=force)
+        return self._holder("unreserve", header.get("reserved"))
 
     def load(self, bundle: Path, *, device: str | None = None, deadline: float = 60.0) -> None:
         """Bring a bundle to the board, unless it is there, and load it in place of the one loaded before.
@@ -196,8 +260,8 @@ class BoardSession:
         min_seconds: float = 2.0,
         max_seconds: float = 20.0,
         deadline: float | None = None,
-    ) -> Array:
-        """Time ``predict`` on the board, its network of clocks and wires left out.
+    ) -> Timed:
+        """Time ``predict`` on the board, and watch its clocks as `Board.clocks` says.
 
         Parameters
         ----------
@@ -214,13 +278,20 @@ class BoardSession:
 
         Returns
         -------
-        numpy.ndarray of float64, shape (n_samples,)
-            Seconds of each call.
+        Timed
         """
         bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
         seconds = max_seconds + 60.0 if deadline is None else deadline
-        _, arrays = self._ask("time", seconds, {"X": _rows(X)}, warmup=warmup, min_count=min_count, **bounds)
-        return self._samples("time", arrays)
+        header, arrays = self._ask(
+            "time",
+            seconds,
+            {"X": _rows(X)},
+            warmup=warmup,
+            min_count=min_count,
+            clocks=self.board.clocks,
+            **bounds,
+        )
+        return self._timed("time", header, arrays)
 
     def load_raw(
         self, model: bytes, core: str = "auto", *, device: str | None = None, deadline: float = 60.0
@@ -275,6 +346,60 @@ class BoardSession:
         """Release the loaded model; without one it does nothing."""
         self._ask("close", deadline)
 
+    def _take_lease(self, claim: Claim) -> None:
+        end = time.monotonic() + claim.wait
+        while True:
+            wait = max(min(end - time.monotonic(), _LEASE_STEP), 0.0)
+            try:
+                header, _ = self._ask(
+                    "lease", 30.0 + wait, owner=claim.owner, what=claim.what, token=claim.token, wait=wait
+                )
+                break
+            except LeaseError:
+                if time.monotonic() >= end:
+                    raise
+            except BoardError as error:
+                raise ProvisioningError(
+                    f"{self.board.name} cannot keep its lease in {self.board.lease_folder}: {error}. Make "
+                    "sure that its user may write there, or set 'lease_folder' in the board's entry.",
+                    **error.data,
+                ) from error
+        left = self._holder("lease", header.get("taken_over"))
+        if left is not None:
+            _log.warning(
+                "The lease on %s was taken over from %s (%s), who is gone or whose time was over.",
+                self.board.name,
+                left["owner"],
+                left["what"],
+            )
+        if header.get("clocks_restored") is True:
+            _log.warning("The clocks of %s were put back: an earlier runner was killed.", self.board.name)
+
+    def _holder(self, op: str, entry: Any) -> dict[str, Any] | None:
+        """Check what the board says of a holder."""
+        if entry is None:
+            return None
+        try:
+            owner, what, since, until = (entry[key] for key in ("owner", "what", "since", "until"))
+        except (TypeError, KeyError):
+            owner = None
+        good = isinstance(owner, str) and isinstance(what, str)
+        # Beyond the year 9999 no date can be written.
+        if not good or not all(type(value) in (int, float) and abs(value) < 2e11 for value in (since, until)):
+            raise self._broken(
+                ProtocolError, f"{self.board.name} answered {op!r} with the holder {entry!r:.200}."
+            )
+        reserved = entry.get("reserved") is True
+        return {"owner": owner, "what": what, "since": since, "until": until, "reserved": reserved}
+
+    def _timed(self, op: str, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Timed:
+        clocks = header.get("clocks", {})
+        if not isinstance(clocks, dict) or (clocks and not _sound(clocks)):
+            raise self._broken(
+                ProtocolError, f"{self.board.name} answered {op!r} with the clocks {clocks!r:.200}."
+            )
+        return Timed(self._samples(op, arrays), clocks)
+
     def _samples(self, op: str, arrays: Mapping[str, Array]) -> Array:
         samples = arrays.get("samples")
         if samples is None or samples.dtype != np.float64 or samples.ndim != 1 or not len(samples):
@@ -284,10 +409,13 @@ class BoardSession:
     def _start(self) -> None:
         folder = self.connection.put({RUNNER_NAME: runner_archive(self._runtime)})
         work_folder = self.board.work_folder
-        command = [self.board.python, f"{work_folder}/{folder}/{RUNNER_NAME}", work_folder]
+        runner = f"{work_folder}/{folder}/{RUNNER_NAME}"
+        command = [self.board.python, runner, work_folder, self.board.lease_folder]
         self._channel = self.connection.channel(command)
         self._errors = _ErrorLog(self._channel, self._logs, self.board.name)
         try:
+            if self._claim is not None:
+                self._take_lease(self._claim)
             self.greeting = self.hello()
         except (ConnectionLostError, BoardError) as error:
             if isinstance(error, ConnectionLostError) and error.data.get("status") is None:
@@ -319,7 +447,7 @@ class BoardSession:
             answered = frames.decode_arrays(frame)
         except frames.ProtocolViolation as error:
             message = f"{self.board.name} answered {op!r} with {error}."
-            if op == "hello":
+            if self._number == 1:
                 message += (
                     " If that is a greeting, keep the start-up files of the board's shell from printing."
                 )
@@ -398,6 +526,16 @@ class BoardSession:
             return self._broken(
                 ProtocolError, f"{self.board.name} answered {op!r} with the error {error!r:.200}."
             )
+        if error["kind"] == "leased":
+            holder = self._holder(op, error.get("holder"))
+            if holder is None:
+                return self._broken(ProtocolError, f"{self.board.name} is leased to nobody.")
+            return LeaseError(
+                f"{self.board.name}: {error['message']:.600}. Wait for it with --wait, or see "
+                f"'rknn-harness board unlock --help'.",
+                holder,
+                board=self.board.name,
+            )
         code = error.get("code")
         return BoardError(
             error["kind"],
@@ -467,6 +605,26 @@ class _ErrorLog:
                 if self._file is not None:
                     self._file.write(data)
                     self._file.flush()
+
+
+def _sound(clocks: Mapping[str, Any]) -> bool:
+    """Whether clocks are told as the record of a case has them."""
+
+    def frequencies(value: Any) -> bool:
+        return isinstance(value, dict) and all(type(hertz) is int for hertz in value.values())
+
+    warmth = clocks.get("temperature")
+    return (
+        set(clocks) == {"pinned", "before", "after", "moved", "temperature"}
+        and (clocks["pinned"] is None or frequencies(clocks["pinned"]))
+        and frequencies(clocks["before"])
+        and frequencies(clocks["after"])
+        and type(clocks["moved"]) is bool
+        and (
+            warmth is None
+            or (isinstance(warmth, list) and len(warmth) == 2 and all(type(t) is float for t in warmth))
+        )
+    )
 
 
 def _rows(X: Any) -> Array:

@@ -29,7 +29,8 @@ from rknn_harness.errors import VirtualBoardError
 
 __all__ = ["VirtualBoard", "started", "virtual_board"]
 
-_PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
+_ROOT = "RKNN_HARNESS_ROOT"  # as the runner knows it
+_PASSED_ON = (_ROOT, "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
 _CHUNK = 1 << 16
 _WINDOW = 8 << 20  # bytes in flight on one channel; the default of 2 MiB halts a large transfer now and then
 _STOP_SECONDS = 5.0
@@ -45,6 +46,9 @@ class VirtualBoard:
         keeps its keys and files.
     seconds : float
         How long it may take to come up.
+    root : pathlib.Path, optional
+        A tree with the files that the runner reads of its machine and sets its clocks by, in place of this
+        machine's.
 
     Attributes
     ----------
@@ -59,7 +63,7 @@ class VirtualBoard:
         It did not come up; the text ends with what it said.
     """
 
-    def __init__(self, folder: Path, seconds: float = 30.0) -> None:
+    def __init__(self, folder: Path, seconds: float = 30.0, root: Path | None = None) -> None:
         folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "server.log"
@@ -69,6 +73,7 @@ class VirtualBoard:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env={**os.environ, _ROOT: str(root.absolute())} if root else None,
                 start_new_session=True,  # the session's processes are the board's, and end with it
             )
         self.pid = self._process.pid

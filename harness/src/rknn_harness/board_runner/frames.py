@@ -23,6 +23,7 @@ __all__ = [
     "Frame",
     "FrameParser",
     "ProtocolViolation",
+    "amended",
     "decode_arrays",
     "encode",
 ]
@@ -95,6 +96,21 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
         raise ProtocolViolation(f"a header of {len(line)} bytes; the limit is {HEADER_LIMIT}")
     flat = (np.ascontiguousarray(value).reshape(-1) for value in values.values() if value.size)
     return [line, *(value.view(np.uint8).data for value in flat)]
+
+
+def amended(frame: Frame, fields: Mapping[str, Any]) -> Frame:
+    """Return `frame` with more fields in its header.
+
+    Raises
+    ------
+    ProtocolViolation
+        JSON cannot hold them.
+    """
+    header = {**frame.header, **fields}
+    try:
+        return Frame(header, frame.payload, json.dumps(header, allow_nan=False).encode("ascii") + b"\n")
+    except (TypeError, ValueError) as error:
+        raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
 
 
 def decode_arrays(frame: Frame) -> dict[str, Array]:

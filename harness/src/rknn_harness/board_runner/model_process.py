@@ -48,7 +48,9 @@ class ModelProcess:
         self._socket = ours
         self._parser = FrameParser()
 
-    def call(self, request: Frame, seconds: float, caller: int) -> Frame:
+    def call(
+        self, request: Frame, seconds: float, caller: int, look: Callable[[], float] | None = None
+    ) -> Frame:
         """Pass `request` on and return the answer; or kill the process and say why there is none.
 
         Parameters
@@ -58,6 +60,8 @@ class ModelProcess:
             Until the answer must be complete.
         caller : int
             Descriptor on which the caller's hang-up shows.
+        look : callable, optional
+            Called while the answer is awaited; it returns the seconds until it wants to be called again.
 
         Returns
         -------
@@ -73,7 +77,7 @@ class ModelProcess:
         deadline = time.monotonic() + seconds
         try:
             self._send(request, deadline)
-            return self._receive(deadline, caller)
+            return self._receive(deadline, caller, look)
         except socket.timeout:
             ended = self._kill()
             message = f"no answer within {seconds:g} s; the process was killed"
@@ -106,7 +110,7 @@ class ModelProcess:
             self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
             self._socket.sendall(block)
 
-    def _receive(self, deadline: float, caller: int) -> Frame:
+    def _receive(self, deadline: float, caller: int, look: Callable[[], float] | None) -> Frame:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         # No POLLIN: the caller's next request may wait; only its end is news.
@@ -115,7 +119,7 @@ class ModelProcess:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise socket.timeout
-            ready = dict(poll.poll(left * 1000))
+            ready = dict(poll.poll(min(left, look() if look else left) * 1000))
             if self._socket.fileno() in ready:
                 data = self._socket.recv(_CHUNK)
                 if not data:

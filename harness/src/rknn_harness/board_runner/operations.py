@@ -32,10 +32,12 @@ class Operations:
     ----------
     work_folder : str
         Bundles lie below it.
+    root : str
+        Where the machine's files are.
     """
 
-    def __init__(self, work_folder: str) -> None:
-        self._work_folder = work_folder
+    def __init__(self, work_folder: str, root: str = "/") -> None:
+        self._work_folder, self._root = work_folder, root
         self._model: Any = None
 
     def answer(self, frame: frames.Frame) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -87,7 +89,7 @@ class Operations:
         return {"ok": True, **found}, {}
 
     def _facts(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        return {"ok": True, "facts": gather()}, {}
+        return {"ok": True, "facts": gather(self._root)}, {}
 
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         path, device = self._below(header, "bundle"), _device(header)

@@ -1,0 +1,347 @@
+"""The board's clocks and temperatures: read, held at their highest while a model is timed, and put back.
+
+Paths and names are the kernel's (admin-guide/pm/cpufreq, ABI/testing/sysfs-class-devfreq) and the vendor's
+(RKNPU API guide 1.5.0, section 4.8: ``/sys/class/devfreq/fdab0000.npu`` and ``dmc``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping
+
+__all__ = ["Clocks", "Watch", "cpu_policies", "devfreq", "temperatures"]
+
+_READ_LIMIT = 1 << 16
+_SETTLE_SECONDS = 0.2
+_LOOK_SECONDS = 0.2
+_MOVED = 0.01
+"""Share by which a clock that is not held may differ: some are measured, and jitter."""
+
+Frequencies = Dict[str, int]
+"""Hz by the clock's name: ``npu``, ``ddr``, ``policy0`` and so on."""
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """One clock's files, and the unit of its frequencies in Hz."""
+
+    name: str
+    governor: Path
+    governors: Path
+    current: Path
+    highest: Path
+    wanted: Path
+    unit: int
+
+    def frequency(self) -> int | None:
+        value = number(self.current)
+        return None if value is None else value * self.unit
+
+    def top(self) -> int | None:
+        """Return the highest frequency in the clock's own unit."""
+        words = [int(word) for word in (text(self.highest) or "").split() if word.isdigit()]
+        return max(words, default=None)
+
+
+def _clocks(top: Path) -> list[_Clock]:
+    found = []
+    for name, pattern in (("npu", "*.npu"), ("ddr", "dmc")):
+        for folder in sorted((top / "sys/class/devfreq").glob(pattern))[:1]:
+            found.append(
+                _Clock(
+                    name,
+                    governor=folder / "governor",
+                    governors=folder / "available_governors",
+                    current=folder / "cur_freq",
+                    highest=folder / "available_frequencies",
+                    wanted=folder / "userspace/set_freq",
+                    unit=1,
+                )
+            )
+    for folder in sorted((top / "sys/devices/system/cpu/cpufreq").glob("policy*")):
+        found.append(
+            _Clock(
+                folder.name,
+                governor=folder / "scaling_governor",
+                governors=folder / "scaling_available_governors",
+                current=folder / "scaling_cur_freq",
+                highest=folder / "scaling_max_freq",
+                wanted=folder / "scaling_setspeed",
+                unit=1000,
+            )
+        )
+    return found
+
+
+class Clocks:
+    """The clocks of the machine.
+
+    Parameters
+    ----------
+    root : str
+        Where the machine's files are; tests give a tree of their own.
+    record : pathlib.Path
+        Where it is written, while clocks are held, how they were before: should every process of the board
+        be killed, the next one puts them back.
+    """
+
+    def __init__(self, root: str, record: Path) -> None:
+        self._top = Path(root)
+        self.record = record
+
+    def frequencies(self) -> Frequencies:
+        """Return what the clocks show now."""
+        shown = {clock.name: clock.frequency() for clock in _clocks(self._top)}
+        return {name: value for name, value in shown.items() if value is not None}
+
+    def temperature(self) -> float | None:
+        """Return the hottest zone's temperature in degrees Celsius."""
+        return max((temperatures(self._top) or {}).values(), default=None)
+
+    @contextlib.contextmanager
+    def watched(self, *, hold: bool) -> Iterator[Watch]:
+        """Watch the clocks for a while; with `hold`, at their highest as far as this user may set them."""
+        chosen = self._choice() if hold else {}
+        if not chosen:
+            yield Watch(self, None)
+            return
+        with self._guard():
+            try:
+                yield Watch(self, self._held() if self._hold(chosen) else None)
+            finally:
+                self.restore()
+
+    def restore(self) -> bool:
+        """Put the clocks back as the record says, and remove it.
+
+        Returns
+        -------
+        bool
+            Whether there was a record. It stays when a clock could not be set.
+        """
+        try:
+            with self.record.open("rb") as file:
+                saved = json.loads(file.read(_READ_LIMIT).decode("utf-8"))
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, RecursionError):
+            saved = None
+        done = True
+        # Names and words, never paths: others may write where the record lies, and this may be root.
+        for clock in _clocks(self._top):
+            entry = saved.get(clock.name) if isinstance(saved, dict) else None
+            if isinstance(entry, dict) and re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
+                try:
+                    _write(clock.governor, entry["governor"])
+                    if entry["governor"] == "userspace" and type(entry.get("frequency")) is int:
+                        _write(clock.wanted, str(entry["frequency"] // clock.unit))
+                except OSError as error:
+                    print(f"clocks: {clock.name} cannot be put back: {error}", file=sys.stderr, flush=True)
+                    done = False
+        if done:
+            with contextlib.suppress(OSError):
+                self.record.unlink()
+        return True
+
+    def _choice(self) -> dict[_Clock, str]:
+        """Return the clocks that this user may set, with the governor that holds each."""
+        chosen: dict[_Clock, str] = {}
+        for clock in _clocks(self._top):
+            words = (text(clock.governors) or "").split()
+            best = next((word for word in ("performance", "userspace") if word in words), None)
+            if best is not None and text(clock.governor) and os.access(str(clock.governor), os.W_OK):
+                chosen[clock] = best
+        return chosen
+
+    def _hold(self, chosen: Mapping[_Clock, str]) -> bool:
+        """Set clocks, having written down how they were; say whether it was tried."""
+        was = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
+        temporary = self.record.with_name(f".{self.record.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(was))
+            os.replace(str(temporary), str(self.record))
+        except OSError as error:
+            print(f"clocks: not held, as {self.record} cannot be written: {error}", file=sys.stderr)
+            return False
+        for clock, governor in chosen.items():
+            try:
+                _write(clock.governor, governor)
+                top = clock.top()
+                if governor == "userspace" and top is not None:
+                    _write(clock.wanted, str(top))
+            except OSError as error:
+                print(f"clocks: {clock.name} cannot be held: {error}", file=sys.stderr, flush=True)
+        return True
+
+    def _held(self) -> Frequencies:
+        """Return the clocks that came to stand at their highest."""
+        end = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            held = {}
+            clocks = _clocks(self._top)
+            for clock in clocks:
+                top, frequency = clock.top(), clock.frequency()
+                fixed = text(clock.governor) in ("performance", "userspace")
+                if fixed and top is not None and frequency == top * clock.unit:
+                    held[clock.name] = frequency
+            if len(held) == len(clocks) or time.monotonic() > end:
+                return held
+            time.sleep(0.01)
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Have another process restore the clocks should this one be killed before it does."""
+        listening, speaking = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._stand_guard(listening, speaking)
+        os.close(listening)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.write(speaking, b"done")
+            os.close(speaking)
+            os.waitpid(pid, 0)
+
+    def _stand_guard(self, listening: int, speaking: int) -> None:
+        """Never returns."""
+        try:
+            os.setsid()  # what ends the runner's group does not end this
+            os.close(speaking)
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in range(3):
+                os.dup2(null, descriptor)
+            if not os.read(listening, 4):
+                self.restore()
+        finally:
+            os._exit(0)
+
+
+class Watch:
+    """What the clocks and temperatures did for a while.
+
+    Parameters
+    ----------
+    clocks : Clocks
+    held : dict of str to int or None
+        Those that are held, in Hz; None when none is.
+    """
+
+    def __init__(self, clocks: Clocks, held: Frequencies | None) -> None:
+        self._clocks, self._held = clocks, held or None
+        self._looks = [clocks.frequencies()]
+        self._warmth = [clocks.temperature()]
+        self._next = time.monotonic() + _LOOK_SECONDS
+
+    def look(self) -> float:
+        """Look if it is time to, and return the seconds until it will be again."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._looks.append(self._clocks.frequencies())
+            self._warmth.append(self._clocks.temperature())
+            self._next = now + _LOOK_SECONDS
+        return self._next - now
+
+    def told(self) -> dict[str, Any]:
+        """Look for the last time.
+
+        Returns
+        -------
+        dict
+            ``pinned``, Hz by name of the clocks that were held, or None; ``before`` and ``after``, Hz by name
+            of all; ``moved``, whether one moved; ``temperature``, the hottest zone's least and greatest in
+            degrees Celsius, or None.
+        """
+        self._next = 0.0
+        self.look()
+        # A clock that is not held rises with the load, which the warm-up's calls are for.
+        loose = self._looks[1:] if len(self._looks) > 2 else self._looks
+        held = self._held or {}
+        moved = any(look.get(name) != value for look in self._looks for name, value in held.items())
+        for name in self._looks[0]:
+            values = [look[name] for look in loose if name in look]
+            if name not in held and values and max(values) - min(values) > _MOVED * max(values):
+                moved = True
+        warmth = [value for value in self._warmth if value is not None]
+        return {
+            "pinned": self._held,
+            "before": self._looks[0],
+            "after": self._looks[-1],
+            "moved": moved,
+            "temperature": [min(warmth), max(warmth)] if warmth else None,
+        }
+
+
+def text(path: Path) -> str | None:
+    """Return a small file's text; None for what is not there, not ours to read, or empty."""
+    try:
+        with path.open("rb") as file:
+            found = file.read(_READ_LIMIT).decode("utf-8", "replace").strip("\0 \t\r\n")
+    except OSError:
+        return None
+    return found or None
+
+
+def number(path: Path) -> int | None:
+    """Return a small file's number, or None."""
+    try:
+        return int(text(path) or "")
+    except ValueError:
+        return None
+
+
+def devfreq(top: Path, pattern: str) -> dict[str, Any] | None:
+    """Return a device's frequencies as devfreq tells them, in Hz."""
+    for folder in sorted((top / "sys/class/devfreq").glob(pattern)):
+        available = (text(folder / "available_frequencies") or "").split()
+        return {
+            "governor": text(folder / "governor"),
+            "frequency": number(folder / "cur_freq"),
+            "available": [int(word) for word in available if word.isdigit()] or None,
+        }
+    return None
+
+
+def cpu_policies(top: Path) -> dict[str, Any] | None:
+    """Return frequencies as cpufreq tells them, from kHz to Hz."""
+
+    def hertz(path: Path) -> int | None:
+        value = number(path)
+        return None if value is None else value * 1000
+
+    found = {
+        folder.name: {
+            "governor": text(folder / "scaling_governor"),
+            "frequency": hertz(folder / "scaling_cur_freq"),
+            "maximum": hertz(folder / "scaling_max_freq"),
+        }
+        for folder in sorted((top / "sys/devices/system/cpu/cpufreq").glob("policy*"))
+    }
+    return found or None
+
+
+def temperatures(top: Path) -> dict[str, float] | None:
+    """Return each thermal zone's temperature in degrees Celsius."""
+    found = {}
+    for folder in sorted((top / "sys/class/thermal").glob("thermal_zone*")):
+        value = number(folder / "temp")  # thousandths of a degree
+        if value is not None:
+            found[text(folder / "type") or folder.name] = value / 1000
+    return found or None
+
+
+def _write(path: Path, value: str) -> None:
+    # Not "w", which would make the file: in sysfs it is there or cannot be.
+    descriptor = os.open(str(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, f"{value}\n".encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,208 @@
+"""Who has a board: one session at a time, whatever became of the one before."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from rknn_harness.board_runner.lease import Held, Lease
+from rknn_harness.boards import Board
+from rknn_harness.claim import Claim
+from rknn_harness.errors import BoardError, LeaseError, ProtocolError, ProvisioningError
+from rknn_harness.runner_client import BoardSession
+from rknn_harness.virtual_board import virtual_board
+
+MakeBundle = Callable[..., Path]
+QUICK = Claim("this test", wait=0.0, owner="ann@here", token="1")
+OTHER = Claim("another test", wait=0.0, owner="bob@there", token="2")
+
+
+@pytest.fixture(scope="module")
+def own_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    with virtual_board(tmp_path_factory.mktemp("board")) as running:
+        yield running
+
+
+@pytest.fixture
+def open_board(own_board: Board, stand_in: Path, tmp_path: Path) -> Callable[..., BoardSession]:
+    """Makes sessions on a board that nobody has yet."""
+    board = attrs.evolve(own_board, lease_folder=str(tmp_path / "lease"))
+    return lambda claim, **options: BoardSession(board, runtime=stand_in, claim=claim, **options)
+
+
+def test_two_sessions_never_have_one_board(open_board: Callable[..., BoardSession]) -> None:
+    with open_board(QUICK), pytest.raises(LeaseError) as caught, open_board(OTHER):
+        pass
+    holder = caught.value.holder
+    assert (holder["owner"], holder["what"], holder["reserved"]) == ("ann@here", "this test", False)
+    assert "in use by ann@here (this test) until 20" in str(caught.value)
+    assert 1700 < holder["until"] - holder["since"] < 1900
+    with open_board(OTHER):
+        pass
+
+
+def test_a_holder_that_ends_is_waited_for(open_board: Callable[..., BoardSession]) -> None:
+    first = open_board(QUICK).__enter__()
+    second = open_board(attrs.evolve(OTHER, wait=20.0))
+    os.kill(first.greeting["runner_pid"], signal.SIGKILL)
+    with second:
+        assert second.holders()["session"] is not None
+    first.__exit__(None, None, None)
+
+
+def test_a_holder_that_was_killed_is_followed_and_told(
+    open_board: Callable[..., BoardSession], caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_board(QUICK) as first:
+        os.kill(first.greeting["runner_pid"], signal.SIGKILL)
+        with caplog.at_level(logging.WARNING), open_board(attrs.evolve(OTHER, wait=9.0)):
+            assert "taken over from ann@here (this test)" in caplog.text
+
+
+def test_a_session_that_was_cut_off_is_ended_by_its_successor(
+    open_board: Callable[..., BoardSession], bundle: MakeBundle
+) -> None:
+    with open_board(QUICK) as first:
+        os.kill(first.greeting["runner_pid"], signal.SIGSTOP)  # as if on a link that went silent
+        with open_board(attrs.evolve(QUICK, wait=9.0)) as second:
+            second.load(bundle("well"))
+        _gone(first.greeting["runner_pid"])
+
+
+def test_a_holder_whose_time_is_over_is_ended(
+    open_board: Callable[..., BoardSession], tmp_path: Path, bundle: MakeBundle
+) -> None:
+    with open_board(QUICK) as first:
+        pid = first.greeting["runner_pid"]
+        os.kill(pid, signal.SIGSTOP)  # or it would end by itself
+        file = tmp_path / "lease" / "session.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"until": time.time() - 1}))
+        with open_board(attrs.evolve(OTHER, wait=9.0)) as second:
+            second.load(bundle("well"))
+        _gone(pid)
+
+
+def test_a_reservation_outlives_its_session_and_keeps_others_out(
+    open_board: Callable[..., BoardSession],
+) -> None:
+    with open_board(QUICK) as session:
+        made = session.reserve(3600, "soldering")
+        assert made["owner"] == "ann@here"
+        assert made["until"] - made["since"] == pytest.approx(3600)
+    with pytest.raises(LeaseError, match=r"is reserved by ann@here \(soldering\)"), open_board(OTHER):
+        pass
+    with open_board(attrs.evolve(QUICK, token="3")) as session:
+        assert session.holders()["reserved"] == made
+    with open_board(OTHER, leased=False) as looker:
+        assert looker.holders() == {"session": None, "reserved": made}
+        with pytest.raises(LeaseError):
+            looker.unreserve(owner="bob@there")
+        assert looker.unreserve(owner="bob@there", force=True) == made
+    with open_board(OTHER) as session:
+        assert session.unreserve(owner="bob@there") is None
+
+
+def test_a_reservation_ends(open_board: Callable[..., BoardSession]) -> None:
+    with open_board(QUICK) as session:
+        session.reserve(0)
+    with open_board(OTHER) as session:
+        assert session.holders()["reserved"] is None
+
+
+def test_nothing_runs_without_the_lease(open_board: Callable[..., BoardSession], bundle: MakeBundle) -> None:
+    with open_board(QUICK, leased=False) as session:
+        assert session.facts()
+        with pytest.raises(BoardError, match="needs the lease") as caught:
+            session.load(bundle("well"))
+        assert caught.value.kind == "bad_request"
+        with pytest.raises(BoardError, match="needs the lease"):
+            session.reserve(1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[1]", b'{"until": "soon"}', b"[" * 9000, b'{"since": 1, "until": NaN}', b"\xff", b'{"until": 1}'],
+)
+def test_what_others_wrote_is_read_as_data(tmp_path: Path, content: bytes) -> None:
+    first, second = Lease(str(tmp_path / "lease")), Lease(str(tmp_path / "lease"))
+    first.take(owner="a", what="b", token="1", seconds=60, wait=0)
+    for name in ("session.json", "reserved.json"):
+        (tmp_path / "lease" / name).write_bytes(content)
+    with pytest.raises(Held, match="by someone"):
+        second.take(owner="c", what="d", token="2", seconds=60, wait=0)
+    first.release()
+    assert second.take(owner="c", what="d", token="2", seconds=60, wait=0) is None
+
+
+def test_only_the_process_that_locked_is_ever_killed(tmp_path: Path) -> None:
+    first, second = Lease(str(tmp_path / "lease")), Lease(str(tmp_path / "lease"))
+    first.take(owner="a", what="b", token="1", seconds=60, wait=0)
+    (tmp_path / "elsewhere").write_text("1")
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    entry = {"owner": "a", "what": "b", "token": "2", "pid": child, "since": 0, "until": 1}
+    (tmp_path / "lease" / "session.json").write_text(json.dumps(entry))
+    with pytest.raises(Held, match="does not end"):
+        second.take(owner="c", what="d", token="2", seconds=60, wait=0.1)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "lease").mkdir()
+    (tmp_path / "precious").write_text("kept")
+    for name in ("session.json", "reserved.json"):
+        (tmp_path / "lease" / name).symlink_to(tmp_path / "precious")
+    lease = Lease(str(tmp_path / "lease"))
+    lease.take(owner="a", what="b", token="1", seconds=60, wait=0)
+    assert (tmp_path / "precious").read_text() == "kept"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "session.lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        Lease(str(tmp_path / "other")).take(owner="a", what="b", token="1", seconds=60, wait=0)
+
+
+def test_a_folder_below_one_that_all_write_to_is_open_to_all(tmp_path: Path) -> None:
+    for mode, expected in ((0o777, 0o777), (0o700, 0o755)):
+        parent = tmp_path / oct(mode)
+        parent.mkdir()
+        parent.chmod(mode)
+        Lease(str(parent / "lease")).take(owner="a", what="b", token="1", seconds=60, wait=0)
+        assert (parent / "lease").stat().st_mode & 0o777 & ~0o022 == expected & ~0o022
+        assert bool((parent / "lease").stat().st_mode & 0o002) is (mode == 0o777)
+
+
+def test_a_folder_that_cannot_be_made_is_told(own_board: Board, stand_in: Path) -> None:
+    with (
+        pytest.raises(ProvisioningError, match="lease_folder"),
+        BoardSession(attrs.evolve(own_board, lease_folder="/proc/1/lease"), runtime=stand_in),
+    ):
+        pass
+
+
+def test_a_holder_that_makes_no_sense_is_a_protocol_error(board: Board, tmp_path: Path) -> None:
+    script = tmp_path / "python"
+    error = {"kind": "leased", "type": "Held", "message": "no", "holder": {"owner": ["$(rm)"]}}
+    answer = json.dumps({"id": 1, "ok": False, "error": error})
+    script.write_text(f"#!/bin/sh\nread request\ncat <<'END'\n{answer}\nEND\nsleep 9\n")
+    script.chmod(0o755)
+    with pytest.raises(ProtocolError, match="holder"), BoardSession(attrs.evolve(board, python=str(script))):
+        pass
+
+
+def _gone(pid: int) -> None:
+    end = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
