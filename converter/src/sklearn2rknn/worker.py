@@ -142,7 +142,7 @@ def run_job(rknn_class: Any, job: dict[str, Any], tell: Callable[..., None]) -> 
 
 
 def serve_jobs(rknn_class: Any, jobs: int, answers: int) -> NoReturn:
-    """Do the jobs that come from the pipe `jobs`; stages and results, a JSON object a line, go to `answers`."""
+    """Do the jobs that come from the pipe `jobs`; what happens goes to `answers`, a JSON object a line."""
 
     def tell(**values: Any) -> None:
         os.write(answers, (json.dumps(values) + "\n").encode("utf-8"))
@@ -223,7 +223,7 @@ class Child:
     def has_grown(self) -> bool:
         """Return whether it has kept more memory than it may."""
         try:
-            with open("/proc/{}/statm".format(self.pid), encoding="ascii") as file:
+            with open(f"/proc/{self.pid}/statm", encoding="ascii") as file:
                 resident = int(file.read().split()[1]) * resource.getpagesize()
         except (OSError, IndexError):  # it is dying
             return True
