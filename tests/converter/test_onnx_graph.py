@@ -14,28 +14,55 @@ from hypothesis import strategies as st
 
 from sklearn2rknn import network_from_estimator, onnx_from_network
 from sklearn2rknn.conditioning import collapse_constant
-from sklearn2rknn.network import Floats, Layer, Network
+from sklearn2rknn.network import FORMS, Floats, Layer, Network
 from sklearn2rknn.onnx_graph import input_channels, pack, unpack
 from tests.converter.fitted import fit, fitted
 
 
 def run(network: Network, X: Floats, samples: int) -> npt.NDArray[np.float32]:
-    """Return what onnxruntime computes, before the head."""
+    """Return what onnxruntime computes."""
     model = onnx_from_network(network, samples).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    runs = pack(network.prepare(X), input_channels(network), samples)
+    runs = pack(network.prepare(X), input_channels(network), samples, network.form)
     outputs = np.stack([session.run(None, {"x": each})[0] for each in runs])
     return unpack(outputs, len(X))
 
 
 @settings(max_examples=40, deadline=None)
-@given(fitted(), st.integers(1, 70))
-def test_graph_computes_the_network(model: tuple[Any, npt.NDArray[Any]], samples: int) -> None:
+@given(fitted(), st.integers(1, 70), st.sampled_from(FORMS))
+def test_graph_computes_the_network(model: tuple[Any, npt.NDArray[Any]], samples: int, form: str) -> None:
     estimator, X = model
-    network = network_from_estimator(estimator)
+    network = attrs.evolve(network_from_estimator(estimator), form=form)
     reference = network.forward(X)
     # float32 throughout: 5 layers of fewer than 20 products, each rounding by 2**-24 of sums below 20 or so.
     np.testing.assert_allclose(run(network, X, samples), reference, rtol=1e-5, atol=5 * 20 * 20 * 2.0**-24)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    fitted(kinds=("softmax", "binary", "multilabel")), st.integers(1, 70), st.sampled_from(("conv", "matmul"))
+)
+def test_graph_can_hold_the_head(model: tuple[Any, npt.NDArray[Any]], samples: int, form: str) -> None:
+    estimator, X = model
+    network = attrs.evolve(network_from_estimator(estimator), form=form, head_on_npu=True)
+    # Errors of the outputs before the head as above; softmax and logistic do not enlarge them.
+    np.testing.assert_allclose(
+        run(network, X, samples),
+        estimator.predict_proba(X)[:, -network.n_outputs :],
+        rtol=1e-5,
+        atol=5 * 20 * 20 * 2.0**-24,
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "operators"),
+    [("matmul", ["MatMul", "Add", "Relu", "MatMul", "Add"]), ("gemm", ["Gemm", "Relu", "Gemm"])],
+)
+def test_forms_for_comparison_are_as_others_write_them(form: str, operators: list[str]) -> None:
+    network = attrs.evolve(network_from_estimator(fit("softmax", n_features=3)[0]), form=form)
+    graph = onnx_from_network(network, 5).graph
+    assert [node.op_type for node in graph.node] == operators
+    assert [each.dim_value for each in graph.input[0].type.tensor_type.shape.dim] == [5, 3]
 
 
 @pytest.mark.parametrize("n_features", [1, 3, 4, 7, 8, 9, 16, 17])

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from rich.console import Console
 
 from sklearn2rknn.conditioning import ACCURACIES
-from sklearn2rknn.conversion import ALGORITHMS, METHODS, convert
+from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, convert
 from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
 from sklearn2rknn.gate import CHECKS
 from sklearn2rknn.model_source import load_model
-from sklearn2rknn.refinement import FORMS
+from sklearn2rknn.network import FORMS
+from sklearn2rknn.refinement import ACTIVATION_FORMS
 from sklearn2rknn.toolkit_versions import default_version, toolkit_versions
 
 __all__ = ["main"]
@@ -99,7 +100,16 @@ class _Command(click.Command):
     "--activation",
     default="refined",
     show_default=True,
-    help=", ".join(FORMS) + ": the form of tanh and logistic in float16.",
+    help=", ".join(ACTIVATION_FORMS) + ": the form of tanh and logistic in float16.",
+)
+@click.option(
+    "--form",
+    default="conv",
+    show_default=True,
+    help=", ".join(FORMS) + ": the graph's operators; all but conv are for comparison.",
+)
+@click.option(
+    "--head", default="host", show_default=True, help=", ".join(HEADS) + ": where softmax is evaluated."
 )
 @click.option("--check", default="on", show_default=True, help=", ".join(CHECKS) + ": run the built file.")
 @click.option("--min_labels", type=float, help="Least share of equal labels (0.99; 0.9 for int8).")

@@ -45,7 +45,8 @@ class Agreement:
     Attributes
     ----------
     max_error : float
-        Largest absolute difference of an output before the head, in the estimator's own units.
+        Largest absolute difference of an output before the head, in the estimator's own units; of a
+        probability where the head is on the NPU.
     max_probability_error : float or None
         The same after the head of a classifier.
     clear_labels : float or None
@@ -80,13 +81,25 @@ def check_input(network: Network, example_input: Floats | None, samples: int) ->
     return CheckInput(random, "random")
 
 
-def agreement(network: Network, outputs: npt.ArrayLike, reference: Floats) -> Agreement:
-    """Compare `outputs` with `reference`, both before the head and of shape (n, n_outputs)."""
+def agreement(
+    network: Network, outputs: npt.ArrayLike, reference: Floats, *, behind_head: bool = False
+) -> Agreement:
+    """Compare `outputs` with `reference`, both before the head and of shape (n, n_outputs).
+
+    With `behind_head` the outputs are what the head gave, and errors are those of probabilities.
+    """
     outputs = np.asarray(outputs, dtype=np.float64)
-    max_error = float(np.abs(outputs - reference).max())
-    got, expected = network.predict(outputs), network.predict(reference)
+    if behind_head:
+        probabilities, expected_outputs = outputs, _probabilities(network, reference)
+        # What is decided is the same, with a half in place of the 0 before a logistic function.
+        got = network.predict(outputs - 0.5 * (network.head == "logistic"))
+    else:
+        probabilities, expected_outputs = _probabilities(network, outputs), reference
+        got = network.predict(outputs)
+    max_error = float(np.abs(outputs - expected_outputs).max())
+    expected = network.predict(reference)
     if network.task != "regressor":
-        difference = np.abs(_probabilities(network, outputs) - _probabilities(network, reference)).max()
+        difference = np.abs(probabilities - _probabilities(network, reference)).max()
         equal = got == expected
         clear = _away_from_ties(network, reference).reshape(equal.shape)
         share = float(np.mean(equal[clear])) if clear.any() else None

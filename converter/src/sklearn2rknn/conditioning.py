@@ -84,12 +84,14 @@ def condition(
         network = scale_input(network, *_mean_and_deviation(rows))
         network = bring_into_float16(network, rows)
         outputs = network.activations(rows)[-1]
-        if network.task == "regressor" or np.abs(outputs).max() > FLOAT16_SAFE:
+        large = network.task == "regressor" or np.abs(outputs).max() > FLOAT16_SAFE
+        if large and not network.head_on_npu:  # which takes them as they are
             network = scale_output(network, *_mean_and_deviation(outputs))
     elif rows is not None:
         network = scale_input(network, *_middle_and_half(rows))
         network = balance(network, rows)
-        network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
+        if not network.head_on_npu:
+            network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
     if precision == "float16" and activation == "refined":
@@ -97,13 +99,15 @@ def condition(
     if precision != "float16" or accuracy == "single" or not network.layers[0].weights.any():
         return network  # a constant, with no weights, has no remainders
     if accuracy == "double":
-        return carry_remainders(network, output=True)
+        return carry_remainders(network, output=not network.head_on_npu)
     if rows is None or _is_enough(source, network, rows):
         return network
     if sum(layer.weights.size for layer in network.layers) > LARGE:
         return network
     double = carry_remainders(network)
-    return double if _is_enough(source, double, rows) else carry_remainders(network, output=True)
+    if network.head_on_npu or _is_enough(source, double, rows):
+        return double
+    return carry_remainders(network, output=True)
 
 
 def _is_enough(source: Network, network: Network, rows: Floats) -> bool:

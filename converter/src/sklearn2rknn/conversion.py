@@ -31,9 +31,9 @@ from sklearn2rknn.errors import (
 from sklearn2rknn.estimators import network_from_estimator
 from sklearn2rknn.example_input import validate_example_input
 from sklearn2rknn.gate import CHECKS, LIMITS, Limits, last_word, run_check
-from sklearn2rknn.network import REFINED, Floats, Network
-from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack
-from sklearn2rknn.refinement import FEWEST_SAMPLES, FORMS
+from sklearn2rknn.network import FORMS, REFINED, Floats, Network
+from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
+from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
 from sklearn2rknn.toolkit_choice import parse_choice
@@ -50,6 +50,8 @@ CALIBRATION_RUNS = 512
 
 ALGORITHMS = ("normal", "mmse", "kl_divergence")
 METHODS = ("channel", "layer")
+HEADS = ("host", "npu")
+"""Where the output activation is evaluated."""
 
 
 @attrs.frozen
@@ -65,6 +67,8 @@ class _Options:
     method: str
     accuracy: str = "auto"
     activation: str = "refined"
+    form: str = "conv"
+    head: str = "host"
     check: str = "on"
     limits: Limits = LIMITS["float16"]
     allow_cpu: bool = False
@@ -99,6 +103,8 @@ def convert(
     quantized_method: str = "channel",
     accuracy: str = "auto",
     activation: str = "refined",
+    form: str = "conv",
+    head: str = "host",
     check: str = "on",
     min_labels: float | None = None,
     min_r2: float | None = None,
@@ -141,6 +147,14 @@ def convert(
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
         takes three tasks more for each hidden layer; int8 and int16 always take the plain one.
+    form : {"conv", "matmul", "gemm"}
+        Operators of the graph. 1x1 convolutions are all on the NPU. ``"matmul"``, MatMul and Add as the
+        first scirknn wrote them, is for comparison on a board: the toolkit makes convolutions of them and
+        puts Reshapes around, the CPU's. ``"gemm"`` is for comparing toolkits: 2.2.0, 2.3.0 and 2.3.2 lose
+        the bias of a layer of one input, which the check then finds.
+    head : {"host", "npu"}
+        Where softmax or the logistic function of a classifier is evaluated. In float16 on the NPU it errs by
+        1e-3 (softmax of toolkit 2.5.0: 1e-2), and a runtime then gives probabilities as ``raw_output``.
     check : {"on", "warn", "off"}
         The built file is run in the vendor's simulator and on the virtual NPU, whose word is the last. Below
         the limits nothing is written; with ``"warn"`` it is, and without example input too, since random rows
@@ -197,12 +211,15 @@ def convert(
     options = attrs.evolve(
         options,
         accuracy=_choice("accuracy", accuracy, ACCURACIES),
-        activation=_choice("activation", activation, FORMS),
+        activation=_choice("activation", activation, ACTIVATION_FORMS),
+        form=_choice("form", form, FORMS),
+        head=_choice("head", head, HEADS),
         check=_choice("check", check, CHECKS),
         limits=_limits(options.precision, min_labels, min_r2),
         allow_cpu=allow_cpu,
         timeout=timeout,
     )
+    whole = _as_asked(whole, options)
     rows = None if example_input is None else validate_example_input(example_input, whole)
     job = _Job(whole.within(), rows, options)
     if rows is not None and options.precision != "float16":
@@ -232,6 +249,7 @@ def convert(
             "oldest_runtime": options.entry.oldest_runtime,
             "oldest_driver": options.entry.oldest_driver,
             "options": options.config(network),
+            "form": options.form,
         },
         "placement": placement,
         "check": attempt.check,
@@ -251,6 +269,8 @@ def convert(
         estimator=source.estimator,
         task=source.task,
         head=source.head,
+        head_on_npu=source.head_on_npu,
+        form=options.form,
         widths=whole.widths,
         precision=options.precision,
         accuracy="single" if network.parts == 1 else "double",
@@ -326,10 +346,14 @@ class _Job:
         }
         contents = {samples: _read(result.rknn) for samples, result in built.items()}
         placement = _placement(contents[first])
-        if placement["cpu"] and not options.allow_cpu:
-            names = ", ".join(
-                f"{name} ({kind})" for name, kind, where in placement["layers"] if where != "NPU"
-            )
+        # MatMul and Gemm bring these, which compute nothing.
+        tolerated = () if options.form == "conv" else ("Reshape", "Transpose")
+        names = ", ".join(
+            f"{name} ({kind})"
+            for name, kind, where in placement["layers"]
+            if where != "NPU" and kind not in tolerated
+        )
+        if names and not options.allow_cpu:
             raise CpuFallbackError(
                 "build",
                 f"these layers were placed on the CPU: {names}.",
@@ -459,6 +483,28 @@ def _options(
     )
 
 
+def _as_asked(whole: Network, options: _Options) -> Network:
+    """Return the network in the form that was asked for, with its head where it is to be."""
+    whole = attrs.evolve(whole, form=options.form)
+    if options.head == "host" or whole.head == "identity":
+        return whole
+    if whole.head == "exp":
+        raise OptionError(f"{whole.estimator}'s output activation 'exp' has no place on the NPU. Drop head.")
+    entry = options.entry
+    if whole.head == "softmax":
+        if entry.opset_ceiling < SOFTMAX_OPSET:
+            raise OptionError(
+                f"Toolkit {entry.version} reads ONNX up to opset {entry.opset_ceiling}, whose softmax is "
+                "taken over all samples of a run. Drop head='npu' or take another toolkit."
+            )
+        if options.target_platform in entry.softmax_cpu_platforms and not options.allow_cpu:
+            raise OptionError(
+                f"Toolkit {entry.version} places softmax on the CPU of {options.target_platform}. Drop "
+                "head='npu', whose place is the host's CPU too, or pass allow_cpu=True."
+            )
+    return attrs.evolve(whole, head_on_npu=True)
+
+
 def _samples(batch_size: Any) -> tuple[int, ...]:
     sizes = list(batch_size) if isinstance(batch_size, (Sequence, np.ndarray)) else [batch_size]
     for size in sizes:
@@ -482,12 +528,14 @@ def _build(
     channels = input_channels(network)
     runs = None
     if calibration is not None:
-        runs = pack(network.prepare(calibration), channels, samples)[:CALIBRATION_RUNS]
+        runs = pack(network.prepare(calibration), channels, samples, network.form)[:CALIBRATION_RUNS]
     return toolkit.build(
         onnx_from_network(network, samples).SerializeToString(deterministic=True),
         config=options.config(network),
         calibration=runs,
-        simulate=None if check_rows is None else pack(network.prepare(check_rows), channels, samples),
+        simulate=None
+        if check_rows is None
+        else pack(network.prepare(check_rows), channels, samples, network.form),
         timeout=options.timeout,
     )
 
@@ -545,4 +593,6 @@ def _bundle(
         first_step=network.first_step,
         parts=network.parts,
         output_parts=network.output_parts,
+        form="conv" if network.form == "conv" else "matmul",
+        head_on_npu=network.head_on_npu,
     )

@@ -74,7 +74,7 @@ def run_check(
     source, network : Network
         The estimator's, and what the toolkit was given.
     checked : CheckInput
-    simulated : numpy.ndarray, shape (runs, 1, K, N, 1)
+    simulated : numpy.ndarray, shape (runs, 1, K, N, 1) or (runs, N, K)
         The simulator's outputs.
     file : RknnFile or str
         The file, or why it cannot be read.
@@ -94,7 +94,7 @@ def run_check(
     if isinstance(file, str):
         found["virtual_npu"] = {"unavailable": file}
         return found
-    runs = pack(network.prepare(checked.rows), input_channels(network), samples)
+    runs = pack(network.prepare(checked.rows), input_channels(network), samples, network.form)
     try:
         npu = virtual_npu.VirtualNpu(file)
         emulated = np.stack([npu.run(run) for run in runs])
@@ -119,4 +119,4 @@ def _compare(
             advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
             "before fit.",
         )
-    return agreement(source, outputs, reference).to_json()
+    return agreement(source, outputs, reference, behind_head=network.head_on_npu).to_json()

@@ -13,7 +13,17 @@ from scirknn.bundle import Affine
 from scirknn.columns import Columns
 from scirknn.validation import check_table
 
-__all__ = ["ACTIVATIONS", "PARTS", "REFINED", "Affine", "Floats", "Layer", "Network", "rounded_to_float16"]
+__all__ = [
+    "ACTIVATIONS",
+    "FORMS",
+    "PARTS",
+    "REFINED",
+    "Affine",
+    "Floats",
+    "Layer",
+    "Network",
+    "rounded_to_float16",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,6 +32,9 @@ ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
 REFINED = "refined"
 """``t / (1 + t**2)`` with ``t = tanh(z)``, which is ``tanh(2 z) / 2``: see `refinement`."""
+
+FORMS = ("conv", "matmul", "gemm")
+"""Operators that a dense layer can be written with."""
 
 PARTS = 3
 """Channels of a feature that is given in parts: high, low and, for the weights' own low part, high again."""
@@ -94,8 +107,9 @@ class Network:
         scikit-learn's class name.
     task : {"classifier", "multilabel", "regressor"}
     head : {"softmax", "logistic", "identity", "exp"}
+        The output activation, the host's unless `head_on_npu`.
     layers : tuple of Layer
-        The last one has the activation ``"identity"``: the head is the host's.
+        The last one has the activation ``"identity"``, before the head.
     classes : numpy.ndarray or None
         ``classes_`` of a classifier.
     feature_names : tuple of str or None
@@ -113,6 +127,10 @@ class Network:
         How the network's inputs come from the columns of X; None: they are the columns of X.
     first_step : str or None
         Class name of what meets X first in a pipeline; None: the estimator.
+    form : {"conv", "matmul", "gemm"}
+        Operators of the graph: see `onnx_graph`.
+    head_on_npu : bool
+        The head, ``"softmax"`` or ``"logistic"``, is in the graph; there is no `output` then.
     """
 
     estimator: str
@@ -129,6 +147,8 @@ class Network:
     output_parts: int = 1
     columns: Columns | None = None
     first_step: str | None = None
+    form: str = "conv"
+    head_on_npu: bool = False
 
     @property
     def n_features_in(self) -> int:

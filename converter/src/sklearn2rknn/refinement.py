@@ -17,9 +17,9 @@ import attrs
 
 from sklearn2rknn.network import REFINED, Layer, Network
 
-__all__ = ["FEWEST_SAMPLES", "FORMS", "refine"]
+__all__ = ["ACTIVATION_FORMS", "FEWEST_SAMPLES", "refine"]
 
-FORMS = ("refined", "plain")
+ACTIVATION_FORMS = ("refined", "plain")
 """How float16 computes tanh and logistic."""
 
 FEWEST_SAMPLES = 2

@@ -42,6 +42,9 @@ class ConversionReport:
     check : mapping
         What the built file computed beside the reference.
     seconds : float
+    form : str
+        Operators of the graph.
+    head_on_npu : bool
     """
 
     path: Path
@@ -59,6 +62,8 @@ class ConversionReport:
     placement: Mapping[str, Any]
     check: Mapping[str, Any]
     seconds: float
+    form: str = "conv"
+    head_on_npu: bool = False
 
     def to_json(self) -> str:
         """Return the report as a JSON document."""
@@ -98,7 +103,12 @@ class ConversionReport:
     def _lines(self) -> list[tuple[str, str]]:
         placement, check = self.placement, self.check
         lines = [
-            ("model", f"{self.estimator}, {'-'.join(map(str, self.widths))}, {self.head} on the host"),
+            (
+                "model",
+                f"{self.estimator}, {'-'.join(map(str, self.widths))}, {self.head} on the "
+                + ("NPU" if self.head_on_npu else "host")
+                + ("" if self.form == "conv" else f", as {self.form}"),
+            ),
             ("file", ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in self.files.items())),
             ("rows per run", ", ".join(map(str, self.samples))),
             (

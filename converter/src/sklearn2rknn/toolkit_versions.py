@@ -112,6 +112,8 @@ class ToolkitVersion:
         Oldest driver that newer runtimes do not warn of, where it is known.
     target_platforms, integer_only_platforms : tuple of str
         Chips it writes for, and those among them that take no float16 model.
+    softmax_cpu_platforms : tuple of str
+        Chips for which it places softmax on the CPU.
     config : mapping of str to mapping
         By precision, what is added to the arguments of its ``config``.
     defects : tuple of Defect
@@ -128,6 +130,7 @@ class ToolkitVersion:
     target_platforms: tuple[str, ...] = attrs.field(converter=tuple[str, ...])
     integer_only_platforms: tuple[str, ...] = attrs.field(converter=tuple[str, ...])
     config: Mapping[str, Mapping[str, Any]]
+    softmax_cpu_platforms: tuple[str, ...] = attrs.field(converter=tuple[str, ...], default=())
     oldest_driver: str | None = None
     defects: tuple[Defect, ...] = ()
 
