@@ -157,6 +157,20 @@ def test_int8_is_within_a_step(convert: Convert, case: Case) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16"])
+@pytest.mark.parametrize(
+    ("widths", "samples"), [((64, 128, 10), 16), (ODD, 16), ((16, 33, 1), 6), ((150, 80, 33), 1)]
+)
+def test_integers_have_the_simulators_bits_in_its_arithmetic(
+    convert: Convert, widths: tuple[int, ...], samples: int, precision: str
+) -> None:
+    """With real scales and its sums nothing is left: only the arithmetic differs."""
+    case = Case(widths, samples=samples, precision=precision)
+    graph = onnx.load_from_string(_graph(case)).graph
+    real = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    assert not _steps(convert(case), _run(convert(case), parameters=real)).any()
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16"])
 @pytest.mark.parametrize("widths", [(40, 70, 33, 10), (16, 33, 1)])
 def test_integers_are_what_the_program_says(
     convert: Convert, widths: tuple[int, ...], precision: str

@@ -56,12 +56,15 @@ class Convolution:
         Sums products: features, shape (points, channels), to shape (points, kernels).
     spread : int
         Points of a line made of each one read.
+    integers : ndarray or None
+        Integer weights with their offsets, shape (kernels, channels); None where there are none to sum.
     """
 
     source: Cube
     outputs: int
     sums: Summation
     spread: int = 1
+    integers: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def decode(
@@ -106,7 +109,10 @@ class Convolution:
             if kernel_offsets is not None and kernel_offsets.any():
                 raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
             return cls(source, outputs, summation(rule, np.ascontiguousarray(weights.T), samples))
-        return cls(source, outputs, _integer_sums(weights, kernel_offsets))
+        full = weights.astype(np.float64)
+        if kernel_offsets is not None:
+            full += kernel_offsets[: len(weights), None]
+        return cls(source, outputs, _integer_sums(full, dtype), integers=full)
 
     @classmethod
     def _depthwise(
@@ -140,16 +146,13 @@ class Convolution:
         return full
 
 
-def _integer_sums(weights: npt.NDArray[Any], offsets: npt.NDArray[np.int64] | None) -> Summation:
+def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Summation:
     """Return the function that sums integers exactly, in the cheapest type that can.
 
     float32 does if no sum can pass 2**24, float64 always (65,535 products of int16 stay below 2**46).
     """
-    full = weights.T.astype(np.float64)
-    if offsets is not None:
-        full += offsets[: len(weights)]
-    largest = float(np.abs(full).sum(axis=0).max(initial=0)) * -np.iinfo(weights.dtype).min
-    packed = full.astype(np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64)
+    largest = float(np.abs(weights).sum(axis=1).max(initial=0)) * -np.iinfo(dtype).min
+    packed = weights.T.astype(np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64)
     return lambda rows: rows.astype(packed.dtype) @ packed
 
 

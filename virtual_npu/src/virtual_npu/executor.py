@@ -8,7 +8,7 @@ an earlier one wrote, the rows are handed over as they are; memory is touched on
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -27,6 +27,7 @@ from .memory import ATOM, Cube, Memory
 from .model_file import Node, RknnFile, Tensor
 from .program import LoadedTask, load
 from .quantization import dequantize, quantize
+from .simulator import SIMULATED_LAYERS, SimulatedLayer
 from .summation import SUMS, SumRule
 
 __all__ = ["VirtualNpu"]
@@ -59,6 +60,11 @@ class VirtualNpu:
         same whatever the rows beside it, the machine and its threads. ``"simulator"``: in the order in
         which the vendor's simulator does, to compare bits with it: slow. ``"fast"``: in float32, as BLAS
         likes.
+    parameters : mapping of str to array_like, optional
+        The model's real weights and biases by the names that the file gives them, which are those of its
+        ONNX: a Conv's weights (kernels, channels, 1, 1), a MatMul's (channels, kernels). With them integer
+        convolutions are computed as the vendor's simulator does, not as the program says, to compare bits
+        with it: see `simulator`. The file has no scales to do it without.
 
     Raises
     ------
@@ -66,13 +72,22 @@ class VirtualNpu:
         The program does what is not modelled here.
     FileFormatError
         The file's tensors cannot all be placed in memory.
+    InputError
+        A parameter has another shape than the file's.
 
     Notes
     -----
     A `VirtualNpu` is for one caller at a time: its tensors are its state.
     """
 
-    def __init__(self, file: RknnFile, cores: int = 1, *, sums: SumRule = "exact") -> None:
+    def __init__(
+        self,
+        file: RknnFile,
+        cores: int = 1,
+        *,
+        sums: SumRule = "exact",
+        parameters: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
         if sums not in SUMS:
             raise ValueError(f"sums is one of {', '.join(SUMS)}, not {sums!r}")
         if len(file.inputs) != 1 or len(file.outputs) != 1:
@@ -89,10 +104,8 @@ class VirtualNpu:
             for task in load(file, self._memory, cores)
             if file.nodes[task.node].type not in LAYOUT_LAYERS
         ]
-        steps = [
-            _step(task, self._memory, sums, _samples(file, file.nodes[task.node]))
-            for task in join_tasks(tasks)
-        ]
+        real = {name: _by_kernel(np.asarray(value)) for name, value in (parameters or {}).items()}
+        steps = [_step(task, file, self._memory, sums, real) for task in join_tasks(tasks)]
         steps += _layout_steps(file, steps, self._memory)
         steps.sort(key=lambda step: step.node)
         self._feed = _cube(self._input, [s for step in steps for s in step.sources], self._memory)
@@ -208,7 +221,9 @@ class VirtualNpu:
         self._memory.check_constants(starts, ends)
 
 
-def _step(task: LoadedTask, memory: Memory, sums: SumRule, samples: int) -> _Step:
+def _step(
+    task: LoadedTask, file: RknnFile, memory: Memory, sums: SumRule, parameters: dict[str, _Array]
+) -> _Step:
     if task.runs("PPU") or task.runs("PPU_RDMA"):
         return _copy(task)
     if not task.runs("DPU"):
@@ -226,19 +241,43 @@ def _step(task: LoadedTask, memory: Memory, sums: SumRule, samples: int) -> _Ste
         )
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
-    convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums, samples)
+    node = file.nodes[task.node]
+    convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums, _samples(file, node))
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(replace(convolution.source, width=convolution.source.width * convolution.spread), destination)
+    simulated = _simulated(task, file, memory, convolution, parameters)
+
+    def compute(rows: Sequence[_Array]) -> _Array:
+        if simulated:
+            return simulated.apply(rows[0], destination.channels)
+        return processor.apply(convolution.apply(rows[0]), _second(rows))
+
     return _checked(
-        _Step(
-            task.node,
-            _cubes(convolution.source, processor.operand),
-            destination,
-            lambda rows: processor.apply(convolution.apply(rows[0]), _second(rows)),
-        ),
-        memory,
+        _Step(task.node, _cubes(convolution.source, processor.operand), destination, compute), memory
     )
+
+
+def _simulated(
+    task: LoadedTask,
+    file: RknnFile,
+    memory: Memory,
+    convolution: Convolution,
+    parameters: dict[str, _Array],
+) -> SimulatedLayer | None:
+    node = file.nodes[task.node]
+    names = [file.tensors[i].name for i in node.inputs[1:]]
+    known = node.type in SIMULATED_LAYERS and len(names) == 2 and set(names) <= parameters.keys()
+    if not known or convolution.integers is None:
+        return None
+    first = (task[r.DECOMPRESS_ADDR0] - memory.address(names[0])) // task[r.WEIGHT_BYTES_PER_KERNEL]
+    kernels = slice(first, first + len(convolution.integers))
+    return SimulatedLayer.make(file, node, convolution.integers, kernels, parameters)
+
+
+def _by_kernel(values: _Array) -> _Array:
+    """Give a MatMul's weights and a Conv's the same shape: (kernels, channels)."""
+    return values.T if values.ndim == 2 else values.reshape(len(values), -1) if values.ndim else values
 
 
 def _samples(file: RknnFile, node: Node) -> int:
