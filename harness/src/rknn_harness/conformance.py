@@ -22,12 +22,12 @@ from rknn_harness.case import Case, CaseResult
 from rknn_harness.datasets import fitted
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.judge import Limits, judge
-from rknn_harness.latency import Latency, summarize
 from rknn_harness.limits import limits_for
 from rknn_harness.mlp_spec import build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.reference import Answer, Reference, answer_from_output, reference
 from rknn_harness.runner_client import BoardSession
+from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, time_on_board
 from rknn_harness.witness import (
     Protocol,
     RecordingToolkit,
@@ -39,29 +39,12 @@ from rknn_harness.witness import (
 )
 from virtual_npu import VirtualNpuError, estimate
 
-__all__ = ["ATTEMPTS", "QUICK", "THOROUGH", "Timing", "model_of", "run_case"]
+__all__ = ["ATTEMPTS", "model_of", "run_case"]
 
 ATTEMPTS = 2
 """Times that a case is tried at most; only trouble on the way gives it another."""
 
 Array = np.ndarray[Any, Any]
-
-
-@attrs.frozen
-class Timing:
-    """How long a model is timed: until both minima are reached, or the maximum."""
-
-    warmup: int
-    min_count: int
-    min_seconds: float
-    max_seconds: float
-
-
-QUICK = Timing(3, 40, 0.02, 1.0)
-"""For a virtual board, whose times say nothing of an NPU."""
-
-THOROUGH = Timing(5, 200, 2.0, 20.0)
-"""For a board: 200 samples and two seconds, as long as that stays below 20 seconds."""
 
 
 class _Ended(Exception):
@@ -105,6 +88,7 @@ def run_case(
     link: BoardLink,
     *,
     timing: Timing | None = None,
+    run_folder: Path | None = None,
     tamper: Callable[[Path], None] | None = None,
 ) -> CaseResult:
     """Try one case to its end; whatever goes wrong is its outcome, not an exception.
@@ -117,6 +101,8 @@ def run_case(
     link : BoardLink
     timing : Timing, optional
         By default `QUICK` on a virtual board and `THOROUGH` on another.
+    run_folder : pathlib.Path, optional
+        Where the raw timing samples are kept, below ``samples``.
     tamper : callable, optional
         Called with the bundle's path once it is written: tests plant faults by it.
 
@@ -137,7 +123,7 @@ def run_case(
             converted = _convert(case, toolkit, Path(name), clock, notes, known, tamper)
             while True:
                 try:
-                    answer, again, latency = _on_board(converted, link, timing, clock)
+                    answer, again, times = _on_board(converted, link, timing, notes, clock)
                     break
                 except InfraError as error:
                     link.drop()
@@ -179,7 +165,10 @@ def run_case(
         verdict.reason,
         metrics=verdict.metrics,
         notes=tuple(notes),
-        latency=latency,
+        latency=times.latency,
+        cpu=times.cpu,
+        clocks=times.clocks,
+        samples=keep_samples(run_folder, case, link.board.name, times.samples) if run_folder else "",
         attempts=attempts,
         seconds=clock.seconds,
         board=link.board.name,
@@ -291,8 +280,8 @@ def _before_the_board(
 
 
 def _on_board(
-    converted: _Converted, link: BoardLink, timing: Timing, clock: _Clock
-) -> tuple[Answer, Answer, Latency]:
+    converted: _Converted, link: BoardLink, timing: Timing, notes: list[str], clock: _Clock
+) -> tuple[Answer, Answer, Times]:
     X = converted.reference.X
     with clock("connect"):
         session = link.session()
@@ -303,13 +292,7 @@ def _on_board(
             answer, again = (_predict(session, X) for _ in range(2))
         with clock("time"):
             batch = X[: converted.bundle.variants[-1].samples]
-            timed = session.time(
-                batch,
-                warmup=timing.warmup,
-                min_count=timing.min_count,
-                min_seconds=timing.min_seconds,
-                max_seconds=timing.max_seconds,
-            )
+            times = time_on_board(session, batch, converted.reference, timing, notes)
     except BoardError as error:
         outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
             error.kind, Outcome.RUN_ERROR
@@ -317,7 +300,7 @@ def _on_board(
         raise _Ended(outcome, Stage.BOARD, f"{error.type}: {error}") from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
-    return answer, again, summarize(timed.samples, rows=len(batch), warmup=timing.warmup)
+    return answer, again, times
 
 
 def _predict(session: BoardSession, X: Array) -> Answer:

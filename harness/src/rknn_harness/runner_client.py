@@ -7,10 +7,10 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -34,6 +34,9 @@ from rknn_harness.provisioning import RUNNER_NAME, runner_archive
 from scirknn.bundle import metadata_path
 
 __all__ = ["BoardSession", "Prediction", "Timed"]
+
+if TYPE_CHECKING:
+    from rknn_harness.reference import Reference
 
 GRACE_SECONDS = 5.0
 """How long an answer may be late: the board keeps the deadline, and needs a moment to say so."""
@@ -292,6 +295,56 @@ class BoardSession:
             **bounds,
         )
         return self._timed("time", header, arrays)
+
+    def time_cpu(
+        self,
+        X: Any,
+        network: Reference,
+        *,
+        ways: Sequence[str] = ("numpy", "scikit-learn"),
+        warmup: int = 5,
+        min_count: int = 200,
+        min_seconds: float = 2.0,
+        max_seconds: float = 20.0,
+        deadline: float | None = None,
+    ) -> dict[str, Array]:
+        """Time the same network on the board's CPU, each way within the bounds of `time`.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+        network : Reference
+            Its layers, head and classes cross as arrays and words.
+        ways : sequence of {"numpy", "scikit-learn"}
+
+        Returns
+        -------
+        dict of str to numpy.ndarray of float64, shape (n_samples,)
+            Seconds of each call by ``numpy`` (float32) and, where it is installed, ``scikit-learn``.
+        """
+        bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
+        seconds = 2 * max_seconds + 60.0 if deadline is None else deadline
+        arrays = {"X": _rows(X)}
+        for index, layer in enumerate(network.layers):
+            arrays |= {f"weights_{index}": layer.weights, f"bias_{index}": layer.bias}
+        if network.classes is not None:
+            arrays["classes"] = frames.carried(network.classes)
+        words = {"activation": network.activation, "task": network.task, "head": network.head}
+        _, answer = self._ask(
+            "time_cpu",
+            seconds,
+            arrays,
+            ways=list(ways),
+            warmup=warmup,
+            min_count=min_count,
+            **words,
+            **bounds,
+        )
+        return {
+            name: self._samples("time_cpu", {"samples": answer[f"samples {name}"]})
+            for name in ("numpy", "scikit-learn")
+            if f"samples {name}" in answer
+        }
 
     def load_raw(
         self, model: bytes, core: str = "auto", *, device: str | None = None, deadline: float = 60.0

@@ -24,6 +24,7 @@ __all__ = [
     "FrameParser",
     "ProtocolViolation",
     "amended",
+    "carried",
     "decode_arrays",
     "encode",
 ]
@@ -111,6 +112,25 @@ def amended(frame: Frame, fields: Mapping[str, Any]) -> Frame:
         return Frame(header, frame.payload, json.dumps(header, allow_nan=False).encode("ascii") + b"\n")
     except (TypeError, ValueError) as error:
         raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
+
+
+def carried(values: Any) -> Array:
+    """Return `values` in a dtype that frames carry, without loss.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        array = np.array(array.tolist())
+    if array.dtype.kind in "iu" and array.dtype.str not in ("<i4", "<i8"):
+        wide = array.astype("<i8")
+        if (wide.astype(array.dtype) != array).any() or (array.dtype.kind == "u" and (wide < 0).any()):
+            raise ValueError("predictions beyond the range of int64")
+        return wide
+    return array.astype("<f4") if array.dtype.str == "<f2" else array
 
 
 def decode_arrays(frame: Frame) -> dict[str, Array]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
 import numpy as np
 
 from rknn_harness.board_runner import frames
+from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import sample
@@ -70,6 +72,7 @@ class Operations:
             "load": self._load,
             "predict": self._predict,
             "time": self._time,
+            "time_cpu": self._time_cpu,
             "raw_load": self._raw_load,
             "raw_run": self._raw_run,
             "raw_time": self._raw_time,
@@ -124,14 +127,27 @@ class Operations:
         model, rows = self._loaded(), _rows(arrays)
         output = model.raw_output(rows)
         # Not predict() and predict_proba(), each of which would run the network once more.
-        answer = {"output": np.asarray(output, dtype="<f4"), "predictions": _carried(model.decide(output))}
+        answer = {
+            "output": np.asarray(output, dtype="<f4"),
+            "predictions": frames.carried(model.decide(output)),
+        }
         if hasattr(model, "probabilities"):
-            answer["probabilities"] = _carried(model.probabilities(output))
+            answer["probabilities"] = frames.carried(model.probabilities(output))
         return {"ok": True}, answer
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._loaded(), _rows(arrays)
         return {"ok": True}, {"samples": sample(lambda: model.predict(rows), **_bounds(header))}
+
+    def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        rows = _rows({name: array for name, array in arrays.items() if name == "X"})
+        answer = {}
+        for name, make in (("numpy", in_numpy), ("scikit-learn", in_scikit_learn)):
+            predict = make(header, arrays) if name in (header.get("ways") or ()) else None
+            if predict is not None:
+                answer[f"predictions {name}"] = frames.carried(predict(rows))
+                answer[f"samples {name}"] = sample(functools.partial(predict, rows), **_bounds(header))
+        return {"ok": True}, answer
 
     def _close(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, self._model = self._model, None
@@ -172,19 +188,6 @@ def _number(header: Mapping[str, Any], key: str, most: int) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
         raise BadRequest(f"{key} is {value!r:.40}; it must be a number from 0 to {most}")
     return value
-
-
-def _carried(values: Any) -> Array:
-    """Return `values` in a dtype that frames carry, without loss."""
-    array = np.asarray(values)
-    if array.dtype.kind == "O":
-        array = np.array(array.tolist())
-    if array.dtype.kind in "iu" and array.dtype.str not in ("<i4", "<i8"):
-        wide = array.astype("<i8")
-        if (wide.astype(array.dtype) != array).any() or (array.dtype.kind == "u" and (wide < 0).any()):
-            raise ValueError("predictions beyond the range of int64")
-        return wide
-    return array.astype("<f4") if array.dtype.str == "<f2" else array
 
 
 def failure(kind: str, error: BaseException) -> dict[str, Any]:
