@@ -9,13 +9,14 @@ import attrs
 
 from rknn_harness.junit import write_junit
 from rknn_harness.outcomes import Outcome
+from tests.harness.matrix_runs import Plan, with_faults, write_matrix
 from tests.harness.samples import failed_results, mixed_results, write_run
 
 
 def test_every_case_is_there_with_its_outcome(tmp_path: Path) -> None:
     results = mixed_results(6)
     run = write_run(tmp_path / "run", results)
-    suite = ElementTree.parse(write_junit(run)).getroot()[0]
+    (suite,) = ElementTree.parse(write_junit(run)).getroot()
     told = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
     tags = {Outcome.PASS: [], Outcome.UNSUPPORTED: ["skipped"], Outcome.INFRA_ERROR: ["error"]}
     assert told == {result.case.id: tags.get(result.outcome, ["failure"]) for result in results}
@@ -23,7 +24,22 @@ def test_every_case_is_there_with_its_outcome(tmp_path: Path) -> None:
     assert counts == {"tests": len(results), "failures": 3, "errors": 1, "skipped": 1}
     properties = {each.get("name"): each.get("value") for each in suite.iter("property")}
     assert properties["rknn-toolkit2"] == "2.3.2"
-    assert properties["board virtual is virtual"] == "True"
+    assert properties["board is virtual"] == "True"
+
+
+def test_a_suite_for_each_toolkit_and_board(tmp_path: Path) -> None:
+    plan = Plan(toolkits=("2.2.0", "2.5.0"), boards=("virtual", "orange"), count=20, timed=30)
+    run = write_matrix(tmp_path / "run", 1, plan, with_faults)
+    root = ElementTree.parse(write_junit(run)).getroot()
+    assert [suite.get("name") for suite in root] == [
+        f"rknn-toolkit2 {toolkit} on {board}"
+        for toolkit in ("2.2.0", "2.5.0")
+        for board in ("orange", "virtual")
+    ]
+    assert sum(int(suite.get("tests", "")) for suite in root) == len(run.results)
+    expected = [told for told in root.iter("skipped") if "expected: int16 sums" in str(told.get("message"))]
+    assert expected
+    assert any(told.get("type") == "gemm-bias" for told in root.iter("failure"))
 
 
 def test_a_reason_with_what_xml_forbids(tmp_path: Path) -> None:

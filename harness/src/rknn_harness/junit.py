@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from rknn_harness.case import CaseResult
 from rknn_harness.outcomes import Outcome
+from rknn_harness.report.query import is_failure
 from rknn_harness.run_folder import Run
 
 __all__ = ["write_junit"]
@@ -18,33 +19,31 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(run: Run) -> Path:
-    """Write a run's ``junit.xml`` and return its path.
+    """Write a run's ``junit.xml``, a suite per toolkit and board, and return its path.
 
-    A failure of the model is a ``failure``, trouble on the way an ``error``, a refused model ``skipped``.
+    A failure of the model is a ``failure``, trouble on the way an ``error``; a refused model and an expected
+    failure are ``skipped``.
     """
     suites = ElementTree.Element("testsuites")
-    suite = ElementTree.SubElement(
-        suites,
-        "testsuite",
-        name="rknn-conformance",
-        timestamp=str(run.manifest.get("started", "")),
-        tests=str(len(run.results)),
-        failures=str(sum(result.outcome.is_failure for result in run.results)),
-        errors=str(sum(result.outcome is Outcome.INFRA_ERROR for result in run.results)),
-        skipped=str(sum(result.outcome is Outcome.UNSUPPORTED for result in run.results)),
-        time=f"{sum(_seconds(result) for result in run.results):.3f}",
-    )
-    properties = ElementTree.SubElement(suite, "properties")
-    for name, version in run.manifest.get("versions", {}).items():
-        ElementTree.SubElement(properties, "property", name=name, value=str(version))
-    toolkits = ", ".join(each["version"] for each in run.manifest.get("toolkits", []))
-    ElementTree.SubElement(properties, "property", name="rknn-toolkit2", value=toolkits)
-    for name, facts in run.manifest.get("boards", {}).items():
-        ElementTree.SubElement(
-            properties, "property", name=f"board {name} is virtual", value=str(facts["virtual"])
-        )
+    parts: dict[tuple[str, str], list[CaseResult]] = {}
     for result in run.results:
-        _case(suite, result)
+        parts.setdefault((result.case.toolkit, result.board), []).append(result)
+    for (toolkit, board), results in sorted(parts.items()):
+        kinds = [_kind(result) for result in results]
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=f"rknn-toolkit2 {toolkit} on {board}",
+            timestamp=str(run.manifest.get("started", "")),
+            tests=str(len(results)),
+            failures=str(kinds.count("failure")),
+            errors=str(kinds.count("error")),
+            skipped=str(kinds.count("skipped")),
+            time=f"{sum(map(_seconds, results)):.3f}",
+        )
+        _properties(suite, run, toolkit, board)
+        for result in results:
+            _case(suite, result)
     path = run.path / "junit.xml"
     temporary = path.with_name(f".junit.{os.getpid()}.part")
     ElementTree.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
@@ -52,20 +51,50 @@ def write_junit(run: Run) -> Path:
     return path
 
 
+def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) -> None:
+    properties = ElementTree.SubElement(suite, "properties")
+    facts = run.manifest["boards"].get(board, {})
+    told = {
+        **run.manifest.get("versions", {}),
+        "rknn-toolkit2": toolkit,
+        "seed": run.manifest.get("seed"),
+        "board": board,
+        "board is virtual": facts.get("virtual"),
+        **{name: facts.get(name) for name in ("librknnrt", "driver", "rknnlite")},
+    }
+    for name, value in told.items():
+        ElementTree.SubElement(properties, "property", name=name, value=_clean(str(value)))
+
+
+def _kind(result: CaseResult) -> str:
+    if result.outcome is Outcome.INFRA_ERROR:
+        return "error"
+    if is_failure(result):
+        return "skipped" if result.expected else "failure"
+    return "skipped" if result.outcome is Outcome.UNSUPPORTED else ""
+
+
 def _case(suite: ElementTree.Element, result: CaseResult) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
-        classname=f"{result.case.group}.{result.case.precision}",
+        classname=f"{result.case.toolkit}.{result.board}.{result.case.group}.{result.case.precision}",
         name=_clean(result.case.id),
         time=f"{_seconds(result):.3f}",
     )
-    if result.outcome is Outcome.PASS:
+    kind = _kind(result)
+    if not kind:
         return
-    kind = {Outcome.INFRA_ERROR: "error", Outcome.UNSUPPORTED: "skipped"}.get(result.outcome, "failure")
-    told = ElementTree.SubElement(case, kind, type=result.outcome.value, message=_clean(result.reason))
-    stage = "" if result.stage is None else f"first at stage {result.stage.value}\n"
-    told.text = _clean(f"{stage}{result.reason}\nattempts: {result.attempts}")
+    sentences = [f"{name}: {told}" for name, told in result.properties.items() if told]
+    message = f"expected: {result.expected}" if kind == "skipped" and result.expected else result.reason
+    told = ElementTree.SubElement(
+        case,
+        kind,
+        type=result.defect or result.outcome.value,
+        message=_clean(message or "; ".join(sentences)),
+    )
+    stage = [] if result.stage is None else [f"first at stage {result.stage.value}"]
+    told.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}"]))
 
 
 def _seconds(result: CaseResult) -> float:

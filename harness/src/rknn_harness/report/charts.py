@@ -1,6 +1,8 @@
 """Charts as inline SVG, drawn from data.
 
-Colours come from the page's style; shapes tell the series apart without them.
+Colours come from the page's style; shapes and hatching tell the series apart without them. A mark names
+the record that it shows (``data-i``), a chart the fields on its axes (``data-x``, ``data-y``), and a tick its
+value, so that a mark's place can be checked against the record.
 """
 
 from __future__ import annotations
@@ -9,145 +11,261 @@ import math
 from collections.abc import Callable, Sequence
 
 import attrs
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-__all__ = ["SHAPES", "Mark", "dots_by_row", "scatter"]
+__all__ = ["Axis", "Band", "Mark", "MeasuredMark", "linear_axis", "lines", "log_axis", "scatter", "strips"]
 
-SHAPES = ("circle", "square", "triangle")
-
-_WIDTH = 560
+_WIDTH = 440  # little wider than a phone, so that letters stay letters there
 _FONT = 13
 _TOP = 8
-_BOTTOM = 44
-_RIGHT = _WIDTH - 12
+_BOTTOM = 46
+_RIGHT = _WIDTH - 8
 
 
 @attrs.frozen
 class Mark:
-    """One point.
+    """One record's point.
 
     Attributes
     ----------
+    index : int
+        Of the record in the run.
     x : float
     y : float
-        The row's index in `dots_by_row`.
-    series : int
-        Chooses shape and colour.
-    failed : bool
-        Drawn as a cross.
+        The row's index in `strips`.
+    shape : str
+        Id of one of the page's symbols.
     title : str
         Shown where the pointer rests.
     """
 
+    index: int
     x: float
     y: float
-    series: int
-    failed: bool
+    shape: str
     title: str
 
 
 @attrs.frozen
-class _Axis:
+class MeasuredMark:
+    """A statistic's point: its address stands in for a record's index."""
+
+    x: float
+    row: int
+    address: Markup
+
+
+@attrs.frozen
+class Band:
+    """An upright box: from `left` to `right`, from `low` to `high`, with its address."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+    address: Markup
+
+
+@attrs.frozen
+class Axis:
     """A logarithmic or linear scale with its ticks."""
 
+    name: str
+    label: str
     low: float
     high: float
     log: bool
     ticks: tuple[float, ...]
-    label: Callable[[float], str]
+    tell: Callable[[float], str]
 
     def place(self, value: float) -> float:
+        """Return where a value lies between the ends, 0 to 1."""
         low, high = self.low, self.high
         if self.log:
             low, high, value = math.log10(low), math.log10(high), math.log10(max(value, self.low))
         return (value - low) / (high - low)
 
 
-def dots_by_row(
-    rows: Sequence[str],
-    marks: Sequence[Mark],
-    *,
-    label: str,
-    title: str,
-    log: bool,
-    span: tuple[float, float] | None = None,
-) -> Markup:
-    """Draw one row per name with its points along a common axis.
+def log_axis(
+    name: str, label: str, values: Sequence[float], tell: Callable[[float], str] | None = None
+) -> Axis:
+    """Return an axis over whole powers of ten that holds the values above 0.
 
     Parameters
     ----------
-    rows : sequence of str
-        Names, from the top.
-    marks : sequence of Mark
-        Their `y` is the row's index.
-    label, title : str
-        The axis's label, and what the chart shows, for a screen reader.
-    log : bool
-    span : (float, float), optional
-        Ends of a linear axis; from the data otherwise.
+    name : str
+        Field on the axis.
+    label : str
+        For people.
+    values : sequence of float
+    tell : callable, optional
+        Words for a tick; powers of ten otherwise.
     """
-    axis = _log_axis([mark.x for mark in marks]) if log else _linear_axis([mark.x for mark in marks], span)
-    left = 14 + max((len(row) for row in rows), default=0) * 0.56 * _FONT
-    step = 26
+    known = [value for value in values if value > 0] or [1.0]
+    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
+    high += high == low
+    stride = 1 + (high - low - 1) // 6
+    ticks = tuple(10.0**power for power in range(low, high + 1, stride))
+    return Axis(name, label, 10.0**low, 10.0**high, True, ticks, tell or _power)
+
+
+def linear_axis(name: str, label: str, low: float, high: float, tell: Callable[[float], str]) -> Axis:
+    """Return an axis with five ticks."""
+    if low >= high:
+        low, high = low - 0.5, high + 0.5
+    return Axis(
+        name, label, low, high, False, tuple(low + (high - low) * part / 4 for part in range(5)), tell
+    )
+
+
+def strips(
+    rows: Sequence[Markup],
+    marks: Sequence[Mark],
+    medians: Sequence[MeasuredMark],
+    axis: Axis,
+    *,
+    title: str,
+) -> Markup:
+    """Draw one row per name with its points along a common axis, and a stroke at each median.
+
+    Parameters
+    ----------
+    rows : sequence of markupsafe.Markup
+        Names, from the top, as parts of SVG text.
+    marks : sequence of Mark
+    medians : sequence of MeasuredMark
+    axis : Axis
+    title : str
+        What the chart shows, for a screen reader.
+    """
+    left = 14 + max((len(row.striptags()) for row in rows), default=0) * 0.56 * _FONT
+    step = 34
     height = _TOP + step * len(rows) + _BOTTOM
-    spots = []
-    for index, mark in enumerate(marks):
-        # Many cases share the row of the random networks: spread them by a fixed pattern of seven lanes.
-        crowd = sum(other.y == mark.y for other in marks)
-        lane = ((index * 3) % 7 - 3) * 2.6 if crowd > 4 else (mark.series - 0.5) * 6
-        spots.append((mark, _along(axis, mark.x, left), _TOP + step * (mark.y + 0.5) + lane))
-    parts = []
+    parts = _x_axis(axis, left, height)
     for index, row in enumerate(rows):
         middle = _TOP + step * (index + 0.5)
         parts += [
             _text("name", left - 10, middle + 4.5, "end", row),
             _line("row", left, _RIGHT, middle, middle),
         ]
-    return _frame(height, title, [*_x_axis(axis, left, height, label), *parts, *map(_spot, spots)])
+    for order, mark in enumerate(marks):
+        # A fixed pattern of lanes spreads what would lie on one line.
+        lane = ((order * 4) % 9 - 4) * 2.8
+        parts.append(_spot(mark, _along(axis, mark.x, left), _TOP + step * (mark.y + 0.5) + lane))
+    for median in medians:
+        x, y = _along(axis, median.x, left), _TOP + step * (median.row + 0.5)
+        parts.append(Markup('<use href="#median" x="{:.1f}" y="{:.1f}"{}/>').format(x, y, median.address))
+    return _frame(height, title, parts, axis)
 
 
 def scatter(
-    marks: Sequence[Mark], *, x_label: str, y_label: str, title: str, y_tick: Callable[[float], str]
+    marks: Sequence[Mark],
+    horizontal: Axis,
+    vertical: Axis,
+    *,
+    title: str,
+    bands: Sequence[Band] = (),
+    level: tuple[float, str] | None = None,
 ) -> Markup:
-    """Draw points on two logarithmic axes."""
-    horizontal = _log_axis([mark.x for mark in marks])
-    vertical = attrs.evolve(_log_axis([mark.y for mark in marks]), label=y_tick)
-    left, height, top = 62.0, 330, 26
+    """Draw points on two axes.
+
+    Parameters
+    ----------
+    marks : sequence of Mark
+    horizontal, vertical : Axis
+    title : str
+    bands : sequence of Band
+        Hatched, behind the points.
+    level : (float, str), optional
+        A value on the vertical axis to draw a line at, and its name.
+    """
+    left, height, top = 58.0, 290, 26
     bottom = height - _BOTTOM
-    parts = [_text("axis", 0, 13, "start", y_label)]
+
+    def across(value: float) -> float:
+        return _along(horizontal, value, left)
+
+    def up(value: float) -> float:
+        return bottom - vertical.place(value) * (bottom - top)
+
+    parts = [*_x_axis(horizontal, left, height, top), _text("axis", 0, 13, "start", vertical.label)]
+    for tick in vertical.ticks:
+        parts += [
+            _line("grid", left, _RIGHT, up(tick), up(tick)),
+            _tick(vertical, "y", tick, left - 6, up(tick) + 4.5, "end"),
+        ]
+    for band in bands:
+        x, y = across(band.left), up(band.high)
+        parts.append(
+            Markup('<rect class="band" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"{}/>').format(
+                x, y, across(band.right) - x, max(up(band.low) - y, 0.5), band.address
+            )
+        )
+    if level is not None:
+        parts += [
+            _line("level", left, _RIGHT, up(level[0]), up(level[0])),
+            _text("name", _RIGHT, up(level[0]) - 5, "end", level[1]),
+        ]
+    parts += [_spot(mark, across(mark.x), up(mark.y)) for mark in marks]
+    return _frame(height, title, parts, horizontal, vertical)
+
+
+def lines(
+    names: Sequence[str],
+    series: Sequence[tuple[str, Sequence[float | None]]],
+    vertical: Axis,
+    *,
+    title: str,
+) -> Markup:
+    """Draw one line per series over equally spaced, named places; a gap where there is no value."""
+    left, height, top = 58.0, 200, 26
+    bottom = height - 30
+    parts = [_text("axis", 0, 13, "start", vertical.label)]
     for tick in vertical.ticks:
         y = bottom - vertical.place(tick) * (bottom - top)
-        parts += [
-            _line("grid", left, _RIGHT, y, y),
-            _text("tick", left - 8, y + 4.5, "end", vertical.label(tick)),
-        ]
-    spots = [
-        (mark, _along(horizontal, mark.x, left), bottom - vertical.place(mark.y) * (bottom - top))
-        for mark in marks
-    ]
-    return _frame(
-        height, title, [*_x_axis(horizontal, left, height, x_label, top), *parts, *map(_spot, spots)]
+        parts += [_line("grid", left, _RIGHT, y, y), _tick(vertical, "y", tick, left - 6, y + 4.5, "end")]
+    for place in sorted({0, len(names) - 1}):
+        if names:
+            anchor = "start" if place == 0 else "end"
+            parts.append(_text("tick", left if place == 0 else _RIGHT, height - 8, anchor, names[place]))
+    width = _RIGHT - left - 24
+    for order, (name, values) in enumerate(series):
+        path, drawing = [], False
+        for place, value in enumerate(values):
+            if value is None:
+                drawing = False
+                continue
+            x = left + 12 + width * (place / max(len(names) - 1, 1))
+            y = bottom - vertical.place(value) * (bottom - top)
+            path.append(f"{'L' if drawing else 'M'}{x:.1f} {y:.1f}")
+            drawing = True
+            told = f"{name}, {names[place]}: {vertical.tell(value)}"
+            parts.append(_spot(Mark(place, value, value, f"s{order % 3}", told), x, y))
+        parts.append(Markup('<path class="line l{}" d="{}"/>').format(order % 3, "".join(path)))
+    return _frame(height, title, parts)
+
+
+def _frame(height: float, title: str, parts: Sequence[Markup], *axes: Axis) -> Markup:
+    fields = Markup("").join(
+        Markup(' data-{}="{}"').format(letter, axis.name) for letter, axis in zip("xy", axes, strict=False)
     )
-
-
-def _frame(height: float, title: str, parts: Sequence[Markup]) -> Markup:
-    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
-        _WIDTH, round(height), title
+    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"{}>').format(
+        _WIDTH, round(height), title, fields
     )
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
-def _along(axis: _Axis, value: float, left: float) -> float:
+def _along(axis: Axis, value: float, left: float) -> float:
     return left + 8 + axis.place(value) * (_WIDTH - 28 - left)
 
 
-def _x_axis(axis: _Axis, left: float, height: float, label: str, top: float = _TOP) -> list[Markup]:
+def _x_axis(axis: Axis, left: float, height: float, top: float = _TOP) -> list[Markup]:
     parts = []
     bottom = height - _BOTTOM
     for tick in axis.ticks:
         x = _along(axis, tick, left)
-        parts += [_line("grid", x, x, top, bottom), _text("tick", x, bottom + 17, "middle", axis.label(tick))]
-    return [*parts, _text("axis", (left + _WIDTH) / 2, height - 7, "middle", label)]
+        parts += [_line("grid", x, x, top, bottom), _tick(axis, "x", tick, x, bottom + 17, "middle")]
+    return [*parts, _text("axis", (left + _WIDTH) / 2, height - 8, "middle", axis.label)]
 
 
 def _line(style: str, x1: float, x2: float, y1: float, y2: float) -> Markup:
@@ -155,39 +273,21 @@ def _line(style: str, x1: float, x2: float, y1: float, y2: float) -> Markup:
 
 
 def _text(style: str, x: float, y: float, anchor: str, text: str) -> Markup:
-    place = Markup(f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">')
-    return place + escape(text) + Markup("</text>")
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+        style, x, y, anchor, text
+    )
 
 
-def _spot(spot: tuple[Mark, float, float]) -> Markup:
-    mark, x, y = spot
-    if mark.failed:
-        shape = f'<path class="failed" d="M{x - 5:.1f} {y - 5:.1f}l10 10m0-10l-10 10"/>'
-    else:
-        kind, colour = SHAPES[mark.series % len(SHAPES)], f"s{mark.series % len(SHAPES)}"
-        shape = {
-            "circle": f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="4.2"/>',
-            "square": f'<path class="{colour}" d="M{x - 3.8:.1f} {y - 3.8:.1f}h7.6v7.6h-7.6z"/>',
-            "triangle": f'<path class="{colour}" d="M{x:.1f} {y - 5:.1f}l5 9h-10z"/>',
-        }[kind]
-    return Markup("<g>" + shape + "<title>{}</title></g>").format(escape(mark.title))
+def _tick(axis: Axis, letter: str, value: float, x: float, y: float, anchor: str) -> Markup:
+    return Markup(
+        '<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="{}" data-tick="{}" data-value="{!r}">{}</text>'
+    ).format(x, y, anchor, letter, value, axis.tell(value))
 
 
-def _log_axis(values: Sequence[float]) -> _Axis:
-    known = [value for value in values if value > 0] or [1.0]
-    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
-    high = high + (high == low)
-    stride = 1 + (high - low - 1) // 6
-    ticks = tuple(10.0**power for power in range(low, high + 1, stride))
-    return _Axis(10.0**low, 10.0**high, True, ticks, _power)
-
-
-def _linear_axis(values: Sequence[float], span: tuple[float, float] | None) -> _Axis:
-    low, high = span if span is not None else (min(values, default=0.0), max(values, default=1.0))
-    if low >= high:
-        low, high = low - 0.5, high + 0.5
-    ticks = tuple(low + (high - low) * part / 4 for part in range(5))
-    return _Axis(low, high, False, ticks, lambda value: f"{value * 100:.4g} %")
+def _spot(mark: Mark, x: float, y: float) -> Markup:
+    return Markup('<use href="#{}" x="{:.1f}" y="{:.1f}" data-i="{}"><title>{}</title></use>').format(
+        mark.shape, x, y, mark.index, mark.title
+    )
 
 
 def _power(value: float) -> str:

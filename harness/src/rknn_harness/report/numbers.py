@@ -1,19 +1,28 @@
-"""The numbers that a report tells, each computed from the run's cases."""
+"""What a report tells of a run: its verdict, its groups, and its failures, those of one kind together."""
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from rknn_harness.case import CaseResult
-from rknn_harness.judge import StageMetrics
-from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
+from rknn_harness.mlp_spec import MlpSpec
+from rknn_harness.outcomes import ExitCode, Outcome, Stage
+from rknn_harness.report.query import Number, Records, failed_properties, is_failure
 from rknn_harness.run_folder import Run
 
-__all__ = ["Group", "StageRow", "Summary", "last_metrics", "summarize"]
+__all__ = ["Fault", "Group", "Question", "Summary", "summarize"]
+
+
+@attrs.frozen
+class Question:
+    """A number of the report, as `Records.ask` takes it."""
+
+    statistic: str
+    name: str
+    where: Mapping[str, str]
 
 
 @attrs.frozen
@@ -50,14 +59,40 @@ class Group:
 
 
 @attrs.frozen
-class StageRow:
-    """What one stage shows over all cases of one precision."""
+class Fault:
+    """Cases that failed in the same way.
 
-    stage: Stage
-    precision: str
-    cases: int
-    worst: float | None
-    median: float | None
+    Attributes
+    ----------
+    outcome : Outcome
+    stage : Stage or None
+    properties : tuple of str
+        The properties that failed.
+    defect : str
+        Name of the vendor's known defect, if it is one.
+    expected : bool
+        Whether the expectations name these cases.
+    cases : tuple of int
+        Indexes into the run's results, the smallest network first.
+    """
+
+    outcome: Outcome
+    stage: Stage | None
+    properties: tuple[str, ...]
+    defect: str
+    expected: bool
+    cases: tuple[int, ...]
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The conditions that these cases, and no others, meet."""
+        return {
+            "outcome": self.outcome.value,
+            "stage": "" if self.stage is None else self.stage.value,
+            "failed": " ".join(self.properties),
+            "defect": self.defect,
+            "expected": "yes" if self.expected else "no",
+        }
 
 
 @attrs.frozen
@@ -66,131 +101,135 @@ class Summary:
 
     Attributes
     ----------
+    sentence : tuple of str and Question
+        The verdict in one line, its numbers as questions.
     verdict : str
-        One line.
+        The same as text.
     code : ExitCode
     counts : tuple of (Outcome, int)
         Outcomes that occurred, in the order of `Outcome`.
     groups : tuple of Group
-    stages : tuple of StageRow
+    faults : tuple of Fault
+        Those that nobody expected first, and in them the most frequent.
     failures : tuple of CaseResult
-        Every case that did not pass.
-    retried : int
-        Cases that took more than one attempt.
-    layers_on_npu, layers_on_cpu : int
-    seconds : float
-        Sum over the cases.
+        Every case that failed without being expected to, was refused, or could not be tried.
+    outdated : tuple of int
+        Indexes of the cases that were expected to fail and pass.
     """
 
+    sentence: tuple[str | Question, ...]
     verdict: str
     code: ExitCode
     counts: tuple[tuple[Outcome, int], ...]
     groups: tuple[Group, ...]
-    stages: tuple[StageRow, ...]
+    faults: tuple[Fault, ...]
     failures: tuple[CaseResult, ...]
-    retried: int
-    layers_on_npu: int
-    layers_on_cpu: int
-    seconds: float
-
-
-def last_metrics(result: CaseResult) -> StageMetrics | None:
-    """Return the metrics of the last stage that spoke: the board's, when it did."""
-    for stage in reversed(Stage):
-        if stage in result.metrics:
-            return result.metrics[stage]
-    return None
+    outdated: tuple[int, ...]
 
 
 def summarize(run: Run) -> Summary:
     """Compute a report's numbers."""
-    results = run.results
+    results, records = run.results, Records(run.results)
     counts = Counter(result.outcome for result in results)
+    sentence = tuple(_sentence(records, incomplete=run.torn or run.manifest.get("finished") is None))
+    if counts[Outcome.INFRA_ERROR]:
+        code = ExitCode.INFRASTRUCTURE
+    else:
+        code = ExitCode.CONFORMANCE if records.where({"ok": "no", "expected": "no"}) else ExitCode.CLEAN
     keys = sorted(
         {(result.case.group, result.case.precision) for result in results},
         key=lambda key: (key[0] == "random", key),
     )
-    places = [where for result in results for _, _, where in result.placement]
     return Summary(
-        verdict=_verdict(results, counts, run.torn),
-        code=exit_code(counts),
-        counts=tuple((outcome, counts[outcome]) for outcome in Outcome if counts[outcome]),
-        groups=tuple(
-            _group(
-                name,
-                precision,
-                [
-                    result
-                    for result in results
-                    if (result.case.group, result.case.precision) == (name, precision)
-                ],
-            )
-            for name, precision in keys
+        sentence=sentence,
+        verdict="".join(
+            part if isinstance(part, str) else f"{records.ask(part.statistic, part.name, part.where)}"
+            for part in sentence
         ),
-        stages=tuple(_stages(results)),
-        failures=tuple(result for result in results if result.outcome is not Outcome.PASS),
-        retried=sum(result.attempts > 1 for result in results),
-        layers_on_npu=places.count("NPU"),
-        layers_on_cpu=places.count("CPU"),
-        seconds=sum(sum(result.seconds.values()) for result in results),
+        code=code,
+        counts=tuple((outcome, counts[outcome]) for outcome in Outcome if counts[outcome]),
+        groups=tuple(_group(records, *key) for key in keys),
+        faults=_faults(results),
+        failures=tuple(
+            result
+            for result in results
+            if (result.outcome is not Outcome.PASS or is_failure(result))
+            and not (is_failure(result) and result.expected)
+        ),
+        outdated=tuple(
+            index
+            for index, result in enumerate(results)
+            if result.expected and result.outcome is Outcome.PASS and not is_failure(result)
+        ),
     )
 
 
-def _verdict(results: Sequence[CaseResult], counts: Counter[Outcome], torn: bool) -> str:
-    if not results:
-        return "Nothing was tried."
-    failed = sum(count for outcome, count in counts.items() if outcome.is_failure)
-    parts = []
-    if failed:
-        parts.append(f"{failed} of {len(results)} cases fail")
-    elif counts[Outcome.PASS] == len(results):
-        parts.append(f"All {len(results)} cases agree with scikit-learn")
+def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
+    def count(**where: str) -> Question:
+        return Question("count", "cases", where)
+
+    def some(question: Question) -> bool:
+        return bool(records.ask(question.statistic, question.name, question.where))
+
+    everything, failed, foreseen = count(), count(ok="no", expected="no"), count(ok="no", expected="yes")
+    passed = count(outcome="pass", ok="yes")
+    refused, untried = count(outcome="unsupported"), count(outcome="infra_error")
+    if not records.results:
+        return ["Nothing was tried."]
+    if some(failed):
+        parts: list[str | Question] = [failed, " of ", everything, " cases fail"]
+    elif records.where(passed.where) == records.where({}):
+        parts = ["All ", everything, " cases agree with scikit-learn"]
     else:
-        parts.append(f"{counts[Outcome.PASS]} of {len(results)} cases agree with scikit-learn and none fails")
-    if counts[Outcome.UNSUPPORTED]:
-        parts.append(f"{counts[Outcome.UNSUPPORTED]} refused by the converter")
-    if counts[Outcome.INFRA_ERROR]:
-        parts.append(f"{counts[Outcome.INFRA_ERROR]} could not be tried")
-    if torn:
-        parts.append("the run was cut short")
-    return "; ".join(parts) + "."
+        unforeseen = " unforeseen" if some(foreseen) else ""
+        parts = [passed, " of ", everything, f" cases agree with scikit-learn and none fails{unforeseen}"]
+    for question, words in (
+        (foreseen, " fail as expected"),
+        (refused, " refused by the converter"),
+        (untried, " could not be tried"),
+    ):
+        if some(question):
+            parts += ["; ", question, words]
+    return [*parts, "; the run is not complete." if incomplete else "."]
 
 
-def _group(name: str, precision: str, results: Sequence[CaseResult]) -> Group:
-    metrics = [found for found in map(last_metrics, results) if found is not None]
-    p50 = [
-        result.latency.p50
-        for result in results
-        if result.latency is not None and result.latency.p50 is not None
-    ]
+def _group(records: Records, name: str, precision: str) -> Group:
+    where = {"group": name, "precision": precision}
+
+    def ask(statistic: str, field: str) -> Number | None:
+        return records.ask(statistic, field, where)
+
     return Group(
         name=name,
         precision=precision,
-        cases=len(results),
-        passed=sum(result.outcome is Outcome.PASS for result in results),
-        agreement=_of(min, (m.agreement for m in metrics)),
-        r2=_of(min, (m.r2 for m in metrics)),
-        probability_error=_of(max, (m.probability_error for m in metrics)),
-        relative_error=_of(max, (m.relative_error for m in metrics)),
-        share=_of(max, (m.output_share for m in metrics)),
-        p50=_of(statistics.median, p50),
+        cases=len(records.where(where)),
+        passed=len(records.where(where | {"outcome": "pass", "ok": "yes"})),
+        agreement=ask("least", "agreement"),
+        r2=ask("least", "r2"),
+        probability_error=ask("most", "probability_error"),
+        relative_error=ask("most", "error"),
+        share=ask("most", "share"),
+        p50=ask("median", "p50"),
     )
 
 
-def _stages(results: Sequence[CaseResult]) -> Iterable[StageRow]:
-    for precision in sorted({result.case.precision for result in results}):
-        for stage in Stage:
-            errors = [
-                result.metrics[stage].relative_error
-                for result in results
-                if result.case.precision == precision and stage in result.metrics
-            ]
-            if errors:
-                yield StageRow(
-                    stage, precision, len(errors), _of(max, errors), _of(statistics.median, errors)
-                )
+def _faults(results: Sequence[CaseResult]) -> tuple[Fault, ...]:
+    kinds: dict[Fault, list[int]] = {}
+    for index, result in enumerate(results):
+        if is_failure(result):
+            properties = failed_properties(result)
+            kind = Fault(result.outcome, result.stage, properties, result.defect, bool(result.expected), ())
+            kinds.setdefault(kind, []).append(index)
+    found = [
+        attrs.evolve(kind, cases=tuple(sorted(indexes, key=lambda index: _size(results[index]))))
+        for kind, indexes in kinds.items()
+    ]
+    return tuple(sorted(found, key=lambda fault: (fault.expected, -len(fault.cases))))
 
 
-def _of(choose: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return choose(known) if known else None
+def _size(result: CaseResult) -> tuple[float, ...]:
+    """Order networks by what a reader has to look at."""
+    source = result.case.source
+    if not isinstance(source, MlpSpec):
+        return (float("inf"), result.macs)
+    return (sum(source.widths), len(source.widths), source.rows)

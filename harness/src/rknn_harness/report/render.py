@@ -1,146 +1,378 @@
-"""Put a run's numbers and charts into the page."""
+"""Put a run's numbers and charts into its pages."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
-import jinja2
+import attrs
 from markupsafe import Markup
 
-from rknn_harness.case import CaseResult
+import sklearn2rknn
+from rknn_harness.case import PRECISIONS, PROPERTIES, CaseResult
 from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.report.charts import Mark, dots_by_row, scatter
-from rknn_harness.report.numbers import Summary, last_metrics, summarize
+from rknn_harness.report import wording
+from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
+from rknn_harness.report.numbers import Fault, Question, Summary, summarize
+from rknn_harness.report.query import NEVER_FAILS, Number, Records, field, is_failure, last_metrics
 from rknn_harness.run_folder import Run
+from sklearn2rknn.toolkit_versions import Defect, toolkit_version
 
-__all__ = ["write_report"]
+__all__ = ["replace", "write_report"]
 
 _SIGNS = {Outcome.PASS: "✓", Outcome.UNSUPPORTED: "-", Outcome.INFRA_ERROR: "!"}
+_BINS = 3
+"""Parts of a decade of multiply-adds that one box of the estimate's band covers."""
+_LEAST_ERROR = 1e-8  # where an exact zero is drawn on a logarithmic axis
 
 
 def write_report(run: Run) -> Path:
-    """Write ``report.html`` and ``report.md`` into the run's folder and return the page's path.
+    """Write ``report.html``, ``report.md`` and ``summary.json`` into a run's folder; return the page's path.
 
     The page stands alone: style and charts are in it, nothing is fetched.
     """
     summary = summarize(run)
-    precisions = sorted({result.case.precision for result in run.results})
-    views = {
-        "run": run,
-        "folder": f"runs/{run.path.name}" if run.path.parent.name == "runs" else run.path.name,
-        "manifest": run.manifest,
+    page = _Page(run, Records(run.results))
+    environment = wording.environment()
+    views = page.views() | {
         "summary": summary,
-        "precisions": precisions,
-        "ordered": sorted(run.results, key=lambda result: (result.case.group == "random", result.case.id)),
-        "error_chart": _error_chart(run.results, summary, precisions),
-        "agreement_chart": _agreement_chart(run.results, summary, precisions),
-        "latency_chart": _latency_chart(run.results, precisions),
-        "sign": lambda outcome: _SIGNS.get(outcome, "✗"),
-        "last": last_metrics,
-        "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
-        "Outcome": Outcome,
+        "links": {fault.defect: _defect(fault, run) for fault in summary.faults},
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rknn_harness.report", "templates"),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=_number, percent=_percent, time=_time, wall=_wall, cell=_cell)
     for name in ("report.md", "report.html"):
-        path = run.path / name
-        temporary = path.with_name(f".{name}.{os.getpid()}.part")
-        temporary.write_text(environment.get_template(name).render(views), encoding="utf-8")
-        os.replace(temporary, path)
+        replace(run.path / name, environment.get_template(name).render(views))
+    replace(run.path / "summary.json", json.dumps(_document(run, summary, page), indent=1) + "\n")
     return run.path / "report.html"
 
 
-def _error_chart(results: Sequence[CaseResult], summary: Summary, precisions: Sequence[str]) -> Markup:
-    rows = list(dict.fromkeys(group.name for group in summary.groups))
-    marks = []
-    for result in results:
-        metrics = last_metrics(result)
-        if metrics is None or metrics.relative_error is None:
-            continue
-        error = metrics.relative_error
-        marks.append(
-            _mark(result, precisions, max(error, 1e-8), rows.index(result.case.group), f"{error:.2g}")
+def replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+@attrs.frozen(eq=False)
+class _Page:
+    """What the templates may ask of a run."""
+
+    run: Run
+    records: Records
+
+    def views(self) -> dict[str, Any]:
+        boards = self._in_order("board", list(self.run.manifest["boards"]))
+        toolkits = self.records.distinct("toolkit")
+        precisions = self._in_order("precision", PRECISIONS)
+        return {
+            "run": self.run,
+            "manifest": self.run.manifest,
+            "facts_of": lambda board: self.run.manifest["boards"].get(board, {}),
+            "is_virtual": self.is_virtual,
+            "folder": _folder(self.run),
+            "boards": boards,
+            "toolkits": toolkits,
+            "precisions": precisions,
+            "columns": [
+                (toolkit, [name for name in precisions if self._some(toolkit=toolkit, precision=name)])
+                for toolkit in toolkits
+            ],
+            "groups": sorted(self.records.distinct("group"), key=lambda name: (name == "random", name)),
+            "properties": [name for name in PROPERTIES if self._examined(name)],
+            "unexamined": [name for name in PROPERTIES if not self._examined(name)],
+            "PROPERTIES": PROPERTIES,
+            "NEVER_FAILS": NEVER_FAILS,
+            "Outcome": Outcome,
+            "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
+            "ordered": sorted(range(len(self.run.results)), key=self._order),
+            "results": self.run.results,
+            "shapes": {name: f"s{index}" for index, name in enumerate(PRECISIONS)},
+            "sign": lambda outcome: _SIGNS.get(outcome, "✗"),
+            "is_failure": is_failure,
+            "last": last_metrics,
+            "is_question": lambda part: isinstance(part, Question),
+            "n": self.tell,
+            "c": self.tell_one,
+            "m": self.manifest_text,
+            "megahertz": self.megahertz,
+            "ask": self.records.ask,
+            "five": "{:.5f}".format,
+            "count": lambda **where: len(self.records.where(where)),
+            "count_where": lambda where: len(self.records.where(where)),
+            "rows": self.records.where,
+            "decades": self.decades,
+            "replay": self.replay,
+            "error_chart": self.error_chart,
+            "agreement_chart": self.agreement_chart,
+            "latency_chart": self.latency_chart,
+            "gain_chart": self.gain_chart,
+        }
+
+    def tell(
+        self,
+        statistic: str,
+        name: str,
+        form: Callable[[Any], str] | str,
+        where: Mapping[str, Any] | None = None,
+    ) -> Markup:
+        """Answer a question as markup that carries the question."""
+        where = where or {}
+        return _data(self.records.ask(statistic, name, where), form, f"{statistic} {name}", where)
+
+    def tell_one(self, name: str, form: str, index: int) -> Markup:
+        """Tell one record's number; the record's index stands on an element around it."""
+        return _data(field(self.run.results[index], name), form, name, None)
+
+    def manifest_text(self, path: str, length: int | None = None) -> Markup:
+        """Tell a text of the manifest, its path beside it."""
+        value = self._of_manifest(path)
+        text = value if isinstance(value, str) else json.dumps(value)
+        return Markup('<span data-m="{}">{}</span>').format(path, text[:length])
+
+    def megahertz(self, path: str) -> Markup:
+        """Tell a frequency of the manifest, which has it in Hz."""
+        value = self._of_manifest(path)
+        if value is None:
+            return Markup("—")
+        return Markup('<data value="{}" data-m="{}">{:g} MHz</data>').format(value, path, value / 1e6)
+
+    def is_virtual(self, board: str) -> bool:
+        return bool(self.run.manifest["boards"].get(board, {}).get("virtual"))
+
+    def decades(self, where: Mapping[str, str]) -> list[str]:
+        """Return the decades of multiply-adds in which calls were timed."""
+        found = {
+            str(math.floor(math.log10(work)))
+            for work in self.records.values("work", {**where, "timed": "yes"})
+        }
+        return sorted(found, key=int)
+
+    def replay(self, index: int) -> str:
+        """Return the command that tries a case again."""
+        result = self.run.results[index]
+        words = ["rknn-harness", "replay", _folder(self.run), result.case.id]
+        return shlex.join([*words, "--toolkit", result.case.toolkit, "--board", result.board])
+
+    def error_chart(self, board: str) -> Markup:
+        return self._strips(
+            board,
+            "error",
+            lambda values: log_axis("error", "largest error ÷ largest output", values),
+            wording.number,
+            f"Largest output error of each case on {board}, as a share of its largest output",
         )
-    title = "Largest output error of each case as a share of its largest output"
-    return dots_by_row(rows, marks, label="largest error ÷ largest output", title=title, log=True)
+
+    def agreement_chart(self, board: str) -> Markup:
+        def axis(values: Sequence[float]) -> Any:
+            # A round number below the worst case, and never so near 100 % that one row looks like ruin.
+            lowest = min(values, default=1.0)
+            start = next((low for low in (0.96, 0.92, 0.8, 0.6, 0.0) if lowest >= low), 0.0)
+            label = "rows with scikit-learn's label"
+            return linear_axis("agreement", label, start, 1.0, lambda value: f"{value * 100:.4g} %")
+
+        title = f"Share of rows labelled as scikit-learn labels them, by case, on {board}"
+        return self._strips(board, "agreement", axis, wording.percent, title)
+
+    def latency_chart(self, board: str, toolkit: str) -> Markup:
+        where = {"board": board, "timed": "yes"}
+        seconds = self.records.values("p50", where)
+        estimates = [
+            value for end in ("low", "high") for value in self.records.values(f"estimate.{end}", where)
+        ]
+        bands = []
+        mine = where | {"toolkit": toolkit}
+        for part in sorted({_bin(work) for work in self.records.values("work", mine)}):
+            here = mine | {"bin": str(part)}
+            low = self.records.ask("least", "estimate.low", here)
+            high = self.records.ask("most", "estimate.high", here)
+            if low is not None and high is not None:
+                address = _address("least estimate.low,most estimate.high", here)
+                bands.append(Band(10 ** (part / _BINS), 10 ** ((part + 1) / _BINS), low, high, address))
+        return scatter(
+            self._marks(mine, "work", "p50", wording.seconds),
+            self._work_axis(where),
+            log_axis("p50", "median time of a call", [*seconds, *estimates], wording.seconds),
+            title=f"Median time of a call on {board} against its multiply-adds, toolkit {toolkit}",
+            bands=bands,
+        )
+
+    def gain_chart(self, board: str) -> Markup:
+        where = {"board": board, "timed": "yes"}
+        gains = self.records.values("gain.numpy", where)
+        return scatter(
+            self._marks(where, "work", "gain.numpy", wording.ratio),
+            self._work_axis(where),
+            log_axis("gain.numpy", "numpy's time ÷ the bundle's", [*gains, 1.0], _times),
+            title=f"numpy's time on the CPU of {board} over the bundle's, against a call's multiply-adds",
+            level=(1.0, "as fast as the CPU"),
+        )
+
+    def _strips(
+        self,
+        board: str,
+        name: str,
+        axis: Callable[[Sequence[float]], Any],
+        tell: Callable[[float], str],
+        title: str,
+    ) -> Markup:
+        rows: list[Markup] = []
+        marks, medians = [], []
+        for toolkit in self.records.distinct("toolkit"):
+            for precision in self._in_order("precision", PRECISIONS):
+                where = {"board": board, "toolkit": toolkit, "precision": precision}
+                median = self.records.ask("median", name, where)
+                if median is None:
+                    continue
+                row = len(rows)
+                rows.append(Markup('<tspan data-l="toolkit">{}</tspan> {}').format(toolkit, precision))
+                for index in self.records.where(where):
+                    value = field(self.run.results[index], name)
+                    if value is not None:
+                        value = max(value, _LEAST_ERROR) if name == "error" else value
+                        marks.append(self._mark(index, value, row, tell))
+                medians.append(MeasuredMark(median, row, _address(f"median {name}", where)))
+        return strips(rows, marks, medians, axis([mark.x for mark in marks]), title=title)
+
+    def _marks(self, where: Mapping[str, str], x: str, y: str, tell: Callable[[float], str]) -> list[Mark]:
+        found = []
+        for index in self.records.where(where):
+            across, up = field(self.run.results[index], x), field(self.run.results[index], y)
+            if across and up:
+                found.append(attrs.evolve(self._mark(index, up, up, tell), x=across))
+        return found
+
+    def _mark(self, index: int, value: float, y: float, tell: Callable[[float], str]) -> Mark:
+        result = self.run.results[index]
+        shape = "failed" if is_failure(result) else f"s{PRECISIONS.index(result.case.precision)}"
+        return Mark(index, value, y, shape, f"{result.case.id}: {tell(value)}")
+
+    def _of_manifest(self, path: str) -> Any:
+        value: Any = self.run.manifest
+        for part in path.split("/"):
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        return value
+
+    def _work_axis(self, where: Mapping[str, str]) -> Any:
+        return log_axis("work", "multiply-adds in a call", self.records.values("work", where))
+
+    def _in_order(self, name: str, order: Sequence[str]) -> list[str]:
+        """Return the values that occur, those of `order` first and in its order."""
+        found = self.records.distinct(name)
+        return [value for value in order if value in found] + [value for value in found if value not in order]
+
+    def _some(self, **where: str) -> bool:
+        return bool(self.records.where(where))
+
+    def _examined(self, name: str) -> bool:
+        return any(name in result.properties for result in self.run.results)
+
+    def _order(self, index: int) -> tuple[Any, ...]:
+        result = self.run.results[index]
+        return (result.case.group == "random", result.case.id, result.case.toolkit, result.board)
 
 
-def _agreement_chart(results: Sequence[CaseResult], summary: Summary, precisions: Sequence[str]) -> Markup:
-    rows = list(dict.fromkeys(group.name for group in summary.groups if group.agreement is not None))
-    marks = []
-    for result in results:
-        metrics = last_metrics(result)
-        if metrics is not None and metrics.agreement is not None:
-            place = rows.index(result.case.group)
-            marks.append(_mark(result, precisions, metrics.agreement, place, f"{metrics.agreement:.2%}"))
-    lowest = min((mark.x for mark in marks), default=1.0)
-    # A round number below the worst case, and never so near 100 % that one row looks like ruin.
-    start = next((low for low in (0.96, 0.92, 0.8, 0.6, 0.0) if lowest >= low), 0.0)
-    title = "Share of rows labelled as scikit-learn labels them, by case"
-    return dots_by_row(
-        rows, marks, label="rows with scikit-learn's label", title=title, log=False, span=(start, 1.0)
-    )
-
-
-def _latency_chart(results: Sequence[CaseResult], precisions: Sequence[str]) -> Markup:
-    marks = []
-    for result in results:
-        timed = result.latency
-        if timed is not None and timed.p50 is not None and result.weights:
-            operations = float(result.weights * timed.rows)
-            marks.append(_mark(result, precisions, operations, timed.p50, _time(timed.p50)))
-    if not marks:
-        return Markup("")
-    return scatter(
-        marks,
-        x_label="multiplications in a call (weights times rows)",
-        y_label="median time of a call",
-        title="Median time of a call against the work in it",
-        y_tick=_time,
-    )
-
-
-def _mark(result: CaseResult, precisions: Sequence[str], x: float, y: float, value: str) -> Mark:
-    series = precisions.index(result.case.precision)
-    return Mark(
-        x, y, series, result.outcome.is_failure, f"{result.case.id}: {value} ({result.outcome.value})"
-    )
-
-
-def _number(value: float | None) -> str:
+def _data(
+    value: Number | None, form: Callable[[Any], str] | str, name: str, where: Mapping[str, Any] | None
+) -> Markup:
     if value is None:
-        return "—"
-    return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.1e}"
+        return Markup("—")
+    text = form(value) if callable(form) else getattr(wording, form)(value)
+    return Markup('<data value="{!r}"{}>{}</data>').format(value, _address(name, where), text)
 
 
-def _percent(value: float | None) -> str:
-    # Never rounded up to 100: a single wrong row must show.
-    if value is None:
-        return "—"
-    return "100 %" if value == 1 else f"{min(value * 100, 99.99):.2f} %"
+def _address(name: str, where: Mapping[str, Any] | None) -> Markup:
+    conditions = Markup(' data-where="{}"').format(urlencode(where)) if where is not None else Markup("")
+    return Markup(' data-n="{}"').format(name) + conditions
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "—"
-    for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / 1e-9:.3g} ns"
+def _times(value: float) -> str:
+    return f"{value:g}\N{MULTIPLICATION SIGN}"
 
 
-def _wall(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+def _bin(work: float) -> int:
+    return math.floor(_BINS * math.log10(work))
 
 
-def _cell(text: object) -> str:
-    """Text for a cell of a Markdown table."""
-    return str(text).replace("|", "\\|").replace("\n", " ")
+def _folder(run: Run) -> str:
+    return f"runs/{run.path.name}" if run.path.parent.name == "runs" else run.path.name
+
+
+def _defect(fault: Fault, run: Run) -> Defect | None:
+    """Return what the table of toolkits has on a fault's defect."""
+    if not fault.defect:
+        return None
+    try:
+        known = toolkit_version(run.results[fault.cases[0]].case.toolkit).defects
+    except sklearn2rknn.OptionError:
+        return None
+    return next((defect for defect in known if defect.id == fault.defect), None)
+
+
+def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:
+    """Return the report's contents for machines."""
+    records = page.records
+    cells = []
+    for board in records.distinct("board"):
+        for toolkit in records.distinct("toolkit"):
+            for precision in records.distinct("precision"):
+                where = {"board": board, "toolkit": toolkit, "precision": precision}
+                if not records.where(where):
+                    continue
+                cells.append(where | {"cases": len(records.where(where))} | _cell(records, where))
+    return {
+        "format": 1,
+        "run": _folder(run),
+        "started": run.manifest.get("started"),
+        "finished": run.manifest.get("finished"),
+        "verdict": summary.verdict,
+        "exit_code": int(summary.code),
+        "outcomes": {outcome.value: count for outcome, count in summary.counts},
+        "matrix": cells,
+        "faults": [
+            fault.where
+            | {
+                "failed": list(fault.properties),
+                "expected": fault.expected,
+                "cases": len(fault.cases),
+                "smallest": _smallest(run.results[fault.cases[0]]),
+                "replay": page.replay(fault.cases[0]),
+            }
+            for fault in summary.faults
+        ],
+        "outdated_expectations": [run.results[index].case.id for index in summary.outdated],
+    }
+
+
+def _cell(records: Records, where: Mapping[str, str]) -> dict[str, Any]:
+    def ask(statistic: str, name: str) -> Number | None:
+        return records.ask(statistic, name, where)
+
+    return {
+        "failed": len(records.where({**where, "ok": "no", "expected": "no"})),
+        "failed_as_expected": len(records.where({**where, "ok": "no", "expected": "yes"})),
+        "median_error": ask("median", "error"),
+        "most_error": ask("most", "error"),
+        "least_agreement": ask("least", "agreement"),
+        "median_p50_seconds": ask("median", "p50"),
+        "median_gain_numpy": ask("median", "gain.numpy"),
+        "properties": {
+            name: {
+                "held": len(records.where({**where, f"property.{name}": "held"})),
+                "failed": len(records.where({**where, f"property.{name}": "failed"})),
+            }
+            for name in PROPERTIES
+        },
+    }
+
+
+def _smallest(result: CaseResult) -> dict[str, Any]:
+    return {
+        "id": result.case.id,
+        "toolkit": result.case.toolkit,
+        "board": result.board,
+        "reason": result.reason,
+    }
