@@ -1,17 +1,33 @@
-"""A board session that is opened when it is needed, once more after it broke, and then never again."""
+"""The way to a board for a whole run: a session, opened afresh when it breaks, until it is given up."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import scirknn
+import sklearn2rknn
 from rknn_harness.boards import Board
 from rknn_harness.claim import Claim
-from rknn_harness.errors import InfraError
+from rknn_harness.errors import (
+    BoardDeadlineError,
+    BoardHealthError,
+    ConnectionLostError,
+    InfraError,
+)
+from rknn_harness.health import HealthModel, check_health, health_model
+from rknn_harness.power import power_cycle
 from rknn_harness.runner_client import BoardSession
+from virtual_npu import VirtualNpuError
 
 __all__ = ["BoardLink"]
+
+_POWER_MENDS = (BoardDeadlineError, BoardHealthError, ConnectionLostError)
+
+_log = logging.getLogger(__name__)
 
 
 class BoardLink:
@@ -44,10 +60,13 @@ class BoardLink:
         leased: bool = True,
     ) -> None:
         self.board = board
-        self._claim, self._leased = claim or Claim(), leased
         self.lost: InfraError | None = None
-        self._logs = logs
+        self._logs, self._claim, self._leased = logs, claim or Claim(), leased
         self._session: BoardSession | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="rknn-harness-health-")
+        self._health: dict[str, HealthModel | None] = {}  # by toolkit; None where it makes no good one
+        self._good: HealthModel | None = None  # one that this board has run right
+        self._cycled = False
 
     def session(self) -> BoardSession:
         """Return the open session, or open one.
@@ -60,10 +79,75 @@ class BoardLink:
         if self.lost is not None:
             raise self.lost
         if self._session is None:
-            session = BoardSession(self.board, logs=self._logs, claim=self._claim, leased=self._leased)
-            session.__enter__()
-            self._session = session
+            self._session = self._opened()
+            if self._good is not None:
+                check_health(self._session, self._good)
         return self._session
+
+    def prove(self, toolkit: sklearn2rknn.Toolkit) -> None:
+        """Have the board run a small model of this toolkit, unless it has run one already.
+
+        One that it refuses to load says nothing of the board: it may be too old for this toolkit's files.
+
+        Raises
+        ------
+        BoardHealthError
+            It fails the model, or answers it wrongly.
+        InfraError
+            The board cannot be reached.
+        """
+        if self._good is not None:
+            return
+        if toolkit.version not in self._health:
+            self._health[toolkit.version] = self._made(toolkit)
+        model = self._health[toolkit.version]
+        if model is None:
+            return
+        try:
+            check_health(self.session(), model)
+            self._good = model
+        except BoardHealthError as error:
+            if error.data["kind"] != "load_error":
+                raise
+            self._health[toolkit.version] = None
+
+    def examine(self) -> str:
+        """Have the board, after a failure, run the model that it ran before; if it cannot, see to it.
+
+        Returns
+        -------
+        str
+            What was found and done, a sentence; empty when the board is well.
+        """
+        for last in (False, True):
+            try:
+                session = self.session()
+                if self._good is not None:
+                    check_health(session, self._good)
+                return ""
+            except InfraError as error:
+                self.drop()
+                if not last and isinstance(error, ConnectionLostError):
+                    continue
+                if self.revive(error):
+                    return f"Afterwards its power was cycled: {error}"
+                self.give_up(error)
+                return f"Afterwards the board was given up: {error}"
+        return ""
+
+    def revive(self, reason: InfraError) -> bool:
+        """Cycle the board's power, once in a run and where that may help; say whether it came back."""
+        if self._cycled or self.board.power_command is None or not isinstance(reason, _POWER_MENDS):
+            return False
+        self._cycled = True
+        self.drop()
+        _log.warning("The power of %s is cycled: %s", self.board.name, reason)
+        try:
+            power_cycle(self.board)
+        except InfraError as error:
+            _log.warning("%s", error)
+            return False
+        return True
 
     def drop(self) -> None:
         """Forget a session that broke; the next one is opened afresh."""
@@ -84,6 +168,19 @@ class BoardLink:
             self.drop()
             return {"unreachable": str(error)}
 
+    def _opened(self) -> BoardSession:
+        session = BoardSession(self.board, logs=self._logs, claim=self._claim, leased=self._leased)
+        return session.__enter__()
+
+    def _made(self, toolkit: sklearn2rknn.Toolkit) -> HealthModel | None:
+        folder = Path(self._folder.name, toolkit.version)
+        folder.mkdir()
+        try:
+            return health_model(toolkit, folder)
+        except (sklearn2rknn.Sklearn2RknnError, scirknn.ScirknnError, VirtualNpuError, OSError) as error:
+            _log.warning("No model to test %s with: %s", self.board.name, error)
+            return None
+
     def __enter__(self) -> BoardLink:
         return self
 
@@ -93,3 +190,4 @@ class BoardLink:
         session, self._session = self._session, None
         if session is not None:
             session.__exit__(None, None, None)
+        self._folder.cleanup()

@@ -20,7 +20,7 @@ import sklearn2rknn
 from rknn_harness.board_link import BoardLink
 from rknn_harness.case import Case, CaseResult
 from rknn_harness.datasets import fitted
-from rknn_harness.errors import BoardError, InfraError
+from rknn_harness.errors import BoardError, InfraError, LeaseError
 from rknn_harness.judge import Limits, judge
 from rknn_harness.limits import limits_for
 from rknn_harness.mlp_spec import build_estimator, build_rows
@@ -42,7 +42,7 @@ from virtual_npu import VirtualNpuError, estimate
 __all__ = ["ATTEMPTS", "model_of", "run_case"]
 
 ATTEMPTS = 2
-"""Times that a case is tried at most; only trouble on the way gives it another."""
+"""Times that a case is tried at most; only trouble on the way gives it another, a power cycle one more."""
 
 Array = np.ndarray[Any, Any]
 
@@ -123,11 +123,16 @@ def run_case(
             converted = _convert(case, toolkit, Path(name), clock, notes, known, tamper)
             while True:
                 try:
+                    with clock("connect"):
+                        link.session()
+                    with clock("health"):
+                        link.prove(toolkit)
                     answer, again, times = _on_board(converted, link, timing, notes, clock)
                     break
                 except InfraError as error:
                     link.drop()
-                    if attempts == ATTEMPTS:
+                    hopeless = isinstance(error, LeaseError)  # it has been waited for
+                    if hopeless or (attempts >= ATTEMPTS and not link.revive(error)):
                         link.give_up(error)
                         raise _Ended(Outcome.INFRA_ERROR, Stage.BOARD, error) from error
                     notes.append(f"Attempt {attempts} ended on the way to the board: {error}")
@@ -283,8 +288,7 @@ def _on_board(
     converted: _Converted, link: BoardLink, timing: Timing, notes: list[str], clock: _Clock
 ) -> tuple[Answer, Answer, Times]:
     X = converted.reference.X
-    with clock("connect"):
-        session = link.session()
+    session = link.session()
     try:
         with clock("load"):
             session.load(converted.path)
@@ -297,6 +301,10 @@ def _on_board(
         outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
             error.kind, Outcome.RUN_ERROR
         )
+        with clock("health"):
+            found = link.examine()
+        if found:
+            notes.append(found)
         raise _Ended(outcome, Stage.BOARD, f"{error.type}: {error}") from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -225,7 +225,9 @@ class BoardSession:
         except InfraError:
             self._abandon()
             raise
-        self._ask("load", deadline, bundle=f"{folder}/{found.path.name}", device=device or self.board.device)
+        bundle_there = f"{folder}/{found.path.name}"
+        with self._installed():
+            self._ask("load", deadline, bundle=bundle_there, device=device or self.board.device)
 
     def predict(self, X: Any, *, deadline: float = 60.0) -> Prediction:
         """Run the loaded model.
@@ -458,6 +460,16 @@ class BoardSession:
         if samples is None or samples.dtype != np.float64 or samples.ndim != 1 or not len(samples):
             raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} without samples.")
         return samples
+
+    @contextlib.contextmanager
+    def _installed(self) -> Iterator[None]:
+        """Tell a runtime that is not there from a model that it refuses."""
+        try:
+            yield
+        except BoardError as error:
+            if error.type != "DeviceError":
+                raise
+            raise ProvisioningError(f"{self.board.name}: {error}", **error.data) from error
 
     def _start(self) -> None:
         folder = self.connection.put({RUNNER_NAME: runner_archive(self._runtime)})

@@ -35,7 +35,7 @@ class Timing:
 
 
 QUICK = Timing(3, 40, 0.02, 1.0, ("numpy",))
-"""For a virtual board, whose times say nothing of an NPU; nor is scikit-learn's import worth a second there."""
+"""For a virtual board, whose times say nothing of an NPU; nor is scikit-learn's import worth its second."""
 
 THOROUGH = Timing(5, 200, 2.0, 20.0)
 """For a board: 200 samples and two seconds, as long as that stays below 20 seconds."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import select
@@ -43,7 +44,7 @@ class VirtualBoard:
     ----------
     folder : pathlib.Path
         Its keys, its home and its log; made if it is not there. A board started again in the same folder
-        keeps its keys and files.
+        keeps its keys and files, and its port if that is still free.
     seconds : float
         How long it may take to come up.
     root : pathlib.Path, optional
@@ -211,9 +212,9 @@ async def _serve(folder: Path) -> None:
     loop.add_reader(0, owner_spoke)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await asyncssh.listen(
+    listen = functools.partial(
+        asyncssh.listen,
         "127.0.0.1",
-        0,
         config=[],
         server_host_keys=[host_key],
         authorized_client_keys=asyncssh.import_authorized_keys(client_key.export_public_key().decode()),
@@ -226,7 +227,13 @@ async def _serve(folder: Path) -> None:
         compression_algs=None,
         window=_WINDOW,
     )
+    known = folder / "port"
+    try:
+        server = await listen(port=int(known.read_text()))
+    except (OSError, ValueError):
+        server = await listen(port=0)
     port = server.get_port()
+    known.write_text(str(port))
     public = host_key.export_public_key().decode().strip()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
     print(json.dumps({"port": port}), flush=True)

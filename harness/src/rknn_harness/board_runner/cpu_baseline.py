@@ -83,10 +83,8 @@ def in_numpy(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Callable
                 return output[:, 0] if output.shape[1] == 1 else output
         if network.task == "multilabel" or classes is None:
             return (value > 0).astype(np.int64)
-        if value.shape[1] == 1:  # two classes share one output
-            chosen = (value[:, 0] > 0).astype(np.intp)
-        else:
-            chosen = value.argmax(axis=1)
+        # Two classes share one output.
+        chosen = (value[:, 0] > 0).astype(np.intp) if value.shape[1] == 1 else value.argmax(axis=1)
         labels: Array = classes[chosen]
         return labels
 
