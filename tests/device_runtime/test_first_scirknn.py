@@ -89,7 +89,7 @@ def fitted(kind: str) -> Any:
     network = MLPRegressor if "target" in kind else MLPClassifier
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return network((16,), max_iter=60, random_state=0).fit(X, targets[kind])
+        return network(hidden_layer_sizes=(16,), max_iter=60, random_state=0).fit(X, targets[kind])
 
 
 @pytest.mark.parametrize("samples", [None, 8])
@@ -109,7 +109,7 @@ def test_its_bundles_answer_as_scikit_learn_does(
         assert found.shape == expected.shape
         assert found.dtype == expected.dtype
         if not isinstance(model, scirknn.MLPClassifier):
-            # float16 keeps 11 bits of values below 8: 2^-9 each, and sums of a few dozen of them.
+            # 22 products of order 4, each off by 2^-11 of itself.
             np.testing.assert_allclose(found, expected, atol=0.05)
             return
         ours, theirs = model.predict_proba(ROWS), estimator.predict_proba(ROWS)
