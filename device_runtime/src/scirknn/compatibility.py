@@ -23,8 +23,11 @@ __all__ = [
     "check",
     "distribution_version",
     "installed_versions",
+    "lite_command",
     "require_compatible",
+    "runtime_command",
     "runtime_file",
+    "small_text",
 ]
 
 MODEL_FORMATS = {4: "1.5.0", 6: "1.5.2"}
@@ -36,6 +39,11 @@ OLDEST_DRIVER = "0.8.8"
 _DRIVER_OF_2_0 = (0, 8, 0)  # 2.0.0b22 mends "runtime not compatible with rknpu driver <= 0.8.0" (changelog)
 _ONE_CORE_DRIVER = (0, 9, 2)  # only core 0 works: github.com/airockchip/rknn-toolkit2 issue 294
 _MULTI_CORE_DRIVER = "0.9.6"  # github.com/airockchip/rknn-toolkit2 issue 138
+
+_TAGS = {
+    version: f"v{version}" for version in ("1.5.0", "1.5.2", "1.6.0", "2.1.0", "2.2.0", "2.3.0", "2.3.2")
+}
+_LITE_VERSIONS = ("2.3.0", "2.3.2", "2.5.0")
 
 _FAMILIES = {"rk3566": "rk356", "rk3568": "rk356"}  # one runtime, RK356X, serves both
 
@@ -70,15 +78,18 @@ class Finding:
     ----------
     rule : str
         The rule's short name.
-    level : {"error", "warning", "note"}
+    level : {"ok", "note", "warning", "error"}
         An error keeps the model from running; a note is something that is not known.
     text : str
         What is wrong, and the cure.
+    command : str
+        What to type for it, where a command mends it.
     """
 
     rule: str
     level: str
     text: str
+    command: str = ""
 
 
 def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ...]:
@@ -99,11 +110,14 @@ def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ..
     runtime, driver, lite = (_version(text) for text in (board.librknnrt, board.driver, board.rknnlite))
     found = []
 
-    def find(rule: str, level: str, text: str) -> None:
-        found.append(Finding(rule, level, text))
+    def find(rule: str, level: str, text: str, command: str = "") -> None:
+        found.append(Finding(rule, level, text, command))
 
     own = toolkit.get("version")
-    install = runtime_file(str(own), str(toolkit.get("target_platform"))) if maker else ""
+    install, fetch = "", ""
+    if maker:
+        install = runtime_file(str(own), str(toolkit.get("target_platform")))
+        fetch = runtime_command(str(own), str(toolkit.get("target_platform")))
     number = toolkit.get("model_format")
     oldest = _version(MODEL_FORMATS.get(number)) if isinstance(number, int) else None
     if runtime is None:
@@ -114,6 +128,7 @@ def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ..
             "error",
             f"The model has format {number}, which librknnrt reads from {_text(oldest)} on; here is "
             f"{_text(runtime)}. Install {install}.",
+            fetch,
         )
     elif maker and runtime < maker:
         find(
@@ -121,6 +136,7 @@ def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ..
             "warning",
             f"librknnrt {_text(runtime)} is older than the toolkit that made the model, {own}. If results "
             f"are wrong, install {install}.",
+            fetch,
         )
     platform = toolkit.get("target_platform")
     chips = [name.split(",", 1)[-1] for name in board.compatible or () if name.startswith("rockchip,")]
@@ -145,6 +161,7 @@ def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ..
             "warning",
             f"rknnlite {_text(lite)} and librknnrt {_text(runtime)} are of two versions. Install "
             f"rknn-toolkit-lite2 {_text(runtime)}.",
+            lite_command(_text(runtime)),
         )
     return tuple(found)
 
@@ -217,6 +234,21 @@ def runtime_file(version: str, platform: str) -> str:
     )
 
 
+def runtime_command(version: str, platform: str = "rk3588") -> str:
+    """Return the command that installs a version's librknnrt.so; empty where the vendor has no tag for it."""
+    where = re.match(r"(\S+) of (\S+?), ", runtime_file(version, platform))
+    tag = _TAGS.get(version)
+    if where is None or tag is None:
+        return ""
+    url = f"https://{where.group(2)}/raw/{tag}/{where.group(1)}"
+    return f"sudo curl -fL -o /usr/lib/librknnrt.so {url} && sudo ldconfig"
+
+
+def lite_command(version: str) -> str:
+    """Return the command that installs rknnlite from the package index; empty for what it does not have."""
+    return f"python3 -m pip install rknn-toolkit-lite2=={version}" if version in _LITE_VERSIONS else ""
+
+
 def installed_versions(root: str = "/") -> BoardVersions:
     """Read what this machine has.
 
@@ -226,10 +258,10 @@ def installed_versions(root: str = "/") -> BoardVersions:
         Where the machine's files are.
     """
     top = Path(root)
-    compatible = _small_text(top / "proc/device-tree/compatible")
+    compatible = small_text(top / "proc/device-tree/compatible")
     return BoardVersions(
         librknnrt=_runtime(top),
-        driver=next(filter(None, (_small_text(top / path) for path in _DRIVERS)), None),
+        driver=next(filter(None, (small_text(top / path) for path in _DRIVERS)), None),
         rknnlite=distribution_version("rknn-toolkit-lite2"),
         compatible=None if compatible is None else tuple(compatible.split("\0")),
     )
@@ -251,7 +283,7 @@ def _text(version: _Version) -> str:
     return ".".join(map(str, version))
 
 
-def _small_text(path: Path) -> str | None:
+def small_text(path: Path) -> str | None:
     """Return a small file's text; None for what is not there, not ours to read, or empty."""
     try:
         with path.open("rb") as file:

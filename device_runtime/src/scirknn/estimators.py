@@ -20,7 +20,7 @@ from scirknn.validation import check_finite, check_rows, check_table
 if TYPE_CHECKING:
     from scirknn._typing import Array, Float32Array
 
-__all__ = ["MLPClassifier", "MLPRegressor", "load"]
+__all__ = ["MLPClassifier", "MLPRegressor", "load", "open_bundle"]
 _Self = TypeVar("_Self", bound="_Estimator")
 
 BLOCK = 1 << 20
@@ -382,5 +382,11 @@ def load(path: PathLike, *, device: str | None = None, core: str = "auto") -> ML
     -------
     MLPClassifier or MLPRegressor
     """
-    bundle = read_bundle(path)
+    return open_bundle(read_bundle(path), device=device, core=core)
+
+
+def open_bundle(
+    bundle: Bundle, *, device: str | None = None, core: str = "auto"
+) -> MLPClassifier | MLPRegressor:
+    """Open a bundle that has been read, as `load` does."""
     return _CLASSES[bundle.task](bundle, device=device, core=core)

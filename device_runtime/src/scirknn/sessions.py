@@ -22,7 +22,7 @@ from scirknn.vendor_codes import cure_for, heard_code, name_of
 if TYPE_CHECKING:
     from scirknn._typing import Float32Array
 
-__all__ = ["DEVICES", "MASKS", "Session", "choose_device", "open_session"]
+__all__ = ["DEVICES", "MASKS", "Session", "choose_device", "logging_kept", "open_session"]
 
 DEVICES = ("npu", "virtual")
 MASKS = {"auto": 1, "0": 1, "1": 1, "2": 1, "0_1": 2, "0_1_2": 3}
@@ -127,7 +127,7 @@ def _on_rockchip() -> bool:
 
 
 @contextlib.contextmanager
-def _logging_kept() -> Iterator[None]:
+def logging_kept() -> Iterator[None]:
     """Undo what importing rknnlite does to the program's logging (it renames levels and adds handlers)."""
     root = logging.getLogger()
     names, values = dict(logging._levelToName), dict(logging._nameToLevel)
@@ -171,7 +171,7 @@ class _NpuSession:
         self._lock = threading.Lock()
         self._lite: Any = None
         self._log = _Overheard(None)
-        with _logging_kept():
+        with logging_kept():
             try:
                 from rknnlite.api import RKNNLite
             except ImportError as error:

@@ -75,10 +75,10 @@ class _Lite:
 
     def __init__(self, path: Path, core: str) -> None:
         from scirknn.errors import DeviceError, NativeError
-        from scirknn.sessions import _logging_kept
+        from scirknn.sessions import logging_kept
 
         self._error, self._name = NativeError, path.name
-        with _logging_kept():
+        with logging_kept():
             try:
                 from rknnlite.api import RKNNLite
             except ImportError as error:

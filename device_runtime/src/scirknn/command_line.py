@@ -1,0 +1,317 @@
+"""``python3 -m scirknn``: predictions without a line of Python, and what is wrong with a board."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING, Any, Sequence
+
+import numpy as np
+
+import scirknn
+from scirknn.bundle import Bundle, read_bundle
+from scirknn.contexts import CORES
+from scirknn.errors import InputError, ScirknnError
+from scirknn.estimators import MLPClassifier, MLPRegressor, open_bundle
+from scirknn.sessions import DEVICES, choose_device
+from scirknn.tables import STREAM, count_rows, read_blocks, write_blocks
+
+if TYPE_CHECKING:
+    from scirknn._typing import Array
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Run scikit-learn models, converted by sklearn2rknn, on a Rockchip NPU.
+
+  python3 -m scirknn doctor                         is this board ready? what to type if not
+  python3 -m scirknn info iris.rknn                 what the model takes and answers
+  python3 -m scirknn predict iris.rknn new.csv      a prediction for each row
+  python3 -m scirknn bench iris.rknn                how fast it is here
+
+A model is two files, NAME.rknn and NAME.rknn.json; name the first one.
+"""
+
+_PREDICT = """\
+examples:
+  python3 -m scirknn predict iris.rknn new.csv                    predictions on the screen
+  python3 -m scirknn predict iris.rknn new.csv out.csv --proba    a column of probability for each class
+  python3 -m scirknn predict iris.rknn X.npy y.npy --core pool    a large array, on all cores of the NPU
+  sort -u log.csv | python3 -m scirknn predict iris.rknn - > out.csv
+
+A CSV file may begin with a line of names. If the model was fitted with names, its columns are found by them,
+in any order and among others; if not, the columns must be the model's, in its order. Files of any length are
+read and written a piece at a time.
+"""
+
+_DOCTOR = """\
+examples:
+  python3 -m scirknn doctor                 the board alone
+  sudo python3 -m scirknn doctor            the driver's version too, which only root may read
+  python3 -m scirknn doctor iris.rknn       and whether the model goes with it; it is run once
+
+Every finding that a command can mend is followed by that command. The exit status is 1 if there is an error.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+
+    Returns
+    -------
+    int
+        0; 1 when a command failed or `doctor` found an error. Wrong usage exits with 2.
+    """
+    options = _parser().parse_args(arguments)
+    # Said once already, or not meant for those who wrote no program.
+    warnings.filterwarnings("ignore", message="X (does not have valid|has) feature names")
+    warnings.showwarning = _show_warning
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except (ScirknnError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read has enough. Python would complain when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"scirknn: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m scirknn",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"scirknn {scirknn.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+
+    def command(name: str, run: Any, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    def device(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--device",
+            choices=DEVICES,
+            help="the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU where there is one",
+        )
+
+    info = command("info", _info, "show what a model takes, what it answers and how it was made")
+    info.add_argument("model", help="NAME.rknn")
+    info.add_argument("--json", action="store_true", help="as JSON")
+
+    predict = command("predict", _predict, "predict each row of a CSV or .npy file", _PREDICT)
+    predict.add_argument("model", help="NAME.rknn")
+    predict.add_argument("input", help="rows: a .csv or .npy file, or - for CSV from standard input")
+    predict.add_argument(
+        "output", nargs="?", default=STREAM, help="a .csv or .npy file; default: CSV on standard output"
+    )
+    what = predict.add_mutually_exclusive_group()
+    what.add_argument("--proba", action="store_true", help="probabilities of the classes")
+    what.add_argument("--raw", action="store_true", help="the network's output before its last activation")
+    predict.add_argument(
+        "--header",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether the first line of CSV names the columns; default: if it is no row of numbers",
+    )
+    device(predict)
+    predict.add_argument(
+        "--core",
+        choices=CORES,
+        default="auto",
+        help="NPU cores; pool: all of them, each with rows of its own",
+    )
+
+    bench = command("bench", _bench, "time a model on this machine, for one row and for many")
+    bench.add_argument("model", help="NAME.rknn")
+    bench.add_argument("--input", help="rows to use, .csv or .npy; default: drawn at random")
+    bench.add_argument("--rows", type=int, default=4096, help="of the many (default: %(default)s)")
+    bench.add_argument("--seconds", type=float, default=1.0, help="for each line (default: %(default)s)")
+    bench.add_argument(
+        "--core", choices=CORES, action="append", help="may be given more than once; default: auto, pool"
+    )
+    device(bench)
+
+    doctor = command(
+        "doctor", _doctor, "check this board, and say what to type where it lacks something", _DOCTOR
+    )
+    doctor.add_argument("model", nargs="?", help="NAME.rknn, to be held against the board and run once")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    device(doctor)
+    return parser
+
+
+def _info(options: argparse.Namespace) -> int:
+    facts = _facts(read_bundle(options.model))
+    if options.json:
+        print(json.dumps(facts, indent=1, default=str))
+        return 0
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if isinstance(value, list):
+            value = ", ".join(map(str, value[:20])) + (f", ... ({len(value)})" if len(value) > 20 else "")
+        elif isinstance(value, dict):
+            value = ", ".join(
+                f"{key} {part}" for key, part in value.items() if not isinstance(part, (list, dict))
+            )
+        print(f"{name:{width}}  {value}")
+    return 0
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    names = bundle.feature_names
+    where = bundle.details.get("placement")
+    facts: dict[str, Any] = {
+        "model": str(bundle.path),
+        "task": f"{bundle.task}, from {bundle.estimator}",
+        "features": bundle.n_features_in if names is None else list(names),
+        "classes": None if bundle.classes is None else bundle.classes.tolist(),
+        "outputs": bundle.n_outputs,
+        "head": f"{bundle.head}, on the {'NPU' if bundle.head_on_npu else 'host'}",
+        "precision": bundle.precision,
+        "rows of a run": [variant.samples for variant in bundle.variants],
+        "files": [variant.file for variant in bundle.variants],
+        "bytes": sum(file.stat().st_size for _, file in bundle.files()),
+        "columns": None
+        if bundle.columns is None
+        else f"{len(bundle.columns.inputs)} inputs, made on the host",
+        "placement": None if not isinstance(where, dict) else _counts(where.get("layers")),
+    }
+    facts.update((name, value) for name, value in bundle.details.items() if name != "placement")
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _counts(layers: Any) -> str | None:
+    if not isinstance(layers, list) or not all(
+        isinstance(layer, list) and len(layer) == 3 for layer in layers
+    ):
+        return None
+    places = [layer[2] for layer in layers]
+    return ", ".join(
+        f"{places.count(place)} layers on the {place}" for place in sorted(set(places), reverse=True)
+    )
+
+
+def _predict(options: argparse.Namespace) -> int:
+    bundle = read_bundle(options.model)
+    if options.proba and bundle.task == "regressor":
+        raise InputError(f"{bundle.path.name} is a regressor, which has no probabilities; drop --proba.")
+    rows = count_rows(options.input)
+    with open_bundle(bundle, device=options.device, core=options.core) as model:
+        answer = model.predict
+        if options.raw:
+            answer = model.raw_output
+        elif options.proba and isinstance(model, MLPClassifier):
+            answer = model.predict_proba
+        blocks = read_blocks(options.input, bundle, header=options.header)
+        parts = (_plain(answer(block), model) for block in blocks)
+        written = write_blocks(options.output, parts, _header(model, options), rows)
+    if options.output != STREAM:
+        print(f"{written} rows in {options.output}", file=sys.stderr)
+    return 0
+
+
+def _plain(values: Array, model: MLPClassifier | MLPRegressor) -> Array:
+    """Return labels that were Python objects in an array of their own kind, of one width for every block."""
+    if values.dtype.kind != "O":
+        return values
+    return values.astype(np.array(model.classes_.tolist()).dtype)
+
+
+def _header(model: MLPClassifier | MLPRegressor, options: argparse.Namespace) -> list[str]:
+    bundle = model.bundle
+    if options.raw:
+        return [f"output_{index}" for index in range(bundle.n_outputs)]
+    if options.proba:
+        return [f"p({label})" for label in model.classes_.tolist()]
+    if bundle.task == "multilabel":
+        return [str(label) for label in model.classes_.tolist()]
+    if bundle.task == "regressor" and not bundle.single_output:
+        return [f"prediction_{index}" for index in range(bundle.n_outputs)]
+    return ["prediction"]
+
+
+def _bench(options: argparse.Namespace) -> int:
+    bundle = read_bundle(options.model)
+    device = choose_device(options.device)
+    X = _rows(options, bundle)
+    print(
+        f"{bundle.path.name}, {bundle.precision}, {'NPU' if device == 'npu' else 'emulator: no NPU speeds'}"
+    )
+    print(f"{'core':8}{'rows':>8}{'ms, median':>12}{'90 %':>10}{'rows / s':>12}")
+    for core in options.core or ("auto", "pool"):
+        with open_bundle(bundle, device=device, core=core) as model:
+            for rows in sorted({1, *(variant.samples for variant in bundle.variants), len(X)}):
+                if rows <= len(X):
+                    middle, late = _times(model, X[:rows], options.seconds)
+                    print(f"{core:8}{rows:8}{1e3 * middle:12.3f}{1e3 * late:10.3f}{rows / middle:12.0f}")
+    return 0
+
+
+def _times(model: MLPClassifier | MLPRegressor, X: Array, seconds: float) -> tuple[float, float]:
+    """Return the median and the 90th percentile of the seconds that `predict` takes."""
+    for _ in range(3):
+        model.predict(X)
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while not taken or time.perf_counter() < end:
+        started = time.perf_counter()
+        model.predict(X)
+        taken.append(time.perf_counter() - started)
+    return float(np.median(taken)), float(np.percentile(taken, 90))
+
+
+def _rows(options: argparse.Namespace, bundle: Bundle) -> Array:
+    if options.input:
+        return next(read_blocks(options.input, bundle, block=max(options.rows, 1)))
+    if bundle.columns is not None:
+        raise InputError(f"{bundle.path.name} takes a table whose rows cannot be drawn; pass --input FILE.")
+    rows = np.random.default_rng(0).standard_normal((max(options.rows, 1), bundle.n_features_in))
+    if bundle.input is not None:
+        scale = np.where(bundle.input.scale == 0, 1, bundle.input.scale)
+        rows = rows / scale + bundle.input.offset
+    return rows.astype(np.float32)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from scirknn.doctor import examine
+
+    bundle = read_bundle(options.model) if options.model else None
+    # Without a choice the NPU is meant: what is missing for it is the question.
+    device = options.device or os.environ.get("SCIRKNN_DEVICE") or "npu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the findings say it
+        findings = list(examine(bundle, device=choose_device(device)))
+    if options.json:
+        print(json.dumps([vars(finding) for finding in findings], indent=1))
+    else:
+        width = max(len(finding.rule) for finding in findings)
+        for finding in findings:
+            print(f"{finding.level:8} {finding.rule:{width}}  {finding.text}")
+            if finding.command:
+                print(f"{'':8} {'':{width}}  $ {finding.command}")
+    return int(any(finding.level == "error" for finding in findings))
+
+
+def _show_warning(message: Warning | str, *rest: Any, **options: Any) -> None:
+    print(f"scirknn: warning: {message}", file=sys.stderr)

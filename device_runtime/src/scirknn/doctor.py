@@ -1,0 +1,291 @@
+"""What a machine needs to run a bundle, looked at one by one, each with the command that mends it.
+
+Paths are the kernel's and the vendor's: the driver RKNPU has a card and a render node under ``/dev/dri``
+(their ``uevent`` says so: github.com/airockchip/rknn-toolkit2 issue 534), an older one ``/dev/rknpu``; the
+clocks are devfreq's and cpufreq's (RKNPU API guide 1.5.0, section 4.8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import importlib
+import os
+import platform
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator
+
+import numpy as np
+
+from scirknn import compatibility
+from scirknn.compatibility import BoardVersions, Finding, distribution_version, installed_versions
+from scirknn.errors import ScirknnError
+from scirknn.sessions import logging_kept
+
+if TYPE_CHECKING:
+    from scirknn.bundle import Bundle
+
+__all__ = ["examine"]
+
+_KNOWN_GOOD = "2.3.2"
+_LITE_PYTHONS = ((3, 7), (3, 12))  # wheels of rknn-toolkit-lite2 2.3.2
+_VENDOR_KERNEL = (
+    "sudo apt install linux-image-vendor-rk35xx linux-dtb-vendor-rk35xx && sudo reboot"  # Armbian's
+)
+_RULE = 'SUBSYSTEM=="drm", DRIVERS=="RKNPU", GROUP="render", MODE="0660"'
+
+
+def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/") -> Iterator[Finding]:
+    """Look at what the machine has.
+
+    Parameters
+    ----------
+    bundle : Bundle, optional
+        To be held against the versions here, and run once.
+    device : {"npu", "virtual"}
+    root : str
+        Where the machine's files are.
+
+    Yields
+    ------
+    Finding
+    """
+    yield from _python(device)
+    if device == "npu":
+        top, versions = Path(root), installed_versions(root)
+        yield from _chip(top, versions)
+        yield from _nodes(top)
+        yield from _driver(versions)
+        yield from _runtime(versions, bundle)
+        yield from _rknnlite(versions)
+        yield from _clocks(top)
+        if bundle is not None:
+            yield from _goes_with(bundle, versions)
+    else:
+        version = distribution_version("virtual-npu")
+        if version is None and importlib.util.find_spec("virtual_npu") is None:
+            yield Finding(
+                "virtual-npu",
+                "error",
+                "The virtual NPU is not installed for this Python.",
+                "python3 -m pip install ./virtual_npu",
+            )
+        else:
+            yield Finding("virtual-npu", "ok", version or "importable")
+    if bundle is not None:
+        yield from _runs(bundle, device)
+
+
+def _python(device: str) -> Iterator[Finding]:
+    lowest, highest = _LITE_PYTHONS
+    version = platform.python_version()
+    if device == "npu" and not lowest <= sys.version_info[:2] <= highest:
+        yield Finding(
+            "python",
+            "error",
+            f"{version}; rknn-toolkit-lite2 has wheels for 3.{lowest[1]} to 3.{highest[1]}. Use one.",
+            "sudo apt install python3.11 python3.11-venv",
+        )
+    else:
+        yield Finding("python", "ok", f"{version}, {sys.executable}")
+    yield Finding("numpy", "ok", np.__version__)
+
+
+def _chip(top: Path, versions: BoardVersions) -> Iterator[Finding]:
+    chips = [name for name in versions.compatible or () if name.startswith("rockchip,")]
+    if chips:
+        yield Finding("chip", "ok", ", ".join(versions.compatible or ()))
+    elif (top / ".dockerenv").exists() and platform.machine() in ("aarch64", "armv7l"):
+        yield Finding(
+            "chip",
+            "error",
+            "This container hides /proc/device-tree, in which rknnlite looks for the chip. Start it with",
+            "docker run --device /dev/dri --security-opt systempaths=unconfined ...",
+        )
+    else:
+        yield Finding(
+            "chip",
+            "error",
+            "This is no Rockchip board: /proc/device-tree/compatible names none. Use the virtual NPU.",
+            "export SCIRKNN_DEVICE=virtual",
+        )
+
+
+def _nodes(top: Path) -> Iterator[Finding]:
+    nodes = []
+    for folder in sorted((top / "sys/class/drm").glob("*")):
+        uevent = compatibility.small_text(folder / "device/uevent") or ""
+        if "-" not in folder.name and "DRIVER=RKNPU" in uevent.split():
+            nodes.append(top / "dev/dri" / folder.name)
+    if not nodes and (top / "dev/rknpu").exists():
+        nodes = [top / "dev/rknpu"]
+    if not nodes:
+        mainline = (top / "sys/module/rocket").exists()
+        why = (
+            "this kernel has the mainline driver, rocket, which librknnrt cannot use"
+            if mainline
+            else ("no node under /dev/dri belongs to the driver RKNPU")
+        )
+        yield Finding("nodes", "error", f"There is no NPU: {why}. Boot the vendor's kernel.", _VENDOR_KERNEL)
+    for node in nodes:
+        yield _node(top, node)
+
+
+def _node(top: Path, node: Path) -> Finding:
+    shown = f"/{node.relative_to(top)}"
+    try:
+        status = node.stat()
+    except OSError as error:
+        return Finding(
+            "nodes",
+            "error",
+            f"{shown} is not there ({error.strerror}), though the kernel has it. In a container, hand it in.",
+            "docker run --device /dev/dri ...",
+        )
+    group, user = _group_name(status.st_gid), _user_name()
+    if os.access(node, os.R_OK | os.W_OK):
+        return Finding("nodes", "ok", f"{shown}, group {group}")
+    if status.st_mode & 0o060 != 0o060 or status.st_gid == 0:
+        return Finding(
+            "nodes",
+            "error",
+            f"{shown} is open to root alone. Give it to a group, and join that.",
+            f"echo '{_RULE}' | sudo tee /etc/udev/rules.d/99-rknpu.rules && sudo udevadm control --reload && "
+            f"sudo udevadm trigger && sudo usermod -aG render {user}",
+        )
+    with contextlib.suppress(KeyError):
+        if user in grp.getgrgid(status.st_gid).gr_mem:
+            return Finding(
+                "nodes", "error", f"{user} is in the group {group}, but was not at log-in.", f"newgrp {group}"
+            )
+    return Finding(
+        "nodes",
+        "error",
+        f"{user} may not open {shown}, which is the group {group}'s. Join it and log in again.",
+        f"sudo usermod -aG {group} {user}",
+    )
+
+
+def _driver(versions: BoardVersions) -> Iterator[Finding]:
+    if versions.driver:
+        yield Finding("driver", "ok", versions.driver)
+    else:
+        yield Finding(
+            "driver",
+            "note",
+            "Its version is not known: only root may read it.",
+            "sudo python3 -m scirknn doctor",
+        )
+
+
+def _runtime(versions: BoardVersions, bundle: Bundle | None) -> Iterator[Finding]:
+    if versions.librknnrt:
+        yield Finding("librknnrt", "ok", versions.librknnrt)
+        return
+    toolkit = _toolkit(bundle)
+    version, chip = str(toolkit.get("version")), str(toolkit.get("target_platform", "rk3588"))
+    command = compatibility.runtime_command(version, chip) or compatibility.runtime_command(_KNOWN_GOOD)
+    yield Finding("librknnrt", "error", "There is no librknnrt.so in /usr/lib.", command)
+
+
+def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
+    runtime = (versions.librknnrt or "").split(" ")[0]
+    install = compatibility.lite_command(runtime) or compatibility.lite_command(_KNOWN_GOOD)
+    if versions.rknnlite is None and importlib.util.find_spec("rknnlite") is None:
+        text = f"rknn-toolkit-lite2 is not installed for {sys.executable}."
+        yield Finding("rknnlite", "error", text, install.replace("python3", sys.executable or "python3"))
+        return
+    try:
+        with logging_kept():
+            importlib.import_module("rknnlite.api")
+    except Exception as error:  # whatever the vendor's package raises
+        lacking = "pkg_resources" in str(error)
+        yield Finding(
+            "rknnlite",
+            "error",
+            f"rknnlite {versions.rknnlite or ''} cannot be imported: {error}",
+            "python3 -m pip install 'setuptools<82'" if lacking else install,
+        )
+    else:
+        yield Finding("rknnlite", "ok", versions.rknnlite or "importable")
+
+
+def _clocks(top: Path) -> Iterator[Finding]:
+    folders = [
+        *((folder, "governor", "cur_freq", "max_freq", 1) for folder in _devfreq(top)),
+        *(
+            (folder, "scaling_governor", "scaling_cur_freq", "scaling_max_freq", 1000)
+            for folder in sorted((top / "sys/devices/system/cpu/cpufreq").glob("policy*"))
+        ),
+    ]
+    for folder, governor_file, current_file, highest_file, unit in folders:
+        governor = compatibility.small_text(folder / governor_file)
+        current, highest = (_megahertz(folder / name, unit) for name in (current_file, highest_file))
+        shown = f"{folder.name}: {governor or 'its governor is not known'}, {current} of {highest} MHz"
+        path = f"/{(folder / governor_file).relative_to(top)}"
+        if governor in ("performance", "userspace"):
+            yield Finding("clocks", "ok", shown)
+        else:
+            yield Finding(
+                "clocks",
+                "note",
+                f"{shown}. Times vary with it; until the next start it is held by",
+                f"echo performance | sudo tee {path}",
+            )
+
+
+def _devfreq(top: Path) -> list[Path]:
+    folders = sorted((top / "sys/class/devfreq").glob("*"))
+    return [folder for folder in folders if folder.name.endswith(".npu") or folder.name == "dmc"]
+
+
+def _megahertz(path: Path, unit: int) -> str:
+    text = compatibility.small_text(path) or ""
+    return f"{int(text) * unit / 1e6:.0f}" if text.isdigit() else "?"
+
+
+def _goes_with(bundle: Bundle, versions: BoardVersions) -> Iterator[Finding]:
+    findings = compatibility.check(_toolkit(bundle), versions)
+    # What is missing has been told of above.
+    told = [each for each in findings if each.level != "note" or each.rule == "one-core"]
+    yield from told
+    if not told:
+        version = _toolkit(bundle).get("version")
+        yield Finding(
+            "versions", "ok", f"{bundle.path.name}, of toolkit {version or 'unknown'}, goes with them"
+        )
+
+
+def _runs(bundle: Bundle, device: str) -> Iterator[Finding]:
+    from scirknn.estimators import open_bundle
+
+    rows = np.zeros((1, bundle.n_features_in)) if bundle.columns is None else None
+    try:
+        with open_bundle(bundle, device=device) as model:
+            if rows is not None:
+                model.raw_output(rows)
+    except ScirknnError as error:
+        yield Finding("model", "error", str(error))
+    else:
+        yield Finding("model", "ok", f"{bundle.path.name} {'loads' if rows is None else 'answers'}")
+
+
+def _toolkit(bundle: Bundle | None) -> dict[str, Any]:
+    toolkit = None if bundle is None else bundle.details.get("toolkit")
+    return dict(toolkit) if isinstance(toolkit, dict) else {}
+
+
+def _group_name(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
