@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -41,20 +40,6 @@ def test_replay_needs_one_case(tmp_path: Path) -> None:
         said = CliRunner().invoke(main, ["replay", str(run.path), case_id])
         assert said.exit_code == 2
         assert f"{count} cases of" in said.output
-
-
-def test_the_virtual_board_is_there_and_no_other(tmp_path: Path) -> None:
-    said = CliRunner().invoke(main, ["board", "list"])
-    assert said.output.split() == ["virtual", "on", "this", "machine"]
-    said = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
-    assert said.exit_code == 2
-    assert "There is no board 'rock'; there are virtual." in said.output
-
-
-def test_board_facts() -> None:
-    said = CliRunner().invoke(main, ["board", "facts"])
-    assert said.exit_code == 0
-    assert json.loads(said.output)["virtual_npu"]
 
 
 @pytest.mark.parametrize(

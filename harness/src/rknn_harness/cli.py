@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from rich.console import Console
-from rich.table import Table
 
 import sklearn2rknn
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board, read_boards
+from rknn_harness.boards_commands import (
+    Findings,
+    board,
+    board_option,
+    boards_option,
+    errors_as_exit_codes,
+    look_at,
+    reached,
+)
 from rknn_harness.case import PRECISIONS
 from rknn_harness.conformance import run_case
 from rknn_harness.errors import HarnessError
-from rknn_harness.outcomes import ExitCode, Outcome, exit_code
+from rknn_harness.outcomes import ExitCode, exit_code
 from rknn_harness.run_folder import read_run
 from rknn_harness.suite import write_views
 from rknn_harness.toolkits_commands import toolkits
-from rknn_harness.virtual_board import started
 from scirknn import ScirknnError, read_bundle
 from scirknn.compatibility import BoardVersions, check
 from sklearn2rknn.toolkit_choice import parse_choice
@@ -35,14 +38,6 @@ from sklearn2rknn.toolkit_versions import toolkit_version
 __all__ = ["main"]
 
 _SUITE = Path("tests/device")
-
-_board = click.option("--board", "board_name", default="virtual", show_default=True, help="The board's name.")
-_boards = click.option(
-    "--boards",
-    "boards_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of boards, boards.toml. Without one there is the virtual board alone.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -65,8 +60,8 @@ def main() -> None:
 
 
 @main.command()
-@_board
-@_boards
+@board_option
+@boards_option
 @click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
 @click.option(
     "--precision",
@@ -121,13 +116,13 @@ def run(
 @click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def report(run_dir: Path) -> None:
     """Make the report and junit.xml of RUN_DIR again from its cases.jsonl."""
-    with _errors():
+    with errors_as_exit_codes():
         click.echo(write_views(run_dir))
 
 
 @main.command()
-@_board
-@_boards
+@board_option
+@boards_option
 @click.option("--toolkit", help="Another version than the case was run with.")
 @click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("case_id")
@@ -139,14 +134,14 @@ def replay(
     CASE_ID may be shortened as long as one case alone begins with it. The result goes to the terminal as
     JSON; the run's folder is left as it is.
     """
-    with _errors():
+    with errors_as_exit_codes():
         found = {result.case.id: result.case for result in read_run(run_dir).results}
         matches = [case_id] if case_id in found else [name for name in found if name.startswith(case_id)]
         if len(matches) != 1:
             raise click.UsageError(f"{len(matches)} cases of {run_dir} begin with {case_id!r}.")
         case = found[matches[0]]
         with (
-            _reached(board_name, boards_file) as link,
+            reached(board_name, boards_file) as link,
             sklearn2rknn.open_toolkit(toolkit or case.toolkit) as opened,
         ):
             result = run_case(case, opened, link)
@@ -154,32 +149,9 @@ def replay(
     sys.exit(int(exit_code([result.outcome])))
 
 
-@main.group()
-def board() -> None:
-    """Ask about boards."""
-
-
-@board.command("facts")
-@_board
-@_boards
-def board_facts(board_name: str, boards_file: Path | None) -> None:
-    """Print what the board says of itself, as JSON."""
-    with _errors(), _reached(board_name, boards_file) as link:
-        click.echo(json.dumps(link.session().facts(), indent=1))
-
-
-@board.command("list")
-@_boards
-def board_list(boards_file: Path | None) -> None:
-    """List the boards that can be named."""
-    with _errors():
-        for entry in read_boards(boards_file).values():
-            click.echo(f"{entry.name}\t{'on this machine' if entry.virtual else entry.host}")
-
-
 @main.command()
-@_board
-@_boards
+@board_option
+@boards_option
 @click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
 @click.option(
     "--model", type=click.Path(path_type=Path), help="A bundle to check against the board's versions."
@@ -190,38 +162,23 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path 
     And whether the toolkit's files, or the model given, go with the board's librknnrt, driver and rknnlite.
     The toolkit's environment is made if it is not there yet (about 170 MB to download, once).
     """
-    table = Table(box=None, pad_edge=False, show_header=False)
-    trouble = False
-
-    def tell(name: str, good: bool, text: str) -> None:
-        nonlocal trouble
-        trouble |= not good
-        table.add_row("[green]ok[/]" if good else "[red]no[/]", name, text)
-
+    findings = Findings()
     try:
         with sklearn2rknn.open_toolkit(toolkit) as opened:
-            tell("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
+            findings.tell("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
     except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
-        tell("toolkit", False, str(error))
+        findings.tell("toolkit", False, str(error))
     try:
-        with _reached(board_name, boards_file) as link:
-            facts = link.session().facts()
-            tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
-            emulated = link.board.device == "virtual"
-            runtime = facts.get("virtual_npu") if emulated else facts.get("rknnlite")
-            what = "virtual NPU" if emulated else "rknnlite"
-            tell("runtime", bool(runtime), f"{what} {runtime or 'is not installed on the board'}")
-            if not emulated:
-                for finding in check(_made_with(toolkit, model), _versions_of(facts)):
-                    tell(f"{finding.level}: {finding.rule}", finding.level != "error", finding.text)
+        facts = look_at(findings, board_name, boards_file)
+        if facts is not None and facts.get("librknnrt"):
+            for finding in check(_made_with(toolkit, model), _versions_of(facts)):
+                findings.tell(f"{finding.level}: {finding.rule}", finding.level != "error", finding.text)
     except (HarnessError, ScirknnError, click.ClickException) as error:
-        tell("board", False, str(error))
+        findings.tell("board", False, str(error))
     free = shutil.disk_usage(tempfile.gettempdir()).free
-    tell(
-        "disk", free > 1 << 30, f"{free >> 20} MiB free in {tempfile.gettempdir()}; a run needs some hundred"
-    )
-    Console().print(table)
-    sys.exit(int(ExitCode.INFRASTRUCTURE if trouble else ExitCode.CLEAN))
+    room = f"{free >> 20} MiB free in {tempfile.gettempdir()}; a run needs some hundred"
+    findings.tell("disk", free > 1 << 30, room)
+    sys.exit(findings.show())
 
 
 def _made_with(toolkit: str, model: Path | None) -> Mapping[str, Any]:
@@ -239,31 +196,8 @@ def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
     )
 
 
+main.add_command(board)
 main.add_command(toolkits)
-
-
-@contextlib.contextmanager
-def _reached(name: str, boards_file: Path | None) -> Iterator[BoardLink]:
-    boards = read_boards(boards_file)
-    if name not in boards:
-        raise click.UsageError(f"There is no board {name!r}; there are {', '.join(boards)}.")
-    chosen: Board = boards[name]
-    with (
-        tempfile.TemporaryDirectory(prefix="rknn-harness-") as folder,
-        started(chosen, Path(folder)) as running,
-        BoardLink(running) as link,
-    ):
-        yield link
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    """Turn the harness's errors into a line and an exit code."""
-    try:
-        yield
-    except (HarnessError, sklearn2rknn.Sklearn2RknnError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(int(exit_code([Outcome.INFRA_ERROR])))
 
 
 if __name__ == "__main__":

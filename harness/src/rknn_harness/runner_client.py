@@ -164,6 +164,18 @@ class BoardSession:
             raise self._broken(ProtocolError, f"{self.board.name} answered 'facts' with {facts!r:.80}.")
         return facts
 
+    def doctor(self, *, deadline: float = 60.0) -> list[dict[str, str]]:
+        """Return what `scirknn.doctor` finds there: each ``rule``, ``level``, ``text``, ``command``."""
+        header, _ = self._ask("doctor", deadline, device=self.board.device)
+        findings = header.get("findings")
+        keys = ("rule", "level", "text", "command")
+        if not isinstance(findings, list) or not all(
+            isinstance(each, dict) and all(isinstance(each.get(key), str) for key in keys)
+            for each in findings
+        ):
+            raise self._broken(ProtocolError, f"{self.board.name} answered 'doctor' with {findings!r:.80}.")
+        return [{key: each[key] for key in keys} for each in findings]
+
     def holders(self) -> dict[str, dict[str, Any] | None]:
         """Return who has the board, ``session``, and who reserved it, ``reserved``.
 

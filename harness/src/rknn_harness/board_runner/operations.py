@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import importlib
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
@@ -69,6 +71,7 @@ class Operations:
         return {
             "hello": self._hello,
             "facts": self._facts,
+            "doctor": self._doctor,
             "load": self._load,
             "predict": self._predict,
             "time": self._time,
@@ -93,6 +96,11 @@ class Operations:
 
     def _facts(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         return {"ok": True, "facts": gather(self._root)}, {}
+
+    def _doctor(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        examine = importlib.import_module("scirknn.doctor").examine
+        found = examine(device=_device(header), root=self._root)
+        return {"ok": True, "findings": [dataclasses.asdict(finding) for finding in found]}, {}
 
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         path, device = self._below(header, "bundle"), _device(header)

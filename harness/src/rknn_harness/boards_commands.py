@@ -1,0 +1,232 @@
+"""``rknn-harness board``: what boards there are, what they say, who has them, what ails them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import sklearn2rknn
+from rknn_harness.board_link import BoardLink
+from rknn_harness.boards import Board, read_boards
+from rknn_harness.claim import Claim, owner
+from rknn_harness.errors import BoardError, HarnessError, InfraError
+from rknn_harness.outcomes import ExitCode, Outcome, exit_code
+from rknn_harness.virtual_board import started
+
+__all__ = ["Findings", "board", "board_option", "boards_option", "errors_as_exit_codes", "look_at", "reached"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 30 * 86_400
+
+board_option = click.option(
+    "--board", "board_name", default="virtual", show_default=True, help="The board's name."
+)
+boards_option = click.option(
+    "--boards",
+    "boards_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of boards, boards.toml. Without one there is the virtual board alone.",
+)
+
+
+class _Duration(click.ParamType[float]):
+    """Seconds, from a text such as ``90s``, ``30m``, ``2h`` or ``1d``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", str(value))
+        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+        if not 0 < seconds <= _LONGEST:
+            self.fail(f"{value!r} is no time such as 90s, 30m, 2h or 1d, up to 30d.", param, ctx)
+        return seconds
+
+
+@click.group()
+def board() -> None:
+    r"""List, lock and look at boards.
+
+    \b
+    rknn-harness board list --boards boards.toml
+    rknn-harness board facts --boards boards.toml --board rock5b      versions, clocks, temperatures
+    rknn-harness board doctor --boards boards.toml --board rock5b     what is wrong with it, and the cure
+    rknn-harness board lock --for 2h --why soldering ...              keep runs of others off it
+    rknn-harness board unlock ...
+    """
+
+
+@board.command("list")
+@boards_option
+def list_boards(boards_file: Path | None) -> None:
+    """List the boards that can be named."""
+    with errors_as_exit_codes():
+        for entry in read_boards(boards_file).values():
+            where = f"{entry.user}@{entry.host}:{entry.port}" if entry.port else "on this machine"
+            click.echo("\t".join([entry.name, where, entry.device, " ".join(entry.tags)]).rstrip())
+
+
+@board.command("facts")
+@board_option
+@boards_option
+def print_facts(board_name: str, boards_file: Path | None) -> None:
+    """Print what the board says of itself, as JSON."""
+    with errors_as_exit_codes(), reached(board_name, boards_file, leased=False) as link:
+        click.echo(json.dumps(link.session().facts(), indent=1))
+
+
+@board.command()
+@board_option
+@boards_option
+@click.option("--for", "seconds", type=_Duration(), default="2h", show_default=True, help="For how long.")
+@click.option("--why", default="", help="What others are told.")
+def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) -> None:
+    """Keep a board for yourself: runs of others are refused until the time is over or you unlock it.
+
+    Your own runs go on as ever. You are user and host of this machine, or RKNN_HARNESS_OWNER.
+    """
+    with errors_as_exit_codes():
+        _lasting(board_name, boards_file)
+        with reached(board_name, boards_file, claim=Claim(why or "board lock")) as link:
+            made = link.session().reserve(seconds, why)
+    click.echo(f"{board_name} is reserved for {made['owner']} until {_moment(made['until'])}.")
+
+
+@board.command()
+@board_option
+@boards_option
+@click.option("--force", is_flag=True, help="Another's reservation too.")
+def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
+    """End your reservation of a board. A session that runs there goes on."""
+    with errors_as_exit_codes():
+        _lasting(board_name, boards_file)
+        with reached(board_name, boards_file, leased=False) as link:
+            ended = link.session().unreserve(owner=owner(), force=force)
+    if ended is None:
+        click.echo(f"{board_name} was not reserved.")
+    else:
+        why = f" ({ended['what']})" if ended["what"] else ""
+        click.echo(f"{board_name} is no longer reserved for {ended['owner']}{why}.")
+
+
+@board.command("doctor")
+@board_option
+@boards_option
+def examine_board(board_name: str, boards_file: Path | None) -> None:
+    """Look for what may keep a board from running models, and tell the command that mends it."""
+    findings = Findings()
+    with errors_as_exit_codes():
+        look_at(findings, board_name, boards_file)
+    sys.exit(findings.show())
+
+
+class Findings:
+    """What was found, one line each."""
+
+    def __init__(self) -> None:
+        self._table = Table(box=None, pad_edge=False, show_header=False)
+        self._trouble = False
+
+    def tell(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
+        """Add a line; one that is not good makes the exit code that of trouble."""
+        self._trouble |= not good
+        word = level or ("ok" if good else "no")
+        color = "red" if not good else "green" if word == "ok" else "yellow"
+        self._table.add_row(f"[{color}]{word}[/]", escape(name), escape(text))
+        if command:
+            self._table.add_row("", "", f"[bold]{escape(command)}[/]")
+
+    def show(self) -> int:
+        """Print the table and return the exit code."""
+        Console().print(self._table)
+        return int(ExitCode.INFRASTRUCTURE if self._trouble else ExitCode.CLEAN)
+
+
+def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Mapping[str, Any] | None:
+    """Look at a board without taking it, and tell what is found.
+
+    Returns
+    -------
+    mapping or None
+        The board's facts; None when it cannot be reached.
+    """
+    try:
+        with reached(board_name, boards_file, leased=False) as link:
+            session = link.session()
+            facts = session.facts()
+            findings.tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
+            for finding in session.doctor():
+                level = finding["level"]
+                findings.tell(
+                    finding["rule"],
+                    level != "error",
+                    finding["text"],
+                    level="" if level == "error" else level,
+                    command=finding["command"],
+                )
+            for name, holder in session.holders().items():
+                if holder is None:
+                    findings.tell(name, True, "nobody's")
+                else:
+                    who = f"{holder['owner']} ({holder['what'] or 'no reason told'})"
+                    findings.tell(name, True, f"{who} until {_moment(holder['until'])}", level="note")
+            return facts
+    except (BoardError, InfraError) as error:
+        findings.tell("board", False, str(error))
+        return None
+
+
+@contextlib.contextmanager
+def reached(
+    name: str, boards_file: Path | None, *, claim: Claim | None = None, leased: bool = True
+) -> Iterator[BoardLink]:
+    """Reach a board by name; the virtual one is started for as long.
+
+    Raises
+    ------
+    click.UsageError
+        There is no such board.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="rknn-harness-") as folder,
+        started(_chosen(name, boards_file), Path(folder)) as running,
+        BoardLink(running, claim=claim, leased=leased) as link,
+    ):
+        yield link
+
+
+@contextlib.contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Turn the harness's errors into a line and an exit code."""
+    try:
+        yield
+    except (HarnessError, sklearn2rknn.Sklearn2RknnError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(int(exit_code([Outcome.INFRA_ERROR])))
+
+
+def _chosen(name: str, boards_file: Path | None) -> Board:
+    boards = read_boards(boards_file)
+    if name not in boards:
+        raise click.UsageError(f"There is no board {name!r}; there are {', '.join(boards)}.")
+    return boards[name]
+
+
+def _lasting(name: str, boards_file: Path | None) -> None:
+    if not _chosen(name, boards_file).port:
+        raise click.UsageError("The virtual board is made anew for every command: nobody else can take it.")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

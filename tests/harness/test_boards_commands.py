@@ -1,0 +1,114 @@
+"""The commands about boards: who may have one, what it says, and what they exit with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner, Result
+
+from rknn_harness.boards import Board
+from rknn_harness.claim import Claim
+from rknn_harness.cli import main
+from rknn_harness.runner_client import BoardSession
+
+Ask = Callable[..., Result]
+
+
+@pytest.fixture
+def ask(board: Board, tmp_path: Path) -> Ask:
+    """Runs ``rknn-harness board`` on a board that stays up between commands."""
+    file = tmp_path / "boards.toml"
+    fields = {
+        "host": board.host,
+        "user": board.user,
+        "key": str(board.key),
+        "known_hosts": str(board.known_hosts),
+        "python": board.python,
+        "device": "virtual",
+        "lease_folder": str(tmp_path / "lease"),
+        "tags": ["rk3588"],
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in fields.items()]
+    file.write_text("\n".join(["[board.desk]", *lines, f"port = {board.port}", "virtual = true"]))
+
+    def run(*words: str, owner: str = "ann@here") -> Result:
+        arguments = ["board", *words, "--boards", str(file)]
+        if words[0] != "list":
+            arguments += ["--board", "desk"]
+        return CliRunner().invoke(main, arguments, env={"RKNN_HARNESS_OWNER": owner})
+
+    return run
+
+
+def test_list(ask: Ask, board: Board) -> None:
+    said = ask("list")
+    assert said.exit_code == 0
+    assert said.output.splitlines() == [
+        "virtual\ton this machine\tvirtual\tvirtual",
+        f"desk\tboard@127.0.0.1:{board.port}\tvirtual\trk3588",
+    ]
+
+
+def test_there_is_no_such_board() -> None:
+    said = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
+    assert said.exit_code == 2
+    assert "There is no board 'rock'; there are virtual." in said.output
+
+
+def test_facts_of_the_virtual_board() -> None:
+    said = CliRunner().invoke(main, ["board", "facts"])
+    assert said.exit_code == 0
+    assert json.loads(said.output)["virtual_npu"]
+
+
+def test_a_lock_keeps_others_out_until_it_is_undone(ask: Ask) -> None:
+    said = ask("lock", "--for", "2h", "--why", "soldering")
+    assert said.exit_code == 0
+    assert "desk is reserved for ann@here until 20" in said.output
+    said = ask("lock", owner="bob@there")
+    assert said.exit_code == 3
+    assert "is reserved by ann@here (soldering) until" in said.output
+    assert ask("lock", "--for", "90s").exit_code == 0  # one's own is renewed
+    assert ask("unlock", owner="bob@there").exit_code == 3
+    said = ask("unlock", "--force", owner="bob@there")
+    assert said.exit_code == 0
+    assert "no longer reserved for ann@here" in said.output
+    assert "was not reserved" in ask("unlock").output
+    assert ask("lock", owner="bob@there").exit_code == 0
+
+
+def test_a_board_in_use_cannot_be_locked_and_can_be_looked_at(ask: Ask, board: Board, tmp_path: Path) -> None:
+    own = attrs.evolve(board, lease_folder=str(tmp_path / "lease"))
+    with BoardSession(own, claim=Claim("a run", owner="bob@there")):
+        said = ask("lock")
+        assert said.exit_code == 3
+        assert "is in use by bob@there (a run) until" in said.output
+        assert ask("facts").exit_code == 0
+        pytest.importorskip("scirknn.doctor")
+        said = ask("doctor")
+        assert said.exit_code == 0, said.output
+        assert "bob@there (a run) until" in said.output
+
+
+@pytest.mark.parametrize("duration", ["2", "h", "-1h", "31d", "0s", "1w", "2h30m", "1e9d"])
+def test_a_time_that_is_none_is_wrong_usage(ask: Ask, duration: str) -> None:
+    assert ask("lock", "--for", duration).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["lock", "unlock"])
+def test_the_virtual_board_cannot_be_locked(command: str) -> None:
+    said = CliRunner().invoke(main, ["board", command])
+    assert said.exit_code == 2
+    assert "made anew" in said.output
+
+
+def test_doctor_tells_what_cannot_be_reached(tmp_path: Path) -> None:
+    file = tmp_path / "boards.toml"
+    file.write_text('[board.gone]\nhost = "127.0.0.1"\nport = 1\nuser = "x"\nkey = "k"\nknown_hosts = "h"\n')
+    said = CliRunner().invoke(main, ["board", "doctor", "--boards", str(file), "--board", "gone"])
+    assert said.exit_code == 3
+    assert "cannot be read" in " ".join(said.output.split())
