@@ -66,23 +66,21 @@ def failed(case: Case, outcome: Outcome, stage: Stage | None, reason: str, **cha
 
 def write_run(path: Path, results: list[CaseResult], *, virtual: bool = True) -> Run:
     """Write a run's folder and read it back."""
-    with RunFolder(path) as folder:
-        folder.write_manifest(
-            manifest(
-                toolkits=[{"version": "2.3.2", "lock_sha256": "cd" * 32}],
-                boards={
-                    "virtual" if virtual else "orange": {
-                        "virtual": virtual,
-                        "device": "virtual" if virtual else "npu",
-                        "kernel": "Linux 6.1",
-                        "python": "3.11.2",
-                    }
-                },
-                precisions=["float16", "int8"],
-                seed=7,
-                command=["rknn-harness", "run", "tests/device"],
-            )
-        )
+    said = manifest(
+        toolkits=[{"version": "2.3.2", "lock_sha256": "cd" * 32}],
+        boards={
+            "virtual" if virtual else "orange": {
+                "virtual": virtual,
+                "device": "virtual" if virtual else "npu",
+                "kernel": "Linux 6.1",
+                "python": "3.11.2",
+            }
+        },
+        precisions=["float16", "int8"],
+        seed=7,
+        command=["rknn-harness", "run"],
+    )
+    with RunFolder.begin(path, said) as folder:
         for result in results:
             folder.record(result)
     return read_run(path)

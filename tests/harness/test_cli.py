@@ -49,7 +49,7 @@ def test_replay_needs_one_case(tmp_path: Path) -> None:
 def test_wrong_usage_of_run_is_code_2(
     options: list[str], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    said = CliRunner().invoke(main, ["run", *options, "tests/device"])
+    said = CliRunner().invoke(main, ["run", *options])
     captured = capfd.readouterr()
     assert said.exit_code == 2
     assert says in said.output + captured.out + captured.err

@@ -22,6 +22,7 @@ from rknn_harness.boards import Board
 from rknn_harness.case import Case, dataset_case
 from rknn_harness.conformance import run_case
 from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
+from rknn_harness.plan import Entry
 from rknn_harness.run_folder import RunFolder, manifest, read_run
 from rknn_harness.runner_client import BoardSession, Prediction
 from rknn_harness.suite import Suite, write_views
@@ -175,25 +176,25 @@ def test_an_error_of_the_harness_is_recorded_and_no_models_fault(
 
 def test_a_board_that_dies_in_the_middle_of_a_run(toolkit: sklearn2rknn.Toolkit, tmp_path: Path) -> None:
     names = ("iris", "wine", "xor", "sine", "linnerud")
-    with VirtualBoard(tmp_path / "board") as running, RunFolder(tmp_path / "run") as folder:
-        folder.write_manifest(
-            manifest(
-                toolkits=[{"version": TOOLKIT}],
-                boards={"virtual": {"virtual": True, "device": "virtual"}},
-                precisions=["float16"],
-                seed=0,
-            )
-        )
-        with BoardLink(running.board) as link:
-            suite = Suite(toolkit, link, folder)
-            for name in names[:2]:
-                suite.conduct(case_of(name=name))
-            running.kill()
-            started = time.monotonic()
-            for name in names[2:]:
-                suite.conduct(case_of(name=name))
-            # Each may cost a refused connection, and none a time-out; the bound is far from either.
-            assert time.monotonic() - started < 60
+    said = manifest(
+        toolkits=[{"version": TOOLKIT}],
+        boards={"virtual": {"virtual": True, "device": "virtual"}},
+        precisions=["float16"],
+        seed=0,
+    )
+    with (
+        VirtualBoard(tmp_path / "board") as running,
+        RunFolder.begin(tmp_path / "run", said) as folder,
+        Suite(folder, {"virtual": running.board}, {TOOLKIT: TOOLKIT}) as suite,
+    ):
+        for name in names[:2]:
+            suite.result(Entry(case_of(name=name), "virtual"))
+        running.kill()
+        started = time.monotonic()
+        for name in names[2:]:
+            suite.result(Entry(case_of(name=name), "virtual"))
+        # Each may cost a refused connection, and none a time-out; the bound is far from either.
+        assert time.monotonic() - started < 60
     run = read_run(folder.path)
     assert [result.case.group for result in run.results] == list(names)
     assert [result.outcome for result in run.results] == [Outcome.PASS] * 2 + [Outcome.INFRA_ERROR] * 3
@@ -228,9 +229,9 @@ def test_the_command_ends_with_3_when_the_board_dies(toolkit: sklearn2rknn.Toolk
             f'python = "{sys.executable}"\n'
         )
         command = (
-            f"-m rknn_harness.cli run --board frail --max-cases 0 --precision float16 --run-dir {run_dir}"
+            f"-m rknn_harness.cli run --board frail --boards {boards} --max-cases 0 --precision float16 "
+            f"--run-dir {run_dir}"
         )
-        command += f" --boards {boards} tests/device"
         root = Path(__file__).parents[2]
         process = subprocess.Popen(
             [sys.executable, *command.split()],

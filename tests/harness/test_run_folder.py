@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rknn_harness.case import CaseResult
+from rknn_harness.outcomes import Outcome
 from rknn_harness.run_folder import FORMAT, RunFolder, RunFolderError, manifest, read_run
 from tests.harness.samples import mixed_results, write_run
 
@@ -26,8 +28,7 @@ def attrs_rounded(result: CaseResult) -> CaseResult:
 
 def test_each_case_is_on_disk_when_it_ends(tmp_path: Path) -> None:
     results = mixed_results(4)
-    with RunFolder(tmp_path / "run") as folder:
-        folder.write_manifest({"format": FORMAT})
+    with RunFolder.begin(tmp_path / "run", {"format": FORMAT}) as folder:
         for count, result in enumerate(results, 1):
             folder.record(result)
             assert len(read_run(folder.path).results) == count
@@ -54,9 +55,55 @@ def test_a_damaged_line_in_the_middle_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_not_written_twice(tmp_path: Path) -> None:
-    RunFolder(tmp_path).close()
+    RunFolder.begin(tmp_path / "run", {"format": FORMAT}).close()
     with pytest.raises(RunFolderError, match="holds a run already"):
-        RunFolder(tmp_path)
+        RunFolder.begin(tmp_path / "run", {"format": FORMAT})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_who_writes_next_cuts_off_what_a_killed_one_left_torn(tmp_path: Path) -> None:
+    results = mixed_results(2)
+    path = write_run(tmp_path / "run", results[:3]).path
+    with (path / "cases.jsonl").open("a") as file:
+        file.write(results[3].line()[:77])
+    with RunFolder(path) as folder:
+        folder.record(results[4])
+    run = read_run(path)
+    assert not run.torn
+    assert [result.key for result in run.results] == [result.key for result in (*results[:3], results[4])]
+
+
+def test_lines_of_many_writers_stay_whole(tmp_path: Path) -> None:
+    results = mixed_results(20)
+    path = write_run(tmp_path / "run", []).path
+
+    def write(part: int) -> None:
+        with RunFolder(path) as folder:
+            for result in results[part::4]:
+                folder.record(result)
+                folder.amend(lambda manifest: manifest.update(seed=manifest["seed"] + 1))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    run = read_run(path)
+    assert {result.key for result in run.results} == {result.key for result in results}
+    assert run.manifest["seed"] == 7 + len(results)
+
+
+def test_a_resumed_run_keeps_what_is_settled(tmp_path: Path) -> None:
+    results = mixed_results(2)
+    broken = [result for result in results if result.outcome is Outcome.INFRA_ERROR]
+    path = write_run(tmp_path / "run", results).path
+    with (path / "cases.jsonl").open("a") as file:
+        file.write(results[0].line()[:-9])
+    with RunFolder(path) as folder:
+        folder.finish()
+    assert read_run(path).manifest["finished"]
+    RunFolder.resume(path).close()
+    run = read_run(path)
+    assert run.manifest["finished"] is None
+    assert [result.key for result in run.results] == [r.key for r in results if r not in broken]
+    assert len((path / "broken.jsonl").read_text().splitlines()) == len(broken) == 1
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -12,9 +12,18 @@ import attrs
 from rknn_harness.judge import StageMetrics
 from rknn_harness.latency import Latency
 from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
 
-__all__ = ["PRECISIONS", "PROPERTIES", "Case", "CaseResult", "Key", "dataset_case", "random_case"]
+__all__ = [
+    "PRECISIONS",
+    "PROPERTIES",
+    "Case",
+    "CaseResult",
+    "Key",
+    "dataset_case",
+    "random_case",
+    "results_code",
+]
 
 PRECISIONS = ("float16", "int8", "int16")
 
@@ -199,6 +208,11 @@ class CaseResult:
         """What the result is known by in its run; of a key a run holds one result."""
         return self.case.id, self.case.toolkit, self.board
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the case, or a property of it, failed, expected or not."""
+        return self.outcome.is_failure or any(self.properties.values())
+
     def document(self) -> dict[str, Any]:
         """Return the result as JSON types; ``Case.from_document`` reads its case from the same document."""
         return {
@@ -262,3 +276,15 @@ class CaseResult:
     def line(self) -> str:
         """Return the result as one line of JSON, its end included."""
         return json.dumps(self.document(), allow_nan=False) + "\n"
+
+
+def results_code(results: Iterable[CaseResult]) -> ExitCode:
+    """Return the exit code of a run with these results.
+
+    An expected failure is none, and one that passed fails the run: its list is out of date.
+    """
+    found = list(results)
+    code = exit_code(result.outcome for result in found if not result.expected)
+    if code is ExitCode.CLEAN and any(result.is_failure != bool(result.expected) for result in found):
+        return ExitCode.CONFORMANCE
+    return code

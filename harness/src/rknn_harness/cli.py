@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -59,55 +60,113 @@ def main() -> None:
     """
 
 
-@main.command()
-@board_option
+class _SpacedValues(click.Command):
+    """A command whose repeatable options also take their values side by side: ``--toolkit 2.2.0 2.5.0``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeatable = {
+            name for option in self.params if getattr(option, "multiple", False) for name in option.opts
+        }
+        spread: list[str] = []
+        current = ""
+        for position, word in enumerate(args):
+            if word.startswith("-"):
+                current = word if word in repeatable else ""
+            elif current and args[position - 1] != current:
+                spread.append(current)
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+@main.command(cls=_SpacedValues)
+@click.option(
+    "--board", "board_names", multiple=True, help="A board's name; several are possible.  [default: virtual]"
+)
 @boards_option
-@click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
+@click.option(
+    "--toolkit",
+    "toolkits",
+    multiple=True,
+    help="Version of rknn-toolkit2; several are possible.  [default: 2.3.2]",
+)
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
     type=click.Choice(PRECISIONS),
-    help="May be given more than once.  [default: float16, int8]",
+    help="Several are possible.  [default: float16 int8]",
 )
 @click.option(
-    "--max-cases", type=click.IntRange(0), default=50, show_default=True, help="Random networks to try."
+    "--max-cases",
+    type=click.IntRange(0),
+    help="Random networks, each tried on every toolkit and board.  [default: 50]",
 )
 @click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
 )
+@click.option(
+    "--resume",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Go on with a run that broke, in its folder and with its options.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Processes that work side by side.  [default: one per CPU]"
+)
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
-@click.argument("path", type=click.Path(exists=True, path_type=Path), default=_SUITE)
+@click.option(
+    "--suite",
+    type=click.Path(exists=True, path_type=Path),
+    default=_SUITE,
+    show_default=True,
+    help="Folder of the tests.",
+)
 def run(
-    board_name: str,
+    board_names: tuple[str, ...],
     boards_file: Path | None,
-    toolkit: str,
+    toolkits: tuple[str, ...],
     precisions: tuple[str, ...],
-    max_cases: int,
+    max_cases: int | None,
     seed: int | None,
     run_dir: Path | None,
+    resume: Path | None,
+    jobs: int | None,
     keyword: str | None,
-    path: Path,
+    suite: Path,
 ) -> None:
-    """Run the device suite in PATH (tests/device) and write a run's folder.
+    """Run the device suite and write a run's folder.
 
     Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
-    against scikit-learn. Each is on disk the moment it ends, in cases.jsonl; report.html, report.md and
-    junit.xml are made from that.
+    against scikit-learn; every toolkit is tried with every board. Each case is on disk the moment it ends, in
+    cases.jsonl; report.html, report.md and junit.xml are made from that.
     """
-    arguments = ["-p", "rknn_harness.pytest_plugin", "-p", "no:cacheprovider", "--tb=line", "-q", str(path)]
-    arguments += ["--board", board_name, "--toolkit", toolkit, "--max-cases", str(max_cases)]
-    for precision in precisions:
-        arguments += ["--precision", precision]
-    for option, value in (
-        ("--boards", boards_file),
-        ("--seed", seed),
-        ("--run-dir", run_dir),
-        ("-k", keyword),
+    arguments = [
+        "-p",
+        "rknn_harness.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "--tb=line",
+        "-q",
+        "-rN",
+        str(suite),
+    ]
+    for option, values in (
+        ("--board", board_names),
+        ("--toolkit", toolkits),
+        ("--precision", precisions),
+        ("--boards", [boards_file]),
+        ("--max-cases", [max_cases]),
+        ("--seed", [seed]),
+        ("--run-dir", [run_dir]),
+        ("--resume", [resume]),
+        ("-k", [keyword]),
     ):
-        if value is not None:
-            arguments += [option, str(value)]
+        for value in values:
+            if value is not None:
+                arguments += [option, str(value)]
+    jobs = jobs or os.cpu_count() or 1
+    if jobs > 1:
+        arguments += ["-n", str(jobs), "--dist", "loadgroup", "--no-loadscope-reorder"]
     code = pytest.main(arguments)
     sys.exit(int(ExitCode.USAGE if code == pytest.ExitCode.USAGE_ERROR else code))
 

@@ -1,13 +1,15 @@
-"""pytest's part in the device suite: options, the run's fixture, the table and the exit code at the end.
+"""pytest's part in the device suite: options, the plan as items, the run's folder, the table at the end.
 
-``rknn-harness run`` loads it; by hand it is ``pytest -p rknn_harness.pytest_plugin tests/device``.
+``rknn-harness run`` loads it; by hand it is ``pytest -p rknn_harness.pytest_plugin tests/device``. With
+pytest-xdist the first process settles the plan and makes the folder; the workers read both there.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,34 +17,41 @@ from rich.markup import escape
 from rich.table import Table
 
 from rknn_harness.boards import Board, read_boards
-from rknn_harness.case import PRECISIONS
+from rknn_harness.case import PRECISIONS, CaseResult, results_code
 from rknn_harness.errors import HarnessError
-from rknn_harness.outcomes import ExitCode, Outcome, exit_code
+from rknn_harness.outcomes import ExitCode, Outcome
+from rknn_harness.plan import Entry, groups, make_plan
 from rknn_harness.report.numbers import summarize
-from rknn_harness.run_folder import RunFolder, read_run
-from rknn_harness.suite import Suite, open_suite, write_views
+from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
+from rknn_harness.suite import Drawn, Suite, write_views
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit_choice import parse_choice
 
-_RUN = pytest.StashKey[Path]()
-_BOARD = pytest.StashKey[Board]()
+_BOARDS = pytest.StashKey[Mapping[str, Board]]()
+_PLAN = pytest.StashKey[tuple[Entry, ...]]()
+_FOLDER = pytest.StashKey[RunFolder]()
+
 _TOOLKIT = "2.3.2"
 _CASES = 50
+_KEPT = ("board", "boards", "toolkit", "precision", "max_cases", "seed", "keyword")
+"""Options that a resumed run takes from the one that broke."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the suite's options."""
+    """Add the suite's options. Their values are plain: they are kept in the manifest, and sent to workers."""
     group = parser.getgroup("rknn", "conformance of models on a Rockchip board")
-    group.addoption("--board", default="virtual", help="name of the board (default: virtual)")
-    group.addoption("--boards", type=Path, help="file of boards, boards.toml")
-    group.addoption("--toolkit", default=_TOOLKIT, help=f"version of rknn-toolkit2 (default: {_TOOLKIT})")
-    group.addoption(
-        "--precision",
-        action="append",
-        choices=PRECISIONS,
-        help="float16, int8 or int16; may be given more than once (default: float16 and int8)",
-    )
-    group.addoption("--run-dir", type=Path, help="folder of this run (default: a new one below runs/)")
+
+    def several(name: str, default: str, text: str, **more: Any) -> None:
+        group.addoption(
+            name, action="append", help=f"{text}; may be given more than once (default: {default})", **more
+        )
+
+    several("--board", "virtual", "name of a board")
+    several("--toolkit", _TOOLKIT, "version of rknn-toolkit2")
+    several("--precision", "float16 and int8", "float16, int8 or int16", choices=PRECISIONS)
+    group.addoption("--boards", help="file of boards, boards.toml")
+    group.addoption("--run-dir", help="folder of this run (default: a new one below runs/)")
+    group.addoption("--resume", help="folder of a run that broke, to go on with; its options are taken")
     group.addoption("--max-cases", type=int, default=_CASES, help=f"random networks (default: {_CASES})")
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
 
@@ -50,79 +59,160 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Settle what was left open, so that the manifest and the header can tell it."""
     option = config.option
-    option.precision = tuple(option.precision or ("float16", "int8"))
-    if option.seed is None:
-        option.seed = secrets.randbelow(2**31)
+    if _is_worker(config):
+        vars(option).update(getattr(config, "workerinput")["rknn"])  # noqa: B009
     try:
-        parse_choice(option.toolkit)
-        boards = read_boards(option.boards)
+        if option.resume and not _is_worker(config):
+            vars(option).update(read_run(Path(option.resume)).manifest["options"])
+        option.board = list(dict.fromkeys(option.board or ["virtual"]))
+        option.toolkit = list(dict.fromkeys(option.toolkit or [_TOOLKIT]))
+        option.precision = list(dict.fromkeys(option.precision or ["float16", "int8"]))
+        if option.seed is None:
+            option.seed = secrets.randbelow(2**31)
+        versions = [parse_choice(choice)[0] for choice in option.toolkit]
+        boards = read_boards(Path(option.boards) if option.boards else None)
     except (HarnessError, OptionError) as error:
         raise pytest.UsageError(str(error)) from error
-    if option.board not in boards:
-        raise pytest.UsageError(f"There is no board {option.board!r}; there are {', '.join(boards)}.")
-    config.stash[_BOARD] = boards[option.board]
+    if len(set(versions)) < len(versions):
+        raise pytest.UsageError(f"A toolkit is named twice: {', '.join(option.toolkit)}.")
+    for name in option.board:
+        if name not in boards:
+            raise pytest.UsageError(f"There is no board {name!r}; there are {', '.join(boards)}.")
+    config.stash[_BOARDS] = {name: boards[name] for name in option.board}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand pytest-xdist's workers what was settled; by themselves they read the command line alone."""
+    option = node.config.option
+    node.workerinput["rknn"] = {name: getattr(option, name) for name in (*_KEPT, "run_dir")}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make the run's folder, or open it; before pytest-xdist starts its workers."""
+    config, option = session.config, session.config.option
+    if _is_worker(config):
+        folder = RunFolder(Path(option.run_dir))
+    elif option.resume:
+        folder = RunFolder.resume(Path(option.resume))
+    else:
+        toolkits = {parse_choice(choice)[0]: choice for choice in option.toolkit}
+        plan = make_plan(
+            toolkits=list(toolkits),
+            boards=option.board,
+            precisions=option.precision,
+            max_cases=option.max_cases,
+            seed=option.seed,
+        )
+        config.stash[_PLAN] = plan
+        if option.collectonly:
+            return
+        facts = {
+            name: {"virtual": board.virtual, "device": board.device}
+            for name, board in config.stash[_BOARDS].items()
+        }
+        said = manifest(
+            toolkits=[{"version": version} for version in toolkits],
+            boards=facts,
+            precisions=option.precision,
+            seed=option.seed,
+        ) | {"options": {name: getattr(option, name) for name in _KEPT}}
+        try:
+            path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
+            folder = RunFolder.begin(path, said, plan)
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from error
+    option.run_dir = str(folder.path)
+    config.stash[_FOLDER] = folder
+    config.stash[_PLAN] = folder.plan()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Tell what is run on what."""
     option = config.option
     return (
-        f"rknn: toolkit {option.toolkit}, board {option.board}, {' and '.join(option.precision)}, "
-        f"{option.max_cases} random networks, seed {option.seed}"
+        f"rknn: toolkit {' '.join(option.toolkit)}, board {' '.join(option.board)}, "
+        f"{' '.join(option.precision)}, {option.max_cases} random networks, seed {option.seed}"
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for it each precision of the run."""
-    if "precision" in metafunc.fixturenames:
-        metafunc.parametrize("precision", metafunc.config.option.precision)
+    """Give a test that asks for a result one of every entry of the plan."""
+    if "result" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    plan = config.stash[_PLAN]
+    alone = [name for name, board in config.stash[_BOARDS].items() if not board.virtual]
+    group = groups(plan, alone)
+    grouped = config.pluginmanager.has_plugin("xdist")
+    metafunc.parametrize(
+        "result",
+        [
+            pytest.param(
+                entry,
+                id=entry.name,
+                marks=[pytest.mark.xdist_group(group[entry.key])] if grouped else [],
+            )
+            for entry in plan
+        ],
+        indirect=True,
+    )
 
 
 @pytest.fixture(scope="session")
 def suite(pytestconfig: pytest.Config) -> Iterator[Suite]:
-    """Open the run for the whole session: its toolkit, its board and its folder."""
-    option = pytestconfig.option
-    folder = RunFolder(option.run_dir) if option.run_dir else RunFolder.create(Path("runs"))
-    pytestconfig.stash[_RUN] = folder.path
-    board = pytestconfig.stash[_BOARD]
-    with (
-        folder,
-        open_suite(
-            board=board,
-            toolkit=option.toolkit,
-            folder=folder,
-            precisions=option.precision,
-            seed=option.seed,
-        ) as run,
-    ):
+    """Open the part of the run that this process does."""
+    with _suite(pytestconfig) as run:
         yield run
+
+
+def _suite(config: pytest.Config) -> Suite:
+    folder = config.stash[_FOLDER]
+    worker = getattr(config, "workerinput", {}).get("workerid", "")
+    toolkits = {parse_choice(choice)[0]: choice for choice in config.option.toolkit}
+    return Suite(folder, config.stash[_BOARDS], toolkits, folder.path / "logs" / worker)
+
+
+@pytest.fixture
+def result(suite: Suite, request: pytest.FixtureRequest) -> CaseResult:
+    """Return what came of one entry of the plan; it is tried when its first test asks."""
+    entry: Entry = request.param
+    return suite.result(entry)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Turn the outcomes into the exit code: 0 clean, 1 conformance, 2 usage, 3 infrastructure."""
-    path = session.config.stash.get(_RUN, None)
+    config = session.config
+    if _is_worker(config):
+        return
     if exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = ExitCode.USAGE
-    if path is None:
+    folder = config.stash.get(_FOLDER, None)
+    if folder is None:
         return
-    if not (path / "manifest.json").exists():
-        # The run broke before it began; pytest has told why.
+    # By now the fixtures are closed, the workers ended, and the record is whole.
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        option = config.option
+        if results_code(read_run(folder.path).results) is ExitCode.CONFORMANCE:
+            with _suite(config) as suite:
+                suite.make_smaller(Drawn(tuple(option.precision), option.max_cases, option.seed))
+        folder.finish()
+    write_views(folder.path)
+    code = results_code(read_run(folder.path).results)
+    if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         session.exitstatus = ExitCode.INFRASTRUCTURE
-        return
-    # By now the fixtures are closed and the record is whole.
-    write_views(path)
-    code = exit_code(result.outcome for result in read_run(path).results)
-    if code is ExitCode.INFRASTRUCTURE or exitstatus == pytest.ExitCode.OK:
+    elif code is ExitCode.INFRASTRUCTURE or exitstatus == pytest.ExitCode.OK:
         session.exitstatus = code
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the table, and where the report lies."""
-    path = config.stash.get(_RUN, None)
-    if path is None or not (path / "manifest.json").exists():
+    folder = config.stash.get(_FOLDER, None)
+    if folder is None:
         return
-    run = read_run(path)
+    run = read_run(folder.path)
     summary = summarize(run)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("data", "precision", "pass", "labels", "R2", "error / output"):
@@ -144,15 +234,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
             colour = "red" if result.outcome.is_failure else "yellow"
             console.print(
-                f"[{colour}]{result.outcome.value}{stage}{tries}[/]: {escape(result.case.id)}: "
+                f"[{colour}]{result.outcome.value}{stage}{tries}[/]: {escape('-'.join(result.key))}: "
                 f"{escape(result.reason)}"
             )
     terminalreporter.section("conformance")
     terminalreporter.write(captured.get())
     if run.manifest.get("statement"):
         terminalreporter.write_line(str(run.manifest["statement"]))
+    missing = len({entry.key for entry in folder.plan()} - {result.key for result in run.results})
+    if missing:
+        terminalreporter.write_line(
+            f"{missing} cases of the plan were not tried. Go on: rknn-harness run --resume {folder.path}",
+            yellow=True,
+        )
     infra = sum(result.outcome is Outcome.INFRA_ERROR for result in run.results)
     terminalreporter.write_line(
         summary.verdict, red=summary.code == 1, green=summary.code == 0, yellow=infra > 0
     )
-    terminalreporter.write_line(f"report: {path / 'report.html'}")
+    terminalreporter.write_line(f"report: {folder.path / 'report.html'}")
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")

@@ -3,26 +3,34 @@
 ::
 
     runs/<utc>-<id>/
-        manifest.json    versions, the board's facts, seed, command line
+        manifest.json    versions, the boards' facts, seed, command line
+        plan.jsonl       what will be tried
         cases.jsonl      the record; everything else is a view of it
+        broken.jsonl     of a run that was resumed: what had to be tried again
         report.html  report.md  junit.xml
         logs/
 
-A run that is killed leaves a readable folder: each line is written and flushed whole, and readers pass over a
-torn last line.
+A run that is killed at any point leaves a readable folder. The folder appears whole, with its manifest and
+its plan; a line of the record is written and flushed at once; readers pass over a torn last line, and whoever
+writes the next cuts it off. Several processes may write: they take turns by a lock on the record, which ends
+with its holder.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -32,8 +40,10 @@ import attrs
 
 from rknn_harness.case import CaseResult
 from rknn_harness.errors import HarnessError
+from rknn_harness.outcomes import Outcome
+from rknn_harness.plan import Entry
 
-__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "read_run"]
+__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run"]
 
 FORMAT = 2
 """Number of the manifest's and the lines' format."""
@@ -78,49 +88,118 @@ class Run:
 
 
 class RunFolder:
-    """A run's folder while it is written.
+    """A run's folder while it is written; a context manager. Several processes may have it open.
 
     Parameters
     ----------
     path : pathlib.Path
-        A folder that does not exist or is empty.
+        A folder that `begin` made.
 
     Raises
     ------
     RunFolderError
-        The folder holds a run already, or cannot be made.
+        There is no run.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            (path / "logs").mkdir(parents=True, exist_ok=True)
-            self._cases = (path / "cases.jsonl").open("x", encoding="utf-8")
-        except FileExistsError:
-            raise RunFolderError(f"{path} holds a run already. Name another folder.") from None
+            self._record = os.open(path / "cases.jsonl", os.O_RDWR | os.O_APPEND)
         except OSError as error:
-            raise RunFolderError(f"No run can be written to {path}: {error}.") from error
+            raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
 
     @classmethod
-    def create(cls, parent: Path) -> RunFolder:
-        """Make ``parent/<utc>-<id>`` and open it."""
-        name = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        return cls(parent / name)
+    def begin(cls, path: Path, manifest: Mapping[str, Any], plan: Sequence[Entry] = ()) -> RunFolder:
+        """Make a run's folder and open it.
 
-    def write_manifest(self, document: Mapping[str, Any]) -> None:
-        """Write, or replace, ``manifest.json``."""
-        temporary = self.path / f".manifest.{os.getpid()}.part"
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self.path / "manifest.json")
+        Parameters
+        ----------
+        path : pathlib.Path
+            A folder that does not exist or is empty.
+        manifest : mapping
+        plan : sequence of Entry
+
+        Raises
+        ------
+        RunFolderError
+            The folder holds something already, or cannot be made.
+        """
+        path = path.absolute()
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            (part / "logs").mkdir(parents=True)
+            _write(part / "manifest.json", _json(manifest))
+            _write(part / "plan.jsonl", "".join(json.dumps(entry.document()) + "\n" for entry in plan))
+            (part / "cases.jsonl").touch()
+            os.rename(part, path)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise RunFolderError(f"{path} holds a run already. Name another folder.") from None
+            raise RunFolderError(f"No run can be written to {path}: {error}.") from error
+        return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path) -> RunFolder:
+        """Open the folder of a run that broke, and take out of its record what must be tried again.
+
+        What ended on the way to the board or the toolkit goes to ``broken.jsonl``. Nobody else may have the
+        folder open.
+
+        Raises
+        ------
+        RunFolderError
+            There is no run, or its record is damaged.
+        """
+        results = read_run(path).results
+        broken = [result for result in results if result.outcome is Outcome.INFRA_ERROR]
+        if broken:
+            with (path / "broken.jsonl").open("a", encoding="utf-8") as file:
+                file.writelines(result.line() for result in broken)
+        settled = (result.line() for result in results if result.outcome is not Outcome.INFRA_ERROR)
+        _write(path / "cases.jsonl", "".join(settled))
+        folder = cls(path)
+        folder.amend(lambda manifest: manifest.update(finished=None))
+        return folder
+
+    def plan(self) -> tuple[Entry, ...]:
+        """Return what the run will try."""
+        lines = (self.path / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+        return tuple(Entry.from_document(json.loads(line)) for line in lines)
 
     def record(self, result: CaseResult) -> None:
         """Append a case; it is with the operating system when this returns."""
-        self._cases.write(result.line())
-        self._cases.flush()
+        line = result.line().encode()
+        with self._locked():
+            end = os.lseek(self._record, 0, os.SEEK_END)
+            if end and os.pread(self._record, 1, end - 1) != b"\n":  # another was killed while it wrote
+                whole = (self.path / "cases.jsonl").read_bytes().rfind(b"\n") + 1
+                os.ftruncate(self._record, whole)
+            while line:
+                line = line[os.write(self._record, line) :]
+
+    def amend(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the manifest."""
+        with self._locked():
+            document = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+            change(document)
+            _write(self.path / "manifest.json", _json(document))
+
+    def finish(self) -> None:
+        """Note in the manifest that the run is complete."""
+        self.amend(lambda manifest: manifest.update(finished=_now()))
 
     def close(self) -> None:
         """Close the record; the folder stays."""
-        self._cases.close()
+        os.close(self._record)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._record, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._record, fcntl.LOCK_UN)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -129,6 +208,21 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def new_folder(parent: Path) -> Path:
+    """Name a folder for a run, ``parent/<utc>-<id>``."""
+    return parent / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def read_run(path: Path) -> Run:

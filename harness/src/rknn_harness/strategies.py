@@ -56,7 +56,7 @@ def specs(draw: st.DrawFn) -> MlpSpec:
 
 
 @st.composite
-def cases(draw: st.DrawFn, *, precisions: tuple[str, ...], toolkit: str) -> Case:
-    """Random networks with a precision and a batch size."""
+def cases(draw: st.DrawFn, *, precisions: tuple[str, ...]) -> Case:
+    """Random networks with a precision and a batch size, and no toolkit."""
     spec = draw(specs())
-    return random_case(spec, draw(st.sampled_from(precisions)), toolkit, draw(batch_sizes()))
+    return random_case(spec, draw(st.sampled_from(precisions)), "", draw(batch_sizes()))

@@ -1,74 +1,120 @@
-"""What the device suite asks of a run: a toolkit, a board and a folder, and how a case is recorded."""
+"""A run under way, as the device suite sees it: results by entry, each from the record or tried now."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 import attrs
 
 import sklearn2rknn
 from rknn_harness.board_link import BoardLink
 from rknn_harness.boards import Board
-from rknn_harness.case import Case, CaseResult
+from rknn_harness.case import Case, CaseResult, Key
 from rknn_harness.conformance import run_case
+from rknn_harness.drawing import smallest_case
 from rknn_harness.errors import InfraError
 from rknn_harness.junit import write_junit
 from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.plan import Entry
 from rknn_harness.report import write_report
-from rknn_harness.run_folder import RunFolder, manifest, read_run
+from rknn_harness.run_folder import RunFolder, read_run
 from rknn_harness.virtual_board import started
 
-__all__ = ["ConformanceFailure", "Suite", "open_suite", "write_views"]
+__all__ = ["ConformanceFailure", "Drawn", "Suite", "write_views"]
+
+SHRINK_TRIES = 60
+"""Smaller networks tried at most for each kind of failure; every one is a conversion and a run."""
+
+SHRINK_KINDS = 8
+"""Kinds of failure that are made smaller: where there are more, all is broken."""
+
+T = TypeVar("T")
+
+
+_SMALLER = "Made smaller from"
+
+
+class _Unavailable(Exception):
+    """A toolkit or a board cannot be had."""
+
+    def __init__(self, stage: Stage, error: Exception) -> None:
+        super().__init__(f"No {'board' if stage is Stage.BOARD else 'toolkit'}: {error}")
+        self.stage = stage
 
 
 class ConformanceFailure(AssertionError):
     """A case did not pass; the text says which, where, why, and how to run it again."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
+class Drawn:
+    """How a run's random networks were drawn, so that a failing one can be made smaller."""
+
+    precisions: tuple[str, ...]
+    max_cases: int
+    seed: int
+
+
 class Suite:
-    """A run under way.
+    """The part of a run that one process does; a context manager.
+
+    Toolkits and boards are opened when the first entry needs them. What cannot be had is no exception: its
+    entries are recorded as ``infra_error``, with the reason.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        It stays open.
+    boards : mapping of str to Board
+    toolkits : mapping of str to str
+        By version, what to open: the version, and after an ``@`` what it is to run in.
+    logs : pathlib.Path, optional
+        By default the folder's ``logs``.
 
     Attributes
     ----------
-    toolkit : Toolkit or None
-        None when it could not be had; every case then ends as `trouble` says.
-    link : BoardLink or None
-        None when the board could not be started.
-    folder : RunFolder
-    trouble : str
-    board : str
-        The board's name.
-    results : list of CaseResult
-        What was recorded, in order.
+    results : dict of Key to CaseResult
+        What is recorded.
     """
 
-    toolkit: sklearn2rknn.Toolkit | None
-    link: BoardLink | None
-    folder: RunFolder
-    trouble: str = ""
-    board: str = "virtual"
-    results: list[CaseResult] = attrs.field(factory=list)
+    def __init__(
+        self,
+        folder: RunFolder,
+        boards: Mapping[str, Board],
+        toolkits: Mapping[str, str],
+        logs: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.results: dict[Key, CaseResult] = {result.key: result for result in read_run(folder.path).results}
+        self._boards = boards
+        self._choices = toolkits
+        self._logs = logs or folder.path / "logs"
+        self._stack = contextlib.ExitStack()
+        self._opened: dict[str, Any] = {}
 
-    def run(self, case: Case) -> CaseResult:
-        """Try a case without recording it."""
-        if self.toolkit is None or self.link is None:
-            return CaseResult(case, Outcome.INFRA_ERROR, Stage.BOARD, self.trouble, board=self.board)
-        return run_case(case, self.toolkit, self.link)
+    def result(self, entry: Entry) -> CaseResult:
+        """Return an entry's result: the one on record, or that of a try, which is recorded."""
+        if entry.key not in self.results:
+            self.record(self.run(entry))
+        return self.results[entry.key]
+
+    def run(self, entry: Entry) -> CaseResult:
+        """Try an entry without recording it."""
+        try:
+            toolkit = self._available(self._toolkit, entry.case.toolkit, Stage.SIMULATOR)
+            link = self._available(self._link, entry.board, Stage.BOARD)
+        except _Unavailable as error:
+            return CaseResult(entry.case, Outcome.INFRA_ERROR, error.stage, str(error), board=entry.board)
+        return run_case(entry.case, toolkit, link)
 
     def record(self, result: CaseResult) -> None:
         """Write a result to the run's folder at once."""
         self.folder.record(result)
-        self.results.append(result)
-
-    def conduct(self, case: Case) -> CaseResult:
-        """Try a case and record it."""
-        result = self.run(case)
-        self.record(result)
-        return result
+        self.results[result.key] = result
 
     def require(self, result: CaseResult) -> None:
         """Raise unless a case passed or was refused in plain words.
@@ -77,59 +123,89 @@ class Suite:
         ------
         ConformanceFailure
         """
-        if result.outcome in (Outcome.PASS, Outcome.UNSUPPORTED):
-            return
-        stage = f" at stage {result.stage.value}" if result.stage is not None else ""
-        raise ConformanceFailure(
-            f"{result.case.id}: {result.outcome.value}{stage}. {result.reason}\n"
-            f"Run it again: rknn-harness replay {self.folder.path} {result.case.id}"
+        if result.outcome not in (Outcome.PASS, Outcome.UNSUPPORTED):
+            stage = f" at stage {result.stage.value}" if result.stage is not None else ""
+            raise ConformanceFailure(
+                f"{result.case.id}: {result.outcome.value}{stage}. {result.reason}\n{self._again(result)}"
+            )
+
+    def _again(self, result: CaseResult) -> str:
+        return (
+            f"Run it again: rknn-harness replay {self.folder.path} {result.case.id} "
+            f"--toolkit {result.case.toolkit} --board {result.board}"
         )
 
+    def make_smaller(self, drawn: Drawn) -> None:
+        """Make the first failing random network of each kind of failure smaller, and record what it came to.
 
-@contextlib.contextmanager
-def open_suite(
-    *, board: Board, toolkit: str, folder: RunFolder, precisions: Sequence[str], seed: int
-) -> Iterator[Suite]:
-    """Start the board and the toolkit, and write the run's manifest.
+        Once all is tried: then it is the same network, whichever worker met it first.
+        """
+        first: dict[tuple[object, ...], Entry] = {}
+        done = set()
+        for entry in self.folder.plan():
+            result = self.results.get(entry.key)
+            if result is not None and result.is_failure and entry.case.kind == "random":
+                first.setdefault(_kind(result), entry)
+        for result in self.results.values():
+            if result.notes and result.notes[-1].startswith(_SMALLER):
+                done.add(_kind(result))
+        for kind, entry in list(first.items())[:SHRINK_KINDS]:
+            if kind not in done:
+                found = self._smaller(entry, kind, drawn)
+                if found is not None and found.key not in self.results:
+                    self.record(attrs.evolve(found, notes=(*found.notes, f"{_SMALLER} {entry.case.id}.")))
 
-    What cannot be had is no exception: every case is then recorded as ``infra_error``, with the reason.
+    def _smaller(self, entry: Entry, kind: tuple[object, ...], drawn: Drawn) -> CaseResult | None:
+        tried: dict[str, CaseResult] = {}
 
-    Parameters
-    ----------
-    board : Board
-    toolkit : str
-        Version, and after an ``@`` what it is to run in.
-    folder : RunFolder
-        It stays open.
-    precisions : sequence of str
-    seed : int
-    """
-    logs = folder.path / "logs"
-    with contextlib.ExitStack() as stack:
-        trouble, opened, link = [], None, None
-        used: dict[str, Any] = {"version": toolkit, "lock_sha256": None}
-        try:
-            opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit))
-            used = {"version": opened.version, **opened.environment.to_json()}
-        except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
-            trouble.append(f"No toolkit: {error}")
-        facts: dict[str, Any] = {}
-        try:
-            link = stack.enter_context(
-                BoardLink(stack.enter_context(started(board, logs / "virtual_board")), logs)
-            )
-            facts |= link.facts()
-        except InfraError as error:
-            trouble.append(f"No board: {error}")
-        folder.write_manifest(
-            manifest(
-                toolkits=[used],
-                boards={board.name: facts | {"virtual": board.virtual, "device": board.device}},
-                precisions=precisions,
-                seed=seed,
-            )
-        )
-        yield Suite(opened, link, folder, " ".join(trouble), board.name)
+        def fails(case: Case) -> bool:
+            if case.id not in tried and len(tried) < SHRINK_TRIES:
+                tried[case.id] = self.run(Entry(attrs.evolve(case, toolkit=entry.case.toolkit), entry.board))
+            return case.id in tried and _kind(tried[case.id]) == kind
+
+        first = attrs.evolve(entry.case, toolkit="")
+        found = smallest_case(first, drawn.precisions, drawn.max_cases, drawn.seed, fails)
+        return tried.get(found.id)
+
+    def _toolkit(self, version: str) -> sklearn2rknn.Toolkit:
+        opened = self._stack.enter_context(sklearn2rknn.open_toolkit(self._choices[version]))
+        facts = {"version": version, **opened.environment.to_json()}
+
+        def tell(manifest: dict[str, Any]) -> None:
+            for known in manifest["toolkits"]:
+                if known["version"] == version:
+                    known.update(facts)
+
+        self.folder.amend(tell)
+        return opened
+
+    def _link(self, name: str) -> BoardLink:
+        board = self._boards[name]
+        running = self._stack.enter_context(started(board, self._logs / f"{name}_board"))
+        link = self._stack.enter_context(BoardLink(running, self._logs))
+        facts = link.facts()
+        self.folder.amend(lambda manifest: manifest["boards"].setdefault(name, {}).update(facts))
+        return link
+
+    def _available(self, open: Callable[[str], T], name: str, stage: Stage) -> T:
+        """Open something once; what failed to open fails again with the same words."""
+        if name not in self._opened:
+            try:
+                self._opened[name] = open(name)
+            except (InfraError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
+                self._opened[name] = _Unavailable(stage, error)
+        found = self._opened[name]
+        if isinstance(found, _Unavailable):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    def __enter__(self) -> Suite:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
 
 def write_views(path: Path) -> Path:
@@ -137,3 +213,10 @@ def write_views(path: Path) -> Path:
     run = read_run(path)
     write_junit(run)
     return write_report(run)
+
+
+def _kind(result: CaseResult) -> tuple[object, ...]:
+    """Return what makes two failures the same, so that one of them is made smaller."""
+    failed = frozenset(name for name, sentence in result.properties.items() if sentence)
+    case = result.case
+    return case.toolkit, result.board, case.precision, result.outcome, result.stage, failed, result.defect

@@ -1,0 +1,122 @@
+"""What a run will try: settled before the first case, so that a broken run can go on where it stopped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from rknn_harness.case import Case, Key, dataset_case
+from rknn_harness.datasets import DATASETS
+from rknn_harness.drawing import draw_cases
+from sklearn2rknn.toolkit_versions import toolkit_version
+
+__all__ = ["Entry", "groups", "make_plan"]
+
+_SIZES = ((1,), (7,), (1, 64), (1024,))
+"""Rows per run, beside the usual 64, that one data set is tried in."""
+
+_CHUNK = 6
+"""Cases that a worker takes at once: few enough that all end at about the same time."""
+
+
+@attrs.frozen
+class Entry:
+    """One case on one board."""
+
+    case: Case
+    board: str
+
+    @property
+    def key(self) -> Key:
+        """What its result will be known by."""
+        return self.case.id, self.case.toolkit, self.board
+
+    @property
+    def name(self) -> str:
+        """Its name among pytest's items."""
+        return "-".join(self.key)
+
+    def document(self) -> dict[str, Any]:
+        """Return the entry as JSON types."""
+        return {**self.case.document(), "board": self.board}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Entry:
+        """Read what `document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not such a document.
+        """
+        return cls(Case.from_document(document), document["board"])
+
+
+def make_plan(
+    *,
+    toolkits: Sequence[str],
+    boards: Sequence[str],
+    precisions: Sequence[str],
+    max_cases: int,
+    seed: int,
+) -> tuple[Entry, ...]:
+    """Cross every case with the toolkits that have its precision, and with the boards.
+
+    Parameters
+    ----------
+    toolkits : sequence of str
+        Versions.
+    boards : sequence of str
+        Names.
+    precisions : sequence of str
+    max_cases : int
+        Random networks to draw; those of a precision that a toolkit lacks are left out for it.
+    seed : int
+        Of the random networks.
+
+    Returns
+    -------
+    tuple of Entry
+        The data sets first, then the random networks, toolkit by toolkit and board by board.
+    """
+    cases = [dataset_case(name, precision, "", (64,)) for name in DATASETS for precision in precisions] + [
+        dataset_case("iris", precision, "", size) for size in _SIZES for precision in precisions
+    ]
+    if max_cases:
+        cases += draw_cases(precisions, max_cases, seed)
+    entries = [
+        Entry(attrs.evolve(case, toolkit=toolkit), board)
+        for board in boards
+        for toolkit in toolkits
+        for case in cases
+        if case.precision in toolkit_version(toolkit).config
+    ]
+    return tuple({entry.key: entry for entry in entries}.values())
+
+
+def groups(entries: Sequence[Entry], alone: Sequence[str]) -> Mapping[Key, str]:
+    """Say which entries one worker takes together.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    alone : sequence of str
+        Boards of which there is one: all that runs on such a board is one worker's. Of a virtual board each
+        worker has its own, and its entries are cut into portions by toolkit.
+
+    Returns
+    -------
+    mapping of Key to str
+    """
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    found = {}
+    for entry in entries:
+        pair = entry.board, entry.case.toolkit
+        found[entry.key] = (
+            entry.board if entry.board in alone else "-".join((*pair, str(count[pair] // _CHUNK)))
+        )
+        count[pair] += 1
+    return found
