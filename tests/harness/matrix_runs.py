@@ -61,17 +61,16 @@ def write_matrix(path: Path, seed: int, plan: Plan | None = None, change: Change
     plan = plan or Plan()
     noise = np.random.default_rng(seed)
     drift = {board: noise.normal(0, 0.01) for board in plan.boards}
-    with RunFolder(path) as folder:
-        document = manifest(
-            toolkits=[
-                {"version": name, "lock_sha256": "cd" * 32, "environment": "venv"} for name in plan.toolkits
-            ],
-            boards={board: _facts(board) for board in plan.boards},
-            precisions=plan.precisions,
-            seed=7,
-            command=["rknn-harness", "run", "--seed", "7", "--toolkit", *plan.toolkits],
-        )
-        folder.write_manifest(document | {"finished": document["started"]})
+    document = manifest(
+        toolkits=[
+            {"version": name, "lock_sha256": "cd" * 32, "environment": "venv"} for name in plan.toolkits
+        ],
+        boards={board: _facts(board) for board in plan.boards},
+        precisions=plan.precisions,
+        seed=7,
+        command=["rknn-harness", "run", "--seed", "7", "--toolkit", *plan.toolkits],
+    )
+    with RunFolder.begin(path, document | {"finished": document["started"]}) as folder:
         (path / "samples").mkdir()
         for toolkit in plan.toolkits:
             for precision in plan.precisions:

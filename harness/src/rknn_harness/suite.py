@@ -109,7 +109,7 @@ class Suite:
             link = self._available(self._link, entry.board, Stage.BOARD)
         except _Unavailable as error:
             return CaseResult(entry.case, Outcome.INFRA_ERROR, error.stage, str(error), board=entry.board)
-        return run_case(entry.case, toolkit, link)
+        return run_case(entry.case, toolkit, link, run_folder=self.folder.path)
 
     def record(self, result: CaseResult) -> None:
         """Write a result to the run's folder at once."""
