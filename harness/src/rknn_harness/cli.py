@@ -28,6 +28,7 @@ from rknn_harness.case import PRECISIONS
 from rknn_harness.conformance import run_case
 from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import ExitCode, exit_code
+from rknn_harness.probe.command import probe
 from rknn_harness.run_folder import read_run
 from rknn_harness.suite import write_views
 from rknn_harness.toolkits_commands import toolkits
@@ -50,6 +51,7 @@ def main() -> None:
     rknn-harness run --max-cases 5        the same with a few random networks
     rknn-harness report runs/RUN          make a run's report again
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
+    rknn-harness probe                    ask a board what documents leave open
     rknn-harness board facts              what the board says of itself
     rknn-harness doctor                   whether this machine can do all that
     rknn-harness toolkits list            the toolkit's versions, and what is here of each
@@ -257,6 +259,7 @@ def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
 
 main.add_command(board)
 main.add_command(toolkits)
+main.add_command(probe)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
     HarnessError
     ├── BoardsFileError          boards.toml cannot be used (also ValueError)
+    ├── FactsFileError           a file of a board's facts cannot be used (also ValueError)
     ├── InfraError               the way to the board failed: it says nothing of a model or a toolkit
     │   ├── ConnectionLostError    no connection, or the end of one
     │   ├── HostKeyError           the board is not the one that was trusted, or none was yet
@@ -29,6 +30,7 @@ __all__ = [
     "BoardHealthError",
     "BoardsFileError",
     "ConnectionLostError",
+    "FactsFileError",
     "HarnessError",
     "HostKeyError",
     "InfraError",
@@ -56,6 +58,10 @@ class HarnessError(Exception):
 
 class BoardsFileError(HarnessError, ValueError):
     """The file of boards is missing, is no TOML, or has a wrong entry."""
+
+
+class FactsFileError(HarnessError, ValueError):
+    """The file of a board's facts is missing, is none, or is of another format."""
 
 
 class InfraError(HarnessError):

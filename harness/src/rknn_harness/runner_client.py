@@ -400,14 +400,19 @@ class BoardSession:
         min_count: int = 50,
         min_seconds: float = 0.3,
         max_seconds: float = 5.0,
-    ) -> Array:
-        """Time the bare runtime calls on `x`; return seconds of each, float64, shape (n_samples,)."""
-        bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
-        given = {"X": np.asarray(x, np.float32)}
-        _, arrays = self._ask(
-            "raw_time", max_seconds + 60.0, given, warmup=warmup, min_count=min_count, **bounds
+    ) -> Timed:
+        """Time the bare runtime calls on `x`, as `time` does whole predictions."""
+        header, arrays = self._ask(
+            "raw_time",
+            max_seconds + 60.0,
+            {"X": np.asarray(x, np.float32)},
+            warmup=warmup,
+            min_count=min_count,
+            min_seconds=min_seconds,
+            max_seconds=max_seconds,
+            clocks=self.board.clocks,
         )
-        return self._samples("raw_time", arrays)
+        return self._timed("raw_time", header, arrays)
 
     def close_model(self, *, deadline: float = 30.0) -> None:
         """Release the loaded model; without one it does nothing."""

@@ -1,0 +1,78 @@
+"""A board's answers against those that `virtual_npu` is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from rknn_harness.probe.asking import QUESTIONS
+from rknn_harness.probe.question import FAILED, UNDECIDED
+
+__all__ = ["Disagreement", "disagreements", "unsettled"]
+
+
+@attrs.frozen
+class Disagreement:
+    """A question that the board answers otherwise than `virtual_npu` has it.
+
+    Attributes
+    ----------
+    question : str
+        Its name.
+    found, assumed : str
+        The board's answer and that of `virtual_npu`, names.
+    text : str
+        All of it as sentences.
+    """
+
+    question: str
+    found: str
+    assumed: str
+    text: str
+
+
+def disagreements(facts: Mapping[str, Any]) -> list[Disagreement]:
+    """Compare a facts file's answers with what is assumed.
+
+    Parameters
+    ----------
+    facts : mapping
+        As `rknn_harness.probe.facts_file.read_facts` reads it. Times of a virtual board are left out, and
+        what is undecided or of another version's questions settles nothing.
+    """
+    found = []
+    for name, entry in _settled(facts).items():
+        question = QUESTIONS[name]
+        if entry["answer"] != question.assumed:
+            answer = question.answers.get(entry["answer"], entry["answer"])
+            text = (
+                f"{question.text} {facts['board']}: {answer} {question.decided_in} has it otherwise: "
+                f"{question.answers[question.assumed]}"
+            )
+            found.append(Disagreement(name, entry["answer"], question.assumed, text))
+    return found
+
+
+def unsettled(facts: Mapping[str, Any]) -> list[str]:
+    """Return the names of the questions to which the file has no answer."""
+    settled = _settled(facts)
+    return [
+        name for name, question in QUESTIONS.items() if name not in settled and not _idle(facts, question)
+    ]
+
+
+def _settled(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: entry
+        for name, entry in facts["answers"].items()
+        if name in QUESTIONS
+        and entry["answer"] not in (UNDECIDED, FAILED)
+        and not _idle(facts, QUESTIONS[name])
+    }
+
+
+def _idle(facts: Mapping[str, Any], question: Any) -> bool:
+    """Say whether a question means nothing to the board: times where there is no NPU."""
+    return bool(facts["virtual"] and question.timed)

@@ -1,0 +1,86 @@
+"""Ask every question, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from rknn_harness.errors import BoardError, InfraError
+from rknn_harness.probe.bench import Bench, OutOfTime
+from rknn_harness.probe.float_arithmetic import FLOAT_QUESTIONS
+from rknn_harness.probe.graph_forms import FORM_QUESTIONS
+from rknn_harness.probe.integer_arithmetic import INTEGER_QUESTIONS
+from rknn_harness.probe.lookup_tables import LOOKUP_QUESTIONS
+from rknn_harness.probe.question import FAILED, Answer, Question
+from rknn_harness.probe.sameness import SAMENESS_QUESTIONS
+from rknn_harness.probe.timing import TIMING_QUESTIONS
+from sklearn2rknn.errors import Sklearn2RknnError
+
+__all__ = ["QUESTIONS", "Answered", "ask"]
+
+QUESTIONS: Final[Mapping[str, Question]] = {
+    question.name: question
+    for question in (
+        *FORM_QUESTIONS,
+        *SAMENESS_QUESTIONS,
+        *FLOAT_QUESTIONS,
+        *LOOKUP_QUESTIONS,
+        *INTEGER_QUESTIONS,
+        *TIMING_QUESTIONS,
+    )
+}
+"""All that is asked, by name, in the order of asking."""
+
+
+@attrs.frozen
+class Answered:
+    """A question, its answer, and the seconds it took."""
+
+    question: Question
+    answer: Answer
+    seconds: float
+
+
+def ask(
+    questions: Iterable[Question],
+    bench: Bench,
+    *,
+    told: Callable[[Answered], None] = lambda _: None,
+    broken: Callable[[InfraError], None] = lambda _: None,
+) -> list[Answered]:
+    """Ask the questions in turn.
+
+    Parameters
+    ----------
+    questions : iterable of Question
+    bench : Bench
+    told : function
+        Called with each as it is answered.
+    broken : function
+        Called when the way to the board failed, before the next question.
+
+    Returns
+    -------
+    list of Answered
+        One a question: those that could not be asked are `FAILED` and say why.
+    """
+    found = []
+    for question in questions:
+        started = time.monotonic()
+        try:
+            bench.left()
+            answer = question.ask(bench)
+        except OutOfTime as error:
+            answer = Answer(FAILED, note=str(error))
+        except InfraError as error:
+            answer = Answer(FAILED, note=f"The way to the board failed: {error}")
+            broken(error)
+        # ValueError: a file or an output that is not what the question reckons with.
+        except (BoardError, Sklearn2RknnError, ValueError, OSError) as error:
+            answer = Answer(FAILED, note=f"{type(error).__name__}: {error}")
+        found.append(Answered(question, answer, round(time.monotonic() - started, 2)))
+        told(found[-1])
+    return found

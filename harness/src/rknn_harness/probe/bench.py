@@ -1,0 +1,161 @@
+"""The bench that questions are asked at: a toolkit to build with, a board to run on, and a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rknn_harness.probe.models import Model
+from rknn_harness.runner_client import Timed
+from sklearn2rknn.toolkit import Built
+
+__all__ = ["Bench", "Builder", "Device", "OutOfTime", "Samples"]
+
+Array = npt.NDArray[Any]
+Samples = npt.NDArray[np.float64]
+
+
+class OutOfTime(Exception):
+    """The time for all questions has passed."""
+
+
+class Builder(Protocol):
+    """What the bench needs of `sklearn2rknn.Toolkit`."""
+
+    def build(
+        self, model: bytes, *, config: Any, calibration: Array | None = None, timeout: float = 300.0
+    ) -> Built:
+        """Convert one ONNX model."""
+
+
+class Device(Protocol):
+    """What the bench needs of a board: `rknn_harness.runner_client.BoardSession` has it."""
+
+    def load_raw(self, model: bytes, core: str = "auto", *, deadline: float = 60.0) -> None:
+        """Load a model file in place of any other."""
+
+    def run_raw(self, x: Array, *, deadline: float = 60.0) -> Array:
+        """Run it."""
+
+    def time_raw(
+        self,
+        x: Array,
+        *,
+        warmup: int = 5,
+        min_count: int = 50,
+        min_seconds: float = 0.3,
+        max_seconds: float = 5.0,
+    ) -> Timed:
+        """Return seconds of each call, and what the clocks did."""
+
+
+class Bench:
+    """Builds each model once, and runs it where it is asked to.
+
+    Parameters
+    ----------
+    toolkit : Builder
+    device : function
+        Returns the board's session; called anew for every use, so that it may open another.
+    virtual : bool
+        Whether there is no NPU: times then mean nothing, and few are taken.
+    seconds : float
+        After which nothing more is begun.
+    platform : str
+        The toolkit's target.
+
+    Attributes
+    ----------
+    clocks : list of dict
+        What the board's clocks did, at each timing.
+    """
+
+    def __init__(
+        self,
+        toolkit: Builder,
+        device: Callable[[], Device],
+        *,
+        virtual: bool,
+        seconds: float = 600.0,
+        platform: str = "rk3588",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.virtual = virtual
+        self.clocks: list[dict[str, Any]] = []
+        self._toolkit, self._device, self._platform = toolkit, device, platform
+        self._clock, self._end = clock, clock() + seconds
+        self._files: dict[str, bytes] = {}
+        self._samples: dict[tuple[str, str], Samples] = {}
+        self._loaded: tuple[Device, str, str] | None = None
+
+    def left(self) -> float:
+        """Return the seconds until the deadline.
+
+        Raises
+        ------
+        OutOfTime
+        """
+        left = self._end - self._clock()
+        if left <= 0:
+            raise OutOfTime("The time for all questions was up.")
+        return left
+
+    def file(self, model: Model) -> bytes:
+        """Return the toolkit's file."""
+        key = model.key
+        if key not in self._files:
+            built = self._toolkit.build(
+                model.graph,
+                config=model.config(self._platform),
+                calibration=model.calibration_runs(),
+                timeout=min(120.0, self.left()),
+            )
+            self._files[key] = built.rknn
+        return self._files[key]
+
+    def run(self, model: Model, rows: Array, core: str = "auto") -> Array:
+        """Run rows, shape (N, C), and return rows, float32, shape (N, K)."""
+        device = self._with(model, core)
+        with self._still_loaded():
+            return model.rows(device.run_raw(model.shaped(rows), deadline=min(60.0, self.left())))
+
+    def seconds(self, model: Model, core: str = "auto") -> Samples:
+        """Time runs of the model on zeros; the same model on the same cores is timed once.
+
+        Zeros, as NPU and host do the same work for any numbers.
+        """
+        key = (model.key, core)
+        if key not in self._samples:
+            device = self._with(model, core)
+            x = model.shaped(np.zeros((model.samples, model.inputs), np.float32))
+            least: dict[str, Any] = {"warmup": 5, "min_count": 100, "min_seconds": 0.3, "max_seconds": 3.0}
+            if self.virtual:
+                least = {"warmup": 1, "min_count": 3, "min_seconds": 0.0, "max_seconds": 1.0}
+            with self._still_loaded():
+                timed = device.time_raw(x, **least)
+            self._samples[key] = timed.samples
+            self.clocks.append(timed.clocks)
+        return self._samples[key]
+
+    @contextlib.contextmanager
+    def _still_loaded(self) -> Iterator[None]:
+        """After a failure the board's process may be gone, and the model with it."""
+        try:
+            yield
+        except BaseException:
+            self._loaded = None
+            raise
+
+    def _with(self, model: Model, core: str) -> Device:
+        data = self.file(model)
+        device = self._device()
+        if self._loaded is None or self._loaded[0] is not device or self._loaded[1:] != (model.key, core):
+            self._loaded = None
+            device.load_raw(data, core, deadline=min(60.0, self.left()))
+            self._loaded = (device, model.key, core)
+        return device

@@ -1,0 +1,150 @@
+"""What is asked of an NPU: a question, its possible answers, and how one is read off raw outputs."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.models import Model
+
+__all__ = ["FAILED", "UNDECIDED", "Answer", "Question", "Rivals", "packed", "unpacked"]
+
+Array = npt.NDArray[Any]
+
+UNDECIDED = "undecided"
+"""None of the possible answers fits what came back, or more than one does; the raw data say more."""
+
+FAILED = "failed"
+"""The models could not be built, loaded or run, or the time was up; the note says which."""
+
+
+@attrs.frozen
+class Answer:
+    """What came of a question.
+
+    Attributes
+    ----------
+    key : str
+        One of the question's answers, `UNDECIDED` or `FAILED`.
+    figures : mapping
+        Numbers read off, JSON.
+    raw : mapping of str to dict
+        Arrays that went in and came out, as `packed` makes them.
+    note : str
+    """
+
+    key: str
+    figures: Mapping[str, Any] = attrs.field(factory=dict)
+    raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    note: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Question(ABC):
+    """One thing that documents leave open.
+
+    Attributes
+    ----------
+    name : str
+        Its name in facts files; it keeps its meaning for ever.
+    text : str
+        The question, a sentence.
+    why : str
+        What depends on it.
+    answers : mapping of str to str
+        Each possible answer's name, and the sentence that it stands for.
+    assumed : str
+        The answer that `virtual_npu` is built on.
+    decided_in : str
+        Where it is built in: what to mend should a board answer otherwise.
+    timed : bool
+        Whether it is answered by a clock: of a virtual board such answers are none.
+    """
+
+    name: str
+    text: str
+    why: str
+    answers: Mapping[str, str]
+    assumed: str
+    decided_in: str
+    timed: bool = False
+
+    @abstractmethod
+    def ask(self, bench: Bench) -> Answer:
+        """Build what it takes, run it, and read the answer off."""
+
+
+@attrs.frozen(kw_only=True)
+class Rivals(Question):
+    """A question whose possible answers each predict the outputs: the one that comes true is the answer.
+
+    Attributes
+    ----------
+    model : Model
+    rows : numpy.ndarray of float32, shape (N, C)
+    predict : function
+        Given the model file's bytes, each answer's prediction, shape (N, K); NaN predicts NaN.
+    tolerance : float
+        By how much an output may miss its prediction; 0 compares bits.
+    """
+
+    model: Model
+    rows: Array = attrs.field(eq=False, repr=False)
+    predict: Callable[[bytes], Mapping[str, Array]] = attrs.field(eq=False, repr=False)
+    tolerance: float = 0.0
+
+    def ask(self, bench: Bench) -> Answer:
+        """Run the model once and compare."""
+        predictions = self.predict(bench.file(self.model))
+        found = bench.run(self.model, self.rows)
+        misses = {key: _missed(found, prediction, self.tolerance) for key, prediction in predictions.items()}
+        fitting = [key for key, missed in misses.items() if not missed]
+        key = fitting[0] if len(fitting) == 1 else UNDECIDED
+        figures: dict[str, Any] = {"values": found.size, "missed": misses}
+        note = "" if key != UNDECIDED else _said(fitting, misses, found.size)
+        return Answer(key, figures, {"x": packed(self.rows), "y": packed(found)}, note)
+
+
+def _missed(found: Array, prediction: Array, tolerance: float) -> int:
+    """Count the outputs that are not as predicted; the sign of zero does not count."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(found.astype(np.float64) - prediction) <= tolerance
+    same = (found == prediction) | (np.isnan(found) & np.isnan(prediction)) | near
+    return int((~same).sum())
+
+
+def _said(fitting: list[str], misses: Mapping[str, int], values: int) -> str:
+    if fitting:
+        return f"{', '.join(fitting)} all fit."
+    nearest = min(misses, key=lambda key: misses[key])
+    return f"Nothing fits; nearest is {nearest!r}, which misses {misses[nearest]} of {values} values."
+
+
+def packed(values: Array) -> dict[str, Any]:
+    """Write an array into JSON, all bits kept."""
+    array = np.ascontiguousarray(values, dtype="<f4")
+    data = base64.b64encode(zlib.compress(array.tobytes(), 9)).decode("ascii")
+    return {"dtype": "<f4", "shape": list(array.shape), "zlib+base64": data}
+
+
+def unpacked(entry: Mapping[str, Any]) -> Array:
+    """Read an array that `packed` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, zlib.error
+        It is none.
+    """
+    size = 4 * int(np.prod(entry["shape"], dtype=np.int64))
+    stream = zlib.decompressobj()
+    data = stream.decompress(base64.b64decode(entry["zlib+base64"], validate=True), size + 1)
+    values: Array = np.frombuffer(data, "<f4").reshape(entry["shape"])
+    return values

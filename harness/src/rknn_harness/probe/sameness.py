@@ -1,0 +1,113 @@
+"""Whether the same row gives the same bits: again, in another place of a run, on other cores."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from rknn_harness.errors import BoardError
+from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.models import Model, dense
+from rknn_harness.probe.question import FAILED, Answer, Question, packed
+
+__all__ = ["SAMENESS_QUESTIONS"]
+
+Array = npt.NDArray[Any]
+
+_SAMPLES: Final = 64
+_CORES: Final = ("0", "1", "2", "0_1", "0_1_2")
+_REPEATS: Final = 20
+_ANSWERS: Final = {"same": "Yes, to the bit.", "differ": "No; the figures say how many values differ."}
+
+
+def _model() -> tuple[Model, Array]:
+    rng = np.random.default_rng(4)
+    weights = [rng.normal(size=shape) / np.sqrt(shape[1]) for shape in ((96, 64), (40, 96), (24, 40))]
+    rows = rng.normal(size=(_SAMPLES, 64)).astype(np.float32)
+    return dense(*weights, samples=_SAMPLES, activation="Tanh"), rows
+
+
+def _differing(a: Array, b: Array) -> int:
+    return int((a.view(np.uint32) != b.view(np.uint32)).sum())
+
+
+@attrs.frozen(kw_only=True)
+class _Repeats(Question):
+    def ask(self, bench: Bench) -> Answer:
+        """Run the same rows again and again."""
+        model, rows = _model()
+        first = bench.run(model, rows)
+        counts = [_differing(first, bench.run(model, rows)) for _ in range(_REPEATS)]
+        return Answer(
+            "differ" if any(counts) else "same",
+            {"values": first.size, "differing": counts},
+            {"x": packed(rows), "y": packed(first)},
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _Position(Question):
+    def ask(self, bench: Bench) -> Answer:
+        """Run the rows in reverse, and each among zeros."""
+        model, rows = _model()
+        first = bench.run(model, rows)
+        moved = bench.run(model, rows[::-1])[::-1]
+        halves = np.arange(_SAMPLES)[:, None] % 2
+        apart = np.where(
+            halves, bench.run(model, rows * halves), bench.run(model, rows * (1 - halves))
+        ).astype(np.float32)
+        counts = {"reversed": _differing(first, moved), "among zeros": _differing(first, apart)}
+        return Answer(
+            "differ" if any(counts.values()) else "same",
+            {"values": first.size, "differing": counts},
+            {"x": packed(rows), "y": packed(first)},
+        )
+
+
+@attrs.frozen(kw_only=True)
+class _Cores(Question):
+    def ask(self, bench: Bench) -> Answer:
+        """Run the rows on each core and mask."""
+        model, rows = _model()
+        first = bench.run(model, rows)
+        counts: dict[str, int] = {}
+        refused: dict[str, str] = {}
+        for core in _CORES:
+            try:
+                counts[core] = _differing(first, bench.run(model, rows, core))
+            except BoardError as error:
+                refused[core] = str(error)
+        key = FAILED if not counts else "differ" if any(counts.values()) else "some" if refused else "same"
+        figures = {"values": first.size, "differing_from_auto": counts, "refused": refused}
+        return Answer(key, figures, {"x": packed(rows), "y": packed(first)})
+
+
+SAMENESS_QUESTIONS: Final[tuple[Question, ...]] = (
+    _Repeats(
+        name="repeats",
+        text=f"Do the same rows give the same bits {_REPEATS} times over?",
+        why="Otherwise no two boards, and no two nights, can be compared.",
+        answers=_ANSWERS,
+        assumed="same",
+        decided_in="virtual_npu.executor",
+    ),
+    _Position(
+        name="row_position",
+        text="Does a row give the same bits wherever it stands in a run, whatever stands beside it?",
+        why="Rows of several callers may share a run.",
+        answers=_ANSWERS,
+        assumed="same",
+        decided_in="virtual_npu.summation",
+    ),
+    _Cores(
+        name="cores",
+        text="Do all cores and core masks give the same bits?",
+        why="A pool spreads rows over cores; a mask of several takes another program of the file.",
+        answers={**_ANSWERS, "some": "Those that run do; the figures say which are refused."},
+        assumed="same",
+        decided_in="virtual_npu.executor",
+    ),
+)
