@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hypothesis import reject
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_selection import SelectKBest, SelectPercentile, VarianceThreshold
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -126,6 +126,21 @@ def numeric(draw: st.DrawFn) -> tuple[Any, Table]:
         return quietly_fitted(make_pipeline(*steps), X, target(kind, rng, 40)), X
     except ValueError:  # the selectors left no feature
         reject()
+
+
+@st.composite
+def retargeted(draw: st.DrawFn) -> tuple[Any, Table]:
+    """Draw a regressor behind a scaler, with one around its target, and its X."""
+    seed = draw(st.integers(0, 2**16))
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(40, 3)) * 10.0 ** rng.integers(-6, 7, 3)
+    kind = draw(st.sampled_from(["one output", "two outputs"]))
+    regressor = TransformedTargetRegressor(
+        perceptron(kind, draw(st.sampled_from(["identity", "logistic", "tanh", "relu"])), seed),
+        transformer=_own(draw(st.sampled_from(SCALERS))),
+    )
+    y = target(kind, rng, 40) * 10.0 ** draw(st.integers(-6, 6))
+    return quietly_fitted(make_pipeline(StandardScaler(), regressor), X, y), X
 
 
 def mixed_table(seed: int, rows: int = 60) -> Table:

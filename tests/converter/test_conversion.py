@@ -203,7 +203,7 @@ def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit, pla
     report = convert(estimator, path, platform, quantization=True, example_input=X, toolkit=toolkit)
     assert report.check["simulator"]["labels"] > 0.9
     assert "unavailable" in report.check["virtual_npu"]
-    assert "virtual NPU  not run: " in str(report)
+    assert re.search(r"virtual NPU +not run: ", str(report))
     if platform == "rv1106":
         assert "placement not known" in str(report)
         assert read_bundle(path).variants[0].content_digest == ""

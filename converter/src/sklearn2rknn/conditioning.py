@@ -13,7 +13,7 @@ import numpy as np
 
 from sklearn2rknn.check import agreement, check_input
 from sklearn2rknn.errors import OptionError, RangeError
-from sklearn2rknn.network import Affine, Floats, Layer, Network
+from sklearn2rknn.network import Affine, Floats, Layer, Network, composed
 from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 
@@ -247,7 +247,8 @@ def scale_output(network: Network, offset: Floats, unit: Floats) -> Network:
     last = network.layers[-1]
     folded = Layer(last.weights / unit, (last.bias - offset) / unit, "identity")
     # As the host's map is written: (v - (-offset / unit)) * unit.
-    return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=Affine(-offset / unit, unit))
+    output = composed(Affine(-offset / unit, unit), network.output)
+    return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=output)
 
 
 def refuse_overflow(network: Network) -> None:

@@ -30,7 +30,7 @@ from sklearn2rknn.errors import (
 )
 from sklearn2rknn.estimators import network_from_estimator
 from sklearn2rknn.example_input import validate_example_input
-from sklearn2rknn.gate import CHECKS, LIMITS, Limits, last_word, run_check
+from sklearn2rknn.gate import CHECKS, LIMITS, Limits, is_beyond_bound, last_word, run_check
 from sklearn2rknn.network import FORMS, REFINED, Floats, Network
 from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
@@ -363,7 +363,16 @@ class _Job:
         if simulated is None:
             check: Mapping[str, Any] = {"off": True}
         else:
-            check = run_check(self.source, network, checked, simulated, contents[first], first)
+            check = run_check(
+                self.source,
+                network,
+                checked,
+                simulated,
+                contents[first],
+                first,
+                quantized=options.precision != "float16",
+                per_channel=options.method == "channel",
+            )
         return _Attempt(options, built, contents, placement, check)
 
     def better_precision(self, toolkit: Toolkit) -> str:
@@ -385,13 +394,16 @@ class _Job:
 
 
 def _judge(job: _Job, attempt: _Attempt, toolkit: Toolkit) -> None:
-    """Refuse an attempt below its limits, or warn of it; random rows are no ground to refuse."""
+    """Refuse an attempt below its limits, or warn of it.
+
+    Random rows are no ground to refuse, except by the bound, which is each row's own.
+    """
     options = job.options
     missed = options.limits.shortfall(attempt.check)
     if not missed:
         return
     said = f"On the check's rows {missed} ({describe(last_word(attempt.check))})."
-    if options.check == "on" and job.rows is not None:
+    if options.check == "on" and (job.rows is not None or is_beyond_bound(attempt.check)):
         better = job.better_precision(toolkit)
         raise CheckError(
             "check",

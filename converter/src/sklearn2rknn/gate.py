@@ -8,15 +8,17 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 
 import virtual_npu
 from sklearn2rknn.check import SEED, CheckInput, agreement
+from sklearn2rknn.error_bounds import file_bound
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network import Floats, Network
-from sklearn2rknn.onnx_graph import input_channels, pack, unpack
+from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
 from virtual_npu import RknnFile
 
-__all__ = ["CHECKS", "LIMITS", "Limits", "last_word", "run_check"]
+__all__ = ["CHECKS", "LIMITS", "Limits", "is_beyond_bound", "last_word", "run_check"]
 
 CHECKS = ("on", "warn", "off")
 """Refuse what falls below the limits, warn of it, or run nothing."""
@@ -38,8 +40,10 @@ class Limits:
     r2: float
 
     def shortfall(self, check: Mapping[str, Any]) -> str:
-        """Name the limit that a check fell below, or return an empty text."""
+        """Name the limit that a check fell below, the derived bound included, or return an empty text."""
         found = last_word(check)
+        if is_beyond_bound(check):
+            return f"an output errs by {found['bound_share']:.3g} times what the arithmetic allows"
         for name, limit, what in (
             ("clear_labels", self.labels, "of the labels away from ties are scikit-learn's"),
             ("r2", self.r2, "is R2 against scikit-learn's predictions"),
@@ -51,6 +55,11 @@ class Limits:
 
 LIMITS = {"float16": Limits(0.99, 0.999), "int16": Limits(0.99, 0.999), "int8": Limits(0.9, 0.9)}
 """By precision. Lower than what good conversions reach by far: a file below is of no use as it is."""
+
+
+def is_beyond_bound(check: Mapping[str, Any]) -> bool:
+    """Say whether the file computes something else than its graph: no rounding explains such an error."""
+    return bool(last_word(check).get("bound_share", 0.0) > 1.0)
 
 
 def last_word(check: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,8 +75,10 @@ def run_check(
     simulated: npt.NDArray[np.float32],
     file: RknnFile | str,
     samples: int,
+    quantized: bool = False,
+    per_channel: bool = True,
 ) -> dict[str, Any]:
-    """Compare what the vendor's simulator and the virtual NPU compute with the estimator's numbers.
+    """Compare the float32 graph, the simulator and the virtual NPU with the estimator's numbers.
 
     Parameters
     ----------
@@ -80,6 +91,15 @@ def run_check(
         The file, or why it cannot be read.
     samples : int
         Its rows per run.
+    quantized, per_channel : bool
+        Whether it computes in integers, and whether its weights have a step per output channel.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``input``; ``onnx``, ``simulator`` and ``virtual_npu`` with an `agreement` each; ``bound``,
+        the largest of the derived bounds of these rows, where there is one. ``bound_share`` of the last two
+        is the largest of their errors as a share of its own row's and output's bound.
 
     Raises
     ------
@@ -90,23 +110,47 @@ def run_check(
     found: dict[str, Any] = {"rows": len(checked.rows), "input": checked.source, "samples_per_run": samples}
     if checked.source == "random":
         found["seed"] = SEED
-    found["simulator"] = _compare(source, network, simulated, reference, "simulator")
+    bound = None
+    if network.head_on_npu:
+        pass  # the NPU's own head has no bound
+    elif not quantized:
+        bound = file_bound(source, network, checked.rows)
+    elif not isinstance(file, str):
+        bound = file_bound(source, network, checked.rows, file, per_channel=per_channel)
+    if bound is not None and np.isfinite(bound).all():
+        found["bound"] = float(bound.max())
+    runs = pack(network.prepare(checked.rows), input_channels(network), samples, network.form)
+    found["onnx"] = _compare(source, network, _onnx(network, runs, samples), reference, None, "float32 graph")
+    found["simulator"] = _compare(source, network, simulated, reference, bound, "simulator")
     if isinstance(file, str):
         found["virtual_npu"] = {"unavailable": file}
         return found
-    runs = pack(network.prepare(checked.rows), input_channels(network), samples, network.form)
     try:
         npu = virtual_npu.VirtualNpu(file)
         emulated = np.stack([npu.run(run) for run in runs])
     except virtual_npu.UnsupportedProgram as error:
         found["virtual_npu"] = {"unavailable": str(error)}
     else:
-        found["virtual_npu"] = _compare(source, network, emulated, reference, "virtual NPU")
+        found["virtual_npu"] = _compare(source, network, emulated, reference, bound, "virtual NPU")
     return found
 
 
+def _onnx(network: Network, runs: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    model = onnx_from_network(network, samples).SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return np.stack([session.run(None, {"x": run})[0] for run in runs])
+
+
 def _compare(
-    source: Network, network: Network, runs: npt.NDArray[np.float32], reference: Floats, stage: str
+    source: Network,
+    network: Network,
+    runs: npt.NDArray[np.float32],
+    reference: Floats,
+    bound: Floats | None,
+    stage: str,
 ) -> dict[str, float]:
     outputs = network.finish(unpack(runs, len(reference)))
     wrong = ~np.isfinite(outputs)
@@ -119,4 +163,8 @@ def _compare(
             advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
             "before fit.",
         )
-    return agreement(source, outputs, reference, behind_head=network.head_on_npu).to_json()
+    found = agreement(source, outputs, reference, behind_head=network.head_on_npu).to_json()
+    if bound is not None:
+        with np.errstate(invalid="ignore"):
+            found["bound_share"] = float(np.nan_to_num(np.abs(outputs - reference) / bound).max())
+    return found

@@ -22,6 +22,7 @@ __all__ = [
     "Floats",
     "Layer",
     "Network",
+    "composed",
     "rounded_to_float16",
 ]
 
@@ -131,6 +132,8 @@ class Network:
         Operators of the graph: see `onnx_graph`.
     head_on_npu : bool
         The head, ``"softmax"`` or ``"logistic"``, is in the graph; there is no `output` then.
+    undivided : Network or None
+        The same network before its numbers were split into parts; None: they are not.
     """
 
     estimator: str
@@ -149,6 +152,7 @@ class Network:
     first_step: str | None = None
     form: str = "conv"
     head_on_npu: bool = False
+    undivided: Network | None = None
 
     @property
     def n_features_in(self) -> int:
@@ -168,27 +172,30 @@ class Network:
         return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
 
     def within(self) -> Network:
-        """Return the layers alone, without what the host does around them."""
-        return attrs.evolve(self, columns=None, first_step=None, input=None, output=None)
+        """Return the network without what the host does in front of its layers."""
+        return attrs.evolve(self, columns=None, first_step=None, input=None)
 
     def around(self, inner: Network) -> Network:
-        """Return `inner`, which computes what ``within()`` does, with this network's host parts around it."""
+        """Return `inner`, which computes what ``within()`` does, with this network's host parts before it."""
         return attrs.evolve(
             inner,
             columns=self.columns,
             first_step=self.first_step,
-            input=_composed(self.input, inner.input),
-            output=_composed(inner.output, self.output),
+            input=composed(self.input, inner.input),
         )
 
-    def prepare(self, X: npt.ArrayLike) -> Floats:
-        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, number of inputs * parts)."""
+    def take(self, X: npt.ArrayLike) -> Floats:
+        """Take the network's inputs, before the affine map, from X, shape (n, n_features_in)."""
         if self.columns is not None:
             step = self.first_step or self.estimator
             X = self.columns.take(
                 check_table(X, self.n_features_in, None, step, named=self.columns.named), self.estimator
             )
-        values = _affine(self.input, np.asarray(X, dtype=np.float64))
+        return np.asarray(X, dtype=np.float64)
+
+    def prepare(self, X: npt.ArrayLike) -> Floats:
+        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, number of inputs * parts)."""
+        values = _affine(self.input, self.take(X))
         if self.parts == 1:
             return values
         high = rounded_to_float16(values)
@@ -266,7 +273,7 @@ class Network:
         return digest.hexdigest()
 
 
-def _composed(first: Affine | None, then: Affine | None) -> Affine | None:
+def composed(first: Affine | None, then: Affine | None) -> Affine | None:
     """Return one map for two, in float64."""
     if first is None or then is None:
         return then if first is None else first

@@ -47,17 +47,17 @@ def carry_remainders(network: Network, *, output: bool = False) -> Network:
     for i, layer in enumerate(network.layers):
         if layer.activation not in ("relu", "identity"):
             layers += [attrs.evolve(layer, weights=_split(layer.weights)), *network.layers[i + 1 :]]
-            return attrs.evolve(network, layers=tuple(layers), parts=PARTS)
+            return attrs.evolve(network, layers=tuple(layers), parts=PARTS, undivided=network)
         if layer is last and not output:
             layers.append(attrs.evolve(layer, weights=_split(layer.weights)))
         else:
             layers += _two_steps(layer, signed)
         signed = layer.activation == "identity"
     if not output:
-        return attrs.evolve(network, layers=tuple(layers), parts=PARTS)
+        return attrs.evolve(network, layers=tuple(layers), parts=PARTS, undivided=network)
     width = network.n_outputs
     both = Layer(layers[-1].weights[:, : 2 * width], layers[-1].bias[: 2 * width], "identity")
-    return attrs.evolve(network, layers=(*layers[:-1], both), parts=PARTS, output_parts=2)
+    return attrs.evolve(network, layers=(*layers[:-1], both), parts=PARTS, output_parts=2, undivided=network)
 
 
 def _two_steps(layer: Layer, signed: bool) -> tuple[Layer, Layer]:

@@ -14,6 +14,9 @@ from rich.table import Table
 
 __all__ = ["ConversionReport"]
 
+STAGES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU"}
+"""What a check compares with the estimator, the last word last."""
+
 
 @attrs.frozen
 class ConversionReport:
@@ -142,9 +145,11 @@ class ConversionReport:
             else "random input (give example_input for a real check)"
         )
         lines.append(("check", rows))
-        for stage, title in (("simulator", "  simulator"), ("virtual_npu", "  virtual NPU")):
+        for stage, title in STAGES.items():
             if stage in check:
-                lines.append((title, describe(check[stage])))
+                lines.append((f"  {title}", describe(check[stage])))
+        if "bound" in check:
+            lines.append(("  bound", f"outputs within {check['bound']:.1e}, derived from the arithmetic"))
         lines.append(("time", f"{self.seconds:.2f} s"))
         return lines
 
@@ -160,5 +165,6 @@ def describe(found: Mapping[str, Any]) -> str:
         parts.append(f"probabilities within {found['max_probability_error']:.1e}")
     if "r2" in found:
         parts.append(f"R2 {found['r2']:.6f}")
-    parts.append(f"outputs within {found['max_error']:.1e}")
+    share = f" ({100 * found['bound_share']:.0f} % of their bound)" if "bound_share" in found else ""
+    parts.append(f"outputs within {found['max_error']:.1e}{share}")
     return ", ".join(parts)

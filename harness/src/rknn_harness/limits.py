@@ -26,9 +26,9 @@ import numpy as np
 from rknn_harness.bounds import (
     FLOAT16,
     FLOAT32,
-    Steps,
     output_bound,
     quantized_output_bound,
+    tensor_steps,
 )
 from rknn_harness.judge import Limits
 from rknn_harness.outcomes import Stage
@@ -36,7 +36,7 @@ from rknn_harness.reference import Layer, Reference
 from scirknn.bundle import Bundle
 from virtual_npu import RknnFile
 
-__all__ = ["limits_for", "tensor_steps"]
+__all__ = ["limits_for"]
 
 _ON_NPU = (Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD)
 
@@ -96,14 +96,3 @@ def limits_for(
     else:
         coarse = Limits("agreement, int16", agreement=0.99, r2=0.999)
     return {Stage.ONNX: exact, **dict.fromkeys(_ON_NPU, coarse)}
-
-
-def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
-    """Return the quantization of a file's input and of each layer's result, in order."""
-    layers = [node for node in file.nodes if node.placement != "none"]
-    tensors = [*file.inputs, *(file.tensors[node.outputs[0]] for node in layers)]
-    return tuple(
-        Steps(tensor.scale, tensor.zero_point)
-        for tensor in tensors
-        if tensor.scale is not None and tensor.zero_point is not None
-    )
