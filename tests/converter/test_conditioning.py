@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 
 from sklearn2rknn import RangeError, network_from_estimator
 from sklearn2rknn.conditioning import (
-    FLOAT16_MAX,
     FLOAT16_SAFE,
     balance,
     bring_into_float16,
     collapse_constant,
     condition,
     merge_linear,
-    refuse_overflow,
 )
 from sklearn2rknn.network import Layer, Network
+from sklearn2rknn.range_guard import FLOAT16_MAX, refuse_overflow
 from tests.converter.fitted import fit, fitted
 
 
@@ -161,9 +160,11 @@ def test_relus_that_never_fire_leave_a_constant() -> None:
 
 def test_overflow_names_the_layer_and_the_cure() -> None:
     network, X = _big_relu(1e6)
-    with pytest.raises(RangeError, match=r"coefs_\[0\] holds .* float16 ends at 65504.*example_input"):
-        refuse_overflow(network)
-    refuse_overflow(condition(network, X, "float16"))
+    with pytest.raises(
+        RangeError, match=r"weights of layer 1 of 3 \(relu\) reach .* float16 ends at 65504.*example_input"
+    ):
+        refuse_overflow(network, None)
+    refuse_overflow(condition(network, X, "float16"), X)
 
 
 def test_a_constant_column_of_the_example_is_not_blown_up() -> None:

@@ -68,7 +68,9 @@ def judged(model: Any, estimator: Any, X: npt.NDArray[Any], bound: npt.NDArray[n
     probabilities = estimator.predict_proba(X) if network.task != "regressor" else None
     answer = Answer(outputs, predictions, probabilities)
     truth = Reference(answer, network.task, network.head, network.classes, (), X)
-    allowed, settled = head_bounds(truth, bound)
+    with np.errstate(invalid="ignore"):
+        allowed, settled = head_bounds(truth, bound)
+    allowed = np.nan_to_num(allowed, nan=np.inf, posinf=np.inf)  # what overflows behind exp
     found = model.predict(X)
     if probabilities is None:
         # exp of a large output is infinite for both.

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklearn2rknn.network import Floats, Network
+from sklearn2rknn.spans import Spans
 
 __all__ = ["ROW_LIMIT", "Agreement", "CheckInput", "agreement", "check_input"]
 
@@ -18,6 +19,9 @@ WEIGHT_LIMIT = 250_000_000
 
 TIE = 0.01
 """Two classes whose probabilities are nearer than this are a tie: rounding may decide it."""
+
+NARROW = 6.0
+"""Width of a range up to which normal numbers would not stay within."""
 
 FEWEST_RUNS = 8
 SEED = 0
@@ -31,7 +35,7 @@ class CheckInput:
     ----------
     rows : numpy.ndarray of float64, shape (n, n_features_in)
     source : {"example_input", "random"}
-        Random rows are standard normal, of a fixed seed: without example input nothing else is known of X.
+        Random rows are standard normal, of a fixed seed, and within the ranges that are known otherwise.
     """
 
     rows: Floats
@@ -77,8 +81,18 @@ def check_input(network: Network, example_input: Floats | None, samples: int) ->
         # Spread over the whole, since a data set is often sorted by its labels.
         chosen = np.linspace(0, len(example_input) - 1, min(rows, len(example_input))).round().astype(int)
         return CheckInput(example_input[chosen], "example_input")
-    random = np.random.default_rng(SEED).standard_normal((rows, network.n_features_in))
+    random = np.random.default_rng(SEED).standard_normal((rows, len(network.layers[0].weights)))
+    if network.spans is not None:
+        random = _within(random, network.spans)
     return CheckInput(random, "random")
+
+
+def _within(random: Floats, spans: Spans) -> Floats:
+    """Move normal numbers into the ranges that are known, over their whole width where they are narrow."""
+    width = np.where(spans.known, spans.high - spans.low, np.inf)
+    narrow = width < NARROW
+    spread = spans.low + np.where(narrow, width, 1.0) * (0.5 + 0.5 * np.tanh(random))
+    return np.where(narrow, spread, np.clip(random, spans.low, spans.high))
 
 
 def agreement(

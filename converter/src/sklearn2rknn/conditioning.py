@@ -12,27 +12,40 @@ import attrs
 import numpy as np
 
 from sklearn2rknn.check import agreement, check_input
-from sklearn2rknn.errors import OptionError, RangeError
+from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network import Affine, Floats, Layer, Network, composed
+from sklearn2rknn.range_guard import (
+    FLOAT16_MAX,
+    FLOAT16_TINIEST,
+    FLOAT32_MAX,
+    refuse_overflow,
+    refuse_starvation,
+)
 from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
+from sklearn2rknn.spans import Spans
+from sklearn2rknn.tensor_ranges import tensor_ranges, through
 
 __all__ = [
     "ACCURACIES",
-    "FLOAT16_MAX",
     "balance",
     "bring_into_float16",
     "collapse_constant",
     "condition",
     "merge_linear",
-    "refuse_overflow",
     "scale_input",
     "scale_output",
 ]
 
-FLOAT16_MAX = 65504.0
 FLOAT16_SAFE = 2.0**12
 """Range of a hidden layer up to which rows outside the example have a factor of 16 to spare."""
+
+FLOAT16_WIDE = 2.0**15
+"""The same for a range that bounds give: they are wide themselves."""
+
+FLOAT16_FEW = 2.0**-6
+"""Range below which too few of a layer's numbers are left above float16's subnormals."""
+
 
 ACCURACIES = ("auto", "single", "double")
 """One float16 number for each value between layers, two, or two where one is not enough."""
@@ -45,8 +58,6 @@ LARGE = 250_000
 """Weights beyond which ``"auto"`` stays with one number: two would need up to thirty times as many."""
 
 FLOAT64_TINY = 1e-300  # its inverse is still finite
-FLOAT16_TINIEST = 2.0**-25
-"""Half the smallest subnormal float16: what is not larger rounds to 0."""
 
 
 def condition(
@@ -56,14 +67,15 @@ def condition(
 
     Integers have one step for a whole tensor, so every column is spread over the same range. float16 has fine
     steps near 0 only: columns are centred and given unit size, and a classifier's outputs, which count near
-    0, stay as they are.
+    0, stay as they are. Without example input float16 goes by the ranges that the scalers saw when they were
+    fitted, or by the weights alone, and changes what would leave it only.
 
     Parameters
     ----------
     network : Network
         Without host maps.
     rows : numpy.ndarray, shape (n, n_features_in), or None
-        Example input. Without it the ranges of features and outputs are unknown, and both maps stay away.
+        Example input.
     precision : {"float16", "int8", "int16"}
     accuracy : {"auto", "single", "double"}
         Of float16. ``"auto"`` carries remainders where there is example input that shows the need and the
@@ -75,18 +87,20 @@ def condition(
     ------
     OptionError
         There is no double accuracy for this precision.
+    RangeError
+        A number overflows or starves all the same; the text names the layer, the range and the cure.
     """
     if accuracy == "double" and precision != "float16":
         raise OptionError(f"accuracy='double' is for float16; {precision} has steps of its own. Drop one.")
     source = network
     network = merge_linear(network)
-    if rows is not None and precision == "float16":
-        network = scale_input(network, *_mean_and_deviation(rows))
-        network = bring_into_float16(network, rows)
-        outputs = network.activations(rows)[-1]
-        large = network.task == "regressor" or np.abs(outputs).max() > FLOAT16_SAFE
-        if large and not network.head_on_npu:  # which takes them as they are
-            network = scale_output(network, *_mean_and_deviation(outputs))
+    if precision == "float16":
+        if rows is not None:
+            network = scale_input(network, *_mean_and_deviation(rows))
+        elif network.spans is not None:
+            network = scale_input(network, *_shift_and_power(network.spans))
+        network = _bring_output(bring_into_float16(network, rows), rows)
+        refuse_starvation(network, rows)
     elif rows is not None:
         network = scale_input(network, *_middle_and_half(rows))
         network = balance(network, rows)
@@ -96,6 +110,7 @@ def condition(
     network = collapse_constant(network)
     if precision == "float16" and activation == "refined":
         network = refine(network)
+    refuse_overflow(network, rows, FLOAT16_MAX if precision == "float16" else FLOAT32_MAX)
     if precision != "float16" or accuracy == "single" or not network.layers[0].weights.any():
         return network  # a constant, with no weights, has no remainders
     if accuracy == "double":
@@ -208,16 +223,70 @@ def balance(network: Network, rows: Floats) -> Network:
     return _rescale(network, rows, lambda ranges: np.sqrt(np.where(ranges > 0, ranges, 1.0)))
 
 
-def bring_into_float16(network: Network, rows: Floats) -> Network:
-    """Divide hidden relu and identity layers that come near the end of float16 by a power of two."""
+def bring_into_float16(network: Network, rows: Floats | None) -> Network:
+    """Divide hidden relu and identity layers that leave the window of float16 by powers of two, per channel.
 
-    def factor(ranges: Floats) -> Floats:
-        largest = float(ranges.max())
-        if largest <= FLOAT16_SAFE:
-            return np.ones_like(ranges)
-        return np.full_like(ranges, 2.0 ** np.ceil(np.log2(largest)))
+    The window is that of the ranges which example rows or, without, known inputs give each channel; where
+    nothing is known, that of the weights.
+    """
+    layers = list(network.layers)
+    values = None if rows is None else network.prepare(rows)
+    spans = tensor_ranges(network, rows)[0]
+    for i in range(len(layers) - 1):
+        if layers[i].activation in ("relu", "identity"):
+            layer, after = layers[i], layers[i + 1]
+            factors = _divisors(layer, spans, values)
+            layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
+            layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
+        values = None if values is None else layers[i].forward(values)
+        spans = through(layers[i], spans)
+    return attrs.evolve(network, layers=tuple(layers))
 
-    return _rescale(network, rows, factor)
+
+def _bring_output(network: Network, rows: Floats | None) -> Network:
+    """Centre and scale a regressor's outputs where rows tell how, and others that leave float16's window."""
+    if network.head_on_npu:
+        return network  # it takes them as they are
+    if rows is None:
+        factors = _divisors(network.layers[-1], tensor_ranges(network, None)[-2], None)
+        return network if (factors == 1).all() else scale_output(network, np.zeros_like(factors), factors)
+    outputs = network.activations(rows)[-1]
+    if network.task == "regressor" or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
+        network = scale_output(network, *_mean_and_deviation(outputs))
+    return network
+
+
+def _shift_and_power(spans: Spans) -> tuple[Floats, Floats]:
+    """Return what to take from inputs of known range, and to divide them by; nothing where they do well."""
+    middle = np.where(spans.known, spans.low / 2 + spans.high / 2, 0.0)
+    half = np.where(spans.known, spans.high / 2 - spans.low / 2, 1.0)
+    far = np.abs(middle) > half
+    return np.where(far, middle, 0.0), _powers(half, FLOAT16_FEW, FLOAT16_WIDE, 1.0)
+
+
+def _divisors(layer: Layer, spans: Spans, values: Floats | None) -> Floats:
+    """Return what to divide a layer's channels by, from what is known best of them."""
+    weights = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias))
+    by_weights = _powers(weights, FLOAT16_FEW**2, FLOAT16_SAFE, 1.0)
+    if values is not None:
+        ranges = np.abs(layer.forward(values)).max(axis=0)
+        # A channel that no row of the example switches on has its weights only.
+        return np.where(ranges > 0, _powers(ranges, FLOAT16_FEW, FLOAT16_SAFE, 1.0), by_weights)
+    ranges = through(layer, spans).largest
+    known = np.isfinite(ranges) & (ranges > 0)
+    return np.where(
+        known, _powers(np.where(known, ranges, 1.0), FLOAT16_FEW, FLOAT16_WIDE, FLOAT16_SAFE), by_weights
+    )
+
+
+def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
+    """Return powers of two that bring sizes near the goal, if any is out of the window, else ones."""
+    live = sizes[sizes > FLOAT64_TINY]
+    if not len(live) or (live.min() >= few and live.max() <= many):
+        return np.ones_like(sizes)
+    exponents = np.ceil(np.log2(np.where(sizes > FLOAT64_TINY, sizes, goal) / goal))
+    # Half of float64's exponents, so that neither the factor nor its use for a weight overflows.
+    return np.asarray(2.0 ** np.clip(exponents, -500, 500))
 
 
 def _rescale(network: Network, rows: Floats, divisor: Callable[[Floats], Floats]) -> Network:
@@ -237,9 +306,14 @@ def _rescale(network: Network, rows: Floats, divisor: Callable[[Floats], Floats]
 
 def scale_input(network: Network, offset: Floats, unit: Floats) -> Network:
     """Give the host the map ``(x - offset) / unit``, and the first layer its inverse."""
+    if not offset.any() and (unit == 1).all():
+        return network
     first = network.layers[0]
     folded = Layer(first.weights * unit[:, None], first.bias + offset @ first.weights, first.activation)
-    return attrs.evolve(network, layers=(folded, *network.layers[1:]), input=Affine(offset, 1.0 / unit))
+    spans = None if network.spans is None else network.spans.map(offset, 1.0 / unit)
+    return attrs.evolve(
+        network, layers=(folded, *network.layers[1:]), input=Affine(offset, 1.0 / unit), spans=spans
+    )
 
 
 def scale_output(network: Network, offset: Floats, unit: Floats) -> Network:
@@ -249,22 +323,3 @@ def scale_output(network: Network, offset: Floats, unit: Floats) -> Network:
     # As the host's map is written: (v - (-offset / unit)) * unit.
     output = composed(Affine(-offset / unit, unit), network.output)
     return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=output)
-
-
-def refuse_overflow(network: Network) -> None:
-    """Raise where a weight or a bias does not fit float16.
-
-    Raises
-    ------
-    RangeError
-        It names the layer and the cure.
-    """
-    for i, layer in enumerate(network.layers):
-        for name, values in (("coefs_", layer.weights), ("intercepts_", layer.bias)):
-            largest = float(np.abs(values).max())
-            if largest > FLOAT16_MAX:
-                raise RangeError(
-                    f"{name}[{i}] holds {largest:.3g}; float16 ends at {FLOAT16_MAX:g}. Scale X (and y of a "
-                    "regressor) before fit, or give example_input, from which features and outputs are "
-                    "rescaled."
-                )

@@ -18,7 +18,7 @@ import sklearn
 import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
 from sklearn2rknn.check import check_input
-from sklearn2rknn.conditioning import ACCURACIES, condition, refuse_overflow
+from sklearn2rknn.conditioning import ACCURACIES, condition
 from sklearn2rknn.errors import (
     CheckError,
     CheckWarning,
@@ -35,6 +35,7 @@ from sklearn2rknn.network import FORMS, REFINED, Floats, Network
 from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
+from sklearn2rknn.tensor_ranges import ranges_document
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
@@ -240,7 +241,7 @@ def convert(
         )
         for samples, result in sorted(built.items())
     )
-    details = {
+    details: dict[str, Any] = {
         "toolkit": {
             "version": toolkit.version,
             **toolkit.environment.to_json(),
@@ -252,6 +253,7 @@ def convert(
             "form": options.form,
         },
         "placement": placement,
+        "ranges": ranges_document(network, job.rows),
         "check": attempt.check,
         "source": {
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
@@ -278,6 +280,7 @@ def convert(
         target_platform=options.target_platform,
         toolkit=details["toolkit"],
         placement=placement,
+        ranges=details["ranges"],
         check=attempt.check,
         seconds=round(time.monotonic() - started, 3),
     )
@@ -322,10 +325,7 @@ class _Job:
                 f"The toolkit's int16 files look {curved.pop()} up in a table that they never hand to the "
                 "NPU. Take precision='float16' or 'int8'."
             )
-        network = condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
-        if options.precision == "float16":
-            refuse_overflow(network)
-        return network
+        return condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
 
     def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
         """Build every file and check the first."""

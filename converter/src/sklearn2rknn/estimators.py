@@ -113,6 +113,7 @@ def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> 
         layers=layers,
         columns=table.host_columns(width, by_name=by_name),
         input=table.affine(),
+        spans=table.spans if table.spans.known.any() else None,
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scirknn.bundle import Affine
 from scirknn.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
 from sklearn2rknn.network import Floats
+from sklearn2rknn.spans import Spans, side_by_side, unknown
 
 __all__ = ["FeatureTable", "FilledText", "join", "untouched"]
 
@@ -52,6 +53,8 @@ class FeatureTable:
     bias : numpy.ndarray of float64, shape (width,), or None
     checked : frozenset of int
         Columns of X that are finite numbers wherever scikit-learn takes a row, though no feature holds them.
+    spans : Spans
+        What is known of the columns behind their affine map, as a matrix or the network takes them.
     """
 
     columns: tuple[Input | FilledText, ...]
@@ -61,6 +64,9 @@ class FeatureTable:
     weights: Floats | None = None
     bias: Floats | None = None
     checked: frozenset[int] = frozenset()
+    spans: Spans = attrs.field(
+        default=attrs.Factory(lambda self: unknown(len(self.columns)), takes_self=True)
+    )
 
     @property
     def width(self) -> int:
@@ -82,7 +88,15 @@ class FeatureTable:
             columns=tuple(self.columns[index] for index in chosen),
             offset=self.offset[chosen],
             scale=self.scale[chosen],
+            spans=self.spans.select(chosen),
         )
+
+    def know(self, low: npt.ArrayLike, high: npt.ArrayLike, origin: str) -> FeatureTable:
+        """Return the same features, of which a step's statistics tell a range each."""
+        if self.weights is not None:
+            return self  # what a matrix gives is bounded through its columns
+        least, greatest = (np.broadcast_to(np.asarray(end, np.float64), self.width) for end in (low, high))
+        return attrs.evolve(self, spans=self.spans.narrowed(least, greatest, origin))
 
     def map(self, offset: npt.ArrayLike, scale: npt.ArrayLike) -> FeatureTable:
         """Return ``(v - offset) * scale`` of each feature."""
@@ -90,7 +104,12 @@ class FeatureTable:
         factor = np.broadcast_to(np.asarray(scale, dtype=np.float64), self.width)
         if self.weights is not None and self.bias is not None:
             return attrs.evolve(self, weights=self.weights * factor, bias=(self.bias - shift) * factor)
-        return attrs.evolve(self, offset=self.offset + shift / self.scale, scale=self.scale * factor)
+        return attrs.evolve(
+            self,
+            offset=self.offset + shift / self.scale,
+            scale=self.scale * factor,
+            spans=self.spans.map(shift, factor),
+        )
 
     def mix(self, matrix: npt.ArrayLike) -> FeatureTable:
         """Return the features times `matrix`, shape (width, new width)."""
@@ -129,11 +148,14 @@ def join(tables: Sequence[FeatureTable]) -> FeatureTable:
     offsets: list[float] = []
     scales: list[float] = []
     places: list[list[int]] = []
+    spans: list[Spans] = []
     known: dict[Any, int] = {}
     mixing = any(table.weights is not None for table in tables)
     for table in tables:
         at = []
-        for column, offset, scale in zip(table.columns, table.offset, table.scale, strict=True):
+        for i, (column, offset, scale) in enumerate(
+            zip(table.columns, table.offset, table.scale, strict=True)
+        ):
             if isinstance(column, (Category, Coded)):
                 column = replace(column, lookup=lookups.index(table.lookups[column.lookup]))
             # By its text, in which NaN equals NaN.
@@ -144,6 +166,7 @@ def join(tables: Sequence[FeatureTable]) -> FeatureTable:
                 columns.append(column)
                 offsets.append(float(offset))
                 scales.append(float(scale))
+                spans.append(table.spans.select([i]))
                 at.append(len(columns) - 1)
             else:
                 at.append(known[key])
@@ -160,4 +183,13 @@ def join(tables: Sequence[FeatureTable]) -> FeatureTable:
             bias[start:stop] = 0.0 if table.bias is None else table.bias
             start = stop
     checked = frozenset().union(*(table.checked for table in tables))
-    return FeatureTable(tuple(columns), lookups, np.array(offsets), np.array(scales), weights, bias, checked)
+    return FeatureTable(
+        tuple(columns),
+        lookups,
+        np.array(offsets),
+        np.array(scales),
+        weights,
+        bias,
+        checked,
+        side_by_side(spans),
+    )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scirknn.bundle import Affine
 from scirknn.columns import Columns
 from scirknn.validation import check_table
+from sklearn2rknn.spans import Floats, Spans
 
 __all__ = [
     "ACTIVATIONS",
@@ -25,8 +26,6 @@ __all__ = [
     "composed",
     "rounded_to_float16",
 ]
-
-Floats = npt.NDArray[np.float64]
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 """Hidden activations, by scikit-learn's names."""
@@ -132,6 +131,8 @@ class Network:
         Operators of the graph: see `onnx_graph`.
     head_on_npu : bool
         The head, ``"softmax"`` or ``"logistic"``, is in the graph; there is no `output` then.
+    spans : Spans or None
+        What is known of the inputs, as the layers take them, without any example.
     undivided : Network or None
         The same network before its numbers were split into parts; None: they are not.
     """
@@ -152,6 +153,7 @@ class Network:
     first_step: str | None = None
     form: str = "conv"
     head_on_npu: bool = False
+    spans: Spans | None = None
     undivided: Network | None = None
 
     @property

@@ -36,8 +36,13 @@ from sklearn.utils.validation import check_is_fitted
 from scirknn.columns import Category, Coded, Lookup, Missing, Number
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
 from sklearn2rknn.feature_table import FeatureTable, FilledText, join
+from sklearn2rknn.spans import samples_within, unknown
 
 __all__ = ["apply_step", "first_step", "refuse_text"]
+
+ROBUST_REACH = 10.0
+"""Scales (interquartile ranges by default) that a RobustScaler's features are taken to reach from their
+centre: quartiles bound nothing."""
 
 APART = "Apply it to X yourself, before fit and before predict, and convert the rest of the pipeline."
 
@@ -136,19 +141,22 @@ def _refuse(named: str, option: str, why: str, cure: str) -> UnsupportedModelErr
 
 def _standard(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     refuse_text(table, named)
+    if step.mean_ is not None and step.var_ is not None:
+        table = table.know(*samples_within(step.mean_, step.var_, step.n_samples_seen_), "StandardScaler")
     return table.map(step.mean_ if step.with_mean else 0.0, 1.0 / step.scale_ if step.with_std else 1.0)
 
 
 def _min_max(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     refuse_text(table, named)
     _refuse_clip(step, named)
+    table = table.know(step.data_min_, step.data_max_, "MinMaxScaler")
     return table.map(-step.min_ / step.scale_, step.scale_)
 
 
 def _max_abs(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     refuse_text(table, named)
     _refuse_clip(step, named)
-    return table.map(0.0, 1.0 / step.scale_)
+    return table.know(-step.max_abs_, step.max_abs_, "MaxAbsScaler").map(0.0, 1.0 / step.scale_)
 
 
 def _refuse_clip(step: Any, named: str) -> None:
@@ -158,6 +166,9 @@ def _refuse_clip(step: Any, named: str) -> None:
 
 def _robust(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     refuse_text(table, named)
+    if step.center_ is not None and step.scale_ is not None:
+        reach = ROBUST_REACH * step.scale_
+        table = table.know(step.center_ - reach, step.center_ + reach, "RobustScaler")
     return table.map(
         step.center_ if step.with_centering else 0.0, 1.0 / step.scale_ if step.with_scaling else 1.0
     )
@@ -166,11 +177,26 @@ def _robust(step: Any, table: FeatureTable, named: str) -> FeatureTable:
 def _pca(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     refuse_text(table, named)
     # The mean is subtracted before the matrix, not after it: X may be large beside what varies in it.
+    table = table.know(*samples_within(step.mean_, _pca_variance(step), step.n_samples_), "PCA")
     mixed = table.map(step.mean_, 1.0).mix(step.components_.T)
     if not step.whiten:
         return mixed
     deviation = np.sqrt(step.explained_variance_)
     return mixed.map(0.0, 1.0 / np.maximum(deviation, np.finfo(deviation.dtype).eps))
+
+
+def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
+    """Return an upper bound on each feature's variance over n, which PCA takes over n - 1.
+
+    The components' share of it, and all that they leave, which no feature can exceed.
+    """
+    kept = np.asarray(step.explained_variance_, dtype=np.float64)
+    ratio = np.asarray(step.explained_variance_ratio_, dtype=np.float64)
+    if not ratio[0] > 0:
+        return np.full(step.n_features_in_, np.inf)
+    left = max(0.0, float(kept[0] / ratio[0] - kept.sum()))
+    # Some roundings of the total are left too.
+    return np.asarray(kept @ step.components_**2 + left + 1e-12 * kept.sum())
 
 
 def _svd(step: Any, table: FeatureTable, named: str) -> FeatureTable:
@@ -258,6 +284,8 @@ def _impute(step: Any, table: FeatureTable, named: str) -> FeatureTable:
 def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTable:
     """Fill the missing values of a table of one feature."""
     column = one.columns[0]
+    if one.weights is None and _is_number(fill):
+        one = attrs.evolve(one, spans=one.spans.widened(float(fill)))
     if one.weights is None and isinstance(column, Coded) and _is_nan(missing):
         value = float(fill / one.scale[0] + one.offset[0])
         values = tuple(value if math.isnan(each) else each for each in column.values[:-1])
@@ -309,7 +337,8 @@ def _indicators(
             )
         assert isinstance(column, Number)
         columns = (Missing(column.source, float(missing)),)
-        found.append(attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1)))
+        told = unknown(1).narrowed(np.zeros(1), np.ones(1), "MissingIndicator")
+        found.append(attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1), spans=told))
     return found
 
 
@@ -339,7 +368,8 @@ def _one_hot(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     for index, lookup in enumerate(_lookups(step, table, unknown, named)):
         codes = [code for code in range(lookup.size) if code != dropped[index]]
         columns = tuple(Category(0, code) for code in codes)
-        parts.append(FeatureTable(columns, (lookup,), np.zeros(len(codes)), np.ones(len(codes))))
+        part = FeatureTable(columns, (lookup,), np.zeros(len(codes)), np.ones(len(codes)))
+        parts.append(part.know(0.0, 1.0, "OneHotEncoder"))
     return _with_checks(_joined(parts, named), table)
 
 
@@ -352,7 +382,10 @@ def _ordinal(step: Any, table: FeatureTable, named: str) -> FeatureTable:
         if index in step._missing_indices:
             values[step._missing_indices[index]] = float(step.encoded_missing_value)
         coded = Coded(0, (*values, otherwise))
-        parts.append(FeatureTable((coded,), (lookup,), np.zeros(1), np.ones(1)))
+        told = np.array([*values, *([] if known else [otherwise])])
+        told = told[np.isfinite(told)]
+        part = FeatureTable((coded,), (lookup,), np.zeros(1), np.ones(1))
+        parts.append(part.know(told.min(), told.max(), "OrdinalEncoder") if len(told) else part)
     return _with_checks(_joined(parts, named), table)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ class ConversionReport:
         Of each layer that the NPU was given; ``"refined"`` stands for tanh or logistic.
     placement : mapping
         Layers on the NPU and on the CPU.
+    ranges : sequence of mapping
+        Of each tensor as the NPU holds it: ``tensor``, ``low``, ``high`` (None: not known) and ``from``, what
+        they are known from.
     check : mapping
         What the built file computed beside the reference.
     seconds : float
@@ -63,6 +66,7 @@ class ConversionReport:
     target_platform: str
     toolkit: Mapping[str, Any]
     placement: Mapping[str, Any]
+    ranges: Sequence[Mapping[str, Any]]
     check: Mapping[str, Any]
     seconds: float
     form: str = "conv"
@@ -133,6 +137,7 @@ class ConversionReport:
                 else f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU",
             ),
         ]
+        lines += [("ranges" if i == 0 else "", describe_range(each)) for i, each in enumerate(self.ranges)]
         if "off" in check:
             return [
                 *lines,
@@ -152,6 +157,15 @@ class ConversionReport:
             lines.append(("  bound", f"outputs within {check['bound']:.1e}, derived from the arithmetic"))
         lines.append(("time", f"{self.seconds:.2f} s"))
         return lines
+
+
+def describe_range(span: Mapping[str, Any]) -> str:
+    """Put what is known of one tensor into words."""
+    low, high = span["low"], span["high"]
+    if low is None and high is None:
+        return f"{span['tensor']}: not known without example_input"
+    ends = f"{'below' if low is None else f'{low:.3g}'} to {'not known' if high is None else f'{high:.3g}'}"
+    return f"{span['tensor']}: {ends}" + (f" ({span['from']})" if span["from"] else "")
 
 
 def describe(found: Mapping[str, Any]) -> str:

@@ -1,0 +1,96 @@
+"""The least and the greatest number of each column of a tensor, and how they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Floats", "Spans", "samples_within", "side_by_side", "unknown"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@attrs.frozen(eq=False)
+class Spans:
+    """Ranges of columns.
+
+    Attributes
+    ----------
+    low, high : numpy.ndarray of float64, shape (n,)
+        Infinite where nothing is known.
+    origins : tuple of str
+        What each is known from, such as ``"StandardScaler"``; empty where nothing is.
+    """
+
+    low: Floats
+    high: Floats
+    origins: tuple[str, ...]
+
+    @property
+    def largest(self) -> Floats:
+        """The largest magnitude of each column."""
+        return np.maximum(np.abs(self.low), np.abs(self.high))
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Which columns have a range."""
+        return np.isfinite(self.low) & np.isfinite(self.high)
+
+    @property
+    def origin(self) -> str:
+        """What they are known from, all told; empty where a column's range is not known."""
+        return ", ".join(dict.fromkeys(self.origins)) if self.known.all() else ""
+
+    def select(self, indices: Sequence[int]) -> Spans:
+        """Return those of the columns at `indices`."""
+        chosen = list(indices)
+        return Spans(self.low[chosen], self.high[chosen], tuple(self.origins[index] for index in chosen))
+
+    def map(self, offset: Floats, scale: Floats) -> Spans:
+        """Return those of ``(v - offset) * scale``."""
+        ends = np.stack([(self.low - offset) * scale, (self.high - offset) * scale])
+        return attrs.evolve(self, low=ends.min(axis=0), high=ends.max(axis=0))
+
+    def narrowed(self, low: Floats, high: Floats, origin: str) -> Spans:
+        """Take over each range that is narrower than the one that is known."""
+        with np.errstate(invalid="ignore"):
+            better = np.isfinite(low) & np.isfinite(high) & ~(high - low >= self.high - self.low)
+        return Spans(
+            np.where(better, low, self.low),
+            np.where(better, high, self.high),
+            tuple(origin if each else old for each, old in zip(better.tolist(), self.origins, strict=True)),
+        )
+
+    def widened(self, value: float) -> Spans:
+        """Take in a value that any column may hold too."""
+        return attrs.evolve(self, low=np.minimum(self.low, value), high=np.maximum(self.high, value))
+
+
+def unknown(width: int) -> Spans:
+    """Return the spans of columns that nothing is known of."""
+    return Spans(np.full(width, -np.inf), np.full(width, np.inf), ("",) * width)
+
+
+def side_by_side(spans: Sequence[Spans]) -> Spans:
+    """Return the spans of several tables' columns."""
+    return Spans(
+        np.concatenate([each.low for each in spans]),
+        np.concatenate([each.high for each in spans]),
+        tuple(origin for each in spans for origin in each.origins),
+    )
+
+
+def samples_within(
+    mean: npt.ArrayLike, variance: npt.ArrayLike, count: npt.ArrayLike
+) -> tuple[Floats, Floats]:
+    r"""Return bounds on samples whose mean and variance are known.
+
+    None of *n* numbers is farther from their mean than :math:`\sigma\sqrt{n - 1}` (Samuelson 1968, How
+    deviant can you be?), with the variance over *n*.
+    """
+    centre = np.asarray(mean, dtype=np.float64)
+    reach = np.sqrt(np.asarray(variance, np.float64) * np.maximum(np.asarray(count, np.float64) - 1.0, 0.0))
+    return centre - reach, centre + reach
