@@ -112,7 +112,7 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
         warnings.simplefilter("ignore", CheckWarning)
         path = Path(folder) / "model.rknn"
         try:
-            convert(
+            report = convert(
                 estimator,
                 path,
                 precision=precision,
@@ -125,6 +125,11 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
             event(f"{precision}: {type(error).__name__}")
             note(f"refused: {error}")
             assert list(Path(folder).iterdir()) == []
+            return
+        if "unavailable" in report.check["virtual_npu"]:
+            # A register that is not modelled; the simulator had the last word.
+            event(f"{precision}: {report.check['virtual_npu']['unavailable']}")
+            assert report.check["simulator"]["bound_share"] <= 1.0
             return
         whole = network_from_estimator(estimator)
         inner = whole.within()
