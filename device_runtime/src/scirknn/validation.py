@@ -48,7 +48,7 @@ def check_rows(
     Returns
     -------
     numpy.ndarray, shape (n, n_features)
-        X itself where it already qualifies.
+        X itself where it already qualifies; the memory of a memory map is not copied.
 
     Raises
     ------
@@ -61,6 +61,8 @@ def check_rows(
         X = _as_array(X)
     elif feature_names is not None:
         _check_names(X, feature_names, first_step)
+    if type(X) is not np.ndarray:
+        X = np.asarray(X)  # a memory map, a matrix: what is made of them need not be more of the kind
     if X.dtype.kind not in "fiub":
         X = _as_numeric(X)
     if X.ndim != 2:
