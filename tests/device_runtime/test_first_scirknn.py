@@ -148,7 +148,7 @@ def test_wrong_metadata_is_refused(changes: dict[str, Any], text: str, tmp_path:
         scirknn.read_bundle(written(tmp_path, b"exSoftmax13", {**GOOD, **changes}))
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_metadata_is_read_or_refused(data: st.DataObject, tmp_path: Path) -> None:
     leaf = st.none() | st.booleans() | st.integers(-2, 5) | st.floats(allow_nan=False) | st.text(max_size=3)

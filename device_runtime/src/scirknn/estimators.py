@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class _Estimator:
     _tasks: tuple[str, ...] = ()
 
     def __init__(self, path: PathLike | Bundle, *, device: str | None = None, core: str = "auto") -> None:
+        self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core}
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         if bundle.task not in self._tasks:
             name = _CLASSES[bundle.task].__name__
@@ -155,6 +157,58 @@ class _Estimator:
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         return packed
 
+    def fit(self, X: Any, y: Any = None) -> NoReturn:
+        """Refuse: it is here so that scikit-learn's tools for fitted estimators take this one.
+
+        Raises
+        ------
+        InputError
+        """
+        name = self.bundle.estimator
+        raise InputError(
+            f"A converted {name} cannot be fitted: fit scikit-learn's and convert it with sklearn2rknn."
+        )
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return what the estimator was opened with: ``path``, ``device``, ``core``."""
+        return dict(self._parameters)
+
+    def set_params(self: _Self, **params: Any) -> _Self:
+        """Close the model and open it with other parameters.
+
+        Raises
+        ------
+        InputError
+            There is no such parameter.
+        """
+        unknown = sorted(set(params) - set(self._parameters))
+        if unknown:
+            raise InputError(
+                f"Invalid parameter {unknown[0]!r} for estimator {self!r}. Valid parameters are: "
+                f"{list(self._parameters)}."
+            )
+        if params:
+            self.close()
+            self.__init__(**{**self._parameters, **params})  # type: ignore[misc]
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        # Only scikit-learn asks, and where it does it is installed.
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+
+        task = self.bundle.task
+        several = task == "multilabel" or (task == "regressor" and not self.bundle.single_output)
+        return Tags(
+            estimator_type="regressor" if task == "regressor" else "classifier",
+            target_tags=TargetTags(required=True, multi_output=several),
+            classifier_tags=None if task == "regressor" else ClassifierTags(multi_label=task == "multilabel"),
+            regressor_tags=RegressorTags() if task == "regressor" else None,
+            input_tags=InputTags(sparse=True, allow_nan=self.bundle.columns is not None),
+        )
+
     def close(self) -> None:
         """Release the NPU; more than once does no harm."""
         contexts, self._contexts = self._contexts, None
@@ -168,6 +222,10 @@ class _Estimator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> Any:
+        # What is pickled is how to open it again: contexts belong to their process.
+        return partial(type(self), **self._parameters), ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.bundle.path)!r}, device={self.device!r}, core={self.core!r})"
