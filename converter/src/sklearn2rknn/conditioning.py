@@ -294,13 +294,13 @@ def _rescale(network: Network, rows: Floats, divisor: Callable[[Floats], Floats]
     layers = list(network.layers)
     values = network.prepare(rows)
     for i in range(len(layers) - 1):
+        values = layers[i].forward(values)
         if layers[i].activation in ("relu", "identity"):
-            ranges = np.abs(layers[i].forward(values)).max(axis=0)
-            factors = divisor(ranges)
+            factors = divisor(np.abs(values).max(axis=0))
+            values = values / factors
             layer, after = layers[i], layers[i + 1]
             layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
             layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
-        values = layers[i].forward(values)
     return attrs.evolve(network, layers=tuple(layers))
 
 

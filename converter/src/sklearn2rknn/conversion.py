@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -445,6 +446,7 @@ def _limits(precision: str, labels: float | None, r2: float | None) -> Limits:
     return Limits(default.labels if labels is None else labels, default.r2 if r2 is None else r2)
 
 
+@functools.cache
 def _own_version() -> str:
     return distribution_version("sklearn2rknn")
 
