@@ -61,7 +61,7 @@ def test_options_in_both_spellings_and_any_order(
 
 def test_json(folder: Path, toolkit: Toolkit) -> None:
     done = run("iris.pkl", "iris.rknn", "--json")
-    assert json.loads(done.stdout)["samples"] == [1]
+    assert json.loads(done.stdout)["samples"] == [64]
 
 
 def test_warnings_go_to_stderr_in_one_line(folder: Path, toolkit: Toolkit) -> None:

@@ -69,6 +69,23 @@ def test_limits_are_settable_and_a_warning_is_enough(tmp_path: Path, toolkit: To
         convert(estimator, path, min_r2=1.0, **options)
 
 
+def test_every_file_of_a_bundle_is_checked(
+    tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator, X = fit("softmax")
+    seen: list[int] = []
+
+    def second_is_bad(*arguments: Any, **_: Any) -> dict[str, Any]:
+        seen.append(arguments[-1])
+        return {"simulator": {"clear_labels": 1.0 if len(seen) == 1 else 0.5, "max_error": 0.0}}
+
+    monkeypatch.setattr("sklearn2rknn.conversion.run_check", second_is_bad)
+    with pytest.raises(CheckError, match=r"0\.5000 of the labels"):
+        convert(estimator, tmp_path / "model.rknn", example_input=X, batch_size=(16, 2), toolkit=toolkit)
+    assert seen[:2] == [16, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_random_rows_are_no_ground_to_refuse(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, _ = crowded()
     with pytest.warns(CheckWarning, match="Give typical rows"):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from sklearn2rknn.conditioning import ACCURACIES
-from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, convert
+from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, SAMPLES, convert
 from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
 from sklearn2rknn.gate import CHECKS
 from sklearn2rknn.model_source import load_model
@@ -78,7 +78,8 @@ class _Command(click.Command):
     "--batch_size",
     type=int,
     multiple=True,
-    default=(1,),
+    default=(SAMPLES,),
+    show_default=True,
     metavar="N [N ...]",
     help="Rows per run; several numbers make several files.",
 )

@@ -44,6 +44,10 @@ from virtual_npu import RknnFile
 
 __all__ = ["convert"]
 
+SAMPLES = 64
+"""Rows per run, by default: a run of 64 is estimated to cost hardly more than one of a single row, and a row
+in it a fiftieth (the table in converter/README.md)."""
+
 BATCH_LIMIT = 16384
 """Rows per run that conversions were measured up to; beyond it the toolkit takes minutes."""
 
@@ -99,7 +103,7 @@ def convert(
     quantization: bool = False,
     example_input: Any = None,
     precision: str | None = None,
-    batch_size: int | Sequence[int] = 1,
+    batch_size: int | Sequence[int] = SAMPLES,
     toolkit: Toolkit | str | None = None,
     quantized_algorithm: str = "normal",
     quantized_method: str = "channel",
@@ -132,9 +136,9 @@ def convert(
     precision : {"float16", "int8", "int16"}, optional
         By default ``"float16"``.
     batch_size : int or sequence of int
-        Rows per run on the NPU. The runtime fills up and cuts whatever it is given; for several sizes there
-        are as many files, ``NAME.rknn`` for the first and ``NAME.n<N>.rknn`` for the others. A refined
-        activation takes at least 2.
+        Rows per run on the NPU, by default 64, which suits one row and many. The runtime fills up and cuts
+        whatever it is given; for several sizes there are as many files, ``NAME.rknn`` for the first and
+        ``NAME.n<N>.rknn`` for the others. A refined activation takes at least 2.
     toolkit : Toolkit or str, optional
         A toolkit or its version, by default the newest one that is well tried. ``"2.3.2"`` takes a container
         where an engine has its image, else a virtual environment; ``"2.3.2@container"`` and ``"2.3.2@venv"``
@@ -231,16 +235,15 @@ def convert(
         toolkit = shared_toolkit(toolkit)
     attempt = job.attempt(toolkit, network)
     _judge(job, attempt, toolkit)
-    source, options, built = job.source, attempt.options, attempt.built
-    contents, placement = attempt.contents, attempt.placement
+    source, options, placement = job.source, attempt.options, attempt.placement
     variants = tuple(
         Variant(
             _file_name(options, samples),
             samples,
-            hashlib.sha256(result.rknn).hexdigest(),
-            _content_digest(contents[samples]),
+            hashlib.sha256(file.rknn).hexdigest(),
+            _content_digest(file.content),
         )
-        for samples, result in sorted(built.items())
+        for samples, file in sorted(attempt.files.items())
     )
     details: dict[str, Any] = {
         "toolkit": {
@@ -263,7 +266,7 @@ def convert(
             "created_by": f"sklearn2rknn {_own_version()}",
         },
     }
-    files = {_file_name(options, samples): result.rknn for samples, result in built.items()}
+    files = {_file_name(options, samples): file.rknn for samples, file in attempt.files.items()}
     write_bundle(_bundle(whole.around(network), options, variants, details), files)
     return ConversionReport(
         path=options.path,
@@ -288,14 +291,31 @@ def convert(
 
 
 @attrs.frozen(eq=False)
-class _Attempt:
-    """What was built for one precision, and what the check said."""
+class _File:
+    """A model file, what it says, and what the check said of it."""
 
-    options: _Options
-    built: Mapping[int, Built]
-    contents: Mapping[int, RknnFile | str]
+    rknn: bytes
+    content: RknnFile | str
     placement: Mapping[str, Any]
     check: Mapping[str, Any]
+
+
+@attrs.frozen(eq=False)
+class _Attempt:
+    """What was built for one precision, by rows per run."""
+
+    options: _Options
+    files: Mapping[int, _File]
+
+    @property
+    def placement(self) -> Mapping[str, Any]:
+        return next(iter(self.files.values())).placement
+
+    @property
+    def check(self) -> Mapping[str, Any]:
+        """The first file's, or that of one which falls below the limits."""
+        checks = [file.check for file in self.files.values()]
+        return next((check for check in checks if self.options.limits.shortfall(check)), checks[0])
 
 
 @attrs.frozen(eq=False)
@@ -329,24 +349,32 @@ class _Job:
         return condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
 
     def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
-        """Build every file and check the first."""
+        """Build every file and check it."""
         options = self.options
         if any(layer.activation == REFINED for layer in network.layers):
             # A row that fills up the run costs nothing.
             raised = dict.fromkeys(max(FEWEST_SAMPLES, samples) for samples in options.samples)
             options = attrs.evolve(options, samples=tuple(raised))
-        first = options.samples[0]
-        checked = check_input(self.source, self.rows, first)
-        calibration = self.rows if options.precision != "float16" else None
-        check_rows = None if options.check == "off" else checked.rows
-        built = {
-            samples: _build(
-                network, samples, options, toolkit, calibration, check_rows if samples == first else None
-            )
+        files = {
+            samples: self._file(toolkit, network, attrs.evolve(options, samples=(samples,)))
             for samples in options.samples
         }
-        contents = {samples: _read(result.rknn) for samples, result in built.items()}
-        placement = _placement(contents[first])
+        return _Attempt(options, files)
+
+    def _file(self, toolkit: Toolkit, network: Network, options: _Options) -> _File:
+        """Build the file for ``options.samples[0]`` rows a run, and check it."""
+        (samples,) = options.samples
+        checked = check_input(self.source, self.rows, samples)
+        built = _build(
+            network,
+            samples,
+            options,
+            toolkit,
+            self.rows if options.precision != "float16" else None,
+            None if options.check == "off" else checked.rows,
+        )
+        content = _read(built.rknn)
+        placement = _placement(content)
         # MatMul and Gemm bring these, which compute nothing.
         tolerated = () if options.form == "conv" else ("Reshape", "Transpose")
         names = ", ".join(
@@ -360,21 +388,20 @@ class _Job:
                 f"these layers were placed on the CPU: {names}.",
                 advice="Pass allow_cpu=True to accept it.",
             )
-        simulated = built[first].simulated
-        if simulated is None:
+        if built.simulated is None:
             check: Mapping[str, Any] = {"off": True}
         else:
             check = run_check(
                 self.source,
                 network,
                 checked,
-                simulated,
-                contents[first],
-                first,
+                built.simulated,
+                content,
+                samples,
                 quantized=options.precision != "float16",
                 per_channel=options.method == "channel",
             )
-        return _Attempt(options, built, contents, placement, check)
+        return _File(built.rknn, content, placement, check)
 
     def better_precision(self, toolkit: Toolkit) -> str:
         """Return the first other precision whose file reaches its limits; empty where there is none."""
