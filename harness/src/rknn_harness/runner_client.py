@@ -511,6 +511,14 @@ class BoardSession:
             raise self._broken(
                 ProtocolError, f"{self.board.name} speaks protocol {self.greeting.get('protocol')!r:.40}."
             )
+        self.connection.read_back = self._digests
+
+    def _digests(self, paths: list[str]) -> list[str]:
+        header, _ = self._ask("digests", 120.0, paths=paths)
+        digests = header.get("digests")
+        if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
+            raise self._broken(ProtocolError, f"{self.board.name} answered 'digests' with {digests!r:.80}.")
+        return digests
 
     def _ask(
         self, op: str, deadline: float, arrays: Mapping[str, Array] | None = None, **fields: Any
@@ -639,6 +647,7 @@ class BoardSession:
 
     def _abandon(self) -> None:
         channel, self._channel = self._channel, None
+        self.connection.read_back = None
         if channel is not None:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 channel.close()

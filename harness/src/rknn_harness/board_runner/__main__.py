@@ -30,7 +30,7 @@ ROOT = "RKNN_HARNESS_ROOT"
 LEASE_SECONDS = 1800.0
 """How long a session keeps the board without a request; each request renews it."""
 
-_WITHOUT_LEASE = ("hello", "facts", "doctor")
+_WITHOUT_LEASE = ("hello", "facts", "doctor", "digests")
 
 
 def main(arguments: list[str] | None = None) -> int:

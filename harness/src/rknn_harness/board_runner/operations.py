@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import importlib
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
@@ -72,6 +73,7 @@ class Operations:
             "hello": self._hello,
             "facts": self._facts,
             "doctor": self._doctor,
+            "digests": self._digests,
             "load": self._load,
             "predict": self._predict,
             "time": self._time,
@@ -101,6 +103,15 @@ class Operations:
         examine = importlib.import_module("scirknn.doctor").examine
         found = examine(device=_device(header), root=self._root)
         return {"ok": True, "findings": [dataclasses.asdict(finding) for finding in found]}, {}
+
+    def _digests(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        paths = header.get("paths")
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise BadRequest(f"paths is {paths!r:.80}; it must be a list of texts")
+        try:
+            return {"ok": True, "digests": [_sha256(path) for path in paths]}, {}
+        except FileNotFoundError:
+            return {"ok": True, "digests": []}, {}
 
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         path, device = self._below(header, "bundle"), _device(header)
@@ -183,6 +194,16 @@ def _bounds(header: Mapping[str, Any]) -> dict[str, Any]:
         "min_seconds": _number(header, "min_seconds", 86_400),
         "max_seconds": _number(header, "max_seconds", 86_400),
     }
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            block = file.read(1 << 20)
+            if not block:
+                return digest.hexdigest()
+            digest.update(block)
 
 
 def _rows(arrays: Mapping[str, Array]) -> Array:
