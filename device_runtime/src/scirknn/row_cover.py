@@ -29,12 +29,13 @@ def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
     samples : sequence of int
         Rows that a run of each variant takes, ascending.
     """
-    start = 0
-    largest = samples[-1]
+    start, largest = 0, samples[-1]
     while rows - start >= largest:
         yield Run(start, start + largest, largest)
         start += largest
-    if start < rows:
+    if 0 < rows - start <= samples[0]:  # as one row always is
+        yield Run(start, rows, samples[0])
+    elif start < rows:
         for size in _rest(rows - start, samples)[1]:
             stop = min(start + size, rows)
             yield Run(start, stop, size)
