@@ -88,7 +88,6 @@ def test_a_board_in_use_cannot_be_locked_and_can_be_looked_at(ask: Ask, board: B
         assert said.exit_code == 3
         assert "is in use by bob@there (a run) until" in said.output
         assert ask("facts").exit_code == 0
-        pytest.importorskip("scirknn.doctor")
         said = ask("doctor")
         assert said.exit_code == 0, said.output
         assert "bob@there (a run) until" in said.output

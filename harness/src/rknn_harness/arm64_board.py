@@ -144,6 +144,7 @@ def arm64_boards(tree: Path, folder: Path) -> Iterator[Mapping[str, Board]]:
                 python=f"/opt/rknnlite/{version}/bin/python3",
                 virtual=True,
                 tags=("rk3588", "arm64"),
+                lease_folder=f".cache/rknn-harness/lease-{version}",
             )
             for version in versions
         }
@@ -151,7 +152,7 @@ def arm64_boards(tree: Path, folder: Path) -> Iterator[Mapping[str, Board]]:
 
 def boards_file(boards: Mapping[str, Board]) -> str:
     """Write boards as `rknn_harness.boards.read_boards` reads them."""
-    fields = ("host", "port", "user", "key", "known_hosts", "python", "virtual", "tags")
+    fields = ("host", "port", "user", "key", "known_hosts", "python", "virtual", "tags", "lease_folder")
     return "\n".join(
         f"[board.{json.dumps(name)}]\n"
         + "".join(f"{field} = {json.dumps(getattr(board, field), default=str)}\n" for field in fields)

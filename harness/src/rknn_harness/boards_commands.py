@@ -25,7 +25,16 @@ from rknn_harness.errors import BoardError, HarnessError, InfraError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
 from rknn_harness.virtual_board import started
 
-__all__ = ["Findings", "board", "board_option", "boards_option", "errors_as_exit_codes", "look_at", "reached"]
+__all__ = [
+    "Duration",
+    "Findings",
+    "board",
+    "board_option",
+    "boards_option",
+    "errors_as_exit_codes",
+    "look_at",
+    "reached",
+]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 30 * 86_400
@@ -41,12 +50,13 @@ boards_option = click.option(
 )
 
 
-class _Duration(click.ParamType[float]):
+class Duration(click.ParamType[float]):
     """Seconds, from a text such as ``90s``, ``30m``, ``2h`` or ``1d``."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a text, or refuse it."""
         found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", str(value))
         seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
         if not 0 < seconds <= _LONGEST:
@@ -89,7 +99,7 @@ def print_facts(board_name: str, boards_file: Path | None) -> None:
 @board.command()
 @board_option
 @boards_option
-@click.option("--for", "seconds", type=_Duration(), default="2h", show_default=True, help="For how long.")
+@click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="For how long.")
 @click.option("--why", default="", help="What others are told.")
 def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) -> None:
     """Keep a board for yourself: runs of others are refused until the time is over or you unlock it.

@@ -16,6 +16,7 @@ import pytest
 
 import sklearn2rknn
 from rknn_harness.boards_commands import (
+    Duration,
     Findings,
     board,
     board_option,
@@ -115,6 +116,9 @@ class _SpacedValues(click.Command):
 @click.option(
     "--jobs", type=click.IntRange(1), help="Processes that work side by side.  [default: one per CPU]"
 )
+@click.option(
+    "--wait", type=Duration(), help="How long to wait for a board that others have, such as 90s or 2h."
+)
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
 @click.option(
     "--suite",
@@ -133,6 +137,7 @@ def run(
     run_dir: Path | None,
     resume: Path | None,
     jobs: int | None,
+    wait: float | None,
     keyword: str | None,
     suite: Path,
 ) -> None:
@@ -161,6 +166,7 @@ def run(
         ("--seed", [seed]),
         ("--run-dir", [run_dir]),
         ("--resume", [resume]),
+        ("--wait", [wait]),
         ("-k", [keyword]),
     ):
         for value in values:

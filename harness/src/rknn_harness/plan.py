@@ -104,8 +104,8 @@ def groups(entries: Sequence[Entry], alone: Sequence[str]) -> Mapping[Key, str]:
     ----------
     entries : sequence of Entry
     alone : sequence of str
-        Boards of which there is one: all that runs on such a board is one worker's. Of a virtual board each
-        worker has its own, and its entries are cut into portions by toolkit.
+        Boards of which there is one: all that runs on such a board is one worker's. Of the built-in virtual
+        board each worker has its own, and its entries are cut into portions by toolkit.
 
     Returns
     -------

@@ -53,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--run-dir", help="folder of this run (default: a new one below runs/)")
     group.addoption("--resume", help="folder of a run that broke, to go on with; its options are taken")
     group.addoption("--max-cases", type=int, default=_CASES, help=f"random networks (default: {_CASES})")
+    group.addoption("--wait", type=float, default=3.0, help="seconds to wait for a board that others have")
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
 
 
@@ -85,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Hand pytest-xdist's workers what was settled; by themselves they read the command line alone."""
     option = node.config.option
-    node.workerinput["rknn"] = {name: getattr(option, name) for name in (*_KEPT, "run_dir")}
+    node.workerinput["rknn"] = {name: getattr(option, name) for name in (*_KEPT, "run_dir", "wait")}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -143,7 +144,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     config = metafunc.config
     plan = config.stash[_PLAN]
-    alone = [name for name, board in config.stash[_BOARDS].items() if not board.virtual]
+    # Of the built-in virtual board, which has no port yet, each worker starts its own.
+    alone = [name for name, board in config.stash[_BOARDS].items() if board.port]
     group = groups(plan, alone)
     grouped = config.pluginmanager.has_plugin("xdist")
     metafunc.parametrize(
@@ -171,7 +173,8 @@ def _suite(config: pytest.Config) -> Suite:
     folder = config.stash[_FOLDER]
     worker = getattr(config, "workerinput", {}).get("workerid", "")
     toolkits = {parse_choice(choice)[0]: choice for choice in config.option.toolkit}
-    return Suite(folder, config.stash[_BOARDS], toolkits, folder.path / "logs" / worker)
+    logs = folder.path / "logs" / worker
+    return Suite(folder, config.stash[_BOARDS], toolkits, logs, wait=config.option.wait)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import sklearn2rknn
 from rknn_harness.board_link import BoardLink
 from rknn_harness.boards import Board
 from rknn_harness.case import Case, CaseResult, Key
+from rknn_harness.claim import Claim
 from rknn_harness.conformance import run_case
 from rknn_harness.drawing import smallest_case
 from rknn_harness.errors import InfraError
@@ -74,6 +75,8 @@ class Suite:
         By version, what to open: the version, and after an ``@`` what it is to run in.
     logs : pathlib.Path, optional
         By default the folder's ``logs``.
+    wait : float
+        Seconds for which a board that others have is waited for.
 
     Attributes
     ----------
@@ -87,12 +90,14 @@ class Suite:
         boards: Mapping[str, Board],
         toolkits: Mapping[str, str],
         logs: Path | None = None,
+        wait: float = 3.0,
     ) -> None:
         self.folder = folder
         self.results: dict[Key, CaseResult] = {result.key: result for result in read_run(folder.path).results}
         self._boards = boards
         self._choices = toolkits
         self._logs = logs or folder.path / "logs"
+        self._claim = Claim(f"run {folder.path.name}", wait)
         self._stack = contextlib.ExitStack()
         self._opened: dict[str, Any] = {}
 
@@ -182,7 +187,7 @@ class Suite:
     def _link(self, name: str) -> BoardLink:
         board = self._boards[name]
         running = self._stack.enter_context(started(board, self._logs / f"{name}_board"))
-        link = self._stack.enter_context(BoardLink(running, self._logs))
+        link = self._stack.enter_context(BoardLink(running, self._logs, claim=self._claim))
         facts = link.facts()
         self.folder.amend(lambda manifest: manifest["boards"].setdefault(name, {}).update(facts))
         return link

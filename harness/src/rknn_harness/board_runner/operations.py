@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
@@ -100,7 +99,8 @@ class Operations:
         return {"ok": True, "facts": gather(self._root)}, {}
 
     def _doctor(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        examine = importlib.import_module("scirknn.doctor").examine
+        from scirknn.doctor import examine
+
         found = examine(device=_device(header), root=self._root)
         return {"ok": True, "findings": [dataclasses.asdict(finding) for finding in found]}, {}
 
