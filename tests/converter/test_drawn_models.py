@@ -142,6 +142,7 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
         bounds = [file_bound(whole, given_network, X, file) for file in files]
         assert all(bound is not None for bound in bounds)
         bound: npt.NDArray[np.float64] = np.max([each for each in bounds if each is not None], axis=0)
+        assert rows is None or np.isfinite(bound).all()
         event(f"{precision}: " + ("within its bound" if np.isfinite(bound).all() else "no bound"))
         with scirknn.load(path, device="virtual") as model:
             try:

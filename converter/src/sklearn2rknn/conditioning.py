@@ -137,10 +137,13 @@ def _is_enough(source: Network, network: Network, rows: Floats) -> bool:
 
 
 def _mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:
+    # By a power of two of their size, whose square may be infinite or 0.
+    size = 2.0 ** np.floor(np.log2(_unit(np.abs(columns).max(axis=0))))
+    columns = columns / size
     deviation = columns.std(axis=0)
     # The mean of equal numbers is another number by up to a rounding a row: no deviation to divide by.
     rounding = len(columns) * 2.0**-52 * np.abs(columns).max(axis=0)
-    return columns.mean(axis=0), _unit(np.where(deviation > rounding, deviation, 0.0))
+    return columns.mean(axis=0) * size, _unit(np.where(deviation > rounding, deviation, 0.0) * size)
 
 
 def _middle_and_half(columns: Floats) -> tuple[Floats, Floats]:
@@ -258,8 +261,9 @@ def _bring_output(network: Network, rows: Floats | None) -> Network:
 
 def _shift_and_power(spans: Spans) -> tuple[Floats, Floats]:
     """Return what to take from inputs of known range, and to divide them by; nothing where they do well."""
-    middle = np.where(spans.known, spans.low / 2 + spans.high / 2, 0.0)
-    half = np.where(spans.known, spans.high / 2 - spans.low / 2, 1.0)
+    with np.errstate(invalid="ignore"):
+        middle = np.where(spans.known, spans.low / 2 + spans.high / 2, 0.0)
+        half = np.where(spans.known, spans.high / 2 - spans.low / 2, 1.0)
     far = np.abs(middle) > half
     return np.where(far, middle, 0.0), _powers(half, FLOAT16_FEW, FLOAT16_WIDE, 1.0)
 

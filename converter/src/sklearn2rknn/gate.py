@@ -98,8 +98,9 @@ def run_check(
     -------
     dict
         ``rows``, ``input``; ``onnx``, ``simulator`` and ``virtual_npu`` with an `agreement` each; ``bound``,
-        the largest of the derived bounds of these rows, where there is one. ``bound_share`` of the last two
-        is the largest of their errors as a share of its own row's and output's bound.
+        the largest of the derived bounds of these rows, None where numbers may leave float16; there is none
+        behind a head on the NPU, and for integer files of unknown tensors. ``bound_share`` of the last two is
+        the largest of their errors as a share of its own row's and output's bound.
 
     Raises
     ------
@@ -117,8 +118,8 @@ def run_check(
         bound = file_bound(source, network, checked.rows)
     elif not isinstance(file, str):
         bound = file_bound(source, network, checked.rows, file, per_channel=per_channel)
-    if bound is not None and np.isfinite(bound).all():
-        found["bound"] = float(bound.max())
+    if bound is not None:
+        found["bound"] = float(bound.max()) if np.isfinite(bound).all() else None
     runs = pack(network.prepare(checked.rows), input_channels(network), samples, network.form)
     found["onnx"] = _compare(source, network, _onnx(network, runs, samples), reference, None, "float32 graph")
     found["simulator"] = _compare(source, network, simulated, reference, bound, "simulator")

@@ -154,9 +154,15 @@ class ConversionReport:
             if stage in check:
                 lines.append((f"  {title}", describe(check[stage])))
         if "bound" in check:
-            lines.append(("  bound", f"outputs within {check['bound']:.1e}, derived from the arithmetic"))
+            lines.append(("  bound", _bound(check["bound"])))
         lines.append(("time", f"{self.seconds:.2f} s"))
         return lines
+
+
+def _bound(bound: float | None) -> str:
+    if bound is None:
+        return "none: numbers of some rows may leave float16"
+    return f"outputs within {bound:.1e}, derived from the arithmetic"
 
 
 def describe_range(span: Mapping[str, Any]) -> str:

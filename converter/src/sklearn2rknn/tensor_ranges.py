@@ -44,9 +44,9 @@ def measured(values: Floats) -> Spans:
 def through(layer: Layer, spans: Spans) -> Spans:
     """Return the ranges of a layer's result for inputs within theirs."""
     known = spans.known
-    middle = np.where(known, spans.low / 2 + spans.high / 2, 0.0)
-    half = np.where(known, spans.high / 2 - spans.low / 2, 0.0)
     with np.errstate(over="ignore", invalid="ignore"):
+        middle = np.where(known, spans.low / 2 + spans.high / 2, 0.0)
+        half = np.where(known, spans.high / 2 - spans.low / 2, 0.0)
         centre = middle @ layer.weights + layer.bias
         reach = half @ np.abs(layer.weights)
         reach[layer.weights[~known].any(axis=0)] = np.inf

@@ -1,0 +1,172 @@
+"""The ranges that are known before anything is built, and what is done about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+from sklearn2rknn import RangeError, network_from_estimator
+from sklearn2rknn.check import check_input
+from sklearn2rknn.conditioning import condition
+from sklearn2rknn.network import Layer, Network
+from sklearn2rknn.range_guard import FLOAT16_MAX
+from sklearn2rknn.remainders import float16_outputs
+from sklearn2rknn.spans import samples_within
+from sklearn2rknn.tensor_ranges import ranges_document, tensor_ranges
+from tests.converter.fitted import fit
+from tests.converter.fitted_pipelines import mixed, numeric, perceptron, quietly_fitted, retargeted
+
+Table = npt.NDArray[np.float64]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
+def test_no_sample_is_farther_from_the_mean_than_samuelson_says(values: list[float]) -> None:
+    numbers = np.array(values)
+    low, high = samples_within(numbers.mean(), numbers.var(), len(numbers))
+    # float64's rounding of mean and variance.
+    slack = 1e-7 + 1e-6 * np.abs(numbers).max()
+    assert ((numbers >= low - slack) & (numbers <= high + slack)).all()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(numeric() | mixed() | retargeted())
+def test_the_rows_of_the_fit_lie_within_what_its_statistics_tell(drawn: tuple[Any, Any]) -> None:
+    estimator, X = drawn
+    network = network_from_estimator(estimator)
+    assume(network.spans is not None)
+    ranges = tensor_ranges(network.within(), None)
+    values = [network.prepare(X), *network.activations(X)]
+    robust = np.array(["RobustScaler" in origin for origin in ranges[0].origins])
+    for spans, found in zip(ranges, values, strict=True):
+        slack = 1e-6 * (1.0 + np.abs(found).max(axis=0))
+        outside = (found < spans.low - slack) | (found > spans.high + slack)
+        # A RobustScaler's quartiles bound nothing.
+        assert not outside.any() or robust.any()
+
+
+TOLD: dict[str, tuple[Any, str]] = {
+    "standard": (StandardScaler(), "StandardScaler"),
+    "min and max": (MinMaxScaler(), "MinMaxScaler"),
+    "largest": (MaxAbsScaler(), "MaxAbsScaler"),
+    "robust": (RobustScaler(), "RobustScaler"),
+    "mixed": (PCA(2), "PCA"),
+    "filled": (
+        make_pipeline(MinMaxScaler(), SimpleImputer(strategy="constant", fill_value=7)),
+        "MinMaxScaler",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_report_says_what_a_range_is_known_from(name: str) -> None:
+    steps, origin = TOLD[name]
+    X = np.random.default_rng(0).normal(50.0, 2.0, (100, 3))
+    estimator = quietly_fitted(
+        make_pipeline(steps, perceptron("classifier", "relu", 0)), X, np.arange(100) % 3
+    )
+    network = condition(network_from_estimator(estimator).within(), None, "float16")
+    first, hidden, last = ranges_document(network, None)
+    assert (first["tensor"], first["from"]) == ("input", origin)
+    assert (hidden["tensor"], hidden["low"], hidden["from"]) == ("layer 1 (relu)", 0.0, "weight bounds")
+    assert last["tensor"] == "output"
+    assert first["high"] == pytest.approx({"min and max": 1.0, "filled": 7.0}.get(name, first["high"]))
+    shown = ranges_document(network, X)
+    assert {each["from"] for each in shown} == {"example input"}
+
+
+def test_nothing_is_known_of_bare_features_but_what_tanh_makes_of_them() -> None:
+    network = condition(network_from_estimator(fit("softmax", activation="tanh")[0]), None, "float16")
+    first, hidden, last = ranges_document(network, None)
+    assert (first["low"], first["high"], first["from"]) == (None, None, "")
+    assert (hidden["low"], hidden["high"], hidden["from"]) == (-0.5, 0.5, "weight bounds")  # refined
+    assert last["from"] == "weight bounds"
+
+
+def scaled(activation: str, sizes: tuple[float, float]) -> tuple[Network, Table]:
+    """Return layers behind a StandardScaler, with weights that many times as large, and their inputs."""
+    X = np.random.default_rng(0).normal(3.0, 5.0, (200, 4))
+    estimator = quietly_fitted(
+        make_pipeline(StandardScaler(), perceptron("one output", activation, 0)), X, X[:, 0]
+    )
+    network = network_from_estimator(estimator)
+    first, last = network.layers
+    layers = (
+        Layer(first.weights * sizes[0], first.bias * sizes[0], activation),
+        Layer(last.weights * sizes[1], last.bias, "identity"),
+    )
+    network = attrs.evolve(network, layers=layers)
+    return network.within(), network.prepare(X)
+
+
+@pytest.mark.parametrize("sizes", [(1e9, 1e-9), (1e-9, 1e9), (1e6, 1e6), (1e-8, 1e-8), (1e-4, 1e4)])
+@pytest.mark.parametrize("example", [False, True])
+def test_relu_layers_of_any_size_are_moved_into_float16(sizes: tuple[float, float], example: bool) -> None:
+    network, rows = scaled("relu", sizes)
+    moved = condition(network, rows if example else None, "float16", "single")
+    reference = network.forward(rows)
+    # float64, through factors that are powers of two but for an output that is centred.
+    np.testing.assert_allclose(
+        moved.forward(rows), reference, rtol=1e-12, atol=1e-12 * np.abs(reference).max()
+    )
+    assert all(each.largest.max() <= FLOAT16_MAX for each in tensor_ranges(moved, rows))
+    # 2**-11 of sums of some five terms, two times.
+    error = np.abs(float16_outputs(moved, rows) - reference).max()
+    assert error <= 0.01 * np.abs(reference).max()
+
+
+def test_what_float16_holds_is_left_alone_without_example_input() -> None:
+    network, _ = scaled("relu", (1.0, 1.0))
+    assert condition(network, None, "float16", "single").layers == network.layers
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((1e9, 1.0), r"weights of layer 1 of 2 \(.*\) reach .*e\+08; float16 ends at 65504\. .*before fit"),
+        ((1e-9, 1e9), r"weights of layer 1 of 2 \(.*\) reach .*e-10 only; float16 has fewer than 11 bits"),
+    ],
+    ids=["overflow", "starvation"],
+)
+def test_what_no_scale_brings_in_is_refused(sizes: tuple[float, float], said: str) -> None:
+    network, rows = scaled("tanh", sizes)
+    with pytest.raises(RangeError, match=said):
+        condition(network, rows, "float16")
+    with pytest.raises(RangeError, match=said):
+        condition(network, None, "float16")
+
+
+def test_weights_that_died_in_training_are_no_ground_to_refuse() -> None:
+    network, rows = scaled("tanh", (1e-30, 1.0))
+    assert len(condition(network, rows, "float16").layers) == 1  # the constant that they leave
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_columns_of_any_size_are_brought_to_1(size: float) -> None:
+    network = network_from_estimator(fit("softmax")[0])
+    first = network.layers[0]
+    rows = np.random.default_rng(0).standard_normal((40, 3)) * size
+    sized = Layer(first.weights / size, first.bias, first.activation)
+    network = attrs.evolve(network, layers=(sized, *network.layers[1:]))
+    moved = condition(network, rows, "float16")
+    assert moved.prepare(rows).std(axis=0) == pytest.approx(np.ones(3))
+    np.testing.assert_allclose(moved.forward(rows), network.forward(rows), rtol=1e-9)
+
+
+def test_random_rows_lie_within_known_ranges() -> None:
+    X = np.random.default_rng(0).normal(50.0, 2.0, (100, 3))
+    pipeline = make_pipeline(MinMaxScaler(), perceptron("classifier", "relu", 0))
+    network = network_from_estimator(quietly_fitted(pipeline, X, np.arange(100) % 3)).within()
+    rows = check_input(network, None, 16).rows
+    assert rows.min() >= 0.0
+    assert rows.max() <= 1.0
+    assert rows.std() > 0.2
