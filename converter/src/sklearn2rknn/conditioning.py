@@ -273,14 +273,15 @@ def _divisors(layer: Layer, spans: Spans, values: Floats | None) -> Floats:
     weights = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias))
     by_weights = _powers(weights, FLOAT16_FEW**2, FLOAT16_SAFE, 1.0)
     if values is not None:
-        ranges = np.abs(layer.forward(values)).max(axis=0)
-        # A channel that no row of the example switches on has its weights only.
-        return np.where(ranges > 0, _powers(ranges, FLOAT16_FEW, FLOAT16_SAFE, 1.0), by_weights)
-    ranges = through(layer, spans).largest
+        ranges, many, goal = np.abs(layer.forward(values)).max(axis=0), FLOAT16_SAFE, 1.0
+    else:
+        ranges, many, goal = through(layer, spans).largest, FLOAT16_WIDE, FLOAT16_SAFE
+    # Of a channel without range, or that no row of the example switches on, the weights tell.
     known = np.isfinite(ranges) & (ranges > 0)
-    return np.where(
-        known, _powers(np.where(known, ranges, 1.0), FLOAT16_FEW, FLOAT16_WIDE, FLOAT16_SAFE), by_weights
-    )
+    by_range = _powers(np.where(known, ranges, 0.0), FLOAT16_FEW, many, goal)
+    # A small difference of large numbers cannot become large itself.
+    bearable = 2.0 ** np.ceil(np.log2(np.maximum(weights, FLOAT64_TINY) / FLOAT16_WIDE))
+    return np.where(known, np.maximum(by_range, bearable), by_weights)
 
 
 def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
