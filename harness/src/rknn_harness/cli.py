@@ -26,6 +26,7 @@ from rknn_harness.boards_commands import (
     reached,
 )
 from rknn_harness.case import PRECISIONS
+from rknn_harness.comparison_commands import compare, trend
 from rknn_harness.conformance import run_case
 from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import ExitCode, exit_code
@@ -53,6 +54,8 @@ def main() -> None:
     rknn-harness report runs/RUN          make a run's report again
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
     rknn-harness probe                    ask a board what documents leave open
+    rknn-harness compare runs/A runs/B    what changed, beyond noise; 1 for a regression
+    rknn-harness trend runs/*             how it went over many runs
     rknn-harness board facts              what the board says of itself
     rknn-harness doctor                   whether this machine can do all that
     rknn-harness toolkits list            the toolkit's versions, and what is here of each
@@ -264,8 +267,10 @@ def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
 
 
 main.add_command(board)
+main.add_command(compare)
 main.add_command(toolkits)
 main.add_command(probe)
+main.add_command(trend)
 
 
 if __name__ == "__main__":

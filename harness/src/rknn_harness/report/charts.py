@@ -13,13 +13,26 @@ from collections.abc import Callable, Sequence
 import attrs
 from markupsafe import Markup
 
-__all__ = ["Axis", "Band", "Mark", "MeasuredMark", "linear_axis", "lines", "log_axis", "scatter", "strips"]
+__all__ = [
+    "Axis",
+    "Band",
+    "Interval",
+    "Mark",
+    "MeasuredMark",
+    "intervals",
+    "linear_axis",
+    "lines",
+    "log_axis",
+    "scatter",
+    "strips",
+]
 
 _WIDTH = 440  # little wider than a phone, so that letters stay letters there
 _FONT = 13
 _TOP = 8
 _BOTTOM = 46
 _RIGHT = _WIDTH - 8
+_PACES = tuple(step * 10.0**power for power in range(-2, 9) for step in (1, 2, 5))
 
 
 @attrs.frozen
@@ -64,6 +77,16 @@ class Band:
     low: float
     high: float
     address: Markup
+
+
+@attrs.frozen
+class Interval:
+    """A value with the ends of its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
 
 
 @attrs.frozen
@@ -210,15 +233,37 @@ def scatter(
     return _frame(height, title, parts, horizontal, vertical)
 
 
+def intervals(rows: Sequence[Interval], *, label: str, title: str) -> Markup:
+    """Draw one value with its interval per row, against 0; names stand above their rows."""
+    ends = [0.0, *(end for row in rows for end in (row.low, row.high) if math.isfinite(end))]
+    pace = next(pace for pace in _PACES if max(ends) - min(ends) <= 5 * pace)
+    low, high = math.floor(min(ends) / pace), math.ceil(max(ends) / pace)
+    ticks = tuple(pace * part for part in range(low, high + 1))
+    axis = Axis("change", label, ticks[0], ticks[-1], False, ticks, lambda value: f"{value:+g} %")
+    left, step = 18.0, 42
+    height = _TOP + step * len(rows) + _BOTTOM
+    zero = _along(axis, 0.0, left)
+    parts = [*_x_axis(axis, left, height), _line("level", zero, zero, _TOP, height - _BOTTOM)]
+    for index, row in enumerate(rows):
+        y = _TOP + step * (index + 0.7)
+        first, last = (_along(axis, min(max(end, axis.low), axis.high), left) for end in (row.low, row.high))
+        parts += [
+            _text("name", left, y - 13, "start", row.name),
+            _line("span", first, last, y, y),
+            _spot(Mark(index, row.value, row.value, "s0", row.name), _along(axis, row.value, left), y),
+        ]
+    return _frame(height, title, parts)
+
+
 def lines(
     names: Sequence[str],
-    series: Sequence[tuple[str, Sequence[float | None]]],
+    series: Sequence[tuple[str, int, Sequence[float | None]]],
     vertical: Axis,
     *,
     title: str,
 ) -> Markup:
-    """Draw one line per series over equally spaced, named places; a gap where there is no value."""
-    left, height, top = 58.0, 200, 26
+    """Draw a line per series (name, style, values) over named places; a gap where there is no value."""
+    left, height, top = 66.0, 200, 26
     bottom = height - 30
     parts = [_text("axis", 0, 13, "start", vertical.label)]
     for tick in vertical.ticks:
@@ -229,7 +274,7 @@ def lines(
             anchor = "start" if place == 0 else "end"
             parts.append(_text("tick", left if place == 0 else _RIGHT, height - 8, anchor, names[place]))
     width = _RIGHT - left - 24
-    for order, (name, values) in enumerate(series):
+    for name, style, values in series:
         path, drawing = [], False
         for place, value in enumerate(values):
             if value is None:
@@ -240,8 +285,8 @@ def lines(
             path.append(f"{'L' if drawing else 'M'}{x:.1f} {y:.1f}")
             drawing = True
             told = f"{name}, {names[place]}: {vertical.tell(value)}"
-            parts.append(_spot(Mark(place, value, value, f"s{order % 3}", told), x, y))
-        parts.append(Markup('<path class="line l{}" d="{}"/>').format(order % 3, "".join(path)))
+            parts.append(_spot(Mark(place, value, value, f"s{style}", told), x, y))
+        parts.append(Markup('<path class="line l{}" d="{}"/>').format(style, "".join(path)))
     return _frame(height, title, parts)
 
 
@@ -256,7 +301,7 @@ def _frame(height: float, title: str, parts: Sequence[Markup], *axes: Axis) -> M
 
 
 def _along(axis: Axis, value: float, left: float) -> float:
-    return left + 8 + axis.place(value) * (_WIDTH - 28 - left)
+    return left + 8 + axis.place(value) * (_WIDTH - 34 - left)
 
 
 def _x_axis(axis: Axis, left: float, height: float, top: float = _TOP) -> list[Markup]:

@@ -1,0 +1,224 @@
+"""Two runs compared: what was planted is told, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from rknn_harness.case import Case, CaseResult
+from rknn_harness.cli import main
+from rknn_harness.comparison import Comparison, compare
+from rknn_harness.outcomes import ExitCode, Outcome, Stage
+from rknn_harness.run_folder import Run
+from tests.harness.matrix_runs import Plan, write_matrix
+from tests.harness.samples import write_run
+
+PLAN = Plan(toolkits=("2.3.2", "2.5.0"), precisions=("float16", "int8"), count=20, timed=60)
+
+
+def two(path: Path, seed: int, plan: Plan = PLAN, after: Plan | None = None) -> Comparison:
+    before = write_matrix(path / f"a{seed}", 2 * seed, plan)
+    return compare(before, write_matrix(path / f"b{seed}", 2 * seed + 1, after or plan))
+
+
+def slower(case: Case, board: str) -> float:
+    return 1.15 if (case.toolkit, case.precision) == ("2.5.0", "float16") else 1.0
+
+
+def coarser(case: Case, board: str) -> float:
+    return 1.5 if (case.toolkit, case.precision) == ("2.3.2", "int8") else 1.0
+
+
+def told(comparison: Comparison) -> list[tuple[str, str, str, str, bool]]:
+    return [(each.measure, each.toolkit, each.precision, each.case, each.worse) for each in comparison.moved]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_planted_loss_and_a_planted_slowdown_are_told_and_nothing_else(tmp_path: Path, seed: int) -> None:
+    found = two(tmp_path, seed, after=attrs.evolve(PLAN, slow=slower, coarse=coarser))
+    assert told(found) == [("error", "2.3.2", "int8", "", True), ("time", "2.5.0", "float16", "", True)]
+    assert not found.failing
+    assert found.code is ExitCode.CONFORMANCE
+    for movement, planted in zip(found.moved, (1.5, 1.15), strict=True):
+        # The interval is that of the cases; what the board drifts from run to run (1 % each) comes on top.
+        assert movement.low < planted * 1.05
+        assert planted / 1.05 < movement.high
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_planted_loss_and_slowdown_of_one_case_each(tmp_path: Path, seed: int) -> None:
+    def slow(case: Case, board: str) -> float:
+        return 1.6 if (case.toolkit, case.group, case.precision) == ("2.5.0", "iris", "int8") else 1.0
+
+    def coarse(case: Case, board: str) -> float:
+        return 3.0 if (case.toolkit, case.group, case.precision) == ("2.3.2", "wine", "float16") else 1.0
+
+    found = two(tmp_path, seed, after=attrs.evolve(PLAN, slow=slow, coarse=coarse))
+    assert told(found) == [
+        ("error", "2.3.2", "float16", "wine-float16-n64", True),
+        ("time", "2.5.0", "int8", "iris-int8-n64", True),
+    ]
+
+
+SMALL = attrs.evolve(PLAN, toolkits=("2.3.2",), count=4)
+
+
+def test_the_same_run_twice(tmp_path: Path) -> None:
+    run = write_matrix(tmp_path / "run", 1, SMALL)
+    found = compare(run, run)
+    assert found.verdict == f"Nothing changed, of {len(run.results)} cases that both runs tried."
+    assert (found.code, found.moved, found.made) == (ExitCode.CLEAN, (), ())
+
+
+def test_what_gets_better_is_told_and_is_no_regression(tmp_path: Path) -> None:
+    found = two(tmp_path, 3, before_of(slow=slower, coarse=coarser), PLAN)
+    assert told(found) == [("error", "2.3.2", "int8", "", False), ("time", "2.5.0", "float16", "", False)]
+    assert found.code is ExitCode.CLEAN
+    assert not two(tmp_path, 4, before_of(slow=slower), attrs.evolve(PLAN, slow=slower)).moved
+
+
+def before_of(**planted: object) -> Plan:
+    return attrs.evolve(PLAN, **planted)  # type: ignore[arg-type]
+
+
+def test_a_slowdown_of_half_a_group_is_told_case_by_case(tmp_path: Path) -> None:
+    def slow(case: Case, board: str) -> float:
+        return 1.8 if case.precision == "int8" and "-relu-" not in case.id and case.kind == "random" else 1.0
+
+    found = two(tmp_path, 5, after=attrs.evolve(PLAN, slow=slow))
+    cases = {each.case for each in found.moved if each.case}
+    assert len(cases) >= 10
+    assert all("int8" in case and "-relu-" not in case for case in cases)
+    assert {each.measure for each in found.moved} == {"time"}
+
+
+def test_labels_that_are_lost(tmp_path: Path) -> None:
+    def spoiled(result: CaseResult) -> CaseResult:
+        if result.case.group != "digits" or result.case.precision != "float16":
+            return result
+        metrics = attrs.evolve(result.metrics[Stage.BOARD], agreement=0.8)
+        return attrs.evolve(result, metrics={**result.metrics, Stage.BOARD: metrics})
+
+    before = write_matrix(tmp_path / "a", 1, SMALL)
+    (moved,) = compare(before, write_matrix(tmp_path / "b", 2, SMALL, spoiled)).moved
+    assert (moved.measure, moved.case) == ("labels", "digits-float16-n64")
+    assert moved.change == pytest.approx(0.2, abs=0.02)
+    assert moved.low > 0
+
+
+def test_times_are_left_out_when_told_so_or_when_clocks_moved(tmp_path: Path) -> None:
+    def throttled(result: CaseResult) -> CaseResult:
+        return attrs.evolve(result, clocks={**result.clocks, "moved": True})
+
+    before, slow = write_matrix(tmp_path / "a", 1, PLAN), attrs.evolve(PLAN, slow=lambda case, board: 2.0)
+    after = write_matrix(tmp_path / "b", 2, slow)
+    assert {each.measure for each in compare(before, after).moved} == {"time"}
+    assert not compare(before, after, time=False).moved
+    assert not compare(before, write_matrix(tmp_path / "c", 3, slow, throttled)).moved
+
+
+BAD = "The output of row 0 is 2, scikit-learn's 1."
+
+
+def ended(outcome: Outcome, **changes: object) -> CaseResult:
+    result = {each.case.id: each for each in RESULTS}["iris-float16-n64"]
+    return attrs.evolve(result, outcome=outcome, reason=BAD, **changes)  # type: ignore[arg-type]
+
+
+RESULTS: list[CaseResult] = []
+
+
+@pytest.fixture(autouse=True, scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> None:
+    RESULTS.extend(write_matrix(tmp_path_factory.mktemp("results") / "run", 1, SMALL).results)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "failing", "passing"),
+    [
+        ((Outcome.PASS, {}), (Outcome.MISMATCH, {}), 1, 0),
+        ((Outcome.MISMATCH, {}), (Outcome.PASS, {}), 0, 1),
+        ((Outcome.PASS, {}), (Outcome.MISMATCH, {"expected": "a reason"}), 0, 0),
+        ((Outcome.PASS, {}), (Outcome.INFRA_ERROR, {}), 0, 0),
+        ((Outcome.INFRA_ERROR, {}), (Outcome.MISMATCH, {}), 0, 0),
+        ((Outcome.PASS, {}), (Outcome.UNSUPPORTED, {}), 1, 0),
+        ((Outcome.UNSUPPORTED, {}), (Outcome.PASS, {}), 0, 0),
+        ((Outcome.UNSUPPORTED, {}), (Outcome.TIMEOUT, {}), 1, 0),
+        ((Outcome.MISMATCH, {}), (Outcome.TIMEOUT, {}), 0, 0),
+        ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"cores_agree": BAD}}), 1, 0),
+        ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"npu_gain": BAD}}), 0, 0),
+        (
+            (Outcome.MISMATCH, {"properties": {"bound": BAD}}),
+            (Outcome.MISMATCH, {"properties": {"bound": BAD, "labels": BAD}}),
+            1,
+            0,
+        ),
+    ],
+)
+def test_how_a_case_turns(
+    tmp_path: Path,
+    before: tuple[Outcome, dict[str, object]],
+    after: tuple[Outcome, dict[str, object]],
+    failing: int,
+    passing: int,
+) -> None:
+    runs = []
+    for name, (outcome, changes) in (("a", before), ("b", after)):
+        end = ended(outcome, **changes)
+        others = [each for each in RESULTS if each.key != end.key]
+        runs.append(write_results(tmp_path / name, [end, *others]))
+    found = compare(*runs)
+    assert (len(found.failing), len(found.passing)) == (failing, passing)
+    assert found.code == (ExitCode.CONFORMANCE if failing else ExitCode.CLEAN)
+    assert all(turn.reason == BAD for turn in (*found.failing, *found.passing))
+
+
+def write_results(path: Path, results: list[CaseResult]) -> Run:
+    return write_run(path, results, virtual=False)
+
+
+def test_cases_of_one_run_alone(tmp_path: Path) -> None:
+    before, after = write_results(tmp_path / "a", RESULTS[1:]), write_results(tmp_path / "b", RESULTS[:-1])
+    found = compare(before, after)
+    assert (found.missing, found.new) == ((RESULTS[-1].key,), (RESULTS[0].key,))
+    assert found.code is ExitCode.CLEAN
+    found = compare(write_results(tmp_path / "c", RESULTS[:1]), write_results(tmp_path / "d", RESULTS[1:]))
+    assert found.code is ExitCode.INFRASTRUCTURE
+
+
+def test_the_command(tmp_path: Path) -> None:
+    plan = attrs.evolve(SMALL, count=20)
+    worse = attrs.evolve(plan, slow=lambda case, board: 1.5)
+    paths = [
+        write_matrix(tmp_path / name, 1 + (name > "a"), made).path
+        for name, made in (("a", plan), ("b", worse))
+    ]
+    said = CliRunner().invoke(main, ["compare", *map(str, paths)])
+    assert said.exit_code == 1
+    assert "worse: time, 2.3.2 int8, orange +" in said.output
+    document = json.loads((paths[1] / "compare.json").read_text("utf-8"))
+    assert document["exit_code"] == 1
+    assert [each["measure"] for each in document["moved"]] == ["time", "time"]
+    page = (paths[1] / "compare.html").read_text("utf-8")
+    assert "▲ worse" in page
+    assert "<script" not in page
+    said = CliRunner().invoke(
+        main, ["compare", "--no-time", *map(str, paths), "--output", str(tmp_path / "out")]
+    )
+    assert said.exit_code == 0
+    assert (tmp_path / "out" / "compare.html").exists()
+    said = CliRunner().invoke(main, ["compare", str(tmp_path), str(paths[0])])
+    assert said.exit_code == 3
+    assert "is not a run's folder" in said.output
+
+
+def test_a_run_without_its_raw_samples(tmp_path: Path) -> None:
+    plan = attrs.evolve(SMALL, slow=lambda case, board: 2.0 if case.group == "iris" else 1.0)
+    before, after = write_matrix(tmp_path / "a", 1, SMALL), write_matrix(tmp_path / "b", 2, plan)
+    for path in (*(before.path / "samples").iterdir(), *(after.path / "samples").iterdir()):
+        path.unlink()
+    assert {each.case for each in compare(before, after).moved} == {"iris-float16-n64", "iris-int8-n64"}

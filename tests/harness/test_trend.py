@@ -1,0 +1,65 @@
+"""Many runs in a row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from rknn_harness.cli import main
+from rknn_harness.outcomes import Outcome
+from rknn_harness.trend import trend
+from tests.harness.matrix_runs import Plan, with_faults, write_matrix
+from tests.harness.samples import write_run
+
+PLAN = Plan(toolkits=("2.3.2", "2.5.0"), precisions=("float16", "int8"), count=6, timed=30)
+
+
+def test_points_over_the_cases_that_all_runs_have(tmp_path: Path) -> None:
+    fewer = attrs.evolve(PLAN, count=2)
+    runs = [
+        write_matrix(tmp_path / name, seed, plan)
+        for seed, (name, plan) in enumerate((("a", PLAN), ("b", fewer)))
+    ]
+    found = trend(runs)
+    place = ("orange", "2.5.0", "int8")
+    assert [point and point.cases for point in found.points[place]] == [15, 11]
+    assert found.common[place] == 11
+    shared = {result.key for result in runs[1].results}
+    here = [
+        result
+        for result in runs[0].results
+        if result.key in shared and (result.case.toolkit, result.case.precision) == ("2.5.0", "int8")
+    ]
+    first = found.points[place][0]
+    assert first is not None
+    assert first.pass_rate == 1
+    known = [result.metrics[max(result.metrics, key=list(result.metrics).index)].agreement for result in here]
+    agreement = [value for value in known if value is not None]
+    assert first.agreement == pytest.approx(sum(agreement) / len(agreement))
+
+
+def test_places_that_a_run_was_not_at_and_cases_that_could_not_be_tried(tmp_path: Path) -> None:
+    whole = write_matrix(tmp_path / "a", 1, PLAN)
+    half = write_matrix(tmp_path / "b", 2, attrs.evolve(PLAN, toolkits=("2.5.0",)))
+    lost = [attrs.evolve(result, outcome=Outcome.INFRA_ERROR) for result in half.results[:5]]
+    found = trend([whole, half, write_run(tmp_path / "c", lost)])
+    assert [point is None for point in found.points["orange", "2.3.2", "int8"]] == [False, True, True]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    paths = [
+        str(write_matrix(tmp_path / "runs" / f"{seed}", seed, PLAN, with_faults if seed else None).path)
+        for seed in range(3)
+    ]
+    said = CliRunner().invoke(main, ["trend", *paths])
+    assert said.exit_code == 0
+    document = json.loads((tmp_path / "runs" / "trend.json").read_text("utf-8"))
+    assert len(document["points"]) == 3 * 4
+    page = (tmp_path / "runs" / "trend.html").read_text("utf-8")
+    assert page.count('<svg class="chart"') == 2 * 4
+    assert "<script" not in page
+    assert CliRunner().invoke(main, ["trend"]).exit_code == 2
