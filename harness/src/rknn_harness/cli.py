@@ -158,6 +158,7 @@ def run(
         "--tb=line",
         "-q",
         "-rN",
+        "--disable-warnings",
         str(suite),
     ]
     for option, values in (
@@ -177,7 +178,7 @@ def run(
                 arguments += [option, str(value)]
     jobs = jobs or os.cpu_count() or 1
     if jobs > 1:
-        arguments += ["-n", str(jobs), "--dist", "loadgroup", "--no-loadscope-reorder"]
+        arguments += ["-n", str(jobs), "--dist", "loadscope", "--no-loadscope-reorder"]
     code = pytest.main(arguments)
     sys.exit(int(ExitCode.USAGE if code == pytest.ExitCode.USAGE_ERROR else code))
 

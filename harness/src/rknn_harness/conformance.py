@@ -21,11 +21,22 @@ from rknn_harness.board_link import BoardLink
 from rknn_harness.case import Case, CaseResult
 from rknn_harness.datasets import fitted
 from rknn_harness.errors import BoardError, InfraError, LeaseError
-from rknn_harness.judge import Limits, judge
+from rknn_harness.judge import Limits, Verdict, judge
+from rknn_harness.latency import Latency, summarize
 from rknn_harness.limits import limits_for
 from rknn_harness.mlp_spec import build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.reference import Answer, Reference, answer_from_output, reference
+from rknn_harness.properties import (
+    batch_latency,
+    cores_agree,
+    digest_reproducible,
+    input_forms,
+    latency_baseline,
+    output_step,
+    rows_independent,
+    simulator_equals_virtual_npu,
+)
+from rknn_harness.reference import Answer, Floats, Reference, answer_from_output, reference
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, time_on_board
 from rknn_harness.witness import (
@@ -43,6 +54,9 @@ __all__ = ["ATTEMPTS", "model_of", "run_case"]
 
 ATTEMPTS = 2
 """Times that a case is tried at most; only trouble on the way gives it another, a power cycle one more."""
+
+_OF_TIME = ("batch_latency", "latency_baseline", "npu_gain")
+"""Properties that say nothing of a model's numbers: the outcome is not theirs."""
 
 Array = np.ndarray[Any, Any]
 
@@ -66,6 +80,8 @@ class _Converted:
     answers: Mapping[Stage, Answer]
     rows: Mapping[Stage, Array]
     placement: tuple[tuple[str, str, str], ...]
+    step: Floats
+    properties: _Found
 
 
 def model_of(case: Case) -> tuple[Any, Array, Array]:
@@ -89,6 +105,7 @@ def run_case(
     *,
     timing: Timing | None = None,
     run_folder: Path | None = None,
+    baseline: Latency | None = None,
     tamper: Callable[[Path], None] | None = None,
 ) -> CaseResult:
     """Try one case to its end; whatever goes wrong is its outcome, not an exception.
@@ -103,6 +120,8 @@ def run_case(
         By default `QUICK` on a virtual board and `THOROUGH` on another.
     run_folder : pathlib.Path, optional
         Where the raw timing samples are kept, below ``samples``.
+    baseline : Latency, optional
+        Of the last accepted run, which a call is held to.
     tamper : callable, optional
         Called with the bundle's path once it is written: tests plant faults by it.
 
@@ -127,7 +146,7 @@ def run_case(
                         link.session()
                     with clock("health"):
                         link.prove(toolkit)
-                    answer, again, times = _on_board(converted, link, timing, notes, clock)
+                    answer, again, times, more = _on_board(converted, link, timing, notes, clock)
                     break
                 except InfraError as error:
                     link.drop()
@@ -145,8 +164,12 @@ def run_case(
                     rows=converted.rows,
                     again=again,
                     board_is_virtual=link.board.virtual,
+                    step=converted.step,
                     placement=converted.placement,
                 )
+                if baseline is not None:
+                    more["latency_baseline"] = Stage.BOARD, latency_baseline(times.latency, baseline)
+                verdict = _with(verdict, {**converted.properties, **more})
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
         end = (
@@ -169,6 +192,7 @@ def run_case(
         verdict.stage,
         verdict.reason,
         metrics=verdict.metrics,
+        properties=verdict.properties,
         notes=tuple(notes),
         latency=times.latency,
         cpu=times.cpu,
@@ -197,6 +221,7 @@ def _convert(
     known["weights"] = known["macs"] + sum(layer.bias.size for layer in truth.layers)
     path = folder / "model.rknn"
     recorder = RecordingToolkit(toolkit)
+    options: dict[str, Any] = dict(case.options)
     with clock("convert"), _conversion_errors(), warnings.catch_warnings():
         # Linnerud has 20 rows, and that is that; how far a file departs is judged here.
         warnings.simplefilter("ignore", sklearn2rknn.ExampleInputWarning)
@@ -210,6 +235,7 @@ def _convert(
             toolkit=recorder,
             allow_cpu=True,
             check="warn",
+            **options,
         )
         bundle = scirknn.read_bundle(path)
         files = model_files(bundle)
@@ -224,7 +250,10 @@ def _convert(
         tamper(path)
     with clock("stages"):
         answers, rows = _before_the_board(path, bundle, truth, recorder.protocol, notes)
-    return _Converted(path, bundle, truth, limits, answers, rows, placement)
+    with clock("again"):
+        properties = _built_again(path, bundle, toolkit, recorder.protocol, answers, rows, limits)
+    step = output_step(bundle, truth.answer.output, files)
+    return _Converted(path, bundle, truth, limits, answers, rows, placement, step, properties)
 
 
 @contextlib.contextmanager
@@ -284,19 +313,69 @@ def _before_the_board(
     return answers, rows
 
 
+_Found = dict[str, tuple[Stage, "str | None"]]
+
+
+def _built_again(
+    path: Path,
+    bundle: scirknn.Bundle,
+    toolkit: sklearn2rknn.Toolkit,
+    protocol: Protocol,
+    answers: Mapping[Stage, Answer],
+    rows: Mapping[Stage, Array],
+    limits: Mapping[Stage, Limits],
+) -> _Found:
+    """Build the simulated file once more, and have it simulated on numbers that an NPU can be fed."""
+    model, config, calibration = protocol.built
+    assert protocol.inputs is not None
+    tables = protocol.operators() & {"Tanh", "Sigmoid", "Softmax"}
+    exact = bundle.precision == "float16" and not tables
+    rounded = protocol.inputs[:2].astype(np.float16).astype(np.float32) if exact else None
+    built = toolkit.build(model, config=config, calibration=calibration, simulate=rounded)
+    variant, file = next(pair for pair in bundle.files() if pair[0].samples == protocol.samples)
+    found: _Found = {
+        "digest_reproducible": (Stage.SIMULATOR, digest_reproducible(variant.content_digest, built.rknn))
+    }
+    bounds, chosen = limits[Stage.SIMULATOR].output, rows[Stage.SIMULATOR]
+    if bounds is not None and Stage.VIRTUAL_NPU in answers:
+        wrong = simulator_equals_virtual_npu(
+            file,
+            rounded,
+            built.simulated,
+            bounds[chosen],
+            answers[Stage.SIMULATOR].output,
+            answers[Stage.VIRTUAL_NPU].output[chosen],
+        )
+        found["simulator_equals_virtual_npu"] = Stage.VIRTUAL_NPU, wrong
+    return found
+
+
 def _on_board(
     converted: _Converted, link: BoardLink, timing: Timing, notes: list[str], clock: _Clock
-) -> tuple[Answer, Answer, Times]:
-    X = converted.reference.X
+) -> tuple[Answer, Answer, Times, _Found]:
+    X, bundle = converted.reference.X, converted.bundle
     session = link.session()
+    more: _Found = {}
     try:
         with clock("load"):
             session.load(converted.path)
         with clock("predict"):
             answer, again = (_predict(session, X) for _ in range(2))
         with clock("time"):
-            batch = X[: converted.bundle.variants[-1].samples]
+            batch = X[: bundle.variants[-1].samples]
             times = time_on_board(session, batch, converted.reference, timing, notes)
+            if len(batch) > 1:
+                bounds = attrs.asdict(timing, filter=lambda field, value: field.name != "cpu")
+                single = summarize(session.time(X[:1], **bounds).samples, rows=1, warmup=timing.warmup)
+                more["batch_latency"] = Stage.BOARD, batch_latency(times.latency, single)
+            if times.cpu:
+                more["npu_gain"] = Stage.BOARD, None
+        with clock("properties"):
+            if len(bundle.variants) == 1 and len(X) > 1:
+                # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
+                more["rows_independent"] = Stage.BOARD, rows_independent(session, X, answer.output)
+            more["input_forms"] = Stage.BOARD, input_forms(session, converted.path, X)
+            more["cores_agree"] = Stage.BOARD, cores_agree(session, converted.path, X, answer.output)
     except BoardError as error:
         outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
             error.kind, Outcome.RUN_ERROR
@@ -308,7 +387,18 @@ def _on_board(
         raise _Ended(outcome, Stage.BOARD, f"{error.type}: {error}") from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
-    return answer, again, times
+    return answer, again, times, more
+
+
+def _with(verdict: Verdict, more: Mapping[str, tuple[Stage, str | None]]) -> Verdict:
+    """Add properties to a verdict; one that failed is a pass no longer, but for those of time."""
+    told = {name: "" if wrong is None else f"{stage.value}: {wrong}" for name, (stage, wrong) in more.items()}
+    verdict = attrs.evolve(verdict, properties={**verdict.properties, **told})
+    for name, (stage, wrong) in more.items():
+        if wrong is not None and verdict.outcome is Outcome.PASS and name not in _OF_TIME:
+            outcome = Outcome.NONDETERMINISTIC if name == "digest_reproducible" else Outcome.MISMATCH
+            verdict = attrs.evolve(verdict, outcome=outcome, stage=stage, reason=wrong)
+    return verdict
 
 
 def _predict(session: BoardSession, X: Array) -> Answer:

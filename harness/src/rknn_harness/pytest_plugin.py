@@ -138,28 +138,29 @@ def pytest_report_header(config: pytest.Config) -> str:
     )
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test that asks for a result one of every entry of the plan."""
-    if "result" not in metafunc.fixturenames:
-        return
-    config = metafunc.config
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand pytest-xdist's workers portions of the plan: one case's tests never part, nor one real board's."""
+    from xdist.scheduler import LoadScopeScheduling  # xdist is a plugin that need not be loaded
+
     plan = config.stash[_PLAN]
     # Of the built-in virtual board, which has no port yet, each worker starts its own.
     alone = [name for name, board in config.stash[_BOARDS].items() if board.port]
     group = groups(plan, alone)
-    grouped = config.pluginmanager.has_plugin("xdist")
-    metafunc.parametrize(
-        "result",
-        [
-            pytest.param(
-                entry,
-                id=entry.name,
-                marks=[pytest.mark.xdist_group(group[entry.key])] if grouped else [],
-            )
-            for entry in plan
-        ],
-        indirect=True,
-    )
+    portion = {entry.name: group[entry.key] for entry in plan}
+
+    class Portions(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return portion.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
+
+    return Portions(config, log)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for a result one of every entry of the plan."""
+    if "result" in metafunc.fixturenames:
+        plan = metafunc.config.stash[_PLAN]
+        metafunc.parametrize("result", plan, indirect=True, ids=[entry.name for entry in plan])
 
 
 @pytest.fixture(scope="session")

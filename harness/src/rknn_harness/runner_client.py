@@ -210,7 +210,9 @@ class BoardSession:
         header, _ = self._ask("unreserve", 10.0, owner=owner, force=force)
         return self._holder("unreserve", header.get("reserved"))
 
-    def load(self, bundle: Path, *, device: str | None = None, deadline: float = 60.0) -> None:
+    def load(
+        self, bundle: Path, *, device: str | None = None, core: str | None = None, deadline: float = 60.0
+    ) -> None:
         """Bring a bundle to the board, unless it is there, and load it in place of the one loaded before.
 
         Parameters
@@ -219,6 +221,8 @@ class BoardSession:
             The model file, on this machine.
         device : {"npu", "virtual"}, optional
             Default: the board's.
+        core : str, optional
+            One of scirknn's names of cores, such as ``"1"`` or ``"pool"``.
         deadline : float
             Seconds, transfer excluded.
 
@@ -239,7 +243,7 @@ class BoardSession:
             raise
         bundle_there = f"{folder}/{found.path.name}"
         with self._installed():
-            self._ask("load", deadline, bundle=bundle_there, device=device or self.board.device)
+            self._ask("load", deadline, bundle=bundle_there, device=device or self.board.device, core=core)
 
     def predict(self, X: Any, *, deadline: float = 60.0) -> Prediction:
         """Run the loaded model.

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import attrs
+import pytest
 
 import sklearn2rknn
 from rknn_harness.board_link import BoardLink
@@ -133,6 +134,19 @@ class Suite:
             raise ConformanceFailure(
                 f"{result.case.id}: {result.outcome.value}{stage}. {result.reason}\n{self._again(result)}"
             )
+
+    def require_property(self, result: CaseResult, name: str) -> None:
+        """Raise unless a property held; skip the test where it was not examined.
+
+        Raises
+        ------
+        ConformanceFailure
+        """
+        wrong = result.properties.get(name)
+        if wrong is None:
+            pytest.skip(f"{name} was not examined")
+        if wrong:
+            raise ConformanceFailure(f"{result.case.id}: {name}. {wrong}\n{self._again(result)}")
 
     def _again(self, result: CaseResult) -> str:
         return (

@@ -45,13 +45,26 @@ class Protocol:
     simulated : numpy.ndarray or None
         The simulator's outputs, shape (runs, 1, K, N, 1).
     inputs : numpy.ndarray or None
-        What it was fed, shape (runs, 1, C, N, 1).
+        What it was fed, shape (runs, 1, C, N, 1); without convolutions (runs, N, C), as the outputs.
+    built : tuple of (bytes, mapping, numpy.ndarray or None)
+        Model, config and calibration of the file that was simulated.
     """
 
     def __init__(self) -> None:
         self.models: list[bytes] = []
         self.simulated: Array | None = None
         self.inputs: Array | None = None
+        self.built: tuple[bytes, Mapping[str, Any], Array | None] = (b"", {}, None)
+
+    @property
+    def samples(self) -> int:
+        """Rows of one run of the simulator."""
+        assert self.inputs is not None
+        return int(self.inputs.shape[1 if self.inputs.ndim == 3 else 3])
+
+    def operators(self) -> set[str]:
+        """Return the kinds of node in the first graph."""
+        return {node.op_type for node in onnx.load_from_string(self.models[0]).graph.node}
 
 
 class RecordingToolkit(Toolkit):
@@ -84,6 +97,7 @@ class RecordingToolkit(Toolkit):
         )
         if simulate is not None:
             self.protocol.inputs, self.protocol.simulated = simulate, built.simulated
+            self.protocol.built = (model, config, calibration)
         return built
 
     def digests(self) -> dict[str, str]:
@@ -95,7 +109,7 @@ class RecordingToolkit(Toolkit):
 
 
 def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
-    """Return the layers of a chain of 1x1 convolutions, whose first takes the features as they are.
+    """Return the layers of a chain of 1x1 convolutions, or of products of matrices, that takes the features.
 
     The columns that pad its input are left out, and where a feature is given in parts, the weights of its
     high parts are added up: they compute with the whole feature what the parts do. Where ``t / (1 + t**2)``
@@ -109,15 +123,18 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
     graph = onnx.load_from_string(model).graph
     constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
     columns = bundle.n_inputs
+    following = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Add"}
     layers: list[Layer] = []
     factor = 1.0
     for node in graph.node:
-        if node.op_type == "Conv":
-            weights = constants[node.input[1]][:, :, 0, 0].T
+        if node.op_type in ("Conv", "MatMul", "Gemm"):
+            weights = constants[node.input[1]]
+            weights = weights[:, :, 0, 0].T if node.op_type == "Conv" else weights
             if not layers:
-                high = range(0, bundle.parts, 2)
-                weights = sum(weights[part * columns :][:columns] for part in high)
-            layers.append(Layer(factor * weights, constants[node.input[2]], "identity"))
+                high = [weights[part * columns :][:columns] for part in range(0, bundle.parts, 2)]
+                weights = np.sum(high, axis=0)
+            bias = constants[node.input[2] if node.op_type != "MatMul" else following[node.output[0]]]
+            layers.append(Layer(factor * weights, bias, "identity"))
             factor = 1.0
         elif node.op_type in _ACTIVATIONS:
             layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
@@ -126,7 +143,7 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
             layers[-1] = Layer(2.0 * last.weights, 2.0 * last.bias, last.activation)
             factor = 0.5
         elif node.op_type not in ("Mul", "Add"):
-            raise ValueError(f"A chain of convolutions holds no {node.op_type}.")
+            raise ValueError(f"A chain of layers holds no {node.op_type}.")
     if bundle.output_parts > 1:
         last, count = layers[-1], bundle.n_outputs
         weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
@@ -146,7 +163,8 @@ def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
-    runs = pack(bundle.prepare(np.asarray(X, np.float64)), bundle.channels, entry.shape[2])
+    form, samples = ("conv", entry.shape[2]) if len(entry.shape) == 4 else ("matmul", entry.shape[0])
+    runs = pack(bundle.prepare(np.asarray(X, np.float64)), bundle.channels, samples, form)
     outputs = np.stack([session.run(None, {entry.name: run})[0] for run in runs])
     return _mapped(bundle.output, bundle.join(unpack(outputs, len(X))))
 
@@ -168,7 +186,7 @@ def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Arra
     assert protocol.simulated is not None
     prepared = bundle.prepare(np.asarray(X, np.float64)).astype(np.float32)
     columns = prepared.shape[1]
-    fed = unpack(protocol.inputs, protocol.inputs.shape[0] * protocol.inputs.shape[3])[:, :columns]
+    fed = unpack(protocol.inputs, protocol.inputs.shape[0] * protocol.samples)[:, :columns]
     known = {row.tobytes(): index for index, row in enumerate(prepared)}
     places = [known.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
     output = _mapped(bundle.output, bundle.join(unpack(protocol.simulated, len(fed))))

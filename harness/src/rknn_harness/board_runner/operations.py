@@ -114,11 +114,12 @@ class Operations:
             return {"ok": True, "digests": []}, {}
 
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        path, device = self._below(header, "bundle"), _device(header)
+        path, device, core = self._below(header, "bundle"), _device(header), header.get("core")
         self._close(header, arrays)
         import scirknn
 
-        self._model = scirknn.load(path, device=device)
+        # A name that scirknn does not know is refused there.
+        self._model = scirknn.load(path, device=device, **({"core": core} if core else {}))
         return {"ok": True}, {}
 
     def _raw_load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
