@@ -11,6 +11,7 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
+from sklearn2rknn.bias_limits import fit_biases
 from sklearn2rknn.check import agreement, check_input
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network import Affine, Floats, Layer, Network, composed
@@ -108,6 +109,8 @@ def condition(
             network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
+    if rows is not None and precision == "int16":
+        network = fit_biases(network, rows)
     if precision == "float16" and activation == "refined":
         network = refine(network)
     refuse_overflow(network, rows, FLOAT16_MAX if precision == "float16" else FLOAT32_MAX)

@@ -135,6 +135,8 @@ class Network:
         What is known of the inputs, as the layers take them, without any example.
     undivided : Network or None
         The same network before its numbers were split into parts; None: they are not.
+    idle : numpy.ndarray or None
+        The first layer's weights, shape (n_out,), on one input more, which is always 0: see `bias_limits`.
     """
 
     estimator: str
@@ -155,6 +157,7 @@ class Network:
     head_on_npu: bool = False
     spans: Spans | None = None
     undivided: Network | None = None
+    idle: Floats | None = None
 
     @property
     def n_features_in(self) -> int:

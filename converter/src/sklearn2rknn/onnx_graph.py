@@ -30,12 +30,12 @@ _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
 def input_channels(network: Network) -> int:
-    """Return C: the features' channels, one more for a network of constants, up to a multiple of 8.
+    """Return C: the features' channels, one more where the network has one that is always 0, padded to 8s.
 
     Without convolutions there are no images to be taken for, and nothing is padded.
     """
     first = network.layers[0].weights
-    needed = len(first) + int(not first.any())
+    needed = len(first) + int(network.idle is not None or not first.any())
     return -(-needed // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE if network.form == "conv" else needed
 
 
@@ -59,7 +59,7 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
     constants, current = [], "x"
     for i, layer in enumerate(network.layers):
-        weights = _kernel(layer, channels if i == 0 else layer.weights.shape[0])
+        weights = _kernel(layer, channels, network.idle) if i == 0 else _kernel(layer, len(layer.weights))
         constants += [
             numpy_helper.from_array(weights[:, :, None, None] if conv else weights.T, f"weights_{i}"),
             numpy_helper.from_array(layer.bias.astype(np.float32), f"bias_{i}"),
@@ -134,11 +134,13 @@ def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
     ]
 
 
-def _kernel(layer: Layer, channels: int) -> npt.NDArray[np.float32]:
+def _kernel(layer: Layer, channels: int, idle: Floats | None = None) -> npt.NDArray[np.float32]:
     n_in, n_out = layer.weights.shape
     kernel = np.zeros((n_out, channels), dtype=np.float32)
     kernel[:, :n_in] = layer.weights.T
-    if not layer.weights.any() and channels > n_in:
+    if idle is not None:
+        kernel[:, n_in] = idle
+    elif not layer.weights.any() and channels > n_in:
         # The toolkit refuses a graph of constants; this channel is always 0, so the weight changes nothing.
         kernel[:, n_in] = 1.0
     return kernel

@@ -1,0 +1,64 @@
+"""int16 biases within 32 bits: the same function, and a register program that computes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+
+from sklearn2rknn import CheckError, Toolkit, conditioning, convert, network_from_estimator
+from sklearn2rknn.bias_limits import fit_biases
+from sklearn2rknn.network import Layer, Network
+from tests.converter.fitted import fit
+
+Rows = npt.NDArray[np.float64]
+
+
+def _uneven(widths: list[int], seed: int) -> tuple[Network, Rows]:
+    """A network with units whose weights are small beside their biases, and some with none of the two."""
+    rng = np.random.default_rng(seed)
+    estimator, _ = fit("several outputs", n_features=widths[0], hidden=(2,), seed=0)
+    layers = []
+    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        weights = rng.normal(size=(n_in, n_out)) * 10.0 ** rng.integers(-6, 1, n_out)
+        bias = rng.normal(size=n_out) * 10.0 ** rng.integers(-1, 2, n_out) * (rng.random(n_out) > 0.2)
+        layers.append(Layer(weights, bias, "relu" if i + 2 < len(widths) else "identity"))
+    network = attrs.evolve(network_from_estimator(estimator), layers=tuple(layers))
+    return network, rng.uniform(-1, 1, (40, widths[0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.integers(0, 2**16))
+def test_biases_fit_and_the_function_stays(widths: list[int], seed: int) -> None:
+    network, rows = _uneven(widths, seed)
+    fitted = fit_biases(network, rows)
+    values = network.activations(rows)
+    size = max(float(np.abs(part).max()) for part in values)
+    np.testing.assert_allclose(fitted.activations(rows)[-1], values[-1], rtol=1e-6, atol=1e-6 * (1 + size))
+    kernels = [np.abs(layer.weights).max(axis=0) for layer in fitted.layers]
+    if fitted.idle is not None:
+        kernels[0] = np.maximum(kernels[0], fitted.idle)
+    inputs = [fitted.prepare(rows), *fitted.activations(rows)[:-1]]
+    for layer, largest, given_values in zip(fitted.layers, kernels, inputs, strict=True):
+        limit = 2 * np.abs(given_values).max() * largest
+        assert (np.abs(layer.bias) <= limit).all()
+
+
+def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
+    """Centred features fold into biases far above their kernels' weights; as they are, the gate refuses."""
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:500], y[:500]
+    estimator = MLPClassifier((32,), max_iter=30, random_state=0, learning_rate_init=0.01).fit(X, y)
+    report = convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
+    assert report.check["virtual_npu"]["labels"] == 1.0
+    monkeypatch.setattr(conditioning, "fit_biases", lambda network, rows: network)
+    with pytest.raises(CheckError):
+        convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
