@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def _uneven(widths: list[int], seed: int) -> tuple[Network, Rows]:
     rng = np.random.default_rng(seed)
     estimator, _ = fit("several outputs", n_features=widths[0], hidden=(2,), seed=0)
     layers = []
-    for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
         weights = rng.normal(size=(n_in, n_out)) * 10.0 ** rng.integers(-6, 1, n_out)
         bias = rng.normal(size=n_out) * 10.0 ** rng.integers(-1, 2, n_out) * (rng.random(n_out) > 0.2)
         layers.append(Layer(weights, bias, "relu" if i + 2 < len(widths) else "identity"))
@@ -56,7 +57,7 @@ def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeyp
     """Centred features fold into biases far above their kernels' weights; as they are, the gate refuses."""
     X, y = load_digits(return_X_y=True)
     X, y = X[:500], y[:500]
-    estimator = MLPClassifier((32,), max_iter=30, random_state=0, learning_rate_init=0.01).fit(X, y)
+    estimator = MLPClassifier((32,), solver="lbfgs", random_state=0).fit(X, y)
     report = convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
     assert report.check["virtual_npu"]["labels"] == 1.0
     monkeypatch.setattr(conditioning, "fit_biases", lambda network, rows: network)

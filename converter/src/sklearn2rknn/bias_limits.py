@@ -1,9 +1,9 @@
 """Keep int16 biases within 32 bits, beyond which every toolkit writes a wrong register program.
 
-A bias is stored as a 32-bit multiple of input scale times weight scale. Where one of a layer does not fit, the
-toolkit halves all of them until it does, doubles the output's factor as often, and leaves the weights: the
-program computes 2, 4 or more times the product (2.2.0 to 2.5.0; the simulator, which does not run the program,
-is right). CORE's CLIP_TRUNCATE, which would shift the products down to match, is written 0.
+A bias is stored as a 32-bit multiple of input scale times weight scale. Where one of a layer does not fit,
+the toolkit halves all of them until it does, doubles the output's factor as often, and leaves the weights:
+the program computes 2, 4 or more times the product (2.2.0 to 2.5.0; the simulator, which does not run the
+program, is right). CORE's CLIP_TRUNCATE, which would shift the products down to match, is written 0.
 
 So a kernel whose bias is large beside its weights is given one large weight more: in the first layer on an
 input that is always 0, in the others on a unit of the layer before that is always the same, and the bias goes
