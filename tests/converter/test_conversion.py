@@ -29,10 +29,6 @@ from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     CheckError,
     ConversionError,
-    ExampleInputError,
-    OptionError,
-    RangeError,
-    Sklearn2RknnError,
     Toolkit,
     convert,
     network_from_estimator,
@@ -244,57 +240,3 @@ def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolki
     with pytest.raises(ConversionError, match="longer than"):
         convert(estimator, path, toolkit=toolkit, timeout=0.001)
     assert read_bundle(path).variants == before.variants
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "said"),
-    [
-        ({"target_platform": "rk9"}, OptionError, "rk3588"),
-        ({"target_platform": None}, OptionError, "target_platform is None"),
-        ({"precision": "int4"}, OptionError, "float16, int8, int16"),
-        ({"quantization": True, "precision": "float16"}, OptionError, "contradict"),
-        ({"quantization": True}, ExampleInputError, "needs example_input"),
-        ({"precision": "int16"}, ExampleInputError, "needs example_input"),
-        ({"target_platform": "rv1106"}, OptionError, "integers only"),
-        ({"batch_size": 0}, OptionError, "1 to 16384"),
-        ({"batch_size": 16385}, OptionError, "1 to 16384"),
-        ({"batch_size": 2.5}, OptionError, "whole numbers"),
-        ({"batch_size": True}, OptionError, "whole numbers"),
-        ({"batch_size": "8"}, OptionError, "whole numbers"),
-        ({"batch_size": []}, OptionError, "several different"),
-        ({"batch_size": [4, 4]}, OptionError, "several different"),
-        ({"toolkit": "9.9.9"}, OptionError, "2.3.2"),
-        ({"quantized_algorithm": "best"}, OptionError, "kl_divergence"),
-        ({"quantized_method": "row"}, OptionError, "channel, layer"),
-        ({"check": "maybe"}, OptionError, "on, warn, off"),
-        ({"accuracy": "triple"}, OptionError, "auto, single, double"),
-        ({"activation": "fast"}, OptionError, "refined, plain"),
-        ({"min_r2": 1.5}, OptionError, "min_r2 is 1.5"),
-        ({"min_labels": float("nan")}, OptionError, "min_labels is nan"),
-        ({"path": "model.bin"}, OptionError, "ends in .rknn"),
-        ({"path": "missing/model.rknn"}, OptionError, "no folder"),
-        ({"example_input": np.full((40, 3), np.nan)}, ExampleInputError, "NaN"),
-        ({"example_input": np.zeros((40, 4))}, ExampleInputError, "4 columns"),
-    ],
-    ids=str,
-)
-def test_bad_arguments_are_named_before_anything_starts(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: dict[str, Any],
-    error: type[Sklearn2RknnError],
-    said: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SKLEARN2RKNN_CACHE", str(tmp_path / "cache"))
-    arguments = {"path": "model.rknn", **options}
-    with pytest.raises(error, match=re.escape(said)):
-        convert(fit("softmax")[0], **arguments)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_weights_beyond_float16_are_refused(tmp_path: Path) -> None:
-    estimator, _ = fit("softmax", activation="tanh")
-    estimator.coefs_[0][0, 0] = 1e6
-    with pytest.raises(RangeError, match=r"layer 1 of 2 \(refined\) reach 5e\+05; float16 ends at 65504"):
-        convert(estimator, tmp_path / "model.rknn")

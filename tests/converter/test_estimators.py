@@ -7,16 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import scipy.sparse
 import sklearn.exceptions
 from hypothesis import given, settings
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import GridSearchCV
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.neural_network import MLPClassifier
 
-from sklearn2rknn import NotFittedError, Sklearn2RknnError, UnsupportedModelError, network_from_estimator
+from sklearn2rknn import network_from_estimator
 from tests.converter.fitted import fit, fitted
 
 
@@ -83,47 +78,6 @@ def test_layers_are_frozen() -> None:
 def test_digest_follows_the_weights() -> None:
     first, again, other = (network_from_estimator(fit("softmax", seed=seed)[0]) for seed in (0, 0, 1))
     assert first.weights_digest() == again.weights_digest() != other.weights_digest()
-
-
-def _changed(kind: str, **attributes: Any) -> Any:
-    estimator, _ = fit(kind, n_features=3, hidden=(5,))
-    for name, value in attributes.items():
-        setattr(estimator, name, value)
-    return estimator
-
-
-def _broken(value: float) -> Any:
-    estimator, _ = fit("softmax")
-    estimator.coefs_[1][2, 1] = value
-    return estimator
-
-
-@pytest.mark.parametrize(
-    ("model", "error", "said"),
-    [
-        (MLPClassifier(), NotFittedError, "Call fit"),
-        (MLPRegressor, UnsupportedModelError, "not an instance"),
-        (RandomForestClassifier(), UnsupportedModelError, "MLPClassifier and MLPRegressor"),
-        (make_pipeline(StandardScaler(), MLPClassifier()), NotFittedError, "Call fit"),
-        (GridSearchCV(MLPClassifier(), {}), NotFittedError, "Call fit"),
-        (None, UnsupportedModelError, "NoneType"),
-        ("iris.pkl", UnsupportedModelError, "str"),
-        (_broken(np.nan), UnsupportedModelError, r"coefs_\[1\] holds 1 NaN"),
-        (_broken(-np.inf), UnsupportedModelError, "fit again"),
-        (_changed("softmax", activation="gelu"), UnsupportedModelError, "gelu"),
-        (_changed("softmax", out_activation_="swish"), UnsupportedModelError, "swish"),
-        (_changed("softmax", classes_=np.array([1j, 2j])), UnsupportedModelError, "complex128"),
-        (_changed("softmax", classes_=np.array([0.0, np.nan, 1.0])), UnsupportedModelError, "NaN"),
-        (_changed("softmax", coefs_=[scipy.sparse.eye(3, 5)] * 2), UnsupportedModelError, "toarray"),
-        (_changed("softmax", coefs_=[np.zeros((3, 5), int)] * 2), UnsupportedModelError, "int64"),
-        (_changed("softmax", coefs_=[np.zeros((3, 5)), np.zeros((4, 3))]), UnsupportedModelError, "rows"),
-        (_changed("softmax", coefs_=[np.zeros((3, 4)), np.zeros((4, 3))]), UnsupportedModelError, "columns"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_what_cannot_be_converted_is_refused(model: Any, error: type[Sklearn2RknnError], said: str) -> None:
-    with pytest.raises(error, match=said):
-        network_from_estimator(model)
 
 
 def test_not_fitted_is_scikit_learns_error_too() -> None:

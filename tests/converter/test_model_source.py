@@ -276,14 +276,3 @@ def test_file_cut_anywhere_is_refused_or_whole(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(ModelFileError):
             load_model(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "said"), [("none.pkl", "no file"), ("model.onnx", "ends in .onnx"), ("m", "nothing")]
-)
-def test_wrong_paths(tmp_path: Path, name: str, said: str) -> None:
-    path = tmp_path / name
-    if name != "none.pkl":
-        path.write_bytes(b"x")
-    with pytest.raises(ModelFileError, match=said):
-        load_model(path)
