@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from sklearn2rknn.calibration import ROWS
 from sklearn2rknn.conditioning import ACCURACIES
 from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, SAMPLES, convert
 from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
@@ -91,6 +92,10 @@ class _Command(click.Command):
 )
 @click.option("--quantized_algorithm", default="normal", show_default=True, help=", ".join(ALGORITHMS) + ".")
 @click.option("--quantized_method", default="channel", show_default=True, help=", ".join(METHODS) + ".")
+@click.option(
+    "--calibration_rows", default=ROWS, show_default=True, help="Rows that integers take their ranges from."
+)
+@click.option("--calibration_seed", default=0, show_default=True, help="With which they are drawn.")
 @click.option(
     "--accuracy",
     default="auto",

@@ -103,7 +103,8 @@ def condition(
         network = _bring_output(bring_into_float16(network, rows), rows)
         refuse_starvation(network, rows)
     elif rows is not None:
-        network = scale_input(network, *_middle_and_half(rows))
+        # Not by the extremes: then a row beyond them would be cut off, however little the column varies.
+        network = scale_input(network, *_mean_and_deviation(rows))
         network = balance(network, rows)
         if not network.head_on_npu:
             network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))

@@ -18,6 +18,7 @@ import sklearn
 
 import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
+from sklearn2rknn.calibration import ROWS, calibration_rows, warn_of_constant_columns
 from sklearn2rknn.check import check_input
 from sklearn2rknn.conditioning import ACCURACIES, condition
 from sklearn2rknn.errors import (
@@ -51,9 +52,6 @@ in it a fiftieth (the table in converter/README.md)."""
 BATCH_LIMIT = 16384
 """Rows per run that conversions were measured up to; beyond it the toolkit takes minutes."""
 
-CALIBRATION_RUNS = 512
-"""Runs that a calibration makes at most, so that one row per run stays a matter of seconds."""
-
 ALGORITHMS = ("normal", "mmse", "kl_divergence")
 METHODS = ("channel", "layer")
 HEADS = ("host", "npu")
@@ -71,6 +69,8 @@ class _Options:
     samples: tuple[int, ...]
     algorithm: str
     method: str
+    calibration_rows: int = ROWS
+    calibration_seed: int = 0
     accuracy: str = "auto"
     activation: str = "refined"
     form: str = "conv"
@@ -107,6 +107,8 @@ def convert(
     toolkit: Toolkit | str | None = None,
     quantized_algorithm: str = "normal",
     quantized_method: str = "channel",
+    calibration_rows: int = ROWS,
+    calibration_seed: int = 0,
     accuracy: str = "auto",
     activation: str = "refined",
     form: str = "conv",
@@ -146,6 +148,10 @@ def convert(
     quantized_algorithm : {"normal", "mmse", "kl_divergence"}
     quantized_method : {"channel", "layer"}
         How the toolkit finds ranges, and whether weights have a scale per output channel.
+    calibration_rows, calibration_seed : int
+        How many rows of the example input integers take their ranges from, the extreme ones always among
+        them, and the seed with which the others are drawn. Time grows with them, most of all for few rows per
+        run and ``"mmse"``.
     accuracy : {"auto", "single", "double"}
         Of float16 with relu or identity: one float16 number for each value between layers, or two, which
         makes the result as exact as float32 for one layer more per hidden layer, of three times the width.
@@ -216,6 +222,8 @@ def convert(
     )
     options = attrs.evolve(
         options,
+        calibration_rows=_count("calibration_rows", calibration_rows, 1),
+        calibration_seed=_count("calibration_seed", calibration_seed, 0),
         accuracy=_choice("accuracy", accuracy, ACCURACIES),
         activation=_choice("activation", activation, ACTIVATION_FORMS),
         form=_choice("form", form, FORMS),
@@ -230,6 +238,7 @@ def convert(
     job = _Job(whole.within(), rows, options)
     if rows is not None and options.precision != "float16":
         _warn_of_missing_classes(job.source, rows)
+        warn_of_constant_columns(whole, rows)
     network = job.network()  # what is refused is refused before a toolkit is started
     if not isinstance(toolkit, Toolkit):
         toolkit = shared_toolkit(toolkit)
@@ -361,6 +370,12 @@ class _Job:
         }
         return _Attempt(options, files)
 
+    def _calibration(self, network: Network) -> Floats | None:
+        if self.rows is None or self.options.precision == "float16":
+            return None
+        options = self.options
+        return calibration_rows(network, self.rows, options.calibration_rows, options.calibration_seed)
+
     def _file(self, toolkit: Toolkit, network: Network, options: _Options) -> _File:
         """Build the file for ``options.samples[0]`` rows a run, and check it."""
         (samples,) = options.samples
@@ -370,7 +385,7 @@ class _Job:
             samples,
             options,
             toolkit,
-            self.rows if options.precision != "float16" else None,
+            self._calibration(network),
             None if options.check == "off" else checked.rows,
         )
         content = _read(built.rknn)
@@ -546,6 +561,12 @@ def _as_asked(whole: Network, options: _Options) -> Network:
     return attrs.evolve(whole, head_on_npu=True)
 
 
+def _count(name: str, value: Any, least: int) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise OptionError(f"{name} is {value!r:.60}; it can be a whole number from {least} on.")
+    return int(value)
+
+
 def _samples(batch_size: Any) -> tuple[int, ...]:
     sizes = list(batch_size) if isinstance(batch_size, (Sequence, np.ndarray)) else [batch_size]
     for size in sizes:
@@ -569,7 +590,7 @@ def _build(
     channels = input_channels(network)
     runs = None
     if calibration is not None:
-        runs = pack(network.prepare(calibration), channels, samples, network.form)[:CALIBRATION_RUNS]
+        runs = pack(network.prepare(calibration), channels, samples, network.form)
     return toolkit.build(
         onnx_from_network(network, samples).SerializeToString(deterministic=True),
         config=options.config(network),
