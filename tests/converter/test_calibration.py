@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,8 @@ def test_rows_and_seed_are_options(tmp_path: Path, toolkit: Toolkit, algorithm: 
     estimator, X = fit("one output", activation="relu")
     X = np.vstack([X] * 10) + heavy_tailed(400) / 10
     path, found = tmp_path / "model.rknn", set()
-    for options in ({}, {"calibration_seed": 1}, {"calibration_rows": 20}):
+    choices: list[dict[str, Any]] = [{}, {"calibration_seed": 1}, {"calibration_rows": 20}]
+    for options in choices:
         convert(
             estimator,
             path,
@@ -86,7 +88,7 @@ def test_rows_and_seed_are_options(tmp_path: Path, toolkit: Toolkit, algorithm: 
         ({"calibration_seed": -1}, "calibration_seed is -1; it can be a whole number from 0 on"),
     ],
 )
-def test_impossible_options(tmp_path: Path, options: dict[str, int], said: str) -> None:
+def test_impossible_options(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
         convert(fit("softmax")[0], tmp_path / "model.rknn", **options)
 

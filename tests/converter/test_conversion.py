@@ -171,13 +171,38 @@ def test_bundle_says_what_it_is(tmp_path: Path, toolkit: Toolkit) -> None:
         assert said in text
 
 
-def test_same_model_has_the_same_content(tmp_path: Path, toolkit: Toolkit) -> None:
-    estimator, X = fit("softmax")
-    digests = set()
-    for name in ("a.rknn", "b.rknn"):
-        convert(estimator, tmp_path / name, quantization=True, example_input=X, toolkit=toolkit)
-        digests.add(read_bundle(tmp_path / name).variants[0].content_digest)
-    assert len(digests) == 1
+@pytest.mark.parametrize(
+    ("precision", "platform"),
+    [("float16", "rk3588"), ("int8", "rk3588"), ("int16", "rk3588"), ("int8", "rk3576")],
+)
+def test_same_model_has_the_same_content_in_every_process(
+    tmp_path: Path, toolkit: Toolkit, precision: str, platform: str
+) -> None:
+    activation = "relu" if precision == "int16" else "tanh"
+    estimator, X = fit("softmax", hidden=(20, 9), activation=activation)
+    other, other_rows = fit("one output", activation="relu", n_features=7)
+    found = []
+
+    def digests(toolkit: Toolkit) -> None:
+        for model, rows in ((estimator, X), (other, other_rows), (estimator, X)):
+            path = tmp_path / f"{len(found)}.rknn"
+            convert(
+                model,
+                path,
+                platform,
+                precision=precision,
+                example_input=rows,
+                batch_size=(16, 2),
+                check="off",
+                toolkit=toolkit,
+            )
+            found.append([variant.content_digest for variant in read_bundle(path).variants])
+
+    digests(toolkit)
+    with Toolkit(toolkit.environment, isolation="job") as fresh:
+        digests(fresh)
+    assert found[0] == found[2] == found[3] == found[5]
+    assert found[1] == found[4] != found[0]
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])

@@ -294,18 +294,6 @@ def test_other_python_on_the_path_serves(
     assert toolkit_environment._find_python(entry)[1] == here or shutil.which("python3.12")
 
 
-def test_progress_speaks_only_after_a_while(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with toolkit_environment.progress("Making something"):
-        pass
-    assert capfd.readouterr() == ("", "")
-    monkeypatch.setattr(toolkit_environment, "QUIET_SECONDS", 0.0)
-    with toolkit_environment.progress("Making something"):
-        pass
-    assert capfd.readouterr() == ("", "Making something ...\n")
-
-
 def test_lock_gives_each_wheel_by_hash_and_no_place(wheelhouse: Path) -> None:
     wheel = next(wheelhouse.glob("*.whl"))
     other = make_wheel(wheelhouse, "a_b", "1", {"a_b.py": ""})

@@ -19,6 +19,7 @@ from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnErro
 from sklearn2rknn.gate import CHECKS
 from sklearn2rknn.model_source import load_model
 from sklearn2rknn.network import FORMS
+from sklearn2rknn.progress import progress
 from sklearn2rknn.refinement import ACTIVATION_FORMS
 from sklearn2rknn.toolkit_versions import default_version, toolkit_versions
 
@@ -134,12 +135,13 @@ def main(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                report = convert(
-                    load_model(model, trust_pickle=trust_pickle),
-                    out,
-                    example_input=None if example_input is None else _load_rows(example_input),
-                    **options,
-                )
+                with progress(f"Converting {model}"):
+                    report = convert(
+                        load_model(model, trust_pickle=trust_pickle),
+                        out,
+                        example_input=None if example_input is None else _load_rows(example_input),
+                        **options,
+                    )
             finally:
                 # scikit-learn warns once for each object in the file: once is enough.
                 for text in dict.fromkeys(str(each.message) for each in caught if _for_people(each.category)):

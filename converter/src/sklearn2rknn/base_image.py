@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sklearn2rknn.container_engine import connect, engine_failure, typed_engine_errors
 from sklearn2rknn.errors import DiskFullError, NetworkError, ToolkitError
-from sklearn2rknn.toolkit_environment import progress
+from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit_image import BASE_REPOSITORY, base_tag, follow
 from sklearn2rknn.toolkit_versions import base_images
 

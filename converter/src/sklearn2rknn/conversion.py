@@ -35,6 +35,7 @@ from sklearn2rknn.example_input import validate_example_input
 from sklearn2rknn.gate import CHECKS, LIMITS, Limits, is_beyond_bound, last_word, run_check
 from sklearn2rknn.network import FORMS, REFINED, Floats, Network
 from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
+from sklearn2rknn.progress import stage
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.tensor_ranges import ranges_document
@@ -380,14 +381,15 @@ class _Job:
         """Build the file for ``options.samples[0]`` rows a run, and check it."""
         (samples,) = options.samples
         checked = check_input(self.source, self.rows, samples)
-        built = _build(
-            network,
-            samples,
-            options,
-            toolkit,
-            self._calibration(network),
-            None if options.check == "off" else checked.rows,
-        )
+        with stage(f"Building the {options.precision} file for {samples} rows a run"):
+            built = _build(
+                network,
+                samples,
+                options,
+                toolkit,
+                self._calibration(network),
+                None if options.check == "off" else checked.rows,
+            )
         content = _read(built.rknn)
         placement = _placement(content)
         # MatMul and Gemm bring these, which compute nothing.
@@ -406,16 +408,17 @@ class _Job:
         if built.simulated is None:
             check: Mapping[str, Any] = {"off": True}
         else:
-            check = run_check(
-                self.source,
-                network,
-                checked,
-                built.simulated,
-                content,
-                samples,
-                quantized=options.precision != "float16",
-                per_channel=options.method == "channel",
-            )
+            with stage(f"Checking the {options.precision} file for {samples} rows a run"):
+                check = run_check(
+                    self.source,
+                    network,
+                    checked,
+                    built.simulated,
+                    content,
+                    samples,
+                    quantized=options.precision != "float16",
+                    per_channel=options.method == "channel",
+                )
         return _File(built.rknn, content, placement, check)
 
     def better_precision(self, toolkit: Toolkit) -> str:

@@ -15,15 +15,12 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 import attrs
 import filelock
-from rich.console import Console
 
 from sklearn2rknn.errors import (
     DiskFullError,
@@ -32,14 +29,14 @@ from sklearn2rknn.errors import (
     ToolkitError,
     ToolkitNotInstallableError,
 )
+from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit_cache import CACHE_VARIABLE, cache_folder
 from sklearn2rknn.toolkit_versions import TOOLKITS, ToolkitVersion, toolkit_version, toolkit_versions
 from sklearn2rknn.toolkit_wheel import kept_wheel
 
-__all__ = ["CACHE_VARIABLE", "ToolkitEnvironment", "cache_folder", "ensure_environment", "progress"]
+__all__ = ["CACHE_VARIABLE", "ToolkitEnvironment", "cache_folder", "ensure_environment"]
 
 MARKER = "complete"
-QUIET_SECONDS = 2.0  # what may pass before a word is said about it
 DISK_BYTES = 1 << 30  # the environment takes 0.6 GB, and pip unpacks beside it
 
 
@@ -288,30 +285,3 @@ def _run(command: list[str], version: str) -> None:
             done.stdout + done.stderr,
             f"The environment of toolkit {version} cannot be made; nothing of it was kept.",
         )
-
-
-@contextmanager
-def progress(text: str) -> Iterator[None]:
-    """Show a spinner on stderr, or one line where it is no terminal, once `QUIET_SECONDS` have passed."""
-    from threading import Event, Thread
-
-    done, console, started = Event(), Console(stderr=True), time.monotonic()
-
-    def show() -> None:
-        if done.wait(QUIET_SECONDS):
-            return
-        if not console.is_terminal:
-            console.print(text + " ...")
-            done.wait()
-            return
-        with console.status(text) as status:
-            while not done.wait(1.0):
-                status.update(f"{text}, {time.monotonic() - started:.0f} s")
-
-    thread = Thread(target=show, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

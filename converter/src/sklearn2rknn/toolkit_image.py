@@ -18,8 +18,8 @@ import filelock
 
 from sklearn2rknn.container_engine import connect, engine_failure, typed_engine_errors
 from sklearn2rknn.errors import ImageMissingError, ImageStaleError, ToolkitError
+from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit_cache import cache_folder
-from sklearn2rknn.toolkit_environment import progress
 from sklearn2rknn.toolkit_lock import download_wheels
 from sklearn2rknn.toolkit_versions import TOOLKITS, ToolkitVersion, base_image, toolkit_version
 from sklearn2rknn.toolkit_wheel import keep_wheel, kept_wheel, sha256_of

@@ -1,0 +1,72 @@
+"""Say on stderr what takes long, and nothing of what does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+
+from rich.console import Console
+
+__all__ = ["progress", "stage"]
+
+QUIET_SECONDS = 2.0  # what may pass before a word is said about it
+
+_stages: list[str] = []
+"""What is going on, the innermost last."""
+
+_starting = Lock()
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Show a spinner, or one line where stderr is no terminal, once `QUIET_SECONDS` have passed.
+
+    Within another one only the text changes.
+    """
+    with _starting:
+        outer = not _stages
+        _stages.append(text)
+    done = Event()
+    thread = Thread(target=_show, args=(done,), daemon=True)
+    if outer:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if outer:
+            thread.join()
+        _stages.remove(text)
+
+
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """Name a part of what `progress` shows; without it nothing is shown."""
+    if not _stages:
+        yield
+        return
+    _stages.append(text)
+    try:
+        yield
+    finally:
+        _stages.remove(text)
+
+
+def _show(done: Event) -> None:
+    started = time.monotonic()
+    if done.wait(QUIET_SECONDS):
+        return
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        said = ""
+        while True:
+            if _stages and _stages[-1] != said:
+                said = _stages[-1]
+                console.print(said + " ...")
+            if done.wait(0.1):
+                return
+    with console.status("") as status:
+        while not done.wait(0.2):
+            status.update(f"{_stages[-1] if _stages else ''}, {time.monotonic() - started:.0f} s")
