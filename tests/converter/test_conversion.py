@@ -181,7 +181,7 @@ def test_same_model_has_the_same_content_in_every_process(
     activation = "relu" if precision == "int16" else "tanh"
     estimator, X = fit("softmax", hidden=(20, 9), activation=activation)
     other, other_rows = fit("one output", activation="relu", n_features=7)
-    found = []
+    found: list[list[str]] = []
 
     def digests(toolkit: Toolkit) -> None:
         for model, rows in ((estimator, X), (other, other_rows), (estimator, X)):
