@@ -30,6 +30,7 @@ __all__ = ["Held", "Lease", "bounded_text"]
 _READ_LIMIT = 1 << 16
 _TEXT_LIMIT = 200
 _STEP_SECONDS = 0.02
+_AHEAD_SECONDS = 10.0
 _LONGEST_SECONDS = 90 * 86_400.0
 _LOCKS = Path("/proc/locks")
 
@@ -134,9 +135,9 @@ class Lease:
         return left and _public(left, False)
 
     def renew(self, seconds: float) -> None:
-        """Let the lease last at least `seconds` from now."""
+        """Let the lease last at least `seconds` from now, and a little more, so as not to write each time."""
         if self._claim and self.left < seconds:
-            self._claim["until"] = time.time() + seconds
+            self._claim["until"] = time.time() + seconds + _AHEAD_SECONDS
             self._write(self._session, self._claim)
 
     def release(self) -> None:

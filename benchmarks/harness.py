@@ -1,0 +1,192 @@
+"""What the harness itself costs, over loopback: a question to the runner, a large file, a whole case.
+
+The board is the virtual one. Every figure stands beside what it is to be compared with in the same run. Run
+it as ``python -m benchmarks.harness``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import sklearn2rknn
+from rknn_harness.board_link import BoardLink
+from rknn_harness.boards import Board
+from rknn_harness.case import Case, random_case
+from rknn_harness.conformance import Timing, run_case
+from rknn_harness.mlp_spec import MlpSpec
+from rknn_harness.runner_client import BoardSession
+from rknn_harness.virtual_board import virtual_board
+
+MEGABYTES = 20
+SHORT = Timing(warmup=1, min_count=1, min_seconds=0.0, max_seconds=1.0)
+"""Board execution is taken off in any case; the less of it, the less noise."""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--calls", type=int, default=500)
+    parser.add_argument("--transfers", type=int, default=7)
+    parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--toolkit", default="2.3.2")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    console = Console()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        board = stack.enter_context(virtual_board(folder / "board"))
+        link = stack.enter_context(BoardLink(board, folder))
+        console.print(_questions(link.session(), options.calls))
+        console.print(_transfers(link.session(), board, folder, options.transfers))
+        toolkit = stack.enter_context(sklearn2rknn.open_toolkit(options.toolkit))
+        console.print(_cases(link, toolkit, options.cases))
+
+
+def _questions(session: BoardSession, calls: int) -> Table:
+    table = Table("question", "ms, median", "least", "90 %", title="a question to the runner (limit: 1 ms)")
+    samples = _times(session.hello, calls)
+    middle, late = np.percentile(samples, [50, 90])
+    table.add_row(
+        "hello, through both of its processes",
+        *(f"{1e3 * each:.2f}" for each in (middle, min(samples), late)),
+    )
+    return table
+
+
+def _times(call: Callable[[], object], count: int) -> list[float]:
+    taken = []
+    for _ in range(count):
+        started = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - started)
+    return taken
+
+
+def _transfers(session: BoardSession, board: Board, folder: Path, count: int) -> Table:
+    """Send a new file each time, in each way in turn."""
+    source = folder / "artifact"
+
+    def put() -> None:
+        session.connection.put({"artifact": source})
+
+    def paramikos() -> None:
+        session.connection._files().put(str(source), "paramiko")
+
+    def opensshs() -> None:
+        command = [
+            "sftp", "-q", "-b", "-", "-F", "none", "-P", str(board.port), "-i", str(board.key),
+            "-o", f"UserKnownHostsFile={board.known_hosts}", f"{board.user}@{board.host}",
+        ]  # fmt: skip
+        batch = f"put {source} openssh\n"
+        subprocess.run(command, input=batch, capture_output=True, text=True, check=True)
+
+    ways: dict[str, Callable[[], None]] = {
+        "put: sent, read back, renamed": put,
+        "paramiko's sftp, connection open": paramikos,
+        "OpenSSH's sftp, connection included": opensshs,
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(count):
+        for name, send in ways.items():
+            source.write_bytes(os.urandom(MEGABYTES << 20))
+            taken[name] += _times(send, 1)
+    table = Table("way", "MB / s, median", "put reaches of it, %", title=f"{MEGABYTES} MiB (limit: 60 %)")
+    ours = statistics.median(taken["put: sent, read back, renamed"])
+    for name, seconds in taken.items():
+        middle = statistics.median(seconds)
+        table.add_row(name, f"{MEGABYTES * 1.048576 / middle:.0f}", f"{100 * middle / ours:.0f}")
+    return table
+
+
+class _TimedToolkit(sklearn2rknn.Toolkit):
+    """Lends another's process and adds up the time it takes."""
+
+    def __init__(self, toolkit: sklearn2rknn.Toolkit) -> None:
+        super().__init__(toolkit.environment)
+        self._toolkit = toolkit
+        self.seconds = 0.0
+
+    def build(self, model: bytes, **options: Any) -> Any:
+        """Convert; see `sklearn2rknn.Toolkit.build`."""
+        started = time.perf_counter()
+        try:
+            return self._toolkit.build(model, **options)
+        finally:
+            self.seconds += time.perf_counter() - started
+
+
+@contextmanager
+def _asked(seconds: list[float]) -> Iterator[None]:
+    """Note the time of every question to a runner."""
+    ask = BoardSession._ask
+
+    def timed(self: BoardSession, *rest: Any, **fields: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return ask(self, *rest, **fields)
+        finally:
+            seconds.append(time.perf_counter() - started)
+
+    BoardSession._ask = timed  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BoardSession._ask = ask  # type: ignore[method-assign]
+
+
+def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, count: int) -> Table:
+    timed = _TimedToolkit(toolkit)
+    trip = statistics.median(_times(link.session().hello, 100))
+    link.prove(toolkit)
+    phases: dict[str, list[float]] = {}
+    for number in range(count + 1):
+        asked: list[float] = []
+        timed.seconds = 0.0
+        with _asked(asked):
+            started = time.perf_counter()
+            result = run_case(_case(number, timed.version), timed, link, timing=SHORT)
+            total = time.perf_counter() - started
+        if result.outcome.value != "pass":
+            raise SystemExit(f"case {number}: {result.outcome.value}: {result.reason}")
+        if not number:
+            continue  # it warms everything up
+        board = sum(asked) - trip * len(asked)
+        spent = {
+            **result.seconds,
+            "total": total,
+            "of that the toolkit": timed.seconds,
+            "of that the board": board,
+        }
+        spent["what is left: the harness"] = total - timed.seconds - board
+        for phase, seconds in spent.items():
+            phases.setdefault(phase, []).append(seconds)
+    title = f"{count} cases of 64-64-64-10, float16, 64 rows a run (limit: 30 ms)"
+    table = Table("part of a case", "ms, median", "least", title=title)
+    table.caption = "what a question's way there and back takes is the harness's"
+    for phase, samples in phases.items():
+        middle, least = 1e3 * statistics.median(samples), 1e3 * min(samples)
+        table.add_row(phase, f"{middle:.1f}", f"{least:.1f}", end_section=phase == "judge")
+    return table
+
+
+def _case(seed: int, toolkit: str) -> Case:
+    spec = MlpSpec(64, (64, 64), "relu", "softmax", 10, "int", None, 64, seed)
+    return random_case(spec, "float16", toolkit, (64,))
+
+
+if __name__ == "__main__":
+    main()
