@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
+from onnx import numpy_helper
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
 
+import scirknn
 from scirknn.bundle import read_bundle
 from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, OptionError, Toolkit, convert
 from sklearn2rknn.gate import LIMITS, Limits, last_word
+from sklearn2rknn.toolkit import Built
 from tests.converter.fitted import fit
 
 
@@ -129,3 +136,79 @@ def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) ->
             estimator, tmp_path / "iris.rknn", precision=precision, example_input=X, toolkit=toolkit
         )
         assert last_word(report.check)["clear_labels"] >= LIMITS[precision].labels
+
+
+class FaultyToolkit(Toolkit):
+    """A toolkit that builds another model: its last bias is half as large again."""
+
+    def __init__(self, toolkit: Toolkit) -> None:
+        super().__init__(toolkit.environment)
+        self._toolkit = toolkit
+
+    def build(self, model: bytes, **arguments: Any) -> Built:
+        graph = onnx.load_from_string(model)
+        bias = next(each for each in reversed(graph.graph.initializer) if each.name.startswith("bias"))
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * np.float32(1.5), bias.name))
+        return self._toolkit.build(graph.SerializeToString(), **arguments)
+
+
+@pytest.mark.parametrize("example", [False, True], ids=["random rows", "example input"])
+def test_a_file_of_another_function_is_refused_though_its_labels_are_right(
+    tmp_path: Path, toolkit: Toolkit, example: bool
+) -> None:
+    estimator, X = fit("softmax", max_iter=200)
+    estimator.intercepts_[1][:] = 0.05  # the same for all classes: no label nor probability changes
+    options: dict[str, Any] = {"example_input": X if example else None, "toolkit": FaultyToolkit(toolkit)}
+    path = tmp_path / "model.rknn"
+    with pytest.raises(CheckError, match=r"errs by .* times what the arithmetic allows \(100\.00 % of"):
+        convert(estimator, path, **options)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.warns(CheckWarning, match="what the arithmetic allows"):
+        convert(estimator, path, check="warn", **options)
+
+
+def test_three_stages_are_compared_and_the_bound_is_stated(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax", activation="tanh", max_iter=50)
+    report = convert(estimator, tmp_path / "model.rknn", example_input=X, toolkit=toolkit)
+    errors = [report.check[stage]["max_error"] for stage in ("onnx", "simulator", "virtual_npu")]
+    assert errors[0] < 1e-5 < max(errors[1:])  # float32 against float16
+    assert report.check["bound"] > max(errors[1:])
+    assert 0 < report.check["virtual_npu"]["bound_share"] <= 1
+    text = " ".join(str(report).split())
+    for said in (
+        "float32 ONNX",
+        "simulator",
+        "virtual NPU",
+        "bound",
+        "derived from the arithmetic",
+        "% of their",
+    ):
+        assert said in text
+
+
+def test_errors_of_a_scaled_target_are_in_its_own_units(tmp_path: Path, toolkit: Toolkit) -> None:
+    X = np.random.default_rng(0).standard_normal((200, 3))
+    y = 1e6 + 1e4 * X @ [1.0, 2.0, 3.0]
+    inner = MLPRegressor(hidden_layer_sizes=(16,), max_iter=50, random_state=0)
+    estimator = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, y)
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, example_input=X, accuracy="single", toolkit=toolkit)
+    with scirknn.load(path, device="virtual") as model:
+        missed = np.abs(model.predict(X) - estimator.predict(X)).max()
+    assert report.check["virtual_npu"]["max_error"] == pytest.approx(missed, rel=1e-6)
+    assert missed > 1.0  # a float16 of 1e4 is up to 4 away from the next
+    assert report.check["bound"] >= missed
+
+
+def test_ranges_are_in_the_report_and_in_the_bundle(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax")
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, example_input=X, toolkit=toolkit)
+    assert [(each["tensor"], each["from"]) for each in report.ranges] == [
+        ("input", "example input"),
+        ("layer 1 (relu)", "example input"),
+        ("output", "example input"),
+    ]
+    assert read_bundle(path).details["ranges"] == report.ranges
+    assert re.search(r"ranges +input: -[\d.]+ to [\d.]+ \(example input\)", str(report))
+    assert "input: not known without example_input" in str(convert(estimator, path, toolkit=toolkit))

@@ -193,12 +193,12 @@ def convert(
     ExampleInputError
         The example input does not fit the model, or is missing.
     RangeError
-        A weight does not fit float16.
+        A weight or a tensor of known range does not fit float16, and no exact rescaling brings it in.
     ToolkitError
         The toolkit cannot be installed or started.
     ConversionError
-        The toolkit failed, placed a layer on the CPU, or built a file that computes infinities or falls below
-        the limits. Nothing is written.
+        The toolkit failed, placed a layer on the CPU, or built a file that computes infinities, falls below
+        the limits or errs by more than its derived bound. Nothing is written.
     OSError
         The folder cannot be written to.
 

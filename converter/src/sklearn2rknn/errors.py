@@ -7,7 +7,7 @@
     ├── NotFittedError             the estimator has no weights yet (also scikit-learn's NotFittedError)
     ├── OptionError                an argument has no such value, or two contradict (also ValueError)
     ├── ExampleInputError          example_input does not fit the model, or is not there (also ValueError)
-    ├── RangeError                 the weights do not fit the precision (also ValueError)
+    ├── RangeError                 numbers that no scale brings into the precision (also ValueError)
     ├── ModelFileError             the model's file cannot be read
     │   └── UntrustedModelError      it names something that loading a model does not need
     ├── ToolkitError               the converter of the vendor cannot be had or does not answer
@@ -25,7 +25,7 @@
     └── ConversionError            the vendor's converter failed; carries the stage, the reason and its log
         ├── LimitError               it met its limit of memory or time (also carries which)
         ├── CpuFallbackError         layers were placed on the CPU
-        └── CheckError               the file was built, but what it computes is not finite
+        └── CheckError               the file was built, but what it computes is wrong
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ExampleInputWarning(UserWarning):
 
 
 class RangeError(Sklearn2RknnError, ValueError):
-    """A weight lies outside what the precision can hold."""
+    """A number lies outside what the precision can hold, and no exact rescaling brings it in."""
 
 
 class ModelFileError(Sklearn2RknnError):
@@ -197,7 +197,7 @@ class CpuFallbackError(ConversionError):
 
 
 class CheckError(ConversionError):
-    """The file computes infinities or NaN."""
+    """The file computes infinities or NaN, falls below its limits, or errs by more than its bound."""
 
 
 class CheckWarning(UserWarning):

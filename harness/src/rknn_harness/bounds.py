@@ -9,7 +9,7 @@ of its own, and is added.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from rknn_harness.reference import Floats, Reference
 from sklearn2rknn.error_bounds import (
@@ -33,6 +33,9 @@ __all__ = [
     "tensor_steps",
 ]
 
+_HEAD = 1e-6
+"""What a head in float32 errs by, of a value of about 1."""
+
 
 def head_bounds(
     reference: Reference, bound: Floats
@@ -50,7 +53,7 @@ def head_bounds(
         Bound on each probability, or on each of a regressor's predictions, in their shape. Heads are monotone
         in every output, so the extremes lie at the corners; 1e-6 of the value is added for a head in float32.
     settled : numpy.ndarray of bool, shape (n,)
-        Rows whose labels no error within the bound can change.
+        Rows whose labels no error within the bound can change, nor the rounding of a head in float32.
     """
     z = reference.answer.output
     if reference.task == "regressor":
@@ -58,7 +61,7 @@ def head_bounds(
             with np.errstate(over="ignore"):
                 bound = np.exp(z + bound) - np.exp(z)
         predictions = reference.answer.predictions
-        error = bound.reshape(predictions.shape) + 1e-6 * np.abs(predictions)
+        error = bound.reshape(predictions.shape) + _HEAD * np.abs(predictions)
         return error, np.ones(len(z), bool)
     if reference.head == "softmax":
         order = np.argsort(z, axis=1)
@@ -66,9 +69,11 @@ def head_bounds(
         rows = np.arange(len(z))
         gap = z[rows, first][:, None] - np.take_along_axis(z, others, 1)
         reach = bound[rows, first][:, None] + np.take_along_axis(bound, others, 1)
-        return _softmax_bound(z, bound) + 1e-6, (gap > reach).all(axis=1)
-    error = _spread(expit, z, bound) + 1e-6
-    settled = (np.abs(z) > bound).all(axis=1)
+        chance = softmax(z, axis=1)
+        apart = chance[rows, first][:, None] - np.take_along_axis(chance, others, 1) > 2 * _HEAD
+        return _softmax_bound(z, bound) + _HEAD, ((gap > reach) & apart).all(axis=1)
+    error = _spread(expit, z, bound) + _HEAD
+    settled = ((np.abs(z) > bound) & (np.abs(expit(z) - 0.5) > _HEAD)).all(axis=1)
     return (error.repeat(2, axis=1) if reference.task == "classifier" else error), settled
 
 
