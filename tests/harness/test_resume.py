@@ -1,116 +1,187 @@
-"""A run that is killed at any point leaves a folder that can be read and reported, and goes on from there."""
+"""A run that a fault broke, resumed once the fault is gone, records what an unbroken run does."""
 
 from __future__ import annotations
 
-import json
-import os
-import random
-import signal
-import subprocess
+import contextlib
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from rknn_harness.outcomes import ExitCode
-from rknn_harness.run_folder import read_run
-from rknn_harness.suite import write_views
-from tests.harness.pretended_run import BROKEN
+import sklearn2rknn
+from rknn_harness.boards import Board
+from rknn_harness.case import CaseResult, dataset_case
+from rknn_harness.claim import Claim
+from rknn_harness.outcomes import Outcome
+from rknn_harness.plan import Entry
+from rknn_harness.run_folder import FORMAT, RunFolder, read_run
+from rknn_harness.runner_client import BoardSession
+from rknn_harness.suite import Suite
+from rknn_harness.virtual_board import VirtualBoard
 
-ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "rknn_harness.cli", "run"]
-OPTIONS = ["--toolkit", "2.3.2", "--precision", "float16", "--max-cases", "24", "--seed", "3"]
+from .vendor_stand_in import ROWS, VendorStandIn
 
-
-def start(*arguments: str, broken: bool = False) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTEST_ADDOPTS": "-p tests.harness.pretended_run",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            **({BROKEN: "yes"} if broken else {}),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+TOOLKIT = "2.3.2"
+PLAN = tuple(Entry(dataset_case(name, "float16", TOOLKIT, (ROWS,)), "virtual") for name in ("iris", "xor"))
+VARYING = ("notes", "latency", "cpu", "clocks", "attempts", "seconds", "estimate")
+"""What two runs of the same case may differ in: times, and how often it was tried."""
 
 
-def begin_or_resume(path: Path) -> list[str]:
-    return ["--resume", str(path)] if path.exists() else [*OPTIONS, "--run-dir", str(path)]
+@pytest.fixture(scope="module")
+def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
+    try:
+        opened = sklearn2rknn.open_toolkit(TOOLKIT)
+    except sklearn2rknn.ToolkitNotInstallableError as error:
+        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
+    with opened:
+        yield opened
 
 
-def lines(path: Path) -> int:
-    record = path / "cases.jsonl"
-    return record.read_bytes().count(b"\n") if record.exists() else -1
+class WarmSuite(Suite):
+    """A suite whose toolkit is open already."""
+
+    warm: sklearn2rknn.Toolkit
+
+    def _toolkit(self, version: str) -> sklearn2rknn.Toolkit:
+        return self.warm
 
 
-def settled(path: Path) -> dict[Any, str]:
-    """Every result of a run by its key, without what a clock makes."""
+Conduct = Callable[..., list[CaseResult]]
+
+
+@pytest.fixture(scope="module")
+def conduct(toolkit: sklearn2rknn.Toolkit) -> Conduct:
+    """Does what is left of a run on a board."""
+
+    def run(folder: RunFolder, board: Board, between: Callable[[], object] = int) -> list[CaseResult]:
+        suite = WarmSuite(folder, {"virtual": board}, {}, wait=0.2)
+        suite.warm = toolkit
+        with suite:
+            for entry in PLAN:
+                suite.result(entry)
+                between()
+        return list(read_run(folder.path).results)
+
+    return run
+
+
+def begun(path: Path) -> RunFolder:
+    return RunFolder.begin(path, {"format": FORMAT, "toolkits": [], "boards": {}}, PLAN)
+
+
+def settled(results: list[CaseResult]) -> dict[str, dict[str, Any]]:
+    documents = [result.document() for result in results]
     return {
-        result.key: json.dumps({**result.document(), "seconds": None, "attempts": None})
-        for result in read_run(path).results
+        document["id"]: {key: value for key, value in document.items() if key not in VARYING}
+        for document in documents
     }
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("unbroken") / "run"
-    process = start(*OPTIONS, "--jobs", "1", "--run-dir", str(path))
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.CONFORMANCE, said
-    return path
+def equip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Board], Board]:
+    """Gives a board the stand-in for the vendor's runtime, and a lease of its own."""
+    folder = tmp_path_factory.mktemp("equipment")
+    vendor = VendorStandIn(folder / "vendor")
+    return lambda board: attrs.evolve(
+        board, device="npu", python=str(vendor.python), lease_folder=str(folder / "lease")
+    )
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    board: Board,
+    equip: Callable[[Board], Board],
+    conduct: Conduct,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, dict[str, Any]]:
+    """What a run records that nothing befalls."""
+    results = conduct(begun(tmp_path_factory.mktemp("unbroken") / "run"), equip(board))
+    assert {result.outcome for result in results} == {Outcome.PASS}
+    return settled(results)
+
+
+@contextlib.contextmanager
+def with_another_key(board: Board, folder: Path) -> Iterator[Board]:
+    with VirtualBoard(folder / "other") as other:
+        yield attrs.evolve(board, key=other.board.key)
+
+
+@contextlib.contextmanager
+def with_another_host_key(board: Board, folder: Path) -> Iterator[Board]:
+    with VirtualBoard(folder / "other") as other:
+        known = folder / "known_hosts"
+        known.write_text(
+            other.board.known_hosts.read_text().replace(f":{other.board.port}", f":{board.port}")
+        )
+        yield attrs.evolve(board, known_hosts=known)
+
+
+@contextlib.contextmanager
+def without_numpy(board: Board, folder: Path) -> Iterator[Board]:
+    python = folder / "bare-python"
+    python.write_text('#!/bin/sh\nexec /usr/bin/env -u PYTHONPATH python3 -I -S "$@"\n')
+    python.chmod(0o755)
+    yield attrs.evolve(board, python=str(python))
+
+
+@contextlib.contextmanager
+def without_rknnlite(board: Board, folder: Path) -> Iterator[Board]:
+    yield attrs.evolve(board, python=sys.executable)
+
+
+@contextlib.contextmanager
+def with_another_there(board: Board, folder: Path) -> Iterator[Board]:
+    with BoardSession(board, claim=Claim("another run")):
+        yield board
+
+
+@contextlib.contextmanager
+def with_no_room(board: Board, folder: Path) -> Iterator[Board]:
+    (folder / "in-the-way").write_text("")
+    yield attrs.evolve(board, work_folder=str(folder / "in-the-way"))
 
 
 @pytest.mark.parametrize(
-    ("sign", "kills", "jobs"), [(signal.SIGKILL, 2, "2"), (signal.SIGINT, 1, "1")], ids=["kill", "Ctrl-C"]
+    "fault",
+    [
+        with_another_key,
+        with_another_host_key,
+        without_numpy,
+        without_rknnlite,
+        with_another_there,
+        with_no_room,
+    ],
 )
-def test_a_run_that_is_stopped_anywhere_goes_on_and_ends_as_an_unbroken_one(
-    unbroken: Path, tmp_path: Path, sign: signal.Signals, kills: int, jobs: str
+def test_a_board_that_was_not_to_be_had(
+    fault: Callable[[Board, Path], contextlib.AbstractContextManager[Board]],
+    board: Board,
+    equip: Callable[[Board], Board],
+    conduct: Conduct,
+    unbroken: dict[str, dict[str, Any]],
+    tmp_path: Path,
 ) -> None:
-    path = tmp_path / "run"
-    chance = random.Random(sign)
-    total = lines(unbroken)
-    for _ in range(kills):
-        process = start(*begin_or_resume(path), "--jobs", jobs)
-        # The first may come before there is a folder, the others anywhere in what is left.
-        target, end = chance.randint(lines(path), total - 1), time.monotonic() + 120
-        while lines(path) < target and process.poll() is None and time.monotonic() < end:
-            time.sleep(chance.uniform(0.0, 0.01))
-        os.killpg(process.pid, sign)
-        said = process.communicate(timeout=120)[0]
-        assert process.returncode in (-sign, ExitCode.INFRASTRUCTURE), said
-        if path.exists():
-            assert write_views(path).stat().st_size > 1000
-    process = start(*begin_or_resume(path), "--jobs", jobs)
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.CONFORMANCE, said
-    assert settled(path) == settled(unbroken)
-    assert read_run(path).manifest["finished"]
-    assert lines(path) == total
+    good = equip(board)
+    with fault(good, tmp_path) as bad:
+        broken = conduct(begun(tmp_path / "broken"), bad)
+    assert [result.outcome for result in broken] == [Outcome.INFRA_ERROR] * len(PLAN)
+    resumed = conduct(RunFolder.resume(tmp_path / "broken"), good)
+    assert settled(resumed) == unbroken
 
 
-def test_what_broke_on_the_way_is_tried_again(unbroken: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    process = start(*OPTIONS, "--jobs", "1", "--run-dir", str(path), broken=True)
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.INFRASTRUCTURE, said
-    process = start("--resume", str(path), "--jobs", "1")
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.CONFORMANCE, said
-    assert settled(path) == settled(unbroken)
-    broken = (path / "broken.jsonl").read_text().splitlines()
-    assert broken
-    assert {json.loads(line)["outcome"] for line in broken} == {"infra_error"}
-
-
-def test_resume_names_what_is_no_run(tmp_path: Path) -> None:
-    process = start("--resume", str(tmp_path))
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.USAGE
-    assert "is not a run's folder" in said
+def test_a_board_that_died_in_the_middle(
+    equip: Callable[[Board], Board],
+    conduct: Conduct,
+    unbroken: dict[str, dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    with VirtualBoard(tmp_path / "board") as running:
+        broken = conduct(begun(tmp_path / "broken"), equip(running.board), between=running.kill)
+        outcomes = [result.outcome for result in broken]
+        assert outcomes == [Outcome.PASS, Outcome.INFRA_ERROR]
+    with VirtualBoard(tmp_path / "board") as again:
+        resumed = conduct(RunFolder.resume(tmp_path / "broken"), equip(again.board))
+        assert resumed[0] == broken[0]  # what was settled was not tried again
+    assert settled(resumed) == unbroken
