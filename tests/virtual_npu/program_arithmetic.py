@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from math import floor
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,8 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
             value = value * int(operands[_operand(registers, kernel, 2) :][:2].view("<i2")[0]) / (1 << shift)
         if not registers[0x4060] & 1 and not registers[0x4060] >> 6 & 1:  # BN is there for its ReLU
             value = max(value, Fraction(0))
-        rounded = floor(value * out_scale + _signed(registers[0x4080], 32) + Fraction(1, 2))
+        assert not registers[0x4088] >> 30 & 1, "halves to even"
+        rounded = round(value * out_scale + _signed(registers[0x4080], 32))
         outputs.append(min(max(rounded, -limit), limit - 1))
     return outputs[: (registers[0x403C] >> 16 & 0x1FFF) + 1]  # int8 kernels come in pairs
 

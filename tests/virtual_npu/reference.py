@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def lookup(table: tuple[Array, Array], x: Array) -> Array:
 
 
 def integers(layer: Dense, rows: Array, dtype: str) -> Array:
-    """One layer in exact integer arithmetic: halves round upwards, once, at the end."""
+    """One layer in exact integer arithmetic: halves round to even, once, at the end."""
     limits = np.iinfo(dtype)
     assert layer.multipliers is not None
     shift = 14 + layer.out_shift
@@ -52,7 +53,7 @@ def integers(layer: Dense, rows: Array, dtype: str) -> Array:
             total = sum(int(a) * int(b) for a, b in zip(row, kernel, strict=True)) + int(layer.biases[k])
             total *= int(layer.multipliers[k])
             total = max(total, 0) if layer.relu else total
-            rounded = (total * layer.out_scale + (1 << (shift - 1)) >> shift) + layer.zero_point
+            rounded = round(Fraction(total * layer.out_scale, 1 << shift) + layer.zero_point)
             result[i, k] = min(max(rounded, limits.min), limits.max)
     return result
 

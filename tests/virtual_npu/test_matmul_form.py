@@ -70,3 +70,14 @@ def test_a_layer_of_one_input_rounds_its_product(toolkit: Any, samples: int) -> 
     _, outputs, simulated = _outputs(toolkit, (5, 1, 3), samples)
     # Two roundings of a part in 2**11: of the product, no larger than output and bias, and of the output.
     assert np.abs(outputs - simulated).max() <= 2.0**-10 * (np.abs(simulated).max() + 1)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_a_sigmoid_of_its_own(toolkit: Any, precision: str) -> None:
+    """Behind an Add it is not fused; its table goes on below its first entry, down to 0."""
+    file, outputs, simulated = _outputs(toolkit, (1, 40), 16, precision, last="Sigmoid")
+    assert "Sigmoid" in {node.type for node in file.nodes}
+    # The table is right to 2e-3. int8: product and sum are rounded to steps of up to 0.06 each, which the
+    # sigmoid's slope of at most 1/4 passes on, and the result to 1/255. Read before the lookup, max would err
+    # by 1/2.
+    assert np.abs(outputs - simulated).max() <= (2e-3 if precision == "float16" else 2 * 0.06 / 4 + 1 / 255)

@@ -12,6 +12,7 @@ import pytest
 
 from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpu, content_digest, placement, read
 
+from . import table_arithmetic
 from .program_arithmetic import evaluate
 from .reference import as_input, as_rows, halfway_steps
 
@@ -23,13 +24,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One conversion: layer widths, hidden activation, samples, precision."""
+    """One conversion: layer widths, activations, samples, precision; random weights, or ones of identity."""
 
     widths: tuple[int, ...]
     activation: str = "Relu"
     samples: int = 16
     precision: str = "float16"
     last: str = ""
+    identity: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def _graph(case: Case) -> bytes:
     for i, (channels, kernels) in enumerate(pairs):
         weights = rng.normal(size=(kernels, channels, 1, 1)) / np.sqrt(channels)
         biases = rng.normal(size=kernels) * 0.3
+        if case.identity:
+            weights, biases = np.eye(kernels)[:, :, None, None], np.zeros(kernels)
         constants.append(onnx.numpy_helper.from_array(weights.astype(np.float32), f"w{i}"))
         constants.append(onnx.numpy_helper.from_array(biases.astype(np.float32), f"b{i}"))
         nodes.append(
@@ -201,6 +205,20 @@ def test_lookups_follow_the_table(convert: Convert, activation: str, precision: 
     found = convert(Case((16, 8), samples=32, precision=precision, last=activation))
     # Tables end at 0.9952 and 0.9982 where the function goes on to 1; an int8 step is at most 2/255.
     assert np.abs(_run(found) - found.simulated).max() <= 5e-3 + (precision == "int8") * 2 / 255
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid"])
+def test_float16_lookups_have_the_tables_bits(convert: Convert, activation: str) -> None:
+    """Of every finite float16 value, by a second evaluation of the file's own table."""
+    found = convert(Case((16, 16), samples=64, last=activation, identity=True))
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    values = every[np.isfinite(every)][:: 7 if activation == "Tanh" else 11]
+    x = np.resize(values, (-(-len(values) // 1024), 1, 16, 64, 1))
+    npu = VirtualNpu(found.file)
+    bits = np.stack([npu.run_native(part) for part in x]).reshape(-1)[: len(values)].view(np.uint16)
+    expected = np.array(table_arithmetic.evaluate(found.file, values.tolist()), np.uint16)
+    zeros = np.uint16(0x7FFF)
+    np.testing.assert_array_equal(np.where(bits & zeros, bits, 0), np.where(expected & zeros, expected, 0))
 
 
 def test_int16_lookup_without_a_table_is_refused(convert: Convert) -> None:

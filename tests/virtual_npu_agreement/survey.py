@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import onnx
 
 from sklearn2rknn.errors import ConversionError
 from sklearn2rknn.toolkit import Toolkit, open_toolkit
 from tests.virtual_npu.reference import halfway_steps
 from virtual_npu import UnsupportedProgram, VirtualNpu, placement, read
 
-from .artifacts import PRECISIONS, TOOLKITS, Array, Artifact, Form, build
+from .artifacts import PRECISIONS, TOOLKITS, Array, Artifact, Form, build, onnx_bytes
 
 COUNT = 40  # artifacts for each toolkit and precision
 SAMPLES = (1, 8, 64, 256)
@@ -35,12 +36,12 @@ class Finding:
     refused : str
         Why it does not run; then there are no numbers.
     steps : ndarray of int
-        Distance of each output from the simulator's, in float16's or the quantization's steps, summed in the
-        simulator's order.
-    exact_steps : ndarray of int
-        The same with exact sums.
+        Distance of each output from the simulator's, in float16's or the quantization's steps, in the
+        program's own arithmetic: exact sums.
+    simulated_steps : ndarray of int
+        The same in the simulator's arithmetic: its order of summation, and for integers its real scales.
     distance : float
-        Largest difference.
+        Largest difference, in the program's own arithmetic.
     same_on_all_cores : bool
     layers : frozenset of str
         Types of the file's layers.
@@ -49,7 +50,7 @@ class Finding:
     artifact: Artifact
     refused: str
     steps: Array
-    exact_steps: Array
+    simulated_steps: Array
     distance: float
     same_on_all_cores: bool
     layers: frozenset[str]
@@ -69,13 +70,17 @@ class Finding:
 
 
 def artifacts(toolkit: str, precision: str, count: int = COUNT) -> Iterator[Artifact]:
-    """Draw networks: 1 to 6 layers, 1 to 4,096 wide, every form, head and number of samples in turn."""
+    """Draw networks: 1 to 6 layers, 1 to 4,096 wide, every form, head and number of samples in turn.
+
+    Left out is what the toolkits get wrong or do not build: int16 tanh and sigmoid (they never upload the
+    table that the program looks up), int16 MatMul of one input (its Mul's constant is stored as int8 where
+    the program reads int16), and one row through a ReLU of one unit, which may never fire.
+    """
     rng = np.random.default_rng([TOOLKITS.index(toolkit), PRECISIONS.index(precision)])
     forms: tuple[Form, ...] = ("conv", "matmul")
     for i in range(count):
         samples = SAMPLES[i // 2 % 4]
-        # The program of an int16 lookup never uploads its table: two are enough to see it refused.
-        lookups = precision != "int16" or i in (10, 21)
+        lookups = precision != "int16"
         hidden = ("Relu", "Relu", "Tanh", "Sigmoid")[i // 8 % 4] if lookups else "Relu"
         last = ("", "", "Softmax", "Sigmoid", "")[i % 5] if lookups else ""
         layers = 1 + i % 6
@@ -83,6 +88,10 @@ def artifacts(toolkit: str, precision: str, count: int = COUNT) -> Iterator[Arti
             widths = tuple(int(2 ** rng.uniform(0, 12 if j else 12.01)) for j in range(layers + 1))
             widths = tuple(min(width, 4096) for width in widths)
             if last == "Softmax" and widths[-1] < 2:
+                continue
+            if 1 in widths[1:-1] and hidden == "Relu" and samples == 1:
+                continue
+            if 1 in widths[:-1] and precision == "int16" and forms[i % 2] == "matmul":
                 continue
             if samples * sum(a * b for a, b in pairwise(widths)) <= LARGEST:
                 break
@@ -102,14 +111,15 @@ def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
     file, simulated = read(built.rknn), built.simulated
     layers = frozenset(kind for _, kind, _ in placement(file))
     assert simulated is not None
+    graph = onnx.load_from_string(onnx_bytes(artifact)).graph
+    parameters = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     try:
         one, two, three = (VirtualNpu(file, cores) for cores in (1, 2, 3))
-        ordered = VirtualNpu(file, sums="simulator")
+        ordered = VirtualNpu(file, sums="simulator", parameters=parameters)
     except UnsupportedProgram as error:
         return Finding(artifact, str(error), nothing, nothing, 0.0, True, layers)
-    exact = np.stack([one.run(x) for x in inputs])
-    same = all(np.array_equal(npu.run(inputs[0]), exact[0]) for npu in (two, three))
-    outputs = np.stack([ordered.run(x) for x in inputs])
+    own = np.stack([one.run(x) for x in inputs])
+    same = all(np.array_equal(npu.run(inputs[0]), own[0]) for npu in (two, three))
 
     def steps(values: Array) -> Array:
         scale = file.outputs[0].scale if file.outputs[0].dtype != "float16" else None
@@ -118,8 +128,9 @@ def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
         counted: Array = np.abs(np.rint(values / scale) - np.rint(simulated / scale)).astype(np.int64)
         return counted
 
-    distance = float(np.abs(outputs - simulated).max())
-    return Finding(artifact, "", steps(outputs).ravel(), steps(exact).ravel(), distance, same, layers)
+    distance = float(np.abs(own - simulated).max())
+    its = np.stack([ordered.run(x) for x in inputs])
+    return Finding(artifact, "", steps(own).ravel(), steps(its).ravel(), distance, same, layers)
 
 
 def table(findings: Iterable[Finding]) -> str:
@@ -130,7 +141,7 @@ def table(findings: Iterable[Finding]) -> str:
         rows[artifact.toolkit, artifact.precision, artifact.form, finding.kind].append(finding)
     lines = [
         "| toolkit | precision | form | kind | files | refused | values | equal | within a step | most steps "
-        "| largest difference | equal, exact sums | most steps, exact sums |",
+        "| largest difference | equal, simulator's arithmetic | most steps, simulator's arithmetic |",
         "|---" * 13 + "|",
     ]
     for key, found in sorted(rows.items()):
@@ -138,20 +149,27 @@ def table(findings: Iterable[Finding]) -> str:
         cells = [*key, str(len(found)), str(len(found) - len(ran))]
         if ran:
             steps = np.concatenate([finding.steps for finding in ran])
-            exact = np.concatenate([finding.exact_steps for finding in ran])
+            its = np.concatenate([finding.simulated_steps for finding in ran])
             cells += [
                 f"{len(steps):,}",
                 f"{100 * np.mean(steps == 0):.2f} %",
                 f"{100 * np.mean(steps <= 1):.2f} %",
                 str(steps.max()),
                 f"{max(finding.distance for finding in ran):.2g}",
-                f"{100 * np.mean(exact == 0):.2f} %",
-                str(exact.max()),
+                _share(its),
+                str(its.max()),
             ]
         else:
             cells += ["-"] * 7
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _share(steps: Array) -> str:
+    """Give the share of values that are equal, and how many are not where they are few."""
+    different = int(np.count_nonzero(steps))
+    share = f"{100 * np.mean(steps == 0):.2f} %"
+    return f"all but {different}" if 0 < different < 1e-3 * len(steps) else share
 
 
 def main() -> None:

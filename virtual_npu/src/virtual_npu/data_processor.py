@@ -33,7 +33,7 @@ _Stage = Callable[[_Array, _Array | None], _Array]
 """Takes the values, shape (points, channels), which it may overwrite, and the second cube's."""
 
 _OUTPUTS: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: np.dtype(np.float32)}
-_ADD, _DIVIDE, _SUBTRACT = 2, 3, 4  # ALU algorithms, by observation; 0 and 1 are max and min
+_MAX, _ADD, _DIVIDE, _SUBTRACT = 0, 2, 3, 4  # ALU algorithms, as the TRM numbers them
 _PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
 _MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
 _BOTH_READERS: Final = 5  # RDMA_COMB_USE: the idle main reader helps to fetch the second operand
@@ -305,15 +305,40 @@ def _elementwise(
         task.require(field, 0)
     stages: list[_Stage] = []
     operand = None
-    if not task[r.EW_OP_BYPASS]:
+    constant = not task[r.EW_OP_BYPASS] and task[r.EW_OP_SRC] == 0
+    if not task[r.EW_OP_BYPASS] and not constant:
         operand, stage = _second_operand(task, channels, shape, integer)
         stages.append(stage)
     if not task[r.EW_LUT_BYPASS]:
         table = LookupTable.decode(task, integer=integer)
         stages.append(lambda values, _: table.apply(values))
+    if constant:
+        stages.append(_larger_of_constant(task, integer))
     if not task[r.EW_RELU_BYPASS]:
         stages.append(_in_place(np.maximum, np.float32(0)))
     return operand, stages
+
+
+def _larger_of_constant(task: LoadedTask, integer: bool) -> _Stage:
+    """Compile the larger of a value and a register.
+
+    Observation: only a sigmoid that is a layer of its own has it, with 0, and it comes after the lookup.
+    Before it, every negative input would give 1/2, which no model means, and the table's slope below its
+    first entry would have no use. So read, ten such files agree with the simulator as other sigmoids do.
+    """
+    task.require(r.EW_OP_TYPE, 0)
+    task.require(r.EW_ALU_ALGO, _MAX)
+    task.require(r.EW_LUT_BYPASS, 0)
+    value = task[r.EW_OP_VALUES[0]]
+    for field in r.EW_OP_VALUES[1:]:
+        task.require(field, value)
+    constant = np.float64((value ^ 1 << 31) - (1 << 31)) if integer else np.float32(_float32(value))
+
+    def stage(values: _Array, operand: _Array | None) -> _Array:
+        result: _Array = np.maximum(values, constant)
+        return result
+
+    return stage
 
 
 def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool) -> tuple[Cube, _Stage]:
@@ -385,10 +410,12 @@ def _output(task: LoadedTask, dtype: np.dtype[Any], integer: bool) -> list[_Stag
     limits = np.iinfo(dtype)
     factor64 = np.ldexp(float(scale), -shift)
 
+    upwards = task[r.CVT_ROUND]  # halves, as the TRM has it; otherwise to even
+
     def finish(values: _Array, operand: _Array | None) -> _Array:
         scaled: _Array = np.multiply(values, factor64, dtype=np.float64)
-        scaled += offset + 0.5
-        np.floor(scaled, out=scaled)
+        scaled += offset + 0.5 if upwards else offset
+        (np.floor if upwards else np.rint)(scaled, out=scaled)
         return np.clip(scaled, limits.min, limits.max, out=scaled)
 
     return [finish]

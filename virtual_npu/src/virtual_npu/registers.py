@@ -227,7 +227,10 @@ LUT_LE_START = Field("LUT_LE_START", 0x4110, signed=True)
 LUT_LE_END = Field("LUT_LE_END", 0x4114, signed=True)
 LUT_LO_START = Field("LUT_LO_START", 0x4118, signed=True)
 LUT_LO_END = Field("LUT_LO_END", 0x411C, signed=True)
-LUT_LE_SLOPE_SCALE = Field("LUT_LE_SLOPE_SCALE", 0x4120)
+EW_OP_VALUES = tuple(Field(f"EW_OP_VALUE_{i}", 0x4090 + 4 * i) for i in range(8))
+LUT_LE_SLOPE_OFLOW_SCALE = Field("LUT_LE_SLOPE_OFLOW_SCALE", 0x4120, 16, 16, signed=True)
+LUT_LE_SLOPE_UFLOW_SCALE = Field("LUT_LE_SLOPE_UFLOW_SCALE", 0x4120, 0, 16, signed=True)
+LUT_LE_SLOPE_UFLOW_SHIFT = Field("LUT_LE_SLOPE_UFLOW_SHIFT", 0x4124, 0, 5)
 LUT_LO_SLOPE_SCALE = Field("LUT_LO_SLOPE_SCALE", 0x4128)
 
 # DPU_RDMA: what the DPU reads from memory.
