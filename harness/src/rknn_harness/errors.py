@@ -39,11 +39,12 @@ __all__ = [
     "ProtocolError",
     "ProvisioningError",
     "VirtualBoardError",
+    "printable",
 ]
 
 
 class HarnessError(Exception):
-    """Base of every error that the harness raises on purpose.
+    """Base of every error that the harness raises on purpose; its text is `printable`.
 
     Attributes
     ----------
@@ -52,8 +53,13 @@ class HarnessError(Exception):
     """
 
     def __init__(self, message: str, **data: Any) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.data = data
+
+
+def printable(text: str) -> str:
+    """Return a text with nothing in it that a terminal obeys: a part of it may be a board's."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 class BoardsFileError(HarnessError, ValueError):

@@ -29,6 +29,7 @@ from rknn_harness.errors import (
     LeaseError,
     ProtocolError,
     ProvisioningError,
+    printable,
 )
 from rknn_harness.provisioning import RUNNER_NAME, runner_archive
 from scirknn.bundle import metadata_path
@@ -174,7 +175,7 @@ class BoardSession:
             for each in findings
         ):
             raise self._broken(ProtocolError, f"{self.board.name} answered 'doctor' with {findings!r:.80}.")
-        return [{key: each[key] for key in keys} for each in findings]
+        return [{key: printable(each[key]) for key in keys} for each in findings]
 
     def holders(self) -> dict[str, dict[str, Any] | None]:
         """Return who has the board, ``session``, and who reserved it, ``reserved``.
@@ -196,7 +197,8 @@ class BoardSession:
         claim = self._claim or Claim()
         header, _ = self._ask("reserve", 10.0, owner=claim.owner, what=what, seconds=seconds)
         entry = self._holder("reserve", header.get("reserved"))
-        assert entry is not None
+        if entry is None:
+            raise self._broken(ProtocolError, f"{self.board.name} answered 'reserve' with no reservation.")
         return entry
 
     def unreserve(self, *, owner: str, force: bool = False) -> dict[str, Any] | None:
@@ -466,6 +468,7 @@ class BoardSession:
                 ProtocolError, f"{self.board.name} answered {op!r} with the holder {entry!r:.200}."
             )
         reserved = entry.get("reserved") is True
+        owner, what = printable(owner), printable(what)
         return {"owner": owner, "what": what, "since": since, "until": until, "reserved": reserved}
 
     def _timed(self, op: str, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Timed:
@@ -478,7 +481,8 @@ class BoardSession:
 
     def _samples(self, op: str, arrays: Mapping[str, Array]) -> Array:
         samples = arrays.get("samples")
-        if samples is None or samples.dtype != np.float64 or samples.ndim != 1 or not len(samples):
+        good = samples is not None and samples.dtype == np.float64 and samples.ndim == 1 and len(samples)
+        if samples is None or not good or not np.isfinite(samples).all() or samples.min() < 0:
             raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} without samples.")
         return samples
 
@@ -633,8 +637,8 @@ class BoardSession:
         code = error.get("code")
         return BoardError(
             error["kind"],
-            error["type"],
-            error["message"],
+            printable(error["type"]),
+            error["message"][:_TAIL],
             code if type(code) is int else None,
             board=self.board.name,
             stderr=self._errors.tail() if self._errors else "",
@@ -677,7 +681,7 @@ class _ErrorLog:
 
     def tail(self) -> str:
         """Return the last of what was said."""
-        return b"".join(list(self._last))[-_TAIL:].decode("utf-8", "replace")
+        return printable(b"".join(list(self._last))[-_TAIL:].decode("utf-8", "replace"))
 
     def finish(self) -> None:
         """Wait for what is under way, and close the file."""

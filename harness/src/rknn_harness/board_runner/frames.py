@@ -7,6 +7,7 @@ and holds no more than the bounds allow.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
@@ -215,7 +216,7 @@ class FrameParser:
 
 def _header(line: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        header = json.loads(line.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
         # A lone surrogate, escaped, would pass here and fail wherever the text is written.
         if b"\\u" in line:
             json.dumps(header, ensure_ascii=False).encode("utf-8")
@@ -224,6 +225,13 @@ def _header(line: bytes) -> dict[str, Any]:
     if not isinstance(header, dict) or not isinstance(header.setdefault("arrays", []), list):
         raise ProtocolViolation(f"a header that is not an object with a list of arrays: {line[:80]!r}")
     return header
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.40} is beyond the numbers of float64")
+    return value
 
 
 def _no_constant(name: str) -> None:
