@@ -128,7 +128,10 @@ class Dense:
 
 @dataclass
 class Chain:
-    """What goes into a file; `edit` changes commands (register -> value) of single tasks."""
+    """What goes into a file; `edit` changes commands (register -> value) of single tasks.
+
+    On one core the PPU copies the outputs of the hidden layers `copied`, and the next layer reads the copy.
+    """
 
     layers: list[Dense]
     samples: int
@@ -136,6 +139,7 @@ class Chain:
     cores: int = 1
     scales: tuple[float, float] = (1.0, 1.0)
     edit: dict[int, dict[int, int]] = field(default_factory=dict)
+    copied: frozenset[int] = frozenset()
 
 
 def _round_up(value: int, to: int) -> int:
@@ -173,7 +177,7 @@ def _float_bits(form: str, value: float) -> int:
     return int.from_bytes(struct.pack(form, value), "little")
 
 
-_UNIT_TARGETS = {1: 0x201, 3: 0x801, 4: 0x1001, 5: 0x2001}
+_UNIT_TARGETS = {1: 0x201, 3: 0x801, 4: 0x1001, 5: 0x2001, 6: 0x4001, 7: 0x8001}
 BASES = {0x1070: "in", 0x1110: "weights", 0x4020: "out", 0x5020: "biases"}
 
 
@@ -245,6 +249,22 @@ def _upload(table: tuple[Array, Array]) -> list[tuple[int, int]]:
     return commands
 
 
+def _copy(channels: int, per_atom: int, samples: int) -> list[tuple[int, int]]:
+    """Write a PPU task's registers: all atoms of a tensor, taken for bytes."""
+    apart = 1 if samples == 1 else _round_up(samples, 4)
+    last = 16 * -(-channels // per_atom) - 1
+    return [
+        (0x600C, apart - 1),
+        (0x6014, last),
+        (0x6070, 0),
+        (0x607C, apart << 4),
+        (0x700C, apart - 1),
+        (0x7014, last),
+        (0x701C, 0),
+        (0x7028, apart << 4),
+    ]
+
+
 def write(chain: Chain) -> bytes:
     """Write the chain as a ``.rknn`` file with programs for one, two and three cores."""
     width = 1 if chain.dtype == "int8" else 2
@@ -276,6 +296,9 @@ def write(chain: Chain) -> bytes:
             tensor |= {10: vector(np.array([scale], "<f4")), 11: ints([0])}
         pool += size if kind == 3 else 0
         tensors.append(tensor)
+    for i in sorted(chain.copied):
+        tensors.append(tensors[i + 1] | {5: f"h{i} copy", 13: u32(pool)})
+        pool += _round_up(widths[i + 1], 2 * group) * width * _round_up(chain.samples, 4)
 
     def constant(name: str, raw: bytes, kind: int, form: int, shape: tuple[int, ...] = ()) -> int:
         buffers.append(raw)
@@ -328,11 +351,21 @@ def write(chain: Chain) -> bytes:
                 start = len(commands)
                 for address, value in sorted((registers | addends).items()):
                     if address in addends:
-                        target = {"in": names[i], "out": names[i + 1], "weights": f"w{i}", "biases": f"b{i}"}
+                        read = f"h{i - 1} copy" if cores == 1 and i - 1 in chain.copied else names[i]
+                        target = {"in": read, "out": names[i + 1], "weights": f"w{i}", "biases": f"b{i}"}
                         entry = (addends[address], len(commands))
                         relocations.setdefault(target[BASES[address]], []).append(entry)
                     commands.append((address, value))
                 tasks.append([0, i + 1, 0x1D, 0x300, 0x1FFFF, 0, len(commands) - start, 0, 8 * start])
+                if cores == 1 and i in chain.copied:
+                    start = len(commands)
+                    for address, value in _copy(widths[i + 1], per_atom, chain.samples):
+                        if address in (0x6070, 0x701C):
+                            name = names[i + 1] if address == 0x701C else f"h{i} copy"
+                            relocations.setdefault(name, []).append((0, len(commands)))
+                        commands.append((address, value))
+                    tasks.append([0, i + 1, 0x60, 0xC00, 0x1FFFF, 0, len(commands) - start, 0, 8 * start])
+                    counts[i][0] += 1
     for node, count in zip(nodes[1:-1], counts, strict=True):
         node[10] = ints(count)
     words = [_UNIT_TARGETS[a >> 12] << 48 | (v & 0xFFFFFFFF) << 16 | a for a, v in commands]
