@@ -23,10 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 import sklearn2rknn
+import virtual_npu
+from rknn_harness import conformance
 from rknn_harness.board_link import BoardLink
 from rknn_harness.boards import Board
 from rknn_harness.case import Case, random_case
-from rknn_harness.conformance import Timing, run_case
+from rknn_harness.conformance import Timing
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.virtual_board import virtual_board
@@ -112,74 +114,66 @@ def _transfers(session: BoardSession, board: Board, folder: Path, count: int) ->
     return table
 
 
-class _TimedToolkit(sklearn2rknn.Toolkit):
-    """Lends another's process and adds up the time it takes."""
-
-    def __init__(self, toolkit: sklearn2rknn.Toolkit) -> None:
-        super().__init__(toolkit.environment)
-        self._toolkit = toolkit
-        self.seconds = 0.0
-
-    def build(self, model: bytes, **options: Any) -> Any:
-        """Convert; see `sklearn2rknn.Toolkit.build`."""
-        started = time.perf_counter()
-        try:
-            return self._toolkit.build(model, **options)
-        finally:
-            self.seconds += time.perf_counter() - started
-
-
 @contextmanager
-def _asked(seconds: list[float]) -> Iterator[None]:
-    """Note the time of every question to a runner."""
-    ask = BoardSession._ask
+def _timed(taken: dict[str, float], kind: str, owner: Any, name: str) -> Iterator[None]:
+    """Add up under `kind` what calls of a function take, without those made by another that is timed."""
+    function = getattr(owner, name)
 
-    def timed(self: BoardSession, *rest: Any, **fields: Any) -> Any:
-        started = time.perf_counter()
+    def call(*rest: Any, **options: Any) -> Any:
+        before, started = sum(taken.values()), time.perf_counter()
         try:
-            return ask(self, *rest, **fields)
+            return function(*rest, **options)
         finally:
-            seconds.append(time.perf_counter() - started)
+            inner = sum(taken.values()) - before
+            taken[kind] += time.perf_counter() - started - inner
 
-    BoardSession._ask = timed  # type: ignore[method-assign]
+    setattr(owner, name, call)
     try:
         yield
     finally:
-        BoardSession._ask = ask  # type: ignore[method-assign]
+        setattr(owner, name, function)
+
+
+_BOARD = "board execution"
+_REST = "the harness: transfer, questions, limits, judging"
+_TIMED = (
+    ("the case's network: drawing and fitting it", conformance, "model_of"),
+    ("toolkit: conversion, its check, second build", sklearn2rknn, "convert"),
+    ("toolkit: conversion, its check, second build", sklearn2rknn.Toolkit, "build"),
+    ("onnxruntime", conformance, "onnx_output"),
+    ("the virtual NPU, here", virtual_npu, "read"),
+    ("the virtual NPU, here", virtual_npu.VirtualNpu, "__init__"),
+    ("the virtual NPU, here", virtual_npu.VirtualNpu, "run"),
+    (_BOARD, BoardSession, "_ask"),
+)
 
 
 def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, count: int) -> Table:
-    timed = _TimedToolkit(toolkit)
     trip = statistics.median(_times(link.session().hello, 100))
     link.prove(toolkit)
-    phases: dict[str, list[float]] = {}
+    parts: dict[str, list[float]] = {}
     for number in range(count + 1):
-        asked: list[float] = []
-        timed.seconds = 0.0
-        with _asked(asked):
+        taken = {kind: 0.0 for kind, _, _ in _TIMED}
+        questions = link.session()._number
+        with ExitStack() as stack:
+            for entry in _TIMED:
+                stack.enter_context(_timed(taken, *entry))
             started = time.perf_counter()
-            result = run_case(_case(number, timed.version), timed, link, timing=SHORT)
+            result = conformance.run_case(_case(number, toolkit.version), toolkit, link, timing=SHORT)
             total = time.perf_counter() - started
         if result.outcome.value != "pass":
             raise SystemExit(f"case {number}: {result.outcome.value}: {result.reason}")
         if not number:
             continue  # it warms everything up
-        board = sum(asked) - trip * len(asked)
-        spent = {
-            **result.seconds,
-            "total": total,
-            "of that the toolkit": timed.seconds,
-            "of that the board": board,
-        }
-        spent["what is left: the harness"] = total - timed.seconds - board
-        for phase, seconds in spent.items():
-            phases.setdefault(phase, []).append(seconds)
+        # The way to the board and back is the harness's.
+        taken[_BOARD] -= trip * (link.session()._number - questions)
+        for part, seconds in {**taken, _REST: total - sum(taken.values()), "total": total}.items():
+            parts.setdefault(part, []).append(seconds)
     title = f"{count} cases of 64-64-64-10, float16, 64 rows a run (limit: 30 ms)"
     table = Table("part of a case", "ms, median", "least", title=title)
-    table.caption = "what a question's way there and back takes is the harness's"
-    for phase, samples in phases.items():
+    for part, samples in parts.items():
         middle, least = 1e3 * statistics.median(samples), 1e3 * min(samples)
-        table.add_row(phase, f"{middle:.1f}", f"{least:.1f}", end_section=phase == "judge")
+        table.add_row(part, f"{middle:.1f}", f"{least:.1f}", style="bold" if part == _REST else "")
     return table
 
 

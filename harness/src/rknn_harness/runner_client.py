@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +134,8 @@ class BoardSession:
         self._parser = frames.FrameParser()
         self._errors: _ErrorLog | None = None
         self._number = 0
+        # The bundle that was loaded last: where it is on the board, and its contents.
+        self._brought: tuple[str, tuple[object, ...]] = "", ()
 
     def __enter__(self) -> BoardSession:
         try:
@@ -238,14 +240,20 @@ class BoardSession:
         files: dict[str, Path | bytes] = {file.name: file for _, file in found.files()}
         for file in (found.path, metadata_path(found.path)):
             files[file.name] = file
-        try:
-            folder = self.connection.put(files)
-        except InfraError:
-            self._abandon()
-            raise
-        bundle_there = f"{folder}/{found.path.name}"
+        digests = [variant.sha256 for variant in found.variants]
+        contents: tuple[object, ...] = (metadata_path(found.path).read_bytes(), *digests)
+        bundle_there, brought = self._brought
+        # The one loaded last is loaded again for another core: the board itself checks its digests.
+        if brought != contents or PurePosixPath(bundle_there).name != found.path.name:
+            try:
+                bundle_there = f"{self.connection.put(files)}/{found.path.name}"
+            except InfraError:
+                self._abandon()
+                raise
+        self._brought = "", ()  # until it is loaded
         with self._installed():
             self._ask("load", deadline, bundle=bundle_there, device=device or self.board.device, core=core)
+        self._brought = bundle_there, contents
 
     def predict(self, X: Any, *, deadline: float = 60.0) -> Prediction:
         """Run the loaded model.
