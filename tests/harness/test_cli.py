@@ -16,6 +16,7 @@ def test_help_teaches() -> None:
     assert said.exit_code == 0
     for word in ("run", "report", "replay", "doctor", "Exit codes: 0 clean", "virtual one"):
         assert word in said.output
+    assert "\n  rknn-harness run     " in said.output  # click has kept the lines
     for command in ("run", "report", "replay", "doctor"):
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
 

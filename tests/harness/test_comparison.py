@@ -151,6 +151,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> None:
         ((Outcome.MISMATCH, {}), (Outcome.TIMEOUT, {}), 0, 0),
         ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"cores_agree": BAD}}), 1, 0),
         ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"npu_gain": BAD}}), 0, 0),
+        ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"latency_baseline": BAD}}), 0, 0),
         (
             (Outcome.MISMATCH, {"properties": {"bound": BAD}}),
             (Outcome.MISMATCH, {"properties": {"bound": BAD, "labels": BAD}}),

@@ -66,7 +66,7 @@ class Duration(click.ParamType[float]):
 
 @click.group()
 def board() -> None:
-    r"""List, lock and look at boards.
+    """List, lock and look at boards.
 
     \b
     rknn-harness board list --boards boards.toml
@@ -74,7 +74,7 @@ def board() -> None:
     rknn-harness board doctor --boards boards.toml --board rock5b     what is wrong with it, and the cure
     rknn-harness board lock --for 2h --why soldering ...              keep runs of others off it
     rknn-harness board unlock ...
-    """
+    """  # noqa: D301
 
 
 @board.command("list")

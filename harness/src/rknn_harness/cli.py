@@ -46,7 +46,7 @@ _SUITE = Path("tests/device")
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    r"""Ship scikit-learn models to a Rockchip board and judge what its NPU makes of them.
+    """Ship scikit-learn models to a Rockchip board and judge what its NPU makes of them.
 
     \b
     rknn-harness run                      convert, ship, predict, judge; a report at the end
@@ -63,7 +63,7 @@ def main() -> None:
     Without a board of your own everything runs on the virtual one: an SSH server on this machine whose NPU
     is an emulator. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 trouble on the way to the board
     or the toolkit.
-    """
+    """  # noqa: D301
 
 
 class _SpacedValues(click.Command):

@@ -39,14 +39,14 @@ _wheel = click.option(
 
 @click.group()
 def toolkits() -> None:
-    r"""Make, list, verify and remove what the toolkit's versions run in.
+    """Make, list, verify and remove what the toolkit's versions run in.
 
     \b
     rknn-harness toolkits list                the versions, and what is here of each
     rknn-harness toolkits make 2.3.2          its virtual environment
     rknn-harness toolkits build 2.3.2         its image, for a container
     rknn-harness toolkits verify              whether all is what the locks say
-    """
+    """  # noqa: D301
 
 
 @toolkits.command("list")

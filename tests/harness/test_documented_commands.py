@@ -1,0 +1,173 @@
+"""Every command in the README, the docs and the workflows is one that the programs take."""
+
+from __future__ import annotations
+
+import configparser
+import functools
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from rknn_harness.cli import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PROGRAMS = ("rknn-harness", "tox", "python3 -m", "python -m", "chromium")
+
+
+def commands_of_page(text: str) -> list[str]:
+    """Return the lines of code blocks and code spans that begin with one of the programs."""
+    # Indented blocks, fenced blocks of a shell, and spans.
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    for language, block in re.findall(r"^ *```(\w*)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+        lines += [line.strip() for line in block.splitlines()] * (language == "bash")
+    lines += re.findall(r"`([^`\n]+)`", text)
+    found = (re.sub(r"(\s{2,}|\s)#\s.*$", "", line).strip() for line in lines)
+    parts = (part.strip() for line in found for part in line.split("&&"))
+    return sorted({part for part in parts if part.startswith(tuple(f"{name} " for name in PROGRAMS))})
+
+
+def commands_of_workflow(text: str) -> list[str]:
+    """Return the programs' commands in ``run:`` entries, folded and literal ones too."""
+    found = []
+    for style, own, block in re.findall(r"^ +run: ?(>-|\||)(.*)\n((?:^ {10}.*\n)*)", text, re.MULTILINE):
+        lines = [" ".join(block.split())] if style == ">-" else [own, *block.splitlines()]
+        found += [line.strip() for line in lines]
+    return [
+        line for line in found if line.startswith(tuple(f"{name} " for name in PROGRAMS)) or line == "tox"
+    ]
+
+
+def check(command: str, folder: Path) -> None:
+    """Raise unless the program takes the command."""
+    words = shlex.split(command.replace("~/", "home/"))
+    if words[0] == "rknn-harness":
+        check_harness(words[1:], folder)
+    elif words[0] == "tox":
+        check_tox(words[1:], folder)
+    elif words[0] in ("python3", "python") and words[2] != "pip":
+        check_module(words[2], words[3:])
+
+
+def check_harness(words: list[str], folder: Path) -> None:
+    for word in words:
+        # What is named as a folder or file must be there for click to take it.
+        if "*" not in word and ("/" in word or word.endswith((".toml", ".json", ".rknn")) or word == "FILE"):
+            path = folder / word
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix or word == "FILE":
+                path.touch()
+            else:
+                path.mkdir(exist_ok=True)
+    words = [word.replace("runs/*", "runs") for word in words]
+    (folder / "runs").mkdir(exist_ok=True)
+    (folder / "tests" / "device").mkdir(parents=True, exist_ok=True)
+    command: click.Command = main
+    name = "rknn-harness"
+    while isinstance(command, click.Group):
+        assert words, f"{name} needs a command"
+        name = words.pop(0)
+        if name in ("-h", "--help"):
+            return
+        assert name in command.commands, f"there is no command {name!r}"
+        command = command.commands[name]
+    if "--help" not in words and words != ["..."]:
+        command.make_context(name, words)
+
+
+def check_tox(words: list[str], folder: Path) -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "tox.ini")
+    own, _, rest = " ".join(words).partition(" -- ")
+    if own:
+        option, names = own.split(" ", 1)
+        assert option == "-e", f"tox {option}"
+        for name in names.split(","):
+            assert name == "py" or f"testenv:{name}" in parser, f"there is no tox environment {name!r}"
+        if rest and names == "device":
+            check_harness(["run", *shlex.split(rest)], folder)
+        elif rest and names == "py":
+            check(rest, folder)
+
+
+def check_module(module: str, words: list[str]) -> None:
+    """Look for the command and each option in the module's help."""
+    if module not in ("sklearn2rknn", "scirknn", "virtual_npu"):
+        assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists(), module
+        return
+    sub = "" if module == "sklearn2rknn" or words[:1] == [] or words[0].startswith("-") else words[0]
+    told = help_of(module, sub)
+    for word in words:
+        if word.startswith("-"):
+            assert word in told, f"{module} has no {word}"
+
+
+@functools.cache
+def help_of(module: str, sub: str) -> str:
+    words = [sys.executable, "-m", module, *filter(None, [sub]), "--help"]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+ALL = [
+    (path.relative_to(ROOT).as_posix(), command)
+    for path in [*PAGES, *WORKFLOWS]
+    for command in (commands_of_workflow if path.suffix == ".yml" else commands_of_page)(
+        path.read_text("utf-8")
+    )
+]
+
+
+@pytest.mark.parametrize(("source", "command"), ALL, ids=lambda value: value.replace("/", "_"))
+def test_the_command_is_taken(
+    source: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check(command, tmp_path)
+
+
+def test_there_are_commands_everywhere() -> None:
+    assert {source for source, _ in ALL} > {"README.md", "docs/nightly.md", ".github/workflows/nightly.yml"}
+    assert len(ALL) > 40
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "rknn-harness rum --board virtual",
+        "rknn-harness run --bored virtual",
+        "rknn-harness compare runs/A",
+        "rknn-harness run --precision int4",
+        "rknn-harness board loock --board desk",
+        "tox -e devise",
+        "tox -e device -- --cases 5",
+        "tox -e py -- rknn-harness compare --notime runs/a runs/b",
+        "python -m virtual_npu information x.rknn",
+        "python3 -m sklearn2rknn a.skops a.rknn --platform rk3588",
+    ],
+)
+def test_a_wrong_command_is_caught(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, click.UsageError)):
+        check(wrong, tmp_path)
+
+
+def test_what_workflows_do_is_in_the_docs() -> None:
+    documented = {command for path in PAGES for command in commands_of_page(path.read_text("utf-8"))} | {
+        "tox"
+    }
+    for path in WORKFLOWS:
+        own = commands_of_workflow(path.read_text("utf-8"))
+        assert own, path
+        for command in own:
+            assert command in documented or command == "python3 -m pip install tox", f"{path.name}: {command}"
+    text = "".join(path.read_text("utf-8") for path in WORKFLOWS)
+    for action in re.findall(r"uses: (\S+)", text):
+        assert re.fullmatch(r"actions/[\w/-]+@v\d+", action), action
