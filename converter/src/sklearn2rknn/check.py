@@ -23,6 +23,9 @@ TIE = 0.01
 NARROW = 6.0
 """Width of a range up to which normal numbers would not stay within."""
 
+LOWEST = -1e9
+"""R2 of predictions that are infinite, as JSON has no infinity."""
+
 FEWEST_RUNS = 8
 SEED = 0
 
@@ -118,12 +121,14 @@ def agreement(
         clear = _away_from_ties(network, reference).reshape(equal.shape)
         share = float(np.mean(equal[clear])) if clear.any() else None
         return Agreement(max_error, float(difference), float(np.mean(equal)), None, share)
-    spread = ((expected - expected.mean(axis=0)) ** 2).sum(axis=0)
-    varying = spread > 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        # NaN where the mean is infinite.
+        spread = ((expected - expected.mean(axis=0)) ** 2).sum(axis=0)
+        missed = ((got - expected) ** 2).sum(axis=0)
+    varying = (spread > 0) & np.isfinite(spread)
     r2 = None
     if varying.any():
-        missed = ((got - expected) ** 2).sum(axis=0)
-        r2 = float((1.0 - missed[varying] / spread[varying]).min())
+        r2 = float(np.nan_to_num(1.0 - missed[varying] / spread[varying], nan=LOWEST).clip(LOWEST).min())
     return Agreement(max_error, None, None, r2)
 
 

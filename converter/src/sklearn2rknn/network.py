@@ -249,7 +249,8 @@ class Network:
             shape (n, n_outputs) for a regressor.
         """
         if self.task == "regressor":
-            return np.exp(outputs) if self.head == "exp" else outputs
+            with np.errstate(over="ignore"):  # what is infinite for scikit-learn is infinite
+                return np.exp(outputs) if self.head == "exp" else outputs
         if self.head == "softmax":
             return np.asarray(np.argmax(outputs, axis=1))
         # scikit-learn compares the logistic function with 1/2, strictly: the output with 0.
