@@ -14,7 +14,7 @@ from rknn_harness.mlp_spec import ACTIVATIONS, TASKS, MlpSpec, build_estimator, 
 from rknn_harness.reference import reference
 from rknn_harness.strategies import cases, specs
 
-SETTINGS = settings(max_examples=40, deadline=None)
+SETTINGS = settings(max_examples=20, deadline=None)
 
 
 @SETTINGS

@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 
 from rknn_harness.case import Case, CaseResult
+from rknn_harness.drawing import Draw
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry, groups, make_plan
 from rknn_harness.run_folder import FORMAT, RunFolder, read_run
-from rknn_harness.suite import ConformanceFailure, Drawn, Suite
+from rknn_harness.suite import ConformanceFailure, Suite
 
 COUNT = 30
-DRAWN = Drawn(("float16", "int8"), COUNT, 5)
-PLAN = make_plan(
-    toolkits=["2.3.2"], boards=["virtual"], precisions=DRAWN.precisions, max_cases=COUNT, seed=DRAWN.seed
-)
+DRAW = Draw(("float16", "int8"), COUNT, 5)
+PLAN = make_plan(toolkits=["2.3.2"], boards=["virtual"], draw=DRAW)
 RANDOM = [entry for entry in PLAN if entry.case.kind == "random"]
 
 
@@ -56,9 +55,7 @@ def test_the_same_seed_draws_the_same_plan_with_more_toolkits_and_boards() -> No
     wide = make_plan(
         toolkits=["1.6.0", "2.3.2", "2.5.0"],
         boards=["virtual", "desk"],
-        precisions=["float16", "int8", "int16"],
-        max_cases=9,
-        seed=5,
+        draw=Draw(("float16", "int8", "int16"), 9, 5),
     )
     by_pair = {
         pair: [entry.case.id for entry in wide if (entry.case.toolkit, entry.board) == pair]
@@ -72,9 +69,7 @@ def test_the_same_seed_draws_the_same_plan_with_more_toolkits_and_boards() -> No
 
 
 def test_one_worker_has_a_real_board_to_itself() -> None:
-    plan = make_plan(
-        toolkits=["2.3.2", "2.5.0"], boards=["virtual", "desk"], precisions=["int8"], max_cases=20, seed=0
-    )
+    plan = make_plan(toolkits=["2.3.2", "2.5.0"], boards=["virtual", "desk"], draw=Draw(("int8",), 20, 0))
     found = groups(plan, ["desk"])
     assert {found[entry.key] for entry in plan if entry.board == "desk"} == {"desk"}
     shared = [found[entry.key] for entry in plan if entry.board == "virtual"]
@@ -101,9 +96,9 @@ def test_a_failing_network_is_made_smaller_once_for_each_kind_of_failure(folder:
     suite = Pretended(folder, is_wrong)
     for entry in RANDOM:
         suite.result(entry)
-    suite.make_smaller(DRAWN)
+    suite.make_smaller(DRAW)
     count = len(suite.tried)
-    Pretended(folder, is_wrong).make_smaller(DRAWN)
+    Pretended(folder, is_wrong).make_smaller(DRAW)
     assert len(suite.tried) == count
     results = read_run(folder.path).results
     assert {entry.key for entry in RANDOM} <= {result.key for result in results}

@@ -117,13 +117,20 @@ def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int,
     return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "dataset", name, precision, toolkit, batch_size)
 
 
-def random_case(spec: MlpSpec, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+def random_case(
+    spec: MlpSpec,
+    precision: str,
+    toolkit: str,
+    batch_size: tuple[int, ...],
+    options: tuple[tuple[str, str], ...] = (),
+) -> Case:
     """Return the case of a random network, named by what it is and by a digest of its spec."""
     text = json.dumps(spec.document(), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     widths = "-".join(map(str, spec.widths))
-    name = f"{spec.task}-{spec.activation}-{widths}-{precision}-n{_sizes(batch_size)}-{digest}"
-    return Case(name, "random", spec, precision, toolkit, batch_size)
+    chosen = "".join(f"-{name}.{value}" for name, value in options)
+    name = f"{spec.task}-{spec.activation}-{widths}-{precision}-n{_sizes(batch_size)}{chosen}-{digest}"
+    return Case(name, "random", spec, precision, toolkit, batch_size, options)
 
 
 def _sizes(batch_size: tuple[int, ...]) -> str:

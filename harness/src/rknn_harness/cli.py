@@ -107,6 +107,11 @@ class _SpacedValues(click.Command):
     type=click.IntRange(0),
     help="Random networks, each tried on every toolkit and board.  [default: 50]",
 )
+@click.option(
+    "--guard",
+    type=click.Choice(["on", "off"]),
+    help="off: convert random networks plainly, to see the defects that the converter goes around.",
+)
 @click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
@@ -136,6 +141,7 @@ def run(
     toolkits: tuple[str, ...],
     precisions: tuple[str, ...],
     max_cases: int | None,
+    guard: str | None,
     seed: int | None,
     run_dir: Path | None,
     resume: Path | None,
@@ -167,6 +173,7 @@ def run(
         ("--precision", precisions),
         ("--boards", [boards_file]),
         ("--max-cases", [max_cases]),
+        ("--guard", [guard]),
         ("--seed", [seed]),
         ("--run-dir", [run_dir]),
         ("--resume", [resume]),

@@ -21,11 +21,12 @@ from rknn_harness.board_link import BoardLink
 from rknn_harness.case import Case, CaseResult
 from rknn_harness.datasets import fitted
 from rknn_harness.errors import BoardError, InfraError, LeaseError
-from rknn_harness.judge import Limits, Verdict, judge
+from rknn_harness.judge import Limits, StageMetrics, Verdict, judge
 from rknn_harness.latency import Latency, summarize
 from rknn_harness.limits import limits_for
-from rknn_harness.mlp_spec import build_estimator, build_rows
+from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.plain import CONSTANT_GRAPH, convert_plain, defect_of, judge_plain
 from rknn_harness.properties import (
     batch_latency,
     cores_agree,
@@ -48,7 +49,7 @@ from rknn_harness.witness import (
     simulator_output,
     virtual_npu_output,
 )
-from virtual_npu import VirtualNpuError, estimate
+from virtual_npu import VirtualNpuError, content_digest, estimate, read
 
 __all__ = ["ATTEMPTS", "model_of", "run_case"]
 
@@ -129,6 +130,8 @@ def run_case(
     -------
     CaseResult
     """
+    if ("guard", "off") in case.options:
+        return _run_plain(case, toolkit, link)
     clock = _Clock()
     notes: list[str] = []
     known: dict[str, Any] = {}
@@ -201,6 +204,51 @@ def run_case(
         attempts=attempts,
         seconds=clock.seconds,
         board=link.board.name,
+        **known,
+    )
+
+
+def _run_plain(case: Case, toolkit: sklearn2rknn.Toolkit, link: BoardLink) -> CaseResult:
+    """Try a case whose guard is off; there are no bundle, no second attempt and no time."""
+    clock, known, defect = _Clock(), dict[str, Any](), ""
+    metrics: Mapping[Stage, StageMetrics] = {}
+    properties: Mapping[str, str] = {}
+    assert isinstance(case.source, MlpSpec)
+    try:
+        with np.errstate(all="ignore"):
+            with clock("convert"), _conversion_errors():
+                plain = convert_plain(case.source, case.batch_size[0], toolkit)
+            known["macs"] = sum(layer.weights.size for layer in plain.layers)
+            known["weights"] = known["macs"] + sum(layer.bias.size for layer in plain.layers)
+            known["digests"] = {"model.rknn": content_digest(read(plain.file))}
+            with clock("predict"):
+                session = link.session()
+                answer, again = (plain.on_board(session) for _ in range(2))
+            with clock("judge"):
+                verdict = judge_plain(plain, answer, again, board_is_virtual=link.board.virtual)
+                defect = defect_of(plain, verdict)
+        outcome, stage, reason = verdict.outcome, verdict.stage, verdict.reason
+        metrics, properties = verdict.metrics, verdict.properties
+    except _Ended as error:
+        outcome, stage, reason = error.outcome, error.stage, str(error)
+        defect = "zero-layer" if CONSTANT_GRAPH in reason else ""
+    except BoardError as error:
+        outcome, stage, reason = Outcome.RUN_ERROR, Stage.BOARD, f"{error.type}: {error}"
+    except InfraError as error:
+        link.drop()
+        outcome, stage, reason = Outcome.INFRA_ERROR, Stage.BOARD, str(error)
+    except Exception as error:
+        outcome, stage, reason = Outcome.INFRA_ERROR, None, _harness_failed(error)
+    return CaseResult(
+        case,
+        outcome,
+        stage,
+        reason,
+        metrics=metrics,
+        properties=properties,
+        seconds=clock.seconds,
+        board=link.board.name,
+        defect=defect,
         **known,
     )
 

@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import attrs
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from rknn_harness.case import Case
 from rknn_harness.strategies import cases
 
-__all__ = ["draw_cases", "smallest_case"]
+__all__ = ["Draw", "draw_cases", "smallest_case"]
 
 
-def draw_cases(precisions: Sequence[str], count: int, seed: int) -> list[Case]:
-    """Draw random networks; the same arguments draw the same.
+@attrs.frozen
+class Draw:
+    """How random networks are drawn; equal draws give equal networks.
 
-    Returns
-    -------
-    list of Case
-        At most `count`, each once, without a toolkit.
+    Attributes
+    ----------
+    precisions : tuple of str
+    count : int
+        How many at most: what is drawn twice counts once.
+    seed : int
+    guard : bool
+        False for plain conversions, see `rknn_harness.plain`.
     """
+
+    precisions: tuple[str, ...]
+    count: int
+    seed: int
+    guard: bool = True
+
+
+def draw_cases(draw: Draw) -> list[Case]:
+    """Draw random networks, each once, without a toolkit."""
     found: dict[str, Case] = {}
 
     def keep(case: Case) -> None:
         found.setdefault(case.id, case)
 
-    _each(precisions, count, seed, [Phase.generate], keep)
+    if draw.count:
+        _each(draw, [Phase.generate], keep)
     return list(found.values())
 
 
-def smallest_case(
-    first: Case, precisions: Sequence[str], count: int, seed: int, fails: Callable[[Case], bool]
-) -> Case:
+def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Case:
     """Make a drawn case smaller as long as it fails.
 
     Parameters
     ----------
     first : Case
-        One that `draw_cases` returned for the same arguments, and that fails.
-    precisions, count, seed
-        As for `draw_cases`.
+        One that `draw_cases` returned for the same draw, and that fails.
+    draw : Draw
     fails : callable
         Asked of smaller cases, which have no toolkit.
 
@@ -65,16 +78,14 @@ def smallest_case(
             raise Fails
 
     with contextlib.suppress(Fails):
-        _each(precisions, count, seed, [Phase.generate, Phase.shrink], examine)
+        _each(draw, [Phase.generate, Phase.shrink], examine)
     return smallest
 
 
-def _each(
-    precisions: Sequence[str], count: int, seed: int, phases: list[Phase], body: Callable[[Case], Any]
-) -> None:
-    @hypothesis.seed(seed)
+def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
+    @hypothesis.seed(draw.seed)
     @settings(
-        max_examples=count,
+        max_examples=draw.count,
         phases=phases,
         deadline=None,
         database=None,
@@ -83,8 +94,8 @@ def _each(
         verbosity=Verbosity.quiet,
         suppress_health_check=list(HealthCheck),
     )
-    @given(cases(precisions=tuple(precisions)))
-    def draw(case: Case) -> None:
+    @given(cases(precisions=draw.precisions, guard=draw.guard))
+    def each(case: Case) -> None:
         body(case)
 
-    draw()
+    each()

@@ -12,11 +12,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-__all__ = ["ACTIVATIONS", "LABELS", "TASKS", "MlpSpec", "build_estimator", "build_rows", "has_poisson"]
+__all__ = [
+    "ACTIVATIONS",
+    "LABELS",
+    "ODDITIES",
+    "TASKS",
+    "MlpSpec",
+    "build_estimator",
+    "build_rows",
+    "feature_scales",
+    "has_poisson",
+]
 
 ACTIVATIONS = ("identity", "relu", "tanh", "logistic")
 TASKS = ("softmax", "binary", "multilabel", "regressor", "poisson")
 LABELS = ("string", "int", "bool")
+ODDITIES = ("", "dead units", "constant layer", "duplicated outputs")
 
 _LEAST_TRAINING_ROWS = 96
 
@@ -42,6 +53,12 @@ class MlpSpec:
     rows : int
         Rows to predict.
     seed : int
+    decades : int
+        The features' scales are drawn from as many decades on each side of 1; the first layer's weights take
+        them back, as those of a network do that was fitted to such features.
+    oddity : {"", "dead units", "constant layer", "duplicated outputs"}
+        A third of the first hidden layer's units never answers; a layer's weights are all 0; the first two
+        outputs are the same.
     """
 
     n_features: int
@@ -53,6 +70,8 @@ class MlpSpec:
     weight_scale: float | None
     rows: int
     seed: int
+    decades: int = 0
+    oddity: str = ""
 
     def __attrs_post_init__(self) -> None:
         least = {"softmax": 3, "multilabel": 2}.get(self.task, 1)
@@ -65,6 +84,8 @@ class MlpSpec:
             or f"n_outputs {self.n_outputs} with task {self.task!r}" * (self.n_outputs < least)
             or f"n_outputs {self.n_outputs} with task {self.task!r}"
             * (self.task in ("binary", "poisson") and self.n_outputs != 1)
+            or f"oddity {self.oddity!r}" * (self.oddity not in ODDITIES)
+            or f"{self.decades} decades" * (not 0 <= self.decades <= 6)
             or "a width below 1" * (min((self.n_features, self.rows, *self.hidden)) < 1)
         )
         if wrong:
@@ -77,7 +98,9 @@ class MlpSpec:
 
     def document(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
-        return {**attrs.asdict(self), "hidden": list(self.hidden)}
+        usual = {field.name for field in attrs.fields(MlpSpec) if getattr(self, field.name) == field.default}
+        found = attrs.asdict(self, filter=lambda field, value: field.name not in usual)
+        return {**found, "hidden": list(self.hidden)}
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> MlpSpec:
@@ -127,12 +150,35 @@ def build_estimator(spec: MlpSpec) -> Any:
         for weights, bias in zip(estimator.coefs_, estimator.intercepts_, strict=True):
             weights[:] = random.standard_normal(weights.shape) * (spec.weight_scale / weights.shape[0] ** 0.5)
             bias[:] = random.standard_normal(bias.shape) * (0.3 * spec.weight_scale)
+    _make_odd(spec, estimator)
+    estimator.coefs_[0] /= feature_scales(spec)[:, None]
     return estimator
 
 
+def _make_odd(spec: MlpSpec, estimator: Any) -> None:
+    weights, biases = estimator.coefs_, estimator.intercepts_
+    if spec.oddity == "dead units" and spec.hidden:
+        weights[0][:, ::3] = 0.0
+        biases[0][::3] = -1.0
+    elif spec.oddity == "constant layer":
+        weights[len(weights) // 2][:] = 0.0
+    elif spec.oddity == "duplicated outputs" and spec.n_outputs > 1:
+        weights[-1][:, 1], biases[-1][1] = weights[-1][:, 0], biases[-1][0]
+
+
+def feature_scales(spec: MlpSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the features' scales, shape (n_features,): powers of ten, the first the greatest."""
+    scales = 10.0 ** np.random.default_rng([spec.seed, 3]).integers(
+        -spec.decades, spec.decades + 1, spec.n_features
+    )
+    scales[0] = 10.0**spec.decades
+    return np.asarray(scales, np.float64)
+
+
 def build_rows(spec: MlpSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the rows to predict, shape ``(spec.rows, spec.n_features)``, standard normal."""
-    return np.random.default_rng([spec.seed, 2]).standard_normal((spec.rows, spec.n_features))
+    """Return the rows to predict, shape ``(spec.rows, spec.n_features)``, normal in the features' scales."""
+    standard = np.random.default_rng([spec.seed, 2]).standard_normal((spec.rows, spec.n_features))
+    return np.ascontiguousarray(standard * feature_scales(spec))
 
 
 def _labels(spec: MlpSpec, rows: int, random: np.random.Generator) -> np.ndarray[Any, Any]:

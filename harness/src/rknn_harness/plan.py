@@ -10,7 +10,7 @@ import attrs
 
 from rknn_harness.case import Case, Key, dataset_case
 from rknn_harness.datasets import DATASETS
-from rknn_harness.drawing import draw_cases
+from rknn_harness.drawing import Draw, draw_cases
 from sklearn2rknn.toolkit_versions import toolkit_version
 
 __all__ = ["Entry", "groups", "make_plan"]
@@ -59,9 +59,7 @@ def make_plan(
     *,
     toolkits: Sequence[str],
     boards: Sequence[str],
-    precisions: Sequence[str],
-    max_cases: int,
-    seed: int,
+    draw: Draw,
 ) -> tuple[Entry, ...]:
     """Cross every case with the toolkits that have its precision, and with the boards.
 
@@ -71,22 +69,21 @@ def make_plan(
         Versions.
     boards : sequence of str
         Names.
-    precisions : sequence of str
-    max_cases : int
-        Random networks to draw; those of a precision that a toolkit lacks are left out for it.
-    seed : int
-        Of the random networks.
+    draw : Draw
+        Of the random networks; those of a precision that a toolkit lacks are left out for it. Without the
+        guard they are all.
 
     Returns
     -------
     tuple of Entry
         The data sets first, then the random networks, toolkit by toolkit and board by board.
     """
-    cases = [dataset_case(name, precision, "", (64,)) for name in DATASETS for precision in precisions] + [
-        dataset_case("iris", precision, "", size) for size in _SIZES for precision in precisions
-    ]
-    if max_cases:
-        cases += draw_cases(precisions, max_cases, seed)
+    cases = draw_cases(draw)
+    if draw.guard:
+        real = [(name, (64,)) for name in DATASETS] + [("iris", size) for size in _SIZES]
+        cases[:0] = [
+            dataset_case(name, precision, "", size) for name, size in real for precision in draw.precisions
+        ]
     entries = [
         Entry(attrs.evolve(case, toolkit=toolkit), board)
         for board in boards

@@ -18,12 +18,13 @@ from rich.table import Table
 
 from rknn_harness.boards import Board, read_boards
 from rknn_harness.case import PRECISIONS, CaseResult, results_code
+from rknn_harness.drawing import Draw
 from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import ExitCode, Outcome
 from rknn_harness.plan import Entry, groups, make_plan
 from rknn_harness.report.numbers import summarize
 from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
-from rknn_harness.suite import Drawn, Suite, write_views
+from rknn_harness.suite import Suite, write_views
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit_choice import parse_choice
 
@@ -33,7 +34,7 @@ _FOLDER = pytest.StashKey[RunFolder]()
 
 _TOOLKIT = "2.3.2"
 _CASES = 50
-_KEPT = ("board", "boards", "toolkit", "precision", "max_cases", "seed", "keyword")
+_KEPT = ("board", "boards", "toolkit", "precision", "max_cases", "seed", "guard", "keyword")
 """Options that a resumed run takes from the one that broke."""
 
 
@@ -54,6 +55,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--resume", help="folder of a run that broke, to go on with; its options are taken")
     group.addoption("--max-cases", type=int, default=_CASES, help=f"random networks (default: {_CASES})")
     group.addoption("--wait", type=float, default=3.0, help="seconds to wait for a board that others have")
+    group.addoption(
+        "--guard",
+        choices=("on", "off"),
+        default="on",
+        help="off: convert random networks plainly, without the care that goes around known defects",
+    )
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
 
 
@@ -102,9 +109,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         plan = make_plan(
             toolkits=list(toolkits),
             boards=option.board,
-            precisions=option.precision,
-            max_cases=option.max_cases,
-            seed=option.seed,
+            draw=_draw(option),
         )
         config.stash[_PLAN] = plan
         if option.collectonly:
@@ -198,10 +203,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     # By now the fixtures are closed, the workers ended, and the record is whole.
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        option = config.option
         if results_code(read_run(folder.path).results) is ExitCode.CONFORMANCE:
             with _suite(config) as suite:
-                suite.make_smaller(Drawn(tuple(option.precision), option.max_cases, option.seed))
+                suite.make_smaller(_draw(config.option))
         folder.finish()
     write_views(folder.path)
     code = results_code(read_run(folder.path).results)
@@ -256,6 +260,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         summary.verdict, red=summary.code == 1, green=summary.code == 0, yellow=infra > 0
     )
     terminalreporter.write_line(f"report: {folder.path / 'report.html'}")
+
+
+def _draw(option: Any) -> Draw:
+    return Draw(tuple(option.precision), option.max_cases, option.seed, option.guard == "on")
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 from rknn_harness.case import Case, random_case
-from rknn_harness.mlp_spec import MlpSpec, has_poisson
+from rknn_harness.mlp_spec import ODDITIES, MlpSpec, has_poisson
 
-__all__ = ["batch_sizes", "cases", "specs", "widths"]
+__all__ = ["MACS", "batch_sizes", "cases", "options", "specs", "widths"]
 
 # Around the hardware's grains: 8 channels an atom, 16 and 32 weights a group, and one before and behind each.
 _EDGES = (1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 _WIDE = (63, 64, 65, 100, 127, 128, 129, 255, 256, 257)
-_LARGE = (511, 512, 513, 1000, 1024)
+_LARGE = (511, 512, 513, 1000, 1023, 1024, 1025, 4096)
+
+MACS = 600_000
+"""Multiply-adds of a row at most: a wide layer stands among narrow ones, or a case costs a minute."""
 
 
 def widths(large: bool = True) -> st.SearchStrategy[int]:
@@ -28,35 +33,70 @@ def batch_sizes() -> st.SearchStrategy[tuple[int, ...]]:
     return st.sampled_from([(64,), (1,), (8,), (16,), (33,), (256,), (1, 64)])
 
 
+def options() -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
+    """Options of the conversion: mostly the converter's own."""
+    return st.sampled_from(
+        [(), (), (), (), (), (("activation", "plain"),), (("accuracy", "double"),), (("form", "matmul"),)]
+    )
+
+
 @st.composite
-def specs(draw: st.DrawFn) -> MlpSpec:
-    """Random networks: no hidden layer to four of them, every task, activation and kind of label."""
+def specs(draw: st.DrawFn, *, extreme: bool = True) -> MlpSpec:
+    """Random networks of one to eight layers, every task, activation and kind of label.
+
+    Weights from what float16 loses to what it cannot hold, features over twelve decades, and layers that a
+    fit may leave behind: dead units, constants, two outputs that are one; `extreme` False leaves these out.
+    """
     tasks = ["regressor", "binary", "softmax", "multilabel", *(["poisson"] if has_poisson() else [])]
     task = draw(st.sampled_from(tasks))
-    depth = draw(st.sampled_from([0, 1, 1, 2, 2, 3, 4]))
-    # Deep and wide at once costs minutes and tells no more than each alone.
-    hidden = tuple(draw(widths(large=depth <= 2)) for _ in range(depth))
+    depth = draw(st.sampled_from([0, 1, 1, 2, 2, 3, 4, 5, 6, 7]))
+    hidden = [draw(widths()) for _ in range(depth)]
     if task in ("binary", "poisson"):
         n_outputs = 1
     elif task == "regressor":
         n_outputs = draw(st.one_of(st.just(1), widths(large=False)))
     else:
         n_outputs = max(draw(widths(large=False)), 3 if task == "softmax" else 2)
+    n_features, *hidden = _affordable([draw(widths()), *hidden], n_outputs)
+    # exp of a large output is an infinity in scikit-learn too.
+    ordinary = [1.0, 1.0, 0.5, 2.0, None]
+    scales = ordinary if task == "poisson" or not extreme else [*ordinary, *ordinary, 1e-9, 1e-4, 1e2, 1e5]
     return MlpSpec(
-        n_features=draw(widths()),
-        hidden=hidden,
+        n_features=n_features,
+        hidden=tuple(hidden),
         activation=draw(st.sampled_from(["identity", "relu", "tanh", "logistic"])),
         task=task,
         n_outputs=n_outputs,
         labels=draw(st.sampled_from(["int", "string", "bool"] if task == "binary" else ["int", "string"])),
-        weight_scale=draw(st.sampled_from([1.0, 0.5, 2.0, None])),
+        weight_scale=draw(st.sampled_from(scales)),
         rows=draw(st.integers(1, 150)),
         seed=draw(st.integers(0, 2**32 - 1)),
+        decades=draw(st.sampled_from([0, 0, 0, 0, 1, 3, 6])) if extreme else 0,
+        oddity=draw(st.sampled_from([ODDITIES[0]] * 5 + list(ODDITIES[1:]))) if extreme else "",
     )
 
 
+def _affordable(widths: list[int], n_outputs: int) -> list[int]:
+    """Narrow the second-widest layers until a row costs no more than `MACS`."""
+    widths = [*widths, n_outputs]
+    while sum(one * two for one, two in itertools.pairwise(widths)) > MACS:
+        costs = [one * two for one, two in itertools.pairwise(widths)]
+        first = costs.index(max(costs))
+        inner = [place for place in (first, first + 1) if place < len(widths) - 1]
+        place = min(inner, key=lambda place: widths[place])
+        widths[place] = max(1, widths[place] // 8)
+    return widths[:-1]
+
+
 @st.composite
-def cases(draw: st.DrawFn, *, precisions: tuple[str, ...]) -> Case:
-    """Random networks with a precision and a batch size, and no toolkit."""
+def cases(draw: st.DrawFn, *, precisions: tuple[str, ...], guard: bool = True) -> Case:
+    """Random networks with a precision, a batch size and options, and no toolkit.
+
+    Without the guard they are converted as the vendor's examples show, in float16, a row a run: see
+    `rknn_harness.plain`.
+    """
     spec = draw(specs())
-    return random_case(spec, draw(st.sampled_from(precisions)), "", draw(batch_sizes()))
+    if not guard:
+        return random_case(spec, "float16", "", (1,), (("guard", "off"),))
+    precision = draw(st.sampled_from(precisions))
+    return random_case(spec, precision, "", draw(batch_sizes()), draw(options()))

@@ -17,7 +17,7 @@ from rknn_harness.boards import Board
 from rknn_harness.case import Case, CaseResult, Key
 from rknn_harness.claim import Claim
 from rknn_harness.conformance import run_case
-from rknn_harness.drawing import smallest_case
+from rknn_harness.drawing import Draw, smallest_case
 from rknn_harness.errors import InfraError
 from rknn_harness.junit import write_junit
 from rknn_harness.outcomes import Outcome, Stage
@@ -26,7 +26,7 @@ from rknn_harness.report import write_report
 from rknn_harness.run_folder import RunFolder, read_run
 from rknn_harness.virtual_board import started
 
-__all__ = ["ConformanceFailure", "Drawn", "Suite", "write_views"]
+__all__ = ["ConformanceFailure", "Suite", "write_views"]
 
 SHRINK_TRIES = 60
 """Smaller networks tried at most for each kind of failure; every one is a conversion and a run."""
@@ -50,15 +50,6 @@ class _Unavailable(Exception):
 
 class ConformanceFailure(AssertionError):
     """A case did not pass; the text says which, where, why, and how to run it again."""
-
-
-@attrs.frozen
-class Drawn:
-    """How a run's random networks were drawn, so that a failing one can be made smaller."""
-
-    precisions: tuple[str, ...]
-    max_cases: int
-    seed: int
 
 
 class Suite:
@@ -154,7 +145,7 @@ class Suite:
             f"--toolkit {result.case.toolkit} --board {result.board}"
         )
 
-    def make_smaller(self, drawn: Drawn) -> None:
+    def make_smaller(self, draw: Draw) -> None:
         """Make the first failing random network of each kind of failure smaller, and record what it came to.
 
         Once all is tried: then it is the same network, whichever worker met it first.
@@ -170,11 +161,11 @@ class Suite:
                 done.add(_kind(result))
         for kind, entry in list(first.items())[:SHRINK_KINDS]:
             if kind not in done:
-                found = self._smaller(entry, kind, drawn)
+                found = self._smaller(entry, kind, draw)
                 if found is not None and found.key not in self.results:
                     self.record(attrs.evolve(found, notes=(*found.notes, f"{_SMALLER} {entry.case.id}.")))
 
-    def _smaller(self, entry: Entry, kind: tuple[object, ...], drawn: Drawn) -> CaseResult | None:
+    def _smaller(self, entry: Entry, kind: tuple[object, ...], draw: Draw) -> CaseResult | None:
         tried: dict[str, CaseResult] = {}
 
         def fails(case: Case) -> bool:
@@ -183,7 +174,7 @@ class Suite:
             return case.id in tried and _kind(tried[case.id]) == kind
 
         first = attrs.evolve(entry.case, toolkit="")
-        found = smallest_case(first, drawn.precisions, drawn.max_cases, drawn.seed, fails)
+        found = smallest_case(first, draw, fails)
         return tried.get(found.id)
 
     def _toolkit(self, version: str) -> sklearn2rknn.Toolkit:
