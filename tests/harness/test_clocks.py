@@ -94,7 +94,7 @@ def test_a_clock_that_does_not_rise_is_not_called_held(tree: Path, tmp_path: Pat
 )
 def test_a_record_that_another_wrote_sets_nothing(tree: Path, tmp_path: Path, record: bytes) -> None:
     (tmp_path / "clocks.json").write_bytes(record)
-    assert Clocks(str(tree), tmp_path / "clocks.json").restore()
+    assert not Clocks(str(tree), tmp_path / "clocks.json").restore()
     assert {name: shown(tree, name) for name in FILES} == FILES
     assert not (tmp_path / "clocks.json").exists()
 

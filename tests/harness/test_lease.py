@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +110,26 @@ def test_a_reservation_outlives_its_session_and_keeps_others_out(
         assert looker.unreserve(owner="bob@there", force=True) == made
     with open_board(OTHER) as session:
         assert session.unreserve(owner="bob@there") is None
+
+
+def test_a_session_that_asks_nothing_ends_with_its_lease(tmp_path: Path) -> None:
+    code = (
+        "import sys; from rknn_harness.board_runner import __main__ as runner; "
+        "runner.LEASE_SECONDS = 0.2; sys.exit(runner.main([sys.argv[1]]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as runner:
+        assert runner.stdin is not None
+        assert runner.stderr is not None
+        runner.stdin.write(b'{"op": "lease", "id": 1, "deadline": 9, "owner": "a", "wait": 0}\n')
+        runner.stdin.flush()
+        assert runner.wait(20) == 3
+        assert b"no request came" in runner.stderr.read()
+    assert Lease(str(tmp_path / "lease")).holders() == {"session": None, "reserved": None}
 
 
 def test_a_reservation_ends(open_board: Callable[..., BoardSession]) -> None:

@@ -124,7 +124,7 @@ class Clocks:
         Returns
         -------
         bool
-            Whether there was a record. It stays when a clock could not be set.
+            Whether any was. The record stays when one could not be set.
         """
         try:
             with self.record.open("rb") as file:
@@ -133,7 +133,7 @@ class Clocks:
             return False
         except (OSError, ValueError, RecursionError):
             saved = None
-        done = True
+        done, any_set = True, False
         # Names and words, never paths: others may write where the record lies, and this may be root.
         for clock in _clocks(self._top):
             entry = saved.get(clock.name) if isinstance(saved, dict) else None
@@ -142,13 +142,14 @@ class Clocks:
                     _write(clock.governor, entry["governor"])
                     if entry["governor"] == "userspace" and type(entry.get("frequency")) is int:
                         _write(clock.wanted, str(entry["frequency"] // clock.unit))
+                    any_set = True
                 except OSError as error:
                     print(f"clocks: {clock.name} cannot be put back: {error}", file=sys.stderr, flush=True)
                     done = False
         if done:
             with contextlib.suppress(OSError):
                 self.record.unlink()
-        return True
+        return any_set
 
     def _choice(self) -> dict[_Clock, str]:
         """Return the clocks that this user may set, with the governor that holds each."""
