@@ -58,7 +58,7 @@ def _rule(rule: SumRule, kernels: _Array, samples: int) -> Summation:
 
 
 def _exact(weights: _Array) -> Summation:
-    kernels = weights.astype(np.float64)
+    kernels = np.asfortranarray(weights, np.float64)  # a seventh faster than in C's order
     # Both bound the sum of magnitudes, so every partial sum, of a row x: the first times the largest |x|, the
     # second times the length of x (Cauchy and Schwarz). What is added is far more than their own rounding.
     reaches = np.abs(weights).sum(axis=0) * np.float32(1.001)
@@ -69,14 +69,27 @@ def _exact(weights: _Array) -> Summation:
 
     def sums(rows: _Array) -> _Array:
         values = rows.astype(np.float64)
-        result: _Array = values @ kernels
         magnitudes = magnitude_bits(rows)
         largest = magnitudes.max(axis=1, initial=0).view(np.float32)
         usual = np.isfinite(largest)
         steps = _steps(magnitudes) * room
-        for row in np.flatnonzero(usual & ~(largest * reach < steps)):
-            if not np.linalg.norm(values[row]) * length < steps[row]:
-                result[row] = _in_two(values[row], kernels, length, room)
+        wide = np.flatnonzero(usual & ~(largest * reach < steps))
+        if len(wide):
+            sizes = _lengths(values[wide]) * length
+            wide, sizes = wide[sizes >= steps[wide]], sizes[sizes >= steps[wide]]
+        if not len(wide):
+            result: _Array = values @ kernels
+        else:  # large values and small ones apart, both in one product
+            # A value of at least 2**e is a multiple of 2**(e - 10).
+            least = 2.0 ** (np.ceil(np.log2(sizes / room)) + 11)
+            whole = values[wide]
+            values[wide] = np.where(np.abs(whole) >= least[:, None], whole, 0)
+            small = whole - values[wide]
+            both = np.concatenate([values, small]) @ kernels
+            result = both[: len(rows)]
+            result[wide] += both[len(rows) :]
+            for index in np.flatnonzero(_lengths(small) * length >= 2.0**_LOWEST * room):
+                result[wide[index]] = _in_order(whole[index, None], kernels, len(kernels))[0]
         single: _Array = result.astype(np.float32)
         if not (usual.all() and finite.all()):
             single[np.isnan(single)] = np.nan  # which of several NaN comes through is a matter of order
@@ -86,17 +99,9 @@ def _exact(weights: _Array) -> Summation:
     return sums
 
 
-def _in_two(row: _Array, kernels: _Array, length: float, room: float) -> _Array:
-    """Sum the row's large values exactly, and its small ones, then add the two sums."""
-    # A value of at least 2**e is a multiple of 2**(e - 10).
-    least = 2.0 ** (np.ceil(np.log2(np.linalg.norm(row) * length / room)) + 11)
-    large = np.where(np.abs(row) >= least, row, 0)
-    small = row - large
-    if np.linalg.norm(small) * length < 2.0**_LOWEST * room:
-        result: _Array = large @ kernels + small @ kernels
-        return result
-    in_order: _Array = _in_order(row[None], kernels, len(kernels))[0]
-    return in_order
+def _lengths(rows: _Array) -> _Array:
+    lengths: _Array = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return lengths
 
 
 def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
