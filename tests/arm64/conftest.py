@@ -64,17 +64,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
     path = tmp_path_factory.mktemp("models") / "model.rknn"
     files = {}
     with sklearn2rknn.open_toolkit() as toolkit:
-        for name, precision, samples in (
-            ("float16", "float16", 1),
-            ("float16 of 8", "float16", 8),
-            ("int8", "int8", 1),
-            ("int8 of 8", "int8", 8),
+        for name, precision, samples, head in (
+            ("float16", "float16", 1, "host"),
+            ("float16 of 8", "float16", 8, "host"),
+            ("int8", "int8", 1, "host"),
+            ("int8 of 8", "int8", 8, "host"),
+            ("softmax of 8", "float16", 8, "npu"),
         ):
             sklearn2rknn.convert(
                 estimator,
                 path,
                 precision=precision,
                 batch_size=samples,
+                head=head,
                 example_input=X / 16,
                 toolkit=toolkit,
             )

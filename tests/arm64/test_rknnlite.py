@@ -18,7 +18,7 @@ from virtual_npu import VirtualNpu, read
 
 Array = npt.NDArray[Any]
 VERSIONS = ("2.3.0", "2.3.2", "2.5.0")
-RUNNABLE = ("float16", "float16 of 8", "int8", "int8 of 8", "softmax")
+RUNNABLE = ("float16", "float16 of 8", "int8", "int8 of 8", "softmax", "softmax of 8")
 SCRIPT = Path(__file__).with_name("ask_rknnlite.py")
 
 

@@ -211,6 +211,18 @@ def test_refused_cores_are_told(toolkit: Builder) -> None:
     assert found.figures["refused"] == {"0_1": "one core only", "0_1_2": "one core only"}
 
 
+def test_a_hang_is_no_refusal(toolkit: Builder) -> None:
+    class Hung(InProcess):
+        def load_raw(self, model: bytes, core: str = "auto", *, deadline: float = 60.0) -> None:
+            raise BoardError("timeout", "DeadlineExceeded", "no answer within 60 s")
+
+    device = Hung()
+    bench = Bench(toolkit, lambda: device, virtual=True)
+    found = ask([QUESTIONS["form_height"], QUESTIONS["cores"]], bench)
+    assert [each.answer.key for each in found] == [FAILED, FAILED]
+    assert "no answer within 60 s" in found[0].answer.note
+
+
 @pytest.mark.parametrize("form", FORMS[:2])
 def test_a_form_that_computes_wrong_is_noticed(form: str, toolkit: Builder) -> None:
     class Shuffled(InProcess):

@@ -13,7 +13,7 @@ import pytest
 
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.boards import Board
-from rknn_harness.errors import BoardError
+from rknn_harness.errors import BoardError, ProvisioningError
 from rknn_harness.runner_client import BoardSession
 from scirknn.errors import NativeError
 from tests.virtual_npu.rknn_writer import small
@@ -38,8 +38,11 @@ def test_arrays_cross_as_they_are(board: Board) -> None:
         with pytest.raises(BoardError, match="core is") as wrong:
             session.load_raw(model, "7")
         assert wrong.value.kind == "bad_request"
-        with pytest.raises(BoardError, match=r"refused raw\.rknn"):
+        with pytest.raises(BoardError, match=r"refused raw\.rknn") as damaged:
             session.load_raw(model[:-9])
+        assert damaged.value.kind == "load_error"
+        with pytest.raises(ProvisioningError, match="cannot be imported"):  # there is no rknnlite here
+            session.load_raw(model, device="npu")
         session.close_model()
         with pytest.raises(BoardError, match="no model is loaded"):
             session.run_raw(x)

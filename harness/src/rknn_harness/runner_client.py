@@ -396,7 +396,8 @@ class BoardSession:
             self._abandon()
             raise
         device = device or self.board.device
-        self._ask("raw_load", deadline, file=f"{folder}/raw.rknn", core=core, device=device)
+        with self._installed():
+            self._ask("raw_load", deadline, file=f"{folder}/raw.rknn", core=core, device=device)
 
     def run_raw(self, x: Array, *, deadline: float = 60.0) -> Array:
         """Run the bare model on float32 of its input's shape; return float32 as the runtime gives it."""

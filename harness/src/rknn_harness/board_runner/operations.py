@@ -65,7 +65,7 @@ class Operations:
             # By name, for scirknn may be what failed to import.
             if type(error).__name__ == "InputError":
                 return failure("bad_request", error), {}
-            return failure("load_error" if op == "load" else "run_error", error), {}
+            return failure("load_error" if op in ("load", "raw_load") else "run_error", error), {}
 
     def _operations(self) -> dict[str, Callable[[Mapping[str, Any], dict[str, Array]], Answer]]:
         return {

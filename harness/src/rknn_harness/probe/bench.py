@@ -10,11 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rknn_harness.errors import BoardError
 from rknn_harness.probe.models import Model
 from rknn_harness.runner_client import Timed
 from sklearn2rknn.toolkit import Built
 
-__all__ = ["Bench", "Builder", "Device", "OutOfTime", "Samples"]
+__all__ = ["Bench", "Builder", "Device", "OutOfTime", "Samples", "refusal"]
 
 Array = npt.NDArray[Any]
 Samples = npt.NDArray[np.float64]
@@ -22,6 +23,13 @@ Samples = npt.NDArray[np.float64]
 
 class OutOfTime(Exception):
     """The time for all questions has passed."""
+
+
+def refusal(error: BoardError) -> str:
+    """Return why the board refused a model or a run; a hang is no refusal and is raised again."""
+    if error.kind not in ("load_error", "run_error"):
+        raise error
+    return str(error)
 
 
 class Builder(Protocol):

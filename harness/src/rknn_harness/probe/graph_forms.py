@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 import virtual_npu
 from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import FORMS, Form, Model, dense
 from rknn_harness.probe.question import Answer, Question, packed
 from sklearn2rknn.errors import ConversionError
@@ -60,7 +60,7 @@ class _FormRuns(Question):
         try:
             found = bench.run(model, rows)
         except BoardError as error:
-            return Answer("refused", figures, note=str(error))
+            return Answer("refused", figures, note=refusal(error))
         largest = float(abs(found - truth).max())
         figures["largest_error"] = largest
         # Two layers, values of about 1: float16 leaves 1e-2 at most; what is wrong is off by 1.

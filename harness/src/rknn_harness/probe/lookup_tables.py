@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 import virtual_npu
 from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.float_arithmetic import rounded
 from rknn_harness.probe.models import Model, dense
 from rknn_harness.probe.question import UNDECIDED, Answer, Question, Rivals, packed
@@ -258,7 +258,7 @@ class _Int16Tanh(Question):
         try:
             found = bench.run(model, rows)
         except BoardError as error:
-            return Answer("refused", note=str(error))
+            return Answer("refused", note=refusal(error))
         largest = float(abs(found - np.tanh(rows)).max())
         key = "right" if largest < 2.0**-7 else "wrong"
         return Answer(key, {"largest_error": largest}, {"x": packed(rows), "y": packed(found)})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import Model, dense
 from rknn_harness.probe.question import FAILED, Answer, Question, packed
 
@@ -79,7 +79,7 @@ class _Cores(Question):
             try:
                 counts[core] = _differing(first, bench.run(model, rows, core))
             except BoardError as error:
-                refused[core] = str(error)
+                refused[core] = refusal(error)
         key = FAILED if not counts else "differ" if any(counts.values()) else "some" if refused else "same"
         figures = {"values": first.size, "differing_from_auto": counts, "refused": refused}
         return Answer(key, figures, {"x": packed(rows), "y": packed(first)})

@@ -16,7 +16,7 @@ from scipy.stats import median_abs_deviation, theilslopes
 
 import virtual_npu
 from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.graph_forms import example
 from rknn_harness.probe.models import FORMS, Model, dense
 from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Question, packed
@@ -117,7 +117,7 @@ class _FastestForm(Question):
             try:
                 samples[form] = bench.seconds(example(form, 64)[0])
             except BoardError as error:
-                refused[form] = str(error)
+                refused[form] = refusal(error)
         if not samples:
             return Answer(FAILED, {"refused": refused}, note="No form runs.")
         fastest = min(samples, key=lambda form: float(np.median(samples[form])))
