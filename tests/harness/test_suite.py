@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rknn_harness.case import Case, CaseResult
+from rknn_harness.corpus import corpus_cases
 from rknn_harness.drawing import Draw
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
@@ -89,22 +90,26 @@ def test_a_result_is_tried_once_and_then_taken_from_the_record(folder: RunFolder
     assert [result.key for result in read_run(folder.path).results] == [entry.key for entry in PLAN[:6]]
 
 
-def test_a_failing_network_is_made_smaller_once_for_each_kind_of_failure(folder: RunFolder) -> None:
+def test_a_failing_network_is_made_smaller_once_for_each_kind_of_failure(
+    folder: RunFolder, tmp_path: Path
+) -> None:
     def is_wrong(case: Case) -> bool:
         return case.kind == "random" and spec_of(case).activation == "tanh" and len(spec_of(case).hidden) > 0
 
     suite = Pretended(folder, is_wrong)
     for entry in RANDOM:
         suite.result(entry)
-    suite.make_smaller(DRAW)
+    suite.make_smaller(DRAW, tmp_path / "corpus")
     count = len(suite.tried)
-    Pretended(folder, is_wrong).make_smaller(DRAW)
+    Pretended(folder, is_wrong).make_smaller(DRAW, tmp_path / "corpus")
     assert len(suite.tried) == count
     results = read_run(folder.path).results
     assert {entry.key for entry in RANDOM} <= {result.key for result in results}
     smaller = [result for result in results if result.notes]
     failing = {result.case.precision for result in results if result.outcome is Outcome.MISMATCH}
     assert len(smaller) == len(failing)
+    kept = list(corpus_cases(tmp_path / "corpus"))
+    assert {case.id for case in kept} == {result.case.id for result in smaller}
     for result in smaller:
         assert is_wrong(result.case)
         assert spec_of(result.case).widths[:2] == (1, 1)

@@ -57,7 +57,8 @@ class Case:
     ----------
     id : str
         The same in every run, whatever the toolkit, so that two runs can be compared case by case.
-    kind : {"dataset", "random"}
+    kind : {"dataset", "random", "corpus"}
+        A random network that failed once is tried from the corpus, as it was then.
     source : str or MlpSpec
         A data set's name (`rknn_harness.datasets`), or a random network's spec.
     precision : {"float16", "int8", "int16"}
@@ -105,7 +106,7 @@ class Case:
             It is not such a document.
         """
         kind, spec = document["kind"], document["spec"]
-        if kind not in ("dataset", "random"):
+        if kind not in ("dataset", "random", "corpus"):
             raise ValueError(f"No case is of kind {kind!r}.")
         source = spec["name"] if kind == "dataset" else MlpSpec.from_document(spec)
         sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))

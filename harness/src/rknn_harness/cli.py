@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 
@@ -25,11 +26,12 @@ from rknn_harness.boards_commands import (
     look_at,
     reached,
 )
-from rknn_harness.case import PRECISIONS
+from rknn_harness.case import PRECISIONS, Case, results_code
 from rknn_harness.comparison_commands import compare, trend
 from rknn_harness.conformance import run_case
+from rknn_harness.corpus import read_case, read_verdict
 from rknn_harness.errors import HarnessError
-from rknn_harness.outcomes import ExitCode, exit_code
+from rknn_harness.outcomes import ExitCode
 from rknn_harness.probe.command import probe
 from rknn_harness.run_folder import read_run
 from rknn_harness.suite import write_views
@@ -112,6 +114,10 @@ class _SpacedValues(click.Command):
     type=click.Choice(["on", "off"]),
     help="off: convert random networks plainly, to see the defects that the converter goes around.",
 )
+@click.option("--corpus", help="Folder of failures, which are tried first and added to.  [default: corpus]")
+@click.option("--examples", help="Folder of hypothesis's examples, drawn first.  [default: none]")
+@click.option("--expectations", help="Folder of lists of known failures.  [default: expectations]")
+@click.option("--baseline", help="Folder of the last accepted run, whose latencies calls are held to.")
 @click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
 @click.option(
     "--run-dir", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
@@ -142,6 +148,10 @@ def run(
     precisions: tuple[str, ...],
     max_cases: int | None,
     guard: str | None,
+    corpus: str | None,
+    examples: str | None,
+    expectations: str | None,
+    baseline: str | None,
     seed: int | None,
     run_dir: Path | None,
     resume: Path | None,
@@ -174,6 +184,10 @@ def run(
         ("--boards", [boards_file]),
         ("--max-cases", [max_cases]),
         ("--guard", [guard]),
+        ("--corpus", [corpus]),
+        ("--examples", [examples]),
+        ("--expectations", [expectations]),
+        ("--baseline", [baseline]),
         ("--seed", [seed]),
         ("--run-dir", [run_dir]),
         ("--resume", [resume]),
@@ -202,29 +216,53 @@ def report(run_dir: Path) -> None:
 @board_option
 @boards_option
 @click.option("--toolkit", help="Another version than the case was run with.")
-@click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("case_id")
+@click.argument("where", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("case_id", required=False)
 def replay(
-    board_name: str, boards_file: Path | None, toolkit: str | None, run_dir: Path, case_id: str
+    board_name: str, boards_file: Path | None, toolkit: str | None, where: Path, case_id: str | None
 ) -> None:
-    """Try the case CASE_ID of RUN_DIR again, built from its own line of cases.jsonl.
+    """Try one case again: CASE_ID of the run in WHERE, or the entry of a corpus that WHERE is.
 
     CASE_ID may be shortened as long as one case alone begins with it. The result goes to the terminal as
-    JSON; the run's folder is left as it is.
+    JSON, and whether the verdict is the one on record; the folder is left as it is.
     """
     with errors_as_exit_codes():
-        found = {result.case.id: result.case for result in read_run(run_dir).results}
-        matches = [case_id] if case_id in found else [name for name in found if name.startswith(case_id)]
-        if len(matches) != 1:
-            raise click.UsageError(f"{len(matches)} cases of {run_dir} begin with {case_id!r}.")
-        case = found[matches[0]]
+        if case_id is None:
+            case, corpus, known = read_case(where), where.parent, read_verdict(where)
+        else:
+            case, known = _recorded(where, case_id, toolkit, board_name)
+            corpus = where / "corpus"
+        case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
         with (
             reached(board_name, boards_file) as link,
             sklearn2rknn.open_toolkit(toolkit or case.toolkit) as opened,
         ):
-            result = run_case(case, opened, link)
+            result = run_case(case, opened, link, corpus=corpus)
     click.echo(json.dumps(result.document(), indent=1))
-    sys.exit(int(exit_code([result.outcome])))
+    found = result.outcome.value, None if result.stage is None else result.stage.value
+    same = (
+        "the same verdict as"
+        if found == known
+        else f"another verdict than ({' at '.join(filter(None, known))})"
+    )
+    click.echo(f"{' at '.join(filter(None, found))}: {same} the one on record", err=True)
+    sys.exit(int(results_code([result])))
+
+
+def _recorded(
+    run_dir: Path, case_id: str, toolkit: str | None, board: str
+) -> tuple[Case, tuple[str, str | None]]:
+    """Return a run's case and its verdict, of the toolkit and the board where it was tried with them."""
+    found = {result.key: result for result in read_run(run_dir).results}
+    ids = {key[0] for key in found}
+    matches = [case_id] if case_id in ids else sorted(name for name in ids if name.startswith(case_id))
+    if len(matches) != 1:
+        raise click.UsageError(f"{len(matches)} cases of {run_dir} begin with {case_id!r}.")
+    same = [result for key, result in found.items() if key[0] == matches[0]]
+    version = parse_choice(toolkit)[0] if toolkit else None
+    # The nearest one on record: false sorts before true.
+    result = min(same, key=lambda one: (version not in (None, one.case.toolkit), one.board != board))
+    return result.case, (result.outcome.value, None if result.stage is None else result.stage.value)
 
 
 @main.command()

@@ -19,6 +19,7 @@ import scirknn
 import sklearn2rknn
 from rknn_harness.board_link import BoardLink
 from rknn_harness.case import Case, CaseResult
+from rknn_harness.corpus import CorpusError, read_model
 from rknn_harness.datasets import fitted
 from rknn_harness.errors import BoardError, InfraError, LeaseError
 from rknn_harness.judge import Limits, StageMetrics, Verdict, judge
@@ -70,6 +71,10 @@ class _Ended(Exception):
         self.outcome, self.stage = outcome, stage
 
 
+_MOVES = ("Reshape", "Transpose")
+"""Layers that compute nothing; graphs without convolutions have them, and some toolkits' files on the CPU."""
+
+
 @attrs.frozen
 class _Converted:
     """A bundle in a folder of its own, and what the stages before the board said."""
@@ -83,9 +88,15 @@ class _Converted:
     placement: tuple[tuple[str, str, str], ...]
     step: Floats
     properties: _Found
+    conv: bool
+
+    @property
+    def charged(self) -> tuple[tuple[str, str, str], ...]:
+        """The layers that must be on the NPU."""
+        return tuple(layer for layer in self.placement if self.conv or layer[1] not in _MOVES)
 
 
-def model_of(case: Case) -> tuple[Any, Array, Array]:
+def model_of(case: Case, corpus: Path | None = None) -> tuple[Any, Array, Array]:
     """Return a case's fitted estimator, the rows it is judged on, and the converter's example input.
 
     Half of the rows are shown to the converter, as much as a calibration sees of what is to come; too few are
@@ -94,9 +105,12 @@ def model_of(case: Case) -> tuple[Any, Array, Array]:
     if isinstance(case.source, str):
         found = fitted(case.source)
         return found.estimator, found.X, found.X[:: 2 if len(found.X) > 100 else 1]
-    X = build_rows(case.source)
+    if case.kind == "corpus" and corpus is not None:
+        estimator, X = read_model(corpus / case.id)
+    else:
+        estimator, X = build_estimator(case.source), build_rows(case.source)
     more = build_rows(attrs.evolve(case.source, rows=64, seed=case.source.seed ^ 1))
-    return build_estimator(case.source), X, np.concatenate([X[::2], more])
+    return estimator, X, np.concatenate([X[::2], more])
 
 
 def run_case(
@@ -106,6 +120,7 @@ def run_case(
     *,
     timing: Timing | None = None,
     run_folder: Path | None = None,
+    corpus: Path | None = None,
     baseline: Latency | None = None,
     tamper: Callable[[Path], None] | None = None,
 ) -> CaseResult:
@@ -121,6 +136,8 @@ def run_case(
         By default `QUICK` on a virtual board and `THOROUGH` on another.
     run_folder : pathlib.Path, optional
         Where the raw timing samples are kept, below ``samples``.
+    corpus : pathlib.Path, optional
+        Where the files of a case of the corpus lie; without, it is built from its spec.
     baseline : Latency, optional
         Of the last accepted run, which a call is held to.
     tamper : callable, optional
@@ -142,7 +159,7 @@ def run_case(
         if link.lost is not None:
             raise _Ended(Outcome.INFRA_ERROR, Stage.BOARD, f"The board was given up earlier: {link.lost}")
         with tempfile.TemporaryDirectory(prefix="rknn-harness-") as name, np.errstate(all="ignore"):
-            converted = _convert(case, toolkit, Path(name), clock, notes, known, tamper)
+            converted = _convert(case, toolkit, Path(name), clock, notes, known, corpus, tamper)
             while True:
                 try:
                     with clock("connect"):
@@ -168,7 +185,7 @@ def run_case(
                     again=again,
                     board_is_virtual=link.board.virtual,
                     step=converted.step,
-                    placement=converted.placement,
+                    placement=converted.charged,
                 )
                 if baseline is not None:
                     more["latency_baseline"] = Stage.BOARD, latency_baseline(times.latency, baseline)
@@ -260,10 +277,14 @@ def _convert(
     clock: _Clock,
     notes: list[str],
     known: dict[str, Any],
+    corpus: Path | None,
     tamper: Callable[[Path], None] | None,
 ) -> _Converted:
     with clock("fit"):
-        estimator, X, example = model_of(case)
+        try:
+            estimator, X, example = model_of(case, corpus)
+        except CorpusError as error:
+            raise _Ended(Outcome.MISMATCH, Stage.SKLEARN, error) from error
         truth = reference(estimator, X)
     known["macs"] = sum(layer.weights.size for layer in truth.layers)
     known["weights"] = known["macs"] + sum(layer.bias.size for layer in truth.layers)
@@ -301,7 +322,9 @@ def _convert(
     with clock("again"):
         properties = _built_again(path, bundle, toolkit, recorder.protocol, answers, rows, limits)
     step = output_step(bundle, truth.answer.output, files)
-    return _Converted(path, bundle, truth, limits, answers, rows, placement, step, properties)
+    return _Converted(
+        path, bundle, truth, limits, answers, rows, placement, step, properties, "form" not in options
+    )
 
 
 @contextlib.contextmanager
@@ -412,7 +435,7 @@ def _on_board(
         with clock("time"):
             batch = X[: bundle.variants[-1].samples]
             times = time_on_board(session, batch, converted.reference, timing, notes)
-            if len(batch) > 1:
+            if len(batch) > 1 and not link.board.virtual:
                 bounds = attrs.asdict(timing, filter=lambda field, value: field.name != "cpu")
                 single = summarize(session.time(X[:1], **bounds).samples, rows=1, warmup=timing.warmup)
                 more["batch_latency"] = Stage.BOARD, batch_latency(times.latency, single)

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, ReadOnlyDatabase
 
 from rknn_harness.case import Case
 from rknn_harness.strategies import cases
@@ -28,12 +29,16 @@ class Draw:
     seed : int
     guard : bool
         False for plain conversions, see `rknn_harness.plain`.
+    examples : str
+        Folder of hypothesis's examples: failures that were made smaller are drawn first, night after night.
+        Empty for none.
     """
 
     precisions: tuple[str, ...]
     count: int
     seed: int
     guard: bool = True
+    examples: str = ""
 
 
 def draw_cases(draw: Draw) -> list[Case]:
@@ -44,7 +49,7 @@ def draw_cases(draw: Draw) -> list[Case]:
         found.setdefault(case.id, case)
 
     if draw.count:
-        _each(draw, [Phase.generate], keep)
+        _each(draw, [Phase.reuse, Phase.generate], keep)
     return list(found.values())
 
 
@@ -88,7 +93,7 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
         max_examples=draw.count,
         phases=phases,
         deadline=None,
-        database=None,
+        database=_database(draw, phases),
         print_blob=False,
         report_multiple_bugs=False,
         verbosity=Verbosity.quiet,
@@ -99,3 +104,11 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
         body(case)
 
     each()
+
+
+def _database(draw: Draw, phases: list[Phase]) -> ExampleDatabase | None:
+    if not draw.examples:
+        return None
+    found = DirectoryBasedExampleDatabase(draw.examples)
+    # What is drawn again and does not fail at once would be forgotten.
+    return ReadOnlyDatabase(found) if Phase.reuse in phases else found

@@ -8,12 +8,12 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.case import Case, Key, dataset_case
+from rknn_harness.case import PRECISIONS, Case, Key, dataset_case
 from rknn_harness.datasets import DATASETS
 from rknn_harness.drawing import Draw, draw_cases
 from sklearn2rknn.toolkit_versions import toolkit_version
 
-__all__ = ["Entry", "groups", "make_plan"]
+__all__ = ["Entry", "groups", "known_ids", "make_plan"]
 
 _SIZES = ((1,), (7,), (1, 64), (1024,))
 """Rows per run, beside the usual 64, that one data set is tried in."""
@@ -60,6 +60,7 @@ def make_plan(
     toolkits: Sequence[str],
     boards: Sequence[str],
     draw: Draw,
+    corpus: Sequence[Case] = (),
 ) -> tuple[Entry, ...]:
     """Cross every case with the toolkits that have its precision, and with the boards.
 
@@ -71,19 +72,25 @@ def make_plan(
         Names.
     draw : Draw
         Of the random networks; those of a precision that a toolkit lacks are left out for it. Without the
-        guard they are all.
+        guard they are all that is tried.
+    corpus : sequence of Case
+        What failed once; entries whose guard is not the draw's, or of other precisions, are left out.
 
     Returns
     -------
     tuple of Entry
-        The data sets first, then the random networks, toolkit by toolkit and board by board.
+        The corpus first, the data sets, then the random networks, toolkit by toolkit and board by board.
     """
     cases = draw_cases(draw)
     if draw.guard:
-        real = [(name, (64,)) for name in DATASETS] + [("iris", size) for size in _SIZES]
-        cases[:0] = [
-            dataset_case(name, precision, "", size) for name, size in real for precision in draw.precisions
-        ]
+        cases[:0] = _real(draw.precisions)
+    kept = [
+        case
+        for case in corpus
+        if case.precision in draw.precisions and draw.guard != (("guard", "off") in case.options)
+    ]
+    known = {case.id for case in kept}
+    cases = kept + [case for case in cases if case.id not in known]
     entries = [
         Entry(attrs.evolve(case, toolkit=toolkit), board)
         for board in boards
@@ -91,7 +98,18 @@ def make_plan(
         for case in cases
         if case.precision in toolkit_version(toolkit).config
     ]
-    return tuple({entry.key: entry for entry in entries}.values())
+    return tuple(entries)
+
+
+def known_ids(draw: Draw, corpus: Sequence[Case]) -> set[str]:
+    """Return the ids that a list of expectations may name: whatever the precisions, and this run's own."""
+    real = _real(PRECISIONS) + draw_cases(draw)
+    return {case.id for case in (*real, *corpus)}
+
+
+def _real(precisions: Sequence[str]) -> list[Case]:
+    wanted = [(name, (64,)) for name in DATASETS] + [("iris", size) for size in _SIZES]
+    return [dataset_case(name, precision, "", size) for name, size in wanted for precision in precisions]
 
 
 def groups(entries: Sequence[Entry], alone: Sequence[str]) -> Mapping[Key, str]:

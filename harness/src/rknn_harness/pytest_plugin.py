@@ -7,7 +7,7 @@ pytest-xdist the first process settles the plan and makes the folder; the worker
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from rich.table import Table
 
 from rknn_harness.boards import Board, read_boards
 from rknn_harness.case import PRECISIONS, CaseResult, results_code
+from rknn_harness.corpus import corpus_cases
 from rknn_harness.drawing import Draw
 from rknn_harness.errors import HarnessError
+from rknn_harness.expectations import Expectation, read_expectations
 from rknn_harness.outcomes import ExitCode, Outcome
-from rknn_harness.plan import Entry, groups, make_plan
+from rknn_harness.plan import Entry, groups, known_ids, make_plan
 from rknn_harness.report.numbers import summarize
 from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.suite import Suite, write_views
@@ -34,7 +36,20 @@ _FOLDER = pytest.StashKey[RunFolder]()
 
 _TOOLKIT = "2.3.2"
 _CASES = 50
-_KEPT = ("board", "boards", "toolkit", "precision", "max_cases", "seed", "guard", "keyword")
+_KEPT = (
+    "board",
+    "boards",
+    "toolkit",
+    "precision",
+    "max_cases",
+    "seed",
+    "guard",
+    "corpus",
+    "examples",
+    "expectations",
+    "baseline",
+    "keyword",
+)
 """Options that a resumed run takes from the one that broke."""
 
 
@@ -61,6 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="on",
         help="off: convert random networks plainly, without the care that goes around known defects",
     )
+    group.addoption("--corpus", default="corpus", help="folder of failures to try first (default: corpus)")
+    group.addoption("--examples", default="", help="folder of hypothesis's examples (default: none)")
+    group.addoption(
+        "--expectations", default="expectations", help="folder of known failures (default: expectations)"
+    )
+    group.addoption("--baseline", help="folder of the last accepted run, whose latencies calls are held to")
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
 
 
@@ -106,11 +127,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         folder = RunFolder.resume(Path(option.resume))
     else:
         toolkits = {parse_choice(choice)[0]: choice for choice in option.toolkit}
+        corpus = list(corpus_cases(Path(option.corpus)))
         plan = make_plan(
             toolkits=list(toolkits),
             boards=option.board,
             draw=_draw(option),
+            corpus=corpus,
         )
+        try:
+            rules = read_expectations(
+                Path(option.expectations), option.board, toolkits, known_ids(_draw(option), corpus)
+            )
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from error
+        plan, skipped = _without(plan, rules)
         config.stash[_PLAN] = plan
         if option.collectonly:
             return
@@ -123,10 +153,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             boards=facts,
             precisions=option.precision,
             seed=option.seed,
-        ) | {"options": {name: getattr(option, name) for name in _KEPT}}
+        ) | {"options": {name: getattr(option, name) for name in _KEPT}, "skipped": skipped}
         try:
             path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
-            folder = RunFolder.begin(path, said, plan)
+            folder = RunFolder.begin(path, said, plan, Path(option.corpus))
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
     option.run_dir = str(folder.path)
@@ -176,11 +206,20 @@ def suite(pytestconfig: pytest.Config) -> Iterator[Suite]:
 
 
 def _suite(config: pytest.Config) -> Suite:
-    folder = config.stash[_FOLDER]
+    folder, option = config.stash[_FOLDER], config.option
     worker = getattr(config, "workerinput", {}).get("workerid", "")
-    toolkits = {parse_choice(choice)[0]: choice for choice in config.option.toolkit}
-    logs = folder.path / "logs" / worker
-    return Suite(folder, config.stash[_BOARDS], toolkits, logs, wait=config.option.wait)
+    toolkits = {parse_choice(choice)[0]: choice for choice in option.toolkit}
+    before = read_run(Path(option.baseline)).results if option.baseline else ()
+    known = known_ids(_draw(option), [entry.case for entry in folder.plan()])
+    return Suite(
+        folder,
+        config.stash[_BOARDS],
+        toolkits,
+        expectations=read_expectations(Path(option.expectations), option.board, toolkits, known),
+        baseline={result.key: result for result in before},
+        logs=folder.path / "logs" / worker,
+        wait=option.wait,
+    )
 
 
 @pytest.fixture
@@ -205,7 +244,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         if results_code(read_run(folder.path).results) is ExitCode.CONFORMANCE:
             with _suite(config) as suite:
-                suite.make_smaller(_draw(config.option))
+                suite.make_smaller(_draw(config.option), Path(config.option.corpus))
         folder.finish()
     write_views(folder.path)
     code = results_code(read_run(folder.path).results)
@@ -263,7 +302,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _draw(option: Any) -> Draw:
-    return Draw(tuple(option.precision), option.max_cases, option.seed, option.guard == "on")
+    return Draw(tuple(option.precision), option.max_cases, option.seed, option.guard == "on", option.examples)
+
+
+def _without(
+    plan: tuple[Entry, ...], rules: Sequence[Expectation]
+) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
+    """Take out of a plan what is to be skipped, and say why."""
+    skips = {(rule.case, rule.toolkit, rule.board): rule.reason for rule in rules if rule.kind == "skip"}
+    told = [
+        {"id": entry.case.id, "toolkit": entry.case.toolkit, "board": entry.board, "reason": skips[entry.key]}
+        for entry in plan
+        if entry.key in skips
+    ]
+    return tuple(entry for entry in plan if entry.key not in skips), told
 
 
 def _is_worker(config: pytest.Config) -> bool:

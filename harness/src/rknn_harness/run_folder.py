@@ -5,6 +5,7 @@
     runs/<utc>-<id>/
         manifest.json    versions, the boards' facts, seed, command line
         plan.jsonl       what will be tried
+        corpus/          the entries of the corpus that are tried
         cases.jsonl      the record; everything else is a view of it
         broken.jsonl     of a run that was resumed: what had to be tried again
         report.html  report.md  junit.xml
@@ -109,7 +110,13 @@ class RunFolder:
             raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
 
     @classmethod
-    def begin(cls, path: Path, manifest: Mapping[str, Any], plan: Sequence[Entry] = ()) -> RunFolder:
+    def begin(
+        cls,
+        path: Path,
+        manifest: Mapping[str, Any],
+        plan: Sequence[Entry] = (),
+        corpus: Path | None = None,
+    ) -> RunFolder:
         """Make a run's folder and open it.
 
         Parameters
@@ -118,6 +125,8 @@ class RunFolder:
             A folder that does not exist or is empty.
         manifest : mapping
         plan : sequence of Entry
+        corpus : pathlib.Path, optional
+            Where the plan's entries of the corpus lie.
 
         Raises
         ------
@@ -130,6 +139,9 @@ class RunFolder:
             (part / "logs").mkdir(parents=True)
             _write(part / "manifest.json", _json(manifest))
             _write(part / "plan.jsonl", "".join(json.dumps(entry.document()) + "\n" for entry in plan))
+            for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
+                assert corpus is not None
+                shutil.copytree(corpus / name, part / "corpus" / name)
             (part / "cases.jsonl").touch()
             os.rename(part, path)
         except OSError as error:

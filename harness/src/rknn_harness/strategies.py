@@ -33,11 +33,12 @@ def batch_sizes() -> st.SearchStrategy[tuple[int, ...]]:
     return st.sampled_from([(64,), (1,), (8,), (16,), (33,), (256,), (1, 64)])
 
 
-def options() -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
-    """Options of the conversion: mostly the converter's own."""
-    return st.sampled_from(
-        [(), (), (), (), (), (("activation", "plain"),), (("accuracy", "double"),), (("form", "matmul"),)]
-    )
+def options(precision: str) -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
+    """Options of the conversion: mostly the converter's own. What they choose is float16's alone."""
+    others: list[tuple[tuple[str, str], ...]]
+    others = [(("activation", "plain"),), (("accuracy", "double"),), (("form", "matmul"),)]
+    usual: list[tuple[tuple[str, str], ...]] = [()]
+    return st.sampled_from(usual * 5 + others if precision == "float16" else usual)
 
 
 @st.composite
@@ -99,4 +100,4 @@ def cases(draw: st.DrawFn, *, precisions: tuple[str, ...], guard: bool = True) -
     if not guard:
         return random_case(spec, "float16", "", (1,), (("guard", "off"),))
     precision = draw(st.sampled_from(precisions))
-    return random_case(spec, precision, "", draw(batch_sizes()), draw(options()))
+    return random_case(spec, precision, "", draw(batch_sizes()), draw(options(precision)))

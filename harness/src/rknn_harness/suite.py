@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,8 +17,10 @@ from rknn_harness.boards import Board
 from rknn_harness.case import Case, CaseResult, Key
 from rknn_harness.claim import Claim
 from rknn_harness.conformance import run_case
+from rknn_harness.corpus import keep
 from rknn_harness.drawing import Draw, smallest_case
 from rknn_harness.errors import InfraError
+from rknn_harness.expectations import Expectation, expected_reason
 from rknn_harness.junit import write_junit
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry
@@ -65,6 +67,9 @@ class Suite:
     boards : mapping of str to Board
     toolkits : mapping of str to str
         By version, what to open: the version, and after an ``@`` what it is to run in.
+    expectations : sequence of Expectation
+    baseline : mapping of Key to CaseResult, optional
+        The last accepted run, whose latencies calls are held to.
     logs : pathlib.Path, optional
         By default the folder's ``logs``.
     wait : float
@@ -81,6 +86,9 @@ class Suite:
         folder: RunFolder,
         boards: Mapping[str, Board],
         toolkits: Mapping[str, str],
+        *,
+        expectations: Sequence[Expectation] = (),
+        baseline: Mapping[Key, CaseResult] | None = None,
         logs: Path | None = None,
         wait: float = 3.0,
     ) -> None:
@@ -88,6 +96,8 @@ class Suite:
         self.results: dict[Key, CaseResult] = {result.key: result for result in read_run(folder.path).results}
         self._boards = boards
         self._choices = toolkits
+        self._expectations = expectations
+        self._baseline = baseline or {}
         self._logs = logs or folder.path / "logs"
         self._claim = Claim(f"run {folder.path.name}", wait)
         self._stack = contextlib.ExitStack()
@@ -96,7 +106,8 @@ class Suite:
     def result(self, entry: Entry) -> CaseResult:
         """Return an entry's result: the one on record, or that of a try, which is recorded."""
         if entry.key not in self.results:
-            self.record(self.run(entry))
+            result = self.run(entry)
+            self.record(attrs.evolve(result, expected=expected_reason(self._expectations, result)))
         return self.results[entry.key]
 
     def run(self, entry: Entry) -> CaseResult:
@@ -106,7 +117,15 @@ class Suite:
             link = self._available(self._link, entry.board, Stage.BOARD)
         except _Unavailable as error:
             return CaseResult(entry.case, Outcome.INFRA_ERROR, error.stage, str(error), board=entry.board)
-        return run_case(entry.case, toolkit, link, run_folder=self.folder.path)
+        before = self._baseline.get(entry.key)
+        return run_case(
+            entry.case,
+            toolkit,
+            link,
+            run_folder=self.folder.path,
+            corpus=self.folder.path / "corpus",
+            baseline=None if before is None else before.latency,
+        )
 
     def record(self, result: CaseResult) -> None:
         """Write a result to the run's folder at once."""
@@ -120,7 +139,14 @@ class Suite:
         ------
         ConformanceFailure
         """
+        if result.expected and not result.is_failure:
+            raise ConformanceFailure(
+                f"{result.case.id} passes and is expected to fail: {result.expected} Take it off the list of "
+                f"{result.board} and {result.case.toolkit}."
+            )
         if result.outcome not in (Outcome.PASS, Outcome.UNSUPPORTED):
+            if result.expected:
+                pytest.xfail(result.expected)
             stage = f" at stage {result.stage.value}" if result.stage is not None else ""
             raise ConformanceFailure(
                 f"{result.case.id}: {result.outcome.value}{stage}. {result.reason}\n{self._again(result)}"
@@ -136,6 +162,8 @@ class Suite:
         wrong = result.properties.get(name)
         if wrong is None:
             pytest.skip(f"{name} was not examined")
+        if wrong and result.expected:
+            pytest.xfail(result.expected)
         if wrong:
             raise ConformanceFailure(f"{result.case.id}: {name}. {wrong}\n{self._again(result)}")
 
@@ -145,8 +173,8 @@ class Suite:
             f"--toolkit {result.case.toolkit} --board {result.board}"
         )
 
-    def make_smaller(self, draw: Draw) -> None:
-        """Make the first failing random network of each kind of failure smaller, and record what it came to.
+    def make_smaller(self, draw: Draw, corpus: Path) -> None:
+        """Make the first failing random network of each kind of failure smaller; record and keep it.
 
         Once all is tried: then it is the same network, whichever worker met it first.
         """
@@ -163,7 +191,10 @@ class Suite:
             if kind not in done:
                 found = self._smaller(entry, kind, draw)
                 if found is not None and found.key not in self.results:
-                    self.record(attrs.evolve(found, notes=(*found.notes, f"{_SMALLER} {entry.case.id}.")))
+                    notes = (*found.notes, f"{_SMALLER} {entry.case.id}.")
+                    expected = expected_reason(self._expectations, found)
+                    self.record(attrs.evolve(found, notes=notes, expected=expected))
+                keep(corpus, found or self.results[entry.key])
 
     def _smaller(self, entry: Entry, kind: tuple[object, ...], draw: Draw) -> CaseResult | None:
         tried: dict[str, CaseResult] = {}

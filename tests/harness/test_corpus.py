@@ -1,0 +1,64 @@
+"""What the corpus keeps is tried as it was, though the strategies and the seeds have changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import numpy as np
+import pytest
+
+from rknn_harness.case import CaseResult, random_case
+from rknn_harness.conformance import model_of
+from rknn_harness.corpus import CorpusError, corpus_cases, keep, read_case, read_verdict
+from rknn_harness.drawing import Draw
+from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.plan import make_plan
+from tests.harness.samples import SPEC
+
+CASE = random_case(attrs.evolve(SPEC, decades=2), "int8", "2.3.2", (8,))
+RESULT = CaseResult(
+    CASE, Outcome.MISMATCH, Stage.VIRTUAL_NPU, "off by one", properties={"bound": "off by one"}
+)
+
+
+def test_a_failure_comes_back_from_its_files(tmp_path: Path) -> None:
+    keep(tmp_path, RESULT)
+    keep(tmp_path, RESULT)
+    (case,) = corpus_cases(tmp_path)
+    assert case == attrs.evolve(CASE, kind="corpus")
+    assert read_verdict(tmp_path / case.id) == ("mismatch", "virtual_npu")
+    estimator, X, _ = model_of(case, tmp_path)
+    first, rows, _ = model_of(CASE)
+    np.testing.assert_array_equal(X, rows)
+    np.testing.assert_array_equal(estimator.predict(X), first.predict(X))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [case.id]
+
+
+def test_an_entry_that_scikit_learn_answers_otherwise_is_told(tmp_path: Path) -> None:
+    keep(tmp_path, RESULT)
+    path = tmp_path / CASE.id / "expected.npy"
+    np.save(path, np.load(path) + 1e-3)
+    with pytest.raises(CorpusError, match="no longer the one that was kept"):
+        model_of(read_case(tmp_path / CASE.id), tmp_path)
+
+
+def test_no_entry(tmp_path: Path) -> None:
+    assert not list(corpus_cases(tmp_path / "none"))
+    with pytest.raises(CorpusError, match="is no entry of a corpus"):
+        read_case(tmp_path)
+
+
+def test_the_corpus_comes_first_and_what_it_holds_is_tried_once(tmp_path: Path) -> None:
+    draw = Draw(("float16", "int8"), 5, 5)
+    drawn = [entry.case for entry in make_plan(toolkits=["2.3.2"], boards=["virtual"], draw=draw)]
+    again = next(case for case in drawn if case.kind == "random")
+    off = attrs.evolve(CASE, id="plain", options=(("guard", "off"),))
+    corpus = [attrs.evolve(case, kind="corpus") for case in (CASE, again, off)]
+    plan = make_plan(toolkits=["2.3.2", "2.5.0"], boards=["virtual"], draw=draw, corpus=corpus)
+    for toolkit in ("2.3.2", "2.5.0"):
+        found = [entry.case for entry in plan if entry.case.toolkit == toolkit]
+        assert [case.id for case in found[:2]] == [CASE.id, again.id]
+        assert [case.kind for case in found[:2]] == ["corpus"] * 2
+        assert [case.id for case in found].count(again.id) == 1
+        assert len(found) == len(drawn) + 1
