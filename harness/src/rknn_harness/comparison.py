@@ -17,6 +17,9 @@ from run to run, which one run cannot know of itself and the other cases of its 
 taken from the cases that moved the other way alone, so that it is no wider where half a group has slowed
 down.
 
+What else runs on a machine makes some calls slow and leaves others as fast as ever, so of a single case's
+times the fastest tenth must have moved as well as the median.
+
 A failure that the expectations name and trouble on the way (``infra_error``) never count.
 """
 
@@ -271,6 +274,8 @@ def _movements(
             own = value - common
             if abs(own) < measure.case or abs(value) < measure.case:
                 continue
+            if measure is TIME and abs(_fastest(old, new, before, after, value) - common) < measure.case:
+                continue
             if measure is LABELS:
                 half = _label_half(old, new, per_case)
             else:
@@ -321,12 +326,26 @@ def _within_runs(
     return math.hypot(*(_of_median(result, run, random) for result, run in ((old, before), (new, after))))
 
 
-def _of_median(result: CaseResult, run: Run, random: np.random.Generator) -> float:
+def _fastest(old: CaseResult, new: CaseResult, before: Run, after: Run, median: float) -> float:
+    """Return the logarithm of the ratio of the fastest tenths; without samples that of the medians."""
+    first, second = _samples(old, before), _samples(new, after)
+    if first is None or second is None:
+        return median
+    return math.log(np.quantile(second, 0.1) / np.quantile(first, 0.1))
+
+
+def _samples(result: CaseResult, run: Run) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Return a case's raw times, if they were kept and are times."""
     try:
         samples = np.asarray(json.loads((run.path / result.samples).read_text("utf-8"))["npu"], np.float64)
     except (OSError, KeyError, TypeError, ValueError):
-        samples = np.empty(0)
-    if samples.ndim != 1 or len(samples) < 9 or not (samples > 0).all():
+        return None
+    return samples if samples.ndim == 1 and len(samples) > 8 and (samples > 0).all() else None
+
+
+def _of_median(result: CaseResult, run: Run, random: np.random.Generator) -> float:
+    samples = _samples(result, run)
+    if samples is None:
         # Without the samples: the standard error of a normal distribution's median, from its MAD.
         latency = result.latency
         assert latency is not None
