@@ -36,8 +36,12 @@ def manner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Any, stand_i
     model = HealthModel(bundle(f"as in {file}", name="health.rknn"), X, np.full((2, 2), 2, np.float32))
     monkeypatch.setattr(board_link, "health_model", lambda toolkit, folder: model)
     monkeypatch.setattr(board_link, "BoardSession", functools.partial(BoardSession, runtime=stand_in))
-    monkeypatch.setattr(health, "DEADLINE", 1.0)
     return file
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "DEADLINE", 1.0)
 
 
 @pytest.fixture
@@ -46,7 +50,9 @@ def own_board(board: Board, tmp_path: Path) -> Board:
 
 
 @pytest.mark.parametrize("state", ["hang", "crash", "refuse", "wrong"])
-def test_a_board_that_is_sick_from_the_first_is_told(own_board: Board, manner: Path, state: str) -> None:
+def test_a_board_that_is_sick_from_the_first_is_told(
+    own_board: Board, manner: Path, hasty: None, state: str
+) -> None:
     manner.write_text(state)
     with BoardLink(own_board) as link, pytest.raises(BoardHealthError, match="known to be good"):
         link.prove(TOOLKIT)
@@ -78,9 +84,12 @@ def test_a_connection_that_ended_meanwhile_is_not_the_boards_end(own_board: Boar
         assert link.examine() == ""
 
 
-def test_a_sick_board_without_a_switch_is_given_up(own_board: Board, manner: Path) -> None:
+def test_a_sick_board_without_a_switch_is_given_up(
+    own_board: Board, manner: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with BoardLink(own_board) as link:
         link.prove(TOOLKIT)
+        monkeypatch.setattr(health, "DEADLINE", 1.0)
         manner.write_text("hang")
         assert "given up" in link.examine()
         assert isinstance(link.lost, BoardHealthError)
