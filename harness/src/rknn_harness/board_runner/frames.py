@@ -40,6 +40,7 @@ PAYLOAD_LIMIT = 256 << 20
 """Bytes of all arrays of a frame."""
 
 _DIMENSIONS_LIMIT = 8
+_SMALL = 1 << 16
 _ITEM_SIZES = {"|b1": 1, "<i4": 4, "<i8": 8, "<f4": 4, "<f8": 8}
 _TEXT = re.compile(r"<U([1-9][0-9]{0,5})")
 
@@ -97,7 +98,9 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
     if len(line) > HEADER_LIMIT:
         raise ProtocolViolation(f"a header of {len(line)} bytes; the limit is {HEADER_LIMIT}")
     flat = (np.ascontiguousarray(value).reshape(-1) for value in values.values() if value.size)
-    return [line, *(value.view(np.uint8).data for value in flat)]
+    blocks: list[Any] = [line, *(value.view(np.uint8).data for value in flat)]
+    # A write each costs more than a copy of what is small.
+    return [b"".join(blocks)] if sum(map(len, blocks)) <= _SMALL else blocks
 
 
 def amended(frame: Frame, fields: Mapping[str, Any]) -> Frame:
