@@ -80,7 +80,8 @@ def _half(x: Fraction) -> int:
 
 def _rounded(x: Fraction, bits: int, lowest: int) -> Fraction:
     """Round to the nearest number of so many bits, halves to even, with steps of at least ``2**lowest``."""
-    exponent = lowest
-    while abs(x) >= Fraction(2) ** (exponent + bits):
-        exponent += 1
-    return round(x / Fraction(2) ** exponent) * Fraction(2) ** exponent
+    size = abs(x)
+    power = size.numerator.bit_length() - size.denominator.bit_length()  # 2**power is within a factor of 2
+    power -= size < Fraction(2) ** power
+    step = Fraction(2) ** max(power - bits + 1, lowest)
+    return round(x / step) * step

@@ -209,7 +209,7 @@ def test_lookups_follow_the_table(convert: Convert, activation: str, precision: 
 
 @pytest.mark.parametrize("activation", ["Tanh", "Sigmoid"])
 def test_float16_lookups_have_the_tables_bits(convert: Convert, activation: str) -> None:
-    """Of every finite float16 value, by a second evaluation of the file's own table."""
+    """Of finite float16 values of every size, by a second evaluation of the file's own table."""
     found = convert(Case((16, 16), samples=64, last=activation, identity=True))
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     values = every[np.isfinite(every)][:: 7 if activation == "Tanh" else 11]
