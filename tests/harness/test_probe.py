@@ -123,6 +123,8 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("infinite_input", "skips_zero", planted.sums(planted.zero_weights_skipped)),
     ("infinite_input", "saturates", planted.sums(planted.infinity_taken_for_largest)),
     ("relu_of_nan", "zero", planted.stage(np.maximum, planted.relu_without_nan)),
+    ("division", "cut", planted.output_rounding("toward_zero")),
+    ("division", "half_reciprocal", planted.division(planted.by_reciprocal)),
     ("tanh_between_entries", "entry_nearest", planted.table(planted.nearest_entry)),
     ("tanh_between_entries", "linear_entries_cut", planted.table(planted.whole_steps)),
     ("tanh_between_entries", "linear_and_one", planted.table(planted.offset_counts)),

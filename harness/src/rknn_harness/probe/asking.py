@@ -10,6 +10,7 @@ import attrs
 
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.probe.bench import Bench, OutOfTime
+from rknn_harness.probe.elementwise import ELEMENTWISE_QUESTIONS
 from rknn_harness.probe.float_arithmetic import FLOAT_QUESTIONS
 from rknn_harness.probe.graph_forms import FORM_QUESTIONS
 from rknn_harness.probe.integer_arithmetic import INTEGER_QUESTIONS
@@ -27,6 +28,7 @@ QUESTIONS: Final[Mapping[str, Question]] = {
         *FORM_QUESTIONS,
         *SAMENESS_QUESTIONS,
         *FLOAT_QUESTIONS,
+        *ELEMENTWISE_QUESTIONS,
         *LOOKUP_QUESTIONS,
         *INTEGER_QUESTIONS,
         *TIMING_QUESTIONS,
