@@ -58,7 +58,7 @@ def test_what_falls_short_is_not_written_and_the_error_names_what_would_do(
 ) -> None:
     estimator, X = crowded()
     path = tmp_path / "model.rknn"
-    with pytest.raises(CheckError, match=r"the limit is 0\.9 .*precision='float16' would do.*min_r2"):
+    with pytest.raises(CheckError, match=r"the limit is 0\.985 .*precision='float16' would do.*min_r2"):
         convert(estimator, path, precision="int8", example_input=X, toolkit=toolkit)
     assert list(tmp_path.iterdir()) == []
     assert convert(estimator, path, example_input=X, toolkit=toolkit).check["virtual_npu"]["r2"] > 0.999
@@ -69,7 +69,7 @@ def test_limits_are_settable_and_a_warning_is_enough(tmp_path: Path, toolkit: To
     path = tmp_path / "model.rknn"
     options: dict[str, Any] = {"precision": "int8", "example_input": X, "toolkit": toolkit}
     convert(estimator, path, min_r2=-1e9, **options)
-    with pytest.warns(CheckWarning, match="the limit is 0.9"):
+    with pytest.warns(CheckWarning, match="the limit is 0.985"):
         convert(estimator, path, check="warn", **options)
     assert path.exists()
     with pytest.raises(CheckError, match="the limit is 1 "):

@@ -119,8 +119,8 @@ class _Command(click.Command):
     "--head", default="host", show_default=True, help=", ".join(HEADS) + ": where softmax is evaluated."
 )
 @click.option("--check", default="on", show_default=True, help=", ".join(CHECKS) + ": run the built file.")
-@click.option("--min_labels", type=float, help="Least share of equal labels (0.99; 0.9 for int8).")
-@click.option("--min_r2", type=float, help="Least R2 of a regressor (0.999; 0.9 for int8).")
+@click.option("--min_labels", type=float, help="Least share of equal labels (0.999; 0.99 for int8).")
+@click.option("--min_r2", type=float, help="Least R2 of a regressor (0.9997; 0.985 for int8).")
 @click.option("--allow_cpu", is_flag=True, help="Accept layers that the toolkit places on the CPU.")
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each file.")
 @click.option("--trust_pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")

@@ -174,7 +174,7 @@ def convert(
         say little. ``"off"`` runs nothing, and the bundle says so.
     min_labels, min_r2 : float, optional
         The limits: share of labels away from ties that equal scikit-learn's, and R2 of a regressor's worst
-        output. By default 0.99 and 0.999, for int8 0.9 and 0.9.
+        output. By default 0.999 and 0.9997, for int8 0.99 and 0.985.
     allow_cpu : bool
         Accept layers that the toolkit places on the CPU.
     timeout : float

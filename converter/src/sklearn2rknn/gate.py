@@ -53,8 +53,8 @@ class Limits:
         return ""
 
 
-LIMITS = {"float16": Limits(0.99, 0.999), "int16": Limits(0.99, 0.999), "int8": Limits(0.9, 0.9)}
-"""By precision. Lower than what good conversions reach by far: a file below is of no use as it is."""
+LIMITS = {"float16": Limits(0.999, 0.9997), "int16": Limits(0.999, 0.9997), "int8": Limits(0.99, 0.985)}
+"""By precision. All of twelve standard tasks reach them, and small networks on 40 rows do (ACCURACY.md)."""
 
 
 def is_beyond_bound(check: Mapping[str, Any]) -> bool:
