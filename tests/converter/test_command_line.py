@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scirknn.bundle import read_bundle
-from sklearn2rknn import Toolkit
+from sklearn2rknn import Toolkit, convert
 from sklearn2rknn.__main__ import main
 from tests.converter.fitted import fit
 
@@ -108,3 +109,14 @@ def test_help_shows_examples() -> None:
     done = run("--help")
     assert done.exit_code == 0
     assert "python -m sklearn2rknn iris.pkl iris.rknn --quantization --example_input X.npy" in done.output
+    for name in inspect.signature(convert).parameters:
+        assert name in ("model", "path") or f"--{name}" in done.output
+
+
+def test_example_of_the_help_for_comparison(folder: Path, toolkit: Toolkit) -> None:
+    line = "iris.pkl iris.rknn --form matmul --head npu --activation plain --batch_size 1"
+    assert line in run("--help").output
+    done = run(*line.split())
+    assert done.exit_code == 0, done.output
+    bundle = read_bundle("iris.rknn")
+    assert (bundle.form, bundle.head_on_npu) == ("matmul", True)

@@ -30,7 +30,12 @@ EXAMPLES = """
 Examples:
   python -m sklearn2rknn iris.skops iris.rknn --target_platform rk3588
   python -m sklearn2rknn iris.pkl iris.rknn --quantization --example_input X.npy
-  python -m sklearn2rknn iris.pkl iris.rknn --batch_size 1 64
+  python -m sklearn2rknn iris.pkl iris.rknn --batch_size 1 1024
+  python -m sklearn2rknn iris.pkl iris.rknn --target_platform rk3576 --toolkit 2.5.0@container --json
+
+\b
+What the first scirknn made, to compare on a board:
+  python -m sklearn2rknn iris.pkl iris.rknn --form matmul --head npu --activation plain --batch_size 1
 
 \b
 X.npy holds rows of X, written with numpy.save. Exit code: 0 converted, 1 the conversion failed, 2 wrong
@@ -67,7 +72,12 @@ class _Command(click.Command):
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--target_platform", default="rk3588", show_default=True, help="The chip.")
+@click.option(
+    "--target_platform",
+    default="rk3588",
+    show_default=True,
+    help="The chip: rk3588, rk3576, rk3568, rk3566, rk3562, ...; which of them depends on the toolkit.",
+)
 @click.option("--quantization", is_flag=True, help="The same as --precision int8.")
 @click.option(
     "--example_input",
