@@ -92,7 +92,7 @@ def _output_rounding() -> Question:
             rule + before: f"It rounds {_ROUNDINGS[rule][0]}{_BEFORE[before][0]}."
             for rule, before in _REQUANTIZATIONS
         },
-        assumed="half_up",
+        assumed="half_even",
         decided_in="virtual_npu.data_processor",
         model=_model(),
         rows=rows,
