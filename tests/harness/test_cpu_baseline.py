@@ -60,4 +60,4 @@ def test_a_board_times_both(board: Board) -> None:
         samples = session.time_cpu(
             found.X[:5], truth, warmup=1, min_count=5, min_seconds=0.0, max_seconds=5.0
         )
-    assert {name: len(each) for name, each in samples.items()} == {"numpy": 5, "scikit-learn": 5}
+    assert {name: len(each.samples) for name, each in samples.items()} == {"numpy": 5, "scikit-learn": 5}

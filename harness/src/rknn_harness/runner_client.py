@@ -335,7 +335,7 @@ class BoardSession:
         min_seconds: float = 2.0,
         max_seconds: float = 20.0,
         deadline: float | None = None,
-    ) -> dict[str, Array]:
+    ) -> dict[str, Timed]:
         """Time the same network on the board's CPU, each way within the bounds of `time`.
 
         Parameters
@@ -347,8 +347,8 @@ class BoardSession:
 
         Returns
         -------
-        dict of str to numpy.ndarray of float64, shape (n_samples,)
-            Seconds of each call by ``numpy`` (float32) and, where it is installed, ``scikit-learn``.
+        dict of str to Timed
+            By ``numpy`` (float32) and, where it is installed, ``scikit-learn``.
         """
         bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
         seconds = 2 * max_seconds + 60.0 if deadline is None else deadline
@@ -358,18 +358,19 @@ class BoardSession:
         if network.classes is not None:
             arrays["classes"] = frames.carried(network.classes)
         words = {"activation": network.activation, "task": network.task, "head": network.head}
-        _, answer = self._ask(
+        header, answer = self._ask(
             "time_cpu",
             seconds,
             arrays,
             ways=list(ways),
             warmup=warmup,
             min_count=min_count,
+            clocks=self.board.clocks,
             **words,
             **bounds,
         )
         return {
-            name: self._samples("time_cpu", {"samples": answer[f"samples {name}"]})
+            name: self._timed("time_cpu", header, {"samples": answer[f"samples {name}"]})
             for name in ("numpy", "scikit-learn")
             if f"samples {name}" in answer
         }

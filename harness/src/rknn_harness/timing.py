@@ -16,9 +16,9 @@ from rknn_harness.case import Case
 from rknn_harness.errors import BoardError
 from rknn_harness.latency import Latency, summarize
 from rknn_harness.reference import Reference
-from rknn_harness.runner_client import BoardSession
+from rknn_harness.runner_client import BoardSession, Timed
 
-__all__ = ["QUICK", "THOROUGH", "Times", "Timing", "keep_samples", "time_on_board"]
+__all__ = ["QUICK", "THOROUGH", "Times", "Timing", "keep_samples", "time_on_board", "with_cpu"]
 
 Array = np.ndarray[Any, Any]
 
@@ -48,7 +48,7 @@ class Times:
     Attributes
     ----------
     latency : Latency
-        Of the NPU's predict. Unstable also when a clock moved meanwhile.
+        Of the NPU's predict. Like those of `cpu`, unstable also when a clock moved meanwhile.
     cpu : dict of str to Latency
         ``numpy`` and, where the board has it, ``scikit-learn``.
     clocks : dict
@@ -63,38 +63,55 @@ class Times:
     samples: dict[str, Array]
 
 
-def time_on_board(
-    session: BoardSession, rows: Array, network: Reference, timing: Timing, notes: list[str]
-) -> Times:
-    """Time the loaded model, then its network on the CPU.
+def time_on_board(session: BoardSession, rows: Array, timing: Timing) -> Times:
+    """Time the loaded model.
 
     Parameters
     ----------
     session : BoardSession
     rows : numpy.ndarray, shape (n, n_features)
         What each call predicts.
-    network : Reference
     timing : Timing
-    notes : list of str
-        Where it is said why there are no times of the CPU; they are no part of a verdict.
 
     Raises
     ------
     BoardError, InfraError
     """
-    bounds = attrs.asdict(timing)
-    ways = bounds.pop("cpu")
-    timed = session.time(rows, **bounds)
-    samples = {"npu": timed.samples}
+    timed = session.time(rows, **_bounds(timing))
+    return Times(_latency(timed, rows, timing), {}, timed.clocks, {"npu": timed.samples})
+
+
+def with_cpu(
+    times: Times, session: BoardSession, rows: Array, network: Reference, timing: Timing, notes: list[str]
+) -> Times:
+    """Add the times of the same network on the board's CPU.
+
+    They are no part of a verdict: why there are none is said in `notes`. The last to be asked of a session's
+    model, for when it fails none may be loaded any more.
+
+    Raises
+    ------
+    InfraError
+    """
     try:
-        samples |= session.time_cpu(rows, network, ways=ways, **bounds)
+        found = session.time_cpu(rows, network, ways=timing.cpu, **_bounds(timing))
     except (BoardError, ValueError) as error:
         notes.append(f"The board's CPU was not timed: {error}")
-    told = {name: summarize(each, rows=len(rows), warmup=timing.warmup) for name, each in samples.items()}
-    latency = told.pop("npu")
-    if timed.clocks.get("moved"):
-        latency = attrs.evolve(latency, unstable=True)
-    return Times(latency, told, timed.clocks, samples)
+        return times
+    return attrs.evolve(
+        times,
+        cpu={name: _latency(timed, rows, timing) for name, timed in found.items()},
+        samples=times.samples | {name: timed.samples for name, timed in found.items()},
+    )
+
+
+def _bounds(timing: Timing) -> dict[str, Any]:
+    return attrs.asdict(timing, filter=lambda field, value: field.name != "cpu")
+
+
+def _latency(timed: Timed, rows: Array, timing: Timing) -> Latency:
+    latency = summarize(timed.samples, rows=len(rows), warmup=timing.warmup)
+    return attrs.evolve(latency, unstable=True) if timed.clocks.get("moved") else latency
 
 
 def keep_samples(run_folder: Path, case: Case, board: str, samples: Mapping[str, Array]) -> str:
