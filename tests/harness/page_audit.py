@@ -48,7 +48,6 @@ STATISTICS: dict[str, Callable[[Any], Any]] = {
     "most": np.max,
 }
 LINEAR = ("agreement",)
-OF_TIME = ("batch_latency", "latency_baseline", "npu_gain")
 VOID = ("meta", "br", "hr", "img", "input", "link")
 
 
@@ -173,6 +172,7 @@ class Auditor:
             "All # cases agree": ("outcome=pass&ok=yes",),
             "# of # cases agree": ("outcome=pass&ok=yes", ""),
             "# fail as expected": ("ok=no&expected=yes",),
+            "# expected to fail and passed": ("outcome=pass&ok=yes&expected=yes",),
             "# refused": ("outcome=unsupported",),
             "# could not be tried": ("outcome=infra_error",),
         }
@@ -333,7 +333,7 @@ def field(line: dict[str, Any], name: str) -> float | None:
 def condition(line: dict[str, Any], key: str) -> str:
     """Return what a line has for a condition of a question."""
     head, _, rest = key.partition(".")
-    failed = sorted(name for name, told in line["properties"].items() if told and name not in OF_TIME)
+    failed = sorted(name for name, told in line["properties"].items() if told)
     ended = line["outcome"] not in ("pass", "unsupported", "infra_error")
     work = field(line, "work")
     if head == "property":

@@ -152,8 +152,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> None:
         ((Outcome.UNSUPPORTED, {}), (Outcome.TIMEOUT, {}), 1, 0),
         ((Outcome.MISMATCH, {}), (Outcome.TIMEOUT, {}), 0, 0),
         ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"cores_agree": BAD}}), 1, 0),
-        ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"npu_gain": BAD}}), 0, 0),
-        ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"latency_baseline": BAD}}), 0, 0),
+        ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"latency_baseline": BAD}}), 1, 0),
+        ((Outcome.PASS, {"properties": {"batch_latency": BAD}}), (Outcome.PASS, {}), 0, 1),
         (
             (Outcome.MISMATCH, {"properties": {"bound": BAD}}),
             (Outcome.MISMATCH, {"properties": {"bound": BAD, "labels": BAD}}),
@@ -178,6 +178,11 @@ def test_how_a_case_turns(
     assert (len(found.failing), len(found.passing)) == (failing, passing)
     assert found.code == (ExitCode.CONFORMANCE if failing else ExitCode.CLEAN)
     assert all(turn.reason == BAD for turn in (*found.failing, *found.passing))
+    if "latency" not in repr((before, after)):
+        return
+    found = compare(*runs, time=False)
+    assert not found.failing
+    assert not found.passing
 
 
 def write_results(path: Path, results: list[CaseResult]) -> Run:

@@ -36,7 +36,7 @@ from scipy import stats
 
 from rknn_harness.case import CaseResult, Key
 from rknn_harness.outcomes import ExitCode, Outcome
-from rknn_harness.report.query import failed_properties, field, is_failure, last_metrics
+from rknn_harness.report.query import failed_properties, field, last_metrics
 from rknn_harness.run_folder import Run
 
 __all__ = ["Comparison", "Movement", "Turn", "compare"]
@@ -215,9 +215,9 @@ def compare(before: Run, after: Run, *, time: bool = True) -> Comparison:
     new = {result.key: result for result in after.results}
     both = [(old[key], new[key]) for key in new if key in old]
     tried = [pair for pair in both if Outcome.INFRA_ERROR not in (pair[0].outcome, pair[1].outcome)]
-    turns = [_turn(*pair) for pair in tried]
+    turns = [_turn(*pair, time=time) for pair in tried]
     measures = (ERROR, LABELS, TIME) if time else (ERROR, LABELS)
-    sound = [pair for pair in tried if not any(is_failure(result) for result in pair)]
+    sound = [pair for pair in tried if not any(result.outcome.is_failure for result in pair)]
     return Comparison(
         before=before,
         after=after,
@@ -232,16 +232,24 @@ def compare(before: Run, after: Run, *, time: bool = True) -> Comparison:
     )
 
 
-def _turn(before: CaseResult, after: CaseResult) -> tuple[Turn | None, bool]:
+OF_TIME = ("batch_latency", "latency_baseline")
+
+
+def _turn(before: CaseResult, after: CaseResult, *, time: bool) -> tuple[Turn | None, bool]:
     """Return how a case turned, if it did, and whether for the worse."""
-    fresh = tuple(name for name in failed_properties(after) if name not in failed_properties(before))
-    good = before.outcome is Outcome.PASS and not is_failure(before)
-    worse = fresh or (is_failure(after) and not is_failure(before))
-    if (worse and not after.expected) or (good and after.outcome is Outcome.UNSUPPORTED):
+    old, new = (
+        [name for name in failed_properties(result) if time or name not in OF_TIME]
+        for result in (before, after)
+    )
+    failed, fails = before.outcome.is_failure or bool(old), after.outcome.is_failure or bool(new)
+    fresh = tuple(name for name in new if name not in old)
+    refused = before.outcome is Outcome.PASS and not failed and after.outcome is Outcome.UNSUPPORTED
+    if ((fresh or (fails and not failed)) and not after.expected) or refused:
         reason = " ".join([after.properties[name] for name in fresh] or [after.reason])
         return Turn(after.key, before.outcome, after.outcome, reason, fresh), True
-    if is_failure(before) and after.outcome is Outcome.PASS and not is_failure(after):
-        return Turn(after.key, before.outcome, after.outcome, before.reason), False
+    if failed and after.outcome is Outcome.PASS and not fails:
+        reason = " ".join([before.properties[name] for name in old] or [before.reason])
+        return Turn(after.key, before.outcome, after.outcome, reason), False
     return None, False
 
 

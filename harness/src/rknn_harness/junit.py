@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 
 from rknn_harness.case import CaseResult
 from rknn_harness.outcomes import Outcome
-from rknn_harness.report.query import is_failure
 from rknn_harness.run_folder import Run
 
 __all__ = ["write_junit"]
@@ -21,8 +20,8 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write_junit(run: Run) -> Path:
     """Write a run's ``junit.xml``, a suite per toolkit and board, and return its path.
 
-    A failure of the model is a ``failure``, trouble on the way an ``error``; a refused model and an expected
-    failure are ``skipped``.
+    A failure of the model is a ``failure``, and so is an expected one that passed; trouble on the way is an
+    ``error``; a refused model and an expected failure are ``skipped``.
     """
     suites = ElementTree.Element("testsuites")
     parts: dict[tuple[str, str], list[CaseResult]] = {}
@@ -69,8 +68,10 @@ def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) 
 def _kind(result: CaseResult) -> str:
     if result.outcome is Outcome.INFRA_ERROR:
         return "error"
-    if is_failure(result):
+    if result.is_failure:
         return "skipped" if result.expected else "failure"
+    if result.expected:
+        return "failure"
     return "skipped" if result.outcome is Outcome.UNSUPPORTED else ""
 
 
@@ -86,7 +87,10 @@ def _case(suite: ElementTree.Element, result: CaseResult) -> None:
     if not kind:
         return
     sentences = [f"{name}: {told}" for name, told in result.properties.items() if told]
-    message = f"expected: {result.expected}" if kind == "skipped" and result.expected else result.reason
+    message = result.reason
+    if result.expected:
+        passed = "" if result.is_failure else " to fail, and passed"
+        message = f"expected{passed}: {result.expected}"
     told = ElementTree.SubElement(
         case,
         kind,

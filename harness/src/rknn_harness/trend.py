@@ -9,7 +9,7 @@ import attrs
 
 from rknn_harness.case import CaseResult, Key
 from rknn_harness.outcomes import Outcome
-from rknn_harness.report.query import field, is_failure
+from rknn_harness.report.query import field
 from rknn_harness.run_folder import Run
 
 __all__ = ["Place", "Point", "Trend", "trend"]
@@ -96,7 +96,7 @@ def _point(run: str, place: Place, results: Sequence[CaseResult], shared: set[Ke
         run=run,
         place=place,
         cases=len(results),
-        pass_rate=sum(not is_failure(result) for result in results) / len(results),
+        pass_rate=sum(not result.is_failure for result in results) / len(results),
         agreement=statistics.fmean(agreement) if agreement else None,
         error=statistics.median(error) if error else None,
         seconds=statistics.median(seconds) if seconds else None,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from rknn_harness.case import CaseResult
+from rknn_harness.case import CaseResult, results_code
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.report.query import Number, Records, failed_properties, is_failure
+from rknn_harness.report.query import Number, Records, failed_properties
 from rknn_harness.run_folder import Run
 
 __all__ = ["Fault", "Group", "Question", "Summary", "summarize"]
@@ -132,10 +132,6 @@ def summarize(run: Run) -> Summary:
     results, records = run.results, Records(run.results)
     counts = Counter(result.outcome for result in results)
     sentence = tuple(_sentence(records, incomplete=run.torn or run.manifest.get("finished") is None))
-    if counts[Outcome.INFRA_ERROR]:
-        code = ExitCode.INFRASTRUCTURE
-    else:
-        code = ExitCode.CONFORMANCE if records.where({"ok": "no", "expected": "no"}) else ExitCode.CLEAN
     keys = sorted(
         {(result.case.group, result.case.precision) for result in results},
         key=lambda key: (key[0] == "random", key),
@@ -146,20 +142,20 @@ def summarize(run: Run) -> Summary:
             part if isinstance(part, str) else f"{records.ask(part.statistic, part.name, part.where)}"
             for part in sentence
         ),
-        code=code,
+        code=results_code(results),
         counts=tuple((outcome, counts[outcome]) for outcome in Outcome if counts[outcome]),
         groups=tuple(_group(records, *key) for key in keys),
         faults=_faults(results),
         failures=tuple(
             result
             for result in results
-            if (result.outcome is not Outcome.PASS or is_failure(result))
-            and not (is_failure(result) and result.expected)
+            if (result.outcome is not Outcome.PASS or result.is_failure)
+            and not (result.is_failure and result.expected)
         ),
         outdated=tuple(
             index
             for index, result in enumerate(results)
-            if result.expected and result.outcome is Outcome.PASS and not is_failure(result)
+            if result.expected and result.outcome is Outcome.PASS and not result.is_failure
         ),
     )
 
@@ -173,6 +169,7 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
 
     everything, failed, foreseen = count(), count(ok="no", expected="no"), count(ok="no", expected="yes")
     passed = count(outcome="pass", ok="yes")
+    outdated = count(outcome="pass", ok="yes", expected="yes")
     refused, untried = count(outcome="unsupported"), count(outcome="infra_error")
     if not records.results:
         return ["Nothing was tried."]
@@ -185,6 +182,7 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
         parts = [passed, " of ", everything, f" cases agree with scikit-learn and none fails{unforeseen}"]
     for question, words in (
         (foreseen, " fail as expected"),
+        (outdated, " expected to fail and passed"),
         (refused, " refused by the converter"),
         (untried, " could not be tried"),
     ):
@@ -216,7 +214,7 @@ def _group(records: Records, name: str, precision: str) -> Group:
 def _faults(results: Sequence[CaseResult]) -> tuple[Fault, ...]:
     kinds: dict[Fault, list[int]] = {}
     for index, result in enumerate(results):
-        if is_failure(result):
+        if result.is_failure:
             properties = failed_properties(result)
             kind = Fault(result.outcome, result.stage, properties, result.defect, bool(result.expected), ())
             kinds.setdefault(kind, []).append(index)

@@ -16,12 +16,9 @@ from rknn_harness.case import CaseResult
 from rknn_harness.judge import StageMetrics
 from rknn_harness.outcomes import Stage
 
-__all__ = ["Number", "Records", "failed_properties", "field", "is_failure", "last_metrics"]
+__all__ = ["Number", "Records", "failed_properties", "field", "last_metrics"]
 
 Number = float | int
-
-NEVER_FAILS = ("batch_latency", "latency_baseline", "npu_gain")
-"""Properties of time: told, and no case fails by them."""
 
 
 def last_metrics(result: CaseResult) -> StageMetrics | None:
@@ -34,12 +31,7 @@ def last_metrics(result: CaseResult) -> StageMetrics | None:
 
 def failed_properties(result: CaseResult) -> tuple[str, ...]:
     """Return the names of the properties that failed, in alphabetical order."""
-    return tuple(sorted(name for name, told in result.properties.items() if told and name not in NEVER_FAILS))
-
-
-def is_failure(result: CaseResult) -> bool:
-    """Whether a result counts against the toolkit or the board, foreseen or not."""
-    return result.outcome.is_failure or bool(failed_properties(result))
+    return tuple(sorted(name for name, told in result.properties.items() if told))
 
 
 def field(result: CaseResult, name: str) -> Number | None:
@@ -116,7 +108,7 @@ _KEYS: dict[str, Callable[[CaseResult], str]] = {
     "stage": lambda result: result.stage.value if result.stage is not None else "",
     "defect": lambda result: result.defect,
     "failed": lambda result: " ".join(failed_properties(result)),
-    "ok": lambda result: "no" if is_failure(result) else "yes",
+    "ok": lambda result: "no" if result.is_failure else "yes",
     "expected": lambda result: "yes" if result.expected else "no",
     "retried": lambda result: "yes" if result.attempts > 1 else "no",
     "timed": lambda result: "yes" if field(result, "work") and field(result, "p50") else "no",

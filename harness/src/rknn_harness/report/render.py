@@ -20,7 +20,7 @@ from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
 from rknn_harness.report.numbers import Fault, Question, Summary, summarize
-from rknn_harness.report.query import NEVER_FAILS, Number, Records, field, is_failure, last_metrics
+from rknn_harness.report.query import Number, Records, field, last_metrics
 from rknn_harness.run_folder import Run
 from sklearn2rknn.toolkit_versions import Defect, toolkit_version
 
@@ -85,14 +85,12 @@ class _Page:
             "properties": [name for name in PROPERTIES if self._examined(name)],
             "unexamined": [name for name in PROPERTIES if not self._examined(name)],
             "PROPERTIES": PROPERTIES,
-            "NEVER_FAILS": NEVER_FAILS,
             "Outcome": Outcome,
             "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
             "ordered": sorted(range(len(self.run.results)), key=self._order),
             "results": self.run.results,
             "shapes": {name: f"s{index}" for index, name in enumerate(PRECISIONS)},
             "sign": lambda outcome: _SIGNS.get(outcome, "✗"),
-            "is_failure": is_failure,
             "last": last_metrics,
             "is_question": lambda part: isinstance(part, Question),
             "n": self.tell,
@@ -247,7 +245,7 @@ class _Page:
 
     def _mark(self, index: int, value: float, y: float, tell: Callable[[float], str]) -> Mark:
         result = self.run.results[index]
-        shape = "failed" if is_failure(result) else f"s{PRECISIONS.index(result.case.precision)}"
+        shape = "failed" if result.is_failure else f"s{PRECISIONS.index(result.case.precision)}"
         return Mark(index, value, y, shape, f"{result.case.id}: {tell(value)}")
 
     def _of_manifest(self, path: str) -> Any:
