@@ -178,7 +178,7 @@ class Bundle:
         with np.errstate(over="ignore"):
             high = X.astype(np.float16).astype(X.dtype)
         high = np.where(np.isfinite(high), high, X)  # for the model to overflow, and to be told of
-        return np.hstack([high, X - high, high])
+        return np.concatenate([high, X - high, high], axis=1)
 
     def join(self, answer: Array) -> Array:
         """Add up the parts of a model's answer, shape (n, n_outputs * output_parts): (n, n_outputs)."""

@@ -117,9 +117,15 @@ class _Estimator:
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
         output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
         answers = bundle.n_outputs * bundle.output_parts
+        fed = self._fed(rows)
 
         def run(part: Run) -> None:
-            answer = contexts.run(part.samples, self._packed(rows[part.start : part.stop], part.samples))
+            given = fed[part.start : part.stop]
+            if len(given) < part.samples:
+                given = np.concatenate(
+                    [given, np.zeros((part.samples - len(given), bundle.channels), dtype=np.float32)]
+                )
+            answer = contexts.run(part.samples, given)
             if answer.shape[1] != answers:
                 raise NativeError(
                     "run", None, f"{bundle.path.name} has {answer.shape[1]} outputs, not {answers}."
@@ -139,23 +145,22 @@ class _Estimator:
             output *= bundle.output.scale
         return output
 
-    def _packed(self, X: Array, samples: int) -> Float32Array:
-        """Return rows as the model takes them: prepared, float32, zeros up to its channels and samples."""
+    def _fed(self, X: Array) -> Float32Array:
+        """Return rows as the model takes them: prepared, float32, zeros up to its channels."""
         bundle = self.bundle
-        fed = bundle.prepare(X)
-        rows, width = fed.shape
-        if fed.dtype == np.float32 and fed.flags.c_contiguous and (rows, width) == (samples, bundle.channels):
-            packed = fed
+        prepared = bundle.prepare(X)
+        rows, width = prepared.shape
+        if prepared.dtype == np.float32 and prepared.flags.c_contiguous and width == bundle.channels:
+            fed = prepared
         else:
-            packed = np.empty((samples, bundle.channels), dtype=np.float32)
+            fed = np.empty((rows, bundle.channels), dtype=np.float32)
             with np.errstate(over="ignore"):
-                packed[:rows, :width] = fed
-            packed[:rows, width:] = 0
-            packed[rows:] = 0
-        if not np.isfinite(packed).all():
+                fed[:, :width] = prepared
+            fed[:, width:] = 0
+        if not np.isfinite(fed).all():
             check_finite(X, bundle.estimator)
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
-        return packed
+        return fed
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:
         """Refuse: it is here so that scikit-learn's tools for fitted estimators take this one.
