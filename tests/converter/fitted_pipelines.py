@@ -26,6 +26,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from tests.converter.fitted import ACTIVATIONS
+
 Table = npt.NDArray[Any]
 
 SCALERS: tuple[Any, ...] = (
@@ -53,14 +55,22 @@ def quietly_fitted(estimator: Any, X: Any, y: Any) -> Any:
 
 def perceptron(kind: str, activation: str, seed: int) -> Any:
     options: dict[str, Any] = {"activation": activation, "max_iter": 3, "random_state": seed}
-    if kind == "classifier":
+    if kind in ("classifier", "two classes", "multilabel"):
         return MLPClassifier((5,), **options)
+    if kind == "poisson":
+        options["loss"] = "poisson"
     return MLPRegressor(hidden_layer_sizes=(5,), **options)
 
 
 def target(kind: str, rng: np.random.Generator, rows: int) -> Table:
     if kind == "classifier":
         return np.array(["a", "b", "c"])[rng.permutation(rows) % 3]
+    if kind == "two classes":
+        return rng.permutation(rows) % 2
+    if kind == "multilabel":
+        return rng.integers(0, 2, (rows, 3))
+    if kind == "poisson":
+        return rng.poisson(2.0, rows)
     return rng.normal(3e3, 10.0, (rows, 2) if kind == "two outputs" else rows)
 
 
@@ -88,8 +98,12 @@ def _transformers() -> st.SearchStrategy[Any]:
     return st.recursive(steps, wider, max_leaves=4)
 
 
+FEW_KINDS = ("classifier", "one output")
+ALL_KINDS = ("classifier", "two classes", "multilabel", "one output", "two outputs", "poisson")
+
+
 @st.composite
-def numeric(draw: st.DrawFn) -> tuple[Any, Table]:
+def numeric(draw: st.DrawFn, kinds: tuple[str, ...] = FEW_KINDS) -> tuple[Any, Table]:
     """Draw a pipeline of numbers, and its X: features of sizes from 1e-2 to 1e5, with gaps if imputed."""
     seed = draw(st.integers(0, 2**16))
     width = draw(st.integers(2, 6))
@@ -120,8 +134,8 @@ def numeric(draw: st.DrawFn) -> tuple[Any, Table]:
             )
         )
     steps += draw(st.lists(_transformers(), max_size=2))
-    kind = draw(st.sampled_from(["classifier", "one output"]))
-    steps.append(perceptron(kind, draw(st.sampled_from(["relu", "tanh"])), seed))
+    kind = draw(st.sampled_from(kinds))
+    steps.append(perceptron(kind, draw(st.sampled_from(ACTIVATIONS)), seed))
     try:
         return quietly_fitted(make_pipeline(*steps), X, target(kind, rng, 40)), X
     except ValueError:  # the selectors left no feature
@@ -136,7 +150,7 @@ def retargeted(draw: st.DrawFn) -> tuple[Any, Table]:
     X = rng.normal(size=(40, 3)) * 10.0 ** rng.integers(-6, 7, 3)
     kind = draw(st.sampled_from(["one output", "two outputs"]))
     regressor = TransformedTargetRegressor(
-        perceptron(kind, draw(st.sampled_from(["identity", "logistic", "tanh", "relu"])), seed),
+        perceptron(kind, draw(st.sampled_from(ACTIVATIONS)), seed),
         transformer=_own(draw(st.sampled_from(SCALERS))),
     )
     y = target(kind, rng, 40) * 10.0 ** draw(st.integers(-6, 6))
@@ -159,7 +173,7 @@ def mixed_table(seed: int, rows: int = 60) -> Table:
 
 
 @st.composite
-def mixed(draw: st.DrawFn) -> tuple[Any, Table]:
+def mixed(draw: st.DrawFn, kinds: tuple[str, ...] = FEW_KINDS) -> tuple[Any, Table]:
     """Draw a pipeline that takes a mixed table, and such a table."""
     seed = draw(st.integers(0, 2**16))
     X = mixed_table(seed)
@@ -217,6 +231,9 @@ def mixed(draw: st.DrawFn) -> tuple[Any, Table]:
     behind = draw(
         st.sampled_from([(), (StandardScaler(),), (MaxAbsScaler(), SelectPercentile(percentile=70))])
     )
-    kind = draw(st.sampled_from(["classifier", "one output"]))
-    whole = make_pipeline(transformer, *behind, perceptron(kind, "relu", seed))
+    if len(behind) == 2:  # a selector takes one column of y
+        kinds = FEW_KINDS
+    kind = draw(st.sampled_from(kinds))
+    activation = draw(st.sampled_from(ACTIVATIONS))
+    whole = make_pipeline(transformer, *behind, perceptron(kind, activation, seed))
     return quietly_fitted(whole, X, target(kind, np.random.default_rng(seed), len(X))), X

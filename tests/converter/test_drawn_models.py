@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ from sklearn2rknn import (
 from sklearn2rknn.conditioning import condition
 from sklearn2rknn.error_bounds import file_bound
 from tests.converter.fitted import ACTIVATIONS, KINDS, fit
-from tests.converter.fitted_pipelines import mixed, numeric, retargeted
+from tests.converter.fitted_pipelines import ALL_KINDS, mixed, numeric, retargeted
 
 Drawn = tuple[Any, npt.NDArray[Any]]
 
@@ -83,9 +84,10 @@ def judged(model: Any, estimator: Any, X: npt.NDArray[Any], bound: npt.NDArray[n
     np.testing.assert_array_equal(found[settled], predictions[settled])
 
 
+@pytest.mark.timeout(900)  # half a minute on two free cores
 @settings(max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    st.one_of(odd(), numeric(), mixed(), retargeted()),
+    st.one_of(odd(), numeric(ALL_KINDS), mixed(ALL_KINDS), retargeted()),
     st.sampled_from(["float16", "float16", "float16", "int8", "int16"]),
     st.booleans(),
     st.sampled_from([1, 7, 64, (1, 64)]),
