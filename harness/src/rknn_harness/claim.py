@@ -34,6 +34,6 @@ class Claim:
     """
 
     what: str = "rknn-harness"
-    wait: float = 3.0  # a session that has just ended may still be on its way out
+    wait: float = 5.0  # a session that has just ended may still be on its way out
     owner: str = attrs.field(factory=owner)
     token: str = attrs.field(factory=lambda: secrets.token_hex(16), repr=False)

@@ -69,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--run-dir", help="folder of this run (default: a new one below runs/)")
     group.addoption("--resume", help="folder of a run that broke, to go on with; its options are taken")
     group.addoption("--max-cases", type=int, default=_CASES, help=f"random networks (default: {_CASES})")
-    group.addoption("--wait", type=float, default=3.0, help="seconds to wait for a board that others have")
+    group.addoption("--wait", type=float, default=5.0, help="seconds to wait for a board that others have")
     group.addoption(
         "--guard",
         choices=("on", "off"),

@@ -90,7 +90,7 @@ class Suite:
         expectations: Sequence[Expectation] = (),
         baseline: Mapping[Key, CaseResult] | None = None,
         logs: Path | None = None,
-        wait: float = 3.0,
+        wait: float = 5.0,
     ) -> None:
         self.folder = folder
         self.results: dict[Key, CaseResult] = {result.key: result for result in read_run(folder.path).results}
