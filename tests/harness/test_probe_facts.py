@@ -60,6 +60,13 @@ def test_every_answer_is_a_sentence() -> None:
             assert text[-1] in ".?", (name, text)
 
 
+def test_the_documentation_has_every_question_and_what_is_assumed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "probe.md").read_text("utf-8")
+    for name, question in QUESTIONS.items():
+        ending = "" if question.timed else f" {question.answers[question.assumed]} |"
+        assert f"| `{name}` | {question.text} |{ending}\n" in page
+
+
 def test_facts_survive_the_file(tmp_path: Path) -> None:
     found = facts()
     view = write_facts(tmp_path / "facts.json", found)
