@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.datasets import load_digits
+from sklearn.datasets import make_moons
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
 
 from sklearn2rknn import CheckError, Toolkit, conditioning, convert, network_from_estimator
 from sklearn2rknn.bias_limits import fit_biases
@@ -54,10 +55,10 @@ def test_biases_fit_and_the_function_stays(widths: list[int], seed: int) -> None
 
 
 def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
-    """Centred features fold into biases far above their kernels' weights; as they are, the gate refuses."""
-    X, y = load_digits(return_X_y=True)
-    X, y = X[:500], y[:500]
-    estimator = MLPClassifier((32,), solver="lbfgs", random_state=0).fit(X, y)
+    """Units with biases far above their weights, which moons need; as they are, the gate refuses."""
+    X, y = make_moons(500, noise=0.2, random_state=0)
+    X = StandardScaler().fit_transform(X)
+    estimator = MLPClassifier((32, 32), max_iter=150, random_state=0).fit(X, y)
     report = convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
     assert report.check["virtual_npu"]["labels"] == 1.0
     monkeypatch.setattr(conditioning, "fit_biases", lambda network, rows: network)
