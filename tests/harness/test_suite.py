@@ -9,7 +9,7 @@ import pytest
 
 from rknn_harness.case import Case, CaseResult
 from rknn_harness.corpus import corpus_cases
-from rknn_harness.drawing import Draw
+from rknn_harness.drawing import Draw, draw_cases, smallest_case
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry, groups, make_plan
@@ -130,3 +130,15 @@ def test_no_toolkit_is_told_for_every_case(folder: RunFolder) -> None:
             with pytest.raises(ConformanceFailure, match=r"infra_error at stage simulator\. No toolkit"):
                 suite.require(suite.result(entry))
     assert {result.outcome for result in read_run(folder.path).results} == {Outcome.INFRA_ERROR}
+
+
+def test_what_was_made_smaller_is_drawn_first_the_next_night(tmp_path: Path) -> None:
+    tonight = Draw(("float16",), 20, 3, examples=str(tmp_path / "examples"))
+    drawn = draw_cases(tonight)
+    assert drawn == draw_cases(Draw(("float16",), 20, 3))
+    deep = next(case for case in drawn if len(spec_of(case).hidden) > 2)
+    smallest = smallest_case(deep, tonight, lambda case: len(spec_of(case).hidden) > 1)
+    assert spec_of(smallest).hidden == (1, 1)
+    for _ in range(2):
+        later = draw_cases(Draw(("float16",), 20, 4, examples=tonight.examples))
+        assert smallest in later[:3]

@@ -88,8 +88,7 @@ def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Cas
 
 
 def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
-    @hypothesis.seed(draw.seed)
-    @settings(
+    @settings(  # outermost: a seed takes the database away
         max_examples=draw.count,
         phases=phases,
         deadline=None,
@@ -99,6 +98,7 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
         verbosity=Verbosity.quiet,
         suppress_health_check=list(HealthCheck),
     )
+    @hypothesis.seed(draw.seed)
     @given(cases(precisions=draw.precisions, guard=draw.guard))
     def each(case: Case) -> None:
         body(case)
