@@ -205,6 +205,7 @@ def file_bound(
                 network.output,
                 host=2.0**-52,
                 per_channel=per_channel,
+                idle=network.idle,
             )
         # What weights that round to 0 were left out for, and otherwise next to nothing.
         apart = np.abs(network.forward(X) - source.forward(X))
@@ -290,6 +291,7 @@ def quantized_output_bound(
     *,
     host: float = _SUM,
     per_channel: bool = True,
+    idle: Floats | None = None,
 ) -> Floats:
     """Bound the error of an int8 or int16 network's output before its head.
 
@@ -301,6 +303,8 @@ def quantized_output_bound(
         Of the input and of each layer's result, ``len(layers) + 1`` of them.
     per_channel : bool
         Whether int8 weights have a step per output channel; int16 weights never have.
+    idle : numpy.ndarray or None
+        The network's: the first layer's weights on an input that is always 0, which count for steps only.
 
     Returns
     -------
@@ -315,13 +319,13 @@ def quantized_output_bound(
         raise ValueError(f"{len(layers)} layers have {len(layers) + 1} tensors, not {len(tensors)}.")
     value, error = _host_input(X, before, host)
     error = _quantize(value, error, tensors[0], 0.5)
-    for layer, source, target in zip(layers, tensors, tensors[1:], strict=False):
+    for i, (layer, source, target) in enumerate(zip(layers, tensors, tensors[1:], strict=False)):
         weights = np.abs(layer.weights)
-        largest = (
-            weights.max(axis=0)
-            if per_channel and source.bits == 8
-            else np.full(len(layer.bias), weights.max())
-        )
+        largest = weights.max(axis=0)
+        if i == 0 and idle is not None:
+            largest = np.maximum(largest, np.abs(idle))
+        if not per_channel or source.bits != 8:
+            largest = np.full(len(layer.bias), largest.max())
         step = largest * (1.001 / 127 if source.bits == 8 else 2.002 / 32767)
         size = np.abs(value) + error
         total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + source.step * step / 2
