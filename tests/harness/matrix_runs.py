@@ -234,7 +234,7 @@ def with_faults(result: CaseResult) -> CaseResult:
             stage=Stage.VIRTUAL_NPU,
             reason=told,
             properties={**result.properties, "labels": told},
-            expected="int16 sums pass 2^31 in wide layers",
+            expected="int16 sums pass 2^31 in wide layers https://example.org/16",
         )
     if lottery == 5:
         told = "board: 64 rows take 3.1 ms, 64 single calls 2.4 ms."

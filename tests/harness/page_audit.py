@@ -256,6 +256,8 @@ class Auditor:
         if kind.startswith("property."):
             return [line["properties"][kind.removeprefix("property.")].strip()]
         value = line[kind]
+        if kind == "expected":  # a reason, and the link that may end it
+            return [value, *(part.strip() for part in value.rpartition(" "))]
         return [each.strip() for each in value] if isinstance(value, list) else [value.strip()]
 
 

@@ -92,6 +92,9 @@ class _Page:
             "shapes": {name: f"s{index}" for index, name in enumerate(PRECISIONS)},
             "sign": lambda outcome: _SIGNS.get(outcome, "✗"),
             "last": last_metrics,
+            "told_by_property": lambda result: any(
+                sentence.endswith(result.reason) for sentence in result.properties.values() if sentence
+            ),
             "is_question": lambda part: isinstance(part, Question),
             "n": self.tell,
             "c": self.tell_one,
