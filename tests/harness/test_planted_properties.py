@@ -1,0 +1,321 @@
+"""Faults planted in the converter, its file, the executor, the runner and the runtime: each is caught by the
+property that is there for it, and the sentence begins with the stage.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import attrs
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import scirknn
+import sklearn2rknn
+import virtual_npu
+from rknn_harness.board_link import BoardLink
+from rknn_harness.boards import Board
+from rknn_harness.case import PROPERTIES, dataset_case
+from rknn_harness.conformance import run_case
+from rknn_harness.latency import summarize
+from rknn_harness.outcomes import Outcome
+from rknn_harness.runner_client import BoardSession, Prediction, Timed
+from rknn_harness.timing import Timing
+from sklearn2rknn.onnx_graph import onnx_from_network
+
+TOOLKIT = "2.3.2"
+BRIEF = Timing(0, 20, 0.0, 1.0, ("numpy",))
+CASE = dataset_case("iris", "float16", TOOLKIT, (64,))
+
+Array = np.ndarray[Any, Any]
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(scope="module")
+def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
+    try:
+        opened = sklearn2rknn.open_toolkit(TOOLKIT)
+    except sklearn2rknn.ToolkitNotInstallableError as error:
+        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
+    with opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def link(board: Board) -> Iterator[BoardLink]:
+    # Its times count as a board's, so that what is asked of times is asked here.
+    with BoardLink(attrs.evolve(board, virtual=False)) as opened:
+        yield opened
+
+
+class Wrong:
+    """A session in which one thing goes wrong."""
+
+    def __init__(self, session: BoardSession) -> None:
+        self.session = session
+        self.calls = 0
+        self.core: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    def load(self, bundle: Path, *, core: str | None = None) -> None:
+        self.core = core
+        self.session.load(bundle, core=core)
+
+    def predict(self, X: Array) -> Prediction:
+        self.calls += 1
+        return self.spoil(self.session.predict(X), X)
+
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return found
+
+
+def one_more(found: Prediction, where: Any = slice(None)) -> Prediction:
+    """The same answer, its output one unit of float32 further at some places."""
+    output = found.output.copy()
+    output[where] = np.nextafter(output[where], np.float32(np.inf))
+    return attrs.evolve(found, output=output)
+
+
+class LateRows(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        parts = (found.output, found.predictions, found.probabilities)
+        return Prediction(*(None if part is None else np.roll(part, 1, axis=0) for part in parts))  # type: ignore[arg-type]
+
+
+class NoNumbers(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return attrs.evolve(found, output=np.full_like(found.output, np.nan))
+
+
+class SwappedLabels(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        classes, places = np.unique(found.predictions, return_inverse=True)
+        return attrs.evolve(found, predictions=classes[::-1][places])
+
+
+class CoarseBoard(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return attrs.evolve(found, output=found.output * np.float32(1.01))
+
+
+class SecondAnswer(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return one_more(found) if self.calls == 2 else found
+
+
+class FirstRow(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return one_more(found, 0)
+
+
+class AloneIsOther(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return one_more(found) if len(X) == 1 else found
+
+
+class Float32IsOther(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return one_more(found) if X.dtype == np.float32 else found
+
+
+class IntegersAreOther(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return one_more(found) if X.dtype.kind == "i" else found
+
+
+class CoreTwoIsOther(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return one_more(found) if self.core == "2" else found
+
+
+class PoolMixesRows(Wrong):
+    def spoil(self, found: Prediction, X: Array) -> Prediction:
+        return attrs.evolve(found, output=np.roll(found.output, 1, axis=0)) if self.core == "pool" else found
+
+
+class SlowBatch(Wrong):
+    def time(self, X: Array, **bounds: Any) -> Timed:
+        return Timed(np.full(50, 1e-4 if len(X) == 1 else 1.0), {})
+
+
+def session_is(kind: type[Wrong]) -> Callable[[Patch, BoardLink], None]:
+    def plant(patch: Patch, link: BoardLink) -> None:
+        wrong = kind(link.session())
+        patch.setattr(link, "session", lambda: wrong)
+
+    return plant
+
+
+def graph_is(edit: Callable[[onnx.ModelProto], None]) -> Callable[[Patch, BoardLink], None]:
+    """The converter writes another graph than it means to."""
+
+    def plant(patch: Patch, link: BoardLink) -> None:
+        right = onnx_from_network
+
+        def wrong(*arguments: Any) -> onnx.ModelProto:
+            model = right(*arguments)
+            edit(model)
+            return model
+
+        patch.setattr("sklearn2rknn.conversion.onnx_from_network", wrong)
+
+    return plant
+
+
+def without_bias(model: onnx.ModelProto) -> None:
+    bias = next(each for each in model.graph.initializer if each.name == "bias_1")
+    bias.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(bias)), "bias_1"))
+
+
+def swapped_outputs(model: onnx.ModelProto) -> None:
+    for name in ("weights_1", "bias_1"):
+        part = next(each for each in model.graph.initializer if each.name == name)
+        part.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(part)[::-1].copy(), name))
+
+
+def second_build_differs(patch: Patch, link: BoardLink) -> None:
+    right, seen = sklearn2rknn.Toolkit.build, set[bytes]()
+
+    def build(self: Any, model: bytes, **more: Any) -> Any:
+        changed = onnx.load_from_string(model)
+        if model in seen:
+            without_bias(changed)
+        seen.add(model)
+        return right(self, changed.SerializeToString(), **more)
+
+    patch.setattr(sklearn2rknn.Toolkit, "build", build)
+
+
+def a_layer_on_the_cpu(patch: Patch, link: BoardLink) -> None:
+    right = scirknn.read_bundle
+
+    def read(path: Any) -> scirknn.Bundle:
+        bundle = right(path)
+        (name, kind, _), *others = bundle.details["placement"]["layers"]
+        placement = {**bundle.details["placement"], "layers": [(name, kind, "CPU"), *others]}
+        return dataclasses.replace(bundle, details={**bundle.details, "placement": placement})
+
+    patch.setattr(scirknn, "read_bundle", read)
+
+
+def executor_rounds(patch: Patch, link: BoardLink) -> None:
+    """The virtual NPU here, as it is held to the simulator: a unit in the last place."""
+    right = virtual_npu.VirtualNpu.run
+
+    def run(self: Any, x: Any) -> Any:
+        return np.nextafter(right(self, x), np.float32(np.inf))
+
+    patch.setattr(virtual_npu.VirtualNpu, "run", run)
+
+
+def runtime_misreads(order: Callable[[Any], bool]) -> Callable[[Patch, BoardLink], None]:
+    """Scirknn here takes some inputs for others."""
+
+    def plant(patch: Patch, link: BoardLink) -> None:
+        right = scirknn.MLPClassifier.raw_output
+
+        def raw_output(self: Any, X: Any) -> Any:
+            return right(self, np.asarray(X)[::-1] if order(X) else X)
+
+        patch.setattr(scirknn.MLPClassifier, "raw_output", raw_output)
+
+    return plant
+
+
+def other_weights(path: Path) -> None:
+    """Another model's file under this one's name, its digest set right."""
+    content = bytearray(path.read_bytes())
+    found = scirknn.read_bundle(path)
+    file = virtual_npu.read(path)
+    (tensor,) = (tensor for tensor in file.tensors if tensor.name == "weights_1")
+    stored = bytes(file.buffers[tensor.buffer])
+    place = bytes(content).find(stored)
+    values = np.frombuffer(stored[: len(stored) // 2 * 2], np.float16)
+    content[place : place + len(values) * 2] = (values * np.float16(1.5)).tobytes()
+    path.write_bytes(content)
+    sidecar = path.with_name(path.name + ".json")
+    document = json.loads(sidecar.read_text())
+    document["variants"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+    sidecar.write_text(json.dumps(document))
+    assert found.variants[0].sha256 != document["variants"][0]["sha256"]
+
+
+def reversed_classes(path: Path) -> None:
+    sidecar = path.with_name(path.name + ".json")
+    document = json.loads(sidecar.read_text())
+    document["classes"]["values"].reverse()
+    sidecar.write_text(json.dumps(document))
+
+
+class Fault(NamedTuple):
+    """Where it is planted, what it is, and what must say so at which stage."""
+
+    property: str
+    stage: str
+    plant: Callable[[Patch, BoardLink], None] | None = None
+    tamper: Callable[[Path], None] | None = None
+    more: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+FAULTS = {
+    "converter: a bias is lost": Fault("onnx_equals_sklearn", "onnx", graph_is(without_bias)),
+    "converter: outputs are swapped": Fault("onnx_equals_sklearn", "onnx", graph_is(swapped_outputs)),
+    "toolkit: two builds differ": Fault("digest_reproducible", "simulator", second_build_differs),
+    "toolkit: a layer on the CPU": Fault("all_on_npu", "virtual_npu", a_layer_on_the_cpu),
+    "file: other weights": Fault("bound", "virtual_npu", tamper=other_weights),
+    "file: classes in another order": Fault("labels", "board", tamper=reversed_classes),
+    "executor: a unit in the last place": Fault(
+        "simulator_equals_virtual_npu", "virtual_npu", executor_rounds
+    ),
+    "runner: rows come late": Fault("bound", "board", session_is(LateRows)),
+    "runner: no numbers": Fault("bound", "board", session_is(NoNumbers)),
+    "runner: labels are swapped": Fault("labels", "board", session_is(SwappedLabels)),
+    "runner: a percent too much": Fault("board_equals_virtual_npu", "board", session_is(CoarseBoard)),
+    "runner: the second answer differs": Fault("deterministic", "board", session_is(SecondAnswer)),
+    "runner: the first row differs": Fault("rows_independent", "board", session_is(FirstRow)),
+    "runner: one row alone differs": Fault("rows_independent", "board", session_is(AloneIsOther)),
+    "runtime: float32 differs": Fault("input_forms", "board", session_is(Float32IsOther)),
+    "runtime: integers differ": Fault("input_forms", "board", session_is(IntegersAreOther)),
+    "runtime: Fortran order is misread": Fault(
+        "input_forms",
+        "board",
+        runtime_misreads(lambda X: getattr(X, "flags", None) is not None and X.flags.fnc),
+    ),
+    "runtime: lists are misread": Fault(
+        "input_forms", "board", runtime_misreads(lambda X: isinstance(X, list))
+    ),
+    "runtime: core 2 differs": Fault("cores_agree", "board", session_is(CoreTwoIsOther)),
+    "runtime: the pool mixes rows": Fault("cores_agree", "board", session_is(PoolMixesRows)),
+    "runtime: a batch is slow": Fault("batch_latency", "board", session_is(SlowBatch)),
+    "runtime: slower than it was": Fault(
+        "latency_baseline", "board", more={"baseline": summarize(np.full(100, 1e-9), rows=64, warmup=0)}
+    ),
+}
+
+
+def test_what_is_right_holds_every_property(toolkit: sklearn2rknn.Toolkit, link: BoardLink) -> None:
+    found = summarize(np.full(100, 10.0), rows=64, warmup=0)
+    result = run_case(CASE, toolkit, link, timing=BRIEF, baseline=found)
+    assert result.outcome is Outcome.PASS
+    assert dict(result.properties) == dict.fromkeys(PROPERTIES, "")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_caught(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: Patch, name: str
+) -> None:
+    fault = FAULTS[name]
+    if fault.plant is not None:
+        fault.plant(monkeypatch, link)
+    result = run_case(CASE, toolkit, link, timing=BRIEF, tamper=fault.tamper, **fault.more)
+    assert result.properties.get(fault.property, "").startswith(f"{fault.stage}: "), result
+    assert result.is_failure
