@@ -13,7 +13,7 @@ from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import dense
 from rknn_harness.probe.question import UNDECIDED, Answer, Question, Rivals, packed
 
-__all__ = ["FLOAT_QUESTIONS"]
+__all__ = ["FLOAT_QUESTIONS", "orders", "rounded"]
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,7 @@ _ROUNDINGS: Final[Mapping[str, tuple[str, Callable[[Array], Array]]]] = {
     "down": ("down", np.floor),
     "up": ("up", np.ceil),
 }
-ROUNDING_ANSWERS: Final = {key: f"It rounds {text}." for key, (text, _) in _ROUNDINGS.items()}
+_ROUNDING_ANSWERS: Final = {key: f"It rounds {text}." for key, (text, _) in _ROUNDINGS.items()}
 
 
 def rounded(values: Array, rule: str, bits: int = 11) -> Array:
@@ -67,7 +67,7 @@ def _input_rounding() -> Question:
         name="input_rounding",
         text="How are float32 inputs rounded to float16?",
         why="Every prediction begins with it; it is the vendor's library that does it, or the NPU.",
-        answers=ROUNDING_ANSWERS,
+        answers=_ROUNDING_ANSWERS,
         assumed="nearest_even",
         decided_in="virtual_npu.executor",
         model=dense(np.eye(8), samples=_N),
@@ -85,7 +85,7 @@ def _output_rounding() -> Question:
         name="output_rounding",
         text="How is a layer's float32 result rounded to float16?",
         why="It happens after every layer; cut off instead of rounded, errors add up to one side.",
-        answers=ROUNDING_ANSWERS,
+        answers=_ROUNDING_ANSWERS,
         assumed="nearest_even",
         decided_in="virtual_npu.half_precision",
         model=dense(kernels, samples=_N),
