@@ -53,6 +53,8 @@ def main() -> None:
     \b
     rknn-harness run                      convert, ship, predict, judge; a report at the end
     rknn-harness run --max-cases 5        the same with a few random networks
+    rknn-harness run --toolkit 2.2.0 2.5.0 --precision float16 int8    a matrix of them
+    rknn-harness run --resume runs/RUN    go on with a run that broke
     rknn-harness report runs/RUN          make a run's report again
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
     rknn-harness probe                    ask a board what documents leave open

@@ -289,7 +289,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if run.manifest.get("statement"):
         terminalreporter.write_line(str(run.manifest["statement"]))
     missing = len({entry.key for entry in folder.plan()} - {result.key for result in run.results})
-    if missing:
+    if missing and run.manifest["finished"] is None:
         terminalreporter.write_line(
             f"{missing} cases of the plan were not tried. Go on: rknn-harness run --resume {folder.path}",
             yellow=True,
