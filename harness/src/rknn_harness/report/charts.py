@@ -171,7 +171,7 @@ def strips(
             _text("name", left - 10, middle + 4.5, "end", row),
             _line("row", left, _RIGHT, middle, middle),
         ]
-    for order, mark in enumerate(marks):
+    for order, mark in enumerate(_failures_last(marks)):
         # A fixed pattern of lanes spreads what would lie on one line.
         lane = ((order * 4) % 9 - 4) * 2.8
         parts.append(_spot(mark, _along(axis, mark.x, left), _TOP + step * (mark.y + 0.5) + lane))
@@ -229,7 +229,7 @@ def scatter(
             _line("level", left, _RIGHT, up(level[0]), up(level[0])),
             _text("name", _RIGHT, up(level[0]) - 5, "end", level[1]),
         ]
-    parts += [_spot(mark, across(mark.x), up(mark.y)) for mark in marks]
+    parts += [_spot(mark, across(mark.x), up(mark.y)) for mark in _failures_last(marks)]
     return _frame(height, title, parts, horizontal, vertical)
 
 
@@ -288,6 +288,11 @@ def lines(
             parts.append(_spot(Mark(place, value, value, f"s{style}", told), x, y))
         parts.append(Markup('<path class="line l{}" d="{}"/>').format(style, "".join(path)))
     return _frame(height, title, parts)
+
+
+def _failures_last(marks: Sequence[Mark]) -> list[Mark]:
+    """Put failures where nothing is drawn over them."""
+    return sorted(marks, key=lambda mark: mark.shape == "failed")
 
 
 def _frame(height: float, title: str, parts: Sequence[Markup], *axes: Axis) -> Markup:
