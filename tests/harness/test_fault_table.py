@@ -37,10 +37,15 @@ from .vendor_stand_in import ROWS, VendorStandIn
 
 TOOLKIT = "2.3.2"
 CASE = dataset_case("iris", "float16", TOOLKIT, (ROWS,))
-LARGE = random_case(
-    MlpSpec(512, (1024,), "relu", "regressor", 8, "int", 1.0, 8, 1), "float16", TOOLKIT, (ROWS,)
-)
-"""A megabyte of weights."""
+
+
+def network(n_features: int, hidden: int) -> Case:
+    spec = MlpSpec(n_features, (hidden,), "relu", "regressor", 8, "int", 1.0, 8, 1)
+    return random_case(spec, "float16", TOOLKIT, (ROWS,))
+
+
+LARGE = network(512, 1024)  # a megabyte of weights
+MIDDLING = network(256, 320)  # 160 KiB
 
 
 @pytest.fixture(scope="module")
@@ -117,10 +122,10 @@ def test_a_link_cut_in_the_middle_of_a_transfer(npu_board: Board, tmp_path: Path
     with BoardSession(npu_board):
         pass  # the runner is there
     with (
-        through(FaultProxy(npu_board.port, cut_after=1 << 19), npu_board, tmp_path) as board,
+        through(FaultProxy(npu_board.port, cut_after=1 << 17), npu_board, tmp_path) as board,
         BoardLink(board) as link,
     ):
-        result = attempt(link, LARGE)
+        result = attempt(link, MIDDLING)
     assert (result.outcome, result.attempts) == (Outcome.PASS, 2)
     assert "Attempt 1 ended on the way to the board" in result.notes[0]
 
