@@ -445,7 +445,8 @@ def load(path: PathLike, *, device: str | None = None, core: str = "auto") -> ML
     -------
     MLPClassifier or MLPRegressor
     """
-    return open_bundle(read_bundle(path), device=device, core=core)
+    bundle = read_bundle(path)
+    return _CLASSES[bundle.task](bundle, device=device, core=core)
 
 
 def open_bundle(

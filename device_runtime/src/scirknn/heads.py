@@ -30,6 +30,10 @@ def activate(head: str, output: Array) -> Array:
     """
     if head == "identity":
         return output
+    if head == "softmax":
+        powers: Array = np.exp(output - output.max(axis=1, keepdims=True))
+        powers /= powers.sum(axis=1, keepdims=True)
+        return powers
     exponent = output if head == "exp" else log_activate(head, output)
     with np.errstate(over="ignore"):  # the "exp" head overflows to infinity in scikit-learn too
         activated: Array = np.exp(exponent)
