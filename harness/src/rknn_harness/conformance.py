@@ -89,6 +89,7 @@ class _Converted:
     step: Floats
     properties: _Found
     conv: bool
+    refused: list[str]
 
     @property
     def charged(self) -> tuple[tuple[str, str, str], ...]:
@@ -190,6 +191,8 @@ def run_case(
                 if baseline is not None:
                     more["latency_baseline"] = Stage.BOARD, latency_baseline(times.latency, baseline)
                 verdict = _with(verdict, {**converted.properties, **more})
+                if converted.refused and verdict.stage in (Stage.SIMULATOR, Stage.VIRTUAL_NPU):
+                    verdict = _refused(verdict, converted.refused[0])
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
         end = (
@@ -291,10 +294,9 @@ def _convert(
     path = folder / "model.rknn"
     recorder = RecordingToolkit(toolkit)
     options: dict[str, Any] = dict(case.options)
-    with clock("convert"), _conversion_errors(), warnings.catch_warnings():
-        # Linnerud has 20 rows, and that is that; how far a file departs is judged here.
-        warnings.simplefilter("ignore", sklearn2rknn.ExampleInputWarning)
-        warnings.simplefilter("ignore", sklearn2rknn.CheckWarning)
+    with clock("convert"), _conversion_errors(), warnings.catch_warnings(record=True) as caught:
+        # The file is wanted whatever the converter thinks of it: how far it departs is judged here.
+        warnings.simplefilter("always", sklearn2rknn.CheckWarning)
         sklearn2rknn.convert(
             estimator,
             path,
@@ -309,6 +311,7 @@ def _convert(
         bundle = scirknn.read_bundle(path)
         files = model_files(bundle)
         known["estimate"] = estimate(files[-1]).seconds
+    refused = [str(each.message) for each in caught if each.category is sklearn2rknn.CheckWarning]
     known["digests"] = recorder.digests() | {each.file: each.content_digest for each in bundle.variants}
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
     known["placement"] = placement
@@ -323,7 +326,17 @@ def _convert(
         properties = _built_again(path, bundle, toolkit, recorder.protocol, answers, rows, limits)
     step = output_step(bundle, truth.answer.output, files)
     return _Converted(
-        path, bundle, truth, limits, answers, rows, placement, step, properties, "form" not in options
+        path,
+        bundle,
+        truth,
+        limits,
+        answers,
+        rows,
+        placement,
+        step,
+        properties,
+        "form" not in options,
+        refused,
     )
 
 
@@ -461,6 +474,16 @@ def _on_board(
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
     return answer, again, times, more
+
+
+def _refused(verdict: Verdict, reason: str) -> Verdict:
+    """Turn the verdict on a file that departs, and that the converter hands nobody, into what it is."""
+    return attrs.evolve(
+        verdict,
+        outcome=Outcome.UNSUPPORTED,
+        reason=f"The converter hands over no such file unless told to: {reason}",
+        properties={name: wrong for name, wrong in verdict.properties.items() if not wrong},
+    )
 
 
 def _with(verdict: Verdict, more: Mapping[str, tuple[Stage, str | None]]) -> Verdict:
