@@ -88,19 +88,23 @@ class SimulatedLayer:
         """
         source, destination = file.tensors[node.inputs[0]], file.tensors[node.outputs[0]]
         weight, bias = (file.tensors[i].name for i in node.inputs[1:3])
-        real, biases = parameters[weight][kernels].astype(np.float32), parameters[bias].reshape(-1)[kernels]
-        stored = stored[: len(real)]
-        if real.shape != stored.shape or len(biases) != len(real):
+        real, biases = parameters[weight].astype(np.float32), parameters[bias].reshape(-1)
+        stored = stored[: len(real[kernels])]
+        if real[kernels].shape != stored.shape or len(biases) != len(real):
             raise InputError(f"'{weight}' has shape {real.shape}, the file's {stored.shape}")
-        scales = _scales(stored, real, str(source.dtype))
+        # The toolkit leaves out inputs that are always 0, and kernels that never fire.
+        live = np.ones(len(real), np.bool_)
+        live[kernels] = stored.any(axis=1)
+        real = np.where(stored.any(axis=0), real, np.float32(0)) * live[:, None]
+        scales = _scales(real, str(source.dtype))
         unit = np.float64(source.scale or 1) * scales
-        real_biases = np.where(stored.any(axis=1), biases / unit, 0)
+        multiples = np.where(live, biases / unit, 0)
         coarse = 1.0
-        while source.dtype == "int16" and np.abs(real_biases).max(initial=0) / coarse >= _BIAS_LIMIT:
+        while source.dtype == "int16" and np.abs(multiples).max(initial=0) / coarse >= _BIAS_LIMIT:
             coarse *= 2
         return cls(
-            weights=np.ascontiguousarray((stored.astype(np.float32) * scales[:, None]).T),
-            biases=(np.rint(real_biases / coarse) * coarse * unit).astype(np.float32),
+            weights=np.ascontiguousarray((stored.astype(np.float32) * scales[kernels, None]).T),
+            biases=(np.rint(multiples / coarse) * coarse * unit).astype(np.float32)[kernels],
             source=source,
             destination=destination,
             activation=node.type,
@@ -118,15 +122,17 @@ class SimulatedLayer:
         return full
 
 
-def _scales(stored: _Array, real: _Array, dtype: str) -> npt.NDArray[np.float32]:
+def _scales(real: _Array, dtype: str) -> npt.NDArray[np.float32]:
     """Return each kernel's scale."""
-    real = np.where(stored.any(axis=0), real, np.float32(0))
     if dtype == "int8":
         scales = (real.max(axis=1, initial=0) - real.min(axis=1, initial=0)) / np.float32(255)
     else:
         largest = np.abs(real).max(axis=1, initial=0).astype(np.float64)
         needed = np.log2(np.maximum(largest, 1e-30))
-        # Observation: where the largest weight is at most 1/2, f leaves room for twice as much.
-        scales = 1 / (2.0 ** (15 - np.ceil(needed) - (needed <= -1)) - 1)
-    found: npt.NDArray[np.float32] = np.where(stored.any(axis=1) & (scales > 0), scales, 1).astype(np.float32)
+        # Observation: where the largest weight is at most 1/2, f leaves room for twice as much. The kernel's
+        # factor has 14 bits, so no scale is less than 2**-14 of the layer's largest.
+        f = 15 - np.ceil(needed) - (needed <= -1)
+        f = np.minimum(f, f[largest > 0].min(initial=np.inf) + 14)
+        scales = 1 / (2.0**f - 1)
+    found: npt.NDArray[np.float32] = np.where(real.any(axis=1) & (scales > 0), scales, 1).astype(np.float32)
     return found
