@@ -1,8 +1,8 @@
 """Conversions a second: the isolated warm worker, a cold process for each model, the bare toolkit.
 
-The network is 64-128-128-10, relu, float16. Times are of this machine and this run; only their ratios say
-something, and those of processor time (user and system, of both processes) say it on a busy machine too. Run
-it as ``python -m benchmarks.converter``.
+The network is 64-128-128-10, relu, float16, 64 rows a run. Times are of this machine and this run; only their
+ratios say something, and those of processor time (user and system, of both processes) say it on a busy machine
+too. Run it as ``python -m benchmarks.converter``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sklearn.neural_network import MLPClassifier
 
 from sklearn2rknn import Toolkit, convert, network_from_estimator, onnx_from_network
 from sklearn2rknn.conditioning import condition
+from sklearn2rknn.conversion import SAMPLES
 from sklearn2rknn.toolkit_environment import ToolkitEnvironment, VenvWorker, ensure_environment
 
 BARE = """
@@ -76,7 +77,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = condition(network_from_estimator(estimator), X, "float16")
-        model = onnx_from_network(network, 1).SerializeToString()
+        model = onnx_from_network(network, SAMPLES).SerializeToString()
         (folder / "model.pkl").write_bytes(pickle.dumps(estimator))
         bare = _bare(environment, folder, model, options.count)
         assert bare.processor is not None
@@ -92,7 +93,7 @@ def main() -> None:
 
             def converted(**given: Any) -> Cost:
                 def once() -> None:
-                    convert(estimator, folder / "model.rknn", toolkit=toolkit, batch_size=1, **given)
+                    convert(estimator, folder / "model.rknn", toolkit=toolkit, **given)
 
                 return _median(once, options.count, toolkit)
 
@@ -161,7 +162,7 @@ def _command_line(folder: Path, version: str, count: int) -> Cost:
         "--toolkit",
         f"{version}@venv",
     ]
-    command += ["--check", "off", "--batch_size", "1"]
+    command += ["--check", "off"]
     return _median(lambda: subprocess.run(command, cwd=folder, capture_output=True, check=True), count)
 
 
