@@ -1,8 +1,8 @@
 """Conversions a second: the isolated warm worker, a cold process for each model, the bare toolkit.
 
-The network is 64-128-128-10, relu, float16, 64 rows a run. Times are of this machine and this run; only their
-ratios say something, and those of processor time (user and system, of both processes) say it on a busy machine
-too. Run it as ``python -m benchmarks.converter``.
+The network is 64-128-128-10, relu, float16, 64 rows a run. Times are of this machine and this run; only
+their ratios say something, and those of processor time (user and system, of both processes) say it on a busy
+machine too. Run it as ``python -m benchmarks.converter``.
 """
 
 from __future__ import annotations
