@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import attrs
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, ReadOnlyDatabase
+from hypothesis.errors import HypothesisSideeffectWarning
 
 from rknn_harness.case import Case
 from rknn_harness.strategies import cases
@@ -103,7 +105,10 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
     def each(case: Case) -> None:
         body(case)
 
-    each()
+    with warnings.catch_warnings():
+        # pytest is starting; that the plan takes a second then is known.
+        warnings.simplefilter("ignore", HypothesisSideeffectWarning)
+        each()
 
 
 def _database(draw: Draw, phases: list[Phase]) -> ExampleDatabase | None:

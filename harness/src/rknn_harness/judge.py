@@ -35,6 +35,9 @@ BOARD_STEPS = 8
 that are longer than float32 holds is not known. To be made 0 when a board has told.
 """
 
+_FLAT = 0.01
+"""A column that scatters by less, as a share of its largest magnitude, is constant to an integer format."""
+
 
 @attrs.frozen(eq=False)
 class Limits:
@@ -353,10 +356,11 @@ def _same_rows(one: Any, two: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _r2(truth: np.ndarray[Any, Any], found: np.ndarray[Any, Any]) -> float | None:
-    """Worst column's R2; None where a column of the truth is constant, which leaves R2 without meaning."""
+    """Worst column's R2; None where a column of the truth is as good as constant, and R2 has no meaning."""
     truth, found = (np.asarray(part, np.float64).reshape(len(truth), -1) for part in (truth, found))
     spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-    if len(truth) < 2 or not spread.all():
+    flat = np.sqrt(spread / len(truth)) <= _FLAT * np.abs(truth).max(axis=0)
+    if len(truth) < 2 or flat.any():
         return None
     return _finite((1 - ((truth - found) ** 2).sum(axis=0) / spread).min())
 
