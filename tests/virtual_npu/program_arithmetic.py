@@ -71,6 +71,7 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
             length = min(32, stored - block)
             place = first * stored + block * count + (kernel - first) * length + channel - block
             total += row[channel] * (int(numbers[place]) + _offset(registers, operands, kernel))
+        total = round(Fraction(total, 1 << (registers[0x301C] & 31)))
         total += int(operands[_operand(registers, kernel, 0) :][:4].view("<i4")[0])
         value = Fraction(total)
         if per_channel:

@@ -214,6 +214,7 @@ def test_native_input_must_have_the_stored_type() -> None:
         ("destination surface one atom long", {0x4024: 80}),
         ("weights of one kernel one atom short", {0x1034: 16}),
         ("one channel fewer", {0x1024: 18 << 16 | 32}),
+        ("sums shortened by a bit", {0x301C: 1}),
     ],
 )
 def test_planted_fault_is_caught(name: str, edit: dict[int, int]) -> None:
@@ -256,7 +257,8 @@ def test_swapped_tables_are_caught() -> None:
         ({0x100C: 2 << 7 | 2 << 4 | 1}, "CNA", "CONV_MODE"),
         ({0x100C: 3 << 7 | 3 << 4}, "CNA", "PROC_PRECISION"),
         ({0x1014: 0b010010}, "CNA", "CONV_CON3"),
-        ({0x301C: 3}, "CORE", "CLIP_TRUNCATE"),
+        ({0x301C: 3}, "CORE", "CLIP_TRUNCATE"),  # of float16
+        ({0x301C: 1 << 6}, "CORE", "CLIP_ROUND_TYPE"),
         ({0x4040: 0x00150}, "DPU", "BS_ALU_ALGO"),
         ({0x4040: 0x201D0}, "DPU", "BS_RELUX_EN"),
         ({0x4070: 0x302}, "DPU", "EW_LUT_BYPASS"),

@@ -24,7 +24,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One conversion: layer widths, activations, samples, precision; random weights, or ones of identity."""
+    """One conversion: layer widths, activations, samples, precision; random weights, or ones of identity.
+
+    With `far` the first kernel of each layer has that bias and weights of next to nothing.
+    """
 
     widths: tuple[int, ...]
     activation: str = "Relu"
@@ -32,6 +35,7 @@ class Case:
     precision: str = "float16"
     last: str = ""
     identity: bool = False
+    far: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ def _graph(case: Case) -> bytes:
         biases = rng.normal(size=kernels) * 0.3
         if case.identity:
             weights, biases = np.eye(kernels)[:, :, None, None], np.zeros(kernels)
+        if case.far:
+            weights[0] *= 1e-4
+            biases[0] = case.far
         constants.append(onnx.numpy_helper.from_array(weights.astype(np.float32), f"w{i}"))
         constants.append(onnx.numpy_helper.from_array(biases.astype(np.float32), f"b{i}"))
         nodes.append(
@@ -190,6 +197,20 @@ def test_integers_are_what_the_program_says(
         )
         expected = evaluate(found.file, rows)
         np.testing.assert_array_equal(as_rows(npu.run_native(as_input(rows))), expected)
+
+
+def test_sums_are_shortened_where_a_bias_passes_32_bits(convert: Convert) -> None:
+    """By 4 bits: biases and the output's factor are made for it."""
+    found = convert(Case((64, 24), precision="int8", last="Relu", far=-200.0))
+    shortened = {int(c) >> 16 & 0xFFFFFFFF for c in found.file.registers if int(c) & 0xFFFF == 0x301C}
+    assert shortened == {4}
+    # 16 units are a tenth of the output's step; sums as they are would be 16 times too large.
+    steps = _steps(found, _run(found))
+    assert np.mean(steps == 0) >= 0.95
+    assert steps.max() <= 1
+    rows = np.random.default_rng(0).integers(-128, 127, (16, 64), np.int8, endpoint=True)
+    output = VirtualNpu(found.file).run_native(as_input(rows))
+    np.testing.assert_array_equal(as_rows(output), evaluate(found.file, rows))
 
 
 @pytest.mark.parametrize("widths", [(64, 10), (64, 128, 10)])

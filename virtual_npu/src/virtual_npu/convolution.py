@@ -8,6 +8,8 @@ Observations that fix what the public description leaves open (all from files of
   ``(width + SURF_STRIDE) * 16`` and ``LINE_STRIDE * 16``.
 - ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to whole atoms.
 - Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
+- ``CLIP_TRUNCATE`` shortens sums before the bias is added; ``ROUND_TYPE`` 0 rounds halves to even, as the
+  register's public description has it.
 - Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points. A line of the model's input is
   ``LINE_STRIDE`` times 16 bytes for each channel, as the input's size has it. Softmax reads its maxima in
   this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the task that writes them have it.
@@ -90,8 +92,10 @@ class Convolution:
         task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
         for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
             task.require(field, 1)
-        task.require(r.CLIP_TRUNCATE, 0)
         dtype = DTYPES[precision]
+        task.require(r.CLIP_ROUND_TYPE, 0)
+        if dtype.kind == "f" or depthwise:
+            task.require(r.CLIP_TRUNCATE, 0)
         source = _source(task, memory, dtype)
         weights = _weights(task, memory, dtype)[:, : source.channels]
         if weights.shape[1] < source.channels:
@@ -112,7 +116,8 @@ class Convolution:
         full = weights.astype(np.float64)
         if kernel_offsets is not None:
             full += kernel_offsets[: len(weights), None]
-        return cls(source, outputs, _integer_sums(full, dtype), integers=full)
+        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
+        return cls(source, outputs, sums, integers=full)
 
     @classmethod
     def _depthwise(
@@ -154,6 +159,18 @@ def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Sum
     largest = float(np.abs(weights).sum(axis=1).max(initial=0)) * -np.iinfo(dtype).min
     packed = weights.T.astype(np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64)
     return lambda rows: rows.astype(packed.dtype) @ packed
+
+
+def _shortened(sums: Summation, bits: int) -> Summation:
+    """Drop the lowest bits of every sum, halves to even.
+
+    Observation: where a kernel's bias passes 32 bits, int8 files hold all biases of the layer divided by
+    ``2**bits`` and an output factor as much larger. So sums are shortened before the bias is added.
+    """
+    if not bits:
+        return sums
+    factor = 0.5**bits
+    return lambda rows: np.rint(sums(rows).astype(np.float64) * factor)
 
 
 def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:

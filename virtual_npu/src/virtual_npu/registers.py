@@ -155,6 +155,7 @@ DATAOUT_HEIGHT = Field("DATAOUT_HEIGHT", 0x3014, 16, 16)
 DATAOUT_WIDTH = Field("DATAOUT_WIDTH", 0x3014, 0, 16)
 DATAOUT_CHANNEL = Field("DATAOUT_CHANNEL", 0x3018, 0, 16)
 CLIP_TRUNCATE = Field("CLIP_TRUNCATE", 0x301C, 0, 5)
+CLIP_ROUND_TYPE = Field("CLIP_ROUND_TYPE", 0x301C, 6, 1)
 
 # DPU: bias and scale (BS), batch norm (BN), element-wise (EW), lookup (LUT), output conversion, write-back.
 FLYING_MODE = Field("FLYING_MODE", 0x400C, 0, 1)
