@@ -14,6 +14,7 @@ import numpy as np
 from sklearn2rknn.bias_limits import fit_biases
 from sklearn2rknn.check import agreement, check_input
 from sklearn2rknn.errors import OptionError
+from sklearn2rknn.kernel_scales import even_kernels
 from sklearn2rknn.network import Affine, Floats, Layer, Network, composed
 from sklearn2rknn.range_guard import (
     FLOAT16_MAX,
@@ -112,6 +113,8 @@ def condition(
     network = collapse_constant(network)
     if rows is not None and precision == "int16":
         network = fit_biases(network, rows)
+    if rows is not None and precision == "int8":
+        network = even_kernels(network, rows)
     if precision == "float16" and activation == "refined":
         network = refine(network)
     refuse_overflow(network, rows, FLOAT16_MAX if precision == "float16" else FLOAT32_MAX)

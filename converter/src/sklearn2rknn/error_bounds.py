@@ -45,8 +45,12 @@ Int8 and int16
 Each tensor has a step *s* and a range of 256 (65536) steps, read from the ``.rknn``. Storing *v* errs by
 *s*/2 and by what lies outside the range. An int8 weight errs by half of its channel's step, which is at most
 the channel's largest magnitude over 127; an int16 one by half of its layer's, a power of two and so at most
-twice the largest magnitude over 32767. A bias errs by half of :math:`s_{in} s_w`; the 16-bit multiplier that
-rescales the sum by :math:`2^{-14}` of it, and a table by one more step. The rest is as above.
+twice the largest magnitude over 32767. A bias errs by half of :math:`s_{in} s_w`. Where one of an int8 layer
+passes 32 bits, :math:`2^{31} s_{in} s_w`, its biases and sums are cut by as many bits, and both err by half
+of that unit; what is taken for it here leaves a factor of 2. An int8 sum is multiplied by :math:`2^{-14}`
+times an integer, the kernel's step as a share of the layer's largest, *S*: that errs by :math:`2^{-15} S/s_w`
+of the sum, much where kernels differ in size. The output's multiplier of 15 bits errs by :math:`2^{-15}`, a
+table by one more step. What is surely 0 is stored as 0. The rest is as above.
 
 The bounds are worst cases: every rounding against us at once. Real errors are some ten times smaller.
 """
@@ -72,6 +76,7 @@ __all__ = [
     "LayerLike",
     "Steps",
     "file_bound",
+    "kernel_spans",
     "output_bound",
     "quantized_output_bound",
     "tensor_steps",
@@ -327,10 +332,13 @@ def quantized_output_bound(
         if not per_channel or source.bits != 8:
             largest = np.full(len(layer.bias), largest.max())
         step = largest * (1.001 / 127 if source.bits == 8 else 2.002 / 32767)
+        coarser, unit = (
+            _int8_scaling(layer, source) if per_channel and source.bits == 8 else (np.float64(1), 0.5)
+        )
         size = np.abs(value) + error
-        total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + source.step * step / 2
+        total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
         z = value @ layer.weights + layer.bias
-        total += 2.0**-14 * (size @ (weights + step / 2) + np.abs(layer.bias))
+        total += 1.001 * 2.0**-15 * (coarser + 1) * (np.abs(z) + total)
         value, error = _activate(layer.activation, z, total, FLOAT16)
         error = _quantize(value, error, target, 1.5 if layer.activation in _TABLES else 0.5)
     return _host_output(value, error, after, host)
@@ -384,7 +392,29 @@ def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Fl
     # Cutting off at the range's end brings a number nearer to one inside it, and leaves one outside at the
     # end.
     beyond = np.maximum(value - steps.high, steps.low - value)
-    return np.maximum(error, beyond) + rounding * steps.step
+    surely_0 = (value == 0) & (error == 0)
+    return np.where(surely_0, 0.0, np.maximum(error, beyond) + rounding * steps.step)
+
+
+def _int8_scaling(layer: LayerLike, source: Steps) -> tuple[Floats, float]:
+    """Return how much larger than each kernel's step the largest is, and what sums and biases err by.
+
+    The latter as a multiple of input step times kernel step.
+    """
+    spans = kernel_spans(layer)
+    live = spans > 0
+    if not live.any():
+        return np.ones_like(spans), 0.5
+    coarser = np.where(live, spans.max() / np.where(live, spans, 1.0), 1.0)
+    sizes = np.abs(layer.bias[live]) / (source.step * spans[live] / 255)
+    cut = float(sizes.max()) / 2.0**30
+    return coarser, cut if cut > 1 else 0.5
+
+
+def kernel_spans(layer: LayerLike) -> Floats:
+    """Return the range of each kernel's weights with 0, of which an int8 step is a 255th."""
+    found: Floats = layer.weights.max(axis=0).clip(min=0) - layer.weights.min(axis=0).clip(max=0)
+    return found
 
 
 def _host_input(X: Floats, before: Affine | None, host: float) -> tuple[Floats, Floats]:
