@@ -44,13 +44,13 @@ Int8 and int16
 --------------
 Each tensor has a step *s* and a range of 256 (65536) steps, read from the ``.rknn``. Storing *v* errs by
 *s*/2 and by what lies outside the range. An int8 weight errs by half of its channel's step, which is at most
-the channel's largest magnitude over 127; an int16 one by half of its layer's, a power of two and so at most
-twice the largest magnitude over 32767. A bias errs by half of :math:`s_{in} s_w`. Where one of an int8 layer
+the channel's largest magnitude over 127; an int16 one by half of :math:`1/(2^f - 1)`, at most four times the
+channel's largest magnitude over 32767. A bias errs by half of :math:`s_{in} s_w`. Where one of an int8 layer
 passes 32 bits, :math:`2^{31} s_{in} s_w`, its biases and sums are cut by as many bits, and both err by half
-of that unit; what is taken for it here leaves a factor of 2. An int8 sum is multiplied by :math:`2^{-14}`
-times an integer, the kernel's step as a share of the layer's largest, *S*: that errs by :math:`2^{-15} S/s_w`
-of the sum, much where kernels differ in size. The output's multiplier of 15 bits errs by :math:`2^{-15}`, a
-table by one more step. What is surely 0 is stored as 0. The rest is as above.
+of that unit; what is taken for it here leaves a factor of 2. A sum is multiplied by :math:`2^{-14}` times an
+integer, the kernel's step as a share of the layer's largest, *S*: that errs by :math:`2^{-15} S/s_w` of the
+sum, much where kernels differ in size. The output's multiplier of 15 bits errs by :math:`2^{-15}`, a table by
+one more step. What is surely 0 is stored as 0. The rest is as above.
 
 The bounds are worst cases: every rounding against us at once. Real errors are some ten times smaller.
 """
@@ -178,7 +178,7 @@ def file_bound(
     file : virtual_npu.RknnFile, optional
         The file of an integer precision, which holds its steps.
     per_channel : bool
-        Whether int8 weights have a step per output channel.
+        Whether weights have a step per output channel.
 
     Returns
     -------
@@ -307,7 +307,7 @@ def quantized_output_bound(
     tensors : sequence of Steps
         Of the input and of each layer's result, ``len(layers) + 1`` of them.
     per_channel : bool
-        Whether int8 weights have a step per output channel; int16 weights never have.
+        Whether weights have a step per output channel.
     idle : numpy.ndarray or None
         The network's: the first layer's weights on an input that is always 0, which count for steps only.
 
@@ -329,12 +329,11 @@ def quantized_output_bound(
         largest = weights.max(axis=0)
         if i == 0 and idle is not None:
             largest = np.maximum(largest, np.abs(idle))
-        if not per_channel or source.bits != 8:
+        if not per_channel:
             largest = np.full(len(layer.bias), largest.max())
-        step = largest * (1.001 / 127 if source.bits == 8 else 2.002 / 32767)
-        coarser, unit = (
-            _int8_scaling(layer, source) if per_channel and source.bits == 8 else (np.float64(1), 0.5)
-        )
+        step = largest * (1.001 / 127) if source.bits == 8 else 1.001 * _int16_steps(largest)
+        exact = kernel_spans(layer) / 255 if source.bits == 8 else step
+        coarser, unit = _scaling(layer, exact, source) if per_channel else (np.float64(1), 0.5)
         size = np.abs(value) + error
         total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
         z = value @ layer.weights + layer.bias
@@ -396,19 +395,27 @@ def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Fl
     return np.where(surely_0, 0.0, np.maximum(error, beyond) + rounding * steps.step)
 
 
-def _int8_scaling(layer: LayerLike, source: Steps) -> tuple[Floats, float]:
+def _scaling(layer: LayerLike, steps: Floats, source: Steps) -> tuple[Floats, float]:
     """Return how much larger than each kernel's step the largest is, and what sums and biases err by.
 
     The latter as a multiple of input step times kernel step.
     """
-    spans = kernel_spans(layer)
-    live = spans > 0
+    live = steps > 0
     if not live.any():
-        return np.ones_like(spans), 0.5
-    coarser = np.where(live, spans.max() / np.where(live, spans, 1.0), 1.0)
-    sizes = np.abs(layer.bias[live]) / (source.step * spans[live] / 255)
+        return np.ones_like(steps), 0.5
+    coarser = np.where(live, steps.max() / np.where(live, steps, 1.0), 1.0)
+    if source.bits != 8:
+        return coarser, 0.5
+    sizes = np.abs(layer.bias[live]) / (source.step * steps[live])
     cut = float(sizes.max()) / 2.0**30
     return coarser, cut if cut > 1 else 0.5
+
+
+def _int16_steps(largest: Floats) -> Floats:
+    """Return 1 / (2**f - 1) for kernels of these largest weights, as files of four toolkits have it."""
+    log = np.log2(np.where(largest > 0, largest, 1.0))
+    bits = 15 - np.ceil(log) - (log <= -1)
+    return np.where(largest > 0, 1 / np.maximum(2.0**bits - 1, 2.0 ** (bits - 1)), 0.0)
 
 
 def kernel_spans(layer: LayerLike) -> Floats:
