@@ -112,7 +112,7 @@ def condition(
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
     if rows is not None and precision == "int16":
-        network = fit_biases(network, rows)
+        network = even_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
     if rows is not None and precision == "int8":
         network = even_kernels(network, rows)
     if precision == "float16" and activation == "refined":

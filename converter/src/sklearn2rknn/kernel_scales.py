@@ -1,4 +1,4 @@
-"""Even out the kernels of a layer for int8, where small weights beside large ones are scaled coarsely.
+"""Even out the kernels of a layer for integers, where small weights beside large ones are scaled coarsely.
 
 The register program multiplies a kernel's sum by its step as a share of the largest step of the layer, in
 multiples of 2**-14 (2.2.0 to 2.5.0; the simulator multiplies by the real number and shows nothing). A kernel
@@ -13,7 +13,7 @@ layer's kernels are less even inside. The derived bound of the whole weighs one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 import numpy as np
@@ -24,13 +24,18 @@ from sklearn2rknn.network import Floats, Layer, Network
 __all__ = ["even_kernels"]
 
 ENOUGH = 16.0
-"""Spread of steps, for channels of the largest range, that errs by a quarter of int8's own rounding."""
+"""Spread of steps, for channels of the largest range, that errs by a quarter of int8's own rounding.
+
+In int16 hardly any spread is that small beside a step; beyond this one it pays to look.
+"""
 
 ROWS = 32
 LIMITS = 2.0 ** -np.arange(2, 22, 2)
 
 
-def even_kernels(network: Network, rows: Floats) -> Network:
+def even_kernels(
+    network: Network, rows: Floats, bits: int = 8, finish: Callable[[Network], Network] = lambda made: made
+) -> Network:
     """Return the same function, with the kernels of hidden relu and identity layers divided where it helps.
 
     Parameters
@@ -38,18 +43,21 @@ def even_kernels(network: Network, rows: Floats) -> Network:
     network : Network
     rows : numpy.ndarray, shape (n, n_features_in)
         Example input.
+    bits : {8, 16}
+    finish : function
+        Applied to what is returned, and to what is weighed: int16's room for biases.
     """
     rows = rows[np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int)]
     values = network.prepare(rows)
     for i in range(len(network.layers) - 1):
         ranges = np.abs(network.activations(rows)[i]).max(axis=0)
         if network.layers[i].activation in ("relu", "identity") and _uneven(network.layers[i], ranges):
-            best = _expected_error(network, values)
+            best = _expected_error(finish(network), values, bits)
             for candidate in _candidates(network, i, ranges):
-                error = _expected_error(candidate, values)
+                error = _expected_error(finish(candidate), values, bits)
                 if error < best:
                     best, network = error, candidate
-    return network
+    return finish(network)
 
 
 def _uneven(layer: Layer, ranges: Floats) -> bool:
@@ -78,16 +86,18 @@ def _divided(network: Network, i: int, factors: Floats) -> Network:
     return attrs.evolve(network, layers=tuple(layers))
 
 
-def _expected_error(network: Network, values: Floats) -> float:
-    steps = [_steps(values)]
+def _expected_error(network: Network, values: Floats, bits: int) -> float:
+    steps = [_steps(values, bits)]
     current = values
     for layer in network.layers:
         current = layer.forward(current)
-        steps.append(_steps(current))
-    return float(quantized_output_bound(network.layers, values, steps).mean())
+        steps.append(_steps(current, bits))
+    return float(quantized_output_bound(network.layers, values, steps, idle=network.idle).mean())
 
 
-def _steps(values: Floats) -> Steps:
+def _steps(values: Floats, bits: int) -> Steps:
+    if bits == 16:  # of a power of two
+        return Steps(2.0 ** np.ceil(np.log2(np.abs(values).max() or 1.0)) / 32767, 0, 16)
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
     step = (high - low) / 255 or 1.0
     return Steps(step, round(-128 - low / step))
