@@ -140,6 +140,18 @@ def test_zero_layer_makes_a_constant(layer: int, activation: str) -> None:
     np.testing.assert_allclose(constant.forward(X), network.forward(X), rtol=1e-13)
 
 
+def test_weights_that_round_to_zero_keep_what_they_make_of_a_constant() -> None:
+    # Each logistic gives 0.5, and 0.5 of the last weights is as large as the biases.
+    estimator, X = fit("softmax", hidden=(5, 4), activation="logistic")
+    network = network_from_estimator(estimator)
+    tiny = [attrs.evolve(each, weights=each.weights * 1e-9, bias=each.bias * 1e-9) for each in network.layers]
+    network = attrs.evolve(network, layers=tuple(tiny))
+    constant = collapse_constant(network)
+    assert len(constant.layers) == 1
+    # What depends on X is smaller by a factor of 1e-9 for each layer.
+    np.testing.assert_allclose(constant.forward(X), network.forward(X), rtol=1e-7)
+
+
 def test_relus_that_never_fire_leave_a_constant() -> None:
     # The second unit meets a relu's output, never negative, with a weight and a bias that are.
     estimator, X = fit("softmax", hidden=(1, 1))

@@ -168,36 +168,32 @@ def collapse_constant(network: Network) -> Network:
     """Replace a network that does not depend on X by one layer of zero weights with the constant as bias.
 
     The toolkit refuses a layer whose weights are all 0, or round to 0 in float16, and one that follows relus
-    which never fire. Past such a layer nothing depends on X, so the replacement is exact; only for weights
-    that round to 0 it is what the NPU would compute.
+    which never fire. Past such a layer nothing depends on X, so the replacement is exact; for weights that
+    round to 0 it is the network at X = 0, the middle of the rows once they are scaled. That is more than the
+    NPU would compute: what such a weight makes of a constant input, a sigmoid's 0.5 say, is not lost.
     """
-    constant = _constant_layers(network)
-    if not constant:
+    if not _is_constant(network):
         return network
-    last = constant[-1]
-    layer = network.layers[last]
-    silent = attrs.evolve(layer, weights=np.zeros_like(layer.weights))
-    values = np.zeros((1, layer.weights.shape[0]))
-    for each in (silent, *network.layers[last + 1 :]):
-        values = each.forward(values)
+    values = np.zeros((1, network.n_features_in))
+    for layer in network.layers:
+        values = layer.forward(values)
     only = Layer(np.zeros((network.n_features_in, network.n_outputs)), values[0], "identity")
     return attrs.evolve(network, layers=(only,))
 
 
-def _constant_layers(network: Network) -> list[int]:
-    """Return the layers whose result is the same for every X."""
-    found = []
+def _is_constant(network: Network) -> bool:
+    """Whether some layer's result is the same for every X."""
     fires = np.ones(network.n_features_in, dtype=bool)  # which inputs of the layer can differ from 0
     positive = False  # and whether they are never negative
-    for i, layer in enumerate(network.layers):
+    for layer in network.layers:
         weights = layer.weights[fires]
         if np.abs(weights).max(initial=0.0) <= FLOAT16_TINIEST:
-            found.append(i)
+            return True
         relu = layer.activation == "relu"
         rises = (weights > 0 if positive else weights != 0).any(axis=0)
         fires = rises | (layer.bias > 0) if relu else np.ones(len(layer.bias), dtype=bool)
         positive = relu
-    return found
+    return False
 
 
 def merge_linear(network: Network) -> Network:
