@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virtual_npu.summation import summation
+from virtual_npu.summation import simulator_sums, summation
 
 Array = npt.NDArray[Any]
 
@@ -105,6 +105,28 @@ def test_the_simulators_order(seed: int, points: int, channels: int, kernels: in
     for i in {0, points - 1}:
         for k in range(kernels):
             assert result[i, k] == _simulated(rows[i], weights[:, k], points, kernels, k)
+
+
+@pytest.mark.parametrize("channels", [1024, 1025, 1026, 1027])
+def test_one_row_through_many_weights_starts_from_the_bias(channels: int) -> None:
+    """More than 2**19 weights: four products in order, then two, then one, each onto what came before."""
+    rng = np.random.default_rng(channels)
+    row, weights = rng.normal(size=channels), rng.normal(size=(channels, 512))
+    row, weights = row.astype(np.float32), weights.astype(np.float32)
+    biases = rng.normal(size=512).astype(np.float32)
+    result = simulator_sums(row[None], weights, 1, biases, fused=True)[0]
+    last = simulator_sums(row[None], weights, 1)[0] + biases
+    if channels == 1024:  # 2**19: a convolution, its bias added last
+        np.testing.assert_array_equal(result, last)
+        return
+    for k in range(0, 512, 37):
+        products = [a * b for a, b in zip(row, weights[:, k], strict=True)]
+        total, at = biases[k], 0
+        while at < channels:
+            count = next(n for n in (4, 2, 1) if at + n <= channels)
+            total = total + _ordered(products[at : at + count])
+            at += count
+        assert result[k] == total
 
 
 @pytest.mark.parametrize("rule", ["exact", "simulator", "fast"])

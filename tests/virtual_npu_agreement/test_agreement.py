@@ -45,9 +45,9 @@ def test_agreement(version: str, precision: str, findings: list[Finding]) -> Non
     assert all(f.same_on_all_cores for f in found), [f.artifact for f in found if not f.same_on_all_cores]
     # Where the simulator computes what the program says: in its own arithmetic nothing is left.
     steps = np.concatenate([f.simulated_steps for f in found if f.kind == "linear"])
-    if precision == "float16":
-        assert not steps.any()
-    else:
+    if precision == "int8":
+        # A few of the file's weights at a tie are not the simulator's; the layers behind make more of it.
         assert np.mean(steps == 0) >= 0.999
-        # A value at a tie may go the other way, and the layers behind it make more of it: so far, 2 steps.
-        assert np.mean(steps <= 1) >= 0.9999
+        assert steps.max() <= 1
+    else:
+        assert not steps.any()

@@ -37,6 +37,7 @@ Summation = Callable[[_Array], _Array]
 """Rows, shape (points, channels), to sums, shape (points, kernels); float16 values are held in float32."""
 
 _LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
+_CONVOLUTION: Final = 1 << 19  # weights up to which the simulator runs a layer of one row as a convolution
 
 
 def summation(rule: SumRule, weights: _Halves, samples: int) -> Summation:
@@ -113,7 +114,9 @@ def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
     return steps
 
 
-def simulator_sums(rows: _Array, weights: _Array, samples: int, *, fused: bool = False) -> _Array:
+def simulator_sums(
+    rows: _Array, weights: _Array, samples: int, biases: _Array | None = None, *, fused: bool = False
+) -> _Array:
     """Sum in float32 as the vendor's simulator does.
 
     It runs ONNX Runtime, whose matrix product (``onnxruntime/core/mlas/lib/sgemm.cpp``, `MlasSgemmOperation`)
@@ -123,22 +126,33 @@ def simulator_sums(rows: _Array, weights: _Array, samples: int, *, fused: bool =
     Experiment (2.3.2; 2,048, 1,000 and 300 channels, 2 to 1,030 rows): 100 % of the values, any other block
     99.4 to 99.9 %.
 
+    One row through more than 2**19 weights runs as Gemm, not as Conv: weights not transposed, so the other
+    of the two kernels, and the bias is what the sum starts from. Experiment (the graphs handed to ONNX
+    Runtime by all four toolkits): Conv at 1,024 x 512 and 1,000 x 524, Gemm at 1,025 x 512, 1,000 x 525 and
+    larger shapes; with two rows always Conv. Of Gemm's bits this order has all (5 to 4,096 channels, 1 to 300
+    kernels); with the bias added last, a third to six sevenths of 300 are others.
+
     Parameters
     ----------
     rows, weights : ndarray of float32, shapes (points, channels) and (channels, kernels)
     samples : int
         Points of the whole layer.
+    biases : ndarray of float32, shape (kernels,), optional
+        Added, where the simulator adds them.
     fused : bool
         Multiply and add with one rounding where the simulator does: products of float16 values need none.
     """
+    start: _Array = np.zeros(weights.shape[1], rows.dtype) if biases is None else biases
+    if samples == 1 and weights.size > _CONVOLUTION:
+        return _by_fours(rows, weights, start)
     if weights.shape[1] == 1:
-        return _by_fours(rows, weights)
+        return _by_fours(rows, weights, np.zeros_like(start)) + start
     if samples == 1:
-        return _by_eights(rows, weights)
+        return _by_eights(rows, weights) + start
     block = 128
     for limit in (64, 32, 16):
         block *= 1 + (samples <= limit)
-    return _in_order(rows, weights, block, fused=fused)
+    return _in_order(rows, weights, block, fused=fused) + start
 
 
 def _in_order(rows: _Array, weights: _Array, block: int, *, fused: bool = False) -> _Array:
@@ -156,9 +170,9 @@ def _in_order(rows: _Array, weights: _Array, block: int, *, fused: bool = False)
     return total
 
 
-def _by_fours(rows: _Array, weights: _Array) -> _Array:
-    """Sum for one kernel: four channels' products in order, then what came before; at last two, then one."""
-    total = np.zeros((len(rows), 1), rows.dtype)
+def _by_fours(rows: _Array, weights: _Array, start: _Array) -> _Array:
+    """Add to `start` the sum of four channels' products, in order, and so on; at last of two, then of one."""
+    total = np.tile(start, (len(rows), 1))
     first = 0
     for count in (4, 2, 1):
         while first + count <= len(weights):
