@@ -138,7 +138,8 @@ def simulator_sums(
     samples : int
         Points of the whole layer.
     biases : ndarray of float32, shape (kernels,), optional
-        Added, where the simulator adds them.
+        Added, where the simulator adds them. Without them it is for the caller to add them, at the end: of
+        one float16 row through more than 2**19 weights 1 to 3 values in 1,000 then differ.
     fused : bool
         Multiply and add with one rounding where the simulator does: products of float16 values need none.
     """
