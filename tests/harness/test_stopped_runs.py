@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -86,8 +87,13 @@ def test_a_run_that_is_stopped_anywhere_goes_on_and_ends_as_an_unbroken_one(
         target, end = chance.randint(lines(path), total - 1), time.monotonic() + 120
         while lines(path) < target and process.poll() is None and time.monotonic() < end:
             time.sleep(chance.uniform(0.0, 0.01))
-        os.killpg(process.pid, sign)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
         said = process.communicate(timeout=120)[0]
+        if process.returncode == ExitCode.CONFORMANCE:
+            # On a busy machine the signal may come after the end, which is a place like any other.
+            assert lines(path) == total, said
+            break
         assert process.returncode in (-sign, ExitCode.INFRASTRUCTURE), said
         if path.exists():
             assert write_views(path).stat().st_size > 1000
