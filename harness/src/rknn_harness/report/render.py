@@ -29,7 +29,6 @@ __all__ = ["replace", "write_report"]
 _SIGNS = {Outcome.PASS: "✓", Outcome.UNSUPPORTED: "-", Outcome.INFRA_ERROR: "!"}
 _BINS = 3
 """Parts of a decade of multiply-adds that one box of the estimate's band covers."""
-_LEAST_ERROR = 1e-8  # where an exact zero is drawn on a logarithmic axis
 
 
 def write_report(run: Run) -> Path:
@@ -233,7 +232,6 @@ class _Page:
                 for index in self.records.where(where):
                     value = field(self.run.results[index], name)
                     if value is not None:
-                        value = max(value, _LEAST_ERROR) if name == "error" else value
                         marks.append(self._mark(index, value, row, tell))
                 medians.append(MeasuredMark(median, row, _address(f"median {name}", where)))
         return strips(rows, marks, medians, axis([mark.x for mark in marks]), title=title)
