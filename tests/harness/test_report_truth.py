@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from rknn_harness.report import write_report
@@ -38,6 +39,15 @@ def test_a_page_of_little(tmp_path: Path, count: int) -> None:
     path = write_run(tmp_path / "run", failed_results()[:count]).path
     write_report(write_run(tmp_path / "more", mixed_results(3)))
     assert audit(tmp_path / "more") == []
+    write_report(read_run(path))
+    assert audit(path) == []
+
+
+@pytest.mark.parametrize("error", [0.0, 3e-12])
+def test_errors_of_next_to_nothing(tmp_path: Path, error: float) -> None:
+    first, *others = mixed_results(8)
+    metrics = {stage: attrs.evolve(each, output_error=error) for stage, each in first.metrics.items()}
+    path = write_run(tmp_path / "run", [attrs.evolve(first, metrics=metrics), *others]).path
     write_report(read_run(path))
     assert audit(path) == []
 
