@@ -1,4 +1,4 @@
-"""A virtual board for the tests of this folder, and a stand-in for scirknn that misbehaves as it is told."""
+"""A virtual board and a toolkit for the tests of this folder, and a scirknn that misbehaves as it is told."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 import scirknn
+import sklearn2rknn
 from rknn_harness.boards import Board
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.virtual_board import virtual_board
 from scirknn.bundle import Bundle, Variant, write_bundle
+
+TOOLKIT = "2.3.2"
 
 STAND_IN = '''
 """Stands for scirknn on a board: the text of the model file says how it behaves."""
@@ -89,6 +92,17 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A virtual board that no test harms."""
     with virtual_board(tmp_path_factory.mktemp("board")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
+    """The toolkit that cases are converted with."""
+    try:
+        opened = sklearn2rknn.open_toolkit(TOOLKIT)
+    except sklearn2rknn.ToolkitNotInstallableError as error:
+        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
+    with opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

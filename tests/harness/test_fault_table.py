@@ -48,16 +48,6 @@ LARGE = network(512, 1024)  # a megabyte of weights
 MIDDLING = network(256, 320)  # 160 KiB
 
 
-@pytest.fixture(scope="module")
-def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
-    try:
-        opened = sklearn2rknn.open_toolkit(TOOLKIT)
-    except sklearn2rknn.ToolkitNotInstallableError as error:
-        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
-    with opened:
-        yield opened
-
-
 @pytest.fixture
 def vendor(tmp_path: Path) -> VendorStandIn:
     return VendorStandIn(tmp_path / "vendor")

@@ -36,16 +36,6 @@ def case_of(precision: str = "float16", name: str = "iris") -> Case:
 
 
 @pytest.fixture(scope="module")
-def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
-    try:
-        opened = sklearn2rknn.open_toolkit(TOOLKIT)
-    except sklearn2rknn.ToolkitNotInstallableError as error:
-        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
-    with opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def link(board: Board) -> Iterator[BoardLink]:
     with BoardLink(board) as opened:
         yield opened

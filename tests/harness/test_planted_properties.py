@@ -39,16 +39,6 @@ Patch = pytest.MonkeyPatch
 
 
 @pytest.fixture(scope="module")
-def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
-    try:
-        opened = sklearn2rknn.open_toolkit(TOOLKIT)
-    except sklearn2rknn.ToolkitNotInstallableError as error:
-        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
-    with opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def link(board: Board) -> Iterator[BoardLink]:
     # Its times count as a board's, so that what is asked of times is asked here.
     with BoardLink(attrs.evolve(board, virtual=False)) as opened:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from tests.harness.planted import InProcess, Plant
 from virtual_npu import data_processor, executor
 
 Array = npt.NDArray[Any]
-TOOLKIT = "2.3.2"
 
 
 class Builder:
@@ -44,13 +42,8 @@ class Builder:
 
 
 @pytest.fixture(scope="module")
-def toolkit() -> Iterator[Builder]:
-    try:
-        opened = sklearn2rknn.open_toolkit(TOOLKIT)
-    except sklearn2rknn.ToolkitError as error:
-        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
-    with opened:
-        yield Builder(opened)
+def toolkit(toolkit: sklearn2rknn.Toolkit) -> Builder:
+    return Builder(toolkit)
 
 
 def answer(question: str, toolkit: Builder, device: Any = None) -> Answer:

@@ -30,16 +30,6 @@ VARYING = ("notes", "latency", "cpu", "clocks", "attempts", "seconds", "estimate
 """What two runs of the same case may differ in: times, and how often it was tried."""
 
 
-@pytest.fixture(scope="module")
-def toolkit() -> Iterator[sklearn2rknn.Toolkit]:
-    try:
-        opened = sklearn2rknn.open_toolkit(TOOLKIT)
-    except sklearn2rknn.ToolkitNotInstallableError as error:
-        pytest.skip(f"needs rknn-toolkit2 {TOOLKIT}: {error}")
-    with opened:
-        yield opened
-
-
 class WarmSuite(Suite):
     """A suite whose toolkit is open already."""
 
