@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -22,7 +23,7 @@ from sklearn2rknn.network import Layer, Network
 from sklearn2rknn.range_guard import FLOAT16_MAX
 from sklearn2rknn.remainders import float16_outputs
 from sklearn2rknn.spans import samples_within
-from sklearn2rknn.tensor_ranges import ranges_document, tensor_ranges
+from sklearn2rknn.tensor_ranges import bearable_input, ranges_document, tensor_ranges
 from tests.converter.fitted import fit
 from tests.converter.fitted_pipelines import mixed, numeric, perceptron, quietly_fitted, retargeted
 
@@ -75,21 +76,54 @@ def test_a_report_says_what_a_range_is_known_from(name: str) -> None:
         make_pipeline(steps, perceptron("classifier", "relu", 0)), X, np.arange(100) % 3
     )
     network = condition(network_from_estimator(estimator).within(), None, "float16")
-    first, hidden, last = ranges_document(network, None)
+    first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
     assert (first["tensor"], first["from"]) == ("input", origin)
     assert (hidden["tensor"], hidden["low"], hidden["from"]) == ("layer 1 (relu)", 0.0, "weight bounds")
     assert last["tensor"] == "output"
     assert first["high"] == pytest.approx({"min and max": 1.0, "filled": 7.0}.get(name, first["high"]))
-    shown = ranges_document(network, X)
+    shown = ranges_document(network, X, FLOAT16_MAX)
     assert {each["from"] for each in shown} == {"example input"}
 
 
 def test_nothing_is_known_of_bare_features_but_what_tanh_makes_of_them() -> None:
     network = condition(network_from_estimator(fit("softmax", activation="tanh")[0]), None, "float16")
-    first, hidden, last = ranges_document(network, None)
+    first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
     assert (first["low"], first["high"], first["from"]) == (None, None, "")
     assert (hidden["low"], hidden["high"], hidden["from"]) == (-0.5, 0.5, "weight bounds")  # refined
     assert last["from"] == "weight bounds"
+
+
+def test_an_end_that_is_not_known_is_told_as_none() -> None:
+    network = condition(network_from_estimator(fit("softmax")[0]), None, "float16")
+    first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
+    assert (hidden["low"], hidden["high"]) == (0.0, None)
+    assert (first["low"], first["high"], last["low"], last["high"]) == (None,) * 4
+    assert first["bearable"] == bearable_input(network, FLOAT16_MAX)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["relu", "identity", "tanh", "logistic"]), st.integers(-6, 3))
+def test_bearable_inputs_keep_every_tensor_in_float16(seed: int, activation: str, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    widths = rng.integers(1, 20, 4)
+    activations = (activation, activation, "identity")
+    layers = tuple(
+        Layer(rng.normal(0.0, 2.0**size, (before, after)), rng.normal(0.0, 2.0**size, after), each)
+        for (before, after), each in zip(pairwise(widths), activations, strict=True)
+    )
+    network = attrs.evolve(network_from_estimator(fit("softmax")[0]), layers=layers)
+    bearable = bearable_input(network, FLOAT16_MAX)
+    assume(bearable > 0)  # else biases alone may leave it
+    corners = rng.choice([-bearable, bearable], (200, widths[0]))
+    # Half a float16 step for the stored results that this evaluation in float64 leaves out.
+    assert all(
+        np.abs(values).max() <= FLOAT16_MAX * (1 + 2.0**-11) for values in network.activations(corners)
+    )
+    # Of one layer the bound is sharp: the row that meets it leaves float16 an octave's eighth above.
+    alone = attrs.evolve(network, layers=(attrs.evolve(layers[0], activation="identity"),))
+    beyond = 2.0 ** (1 / 8) * bearable_input(alone, FLOAT16_MAX)
+    signs = np.sign(layers[0].weights).T * np.sign(layers[0].bias)[:, None]
+    assert beyond > FLOAT16_MAX or np.abs(alone.activations(beyond * signs)[0]).max() > FLOAT16_MAX
 
 
 def scaled(activation: str, sizes: tuple[float, float]) -> tuple[Network, Table]:

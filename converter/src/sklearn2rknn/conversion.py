@@ -36,6 +36,7 @@ from sklearn2rknn.gate import CHECKS, LIMITS, Limits, is_beyond_bound, last_word
 from sklearn2rknn.network import FORMS, REFINED, Floats, Network
 from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
 from sklearn2rknn.progress import stage
+from sklearn2rknn.range_guard import FLOAT16_MAX
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.tensor_ranges import ranges_document
@@ -267,7 +268,7 @@ def convert(
             "form": options.form,
         },
         "placement": placement,
-        "ranges": ranges_document(network, job.rows),
+        "ranges": ranges_document(network, job.rows, FLOAT16_MAX),
         "check": attempt.check,
         "source": {
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",

@@ -44,7 +44,8 @@ class ConversionReport:
         Layers on the NPU and on the CPU.
     ranges : sequence of mapping
         Of each tensor as the NPU holds it: ``tensor``, ``low``, ``high`` (None: not known) and ``from``, what
-        they are known from.
+        they are known from. An input that is not known has ``bearable``, how large it may be for no tensor to
+        leave the format.
     check : mapping
         What the built file computed beside the reference.
     seconds : float
@@ -137,7 +138,10 @@ class ConversionReport:
                 else f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU",
             ),
         ]
-        lines += [("ranges" if i == 0 else "", describe_range(each)) for i, each in enumerate(self.ranges)]
+        known = [
+            each for each in self.ranges if "bearable" in each or None not in (each["low"], each["high"])
+        ]
+        lines += [("ranges" if i == 0 else "", describe_range(each)) for i, each in enumerate(known)]
         if "off" in check:
             return [
                 *lines,
@@ -168,10 +172,12 @@ def _bound(bound: float | None) -> str:
 def describe_range(span: Mapping[str, Any]) -> str:
     """Put what is known of one tensor into words."""
     low, high = span["low"], span["high"]
-    if low is None and high is None:
-        return f"{span['tensor']}: not known without example_input"
-    ends = f"{'below' if low is None else f'{low:.3g}'} to {'not known' if high is None else f'{high:.3g}'}"
-    return f"{span['tensor']}: {ends}" + (f" ({span['from']})" if span["from"] else "")
+    if "bearable" in span:
+        return (
+            f"{span['tensor']}: not known without example_input; nothing can leave float16 up to "
+            f"{span['bearable']:.2g}"
+        )
+    return f"{span['tensor']}: {low:.3g} to {high:.3g}" + (f" ({span['from']})" if span["from"] else "")
 
 
 def describe(found: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn2rknn.network import REFINED, Floats, Layer, Network, activate
 from sklearn2rknn.spans import Spans, unknown
 
-__all__ = ["EXAMPLE", "WEIGHTS", "measured", "ranges_document", "tensor_ranges", "through"]
+__all__ = ["EXAMPLE", "WEIGHTS", "bearable_input", "measured", "ranges_document", "tensor_ranges", "through"]
 
 EXAMPLE = "example input"
 WEIGHTS = "weight bounds"
@@ -52,18 +52,59 @@ def through(layer: Layer, spans: Spans) -> Spans:
         reach[layer.weights[~known].any(axis=0)] = np.inf
         low, high = (activate(layer.activation, centre + way * reach) for way in (-1.0, 1.0))
     least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
-    low, high = np.maximum(np.nan_to_num(low, nan=-np.inf), least), np.minimum(high, greatest)
-    high = np.where(np.isnan(high), np.inf, high)
+    low = np.maximum(np.where(np.isnan(low), -np.inf, low), least)
+    high = np.minimum(np.where(np.isnan(high), np.inf, high), greatest)
     ends = np.isfinite(low) & np.isfinite(high)
     return Spans(low, high, tuple(WEIGHTS if each else "" for each in ends.tolist()))
 
 
-def ranges_document(network: Network, rows: Floats | None) -> list[dict[str, Any]]:
-    """Return the ranges of what the NPU holds, for a report; None stands for an end that is not known."""
+def bearable_input(network: Network, largest: float) -> float:
+    """Return how large inputs of unknown range may be for no tensor to leave a format, by the weights.
+
+    Parameters
+    ----------
+    network : Network
+        Without parts.
+    largest : float
+        Where the format ends.
+
+    Returns
+    -------
+    float
+        In the units of the network's input, rounded down by less than a tenth; 0 where even inputs of next to
+        nothing could make a tensor leave the format.
+    """
+    spans = network.spans or unknown(len(network.layers[0].weights))
+
+    def fits(size: float) -> bool:
+        low, high = (
+            np.where(spans.known, ends, way * size) for ends, way in ((spans.low, -1), (spans.high, 1))
+        )
+        found = Spans(low, high, (WEIGHTS,) * len(low))
+        ranges = [found]
+        for layer in network.layers:
+            ranges.append(found := through(layer, found))
+        return all((each.largest <= largest).all() for each in ranges)
+
+    # Bounds grow with the input's, so that halving finds where they pass the end.
+    below, above = -64.0, float(np.log2(largest))
+    if fits(2.0**above):
+        return largest
+    while above - below > 1 / 8:
+        middle = (below + above) / 2
+        below, above = (middle, above) if fits(2.0**middle) else (below, middle)
+    return 2.0**below if below > -64.0 else 0.0
+
+
+def ranges_document(network: Network, rows: Floats | None, largest: float) -> list[dict[str, Any]]:
+    """Return the ranges of what the NPU holds, for a report; None stands for an end that is not known.
+
+    Where the input's is not, ``bearable`` tells how large it may be for no tensor to pass `largest`.
+    """
     undivided = network.undivided or network
     names = [f"layer {i} ({layer.activation})" for i, layer in enumerate(undivided.layers, 1)]
     names = ["input", *names[:-1], "output"]
-    return [
+    document: list[dict[str, Any]] = [
         {
             "tensor": name,
             "low": _finite(spans.low.min()),
@@ -72,6 +113,9 @@ def ranges_document(network: Network, rows: Floats | None) -> list[dict[str, Any
         }
         for name, spans in zip(names, tensor_ranges(undivided, rows), strict=True)
     ]
+    if document[0]["high"] is None or document[0]["low"] is None:
+        document[0]["bearable"] = bearable_input(undivided, largest)
+    return document
 
 
 def _finite(value: float) -> float | None:
