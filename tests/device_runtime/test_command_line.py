@@ -202,6 +202,27 @@ def test_info_tells_what_a_model_is(make_bundle: MakeBundle, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["classes"] == ["ab", "c", "def"]
 
 
+def test_info_tells_what_nests_a_line_each(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bundle(fitted("softmax"))
+    metadata = Path(f"{path}.json")
+    document = json.loads(metadata.read_text())
+    document["toolkit"] = {"version": "2.3.2", "lock_sha256": "7f" * 32, "options": {"form": "conv"}}
+    document["ranges"] = [{"tensor": "input", "low": -2.0, "high": None}, {"tensor": "output", "low": 1 / 3}]
+    metadata.write_text(json.dumps(document))
+    assert main(["info", str(path)]) == 0
+    told = capsys.readouterr().out
+    lines = (
+        "toolkit        version 2.3.2",
+        "               lock_sha256 7f7f7f7f7f7f",
+        "               options form conv",
+        "ranges         tensor input, low -2, high not known",
+        "               tensor output, low 0.3333",
+    )
+    assert "\n".join(lines) in told
+
+
 def test_bench_times_one_row_and_many(
     make_bundle: MakeBundle, lite: type[FakeLite], capsys: pytest.CaptureFixture[str]
 ) -> None:

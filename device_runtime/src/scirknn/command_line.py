@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 import warnings
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from scirknn._typing import Array
 
 __all__ = ["main"]
+
+_MANY = 20
+"""How many values of a list are shown."""
 
 _DESCRIPTION = """\
 Run scikit-learn models, converted by sklearn2rknn, on a Rockchip NPU.
@@ -168,14 +172,25 @@ def _info(options: argparse.Namespace) -> int:
         return 0
     width = max(map(len, facts))
     for name, value in facts.items():
-        if isinstance(value, list):
-            value = ", ".join(map(str, value[:20])) + (f", ... ({len(value)})" if len(value) > 20 else "")
-        elif isinstance(value, dict):
-            value = ", ".join(
-                f"{key} {part}" for key, part in value.items() if not isinstance(part, (list, dict))
-            )
-        print(f"{name:{width}}  {value}")
+        for i, line in enumerate(_told(value)):
+            print(f"{'' if i else name:{width}}  {line}")
     return 0
+
+
+def _told(value: Any) -> list[str]:
+    """Return lines for a person: a list of values is one, each value of a mapping is one of its own."""
+    if isinstance(value, dict):
+        return [f"{key} {', '.join(_told(part))}" for key, part in value.items() if part not in ("", [], {})]
+    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
+        return [", ".join(_told(each)) for each in value]
+    if isinstance(value, list):
+        more = f", ... ({len(value)})" if len(value) > _MANY else ""
+        return [", ".join(line for each in value[:_MANY] for line in _told(each)) + more]
+    if isinstance(value, float):
+        return [f"{value:.4g}"]
+    if isinstance(value, str) and re.match("[0-9a-f]{64}$", value):
+        return [value[:12]]  # enough to tell two apart; --json has all of it
+    return ["not known" if value is None else str(value)]
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:
