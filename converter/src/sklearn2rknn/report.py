@@ -43,9 +43,9 @@ class ConversionReport:
     placement : mapping
         Layers on the NPU and on the CPU.
     ranges : sequence of mapping
-        Of each tensor as the NPU holds it: ``tensor``, ``low``, ``high`` (None: not known) and ``from``, what
-        they are known from. An input that is not known has ``bearable``, how large it may be for no tensor to
-        leave the format.
+        Of each tensor as the NPU holds it: ``tensor``, ``width`` (columns), ``low``, ``high`` (None: not
+        known) and ``from``, what they are known from. An input that is not known has ``bearable``, how large
+        it may be for no tensor to leave the format.
     check : mapping
         What the built file computed beside the reference.
     seconds : float
@@ -172,12 +172,12 @@ def _bound(bound: float | None) -> str:
 def describe_range(span: Mapping[str, Any]) -> str:
     """Put what is known of one tensor into words."""
     low, high = span["low"], span["high"]
+    name = f"{span['tensor']}, {span['width']} wide"
     if "bearable" in span:
         return (
-            f"{span['tensor']}: not known without example_input; nothing can leave float16 up to "
-            f"{span['bearable']:.2g}"
+            f"{name}: not known without example_input; nothing can leave float16 up to {span['bearable']:.2g}"
         )
-    return f"{span['tensor']}: {low:.3g} to {high:.3g}" + (f" ({span['from']})" if span["from"] else "")
+    return f"{name}: {low:.3g} to {high:.3g}" + (f" ({span['from']})" if span["from"] else "")
 
 
 def describe(found: Mapping[str, Any]) -> str:

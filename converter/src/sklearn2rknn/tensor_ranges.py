@@ -107,6 +107,7 @@ def ranges_document(network: Network, rows: Floats | None, largest: float) -> li
     document: list[dict[str, Any]] = [
         {
             "tensor": name,
+            "width": len(spans.low),
             "low": _finite(spans.low.min()),
             "high": _finite(spans.high.max()),
             "from": spans.origin,
