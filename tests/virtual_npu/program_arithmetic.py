@@ -78,6 +78,8 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
             value = value * int(operands[_operand(registers, kernel, 2) :][:2].view("<i2")[0]) / (1 << shift)
         if not registers[0x4060] & 1 and not registers[0x4060] >> 6 & 1:  # BN is there for its ReLU
             value = max(value, Fraction(0))
+        if not registers[0x4060] & 1 and registers[0x4060] >> 7 & 1:
+            value = min(value, Fraction(_signed(registers[0x406C], 32)))
         assert not registers[0x4088] >> 30 & 1, "halves to even"
         rounded = round(value * out_scale + _signed(registers[0x4080], 32))
         outputs.append(min(max(rounded, -limit), limit - 1))

@@ -260,7 +260,7 @@ def test_swapped_tables_are_caught() -> None:
         ({0x301C: 3}, "CORE", "CLIP_TRUNCATE"),  # of float16
         ({0x301C: 1 << 6}, "CORE", "CLIP_ROUND_TYPE"),
         ({0x4040: 0x00150}, "DPU", "BS_ALU_ALGO"),
-        ({0x4040: 0x201D0}, "DPU", "BS_RELUX_EN"),
+        ({0x4040: 0x20170}, "DPU", "BS_MUL_PRELU"),
         ({0x4070: 0x302}, "DPU", "EW_LUT_BYPASS"),
         ({0x4034: 1 << 22 | 1}, "DPU", "MINMAX_CTL"),
         ({0x5044: 2 << 15 | 0x110}, "DPU_RDMA", "RDMA_COMB_USE"),

@@ -21,6 +21,9 @@ toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is n
 
 Array = npt.NDArray[Any]
 
+CLIP = 1.1
+"""Where the Clip of a case ends."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -70,14 +73,18 @@ def _graph(case: Case) -> bytes:
         activation = case.last if i == len(pairs) - 1 else case.activation
         if activation:
             options = {"axis": 1} if activation == "Softmax" else {}
-            nodes.append(onnx.helper.make_node(activation, [current], [f"h{i}"], **options))
+            ends = ["least", "most"] if activation == "Clip" else []
+            nodes.append(onnx.helper.make_node(activation, [current, *ends], [f"h{i}"], **options))
             current = f"h{i}"
     nodes[-1].output[0] = "y"
-    ends = [
+    if "Clip" in (case.activation, case.last):
+        constants.append(onnx.numpy_helper.from_array(np.float32(0), "least"))
+        constants.append(onnx.numpy_helper.from_array(np.float32(CLIP), "most"))
+    tensors = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, width, case.samples, 1])
         for name, width in (("x", case.widths[0]), ("y", case.widths[-1]))
     ]
-    graph = onnx.helper.make_graph(nodes, "chain", ends[:1], ends[1:], constants)
+    graph = onnx.helper.make_graph(nodes, "chain", tensors[:1], tensors[1:], constants)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
     data: bytes = model.SerializeToString()
     return data
@@ -206,6 +213,23 @@ def test_integers_are_what_the_program_says(
         )
         expected = evaluate(found.file, rows)
         np.testing.assert_array_equal(as_rows(npu.run_native(as_input(rows))), expected)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8", "int16"])
+def test_a_relu_with_a_limit(convert: Convert, precision: str) -> None:
+    """int16 files hold the limit in float32's bits; the output's range, a power of two, limits instead."""
+    found = convert(Case((24, 40), precision=precision, samples=6, last="Clip"))
+    assert max(found.simulated.max(), CLIP) == pytest.approx(CLIP, rel=1e-2)
+    if precision == "float16":
+        assert not _steps(found, _run(found, sums="simulator")).any()
+        return
+    inside = found.simulated < CLIP - 0.01
+    assert _steps(found, _run(found))[inside].max() <= 1
+    assert _run(found)[~inside].max() == pytest.approx(2.0 if precision == "int16" else CLIP, rel=1e-2)
+    limit = np.iinfo(precision)
+    rows = np.random.default_rng(0).integers(limit.min, limit.max, (6, 24), np.dtype(precision))
+    output = VirtualNpu(found.file).run_native(as_input(rows))
+    np.testing.assert_array_equal(as_rows(output), evaluate(found.file, rows))
 
 
 def test_sums_are_shortened_where_a_bias_passes_32_bits(convert: Convert) -> None:

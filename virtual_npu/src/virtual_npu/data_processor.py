@@ -91,8 +91,8 @@ class DataProcessor:
             destination=destination,
             kernel_offsets=None if task[r.OD_BYPASS] else _kernel_offsets(task, bias, channels),
             _stages=(
-                *_scaling(task, "BS", r.BS_CFG, r.BS_ALU_OPERAND, r.BS_MUL_CFG, bias, integer),
-                *_scaling(task, "BN", r.BN_CFG, r.BN_ALU_OPERAND, r.BN_MUL_CFG, norm, integer),
+                *_scaling(task, "BS", r.BS_CFG, r.BS_ALU_OPERAND, r.BS_MUL_CFG, r.BS_RELUX, bias, integer),
+                *_scaling(task, "BN", r.BN_CFG, r.BN_ALU_OPERAND, r.BN_MUL_CFG, r.BN_RELUX, norm, integer),
                 *elementwise,
                 *([_largest_channel] if largest else []),
                 *_output(task, destination.dtype, integer),
@@ -215,6 +215,7 @@ def _scaling(
     config_address: int,
     addend_field: Field,
     factor_address: int,
+    limit_field: Field,
     operands: dict[str, npt.NDArray[Any]],
     integer: bool,
 ) -> list[_Stage]:
@@ -222,14 +223,17 @@ def _scaling(
 
     BS adds, then multiplies (int8 biases are in the unit of the sums). BN multiplies, then adds: softmax's
     exponential scales by 3276 and moves by 16380 to meet the table's range of +-16384. Either shifts last.
+
+    A ReLU may have a limit, a number as the other operands are: int8 files hold it in the unit of what is
+    compared. int16 files (2.2.0 to 2.5.0) hold the bits of a float32 there; read as the integer that it then
+    is, above 2**30, it hardly ever limits anything, and the output's range does instead.
     """
     config = task.registers.get(config_address, 0)
     bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
     if bypass:
         return []
-    for bit, name in ((5, "MUL_PRELU"), (7, "RELUX_EN")):
-        if config >> bit & 1:
-            raise UnsupportedProgram("DPU", f"{unit}_{name}", 1)
+    if config >> 5 & 1:
+        raise UnsupportedProgram("DPU", f"{unit}_MUL_PRELU", 1)
     addend: Any = None
     if not no_addend:
         if config >> 16 & 15 != _ADD:
@@ -262,6 +266,10 @@ def _scaling(
             stages.reverse()
     if not no_relu:
         stages.append(_in_place(np.maximum, np.float32(0)))
+    if config >> 7 & 1:
+        word = task[limit_field]
+        limit = np.float64((word ^ 1 << 31) - (1 << 31)) if integer else np.float32(_float32(word))
+        stages.append(_in_place(np.minimum, limit))
     return stages
 
 
