@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sklearn2rknn import Built, ConversionError, OptionError, Toolkit, ToolkitError, open_toolkit
-from sklearn2rknn.toolkit import WORKER, clean_log, telling_lines
+from sklearn2rknn.toolkit import ISOLATIONS, WORKER, clean_log, telling_lines
 from sklearn2rknn.toolkit_environment import ToolkitEnvironment
 
 FAKE = Path(__file__).with_name("fake_toolkit")
@@ -242,12 +242,23 @@ def test_threads_take_turns(toolkit: Toolkit) -> None:
     assert results == [b"RKNNonnx48.0"] * 4
 
 
-def test_allocator_is_told_to_clear_memory(tmp_path: Path) -> None:
-    with fake_toolkit(tmp_path) as toolkit:
-        build(toolkit)
-        environment = Path(f"/proc/{_worker_pid(toolkit)}/environ").read_bytes().split(b"\0")
-    assert b"MALLOC_PERTURB_=255" in environment
-    assert any(each.startswith(b"GLIBC_TUNABLES=glibc.malloc.tcache_count=0") for each in environment)
+def test_jobs_are_given_cleared_memory(toolkit: Toolkit) -> None:
+    # The toolkit writes memory that it has not filled into its files.
+    for _ in range(2):  # in a fresh process, and in one that has used its memory
+        assert "I fresh memory {0}" in build(toolkit).log
+
+
+def test_programs_that_the_toolkit_starts_cost_a_job_nothing(tmp_path: Path) -> None:
+    started, program = tmp_path / "started", tmp_path / "file"
+    told = 'echo "cleared ${MALLOC_PERTURB_-no} ${GLIBC_TUNABLES-no}"'
+    program.write_text(f"#!/bin/sh\n{told} >> {started}\necho ELF 64-bit\n")
+    program.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for isolation in ISOLATIONS:
+        with fake_toolkit(tmp_path, variables, isolation=isolation) as toolkit:
+            build(toolkit)
+            build(toolkit)
+    assert started.read_text() == "cleared no no\n" * len(ISOLATIONS)  # once a worker, before its jobs
 
 
 def test_log_loses_colours_and_progress() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -21,12 +22,28 @@ hoard: list[bytes] = []
 print("a greeting on stdout, among the answers")
 
 
+def fresh_memory() -> bytes:
+    """Return what the allocator hands out where something else has been."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    used = libc.malloc(1000)
+    ctypes.memset(used, 0xAA, 1000)
+    libc.free(used)
+    given = libc.malloc(1000)
+    found = ctypes.string_at(given, 1000)
+    libc.free(given)
+    return found
+
+
 class RKNN:
     """The calls that the worker makes."""
 
     def __init__(self, verbose: bool = False) -> None:
         self.fault = ("", "")
+        platform.architecture()  # as the vendor's does
         print("I process", os.getpid(), file=sys.stderr)
+        print("I fresh memory", set(fresh_memory()), file=sys.stderr)
 
     def _stage(self, name: str) -> int:
         os.write(1, b"\n")  # as the vendor's C code does, below Python
