@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from scirknn.bundle import read_bundle
-from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, OptionError, Toolkit, convert
+from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, RangeError, Toolkit, convert
 from sklearn2rknn.gate import LIMITS, Limits, last_word
 from sklearn2rknn.toolkit import Built
 from tests.converter.fitted import fit
@@ -107,11 +107,12 @@ def test_check_off_is_recorded(tmp_path: Path, toolkit: Toolkit) -> None:
     assert "off: what the file computes was not looked at" in str(report)
 
 
-@pytest.mark.parametrize("activation", ["tanh", "logistic"])
-def test_int16_has_no_tables(tmp_path: Path, activation: str) -> None:
-    estimator, X = fit("softmax", activation=activation)
-    with pytest.raises(OptionError, match=f"look {activation} up in a table that they never hand"):
-        convert(estimator, tmp_path / "model.rknn", precision="int16", example_input=X)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit, activation: str) -> None:
+    estimator, X = fit("several outputs", hidden=(9,), activation=activation)
+    estimator.coefs_[0] *= 1e9
+    with pytest.raises(RangeError, match=r"Numbers of (layer|weights)_0 pass 32767, where"):
+        convert(estimator, tmp_path / "model.rknn", precision="int16", example_input=X, toolkit=toolkit)
 
 
 def test_classes_that_the_example_never_meets_are_named(tmp_path: Path, toolkit: Toolkit) -> None:

@@ -8,6 +8,12 @@ program, is right). CORE's CLIP_TRUNCATE, which would shift the products down to
 So a kernel whose bias is large beside its weights is given one large weight more: in the first layer on an
 input that is always 0, in the others on a unit of the layer before that is always the same, and the bias goes
 into that weight. Nothing else changes, since every kernel has a scale of its own.
+
+Halves of a tanh (`halves`) have biases of 4.5 or more in every layer, which something else needs: their limit
+stands in the file as float32's bits, and an integer program takes it for the integer 1.004 * 2**30, which
+must not come before 3.016. Sums have steps of :math:`2^{r + w - 30}` where inputs reach up to :math:`2^r` and
+the layer's largest weight up to :math:`2^w`; so :math:`2^{r + w}` has to be 4 at least, and where such a bias
+stays or is moved it is.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from sklearn2rknn.network import Floats, Layer, Network
+from sklearn2rknn.network import HALF, Floats, Layer, Network, activate
 
 __all__ = ["fit_biases"]
 
@@ -26,13 +32,17 @@ NEXT_TO_NOTHING = 2.0**-26
 """Of an output's range; one int16 step is 2**-15 of it."""
 
 
+LEVEL = 2.75
+"""Sum of a half that is always the same: inside the table, where the function is nearly flat."""
+
+
 def fit_biases(network: Network, rows: Floats) -> Network:
     """Return the same function with biases that int16 holds.
 
     Parameters
     ----------
     network : Network
-        Of relu and identity; another is returned as it is, since int16 does not take it.
+        Of relu, identity and halves of tanh.
     rows : numpy.ndarray, shape (n, n_features_in)
         Example input, from which the toolkit takes the ranges.
 
@@ -43,23 +53,30 @@ def fit_biases(network: Network, rows: Floats) -> Network:
     other means than the largest value.
     """
     layers = list(network.layers)
-    if not {layer.activation for layer in layers} <= {"relu", "identity"}:
-        return network
     ranges = [_range(network.prepare(rows)), *(_range(values) for values in network.activations(rows))]
     moved = [_moved(layer, size) for layer, size in zip(layers, ranges, strict=False)]
-    last = max((i for i, part in enumerate(moved) if part.any()), default=-1)
+    # What a unit that is always the same sums up to, and gives.
+    levels = [
+        LEVEL if layer.activation == HALF else size for layer, size in zip(layers, ranges[1:], strict=True)
+    ]
+    gives = [
+        float(activate(layer.activation, np.array(level)))
+        for layer, level in zip(layers, levels, strict=True)
+    ]
+    behind_halves = [False, *(layer.activation == HALF for layer in layers[:-1])]
+    last = max((i for i, part in enumerate(moved) if part.any() or behind_halves[i]), default=-1)
     idle = np.abs(moved[0]) / (MOVED * ranges[0])  # nothing moves here: the weight makes room for all of it
     if last > 0:  # one unit in every layer before the last, each fed by the one before
         first = layers[0]
         weights = np.hstack([first.weights, np.zeros((len(first.weights), 1))])
-        layers[0] = Layer(weights, np.append(first.bias, ranges[1]), first.activation)
-        idle = np.append(idle, ranges[1] / ranges[0])
+        layers[0] = Layer(weights, np.append(first.bias, levels[0]), first.activation)
+        idle = np.append(idle, levels[0] / ranges[0])
     for i in range(1, last + 1):
-        weights = np.vstack([layers[i].weights, moved[i] / ranges[i]])
+        weights = np.vstack([layers[i].weights, moved[i] / gives[i - 1]])
         bias = layers[i].bias - moved[i]
         if i < last:
             weights = np.hstack([weights, np.zeros((len(weights), 1))])
-            weights[-1, -1] = ranges[i + 1] / ranges[i]
+            weights[-1, -1] = levels[i] / gives[i - 1]
             bias = np.append(bias, 0.0)
         layers[i] = Layer(weights, bias, layers[i].activation)
     layers = [_without_zeros(layer, size) for layer, size in zip(layers, ranges, strict=False)]

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn2rknn.bias_limits import fit_biases
 from sklearn2rknn.check import agreement, check_input
 from sklearn2rknn.errors import OptionError
+from sklearn2rknn.halves import halve
 from sklearn2rknn.kernel_scales import even_kernels
 from sklearn2rknn.network import Affine, Floats, Layer, Network, composed
 from sklearn2rknn.range_guard import (
@@ -83,7 +84,7 @@ def condition(
         Of float16. ``"auto"`` carries remainders where there is example input that shows the need and the
         network is not large.
     activation : {"refined", "plain"}
-        Form of tanh and logistic in float16; integers take the plain one.
+        Form of tanh and logistic in float16; int8 takes the plain one, int16 has its own, `halves`.
 
     Raises
     ------
@@ -112,6 +113,7 @@ def condition(
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
     if rows is not None and precision == "int16":
+        network = halve(network)
         network = even_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
     if rows is not None and precision == "int8":
         network = even_kernels(network, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,10 +25,12 @@ from sklearn2rknn.conditioning import ACCURACIES, condition
 from sklearn2rknn.errors import (
     CheckError,
     CheckWarning,
+    ConversionError,
     CpuFallbackError,
     ExampleInputError,
     ExampleInputWarning,
     OptionError,
+    RangeError,
     Sklearn2RknnError,
 )
 from sklearn2rknn.estimators import network_from_estimator
@@ -56,6 +59,9 @@ BATCH_LIMIT = 16384
 
 ALGORITHMS = ("normal", "mmse", "kl_divergence")
 METHODS = ("channel", "layer")
+TOO_LARGE = re.compile(r"The 'min/max' of '(.*)' is too large for 'w16a16i_dfp'")
+"""What the toolkit says of numbers that its int16 cannot hold, and of which tensor."""
+
 HEADS = ("host", "npu")
 """Where the output activation is evaluated."""
 
@@ -160,7 +166,8 @@ def convert(
         ``"auto"`` takes two where the example input shows that one is not enough.
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
-        takes three tasks more for each hidden layer; int8 and int16 always take the plain one.
+        takes three tasks more for each hidden layer. int8 always takes the plain one, int16 a form of its
+        own, of two tasks more and four channels for each unit.
     form : {"conv", "matmul", "gemm"}
         Operators of the graph. 1x1 convolutions are all on the NPU. ``"matmul"``, MatMul and Add as the
         first scirknn wrote them, is for comparison on a board: the toolkit makes convolutions of them and
@@ -194,7 +201,8 @@ def convert(
     ExampleInputError
         The example input does not fit the model, or is missing.
     RangeError
-        A weight or a tensor of known range does not fit float16, and no exact rescaling brings it in.
+        A weight or a tensor of known range does not fit float16 or int16, and no exact rescaling brings it
+        in.
     ToolkitError
         The toolkit cannot be installed or started.
     ConversionError
@@ -350,12 +358,6 @@ class _Job:
             raise ExampleInputError(
                 f"{options.precision} needs example_input, from which the ranges are taken: "
                 "give some hundred rows of X, for example example_input=X_train[:200]."
-            )
-        curved = {"tanh", "logistic"} & {layer.activation for layer in self.source.layers}
-        if options.precision == "int16" and curved:
-            raise OptionError(
-                f"The toolkit's int16 files look {curved.pop()} up in a table that they never hand to the "
-                "NPU. Take precision='float16' or 'int8'."
             )
         return condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
 
@@ -595,15 +597,24 @@ def _build(
     runs = None
     if calibration is not None:
         runs = pack(network.prepare(calibration), channels, samples, network.form)
-    return toolkit.build(
-        onnx_from_network(network, samples).SerializeToString(deterministic=True),
-        config=options.config(network),
-        calibration=runs,
-        simulate=None
-        if check_rows is None
-        else pack(network.prepare(check_rows), channels, samples, network.form),
-        timeout=options.timeout,
-    )
+    try:
+        return toolkit.build(
+            onnx_from_network(network, samples).SerializeToString(deterministic=True),
+            config=options.config(network),
+            calibration=runs,
+            simulate=None
+            if check_rows is None
+            else pack(network.prepare(check_rows), channels, samples, network.form),
+            timeout=options.timeout,
+        )
+    except ConversionError as error:
+        found = TOO_LARGE.search(error.reason)
+        if found is None:
+            raise
+        raise RangeError(
+            f"Numbers of {found[1]} pass {2**15 - 1}, where the toolkit's int16 ends. Scale X (and y of a "
+            "regressor) before fit, and fit again, or take precision='float16'."
+        ) from error
 
 
 def _read(data: bytes) -> RknnFile | str:

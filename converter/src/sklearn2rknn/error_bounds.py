@@ -52,6 +52,11 @@ integer, the kernel's step as a share of the layer's largest, *S*: that errs by 
 sum, much where kernels differ in size. The output's multiplier of 15 bits errs by :math:`2^{-15}`, a table by
 one more step. What is surely 0 is stored as 0. The rest is as above.
 
+A half of tanh (`halves`) is two layers of the file, each with a tensor. Its sum is stored between 0 and a
+power of two and looked up in a table that errs by half of its inputs' step, :math:`3.02 \cdot 2^{-14}`, and
+half of its results', :math:`2^{-15}`: 1.1e-4. What halves lack of a tanh is taken from the networks
+themselves, as what else was changed in them is.
+
 The bounds are worst cases: every rounding against us at once. Real errors are some ten times smaller.
 """
 
@@ -64,7 +69,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.network import REFINED, Affine, Floats, Network, activate
+from sklearn2rknn.halves import HALVES_ERROR
+from sklearn2rknn.network import HALF, HALF_END, REFINED, Affine, Floats, Network, activate
 from virtual_npu import RknnFile
 
 __all__ = [
@@ -79,15 +85,25 @@ __all__ = [
     "kernel_spans",
     "output_bound",
     "quantized_output_bound",
+    "tensor_count",
     "tensor_steps",
 ]
 
 _SUM = 2.0**-24  # unit roundoff of the float32 sums
 
 Errors = Mapping[str, tuple[float, float, float]]
-_TABLES: Errors = {"tanh": (3.02, 1e-3, 5e-3), "logistic": (6.31, 1e-3, 2e-3)}
+_TABLES: Errors = {
+    "tanh": (3.02, 1e-3, 5e-3),
+    "logistic": (6.31, 1e-3, 2e-3),
+    HALF: (np.inf, 1.2e-4, 1.2e-4),
+}
 # onnxruntime's tanh and logistic are rational functions, good to some units of float32.
-_FUNCTIONS: Errors = {"tanh": (np.inf, 1e-6, 1e-6), "logistic": (np.inf, 1e-6, 1e-6)}
+# Two halves and what they lack, whose factors are 2.009 in sum, stand for a tanh.
+_FUNCTIONS: Errors = {
+    "tanh": (np.inf, 1e-6, 1e-6),
+    "logistic": (np.inf, 1e-6, 1e-6),
+    HALF: (np.inf, 1e-6 + HALVES_ERROR / 2, 1e-6 + HALVES_ERROR / 2),
+}
 _EXACT: Errors = {"tanh": (np.inf, 1e-15, 1e-15), "logistic": (np.inf, 1e-15, 1e-15)}
 
 
@@ -200,7 +216,7 @@ def file_bound(
             )
         else:
             steps = tensor_steps(file)
-            if len(steps) != len(network.layers) + 1:
+            if len(steps) != tensor_count(network.layers):
                 return None
             stored = quantized_output_bound(
                 network.layers,
@@ -305,7 +321,7 @@ def quantized_output_bound(
     layers, X, before, after, host
         As for `output_bound`.
     tensors : sequence of Steps
-        Of the input and of each layer's result, ``len(layers) + 1`` of them.
+        Of the input and of each layer's result, `tensor_count` of them; a half of tanh has its sum before.
     per_channel : bool
         Whether weights have a step per output channel.
     idle : numpy.ndarray or None
@@ -320,11 +336,14 @@ def quantized_output_bound(
     ValueError
         The number of tensors does not fit the layers.
     """
-    if len(tensors) != len(layers) + 1:
-        raise ValueError(f"{len(layers)} layers have {len(layers) + 1} tensors, not {len(tensors)}.")
+    if len(tensors) != tensor_count(layers):
+        raise ValueError(f"{len(layers)} layers have {tensor_count(layers)} tensors, not {len(tensors)}.")
     value, error = _host_input(X, before, host)
-    error = _quantize(value, error, tensors[0], 0.5)
-    for i, (layer, source, target) in enumerate(zip(layers, tensors, tensors[1:], strict=False)):
+    following = iter(tensors)
+    target = next(following)
+    error = _quantize(value, error, target, 0.5)
+    for i, layer in enumerate(layers):
+        source, target = target, next(following)
         weights = np.abs(layer.weights)
         largest = weights.max(axis=0)
         if i == 0 and idle is not None:
@@ -338,13 +357,26 @@ def quantized_output_bound(
         total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
         z = value @ layer.weights + layer.bias
         total += 1.001 * 2.0**-15 * (coarser + 1) * (np.abs(z) + total)
+        if layer.activation == HALF:
+            z, total = np.clip(z, 0.0, HALF_END), _spread(_limited, z, total)
+            total = _quantize(z, total, target, 0.5)
+            target = next(following)
         value, error = _activate(layer.activation, z, total, FLOAT16)
         error = _quantize(value, error, target, 1.5 if layer.activation in _TABLES else 0.5)
     return _host_output(value, error, after, host)
 
 
+def tensor_count(layers: Sequence[LayerLike]) -> int:
+    """Return how many tensors a file of these layers has: the input, each result, and what a half sums up."""
+    return 1 + len(layers) + sum(layer.activation == HALF for layer in layers)
+
+
+def _limited(z: Floats) -> Floats:
+    return np.clip(z, 0.0, HALF_END)
+
+
 def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
-    """Return the quantization of a file's input and of each layer's result, in order."""
+    """Return the quantization of a file's input and of what each of its layers gives, in order."""
     layers = [node for node in file.nodes if node.placement != "none"]
     # Files of other chips do not tell what a node gives.
     tensors = [*file.inputs, *(file.tensors[node.outputs[0]] for node in layers if node.outputs)]

@@ -17,6 +17,8 @@ from sklearn2rknn.spans import Floats, Spans
 __all__ = [
     "ACTIVATIONS",
     "FORMS",
+    "HALF",
+    "HALF_END",
     "PARTS",
     "REFINED",
     "Affine",
@@ -32,6 +34,10 @@ ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 
 REFINED = "refined"
 """``t / (1 + t**2)`` with ``t = tanh(z)``, which is ``tanh(2 z) / 2``: see `refinement`."""
+
+HALF = "half tanh"
+HALF_END = 3.015625
+"""``tanh(min(max(z, 0), HALF_END))``: see `halves`."""
 
 FORMS = ("conv", "matmul", "gemm")
 """Operators that a dense layer can be written with."""
@@ -62,6 +68,8 @@ def activate(name: str, values: Floats) -> Floats:
         return _logistic(values)
     if name == REFINED:
         return np.tanh(2.0 * values) / 2.0
+    if name == HALF:
+        return np.tanh(np.clip(values, 0.0, HALF_END))
     return values
 
 
@@ -82,12 +90,12 @@ class Layer:
     ----------
     weights : numpy.ndarray of float64, shape (n_in, n_out)
     bias : numpy.ndarray of float64, shape (n_out,)
-    activation : {"identity", "logistic", "tanh", "relu", "refined"}
+    activation : {"identity", "logistic", "tanh", "relu", "refined", "half tanh"}
     """
 
     weights: Floats = attrs.field(converter=_frozen, eq=_same)
     bias: Floats = attrs.field(converter=_frozen, eq=_same)
-    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED)))
+    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED, HALF)))
 
     def forward(self, values: Floats) -> Floats:
         """Return the layer's output for `values`, shape (n, n_in), as float64, shape (n, n_out)."""

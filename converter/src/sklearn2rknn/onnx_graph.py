@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sklearn2rknn.network import REFINED, Floats, Layer, Network
+from sklearn2rknn.network import HALF, HALF_END, REFINED, Floats, Layer, Network
 
 __all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "pack", "unpack"]
 
@@ -69,9 +69,15 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
     if network.head_on_npu:
         nodes.append(_head_node(network.head, current))
     nodes[-1].output[0] = "y"
-    if any(layer.activation == REFINED for layer in network.layers):
+    activations = {layer.activation for layer in network.layers}
+    if REFINED in activations:
         one = np.ones((1, 1, 1, 1) if conv else (1, 1), np.float32)
         constants.append(numpy_helper.from_array(one, "one"))
+    if HALF in activations:
+        constants += [
+            numpy_helper.from_array(np.float32(value), name)
+            for name, value in (("zero", 0.0), ("end", HALF_END))
+        ]
     graph = helper.make_graph(
         nodes,
         "mlp",
@@ -121,16 +127,21 @@ def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
     if activation in _OPERATORS:
         operator = _OPERATORS[activation]
         return [helper.make_node(operator, [f"layer_{i}"], [f"activation_{i}"], name=f"{activation}_{i}")]
-    if activation != REFINED:
-        return []
-    return [
-        helper.make_node(operator, inputs, [output], name=f"{operator.lower()}_{i}")
-        for operator, inputs, output in (
+    chains = {
+        REFINED: [
             ("Tanh", [f"layer_{i}"], f"tanh_{i}"),
             ("Mul", [f"tanh_{i}", f"tanh_{i}"], f"square_{i}"),
             ("Add", [f"square_{i}", "one"], f"divisor_{i}"),
             ("Div", [f"tanh_{i}", f"divisor_{i}"], f"activation_{i}"),
-        )
+        ],
+        HALF: [
+            ("Clip", [f"layer_{i}", "zero", "end"], f"clip_{i}"),
+            ("Tanh", [f"clip_{i}"], f"activation_{i}"),
+        ],
+    }
+    return [
+        helper.make_node(operator, inputs, [output], name=f"{operator.lower()}_{i}")
+        for operator, inputs, output in chains.get(activation, [])
     ]
 
 

@@ -12,6 +12,9 @@ import attrs
 from rich.console import Console
 from rich.table import Table
 
+from sklearn2rknn.halves import CHANNELS
+from sklearn2rknn.network import HALF
+
 __all__ = ["ConversionReport"]
 
 STAGES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU"}
@@ -39,7 +42,7 @@ class ConversionReport:
     toolkit : mapping
         Version, lock and options of the toolkit, and what reads its files.
     activations : tuple of str
-        Of each layer that the NPU was given; ``"refined"`` stands for tanh or logistic.
+        Of each layer that the NPU was given; ``"refined"`` and ``"half tanh"`` stand for tanh or logistic.
     placement : mapping
         Layers on the NPU and on the CPU.
     ranges : sequence of mapping
@@ -101,6 +104,14 @@ class ConversionReport:
                 (
                     "activation",
                     f"refined: {3 * refined} tasks for errors of 7e-4 at most; plain errs by 5e-3",
+                )
+            ]
+        halves = self.activations.count(HALF)
+        if halves:
+            return [
+                (
+                    "activation",
+                    f"halves: {2 * halves} tasks and {CHANNELS} channels a unit for errors of 3e-4 at most",
                 )
             ]
         plain = sorted({"tanh", "logistic"} & set(self.activations))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn2rknn.network import REFINED, Floats, Layer, Network, activate
+from sklearn2rknn.network import HALF, REFINED, Floats, Layer, Network, activate
 from sklearn2rknn.spans import Spans, unknown
 
 __all__ = ["EXAMPLE", "WEIGHTS", "bearable_input", "measured", "ranges_document", "tensor_ranges", "through"]
@@ -14,7 +14,13 @@ __all__ = ["EXAMPLE", "WEIGHTS", "bearable_input", "measured", "ranges_document"
 EXAMPLE = "example input"
 WEIGHTS = "weight bounds"
 
-_CODOMAINS = {"tanh": (-1.0, 1.0), "logistic": (0.0, 1.0), REFINED: (-0.5, 0.5), "relu": (0.0, np.inf)}
+_CODOMAINS = {
+    "tanh": (-1.0, 1.0),
+    "logistic": (0.0, 1.0),
+    REFINED: (-0.5, 0.5),
+    HALF: (0.0, 1.0),
+    "relu": (0.0, np.inf),
+}
 
 
 def tensor_ranges(network: Network, rows: Floats | None) -> tuple[Spans, ...]:

@@ -57,9 +57,6 @@ __all__ = ["ATTEMPTS", "model_of", "run_case"]
 ATTEMPTS = 2
 """Times that a case is tried at most; only trouble on the way gives it another, a power cycle one more."""
 
-_OUT_OF_RANGE = re.compile(r"The 'min/max' of .* is too large for 'w16a16i_dfp'")
-"""The toolkit's own plain words for numbers that its int16 cannot hold."""
-
 _OF_TIME = ("batch_latency", "latency_baseline", "npu_gain")
 """Properties that say nothing of a model's numbers: the outcome is not theirs."""
 
@@ -360,8 +357,6 @@ def _conversion_errors() -> Iterator[None]:
     except sklearn2rknn.CheckError as error:
         raise _Ended(Outcome.MISMATCH, Stage.SIMULATOR, error) from error
     except sklearn2rknn.ConversionError as error:
-        if _OUT_OF_RANGE.search(error.reason):
-            raise _Ended(Outcome.UNSUPPORTED, Stage.SIMULATOR, _toolkit_failed(error)) from error
         late = "it took longer than" in error.reason
         outcome = Outcome.TIMEOUT if late else Outcome.CONVERT_ERROR
         raise _Ended(outcome, Stage.SIMULATOR, _toolkit_failed(error)) from error

@@ -18,6 +18,7 @@ import virtual_npu
 from rknn_harness.reference import Layer
 from scirknn.bundle import Affine, Bundle
 from sklearn2rknn import Built, Toolkit
+from sklearn2rknn.network import HALF
 from sklearn2rknn.onnx_graph import pack, unpack
 
 __all__ = [
@@ -113,7 +114,7 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
 
     The columns that pad its input are left out, and where a feature is given in parts, the weights of its
     high parts are added up: they compute with the whole feature what the parts do. Where ``t / (1 + t**2)``
-    follows ``t = tanh(z)``, that is ``tanh(2 z) / 2``.
+    follows ``t = tanh(z)``, that is ``tanh(2 z) / 2``; a Clip is half of the Tanh behind it.
 
     Raises
     ------
@@ -136,13 +137,15 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
             bias = constants[node.input[2] if node.op_type != "MatMul" else following[node.output[0]]]
             layers.append(Layer(factor * weights, bias, "identity"))
             factor = 1.0
-        elif node.op_type in _ACTIVATIONS:
+        elif node.op_type == "Clip":
+            layers[-1] = attrs.evolve(layers[-1], activation=HALF)
+        elif node.op_type in _ACTIVATIONS and layers[-1].activation != HALF:
             layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
         elif node.op_type == "Div":
             last = layers[-1]
             layers[-1] = Layer(2.0 * last.weights, 2.0 * last.bias, last.activation)
             factor = 0.5
-        elif node.op_type not in ("Mul", "Add"):
+        elif node.op_type not in ("Mul", "Add", "Tanh"):
             raise ValueError(f"A chain of layers holds no {node.op_type}.")
     if bundle.output_parts > 1:
         last, count = layers[-1], bundle.n_outputs
