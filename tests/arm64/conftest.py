@@ -1,4 +1,4 @@
-"""The arm64 board and models for it. `tox -e arm64` runs these tests; elsewhere they are skipped."""
+"""The arm64 boards and models for them. `tox -e arm64` runs these tests; elsewhere they are skipped."""
 
 from __future__ import annotations
 
@@ -31,19 +31,64 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs root and the arm64 board: run `tox -e arm64`")
 
 
+class Boards(dict[str, Board]):
+    """Boards by name; a test that asks for one that cannot be had is skipped."""
+
+    def __missing__(self, name: str) -> Board:
+        pytest.skip(f"there is no {name}: the Debian mirror has Debian 11 no longer")
+
+
 @pytest.fixture(scope="session")
-def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Board]]:
-    """A board made from nothing: one machine, an environment for each version of rknnlite."""
+def boards(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Board]]:
+    """Two machines made from nothing: Debian 12 with every version of rknnlite, and 11 with one."""
+
+    def tell(text: str) -> None:
+        with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(text, flush=True)
+
+    tell("\nmaking the boards: Debian 12 and 11 for arm64, three versions of rknnlite")
     folder = tmp_path_factory.mktemp("arm64")
-    subprocess.run([MAKE_TREE, folder / "tree", sys.executable], check=True)
-    with arm64_boards(folder / "tree", folder / "board") as running:
-        assert _processes_in(folder / "tree")
+    twelve, eleven = (
+        (folder / release, _start_making(folder / release, release)) for release in ("bookworm", "bullseye")
+    )
+    found = Boards()
+    with contextlib.ExitStack() as running:
+        errors = _end_of(twelve[1])
+        assert twelve[0].exists(), errors
+        found |= running.enter_context(_machine(twelve[0], "arm64"))
+        errors = _end_of(eleven[1])
+        if "does not have a Release file" not in errors:  # apt's words
+            assert eleven[0].exists(), errors
+            older = running.enter_context(_machine(eleven[0], "debian11"))
+            found["debian11-2.3.2"] = older["debian11-2.3.2"]
+        tell(f"up: {' '.join(found)}")
+        yield found
+
+
+def _start_making(tree: Path, release: str) -> subprocess.Popen[str]:
+    command = [str(MAKE_TREE), str(tree), sys.executable, release]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def _end_of(making: subprocess.Popen[str]) -> str:
+    """Wait, and return what was said."""
+    with making:
+        assert making.stderr is not None
+        return making.stderr.read()
+
+
+@contextlib.contextmanager
+def _machine(tree: Path, name: str) -> Iterator[Mapping[str, Board]]:
+    with arm64_boards(tree, tree.with_suffix(".board"), name) as running:
+        assert _processes_in(tree)
         yield running
     end = time.monotonic() + 10
-    while _processes_in(folder / "tree") and time.monotonic() < end:
+    while _processes_in(tree) and time.monotonic() < end:
         time.sleep(0.05)
-    assert not _processes_in(folder / "tree")
-    shutil.rmtree(folder / "tree")  # 300 MB
+    assert not _processes_in(tree)
+    shutil.rmtree(tree)  # 200 MB
 
 
 def _processes_in(tree: Path) -> list[str]:

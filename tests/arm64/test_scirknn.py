@@ -21,7 +21,7 @@ from rknn_harness.boards import Board
 from rknn_harness.connection import Completed, Connection
 from scirknn.bundle import metadata_path
 
-VERSIONS = ("2.3.0", "2.3.2", "2.5.0")
+NAMES = ("arm64-2.3.0", "arm64-2.3.2", "arm64-2.5.0", "debian11-2.3.2")
 SCRIPT = Path(__file__).with_name("ask_scirknn.py")
 SOURCES = Path(scirknn.__file__).parents[1]
 ROWS = 40
@@ -88,9 +88,9 @@ def _rows() -> Any:
     return load_digits().data[:ROWS].astype(np.float32) / 16
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+@pytest.fixture(scope="module", params=NAMES)
 def on_board(request: pytest.FixtureRequest, boards: Mapping[str, Board], files: Any) -> Any:
-    board = boards[f"arm64-{request.param}"]
+    board = boards[request.param]
     with Connection(board) as connection:
         yield OnBoard(connection, board, files)
 

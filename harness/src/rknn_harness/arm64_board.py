@@ -73,7 +73,9 @@ AllowUsers board
 UsePAM no
 PidFile none
 Subsystem sftp internal-sftp
+SetEnv PYTHONPYCACHEPREFIX=/home/board/.cache/python
 """
+"""The tree has no bytecode, without which imports are slow: the first one writes it."""
 
 _SOCKET: Final = "run/virtual_npu.sock"
 _START_SECONDS: Final = 60.0
@@ -90,7 +92,7 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def arm64_boards(tree: Path, folder: Path) -> Iterator[Mapping[str, Board]]:
+def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapping[str, Board]]:
     """Run the board.
 
     Parameters
@@ -99,6 +101,8 @@ def arm64_boards(tree: Path, folder: Path) -> Iterator[Mapping[str, Board]]:
         What ``make-tree`` made; one board at a time runs in it, and keeps its files there.
     folder : pathlib.Path
         For keys and the log; made if it is not there.
+    name : str
+        What the boards' names begin with.
 
     Yields
     ------
@@ -134,8 +138,8 @@ def arm64_boards(tree: Path, folder: Path) -> Iterator[Mapping[str, Board]]:
         if sshd.poll() is not None:
             raise VirtualBoardError(f"The arm64 board ended before it was ready.{_said(folder)}")
         yield {
-            f"arm64-{version}": Board(
-                name=f"arm64-{version}",
+            f"{name}-{version}": Board(
+                name=f"{name}-{version}",
                 host="127.0.0.1",
                 port=port,
                 user="board",
