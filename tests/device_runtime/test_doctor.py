@@ -98,7 +98,7 @@ def test_what_is_missing_is_an_error_with_its_command(
     assert command in error.command
 
 
-def test_a_kernel_without_the_vendors_driver(board: Path) -> None:
+def test_a_kernel_without_the_vendors_driver(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("renderD129", "card1"):
         (board / f"sys/class/drm/{name}/device/uevent").unlink()
     (error,) = findings(board, "error")
@@ -109,6 +109,10 @@ def test_a_kernel_without_the_vendors_driver(board: Path) -> None:
     assert "the mainline driver, rocket" in error.text
     (board / "dev/rknpu").write_bytes(b"")  # the vendor's older way
     assert not findings(board, "error")
+    (board / "dev/rknpu").chmod(0o600)
+    monkeypatch.setattr(os, "access", lambda path, how: False)
+    (error,) = findings(board, "error")
+    assert 'KERNEL=="rknpu", GROUP="render"' in error.command
 
 
 @pytest.mark.parametrize(
@@ -167,25 +171,58 @@ def test_a_governor_that_moves_is_a_note(board: Path) -> None:
 def test_a_driver_that_only_root_may_ask(board: Path) -> None:
     (board / "sys/kernel/debug/rknpu/version").unlink()
     (note,) = findings(board, "note")
-    assert (note.rule, note.command) == ("driver", "sudo python3 -m scirknn doctor")
+    assert (note.rule, note.command) == ("driver", "sudo cat /sys/kernel/debug/rknpu/version")
 
 
 @pytest.mark.parametrize(
     ("error", "command"),
     [
-        (ModuleNotFoundError("No module named 'pkg_resources'"), "python3 -m pip install 'setuptools<82'"),
-        (OSError("librknnrt.so: cannot open"), "python3 -m pip install rknn-toolkit-lite2==2.3.2"),
+        (ModuleNotFoundError("No module named 'pkg_resources'"), "'setuptools<82'"),
+        (OSError("librknnrt.so: cannot open"), "rknn-toolkit-lite2==2.3.2"),
     ],
 )
 def test_an_rknnlite_that_cannot_be_imported(
-    error: Exception, command: str, board: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, command: str, board: Path, debians: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(name: str) -> ModuleType:
         raise error
 
     monkeypatch.setattr("importlib.import_module", fail)
+    monkeypatch.setattr(sys, "prefix", "/home/pi/npu")  # an environment
     (found,) = findings(board, "error")
-    assert (found.rule, found.command) == ("rknnlite", command)
+    assert (found.rule, found.command) == ("rknnlite", f"/usr/bin/python3 -m pip install {command}")
+
+
+@pytest.fixture
+def debians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The Python is Debian's, and the value the file by which it refuses packages of pip's."""
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    return tmp_path / "EXTERNALLY-MANAGED"
+
+
+def test_rknnlite_is_installed_where_pip_may(
+    board: Path, debians: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scirknn.compatibility.distribution_version", lambda name: None)
+    found = {"pip": None, "rknnlite": None}
+    monkeypatch.setattr("importlib.util.find_spec", found.get)
+
+    def told() -> tuple[str, str]:
+        (error,) = findings(board, "error")
+        assert error.rule == "rknnlite"
+        return error.text, error.command
+
+    install = "-m pip install rknn-toolkit-lite2==2.3.2"
+    assert told()[1] == f"sudo apt install python3-pip && /usr/bin/python3 {install}"
+    found["pip"] = object()  # type: ignore[assignment]
+    assert told()[1] == f"/usr/bin/python3 {install}"
+    debians.touch()
+    text, command = told()
+    assert "takes packages in an environment only" in text
+    assert "/usr/bin/python3 -m venv --system-site-packages ~/npu" in command
+    assert command.endswith(f"&& ~/npu/bin/python3 {install}")
 
 
 def test_a_python_that_the_vendor_has_no_wheel_for(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:

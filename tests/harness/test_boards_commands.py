@@ -56,7 +56,7 @@ def test_list(ask: Ask, board: Board) -> None:
 def test_there_is_no_such_board() -> None:
     said = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
     assert said.exit_code == 2
-    assert "There is no board 'rock'; there are virtual." in said.output
+    assert "There is no board 'rock'; there are virtual. Boards of yours are in a file" in said.output
 
 
 def test_facts_of_the_virtual_board() -> None:

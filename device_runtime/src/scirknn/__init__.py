@@ -6,6 +6,11 @@
 array([0])
 """
 
+try:
+    import numpy as _numpy  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"scirknn needs numpy ({error}): sudo apt install python3-numpy") from None
+
 from scirknn.bundle import Bundle, read_bundle
 from scirknn.errors import (
     BundleError,

@@ -14,6 +14,7 @@ import os
 import platform
 import pwd
 import sys
+import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator
 
@@ -34,7 +35,11 @@ _LITE_PYTHONS = ((3, 7), (3, 12))  # wheels of rknn-toolkit-lite2 2.3.2
 _VENDOR_KERNEL = (
     "sudo apt install linux-image-vendor-rk35xx linux-dtb-vendor-rk35xx && sudo reboot"  # Armbian's
 )
-_RULE = 'SUBSYSTEM=="drm", DRIVERS=="RKNPU", GROUP="render", MODE="0660"'
+_RULES = {
+    "dri": 'SUBSYSTEM=="drm", DRIVERS=="RKNPU", GROUP="render", MODE="0660"',
+    "dev": 'KERNEL=="rknpu", GROUP="render", MODE="0660"',
+}
+"""By the folder that a node is in."""
 
 
 def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/") -> Iterator[Finding]:
@@ -152,8 +157,8 @@ def _node(top: Path, node: Path) -> Finding:
             "nodes",
             "error",
             f"{shown} is open to root alone. Give it to a group, and join that.",
-            f"echo '{_RULE}' | sudo tee /etc/udev/rules.d/99-rknpu.rules && sudo udevadm control --reload && "
-            f"sudo udevadm trigger && sudo usermod -aG render {user}",
+            f"echo '{_RULES[node.parent.name]}' | sudo tee /etc/udev/rules.d/99-rknpu.rules && "
+            f"sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG render {user}",
         )
     with contextlib.suppress(KeyError):
         if user in grp.getgrgid(status.st_gid).gr_mem:
@@ -176,7 +181,7 @@ def _driver(versions: BoardVersions) -> Iterator[Finding]:
             "driver",
             "note",
             "Its version is not known: only root may read it.",
-            "sudo python3 -m scirknn doctor",
+            "sudo cat /sys/kernel/debug/rknpu/version",
         )
 
 
@@ -195,7 +200,9 @@ def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
     install = compatibility.lite_command(runtime) or compatibility.lite_command(_KNOWN_GOOD)
     if versions.rknnlite is None and importlib.util.find_spec("rknnlite") is None:
         text = f"rknn-toolkit-lite2 is not installed for {sys.executable}."
-        yield Finding("rknnlite", "error", text, install.replace("python3", sys.executable or "python3"))
+        if _is_the_distributions():
+            text += " That takes packages in an environment only: make one, and use its Python."
+        yield Finding("rknnlite", "error", text, _with_this_python(install))
         return
     try:
         with logging_kept():
@@ -206,10 +213,28 @@ def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
             "rknnlite",
             "error",
             f"rknnlite {versions.rknnlite or ''} cannot be imported: {error}",
-            "python3 -m pip install 'setuptools<82'" if lacking else install,
+            _with_this_python("python3 -m pip install 'setuptools<82'" if lacking else install),
         )
     else:
         yield Finding("rknnlite", "ok", versions.rknnlite or "importable")
+
+
+def _with_this_python(install: str) -> str:
+    """Turn ``python3 -m pip install ...`` into what works for this Python, from Debian's bare one on."""
+    python = sys.executable or "python3"
+    if _is_the_distributions():
+        own = "~/npu/bin/python3"
+        return (
+            f"sudo apt install python3-venv && {python} -m venv --system-site-packages ~/npu && "
+            + install.replace("python3", own, 1)
+        )
+    needed = "" if importlib.util.find_spec("pip") else "sudo apt install python3-pip && "
+    return needed + install.replace("python3", python, 1)
+
+
+def _is_the_distributions() -> bool:
+    """Whether pip refuses to install for this Python (PEP 668), as on Debian 12 and Ubuntu 24.04."""
+    return sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
 
 
 def _clocks(top: Path) -> Iterator[Finding]:

@@ -192,7 +192,8 @@ class _NpuSession:
                     "init_runtime",
                     lambda: lite.init_runtime(**mask),
                     "Its log above says why: most often librknnrt.so is missing or older than the model's "
-                    "toolkit, or this user may not open /dev/dri/renderD129.",
+                    "toolkit, or this user may not open /dev/dri/renderD129: 'python3 -m scirknn doctor' "
+                    "tells.",
                 )
             except BaseException:
                 lite.release()

@@ -29,7 +29,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["VIRTUAL", "Board", "read_boards"]
+__all__ = ["VIRTUAL", "Board", "no_board", "read_boards"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -157,6 +157,12 @@ def read_boards(path: Path | None) -> dict[str, Board]:
             )
         boards[name] = _Entry(path, name, entry).board()
     return boards
+
+
+def no_board(name: str, boards: Mapping[str, Board], path: Path | None) -> str:
+    """Say that a board is not among those that were read."""
+    there = f"There is no board {name!r}; there are {', '.join(boards)}."
+    return there if path else f"{there} Boards of yours are in a file, named with --boards boards.toml."
 
 
 class _Entry:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 import sklearn2rknn
 from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board, read_boards
+from rknn_harness.boards import Board, no_board, read_boards
 from rknn_harness.claim import Claim, owner
 from rknn_harness.errors import BoardError, HarnessError, InfraError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
@@ -229,7 +229,7 @@ def errors_as_exit_codes() -> Iterator[None]:
 def _chosen(name: str, boards_file: Path | None) -> Board:
     boards = read_boards(boards_file)
     if name not in boards:
-        raise click.UsageError(f"There is no board {name!r}; there are {', '.join(boards)}.")
+        raise click.UsageError(no_board(name, boards, boards_file))
     return boards[name]
 
 

@@ -365,8 +365,8 @@ class Connection:
             ) from error
         except paramiko.AuthenticationException as error:
             raise AuthenticationError(
-                f"{board.name} refuses {board.user} with the key {board.key} ({error}). Add its public half "
-                f"to the authorized_keys of {board.user} there."
+                f"{board.name} refuses {board.user} with the key {board.key} ({error}). Let it in with "
+                f"'ssh-copy-id -i {board.key}.pub -p {board.port} {board.user}@{board.host}'."
             ) from error
         except (UnicodeDecodeError, paramiko.SFTPError) as error:
             raise ProtocolError(f"{board.name} answered {doing} with {error}.") from error
@@ -384,8 +384,10 @@ def _key(board: Board) -> paramiko.PKey:
     except (OSError, ValueError, TypeError, paramiko.SSHException, UnknownKeyType) as error:
         raise AuthenticationError(
             f"{board.name}: the key {board.key} cannot be read ({error or type(error).__name__}). It must be "
-            "a private key without a passphrase: make one with ssh-keygen and add its public half to the "
-            "board's authorized_keys, or correct 'key' in the board's entry."
+            "a private key without a passphrase: make one with "
+            f"'ssh-keygen -t ed25519 -N \"\" -f {board.key}' and let it in with "
+            f"'ssh-copy-id -i {board.key}.pub -p {board.port} {board.user}@{board.host}', "
+            "or correct 'key' in the board's entry."
         ) from error
 
 
@@ -405,8 +407,9 @@ class _Unknown(paramiko.RejectPolicy):
 
 def _trust(board: Board) -> str:
     return (
-        f"Get the key with 'ssh-keyscan -p {board.port} {board.host}', compare its fingerprint with the one "
-        "the board shows on its console, and add the line to that file."
+        f"Put it there with 'ssh-keyscan -p {board.port} {board.host} >> {board.known_hosts}', and see that "
+        f"'ssh-keygen -lf {board.known_hosts}' shows what the board shows on its own console: "
+        "'cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -lf -'."
     )
 
 

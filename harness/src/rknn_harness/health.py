@@ -86,7 +86,8 @@ def check_health(session: BoardSession, model: HealthModel) -> None:
     except BoardError as error:
         raise BoardHealthError(
             f"{name} fails a small model that is known to be good ({error.type}: {error}). Power-cycle it; "
-            "if that does not help, look at its temperature, its power supply and dmesg.",
+            "if that does not help, ask 'rknn-harness board doctor', and look at its temperature, its power "
+            "supply and dmesg.",
             kind=error.kind,
         ) from error
     allowed = TOLERANCE * float(np.abs(model.output).max())

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rknn_harness.boards import Board, read_boards
+from rknn_harness.boards import Board, no_board, read_boards
 from rknn_harness.case import PRECISIONS, CaseResult, results_code
 from rknn_harness.corpus import corpus_cases
 from rknn_harness.drawing import Draw
@@ -99,14 +99,15 @@ def pytest_configure(config: pytest.Config) -> None:
         if option.seed is None:
             option.seed = secrets.randbelow(2**31)
         versions = [parse_choice(choice)[0] for choice in option.toolkit]
-        boards = read_boards(Path(option.boards) if option.boards else None)
+        file = Path(option.boards) if option.boards else None
+        boards = read_boards(file)
     except (HarnessError, OptionError) as error:
         raise pytest.UsageError(str(error)) from error
     if len(set(versions)) < len(versions):
         raise pytest.UsageError(f"A toolkit is named twice: {', '.join(option.toolkit)}.")
     for name in option.board:
         if name not in boards:
-            raise pytest.UsageError(f"There is no board {name!r}; there are {', '.join(boards)}.")
+            raise pytest.UsageError(no_board(name, boards, file))
     config.stash[_BOARDS] = {name: boards[name] for name in option.board}
 
 

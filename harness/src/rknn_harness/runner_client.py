@@ -522,7 +522,8 @@ class BoardSession:
                 raise
             raise ProvisioningError(
                 f"{self.board.name}: {self.board.python} does not run the runner ({error}). It must be "
-                "Python 3.8 or later with numpy; set 'python' in the board's entry.",
+                "Python 3.8 or later with numpy: 'sudo apt install python3-numpy' there, or set 'python' in "
+                "the board's entry.",
                 **error.data,
             ) from error
         if self.greeting.get("protocol") != frames.VERSION:
