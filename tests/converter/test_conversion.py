@@ -215,7 +215,7 @@ def test_constant_network(tmp_path: Path, toolkit: Toolkit, precision: str, n_fe
     )
 
 
-@pytest.mark.parametrize("platform", ["rk3566", "rk3576", "rv1106"])
+@pytest.mark.parametrize("platform", ["rv1106"])
 def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit, platform: str) -> None:
     estimator, X = fit("softmax")
     path = tmp_path / "model.rknn"

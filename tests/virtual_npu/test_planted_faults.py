@@ -20,10 +20,10 @@ from virtual_npu import (
     convolution,
     data_processor,
     executor,
-    memory,
     read,
 )
 from virtual_npu import registers as r
+from virtual_npu.chips import RK3588, named
 from virtual_npu.layout import rearranged
 from virtual_npu.lookup import LookupTable
 from virtual_npu.program import LoadedTask
@@ -203,11 +203,15 @@ def _value(owner: Any, name: str, value: Any) -> Patch:
     return lambda patch: patch.setattr(owner, name, value)
 
 
+def _chip(**differences: Any) -> Patch:
+    return lambda patch: patch.setitem(named._CHIPS, "rk3588", replace(RK3588, **differences))
+
+
 FAULTS: list[tuple[str, str, Patch, str]] = [
     ("CNA", "surfaces one point longer", _field("SURF_STRIDE"), "float16_chain"),
     ("CNA", "lines one atom longer", _field("LINE_STRIDE"), "int8_layer"),
     ("CNA", "image lines longer", _field("LINE_STRIDE"), "image input"),
-    ("CNA", "weights in blocks of 16 channels", _value(convolution, "_CHANNEL_BLOCK", 16), "int8_layer"),
+    ("CNA", "weights in blocks of 16 channels", _chip(channel_blocks={1: 16, 2: 16}), "int8_layer"),
     ("CNA", "one channel more", _field("DATAIN_CHANNEL_REAL"), "float16_chain"),
     ("CNA", "weights' offsets left out", _field("OD_BYPASS"), "int8 chain"),
     ("CORE", "sums in 24 bits", _value(convolution, "_EXACT_IN_FLOAT32", 1 << 60), "cancelling"),
@@ -223,7 +227,7 @@ FAULTS: list[tuple[str, str, Patch, str]] = [
     ("DPU", "lookup one entry on", _shifted_lookup, "lookup"),
     ("DPU", "division and subtraction swapped", _swapped_functions, "softmax"),
     ("DPU", "conversion's exponent one more", _field("MINUS_EXP"), "converted softmax"),
-    ("DPU_RDMA", "operands in groups of four", _value(data_processor, "_OPERAND_GROUP", 4), "int8_layer"),
+    ("DPU_RDMA", "operands in groups of four", _chip(operand_group=4), "int8_layer"),
     ("DPU_RDMA", "source surfaces longer", _field("SURF_NOTCH_ADDR"), "converted softmax"),
     ("DPU_RDMA", "source lines longer", _field("LINE_NOTCH_ADDR"), "softmax"),
     ("DPU_RDMA", "second operand's surfaces longer", _field("EW_SURF_STRIDE"), "softmax"),
@@ -232,7 +236,7 @@ FAULTS: list[tuple[str, str, Patch, str]] = [
     ("PPU_RDMA", "source surfaces longer", _field("PPU_SRC_SURF_STRIDE"), "copied_by_the_ppu"),
     ("PPU_RDMA", "source one atom on", _field("PPU_SRC_BASE_ADDR"), "copied_by_the_ppu"),
     ("Transpose", "points in reverse", _reversed, "transposed"),
-    ("memory", "atoms of 8 bytes", _value(memory, "ATOM", 8), "float16_chain"),
+    ("memory", "atoms of 8 bytes", _chip(atoms={1: 8, 2: 8, 4: 8}), "float16_chain"),
 ]
 
 

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from .errors import FileFormatError, UnsupportedFormat
 from .flatbuffer import Flatbuffer, Table
-from .model_file import Node, Relocation, RknnFile, Task, Tensor
+from .model_file import GRAPH_ENDS, Node, Relocation, RknnFile, Task, Tensor
 
 __all__ = ["read", "read_graph"]
 
@@ -54,7 +54,6 @@ _KINDS: Final = {
     9: "regcmd",
     10: "task",
 }
-_GRAPH_ENDS: Final = ("InputOperator", "OutputOperator")
 
 # struct rknpu_task of Rockchip's kernel driver (include/uapi/drm/rknpu_ioctl.h), packed, 40 bytes.
 _TASK: Final = np.dtype(
@@ -269,7 +268,7 @@ def _node(index: int, table: Table, tensors: int) -> Node:
         index=index,
         name=table.text(2),
         type=kind,
-        placement="NPU" if target == 2 else "none" if kind in _GRAPH_ENDS else "CPU",
+        placement="NPU" if target == 2 else "none" if kind in GRAPH_ENDS else "CPU",
         inputs=_indices(table, 4, tensors),
         outputs=_indices(table, 5, tensors),
         task_counts=(counts + (0,) * 6)[:6],
@@ -292,8 +291,10 @@ def _tasks(table: npt.NDArray[Any], commands: int, nodes: int) -> tuple[Task, ..
     tasks: list[Task] = []
     for row in table.tolist():
         _flags, node, enable, int_mask, int_clear, _status, count, offset, address = row
+        # Observation: `offset` counts a layer's commands up to the task where it has several with one set of
+        # tables (RK3566, RK3568); the address says the same from the program's start, and is what is used.
         start, rest = divmod(address, 8)
-        if rest or offset or start + count > commands or node >= nodes:
+        if rest or offset > start or start + count > commands or node >= nodes:
             raise FileFormatError(
                 f"task {len(tasks)}: {count} commands from byte {address} (+{offset}) of layer {node}, in a "
                 f"program of {commands} commands and {nodes} layers"

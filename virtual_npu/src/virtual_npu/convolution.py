@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import registers as r
+from .chips.chip import RK3588_ATOM
 from .errors import UnsupportedProgram
-from .memory import ATOM, Cube, Memory
+from .memory import Cube, Memory
 from .program import LoadedTask
 from .summation import Summation, SumRule, summation
 
@@ -40,7 +41,6 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 """Element type by the code in the precision fields."""
 
 DEPTHWISE: Final = 3
-_CHANNEL_BLOCK: Final = 32
 _EXACT_IN_FLOAT32: Final = 1 << 24
 
 
@@ -180,16 +180,16 @@ def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:
     if image:
         channels = image - 7
         point = channels * dtype.itemsize
-        unit = ATOM * channels if memory.is_input(address) else point
+        unit = task.chip.atoms[2] * channels if memory.is_input(address) else point
         return Cube(address, width, height, channels, task[r.LINE_STRIDE] * unit, 0, dtype, point)
     aligned = task[r.DATAIN_CHANNEL]
     channels = (max(aligned, 1) - 1) // 64 * 64 + task[r.DATAIN_CHANNEL_REAL] + 1
     if not 0 < channels <= aligned or not width or not height:
         raise UnsupportedProgram("CNA", "DATA_SIZE1", task.registers.get(r.DATAIN_CHANNEL.address, 0))
     if task[r.GROUP_LINE_OFF]:
-        line, surface = task[r.LINE_STRIDE] * ATOM, (width + task[r.SURF_STRIDE]) * ATOM
-    else:
-        line, surface = task[r.LINE_STRIDE] * 4, (task[r.LINE_STRIDE] + task[r.SURF_STRIDE]) * ATOM
+        line, surface = task[r.LINE_STRIDE], width + task[r.SURF_STRIDE]
+        return Cube.of_atoms(task.chip, address, (width, height, channels), line, surface, dtype)
+    line, surface = task[r.LINE_STRIDE] * 4, (task[r.LINE_STRIDE] + task[r.SURF_STRIDE]) * RK3588_ATOM
     return Cube(address, width, height, channels, line, surface, dtype)
 
 
@@ -200,13 +200,14 @@ def _weights(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> npt.NDAr
     if rest or task[r.WEIGHT_BYTES] < kernels * row:
         raise UnsupportedProgram("CNA", "WEIGHT_SIZE0", task[r.WEIGHT_BYTES], f"{kernels} kernels of {row}")
     packed = memory.constant(task[r.DECOMPRESS_ADDR0], kernels * row, dtype)
-    group = 32 if dtype.itemsize == 1 else 16
-    blocks = stored // _CHANNEL_BLOCK * _CHANNEL_BLOCK
+    group = task.chip.kernel_groups[dtype.itemsize]
+    block = task.chip.channel_blocks[dtype.itemsize]
+    blocks = stored // block * block
     unpacked = np.empty((kernels, stored), dtype)
     for first in range(0, kernels, group):
         count = min(group, kernels - first)
         part = packed[first * stored : (first + count) * stored]
-        whole = part[: count * blocks].reshape(-1, count, _CHANNEL_BLOCK)
+        whole = part[: count * blocks].reshape(-1, count, block)
         unpacked[first : first + count, :blocks] = whole.transpose(1, 0, 2).reshape(count, blocks)
         unpacked[first : first + count, blocks:] = part[count * blocks :].reshape(count, stored - blocks)
     return unpacked

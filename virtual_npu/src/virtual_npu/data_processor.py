@@ -22,7 +22,7 @@ from .convolution import DEPTHWISE, DTYPES
 from .errors import UnsupportedProgram
 from .half_precision import round_to_half
 from .lookup import LookupTable
-from .memory import ATOM, Cube, Memory
+from .memory import Cube, Memory
 from .program import LoadedTask
 from .registers import Field
 
@@ -37,7 +37,6 @@ _MAX, _ADD, _DIVIDE, _SUBTRACT = 0, 2, 3, 4  # ALU algorithms, as the TRM number
 _PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
 _MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
 _BOTH_READERS: Final = 5  # RDMA_COMB_USE: the idle main reader helps to fetch the second operand
-_OPERAND_GROUP: Final = 8  # channels whose operands lie together
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +95,7 @@ class DataProcessor:
                 *elementwise,
                 *([_largest_channel] if largest else []),
                 *_output(task, destination.dtype, integer),
+                *_pooled(task, destination.dtype),
             ),
             channels=channels,
             _real_channels=1 if largest else min(channels, task[r.ORIG_CHANNEL] + 1),
@@ -141,9 +141,8 @@ def _source(task: LoadedTask) -> Cube:
     notch = task[r.LINE_NOTCH_ADDR]
     line = width + notch
     surface = height * line - notch + task[r.SURF_NOTCH_ADDR]
-    return Cube(
-        task[r.SRC_BASE_ADDR], width, height, task[r.RDMA_CHANNEL] + 1, line * ATOM, surface * ATOM, dtype
-    )
+    size = (width, height, task[r.RDMA_CHANNEL] + 1)
+    return Cube.of_atoms(task.chip, task[r.SRC_BASE_ADDR], size, line, surface, dtype)
 
 
 def _destination(task: LoadedTask) -> Cube:
@@ -152,14 +151,15 @@ def _destination(task: LoadedTask) -> Cube:
     task.require(r.WIDTH_WDMA, width - 1)
     task.require(r.HEIGHT_WDMA, height - 1)
     written = task[r.CHANNEL_WDMA] + 1
-    if not channels <= written < channels + ATOM:
+    if not channels <= written < channels + task.chip.atoms[1]:
         raise UnsupportedProgram("DPU", "CHANNEL_WDMA", written - 1)
-    address, line = task[r.DST_BASE_ADDR], (width + task[r.NOTCH_ADDR_0]) * ATOM
+    address, line = task[r.DST_BASE_ADDR], width + task[r.NOTCH_ADDR_0]
     if task[r.MINMAX_CTL] == _MAX_OF_CHANNELS:  # one value a point, packed as image mode reads them
         task.require(r.NONALIGN, 1)
-        size = dtype.itemsize
-        return Cube(address, width, height, 1, width * size, 0, dtype, size)
-    return Cube(address, width, height, written, line, task[r.DST_SURF_STRIDE] * ATOM, dtype)
+        item = dtype.itemsize
+        return Cube(address, width, height, 1, width * item, 0, dtype, item)
+    size, surface = (width, height, written), task[r.DST_SURF_STRIDE]
+    return Cube.of_atoms(task.chip, address, size, line, surface, dtype)
 
 
 def _read_operands(
@@ -168,7 +168,7 @@ def _read_operands(
     """Read per-channel operands.
 
     Observation: `use` is a mask of what a channel has (1 addend of 32 bits, 2 kernel offset and 4 factor of
-    16 bits); eight channels' addends come first, then their offsets, then their factors.
+    16 bits); eight channels' addends (four's on some chips) come first, then offsets, then factors.
     """
     parts = [
         (name, dtype)
@@ -183,8 +183,8 @@ def _read_operands(
         return {}
     if use > 7:
         raise UnsupportedProgram("DPU_RDMA", "BRDMA_DATA_USE", use)
-    layout = np.dtype([(name, dtype, (_OPERAND_GROUP,)) for name, dtype in parts])
-    groups = -(-channels // _OPERAND_GROUP)
+    layout = np.dtype([(name, dtype, (task.chip.operand_group,)) for name, dtype in parts])
+    groups = -(-channels // task.chip.operand_group)
     blob = memory.constant(task[base], groups * layout.itemsize, np.uint8).view(layout)
     return {name: blob[name].reshape(-1)[:channels] for name, _ in parts}
 
@@ -364,15 +364,8 @@ def _second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool)
     task.require(r.ERDMA_DATA_MODE, mode)
     width, height = (shape.width, shape.height) if mode == _PER_ELEMENT else (1, 1)
     address = _shared_start(task) if task[r.RDMA_COMB_USE] else task[r.EW_BASE_ADDR]
-    cube = Cube(
-        address,
-        width,
-        height,
-        channels,
-        width * ATOM,
-        task[r.EW_SURF_STRIDE] * ATOM,
-        dtype,
-    )
+    size, surface = (width, height, channels), task[r.EW_SURF_STRIDE]
+    cube = Cube.of_atoms(task.chip, address, size, width, surface, dtype)
     functions = {_ADD: np.add, _DIVIDE: np.divide, _SUBTRACT: np.subtract}
     function: Any = np.multiply if task[r.EW_OP_TYPE] else functions[task.require(r.EW_ALU_ALGO, *functions)]
 
@@ -393,9 +386,24 @@ def _shared_start(task: LoadedTask) -> int:
     apart = task[r.EW_BASE_ADDR] - task[r.SRC_BASE_ADDR]
     stride = task[r.EW_SURF_STRIDE]
     skipped = 2 * stride - (task[r.RDMA_WIDTH] + 1) * (task[r.RDMA_HEIGHT] + 1)
-    if apart != stride * ATOM or not skipped == task[r.SURF_NOTCH_ADDR] == task[r.EW_SURF_NOTCH]:
+    if (
+        apart != stride * task.chip.atoms[2]
+        or not skipped == task[r.SURF_NOTCH_ADDR] == task[r.EW_SURF_NOTCH]
+    ):
         raise UnsupportedProgram("DPU_RDMA", "RDMA_COMB_USE", _BOTH_READERS, "surfaces not taken in turn")
     return task[r.SRC_BASE_ADDR]
+
+
+def _pooled(task: LoadedTask, dtype: np.dtype[Any]) -> list[_Stage]:
+    """Compile what the PPU does on the way to memory: a float16 value times two constants.
+
+    Open: whether it rounds between them. The DPU hands it float16, as its output's precision says.
+    """
+    if not task.factors:
+        return []
+    if dtype != np.float16:
+        raise UnsupportedProgram("PPU", "DATA_FORMAT", str(dtype), "of what the DPU hands it")
+    return [lambda values, _: _halves(values), *(_in_place(np.multiply, np.float32(f)) for f in task.factors)]
 
 
 def _output(task: LoadedTask, dtype: np.dtype[Any], integer: bool) -> list[_Stage]:

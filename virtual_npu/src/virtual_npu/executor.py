@@ -23,7 +23,7 @@ from .errors import InputError, UnsupportedProgram
 from .half_precision import round_to_half
 from .joining import join_tasks
 from .layout import LAYOUT_LAYERS, check_layout, rearranged, tensor_cube
-from .memory import ATOM, Cube, Memory
+from .memory import Cube, Memory
 from .model_file import Node, RknnFile, Tensor
 from .program import LoadedTask, load
 from .quantization import dequantize, quantize
@@ -303,8 +303,7 @@ def _layout_steps(file: RknnFile, steps: Sequence[_Step], memory: Memory) -> lis
         source, target = file.tensors[node.inputs[0]], file.tensors[node.outputs[0]]
         check_layout(node, source, target)
         ends = [
-            tensor_cube(tensor, memory.address(tensor.name), _NATIVE[tensor.dtype], used(tensor))
-            for tensor in (source, target)
+            tensor_cube(tensor, memory, _NATIVE[tensor.dtype], used(tensor)) for tensor in (source, target)
         ]
         compute = partial(_rearranged, node, source, target)
         found.append(_checked(_Step(node.index, (ends[0],), ends[1], compute), memory))
@@ -347,7 +346,9 @@ def _copy(task: LoadedTask) -> _Step:
     width, height = task[r.PPU_IN_WIDTH] + 1, task[r.PPU_IN_HEIGHT] + 1
     channels = task[r.PPU_IN_CHANNEL] + 1
     source, destination = (
-        Cube(task[base], width, height, channels, width * ATOM, task[stride] * ATOM, np.dtype(np.int8))
+        Cube.of_atoms(
+            task.chip, task[base], (width, height, channels), width, task[stride], np.dtype(np.int8)
+        )
         for base, stride in (
             (r.PPU_SRC_BASE_ADDR, r.PPU_SRC_SURF_STRIDE),
             (r.PPU_DST_BASE_ADDR, r.PPU_DST_SURF_STRIDE),
@@ -364,7 +365,7 @@ def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
     """
     address, dtype = memory.address(tensor.name), _NATIVE[tensor.dtype]
     if len(tensor.shape) == 2:
-        return tensor_cube(tensor, address, dtype, used)
+        return tensor_cube(tensor, memory, dtype, used)
     batch, channels, height, width = (tensor.shape + (1,) * 4)[:4]
     if batch != 1 or len(tensor.shape) > 4 or 0 in tensor.shape:
         raise UnsupportedProgram("CPU", "batch", batch, f"tensor '{tensor.name}' of shape {tensor.shape}")
@@ -372,9 +373,13 @@ def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
     if image is not None:
         return replace(image, width=width, height=height, channels=channels, dtype=dtype)
     points = height * width
+    if memory.chip.translate:  # what is fed and fetched lies as the tasks have it
+        near = next((c for c in used if c.address == address and c.width * c.height == points), None)
+        if near is not None:
+            return replace(near, channels=channels)
     if tensor.kind == "output" and points > 1:
         points = -(-points // 4) * 4
-    return Cube(address, width, height, channels, width * ATOM, points * ATOM, dtype)
+    return Cube.of_atoms(memory.chip, address, (width, height, channels), width, points, dtype)
 
 
 def _read(memory: Memory, cube: Cube) -> _Array:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Final
 
 from . import registers as r
-from .memory import ATOM
 from .program import LoadedTask
 from .registers import Field
 
@@ -75,19 +74,20 @@ def _joined(layer: list[LoadedTask]) -> list[LoadedTask]:
 def _line_steps(task: LoadedTask) -> dict[Field, int]:
     lines = task[r.DATAIN_HEIGHT]
     image = task[r.ARGB_IN]
-    unit = ATOM * (image - 7) if image else ATOM if task[r.GROUP_LINE_OFF] else 4
+    atom = task.chip.atoms[2]
+    unit = atom * (image - 7) if image else atom if task[r.GROUP_LINE_OFF] else 4
     line = task[r.LINE_STRIDE] * unit
-    written = (task[r.CUBE_WIDTH] + 1 + task[r.NOTCH_ADDR_0]) * ATOM
+    written = (task[r.CUBE_WIDTH] + 1 + task[r.NOTCH_ADDR_0]) * _atom(task)
     return {r.FEATURE_BASE_ADDR: lines * line, r.DST_BASE_ADDR: lines * written}
 
 
 def _kernel_steps(task: LoadedTask) -> dict[Field, int]:
     channels = task[r.CUBE_CHANNEL] + 1
     use = task[r.BRDMA_DATA_USE] if task.runs("DPU_RDMA") else 0
-    group = 16 if task[r.OUT_PRECISION] == 0 else 8
+    group = _atom(task) // (1 if task[r.OUT_PRECISION] == 0 else 2)
     return {
         r.DECOMPRESS_ADDR0: task[r.WEIGHT_BYTES],
-        r.DST_BASE_ADDR: channels // group * task[r.DST_SURF_STRIDE] * ATOM,
+        r.DST_BASE_ADDR: channels // group * task[r.DST_SURF_STRIDE] * _atom(task),
         r.BS_BASE_ADDR: channels * ((use & 1) * 4 + (use >> 1 & 1) * 2 + (use >> 2 & 1) * 2),
     }
 
@@ -135,3 +135,8 @@ def _same(first: LoadedTask, second: LoadedTask, shares: set[int]) -> bool:
 
 def _active(task: LoadedTask, address: int) -> bool:
     return task.runs(r.UNITS[address >> 12])
+
+
+def _atom(task: LoadedTask) -> int:
+    """Return the bytes of an atom that the task writes."""
+    return task.chip.atoms[4 if task[r.OUT_PRECISION] in (4, 5) else 2]

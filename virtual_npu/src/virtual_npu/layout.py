@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import UnsupportedProgram
-from .memory import ATOM, Cube
+from .memory import Cube, Memory
 from .model_file import Node, Tensor
 
 __all__ = ["LAYOUT_LAYERS", "check_layout", "rearranged", "tensor_cube"]
@@ -56,8 +56,9 @@ def _is_plain(tensor: Tensor) -> bool:
     return len(tensor.shape) != 4 or tensor.layout == "plain"
 
 
-def tensor_cube(tensor: Tensor, address: int, dtype: np.dtype[Any], used: Sequence[Cube]) -> Cube:
+def tensor_cube(tensor: Tensor, memory: Memory, dtype: np.dtype[Any], used: Sequence[Cube]) -> Cube:
     """Return where a tensor lies, its surfaces as far apart as the tasks have it that use it."""
+    address = memory.address(tensor.name)
     if _is_plain(tensor):
         count, size = math.prod(tensor.shape), dtype.itemsize
         return Cube(address, count, 1, 1, count * size, 0, dtype, size)
@@ -65,10 +66,10 @@ def tensor_cube(tensor: Tensor, address: int, dtype: np.dtype[Any], used: Sequen
     if batch != 1 or 0 in tensor.shape:
         raise UnsupportedProgram("CPU", "batch", batch, f"tensor '{tensor.name}' of shape {tensor.shape}")
     points = height * width
-    cube = Cube(address, width, height, channels, width * ATOM, points * ATOM, dtype)
+    cube = Cube.of_atoms(memory.chip, address, (width, height, channels), width, points, dtype)
     near = next((c for c in used if c.address == address and c.dtype == dtype and not c.packed), None)
     if near is None:
         return cube
-    if near.width * near.height == points and near.line == near.width * ATOM:
+    if near.width * near.height == points and near.line == near.width * near.atom:
         return replace(near, channels=channels)
     return replace(cube, surface=near.surface)

@@ -1,7 +1,7 @@
 """The memory a model runs in: one region a tensor, one for the pool of internal tensors.
 
-A cube is data laid out as the NPU's DMA reads and writes it: atoms of 16 bytes, each a few channels of one
-point; points along a line, lines along a surface, surfaces of further channels (``NC1HWC2``).
+A cube is data laid out as the NPU's DMA reads and writes it: atoms of 16 bytes (8 on some chips), each a few
+channels of one point; points along a line, lines along a surface, surfaces of further channels (``NC1HWC2``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from .chips import Chip, chip_of
 from .errors import FileFormatError, UnsupportedProgram
 from .model_file import RknnFile
 
@@ -39,6 +40,8 @@ class Cube:
         Of one element.
     point : int
         Bytes from one point to the next.
+    atom : int
+        Bytes of one atom.
     """
 
     address: int
@@ -49,11 +52,26 @@ class Cube:
     surface: int
     dtype: np.dtype[Any]
     point: int = ATOM
+    atom: int = ATOM
+
+    @classmethod
+    def of_atoms(
+        cls,
+        chip: Chip,
+        address: int,
+        size: tuple[int, int, int],
+        line: int,
+        surface: int,
+        dtype: np.dtype[Any],
+    ) -> Cube:
+        """Make a cube of `size` (width, height, channels), `line` and `surface` counted in atoms."""
+        atom = chip.atoms[dtype.itemsize]
+        return cls(address, *size, line * atom, surface * atom, dtype, atom, atom)
 
     @property
     def group(self) -> int:
         """Channels in one atom."""
-        return ATOM // self.dtype.itemsize
+        return self.atom // self.dtype.itemsize
 
     @property
     def groups(self) -> int:
@@ -63,7 +81,7 @@ class Cube:
     @property
     def packed(self) -> bool:
         """Whether points follow each other without being padded to atoms (image data)."""
-        return self.point != ATOM
+        return self.point != self.atom
 
     @property
     def start(self) -> int:
@@ -73,7 +91,7 @@ class Cube:
     @property
     def end(self) -> int:
         """First address past the last one touched."""
-        last = self.point if self.packed else ATOM
+        last = self.point
         return self.address + last + sum(max(0, (n - 1) * step) for n, step in self._extents())
 
     def _extents(self) -> tuple[tuple[int, int], ...]:
@@ -93,13 +111,18 @@ class Cube:
 class Memory:
     """Addressable regions holding a model's tensors.
 
+    Attributes
+    ----------
+    chip : Chip
+
     Raises
     ------
     FileFormatError
-        The tensors want more memory than any RK3588 program does.
+        The tensors want more memory than any program does.
     """
 
     def __init__(self, file: RknnFile) -> None:
+        self.chip = chip_of(file.target_platform)
         self._starts: list[int] = []
         self._regions: list[npt.NDArray[np.uint8]] = []
         self._next = _GUARD
@@ -178,7 +201,7 @@ class Memory:
         """Return a cube as a (groups, height, width, channels of a group) array over the memory itself."""
         index, offset = self._find(cube.start, cube.end, "cube")
         if (
-            cube.groups * cube.height * cube.width * min(cube.point, ATOM)
+            cube.groups * cube.height * cube.width * min(cube.point, cube.atom)
             > len(self._regions[index]) + _SCRATCH
         ):
             raise UnsupportedProgram("memory", "cube", cube.start, "a cube larger than the tensor it lies in")

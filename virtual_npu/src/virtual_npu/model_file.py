@@ -11,10 +11,14 @@ import numpy.typing as npt
 
 from .errors import FileFormatError
 
-__all__ = ["ITEM_BYTES", "Node", "Relocation", "RknnFile", "Task", "Tensor"]
+__all__ = ["GRAPH_ENDS", "ITEM_BYTES", "Node", "Relocation", "RknnFile", "Task", "Tensor"]
 
 ITEM_BYTES: Final = {"int8": 1, "float16": 2, "int16": 2, "float32": 4, "int32": 4, "int64": 8}
 """Bytes of one element, by dtype."""
+
+GRAPH_ENDS: Final = ("InputOperator", "OutputOperator")
+"""Types of the nodes that stand for the graph's input and output. On some chips they have tasks, which lay
+out data for the host; nothing is computed there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .chips import RK3588, Chip, Translation, chip_of
 from .errors import UnsupportedProgram
 from .memory import Memory
-from .model_file import RknnFile, Task
+from .model_file import GRAPH_ENDS, RknnFile, Task
 from .registers import (
     ENABLE_BITS,
     LUT_ACCESS_DATA,
@@ -31,6 +32,7 @@ _TABLE_SIZE: Final = 513
 _POINTER: Final = 0x004  # S_POINTER of every unit: which of its two register groups comes next
 _LUT_ACCESS_CFG: Final = 0x4100
 _LUT_ACCESS_DATA: Final = 0x4104
+_OTHER: Final = "others"  # units of other chips, whose registers do not bear on what is computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,17 @@ class LoadedTask:
         Value by address, for all units.
     tables : tuple of two int64 arrays of 513
         The lookup tables LE and LO as last uploaded; empty when nothing was.
+    chip : Chip
+    factors : tuple of float
+        What the PPU multiplies with what the DPU gives it; empty where it does not run behind the DPU.
     """
 
     node: int
     enable_mask: int
     registers: dict[int, int]
     tables: tuple[npt.NDArray[np.int64], ...]
+    chip: Chip = RK3588
+    factors: tuple[float, ...] = ()
 
     def __getitem__(self, field: Field) -> int:
         """Return a field's value; a register never written holds 0."""
@@ -91,10 +98,20 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
     _, addresses, values = decode_commands(file.registers)
     for relocation in file.relocations:
         values[relocation.command] = memory.address(relocation.tensor) + relocation.addend & 0xFFFFFFFF
+    chip = chip_of(file.target_platform)
+    programs = file.tasks(cores)
+    if cores > 1 and not any(programs) and any(file.tasks()):
+        raise UnsupportedProgram(
+            "PC", "cores", cores, f"a program for so many is not in a file for {file.target_platform}"
+        )
     loaded = [
         task
-        for tasks in file.tasks(cores)
-        for task in _Core().follow(tasks, addresses.tolist(), values.tolist())
+        for tasks in programs
+        for task in _Core(chip).follow(
+            [t for t in tasks if file.nodes[t.node].type not in GRAPH_ENDS],
+            addresses.tolist(),
+            values.tolist(),
+        )
         if task.enable_mask
     ]
     return sorted(loaded, key=lambda task: task.node)
@@ -108,15 +125,16 @@ class _Core:
     write few registers and rely on what its unit's group held two tasks before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, chip: Chip) -> None:
+        self._chip = chip
         self._groups: dict[str, tuple[dict[int, int], dict[int, int]]] = {
-            unit: ({}, {}) for unit in UNITS.values()
+            unit: ({}, {}) for unit in (*UNITS.values(), _OTHER)
         }
         self._turn = dict.fromkeys(self._groups, 0)
         self._tables = np.zeros((2, _TABLE_SIZE), np.int64)
         self._filled = 0
 
-    def follow(self, tasks: tuple[Task, ...], addresses: list[int], values: list[int]) -> list[LoadedTask]:
+    def follow(self, tasks: list[Task], addresses: list[int], values: list[int]) -> list[LoadedTask]:
         return [
             self._task(task, addresses[first:end], values[first:end])
             for task in tasks
@@ -135,13 +153,22 @@ class _Core:
                     self._filled |= 1 << table
                     entry += 1
             elif value or address in REGISTER_NAMES:
-                unit = unit_of(address)
-                if unit not in self._groups or address not in REGISTER_NAMES:
-                    raise UnsupportedProgram(unit, register_name(address), value, "not a register known")
+                unit = UNITS.get(address >> 12, _OTHER)
+                known = unit in self._groups and address in REGISTER_NAMES
+                if self._chip.translate is None and not known:
+                    raise UnsupportedProgram(
+                        unit_of(address), register_name(address), value, "not a register known"
+                    )
                 self._groups[unit][self._turn[unit]][address] = value
         registers = {}
         for unit, groups in self._groups.items():
             registers.update(groups[self._turn[unit]])
-            self._turn[unit] ^= task.enable_mask >> ENABLE_BITS[unit] & 1
+            if unit != _OTHER:
+                self._turn[unit] ^= task.enable_mask >> ENABLE_BITS[unit] & 1
         tables = tuple(self._tables.copy()) if self._filled == 3 else ()
-        return LoadedTask(task.node, task.enable_mask, registers, tables)
+        if self._chip.translate is None:
+            return LoadedTask(task.node, task.enable_mask, registers, tables, self._chip)
+        seen = Translation(registers, task.enable_mask)
+        self._chip.translate(seen)
+        seen.finish()
+        return LoadedTask(task.node, seen.enable_mask, seen.registers, tables, self._chip, seen.factors)

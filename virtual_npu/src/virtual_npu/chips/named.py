@@ -1,0 +1,29 @@
+"""Chips by the names that files give them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import UnsupportedProgram
+from .chip import RK3588, Chip
+from .rk356x import RK356X
+
+__all__ = ["chip_of"]
+
+_CHIPS: Final = {"rk3588": RK3588, "rk3566": RK356X, "rk3568": RK356X}
+
+
+def chip_of(platform: str) -> Chip:
+    """Return the chip of a file's target platform.
+
+    Raises
+    ------
+    UnsupportedProgram
+        Its programs are not known.
+    """
+    chip = _CHIPS.get(platform.lower().removesuffix("s"))
+    if chip is None:
+        raise UnsupportedProgram(
+            "PC", "target platform", platform, f"programs of {', '.join(sorted(_CHIPS))} are read"
+        )
+    return chip
