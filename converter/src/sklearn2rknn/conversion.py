@@ -19,8 +19,9 @@ import sklearn
 
 import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
+from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.calibration import ROWS, calibration_rows, warn_of_constant_columns
-from sklearn2rknn.check import check_input
+from sklearn2rknn.check import ROW_LIMIT, check_input
 from sklearn2rknn.conditioning import ACCURACIES, condition
 from sklearn2rknn.errors import (
     CheckError,
@@ -246,14 +247,16 @@ def convert(
     whole = _as_asked(whole, options)
     rows = None if example_input is None else validate_example_input(example_input, whole)
     job = _Job(whole.within(), rows, options)
-    if rows is not None and options.precision != "float16":
-        _warn_of_missing_classes(job.source, rows)
-        warn_of_constant_columns(whole, rows)
-    network = job.network()  # what is refused is refused before a toolkit is started
-    if not isinstance(toolkit, Toolkit):
-        toolkit = shared_toolkit(toolkit)
-    attempt = job.attempt(toolkit, network)
-    _judge(job, attempt, toolkit)
+    with single_blas_thread(job.multiplications):
+        if rows is not None and options.precision != "float16":
+            _warn_of_missing_classes(job.source, rows)
+            warn_of_constant_columns(whole, rows)
+        network = job.network()  # what is refused is refused before a toolkit is started
+        if not isinstance(toolkit, Toolkit):
+            toolkit = shared_toolkit(toolkit)
+        attempt = job.attempt(toolkit, network)
+        _judge(job, attempt, toolkit)
+        ranges = ranges_document(network, job.rows, FLOAT16_MAX)
     source, options, placement = job.source, attempt.options, attempt.placement
     variants = tuple(
         Variant(
@@ -276,7 +279,7 @@ def convert(
             "form": options.form,
         },
         "placement": placement,
-        "ranges": ranges_document(network, job.rows, FLOAT16_MAX),
+        "ranges": ranges,
         "check": attempt.check,
         "source": {
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
@@ -303,7 +306,7 @@ def convert(
         target_platform=options.target_platform,
         toolkit=details["toolkit"],
         placement=placement,
-        ranges=details["ranges"],
+        ranges=ranges,
         check=attempt.check,
         seconds=round(time.monotonic() - started, 3),
     )
@@ -345,6 +348,12 @@ class _Job:
     rows: Floats | None
     options: _Options
 
+    @property
+    def multiplications(self) -> int:
+        """How many it takes to run the rows, or as many as a check does."""
+        rows = ROW_LIMIT if self.rows is None else max(ROW_LIMIT, len(self.rows))
+        return rows * sum(layer.weights.size for layer in self.source.layers)
+
     def network(self) -> Network:
         """Return what the toolkit is to be given.
 
@@ -383,7 +392,7 @@ class _Job:
     def _file(self, toolkit: Toolkit, network: Network, options: _Options) -> _File:
         """Build the file for ``options.samples[0]`` rows a run, and check it."""
         (samples,) = options.samples
-        checked = check_input(self.source, self.rows, samples)
+        checked = None if options.check == "off" else check_input(self.source, self.rows, samples)
         with stage(f"Building the {options.precision} file for {samples} rows a run"):
             built = _build(
                 network,
@@ -391,7 +400,7 @@ class _Job:
                 options,
                 toolkit,
                 self._calibration(network),
-                None if options.check == "off" else checked.rows,
+                None if checked is None else checked.rows,
             )
         content = _read(built.rknn)
         placement = _placement(content)
@@ -408,7 +417,7 @@ class _Job:
                 f"these layers were placed on the CPU: {names}.",
                 advice="Pass allow_cpu=True to accept it.",
             )
-        if built.simulated is None:
+        if checked is None or built.simulated is None:
             check: Mapping[str, Any] = {"off": True}
         else:
             with stage(f"Checking the {options.precision} file for {samples} rows a run"):
