@@ -238,17 +238,22 @@ def bring_into_float16(network: Network, rows: Floats | None) -> Network:
     nothing is known, that of the weights.
     """
     layers = list(network.layers)
-    values = None if rows is None else network.prepare(rows)
-    spans = tensor_ranges(network, rows)[0]
+    given = tensor_ranges(network, None)[0] if rows is None else network.prepare(rows)
     for i in range(len(layers) - 1):
-        if layers[i].activation in ("relu", "identity"):
-            layer, after = layers[i], layers[i + 1]
-            factors = _divisors(layer, spans, values)
-            layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
-            layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
-        values = None if values is None else layers[i].forward(values)
-        spans = through(layers[i], spans)
+        layer, after = layers[i], layers[i + 1]
+        result = _result(layer, given)
+        if layer.activation in ("relu", "identity"):
+            factors = _divisors(layer, result)
+            if (factors != 1).any():
+                layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
+                layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
+                result = _result(layers[i], given)
+        given = result
     return attrs.evolve(network, layers=tuple(layers))
+
+
+def _result(layer: Layer, given: Floats | Spans) -> Floats | Spans:
+    return through(layer, given) if isinstance(given, Spans) else layer.forward(given)
 
 
 def _bring_output(network: Network, rows: Floats | None) -> Network:
@@ -256,7 +261,7 @@ def _bring_output(network: Network, rows: Floats | None) -> Network:
     if network.head_on_npu:
         return network  # it takes them as they are
     if rows is None:
-        factors = _divisors(network.layers[-1], tensor_ranges(network, None)[-2], None)
+        factors = _divisors(network.layers[-1], tensor_ranges(network, None)[-1])
         return network if (factors == 1).all() else scale_output(network, np.zeros_like(factors), factors)
     outputs = network.activations(rows)[-1]
     if network.task == "regressor" or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
@@ -273,14 +278,14 @@ def _shift_and_power(spans: Spans) -> tuple[Floats, Floats]:
     return np.where(far, middle, 0.0), _powers(half, FLOAT16_FEW, FLOAT16_WIDE, 1.0)
 
 
-def _divisors(layer: Layer, spans: Spans, values: Floats | None) -> Floats:
+def _divisors(layer: Layer, result: Floats | Spans) -> Floats:
     """Return what to divide a layer's channels by, from what is known best of them."""
     weights = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias))
     by_weights = _powers(weights, FLOAT16_FEW**2, FLOAT16_SAFE, 1.0)
-    if values is not None:
-        ranges, many, goal = np.abs(layer.forward(values)).max(axis=0), FLOAT16_SAFE, 1.0
+    if isinstance(result, Spans):
+        ranges, many, goal = result.largest, FLOAT16_WIDE, FLOAT16_SAFE
     else:
-        ranges, many, goal = through(layer, spans).largest, FLOAT16_WIDE, FLOAT16_SAFE
+        ranges, many, goal = np.abs(result).max(axis=0), FLOAT16_SAFE, 1.0
     # Of a channel without range, or that no row of the example switches on, the weights tell.
     known = np.isfinite(ranges) & (ranges > 0)
     by_range = _powers(np.where(known, ranges, 0.0), FLOAT16_FEW, many, goal)

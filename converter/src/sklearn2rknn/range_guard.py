@@ -86,12 +86,12 @@ def refuse_starvation(network: Network, rows: Floats | None) -> None:
     RangeError
         It names the layer, the range and the cure.
     """
-    sample = check_input(network, rows, 1).rows
     count = len(network.layers)
     for i, layer in enumerate(network.layers):
         size = float(np.abs(layer.weights).max())
         if not 0 < size < FLOAT16_NORMAL:
             continue
+        sample = check_input(network, rows, 1).rows
         rounded = attrs.evolve(layer, weights=rounded_to_float16(layer.weights))
         starved = attrs.evolve(network, layers=(*network.layers[:i], rounded, *network.layers[i + 1 :]))
         outputs = network.forward(sample)

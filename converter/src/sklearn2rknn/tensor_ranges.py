@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sklearn2rknn.network import HALF, REFINED, Floats, Layer, Network, activate
 from sklearn2rknn.spans import Spans, unknown
@@ -50,18 +51,24 @@ def measured(values: Floats) -> Spans:
 def through(layer: Layer, spans: Spans) -> Spans:
     """Return the ranges of a layer's result for inputs within theirs."""
     known = spans.known
-    with np.errstate(over="ignore", invalid="ignore"):
-        middle = np.where(known, spans.low / 2 + spans.high / 2, 0.0)
-        half = np.where(known, spans.high / 2 - spans.low / 2, 0.0)
-        centre = middle @ layer.weights + layer.bias
-        reach = half @ np.abs(layer.weights)
-        reach[layer.weights[~known].any(axis=0)] = np.inf
-        low, high = (activate(layer.activation, centre + way * reach) for way in (-1.0, 1.0))
-    least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
-    low = np.maximum(np.where(np.isnan(low), -np.inf, low), least)
-    high = np.minimum(np.where(np.isnan(high), np.inf, high), greatest)
+    low, high = _bounds(layer, np.where(known, spans.low, 0.0), np.where(known, spans.high, 0.0))
+    if not known.all():
+        fed = layer.weights[~known].any(axis=0)
+        least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
+        low, high = np.where(fed, least, low), np.where(fed, greatest, high)
     ends = np.isfinite(low) & np.isfinite(high)
     return Spans(low, high, tuple(WEIGHTS if each else "" for each in ends.tolist()))
+
+
+def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the ends of a layer's result, shape (..., n_out), for ends of its inputs, shape (..., n_in)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre = (low / 2 + high / 2) @ layer.weights + layer.bias
+        reach = (high / 2 - low / 2) @ np.abs(layer.weights)
+        low, high = activate(layer.activation, centre - reach), activate(layer.activation, centre + reach)
+    least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
+    low = np.maximum(np.where(np.isnan(low), -np.inf, low), least)
+    return low, np.minimum(np.where(np.isnan(high), np.inf, high), greatest)
 
 
 def bearable_input(network: Network, largest: float) -> float:
@@ -82,24 +89,29 @@ def bearable_input(network: Network, largest: float) -> float:
     """
     spans = network.spans or unknown(len(network.layers[0].weights))
 
-    def fits(size: float) -> bool:
+    def fit(sizes: Floats) -> npt.NDArray[np.bool_]:
+        """Tell of each size whether every tensor stays within the end."""
         low, high = (
-            np.where(spans.known, ends, way * size) for ends, way in ((spans.low, -1), (spans.high, 1))
+            np.where(spans.known, ends, way * sizes[:, None])
+            for ends, way in ((spans.low, -1), (spans.high, 1))
         )
-        found = Spans(low, high, (WEIGHTS,) * len(low))
-        ranges = [found]
+        found = np.maximum(-low, high).max(axis=1) <= largest
         for layer in network.layers:
-            ranges.append(found := through(layer, found))
-        return all((each.largest <= largest).all() for each in ranges)
+            low, high = _bounds(layer, low, high)
+            found &= np.maximum(-low, high).max(axis=1) <= largest
+        return np.asarray(found)
 
-    # Bounds grow with the input's, so that halving finds where they pass the end.
-    below, above = -64.0, float(np.log2(largest))
-    if fits(2.0**above):
+    if fit(np.array([largest])).all():
         return largest
-    while above - below > 1 / 8:
-        middle = (below + above) / 2
-        below, above = (middle, above) if fits(2.0**middle) else (below, middle)
-    return 2.0**below if below > -64.0 else 0.0
+    # Bounds grow with the input's, so that ever smaller steps find where they pass the end.
+    below, above = -64.0, float(np.log2(largest))
+    for step in (8.0, 1.0, 1 / 8):
+        exponents = np.arange(below, above, step)
+        fitting = exponents[fit(2.0**exponents)]
+        if not len(fitting):
+            return 0.0
+        below, above = float(fitting[-1]), min(above, float(fitting[-1]) + step)
+    return float(2.0**below)
 
 
 def ranges_document(network: Network, rows: Floats | None, largest: float) -> list[dict[str, Any]]:
