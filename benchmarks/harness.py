@@ -30,6 +30,7 @@ from rknn_harness.boards import Board
 from rknn_harness.case import Case, random_case
 from rknn_harness.conformance import Timing
 from rknn_harness.mlp_spec import MlpSpec
+from rknn_harness.run_folder import RunFolder
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.virtual_board import virtual_board
 
@@ -55,7 +56,8 @@ def main() -> None:
         console.print(_questions(link.session(), options.calls))
         console.print(_transfers(link.session(), board, folder, options.transfers))
         toolkit = stack.enter_context(sklearn2rknn.open_toolkit(options.toolkit))
-        console.print(_cases(link, toolkit, options.cases))
+        record = stack.enter_context(RunFolder.begin(folder / "run", {}))
+        console.print(_cases(link, toolkit, record, options.cases))
 
 
 def _questions(session: BoardSession, calls: int) -> Table:
@@ -134,8 +136,9 @@ def _timed(taken: dict[str, float], kind: str, owner: Any, name: str) -> Iterato
         setattr(owner, name, function)
 
 
-_BOARD = "board execution"
-_REST = "the harness: transfer, questions, limits, judging"
+_BOARD = "board execution, as the board tells it"
+_OPERATIONS = ("load", "predict", "outputs", "cores", "time", "time_cpu")
+_REST = "the harness: transfer, questions, limits, judging, record"
 _TIMED = (
     ("the case's network: drawing and fitting it", conformance, "model_of"),
     ("toolkit: conversion, its check, second build", sklearn2rknn, "convert"),
@@ -144,32 +147,50 @@ _TIMED = (
     ("the virtual NPU, here", virtual_npu, "read"),
     ("the virtual NPU, here", virtual_npu.VirtualNpu, "__init__"),
     ("the virtual NPU, here", virtual_npu.VirtualNpu, "run"),
-    (_BOARD, BoardSession, "_ask"),
 )
 
 
-def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, count: int) -> Table:
-    trip = statistics.median(_times(link.session().hello, 100))
+@contextmanager
+def _told(taken: dict[str, float]) -> Iterator[None]:
+    """Add up what the board says that its operations took; the way there and back is the harness's."""
+    ask = BoardSession._ask
+
+    def call(self: BoardSession, op: str, *rest: Any, **fields: Any) -> Any:
+        header, arrays = ask(self, op, *rest, **fields)
+        if op in _OPERATIONS:
+            taken[_BOARD] += header["seconds"]
+        return header, arrays
+
+    BoardSession._ask = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BoardSession._ask = ask  # type: ignore[method-assign]
+
+
+def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, count: int) -> Table:
     link.prove(toolkit)
     parts: dict[str, list[float]] = {}
     for number in range(count + 1):
-        taken = {kind: 0.0 for kind, _, _ in _TIMED}
+        taken = {kind: 0.0 for kind in (*(kind for kind, _, _ in _TIMED), _BOARD)}
         questions = link.session()._number
         with ExitStack() as stack:
             for entry in _TIMED:
                 stack.enter_context(_timed(taken, *entry))
+            stack.enter_context(_told(taken))
             started = time.perf_counter()
-            result = conformance.run_case(_case(number, toolkit.version), toolkit, link, timing=SHORT)
+            case = _case(number, toolkit.version)
+            result = conformance.run_case(case, toolkit, link, timing=SHORT, run_folder=record.path)
+            record.record(result)
             total = time.perf_counter() - started
+        questions = link.session()._number - questions
         if result.outcome.value != "pass":
             raise SystemExit(f"case {number}: {result.outcome.value}: {result.reason}")
         if not number:
             continue  # it warms everything up
-        # The way to the board and back is the harness's.
-        taken[_BOARD] -= trip * (link.session()._number - questions)
         for part, seconds in {**taken, _REST: total - sum(taken.values()), "total": total}.items():
             parts.setdefault(part, []).append(seconds)
-    title = f"{count} cases of 64-64-64-10, float16, 64 rows a run (limit: 30 ms)"
+    title = f"{count} cases of 64-64-64-10, float16, 64 rows a run, {questions} questions (limit: 30 ms)"
     table = Table("part of a case", "ms, median", "least", title=title)
     for part, samples in parts.items():
         middle, least = 1e3 * statistics.median(samples), 1e3 * min(samples)

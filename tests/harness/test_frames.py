@@ -16,7 +16,7 @@ from rknn_harness.board_runner import frames
 
 Array = np.ndarray[Any, Any]
 
-DTYPES = st.sampled_from(["|b1", "<i4", "<i8", "<f4", "<f8"])
+DTYPES = st.sampled_from(["|b1", "|u1", "<i4", "<i8", "<f4", "<f8"])
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 # numpy's texts end at their last character other than NUL, so none is drawn.
 LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -154,7 +154,7 @@ def test_bytes_that_no_value_has_are_a_violation(dtype: str, payload: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    "array", [np.array([None]), np.zeros(1, ">f8"), np.zeros(1, "u1"), np.broadcast_to(0.0, 1 << 26)]
+    "array", [np.array([None]), np.zeros(1, ">f8"), np.zeros(1, "i1"), np.broadcast_to(0.0, 1 << 26)]
 )
 def test_what_frames_do_not_carry_is_not_encoded(array: Array) -> None:
     if array.nbytes > frames.PAYLOAD_LIMIT:  # made without its memory

@@ -94,13 +94,15 @@ HEADERS = st.fixed_dictionaries(
         "session": HOLDER | VALUES,
         "reserved": HOLDER | VALUES,
         "taken_over": HOLDER | VALUES,
+        "kernel": VALUES,
+        "lease": VALUES,
         "clocks_restored": VALUES,
         "digests": VALUES,
         "clocks": CLOCKS | VALUES,
         "error": ERROR | VALUES,
     },
 )
-NAMES = ("output", "predictions", "probabilities", "samples", "y", "samples numpy", "X")
+NAMES = ("output", "predictions", "probabilities", "samples", "y", "samples numpy", "X", "0", "1")
 ARRAYS = st.dictionaries(
     st.sampled_from(NAMES),
     st.tuples(st.sampled_from(["<f8", "<f4", "<i8", "|b1", "<U3"]), st.lists(st.integers(0, 3), max_size=3)),
@@ -146,11 +148,15 @@ ASK: dict[str, Callable[[BoardSession], object]] = {
     "facts": lambda session: session.facts(),
     "doctor": lambda session: session.doctor(),
     "holders": lambda session: session.holders(),
+    "identity": lambda session: session.identity(),
     "lease": lambda session: session._take_lease(Claim(wait=0.0)),
     "reserve": lambda session: session.reserve(1.0),
     "unreserve": lambda session: session.unreserve(owner="me"),
     "digests": lambda session: session._digests(["x"]),
     "predict": lambda session: attrs.asdict(session.predict(X)),
+    "store": lambda session: session._keep("artifacts/x", {"x": b""}),
+    "outputs": lambda session: session.outputs(X, [np.array([1]), X]),
+    "cores": lambda session: session.outputs_on(["0", "1"], X),
     "time": lambda session: session.time(X),
     "time_cpu": lambda session: session.time_cpu(X, NETWORK),
     "raw_run": lambda session: session.run_raw(X.astype(np.float32)),
@@ -165,7 +171,7 @@ def asked(session: BoardSession, op: str) -> None:
         for said in (str(error), error.type if isinstance(error, BoardError) else ""):
             assert "\x1b" not in said  # a terminal would do what it says
         return
-    if op in ("hello", "facts", "doctor", "holders", "reserve", "unreserve"):
+    if op in ("hello", "facts", "doctor", "holders", "identity", "reserve", "unreserve"):
         json.dumps(found, allow_nan=False)  # what a manifest can hold
     if op in ("time", "raw_time"):
         samples = found if isinstance(found, np.ndarray) else cast(Any, found).samples

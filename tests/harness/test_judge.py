@@ -155,9 +155,9 @@ def test_a_virtual_board_must_repeat_the_virtual_npu_to_the_bit() -> None:
 def test_two_answers_to_the_same_rows() -> None:
     truth = told(SPEC)
     right = emulated(truth)
-    assert board_says(truth, right, again=right).outcome is Outcome.PASS
+    assert board_says(truth, right, again=right.output).outcome is Outcome.PASS
     near = attrs.evolve(right, output=np.nextafter(right.output.astype(np.float32), np.float32(np.inf)))
-    verdict = board_says(truth, right, again=near)
+    verdict = board_says(truth, right, again=near.output)
     assert (verdict.outcome, verdict.stage) == (Outcome.NONDETERMINISTIC, Stage.BOARD)
 
 

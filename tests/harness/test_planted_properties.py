@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,18 +51,31 @@ class Wrong:
     def __init__(self, session: BoardSession) -> None:
         self.session = session
         self.calls = 0
-        self.core: str | None = None
+        self.core: str | None = None  # None where it is not chosen
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.session, name)
 
-    def load(self, bundle: Path, *, core: str | None = None) -> None:
-        self.core = core
-        self.session.load(bundle, core=core)
-
     def predict(self, X: Array) -> Prediction:
+        return self.spoiled(self.session.predict(X), X)
+
+    def outputs(self, X: Array, inputs: Sequence[Array]) -> list[Array]:
+        found = zip(self.session.outputs(X, inputs), inputs, strict=True)
+        return [self.output(each, X[given] if given.ndim == 1 else given) for each, given in found]
+
+    def outputs_on(self, cores: Sequence[str], X: Array) -> dict[str, Array]:
+        found = {}
+        for core, output in self.session.outputs_on(cores, X).items():
+            self.core = core
+            found[core] = self.output(output, X)
+        return found
+
+    def output(self, output: Array, X: Array) -> Array:
+        return self.spoiled(Prediction(output, output.argmax(axis=1), None), X).output
+
+    def spoiled(self, found: Prediction, X: Array) -> Prediction:
         self.calls += 1
-        return self.spoil(self.session.predict(X), X)
+        return self.spoil(found, X)
 
     def spoil(self, found: Prediction, X: Array) -> Prediction:
         return found

@@ -8,12 +8,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import scirknn
 from rknn_harness.boards import Board
+from rknn_harness.connection import Connection
 from rknn_harness.errors import BoardError, ConnectionLostError
 from rknn_harness.runner_client import BoardSession
 
@@ -43,6 +45,80 @@ def test_samples_are_raw_and_both_bounds_hold(session: BoardSession, bundle: Mak
     samples = session.time(X, warmup=1, min_count=30, min_seconds=0.05, max_seconds=5.0).samples
     assert len(samples) >= 30
     assert (samples > 0).all()
+
+
+def test_one_question_has_many_outputs(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("well"))
+    rows, numbers = np.array([1, 0, 1]), np.arange(6).reshape(2, 3)
+    chosen, given = session.outputs(X, [rows, numbers])
+    np.testing.assert_array_equal(chosen, 2 * X[rows, :2])
+    np.testing.assert_array_equal(given, 2 * numbers[:, :2])
+    assert chosen.dtype == given.dtype == np.float32
+    with pytest.raises(BoardError, match="chooses rows that are not there"):
+        session.outputs(X, [np.array([len(X)])])
+
+
+def test_each_core_is_loaded_and_asked(session: BoardSession, bundle: MakeBundle) -> None:
+    session.load(bundle("cores"))
+    found = session.outputs_on(("0", "2"), X)
+    np.testing.assert_array_equal(found["0"], 2 * X[:, :2])
+    np.testing.assert_array_equal(found["2"], np.zeros((2, 2)))
+    np.testing.assert_array_equal(session.predict(X).output, found["2"])  # the last stays loaded
+    session.load(bundle("one-core"))
+    with pytest.raises(BoardError, match="no such core") as caught:
+        session.outputs_on(("0", "2"), X)
+    assert caught.value.kind == "load_error"
+
+
+def test_rows_are_sent_once(
+    session: BoardSession, bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[set[str]] = []
+    ask = BoardSession._ask
+
+    def watched(self: BoardSession, op: str, deadline: float, arrays: Any = None, **fields: Any) -> Any:
+        sent.append(set(arrays or {}))
+        return ask(self, op, deadline, arrays, **fields)
+
+    session.load(bundle("well"))
+    monkeypatch.setattr(BoardSession, "_ask", watched)
+    rows = X.copy()
+    session.predict(rows)
+    np.testing.assert_array_equal(session.predict(rows[:1]).output, [[2, 0]])
+    session.outputs_on(("0",), rows)
+    rows[0, 0] = -0.0  # other bits at the same place
+    assert session.predict(rows).output[0, 0] == 0
+    session.predict(rows.astype(np.float32))
+    with pytest.raises(BoardError):
+        session.outputs(rows, [np.array([9])])
+    session.predict(rows)  # who failed may have lost them
+    x = {"X"}
+    assert sent == [x, set(), set(), x, x, {*x, "0"}, x]
+
+
+def test_small_files_are_kept_by_the_runner(
+    session: BoardSession, monkeypatch: pytest.MonkeyPatch, board: Board
+) -> None:
+    connection, home = session.connection, board.key.parent / "home" / board.work_folder
+    content = os.urandom(1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_send", None)
+        folder = connection.put({"empty": b"", "b c": content})
+    assert sorted(os.listdir(home / folder)) == ["b c", "empty"]
+    assert (home / folder / "b c").read_bytes() == content
+    (home / folder / "b c").write_bytes(b"damaged")
+    assert connection.put({"empty": b"", "b c": content}) == folder  # the long way mends it
+    assert (home / folder / "b c").read_bytes() == content
+    assert not list((home / folder).parent.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("../x", "a"), ("/tmp/x", "a"), ("artifacts/x", ".."), ("artifacts/x", "a/b")]
+)
+def test_files_are_kept_below_the_work_folder_alone(session: BoardSession, folder: str, name: str) -> None:
+    with pytest.raises(BoardError) as caught:
+        session._ask("store", 10.0, {name: np.zeros(1, np.uint8)}, folder=folder)
+    assert caught.value.kind == "bad_request"
 
 
 @pytest.mark.parametrize("manner", ["refuse", "bad", "picky"])

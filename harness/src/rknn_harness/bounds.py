@@ -36,6 +36,8 @@ __all__ = [
 _HEAD = 1e-6
 """What a head in float32 errs by, of a value of about 1."""
 
+_AT_ONCE = 1 << 20  # pairs of outputs that are in work at a time
+
 
 def head_bounds(
     reference: Reference, bound: Floats
@@ -78,15 +80,17 @@ def head_bounds(
 
 
 def _softmax_bound(z: Floats, bound: Floats) -> Floats:
-    # p_i is greatest when z_i is greatest and every other least: p_i = 1 / (1 + sum_j exp(z_j - z_i)).
+    # p_i is greatest when z_i is greatest and every other least: p_i = 1 / sum_j exp(z_j - z_i), where a term
+    # of its own stays 1 whatever the error.
     error = np.empty_like(z)
-    for column in range(z.shape[1]):
-        others = np.delete(np.arange(z.shape[1]), column)
-        gap = z[:, others] - z[:, [column]]
-        reach = np.nan_to_num(bound[:, others] + bound[:, [column]], posinf=1e3)
+    columns = np.arange(z.shape[1])
+    for part in np.array_split(columns, 1 + z.size * len(columns) // _AT_ONCE):
+        gap = z[:, None, :] - z[:, part, None]
+        reach = np.nan_to_num(bound[:, None, :] + bound[:, part, None], posinf=1e3)
+        reach[:, part[:, None] == columns] = 0.0
         with np.errstate(over="ignore"):
-            here, low, high = (1 / (1 + np.exp(g).sum(axis=1)) for g in (gap, gap + reach, gap - reach))
-        error[:, column] = np.maximum(here - low, high - here)
+            here, low, high = (1 / np.exp(each).sum(axis=2) for each in (gap, gap + reach, gap - reach))
+        error[:, part] = np.maximum(here - low, high - here)
     return error
 
 

@@ -29,6 +29,8 @@ from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plain import CONSTANT_GRAPH, convert_plain, defect_of, judge_plain
 from rknn_harness.properties import (
+    Model,
+    asked_again,
     batch_latency,
     cores_agree,
     digest_reproducible,
@@ -39,7 +41,6 @@ from rknn_harness.properties import (
     simulator_equals_virtual_npu,
 )
 from rknn_harness.reference import Answer, Floats, Reference, answer_from_output, reference
-from rknn_harness.runner_client import BoardSession
 from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, time_on_board, with_cpu
 from rknn_harness.witness import (
     Protocol,
@@ -48,9 +49,8 @@ from rknn_harness.witness import (
     model_files,
     onnx_output,
     simulator_output,
-    virtual_npu_output,
 )
-from virtual_npu import VirtualNpuError, content_digest, estimate, read
+from virtual_npu import RknnFile, VirtualNpuError, content_digest, estimate, read
 
 __all__ = ["ATTEMPTS", "model_of", "run_case"]
 
@@ -77,10 +77,16 @@ _MOVES = ("Reshape", "Transpose")
 
 @attrs.frozen
 class _Converted:
-    """A bundle in a folder of its own, and what the stages before the board said."""
+    """A bundle in a folder of its own, and what the stages before the board said.
+
+    `model` is the bundle on the virtual NPU here, None where that cannot speak. It and `files` are kept until
+    the case ends, for what is held is not read again.
+    """
 
     path: Path
     bundle: scirknn.Bundle
+    files: list[RknnFile]
+    model: Model | None
     reference: Reference
     limits: Mapping[Stage, Limits]
     answers: Mapping[Stage, Answer]
@@ -248,7 +254,7 @@ def _run_plain(case: Case, toolkit: sklearn2rknn.Toolkit, link: BoardLink) -> Ca
                 session = link.session()
                 answer, again = (plain.on_board(session) for _ in range(2))
             with clock("judge"):
-                verdict = judge_plain(plain, answer, again, board_is_virtual=link.board.virtual)
+                verdict = judge_plain(plain, answer, again.output, board_is_virtual=link.board.virtual)
                 defect = defect_of(plain, verdict)
         outcome, stage, reason = verdict.outcome, verdict.stage, verdict.reason
         metrics, properties = verdict.metrics, verdict.properties
@@ -324,13 +330,15 @@ def _convert(
     if tamper is not None:
         tamper(path)
     with clock("stages"):
-        answers, rows = _before_the_board(path, bundle, truth, recorder.protocol, notes)
+        model, answers, rows = _before_the_board(path, bundle, truth, recorder.protocol, notes)
     with clock("again"):
         properties = _built_again(path, bundle, toolkit, recorder.protocol, answers, rows, limits)
     step = output_step(bundle, truth.answer.output, files)
     return _Converted(
         path,
         bundle,
+        files,
+        model,
         truth,
         limits,
         answers,
@@ -382,7 +390,8 @@ def _harness_failed(error: Exception) -> str:
 
 def _before_the_board(
     path: Path, bundle: scirknn.Bundle, truth: Reference, protocol: Protocol, notes: list[str]
-) -> tuple[dict[Stage, Answer], dict[Stage, Array]]:
+) -> tuple[Model | None, dict[Stage, Answer], dict[Stage, Array]]:
+    model: Model | None = None
     answers: dict[Stage, Answer] = {}
     rows: dict[Stage, Array] = {}
     answers[Stage.ONNX] = answer_from_output(truth, onnx_output(protocol.models[0], bundle, truth.X))
@@ -390,14 +399,17 @@ def _before_the_board(
     rows[Stage.SIMULATOR] = chosen
     answers[Stage.SIMULATOR] = answer_from_output(truth.take(chosen), output)
     try:
-        answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, virtual_npu_output(path, truth.X))
+        model = scirknn.load(path, device="virtual")
+        output = np.asarray(model.raw_output(truth.X), np.float32)
+        answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, output)
     except scirknn.OutputRangeError as error:
         raise _Ended(Outcome.MISMATCH, Stage.VIRTUAL_NPU, error) from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.VIRTUAL_NPU, error) from error
     except (scirknn.NativeError, VirtualNpuError) as error:
+        model = None
         notes.append(f"The virtual NPU could not speak: {error}")
-    return answers, rows
+    return model, answers, rows
 
 
 _Found = dict[str, tuple[Stage, "str | None"]]
@@ -439,7 +451,7 @@ def _built_again(
 
 def _on_board(
     converted: _Converted, link: BoardLink, timing: Timing, notes: list[str], clock: _Clock
-) -> tuple[Answer, Answer, Times, _Found]:
+) -> tuple[Answer, Array, Times, _Found]:
     X, bundle = converted.reference.X, converted.bundle
     session = link.session()
     more: _Found = {}
@@ -447,7 +459,8 @@ def _on_board(
         with clock("load"):
             session.load(converted.path)
         with clock("predict"):
-            answer, again = (_predict(session, X) for _ in range(2))
+            said = session.predict(X)
+            answer = Answer(said.output, said.predictions, said.probabilities)
         with clock("time"):
             batch = X[: bundle.variants[-1].samples]
             times = time_on_board(session, batch, timing)
@@ -456,11 +469,12 @@ def _on_board(
                 single = summarize(session.time(X[:1], **bounds).samples, rows=1, warmup=timing.warmup)
                 more["batch_latency"] = Stage.BOARD, batch_latency(times.latency, single)
         with clock("properties"):
+            again = asked_again(session, X)
             if len(bundle.variants) == 1 and len(X) > 1:
                 # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
-                more["rows_independent"] = Stage.BOARD, rows_independent(session, X, answer.output)
-            more["input_forms"] = Stage.BOARD, input_forms(session, converted.path, X)
-            more["cores_agree"] = Stage.BOARD, cores_agree(session, converted.path, X, answer.output)
+                more["rows_independent"] = Stage.BOARD, rows_independent(answer.output, again)
+            more["input_forms"] = Stage.BOARD, input_forms(again, converted.model, X)
+            more["cores_agree"] = Stage.BOARD, cores_agree(session, X, answer.output)
         with clock("time"):
             times = with_cpu(times, session, batch, converted.reference, timing, notes)
             if times.cpu:
@@ -476,7 +490,7 @@ def _on_board(
         raise _Ended(outcome, Stage.BOARD, f"{error.type}: {error}") from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
-    return answer, again, times, more
+    return answer, again["again"], times, more
 
 
 def _refused(verdict: Verdict, reason: str) -> Verdict:
@@ -498,11 +512,6 @@ def _with(verdict: Verdict, more: Mapping[str, tuple[Stage, str | None]]) -> Ver
             outcome = Outcome.NONDETERMINISTIC if name == "digest_reproducible" else Outcome.MISMATCH
             verdict = attrs.evolve(verdict, outcome=outcome, stage=stage, reason=wrong)
     return verdict
-
-
-def _predict(session: BoardSession, X: Array) -> Answer:
-    found = session.predict(X)
-    return Answer(found.output, found.predictions, found.probabilities)
 
 
 class _Clock:

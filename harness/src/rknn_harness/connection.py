@@ -39,6 +39,7 @@ DEAD_LINK_SECONDS = 10.0
 
 _KEEPALIVE_SECONDS = 5  # bytes to be acknowledged, so that a silent dead link is noticed too
 _ATTEMPTS = 3
+_SMALL = 1 << 18  # bytes of files that `Connection.keep` is asked to take
 _DIGEST = re.compile(r"^\\?([0-9a-f]{64})  ", re.MULTILINE)
 
 _log = logging.getLogger(__name__)
@@ -76,6 +77,9 @@ class Connection:
     read_back : callable or None
         From paths on the board to the sha256 of each file, in hexadecimal; nothing when one is not there. By
         default the board's ``sha256sum``, whose start costs more than the rest of a small transfer.
+    keep : callable or None
+        From a folder below the work folder, and contents by name, to the sha256 of each file that was kept
+        there; nothing when they could not be. It takes small files over: SFTP asks a dozen times for them.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Connection:
     def __init__(self, board: Board, attempts: int = _ATTEMPTS) -> None:
         self.board = board
         self.read_back: Callable[[list[str]], list[str]] | None = None
+        self.keep: Callable[[str, Mapping[str, bytes]], list[str]] | None = None
         self._attempts = attempts
         self._fabric: fabric.Connection | None = None
         self._sftp: paramiko.SFTPClient | None = None
@@ -154,7 +159,8 @@ class Connection:
 
         They are sent over one SFTP session to a temporary folder, read back by the board's ``sha256sum``, and
         renamed; what is there already and reads back right is not sent again. A lost connection is opened
-        again and the transfer begun anew.
+        again and the transfer begun anew. `keep`, where there is one, is asked first to take small files;
+        when it fails, the long way says why.
 
         Parameters
         ----------
@@ -180,20 +186,23 @@ class Connection:
         text = "".join(f"{digest} {name}\n" for name, digest in digests.items())
         identity = hashlib.sha256(text.encode()).hexdigest()
         folder = f"artifacts/{identity[:2]}/{identity}"
-        self._again(lambda: self._put(files, digests, PurePosixPath(self.board.work_folder, folder)))
+        self._again(lambda: self._put(files, digests, folder))
         return folder
 
-    def _put(
-        self, files: Mapping[str, Path | bytes], digests: Mapping[str, str], folder: PurePosixPath
-    ) -> None:
+    def _put(self, files: Mapping[str, Path | bytes], digests: Mapping[str, str], name: str) -> None:
         self._open()
-        if self._exists(folder) and self._digests(folder, digests) == list(digests.values()):
+        folder, right = PurePosixPath(self.board.work_folder, name), list(digests.values())
+        if self._digests(folder, digests) == right:
             return
+        if self.keep is not None and sum(map(_size, files.values())) <= _SMALL:
+            if self.keep(name, {each: _content(files[each]) for each in digests}) == right:
+                return
+            self._open()
         part = folder.with_name(f".{folder.name}.{self._suffix}.part")
         try:
             self._send(files, part)
             found = self._digests(part, digests)
-            if found != list(digests.values()):
+            if found != right:
                 raise ProvisioningError(
                     f"{self.board.name} did not keep what was sent: {part} reads back as "
                     f"{found or 'nothing'}. Check the board's disk, and that it has the program sha256sum."
@@ -209,7 +218,7 @@ class Connection:
             sftp = self._files()
             self._make(part)
             for name, content in files.items():
-                data = content if isinstance(content, bytes) else content.read_bytes()
+                data = _content(content)
                 try:
                     with sftp.open(str(part / name), "wb") as file:
                         file.set_pipelined(True)
@@ -249,16 +258,6 @@ class Connection:
                 if _is_transport(error):
                     raise
                 return
-
-    def _exists(self, folder: PurePosixPath) -> bool:
-        with self._translated(f"looking for {folder}"):
-            try:
-                self._files().stat(str(folder))
-            except OSError as error:
-                if _is_transport(error):
-                    raise
-                return False
-            return True
 
     def _rename(self, part: PurePosixPath, folder: PurePosixPath, digests: Mapping[str, str]) -> None:
         with self._translated(f"renaming {part}"):
@@ -426,6 +425,14 @@ def _is_transport(error: OSError) -> bool:
     """Whether `error` ended the connection, and is not SFTP's refusal of one request."""
     # paramiko says "Socket is closed" with no number, as it says SFTP's "Failure".
     return isinstance(error, (TimeoutError, ConnectionError)) or str(error) == "Socket is closed"
+
+
+def _size(content: Path | bytes) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _content(content: Path | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
 
 
 def _sha256(content: Path | bytes) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import attrs
 import numpy as np
 
+import scirknn
 import sklearn2rknn
 from rknn_harness.errors import BoardError, BoardHealthError
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.runner_client import BoardSession
-from rknn_harness.witness import virtual_npu_output
 
 __all__ = ["HealthModel", "check_health", "health_model"]
 
@@ -66,7 +66,8 @@ def health_model(toolkit: sklearn2rknn.Toolkit, folder: Path) -> HealthModel:
     X = build_rows(_SPEC)
     path = folder / "health.rknn"
     sklearn2rknn.convert(build_estimator(_SPEC), path, batch_size=len(X), example_input=X, toolkit=toolkit)
-    return HealthModel(path, X, virtual_npu_output(path, X))
+    with scirknn.load(path, device="virtual") as model:
+        return HealthModel(path, X, np.asarray(model.raw_output(X), np.float32))
 
 
 def check_health(session: BoardSession, model: HealthModel) -> None:

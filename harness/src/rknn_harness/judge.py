@@ -18,6 +18,7 @@ at one stage hides none at another.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,7 +130,7 @@ def judge(
     limits: Mapping[Stage, Limits],
     *,
     rows: Mapping[Stage, np.ndarray[Any, Any]] | None = None,
-    again: Answer | None = None,
+    again: np.ndarray[Any, Any] | None = None,
     board_is_virtual: bool = False,
     step: Floats | None = None,
     placement: Sequence[tuple[str, str, str]] = (),
@@ -146,8 +147,8 @@ def judge(
         One for each stage in `answers`.
     rows : mapping of Stage to numpy.ndarray of int, optional
         The rows that a stage answered, where it did not answer all.
-    again : Answer, optional
-        The board's second answer to the same rows.
+    again : numpy.ndarray, shape (n, n_outputs), optional
+        The board's second output for the same rows.
     board_is_virtual : bool
     step : numpy.ndarray, shape (n_outputs,), optional
         One step of the output's format, in the output's units; a real board is held to `BOARD_STEPS` of them.
@@ -160,6 +161,8 @@ def judge(
     metrics: dict[Stage, StageMetrics] = {}
     properties: dict[str, str] = {}
     found: tuple[Outcome, Stage, str] | None = None
+    # Stages on the NPU share their limits.
+    carried = functools.lru_cache(lambda held_to: _carried(reference, held_to))
 
     def examined(name: str, stage: Stage, wrong: str | None, outcome: Outcome = Outcome.MISMATCH) -> None:
         nonlocal found
@@ -174,16 +177,19 @@ def judge(
         answer, truth, held_to = answers[stage], reference, limits[stage]
         if rows and stage in rows:
             truth, held_to = reference.take(rows[stage]), held_to.take(rows[stage])
+            through = _carried(truth, held_to)
+        else:
+            through = carried(held_to)
         name = "onnx_equals_sklearn" if stage is Stage.ONNX else "bound"
         wrong = _shape_or_numbers(truth, answer)
         if wrong is not None:
             examined(name, stage, wrong)
             continue
         metrics[stage] = measure(truth, answer, held_to)
-        examined(name, stage, _numbers(truth, answer, held_to, metrics[stage]))
+        examined(name, stage, _numbers(truth, answer, held_to, metrics[stage], through))
         if truth.answer.probabilities is not None:
             name = "onnx_equals_sklearn" if stage is Stage.ONNX else "labels"
-            examined(name, stage, _labels(truth, answer, held_to, metrics[stage]))
+            examined(name, stage, _labels(truth, answer, held_to, metrics[stage], through))
         if stage is Stage.BOARD and Stage.VIRTUAL_NPU in answers:
             here = answers[Stage.VIRTUAL_NPU].output
             if board_is_virtual:
@@ -200,7 +206,7 @@ def judge(
                 )
             examined("board_equals_virtual_npu", stage, wrong)
     if again is not None:
-        wrong = difference(answers[Stage.BOARD].output, again.output, "its own first answer to the same rows")
+        wrong = difference(answers[Stage.BOARD].output, again, "its own first answer to the same rows")
         examined("deterministic", Stage.BOARD, wrong, Outcome.NONDETERMINISTIC)
     on_cpu = [f"{name} ({kind})" for name, kind, where in placement if where == "CPU"]
     if placement:
@@ -210,6 +216,13 @@ def judge(
         return Verdict(Outcome.PASS, None, "", metrics, properties)
     outcome, stage, reason = found
     return Verdict(outcome, stage, reason, metrics, properties)
+
+
+_Through = tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None
+
+
+def _carried(reference: Reference, limits: Limits) -> _Through:
+    return None if limits.output is None else head_bounds(reference, limits.output)
 
 
 def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetrics:
@@ -252,20 +265,21 @@ def _shape_or_numbers(reference: Reference, answer: Answer) -> str | None:
     return None
 
 
-def _numbers(reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics) -> str | None:
+def _numbers(
+    reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics, through: _Through
+) -> str | None:
     told = reference.answer
-    if limits.output is not None:
+    if limits.output is not None and through is not None:
         wrong = _beyond("output", told.output, answer.output, limits.output, limits.basis)
         if wrong is not None:
             return wrong
-        through, _ = head_bounds(reference, limits.output)
         name, expected, found = (
             ("prediction", told.predictions, answer.predictions)
             if told.probabilities is None
             else ("probability", told.probabilities, answer.probabilities)
         )
         assert found is not None
-        wrong = _beyond(name, expected, found, through, f"{limits.basis}, through the head")
+        wrong = _beyond(name, expected, found, through[0], f"{limits.basis}, through the head")
         if wrong is not None:
             return wrong
     if limits.probability is not None and told.probabilities is not None:
@@ -279,12 +293,14 @@ def _numbers(reference: Reference, answer: Answer, limits: Limits, metrics: Stag
     return None
 
 
-def _labels(reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics) -> str | None:
+def _labels(
+    reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics, through: _Through
+) -> str | None:
     told = reference.answer
     same = _same_rows(told.predictions, answer.predictions)
     settled = np.zeros(len(same), bool)
-    if limits.output is not None:
-        settled |= head_bounds(reference, limits.output)[1]
+    if through is not None:
+        settled |= through[1]
     if limits.margin is not None:
         settled |= _margins(reference) > limits.margin
     if not same[settled].all():

@@ -115,7 +115,7 @@ def convert_plain(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) ->
     return plain
 
 
-def judge_plain(plain: Plain, board: Answer, again: Answer, *, board_is_virtual: bool) -> Verdict:
+def judge_plain(plain: Plain, board: Answer, again: Floats, *, board_is_virtual: bool) -> Verdict:
     """Judge every stage by what float16 can do to this network.
 
     Numbers that leave float16 have no bound; there the stages are held to finite numbers, as scikit-learn's

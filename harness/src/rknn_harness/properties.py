@@ -5,7 +5,7 @@ What the judge sees in a single answer of each stage is `rknn_harness.judge`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from scirknn.bundle import Bundle
 
 __all__ = [
     "BASELINE_FACTOR",
+    "Model",
+    "asked_again",
     "batch_latency",
     "cores_agree",
     "digest_reproducible",
@@ -39,6 +41,8 @@ CORES = ("0", "1", "2", "pool")
 _FEW = 16
 
 Array = np.ndarray[Any, Any]
+
+Model = scirknn.MLPClassifier | scirknn.MLPRegressor
 
 
 def simulator_equals_virtual_npu(
@@ -78,31 +82,53 @@ def simulator_equals_virtual_npu(
     )
 
 
-def rows_independent(session: BoardSession, X: Array, output: Array) -> str | None:
-    """Ask the board for the rows the other way round, and for one row alone."""
-    for rows, whose in (
-        (np.arange(len(X))[::-1], "the answer to the same rows the other way round"),
-        (np.array([len(X) // 2]), "the answer to the row among others"),
-    ):
-        wrong = difference(output[rows], session.predict(X[rows]).output, whose)
-        if wrong is not None:
-            return wrong
-    return None
+def asked_again(session: BoardSession, X: Array) -> dict[str, Array]:
+    """Ask the board, in one question, for what `rows_independent` and `input_forms` compare.
 
-
-def input_forms(session: BoardSession, path: Path, X: Array) -> str | None:
-    """Give the same numbers as other dtypes to the board, and in other memory orders to scirknn here."""
-    X = X[:_FEW].astype(np.float32).astype(np.float64)
-    whole = np.rint(np.clip(X, -1e6, 1e6))
+    Returns
+    -------
+    dict of str to numpy.ndarray of float32
+        Outputs: ``again`` for the same rows, ``turned`` for them the other way round, ``alone`` for the one
+        in the middle; then for a few, by dtype, and for the same numbers in float64.
+    """
+    every = np.arange(len(X))
+    few, whole = _few(X)
     with np.errstate(over="ignore"):
-        pairs = [("float32", X, X.astype(np.float32)), ("int64", whole, whole.astype(np.int64))]
-    for name, one, other in pairs:
-        wrong = difference(session.predict(one).output, session.predict(other).output, f"{name} input")
+        inputs: dict[str, Array] = {
+            "again": every,
+            "turned": every[::-1],
+            "alone": every[[len(X) // 2]],
+            "float32": few.astype(np.float32),
+            "of float32": few,
+            "int64": whole.astype(np.int64),
+            "of int64": whole,
+        }
+    return dict(zip(inputs, session.outputs(X, list(inputs.values())), strict=True))
+
+
+def _few(X: Array) -> tuple[Array, Array]:
+    """Return some rows in float64: numbers that float32 holds, and whole ones."""
+    few = X[:_FEW].astype(np.float32).astype(np.float64)
+    return few, np.rint(np.clip(few, -1e6, 1e6))
+
+
+def rows_independent(output: Array, again: Mapping[str, Array]) -> str | None:
+    """Compare the answer to all rows with those to them the other way round, and to one row alone."""
+    turned = difference(output[::-1], again["turned"], "the answer to the same rows the other way round")
+    middle = output[[len(output) // 2]]
+    return turned or difference(middle, again["alone"], "the answer to the row among others")
+
+
+def input_forms(again: Mapping[str, Array], model: Model | None, X: Array) -> str | None:
+    """Compare other dtypes given to the board, and give other memory orders to scirknn here, if it can."""
+    for name in ("float32", "int64"):
+        wrong = difference(again[f"of {name}"], again[name], f"{name} input")
         if wrong is not None:
             return wrong
-    with scirknn.load(path, device="virtual") as model:
-        first = model.raw_output(X)
-        for name, other in _orders(X):
+    if model is not None:
+        few, _ = _few(X)
+        first = model.raw_output(few)
+        for name, other in _orders(few):
             wrong = difference(first, model.raw_output(other), f"{name} input")
             if wrong is not None:
                 return wrong
@@ -115,12 +141,11 @@ def _orders(X: Array) -> Iterator[tuple[str, Any]]:
     yield "nested lists as", X.tolist()
 
 
-def cores_agree(session: BoardSession, path: Path, X: Array, output: Array) -> str | None:
+def cores_agree(session: BoardSession, X: Array, output: Array) -> str | None:
     """Run the rows on each core, and shared among all."""
-    for core in CORES:
-        session.load(path, core=core)
+    for core, found in session.outputs_on(CORES, X).items():
         where = "the pool of cores" if core == "pool" else f"core {core}"
-        wrong = difference(output, session.predict(X).output, f"the first answer ({where} gave the other)")
+        wrong = difference(output, found, f"the first answer ({where} gave the other)")
         if wrong is not None:
             return wrong
     return None

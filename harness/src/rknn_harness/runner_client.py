@@ -136,6 +136,7 @@ class BoardSession:
         self._number = 0
         # The bundle that was loaded last: where it is on the board, and its contents.
         self._brought: tuple[str, tuple[object, ...]] = "", ()
+        self._there: Array | None = None  # the rows that the runner has
 
     def __enter__(self) -> BoardSession:
         try:
@@ -187,6 +188,16 @@ class BoardSession:
         """
         header, _ = self._ask("holders", 10.0)
         return {key: self._holder("holders", header.get(key)) for key in ("session", "reserved")}
+
+    def identity(self) -> tuple[str, str]:
+        """Return what tells the board's running kernel from all others, and its lease from others there."""
+        header, _ = self._ask("identity", 10.0)
+        kernel, lease = header.get("kernel"), header.get("lease")
+        if not isinstance(kernel, str) or not isinstance(lease, str):
+            raise self._broken(
+                ProtocolError, f"{self.board.name} answered 'identity' with {(kernel, lease)!r:.200}."
+            )
+        return printable(kernel[:200]), printable(lease[:200])
 
     def reserve(self, seconds: float, what: str = "") -> dict[str, Any]:
         """Keep the board for the claim's owner, whose sessions alone it takes for so long; needs the lease.
@@ -250,7 +261,6 @@ class BoardSession:
             except InfraError:
                 self._abandon()
                 raise
-        self._brought = "", ()  # until it is loaded
         with self._installed():
             self._ask("load", deadline, bundle=bundle_there, device=device or self.board.device, core=core)
         self._brought = bundle_there, contents
@@ -266,7 +276,7 @@ class BoardSession:
             Seconds.
         """
         rows = _rows(X)
-        _, arrays = self._ask("predict", deadline, {"X": rows})
+        _, arrays = self._ask_of(rows, "predict", deadline)
         output, predictions = arrays.get("output"), arrays.get("predictions")
         probabilities = arrays.get("probabilities")
         wrong = (
@@ -281,6 +291,50 @@ class BoardSession:
                 ProtocolError, f"{self.board.name} answered {len(rows)} rows with {shapes!r:.200}."
             )
         return Prediction(output, predictions, probabilities)
+
+    def outputs(self, X: Any, inputs: Sequence[Array], *, deadline: float = 180.0) -> list[Array]:
+        """Run the loaded model on several inputs, in their order.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+        inputs : sequence of numpy.ndarray
+            Integers in one axis choose rows of `X`; what has two axes are rows.
+        deadline : float
+            Seconds for all of them.
+
+        Returns
+        -------
+        list of numpy.ndarray of float32, shape (len(input), n_outputs)
+            The network's output before its head.
+        """
+        arrays = {
+            str(number): _rows(each) if each.ndim > 1 else np.asarray(each, np.int64)
+            for number, each in enumerate(inputs)
+        }
+        _, answer = self._ask_of(_rows(X), "outputs", deadline, arrays)
+        return self._outputs("outputs", answer, {name: len(array) for name, array in arrays.items()})
+
+    def outputs_on(self, cores: Sequence[str], X: Any, *, deadline: float = 180.0) -> dict[str, Array]:
+        """Load the loaded bundle once more for each of `cores`, and run it there.
+
+        Parameters
+        ----------
+        cores : sequence of str
+            As `load` takes them; the last one's model stays loaded.
+        X : array-like, shape (n, n_features)
+        deadline : float
+            Seconds for all of them.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray of float32, shape (n, n_outputs)
+            By core, the network's output before its head.
+        """
+        rows = _rows(X)
+        with self._installed():
+            _, answer = self._ask_of(rows, "cores", deadline, cores=list(cores))
+        return dict(zip(cores, self._outputs("cores", answer, dict.fromkeys(cores, len(rows))), strict=True))
 
     def time(
         self,
@@ -311,12 +365,12 @@ class BoardSession:
         -------
         Timed
         """
-        bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
+        bounds: dict[str, Any] = {"min_seconds": min_seconds, "max_seconds": max_seconds}
         seconds = max_seconds + 60.0 if deadline is None else deadline
-        header, arrays = self._ask(
+        header, arrays = self._ask_of(
+            _rows(X),
             "time",
             seconds,
-            {"X": _rows(X)},
             warmup=warmup,
             min_count=min_count,
             clocks=self.board.clocks,
@@ -352,13 +406,17 @@ class BoardSession:
         """
         bounds = {"min_seconds": min_seconds, "max_seconds": max_seconds}
         seconds = 2 * max_seconds + 60.0 if deadline is None else deadline
-        arrays = {"X": _rows(X)}
+        arrays: dict[str, Array] = {}
+        # scikit-learn is given what was fitted; numpy computes in float32.
+        dtype = np.float64 if "scikit-learn" in ways else np.float32
         for index, layer in enumerate(network.layers):
-            arrays |= {f"weights_{index}": layer.weights, f"bias_{index}": layer.bias}
+            arrays[f"weights_{index}"] = layer.weights.astype(dtype)
+            arrays[f"bias_{index}"] = layer.bias.astype(dtype)
         if network.classes is not None:
             arrays["classes"] = frames.carried(network.classes)
         words = {"activation": network.activation, "task": network.task, "head": network.head}
-        header, answer = self._ask(
+        header, answer = self._ask_of(
+            _rows(X),
             "time_cpu",
             seconds,
             arrays,
@@ -496,6 +554,17 @@ class BoardSession:
             raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} without samples.")
         return samples
 
+    def _outputs(self, op: str, arrays: Mapping[str, Array], rows: Mapping[str, int]) -> list[Array]:
+        """Check that there is an output of so many rows by each name."""
+        found = [arrays.get(name) for name in rows]
+        for output, count in zip(found, rows.values(), strict=True):
+            if output is None or output.dtype != np.float32 or output.ndim != 2 or len(output) != count:
+                shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+                raise self._broken(
+                    ProtocolError, f"{self.board.name} answered {op!r} of {rows!r:.80} with {shapes!r:.200}."
+                )
+        return [output for output in found if output is not None]
+
     @contextlib.contextmanager
     def _installed(self) -> Iterator[None]:
         """Tell a runtime that is not there from a model that it refuses."""
@@ -530,14 +599,43 @@ class BoardSession:
             raise self._broken(
                 ProtocolError, f"{self.board.name} speaks protocol {self.greeting.get('protocol')!r:.40}."
             )
-        self.connection.read_back = self._digests
+        self.connection.read_back, self.connection.keep = self._digests, self._keep
 
     def _digests(self, paths: list[str]) -> list[str]:
-        header, _ = self._ask("digests", 120.0, paths=paths)
+        return self._told_digests("digests", self._ask("digests", 120.0, paths=paths)[0])
+
+    def _keep(self, folder: str, files: Mapping[str, bytes]) -> list[str]:
+        contents = {name: np.frombuffer(content, np.uint8) for name, content in files.items()}
+        try:
+            return self._told_digests("store", self._ask("store", 60.0, contents, folder=folder)[0])
+        except BoardError as error:
+            _log.debug("%s did not take the files for %s: %s", self.board.name, folder, error)
+            return []
+
+    def _told_digests(self, op: str, header: Mapping[str, Any]) -> list[str]:
         digests = header.get("digests")
         if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
-            raise self._broken(ProtocolError, f"{self.board.name} answered 'digests' with {digests!r:.80}.")
+            raise self._broken(ProtocolError, f"{self.board.name} answered {op!r} with {digests!r:.80}.")
         return digests
+
+    def _ask_of(
+        self,
+        rows: Array,
+        op: str,
+        deadline: float,
+        arrays: Mapping[str, Array] | None = None,
+        **fields: Any,
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Ask about rows, which are sent unless the runner has them from the question before."""
+        there, given = self._there, dict(arrays or {})
+        if there is not None and _begins(there, rows):
+            fields["rows"] = len(rows)
+        else:
+            given["X"] = rows
+            there = rows.copy()
+        answer = self._ask(op, deadline, given, **fields)
+        self._there = there  # what fails may have ended the process that had them
+        return answer
 
     def _ask(
         self, op: str, deadline: float, arrays: Mapping[str, Array] | None = None, **fields: Any
@@ -576,6 +674,7 @@ class BoardSession:
                 f"{self.board.name} answered request {frame.header.get('id')!r:.40}, not {self._number}.",
             )
         if frame.header.get("ok") is not True:
+            self._there, self._brought = None, ("", ())
             raise self._board_error(op, frame.header.get("error"))
         return frame.header, answered
 
@@ -666,7 +765,7 @@ class BoardSession:
 
     def _abandon(self) -> None:
         channel, self._channel = self._channel, None
-        self.connection.read_back = None
+        self.connection.read_back = self.connection.keep = None
         if channel is not None:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 channel.close()
@@ -735,6 +834,13 @@ def _sound(clocks: Mapping[str, Any]) -> bool:
             or (isinstance(warmth, list) and len(warmth) == 2 and all(type(t) is float for t in warmth))
         )
     )
+
+
+def _begins(whole: Array, rows: Array) -> bool:
+    """Whether `whole` begins with `rows`, bit for bit."""
+    first = whole[: len(rows)]
+    alike = first.dtype == rows.dtype and first.shape == rows.shape
+    return alike and len(rows) > 0 and first.tobytes() == rows.tobytes()
 
 
 def _rows(X: Any) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -13,7 +12,6 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-import scirknn
 import virtual_npu
 from rknn_harness.reference import Layer
 from scirknn.bundle import Affine, Bundle
@@ -28,7 +26,6 @@ __all__ = [
     "model_files",
     "onnx_output",
     "simulator_output",
-    "virtual_npu_output",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -198,25 +195,6 @@ def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Arra
     first = dict(reversed(found))
     rows = np.array(sorted(first))
     return rows, output[[first[row] for row in rows]]
-
-
-def virtual_npu_output(path: Path, X: Array) -> Array:
-    """Run a bundle on the virtual NPU here.
-
-    Returns
-    -------
-    numpy.ndarray of float32, shape (n, n_outputs)
-        Before the head.
-
-    Raises
-    ------
-    virtual_npu.VirtualNpuError
-        The file cannot be read, or does what is not modelled.
-    scirknn.OutputRangeError
-        An output is not finite.
-    """
-    with scirknn.load(path, device="virtual") as model:
-        return np.asarray(model.raw_output(X), np.float32)
 
 
 def model_files(bundle: Bundle) -> list[virtual_npu.RknnFile]:

@@ -14,9 +14,11 @@ The field numbers below were found by observation too; no schema is published.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
+import weakref
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -76,6 +78,9 @@ _RELOCATION: Final = np.dtype([("addend", "<i4"), ("command", "<u4")])
 
 _T = TypeVar("_T")
 
+_in_use: weakref.WeakValueDictionary[bytes, RknnFile] = weakref.WeakValueDictionary()
+"""Files by the sha256 of their bytes."""
+
 
 def read(source: str | os.PathLike[str] | bytes) -> RknnFile:
     """Read a ``.rknn`` file of format 6.
@@ -88,7 +93,8 @@ def read(source: str | os.PathLike[str] | bytes) -> RknnFile:
     Returns
     -------
     RknnFile
-        Its content; large parts are views of the file's bytes.
+        Its content; large parts are views of the file's bytes. While somebody holds it, the same bytes read
+        again give the same object.
 
     Raises
     ------
@@ -100,9 +106,15 @@ def read(source: str | os.PathLike[str] | bytes) -> RknnFile:
         The path cannot be read.
     """
     if isinstance(source, bytes):
-        return _parse(source)
-    with open(source, "rb") as stream:
-        return _parse(stream.read())
+        data = source
+    else:
+        with open(source, "rb") as stream:
+            data = stream.read()
+    digest = hashlib.sha256(data).digest()
+    file = _in_use.get(digest)
+    if file is None:
+        _in_use[digest] = file = _parse(data)
+    return file
 
 
 def read_graph(source: str | os.PathLike[str] | bytes) -> RknnFile:

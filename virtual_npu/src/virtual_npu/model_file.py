@@ -117,8 +117,14 @@ class Relocation:
     command: int
 
 
+class _Referable:
+    """What weak references need, and slots leave out."""
+
+    __slots__ = ("__weakref__",)
+
+
 @dataclass(frozen=True, slots=True)
-class RknnFile:
+class RknnFile(_Referable):
     """A whole ``.rknn`` file of format 6.
 
     Attributes

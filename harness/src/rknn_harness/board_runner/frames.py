@@ -41,7 +41,7 @@ PAYLOAD_LIMIT = 256 << 20
 
 _DIMENSIONS_LIMIT = 8
 _SMALL = 1 << 16
-_ITEM_SIZES = {"|b1": 1, "<i4": 4, "<i8": 8, "<f4": 4, "<f8": 8}
+_ITEM_SIZES = {"|b1": 1, "|u1": 1, "<i4": 4, "<i8": 8, "<f4": 4, "<f8": 8}
 _TEXT = re.compile(r"<U([1-9][0-9]{0,5})")
 
 
@@ -76,7 +76,7 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
     header : mapping
         What JSON can hold, without ``arrays``.
     arrays : mapping of str to numpy.ndarray
-        dtypes ``|b1 <i4 <i8 <f4 <f8 <U<n>``; any shape of up to 8 axes and any memory order.
+        dtypes ``|b1 |u1 <i4 <i8 <f4 <f8 <U<n>``; any shape of up to 8 axes and any memory order.
 
     Returns
     -------

@@ -6,6 +6,8 @@ import dataclasses
 import functools
 import hashlib
 import os
+import shutil
+import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
 
 import numpy as np
@@ -32,6 +34,9 @@ class BadRequest(Exception):
 class Operations:
     """Answers requests, one after another, about at most one loaded model.
 
+    The rows of a request stay until others come: a request about the same, or the first of them, sends their
+    number, ``rows``, in place of the array ``X``.
+
     Parameters
     ----------
     work_folder : str
@@ -43,6 +48,9 @@ class Operations:
     def __init__(self, work_folder: str, root: str = "/") -> None:
         self._work_folder, self._root = work_folder, root
         self._model: Any = None
+        self._place = "", ""  # of the loaded bundle: its path, the device
+        self._opening = False
+        self._X: Array | None = None
 
     def answer(self, frame: frames.Frame) -> tuple[dict[str, Any], dict[str, Array]]:
         """Do what `frame` asks; every exception becomes an error answer.
@@ -50,7 +58,7 @@ class Operations:
         Returns
         -------
         header : dict
-            The answer without its ``id``.
+            The answer without its ``id``; in ``seconds`` what the operation itself took.
         arrays : dict of str to numpy.ndarray
         """
         op = frame.header.get("op")
@@ -58,14 +66,18 @@ class Operations:
         try:
             if operation is None:
                 raise BadRequest(f"no operation is named {op!r:.40}")
-            return operation(frame.header, frames.decode_arrays(frame))
+            arrays = frames.decode_arrays(frame)
+            self._opening = False
+            begin = time.perf_counter()
+            header, answer = operation(frame.header, arrays)
+            return {**header, "seconds": time.perf_counter() - begin}, answer
         except (BadRequest, frames.ProtocolViolation) as error:
             return failure("bad_request", error), {}
         except Exception as error:
             # By name, for scirknn may be what failed to import.
             if type(error).__name__ == "InputError":
                 return failure("bad_request", error), {}
-            return failure("load_error" if op in ("load", "raw_load") else "run_error", error), {}
+            return failure("load_error" if self._opening else "run_error", error), {}
 
     def _operations(self) -> dict[str, Callable[[Mapping[str, Any], dict[str, Array]], Answer]]:
         return {
@@ -73,8 +85,11 @@ class Operations:
             "facts": self._facts,
             "doctor": self._doctor,
             "digests": self._digests,
+            "store": self._store,
             "load": self._load,
             "predict": self._predict,
+            "outputs": self._outputs,
+            "cores": self._cores,
             "time": self._time,
             "time_cpu": self._time_cpu,
             "raw_load": self._raw_load,
@@ -113,19 +128,46 @@ class Operations:
         except FileNotFoundError:
             return {"ok": True, "digests": []}, {}
 
+    def _store(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        """Keep files in a new folder, all or none, and tell what is read back of them."""
+        folder = self._below(header, "folder")
+        for name, content in arrays.items():
+            if not name or name in (".", "..") or "/" in name or content.dtype != np.uint8:
+                raise BadRequest(f"array {name!r:.40} is no file: a bare name and bytes are needed")
+        place, own = os.path.split(folder)
+        part = os.path.join(place, f".{own}.{os.getpid()}.part")
+        os.makedirs(part)
+        try:
+            for name, content in arrays.items():
+                with open(os.path.join(part, name), "wb") as file:
+                    file.write(content.data)
+            digests = [_sha256(os.path.join(part, name)) for name in arrays]
+            os.rename(part, folder)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        return {"ok": True, "digests": digests}, {}
+
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        path, device, core = self._below(header, "bundle"), _device(header), header.get("core")
-        self._close(header, arrays)
+        self._open(self._below(header, "bundle"), _device(header), header.get("core"))
+        return {"ok": True}, {}
+
+    def _open(self, path: str, device: str, core: Any) -> None:
+        """Load a bundle in place of the model that is loaded."""
+        self._opening = True
+        self._close({}, {})
         import scirknn
 
         # A name that scirknn does not know is refused there.
         self._model = scirknn.load(path, device=device, **({"core": core} if core else {}))
-        return {"ok": True}, {}
+        self._place = path, device
+        self._opening = False
 
     def _raw_load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         path, device, core = self._below(header, "file"), _device(header), header.get("core")
         if core not in CORES:
             raise BadRequest(f"core is {core!r:.40}; it can be one of {', '.join(CORES)}")
+        self._opening = True
         self._close(header, arrays)
         self._model = RawModel(path, device, core)
         return {"ok": True}, {}
@@ -144,7 +186,7 @@ class Operations:
         return os.path.join(self._work_folder, name)
 
     def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        model, rows = self._loaded(), _rows(arrays)
+        model, rows = self._loaded(), self._given(header, arrays)
         output = model.raw_output(rows)
         # Not predict() and predict_proba(), each of which would run the network once more.
         answer = {
@@ -155,12 +197,35 @@ class Operations:
             answer["probabilities"] = frames.carried(model.probabilities(output))
         return {"ok": True}, answer
 
+    def _outputs(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        """Run the model on each array but X: integers in one axis choose rows of X, two axes are rows."""
+        model, X = self._loaded(), self._given(header, arrays)
+        answer = {}
+        for name, array in arrays.items():
+            if array.ndim == 1:
+                if array.dtype.kind != "i" or not ((array >= 0) & (array < len(X))).all():
+                    raise BadRequest(f"array {name!r:.40} chooses rows that are not there")
+                array = X[array]
+            answer[name] = np.asarray(model.raw_output(array), dtype="<f4")
+        return {"ok": True}, answer
+
+    def _cores(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
+        """Load the loaded bundle once more for each of `cores`, and run it there."""
+        self._loaded()
+        rows, cores, answer = self._given(header, arrays), header.get("cores"), {}
+        if not isinstance(cores, list) or not all(isinstance(core, str) for core in cores):
+            raise BadRequest(f"cores is {cores!r:.80}; it must be a list of names")
+        for core in cores:
+            self._open(*self._place, core)
+            answer[core] = np.asarray(self._model.raw_output(rows), dtype="<f4")
+        return {"ok": True}, answer
+
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        model, rows = self._loaded(), _rows(arrays)
+        model, rows = self._loaded(), self._given(header, arrays)
         return {"ok": True}, {"samples": sample(lambda: model.predict(rows), **_bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        rows = _rows({name: array for name, array in arrays.items() if name == "X"})
+        rows = self._given(header, arrays)
         answer = {}
         for name, make in (("numpy", in_numpy), ("scikit-learn", in_scikit_learn)):
             predict = make(header, arrays) if name in (header.get("ways") or ()) else None
@@ -174,6 +239,16 @@ class Operations:
         if model is not None:
             model.close()
         return {"ok": True}, {}
+
+    def _given(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
+        """Take the request's rows out of its arrays: X, or as many of those that are there."""
+        if "X" in arrays:
+            self._X = arrays.pop("X")
+            return self._X
+        count = header.get("rows")
+        if self._X is None or type(count) is not int or not 0 < count <= len(self._X):
+            raise BadRequest(f"rows is {count!r:.40}, and no such rows are here: send an array 'X'")
+        return self._X[:count]
 
     def _loaded(self, raw: bool = False) -> Any:
         if self._model is None or isinstance(self._model, RawModel) != raw:
