@@ -4,6 +4,7 @@
 
     HarnessError
     ├── BoardsFileError          boards.toml cannot be used (also ValueError)
+    ├── SameBoardError           two boards of a run are one (also ValueError)
     ├── FactsFileError           a file of a board's facts cannot be used (also ValueError)
     ├── InfraError               the way to the board failed: it says nothing of a model or a toolkit
     │   ├── ConnectionLostError    no connection, or the end of one
@@ -38,6 +39,7 @@ __all__ = [
     "PowerError",
     "ProtocolError",
     "ProvisioningError",
+    "SameBoardError",
     "VirtualBoardError",
     "printable",
 ]
@@ -64,6 +66,10 @@ def printable(text: str) -> str:
 
 class BoardsFileError(HarnessError, ValueError):
     """The file of boards is missing, is no TOML, or has a wrong entry."""
+
+
+class SameBoardError(HarnessError, ValueError):
+    """Two boards that a run is to use are one and the same."""
 
 
 class FactsFileError(HarnessError, ValueError):

@@ -22,6 +22,7 @@ from rknn_harness.corpus import corpus_cases
 from rknn_harness.drawing import Draw
 from rknn_harness.errors import HarnessError
 from rknn_harness.expectations import Expectation, read_expectations
+from rknn_harness.one_board import refuse_one_board_twice
 from rknn_harness.outcomes import ExitCode, Outcome
 from rknn_harness.plan import Entry, groups, known_ids, make_plan
 from rknn_harness.report.numbers import summarize
@@ -122,6 +123,11 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Make the run's folder, or open it; before pytest-xdist starts its workers."""
     config, option = session.config, session.config.option
+    if not _is_worker(config) and not option.collectonly:
+        try:
+            refuse_one_board_twice(config.stash[_BOARDS])
+        except HarnessError as error:
+            raise pytest.UsageError(str(error)) from error
     if _is_worker(config):
         folder = RunFolder(Path(option.run_dir))
     elif option.resume:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, NoReturn
 
-from rknn_harness.board_runner.clocks import Clocks
+from rknn_harness.board_runner.clocks import Clocks, text
 from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, amended, encode
 from rknn_harness.board_runner.lease import Held, Lease, bounded_text
 from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, error_frame
@@ -145,9 +145,14 @@ class _Runner:
         return {
             "lease": self._take,
             "holders": lambda header: self._lease.holders(),
+            "identity": lambda header: {"kernel": self._kernel(), "lease": self._lease.place()},
             "reserve": self._reserve,
             "unreserve": self._unreserve,
         }
+
+    def _kernel(self) -> str:
+        """Return what Linux calls itself by from one boot to the next (random(4))."""
+        return text(Path(self._root, "proc/sys/kernel/random/boot_id")) or ""
 
     def _take(self, header: Any) -> dict[str, Any]:
         if self._process is not None:  # the next one shares the lock

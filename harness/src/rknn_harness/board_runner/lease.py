@@ -196,6 +196,14 @@ class Lease:
                 session = self._holder()
         return {"session": session, "reserved": reserved}
 
+    def place(self) -> str:
+        """Return what tells this lease from others of the machine, by whatever path it is reached."""
+        try:
+            found = self.folder.stat()
+        except OSError:
+            return os.path.realpath(str(self.folder))
+        return f"{found.st_dev}:{found.st_ino}"
+
     def _try(self, owner: str, token: str) -> dict[str, Any] | None:
         """Lock the board, and return what a holder left that did not give it back."""
         if not self._locked():
