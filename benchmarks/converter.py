@@ -1,13 +1,14 @@
 """Conversions a second: the isolated warm worker, a cold process for each model, the bare toolkit.
 
-The network is 64-128-128-10, relu, float16, 64 rows a run. Times are of this machine and this run; only
-their ratios say something, and those of processor time (user and system, of both processes) say it on a busy
-machine too. Run it as ``python -m benchmarks.converter``.
+The network is 64-128-128-10, relu, float16, 64 rows a run. The bare calls and the warm worker take turns, so
+that what else the machine does meets them alike; the least times and the processor's (user and system, of all
+processes) say something on a busy machine too. Run it as ``python -m benchmarks.converter``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import pickle
 import statistics
 import subprocess
@@ -15,8 +16,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +35,25 @@ from sklearn2rknn.conversion import SAMPLES
 from sklearn2rknn.toolkit_environment import ToolkitEnvironment, VenvWorker, ensure_environment
 
 BARE = """
-import os, sys, time
-folder, count = sys.argv[1], int(sys.argv[2])
-os.chdir(folder)
+import os, resource, sys, time
 from rknn.api import RKNN
-for _ in range(count):
-    started, before = time.perf_counter(), time.process_time()
+os.chdir(sys.argv[1])
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+def processor():
+    programs = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + programs.ru_utime + programs.ru_stime
+
+for _ in sys.stdin:
+    started, before = time.perf_counter(), processor()
     rknn = RKNN(verbose=False)
     assert rknn.config(target_platform="rk3588") == 0
     assert rknn.load_onnx(model="model.onnx") == 0
     assert rknn.build(do_quantization=False) == 0
     assert rknn.export_rknn("model.rknn") == 0
     rknn.release()
-    print("seconds", time.perf_counter() - started, time.process_time() - before)
+    print(time.perf_counter() - started, processor() - before, file=answers, flush=True)
 """
 
 CONFIG = {"target_platform": "rk3588"}
@@ -53,10 +61,26 @@ CONFIG = {"target_platform": "rk3588"}
 
 @attrs.frozen
 class Cost:
-    """What one conversion takes: seconds by the clock, and of the processors where that is known."""
+    """What conversions take: seconds by the clock, and of the processors where that is known."""
 
-    wall: float
-    processor: float | None = None
+    wall: list[float] = attrs.field(factory=list)
+    processor: list[float] = attrs.field(factory=list)
+
+    def add(self, wall: float, processor: float | None = None) -> None:
+        """Take one conversion more into account."""
+        self.wall.append(wall)
+        if processor is not None:
+            self.processor.append(processor)
+
+    def cells(self, bare: Cost) -> list[str]:
+        """Return the table's cells."""
+        median, least = statistics.median(self.wall), min(self.wall)
+        cells = [f"{1e3 * median:.1f}", f"{1 / median:.1f}", f"{median / statistics.median(bare.wall):.2f}"]
+        if self.processor:
+            processor, bare_processor = statistics.mean(self.processor), statistics.mean(bare.processor)
+            cells += [f"{1e3 * least:.1f}", f"{least / min(bare.wall):.2f}"]
+            cells += [f"{1e3 * processor:.1f}", f"{processor / bare_processor:.2f}"]
+        return cells
 
 
 def main() -> None:
@@ -73,126 +97,128 @@ def main() -> None:
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator = MLPClassifier((128, 128), max_iter=3, random_state=0).fit(X, rng.integers(0, 10, 512))
     environment = ensure_environment(options.toolkit)
-    table = Table("way", "ms each, median", "conversions / s", "against bare", "processor ms", "against bare")
+    table = Table(
+        "way", "ms, median", "per second", "/ bare", "ms, least", "/ bare", "processor ms", "/ bare"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = condition(network_from_estimator(estimator), X, "float16")
         model = onnx_from_network(network, SAMPLES).SerializeToString()
         (folder / "model.pkl").write_bytes(pickle.dumps(estimator))
-        bare = _bare(environment, folder, model, options.count)
-        assert bare.processor is not None
+        (folder / "model.onnx").write_bytes(model)
+        with _bare(environment, folder) as bare_once, Toolkit(environment) as toolkit:
 
-        def row(way: str, cost: Cost) -> None:
-            wall, processor = cost.wall, cost.processor
-            cells = [f"{1e3 * wall:.1f}", f"{1 / wall:.1f}", f"{wall / bare.wall:.2f}"]
-            if processor is not None and bare.processor is not None:
-                cells += [f"{1e3 * processor:.1f}", f"{processor / bare.processor:.2f}"]
-            table.add_row(way, *cells)
+            def timed(work: Callable[..., object], *given: Any, **options: Any) -> tuple[float, float]:
+                started, before = time.perf_counter(), _processor_seconds(toolkit)
+                work(*given, toolkit=toolkit, **options)
+                return time.perf_counter() - started, _processor_seconds(toolkit) - before
 
-        with Toolkit(environment) as toolkit:
-
-            def converted(**given: Any) -> Cost:
-                def once() -> None:
-                    convert(estimator, folder / "model.rknn", toolkit=toolkit, **given)
-
-                return _median(once, options.count, toolkit)
-
-            toolkit.build(model, config=CONFIG)  # starts it
-            row("bare calls, one process", bare)
-            build = _median(lambda: toolkit.build(model, config=CONFIG), options.count, toolkit)
-            row("worker, build alone", build)
-            row("worker, convert, check off", converted(check="off"))
-            row("the same with 512 rows of example", converted(check="off", example_input=X))
-            row("the same with the check", converted(check="on", example_input=X))
+            to_file = functools.partial(timed, convert, estimator, folder / "converted.rknn")
+            ways: dict[str, Callable[[], tuple[float, float]]] = {
+                "bare calls in one process": bare_once,
+                "warm worker, build alone": lambda: timed(_build, model),
+                "convert, check off": lambda: to_file(check="off"),
+                "the same, 512 rows given": lambda: to_file(check="off", example_input=X),
+                "the same, check on": lambda: to_file(check="on", example_input=X),
+            }
+            _build(model, toolkit)  # starts it
+            for way in ways.values():  # and warms up
+                way()
+            costs = {name: Cost() for name in ways}
+            for _ in range(options.count):
+                for name, way in ways.items():
+                    costs[name].add(*way())
             if options.memory:
                 before = _resident(toolkit)
                 for _ in range(options.memory):
-                    toolkit.build(model, config=CONFIG)
+                    _build(model, toolkit)
                 after = _resident(toolkit)
                 table.caption = f"worker: {before} kB before, {after} kB after {options.memory} conversions"
         with Toolkit(environment, isolation="job") as toolkit:
-            toolkit.build(model, config=CONFIG)
-            row(
-                "worker, a fresh child for each",
-                _median(lambda: toolkit.build(model, config=CONFIG), options.count),
-            )
-        row("cold worker for each", _cold(environment, model, options.cold))
-        row("cold command line for each, check off", _command_line(folder, options.toolkit, options.cold))
-        row("two workers at once", _two_workers(environment, model, options.count))
+            _build(model, toolkit)
+            costs["a fresh child for each"] = _times(lambda: _build(model, toolkit), options.count)
+        costs["cold worker for each"] = _cold(environment, model, options.cold)
+        costs["cold command line for each"] = _command_line(folder, options.toolkit, options.cold)
+        costs["two workers at once"] = _two_workers(environment, model, options.count)
+        for name, cost in costs.items():
+            table.add_row(name, *cost.cells(costs["bare calls in one process"]))
     Console(width=110).print(table)
 
 
-def _median(work: Callable[[], object], count: int, toolkit: Toolkit | None = None) -> Cost:
-    seconds = []
-    before = time.process_time() + (_worker_seconds(toolkit) if toolkit else 0.0)
+def _build(model: bytes, toolkit: Toolkit) -> None:
+    toolkit.build(model, config=CONFIG)
+
+
+def _times(work: Callable[[], object], count: int) -> Cost:
+    cost = Cost()
     for _ in range(count):
         started = time.perf_counter()
         work()
-        seconds.append(time.perf_counter() - started)
-    if toolkit is None:
-        return Cost(statistics.median(seconds))
-    spent = time.process_time() + _worker_seconds(toolkit) - before
-    return Cost(statistics.median(seconds), spent / count)
+        cost.add(time.perf_counter() - started)
+    return cost
 
 
-def _bare(environment: ToolkitEnvironment, folder: Path, model: bytes, count: int) -> Cost:
-    (folder / "model.onnx").write_bytes(model)
-    command = [environment.command[0], "-c", BARE, str(folder), str(count + 1)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("seconds")]
-    wall, processor = zip(*((float(a), float(b)) for a, b in lines[1:]), strict=True)  # the first warms up
-    return Cost(statistics.median(wall), statistics.mean(processor))
+@contextmanager
+def _bare(environment: ToolkitEnvironment, folder: Path) -> Iterator[Callable[[], tuple[float, float]]]:
+    """Start a process that converts ``model.onnx`` each time it is asked to, and tells what it took."""
+    with subprocess.Popen(
+        [environment.command[0], "-c", BARE, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None
+        assert answers is not None
+
+        def once() -> tuple[float, float]:
+            print(file=questions, flush=True)
+            wall, processor = map(float, answers.readline().split())
+            return wall, processor
+
+        yield once
 
 
 def _cold(environment: ToolkitEnvironment, model: bytes, count: int) -> Cost:
     def once() -> None:
         with Toolkit(environment) as toolkit:
-            toolkit.build(model, config=CONFIG)
+            _build(model, toolkit)
 
-    return _median(once, count)
+    return _times(once, count)
 
 
 def _command_line(folder: Path, version: str, count: int) -> Cost:
-    command = [
-        sys.executable,
-        "-m",
-        "sklearn2rknn",
-        "model.pkl",
-        "model.rknn",
-        "--toolkit",
-        f"{version}@venv",
-    ]
-    command += ["--check", "off"]
-    return _median(lambda: subprocess.run(command, cwd=folder, capture_output=True, check=True), count)
+    command = [sys.executable, "-m", "sklearn2rknn", "model.pkl", "model.rknn"]
+    command += ["--toolkit", f"{version}@venv", "--check", "off"]
+    return _times(lambda: subprocess.run(command, cwd=folder, capture_output=True, check=True), count)
 
 
 def _two_workers(environment: ToolkitEnvironment, model: bytes, count: int) -> Cost:
     with Toolkit(environment) as first, Toolkit(environment) as second, ThreadPoolExecutor(2) as pool:
         for toolkit in (first, second):
-            toolkit.build(model, config=CONFIG)
+            _build(model, toolkit)
 
         def share(toolkit: Toolkit) -> None:
             for _ in range(count):
-                toolkit.build(model, config=CONFIG)
+                _build(model, toolkit)
 
         started = time.perf_counter()
         list(pool.map(share, (first, second)))
-        return Cost((time.perf_counter() - started) / (2 * count))
+        return Cost([(time.perf_counter() - started) / (2 * count)])
 
 
-def _processes(toolkit: Toolkit) -> list[str]:
+def _processes(toolkit: Toolkit) -> list[int]:
     """Return the worker and its child."""
     assert isinstance(toolkit._process, VenvWorker)
-    worker = str(toolkit._process.pid)
-    return [worker, *Path(f"/proc/{worker}/task/{worker}/children").read_text().split()]
+    worker = toolkit._process.pid
+    return [worker, *map(int, Path(f"/proc/{worker}/task/{worker}/children").read_text().split())]
 
 
-def _worker_seconds(toolkit: Toolkit) -> float:
-    """Return the processor time of the worker and its child."""
-    fields = (
-        Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in _processes(toolkit)
-    )
-    return sum(int(each[11]) + int(each[12]) for each in fields) / 100  # user and system, in ticks
+def _processor_seconds(toolkit: Toolkit) -> float:
+    """Return the processor time of this process, the worker and its child."""
+    # Linux makes the clock of a process from its id: clock_getcpuclockid(3).
+    return time.process_time() + sum(time.clock_gettime(~pid << 3 | 2) for pid in _processes(toolkit))
 
 
 def _resident(toolkit: Toolkit) -> int:

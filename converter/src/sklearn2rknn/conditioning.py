@@ -27,7 +27,7 @@ from sklearn2rknn.range_guard import (
 from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 from sklearn2rknn.spans import Spans
-from sklearn2rknn.tensor_ranges import tensor_ranges, through
+from sklearn2rknn.tensor_ranges import known_of_inputs, tensor_ranges, through
 
 __all__ = [
     "ACCURACIES",
@@ -238,7 +238,7 @@ def bring_into_float16(network: Network, rows: Floats | None) -> Network:
     nothing is known, that of the weights.
     """
     layers = list(network.layers)
-    given = tensor_ranges(network, None)[0] if rows is None else network.prepare(rows)
+    given = known_of_inputs(network) if rows is None else network.prepare(rows)
     for i in range(len(layers) - 1):
         layer, after = layers[i], layers[i + 1]
         result = _result(layer, given)

@@ -10,7 +10,16 @@ import numpy.typing as npt
 from sklearn2rknn.network import HALF, REFINED, Floats, Layer, Network, activate
 from sklearn2rknn.spans import Spans, unknown
 
-__all__ = ["EXAMPLE", "WEIGHTS", "bearable_input", "measured", "ranges_document", "tensor_ranges", "through"]
+__all__ = [
+    "EXAMPLE",
+    "WEIGHTS",
+    "bearable_input",
+    "known_of_inputs",
+    "measured",
+    "ranges_document",
+    "tensor_ranges",
+    "through",
+]
 
 EXAMPLE = "example input"
 WEIGHTS = "weight bounds"
@@ -37,10 +46,15 @@ def tensor_ranges(network: Network, rows: Floats | None) -> tuple[Spans, ...]:
     """
     if rows is not None:
         return tuple(measured(values) for values in (network.prepare(rows), *network.activations(rows)))
-    found = [network.spans or unknown(len(network.layers[0].weights))]
+    found = [known_of_inputs(network)]
     for layer in network.layers:
         found.append(through(layer, found[-1]))
     return tuple(found)
+
+
+def known_of_inputs(network: Network) -> Spans:
+    """Return what is known of the inputs without any example."""
+    return network.spans or unknown(len(network.layers[0].weights))
 
 
 def measured(values: Floats) -> Spans:
@@ -57,7 +71,7 @@ def through(layer: Layer, spans: Spans) -> Spans:
         least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
         low, high = np.where(fed, least, low), np.where(fed, greatest, high)
     ends = np.isfinite(low) & np.isfinite(high)
-    return Spans(low, high, tuple(WEIGHTS if each else "" for each in ends.tolist()))
+    return Spans(low, high, tuple(np.where(ends, WEIGHTS, "").tolist()))
 
 
 def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -87,7 +101,7 @@ def bearable_input(network: Network, largest: float) -> float:
         In the units of the network's input, rounded down by less than a tenth; 0 where even inputs of next to
         nothing could make a tensor leave the format.
     """
-    spans = network.spans or unknown(len(network.layers[0].weights))
+    spans = known_of_inputs(network)
 
     def fit(sizes: Floats) -> npt.NDArray[np.bool_]:
         """Tell of each size whether every tensor stays within the end."""
