@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,10 +38,10 @@ def test_the_runner_speaks_over_plain_pipes(tmp_path: Path, stand_in: Path) -> N
 
 
 def test_the_oldest_python_runs_the_runner(tmp_path: Path, stand_in: Path) -> None:
-    python = shutil.which("python3.8")
+    python = shutil.which(os.environ.get("SCIRKNN_PYTHON38", "python3.8"))
     probe = [python or "", "-c", "import numpy, sys; assert sys.version_info[:2] == (3, 8)"]
     if python is None or subprocess.run(probe, capture_output=True).returncode:
-        pytest.skip("there is no python3.8 with numpy on the path")
+        pytest.skip("there is no python3.8 with numpy on the path: see `tox -e oldest`")
     _talk(python, tmp_path, stand_in)
 
 
