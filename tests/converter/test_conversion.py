@@ -203,11 +203,15 @@ def test_same_model_has_the_same_content_in_every_process(
     assert found[1] == found[4] != found[0]
 
 
-@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("precision", ["float16", "int8", "int16"])
 @pytest.mark.parametrize("n_features", [3, 8])
-def test_constant_network(tmp_path: Path, toolkit: Toolkit, precision: str, n_features: int) -> None:
+@pytest.mark.parametrize("size", [1.0, 1e-20])
+def test_constant_network(
+    tmp_path: Path, toolkit: Toolkit, precision: str, n_features: int, size: float
+) -> None:
     estimator, X = fit("softmax", n_features=n_features)
     estimator.coefs_[1] = np.zeros_like(estimator.coefs_[1])
+    estimator.intercepts_[1] *= size
     path = tmp_path / "model.rknn"
     convert(estimator, path, precision=precision, example_input=X, toolkit=toolkit)
     np.testing.assert_allclose(

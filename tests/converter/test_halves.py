@@ -96,6 +96,19 @@ def test_narrow_layers(tmp_path: Path, toolkit: Toolkit, hidden: tuple[int, ...]
         )
 
 
+@pytest.mark.parametrize("size", [1e-4, 1e-6])
+def test_outputs_that_hardly_vary(tmp_path: Path, toolkit: Toolkit, size: float) -> None:
+    """Spread over int16's range they would take weights beyond it."""
+    estimator, X = fit("softmax", hidden=(9, 6), activation="logistic")
+    estimator.coefs_[0] *= size
+    path = tmp_path / "model.rknn"
+    convert(estimator, path, precision="int16", example_input=X, toolkit=toolkit)
+    with scirknn.load(path, device="virtual") as model:
+        np.testing.assert_allclose(
+            model.raw_output(X), network_from_estimator(estimator).forward(X), atol=6 * 3e-4
+        )
+
+
 def test_large_sums_of_small_weights(tmp_path: Path, toolkit: Toolkit) -> None:
     """The limit, taken for an integer, must not come before 3.016: the rests' biases see to it."""
     rng = np.random.default_rng(0)

@@ -66,6 +66,8 @@ def fit_biases(network: Network, rows: Floats) -> Network:
     behind_halves = [False, *(layer.activation == HALF for layer in layers[:-1])]
     last = max((i for i, part in enumerate(moved) if part.any() or behind_halves[i]), default=-1)
     idle = np.abs(moved[0]) / (MOVED * ranges[0])  # nothing moves here: the weight makes room for all of it
+    if idle.any() and not layers[0].weights.any():
+        idle = np.maximum(idle, 1.0)  # less is nothing to the toolkit, and graphs of constants it refuses
     if last > 0:  # one unit in every layer before the last, each fed by the one before
         first = layers[0]
         weights = np.hstack([first.weights, np.zeros((len(first.weights), 1))])

@@ -46,6 +46,9 @@ FLOAT16_SAFE = 2.0**12
 FLOAT16_WIDE = 2.0**15
 """The same for a range that bounds give: they are wide themselves."""
 
+INT16_WIDE = 2.0**14
+"""Weights that int16, which ends at 2**15, may be given for outputs that hardly vary."""
+
 FLOAT16_FEW = 2.0**-6
 """Range below which too few of a layer's numbers are left above float16's subnormals."""
 
@@ -109,7 +112,10 @@ def condition(
         network = scale_input(network, *_mean_and_deviation(rows))
         network = balance(network, rows)
         if not network.head_on_npu:
-            network = scale_output(network, *_middle_and_half(network.activations(rows)[-1]))
+            middle, half = _middle_and_half(network.activations(rows)[-1])
+            if precision == "int16":
+                half = np.maximum(half, _largest(network.layers[-1], middle) / INT16_WIDE)
+            network = scale_output(network, middle, half)
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
     if rows is not None and precision == "int16":
@@ -159,6 +165,11 @@ def _middle_and_half(columns: Floats) -> tuple[Floats, Floats]:
     low, high = columns.min(axis=0), columns.max(axis=0)
     # Halved first: the difference of two large numbers may be infinite.
     return low / 2 + high / 2, _unit(high / 2 - low / 2)
+
+
+def _largest(layer: Layer, offset: Floats) -> Floats:
+    largest: Floats = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias - offset))
+    return largest
 
 
 def _unit(sizes: Floats) -> Floats:

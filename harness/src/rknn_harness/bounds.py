@@ -19,6 +19,7 @@ from sklearn2rknn.error_bounds import (
     Steps,
     output_bound,
     quantized_output_bound,
+    tensor_count,
     tensor_steps,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "head_bounds",
     "output_bound",
     "quantized_output_bound",
+    "tensor_count",
     "tensor_steps",
 ]
 

@@ -45,6 +45,7 @@ from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, ti
 from rknn_harness.witness import (
     Protocol,
     RecordingToolkit,
+    idle_weights,
     layers_of_graph,
     model_files,
     onnx_output,
@@ -326,7 +327,8 @@ def _convert(
     known["placement"] = placement
     with clock("limits"):
         layers = layers_of_graph(recorder.protocol.models[0], bundle)
-        limits = limits_for(truth, case.kind, case.precision, bundle, layers, files)
+        idle = idle_weights(recorder.protocol.models[0], bundle)
+        limits = limits_for(truth, case.kind, case.precision, bundle, layers, files, idle)
     if tamper is not None:
         tamper(path)
     with clock("stages"):

@@ -10,7 +10,7 @@ int8
     the layers there is nothing to derive from, and a random network is held to probabilities within 0.25 or
     an R2 of 0.5.
 int16
-    99 % of labels, or an R2 of 0.999: agreement alone.
+    derived; for a data set also 99 % of labels, or an R2 of 0.999. Without the layers' tensors these alone.
 
 Labels that a derived bound settles must be equal in every case. A random network's rows lie anywhere, so
 shares of labels say little of it, and the derived bound says all.
@@ -28,11 +28,12 @@ from rknn_harness.bounds import (
     FLOAT32,
     output_bound,
     quantized_output_bound,
+    tensor_count,
     tensor_steps,
 )
 from rknn_harness.judge import Limits
 from rknn_harness.outcomes import Stage
-from rknn_harness.reference import Layer, Reference
+from rknn_harness.reference import Floats, Layer, Reference
 from scirknn.bundle import Bundle
 from virtual_npu import RknnFile
 
@@ -48,6 +49,7 @@ def limits_for(
     bundle: Bundle,
     layers: Sequence[Layer],
     files: Sequence[RknnFile],
+    idle: Floats | None = None,
 ) -> Mapping[Stage, Limits]:
     """Return the limits of every stage after scikit-learn.
 
@@ -62,6 +64,8 @@ def limits_for(
         What the toolkit was given.
     files : sequence of virtual_npu.RknnFile
         The bundle's model files.
+    idle : numpy.ndarray or None
+        The first layer's weights on channels that are always 0: see `witness.idle_weights`.
     """
     before, after = bundle.input, bundle.output
     X = reference.X
@@ -77,22 +81,21 @@ def limits_for(
                 probability=1e-2 if curved else 2e-3,
                 margin=0.005,
             )
-    elif precision == "int8":
+    else:
         steps = [tensor_steps(file) for file in files]
-        fits = all(len(each) == len(layers) + 1 for each in steps)
+        fits = all(len(each) == tensor_count(layers) for each in steps)
         bound = None
         if fits:
             # Files of several sizes are calibrated apart; a row may pass through any of them.
             bound = graph + np.max(
-                [quantized_output_bound(layers, X, each, before, after) for each in steps], axis=0
+                [quantized_output_bound(layers, X, each, before, after, idle=idle) for each in steps], axis=0
             )
-        if kind == "dataset":
-            basis = "derived and agreement, int8" if fits else "agreement, int8"
-            coarse = Limits(basis, output=bound, agreement=0.98, r2=0.97)
+        agreement, r2 = (0.98, 0.97) if precision == "int8" else (0.99, 0.999)
+        if kind == "dataset" or (precision == "int16" and not fits):
+            basis = "derived and agreement" if fits else "agreement"
+            coarse = Limits(f"{basis}, {precision}", output=bound, agreement=agreement, r2=r2)
         elif fits:
-            coarse = Limits("derived, int8", output=bound)
+            coarse = Limits(f"derived, {precision}", output=bound)
         else:
             coarse = Limits("coarse, int8", probability=0.25, r2=0.5)
-    else:
-        coarse = Limits("agreement, int16", agreement=0.99, r2=0.999)
     return {Stage.ONNX: exact, **dict.fromkeys(_ON_NPU, coarse)}

@@ -22,6 +22,7 @@ from sklearn2rknn.onnx_graph import pack, unpack
 __all__ = [
     "Protocol",
     "RecordingToolkit",
+    "idle_weights",
     "layers_of_graph",
     "model_files",
     "onnx_output",
@@ -149,6 +150,21 @@ def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
         weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
         layers[-1] = Layer(weights, bias, last.activation)
     return tuple(layers)
+
+
+def idle_weights(model: bytes, bundle: Bundle) -> Array | None:
+    """Return the first layer's largest weights on channels that are always 0, if there are any.
+
+    They change nothing but the steps of their kernels.
+    """
+    graph = onnx.load_from_string(model).graph
+    first = next(node for node in graph.node if node.op_type in ("Conv", "MatMul", "Gemm"))
+    weights = next(numpy_helper.to_array(each) for each in graph.initializer if each.name == first.input[1])
+    weights = weights[:, :, 0, 0].T if first.op_type == "Conv" else weights
+    idle: Array = np.abs(weights[bundle.n_inputs * bundle.parts :].astype(np.float64)).max(
+        axis=0, initial=0.0
+    )
+    return idle if idle.any() else None
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
