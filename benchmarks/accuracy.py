@@ -82,7 +82,7 @@ def tasks(console: Console) -> None:
 
 def activations(console: Console) -> None:
     """Print the largest error of an output, by the form of tanh and logistic."""
-    table = Table("task", "largest output", "plain", "refined")
+    table = Table("task", "largest output", "plain", "refined", "int16")
     with open_toolkit("2.3.2") as toolkit:
         for name, estimator, X in standard_tasks():
             if estimator.activation in ("tanh", "logistic"):
@@ -90,6 +90,7 @@ def activations(console: Console) -> None:
                 errors = [
                     ours(estimator, X, toolkit, activation=form).max_error for form in ("plain", "refined")
                 ]
+                errors.append(ours(estimator, X, toolkit, precision="int16").max_error)
                 table.add_row(name, f"{np.abs(reference).max():.3g}", *(f"{error:.1e}" for error in errors))
     console.print(table)
 
