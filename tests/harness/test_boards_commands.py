@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rknn_harness.boards import Board
+from rknn_harness.boards_commands import Findings
 from rknn_harness.claim import Claim
 from rknn_harness.cli import main
 from rknn_harness.runner_client import BoardSession
@@ -103,6 +104,13 @@ def test_the_virtual_board_cannot_be_locked(command: str) -> None:
     said = CliRunner().invoke(main, ["board", command])
     assert said.exit_code == 2
     assert "made anew" in said.output
+
+
+def test_a_command_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    found, command = Findings(), "sudo curl -fL " + "x/" * 100 + " && echo [b] done"
+    found.tell_of({"rule": "librknnrt", "level": "error", "text": "There is none.", "command": command})
+    assert found.show() == 3
+    assert f"$ {command}" in [line.strip() for line in capsys.readouterr().out.splitlines()]
 
 
 def test_doctor_tells_what_cannot_be_reached(tmp_path: Path) -> None:

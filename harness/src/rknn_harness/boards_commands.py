@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import sys
@@ -24,6 +25,7 @@ from rknn_harness.claim import Claim, owner
 from rknn_harness.errors import BoardError, HarnessError, InfraError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
 from rknn_harness.virtual_board import started
+from scirknn.compatibility import Finding
 
 __all__ = [
     "Duration",
@@ -145,7 +147,7 @@ class Findings:
     """What was found, one line each."""
 
     def __init__(self) -> None:
-        self._table = Table(box=None, pad_edge=False, show_header=False)
+        self._rows: list[tuple[str, str, str, str]] = []
         self._trouble = False
 
     def tell(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
@@ -153,13 +155,31 @@ class Findings:
         self._trouble |= not good
         word = level or ("ok" if good else "no")
         color = "red" if not good else "green" if word == "ok" else "yellow"
-        self._table.add_row(f"[{color}]{word}[/]", escape(name), escape(text))
-        if command:
-            self._table.add_row("", "", f"[bold]{escape(command)}[/]")
+        self._rows.append((f"[{color}]{word}[/]", escape(name), escape(text), escape(command)))
+
+    def tell_of(self, finding: Finding | Mapping[str, str]) -> None:
+        """Add what scirknn found, here or on a board."""
+        found = dataclasses.asdict(finding) if isinstance(finding, Finding) else finding
+        level = found["level"]
+        self.tell(
+            found["rule"],
+            level != "error",
+            found["text"],
+            level="" if level == "error" else level,
+            command=found["command"],
+        )
 
     def show(self) -> int:
         """Print the table and return the exit code."""
-        Console().print(self._table)
+        console = Console(highlight=False)
+        for word, name, text, command in self._rows:
+            line = Table.grid(padding=(0, 2))
+            for width in (7, 11, None):
+                line.add_column(min_width=width)
+            line.add_row(word, name, text)
+            console.print(line)
+            if command:  # in one line, to be copied
+                console.print(f"         [bold]$ {command}[/]", soft_wrap=True)
         return int(ExitCode.INFRASTRUCTURE if self._trouble else ExitCode.CLEAN)
 
 
@@ -177,14 +197,7 @@ def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Ma
             facts = session.facts()
             findings.tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
             for finding in session.doctor():
-                level = finding["level"]
-                findings.tell(
-                    finding["rule"],
-                    level != "error",
-                    finding["text"],
-                    level="" if level == "error" else level,
-                    command=finding["command"],
-                )
+                findings.tell_of(finding)
             for name, holder in session.holders().items():
                 if holder is None:
                     findings.tell(name, True, "nobody's")

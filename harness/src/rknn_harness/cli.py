@@ -138,7 +138,7 @@ class _SpacedValues(click.Command):
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
 @click.option(
     "--suite",
-    type=click.Path(exists=True, path_type=Path),
+    type=click.Path(path_type=Path),
     default=_SUITE,
     show_default=True,
     help="Folder of the tests.",
@@ -168,6 +168,10 @@ def run(
     against scikit-learn; every toolkit is tried with every board. Each case is on disk the moment it ends, in
     cases.jsonl; report.html, report.md and junit.xml are made from that.
     """
+    if not suite.exists():
+        raise click.UsageError(
+            f"There is no {suite}: run this in the project's folder, or give its tests/device as --suite."
+        )
     arguments = [
         "-p",
         "rknn_harness.pytest_plugin",
@@ -290,7 +294,7 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path 
         facts = look_at(findings, board_name, boards_file)
         if facts is not None and facts.get("librknnrt"):
             for finding in check(_made_with(toolkit, model), _versions_of(facts)):
-                findings.tell(f"{finding.level}: {finding.rule}", finding.level != "error", finding.text)
+                findings.tell_of(finding)
     except (HarnessError, ScirknnError, click.ClickException) as error:
         findings.tell("board", False, str(error))
     free = shutil.disk_usage(tempfile.gettempdir()).free
