@@ -41,9 +41,12 @@ def elsewhere(board: Board, tmp_path: Path) -> Iterator[Board]:
 
 def test_one_address(board: Board) -> None:
     # Nobody is asked, so it is found of boards that are off.
-    rock = attrs.evolve(board, host="rock.example", port=22)
+    rock = attrs.evolve(board, host="rock.example", port=22, virtual=False)
     said = refused(rock, attrs.evolve(rock, host="Rock.Example.", user="root", lease_folder="/x"))
-    assert "reached at rock.example:22" in said
+    assert "reached at rock.example:22." in said
+    several = attrs.evolve(rock, virtual=True)
+    assert "reached at rock.example:22 with the lease " in refused(several, several)
+    refuse_one_board_twice({"desk": several, "shelf": attrs.evolve(several, lease_folder="/x")})
 
 
 def test_two_addresses_of_one_lease(board: Board, elsewhere: Board, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapp
                 python=f"/opt/rknnlite/{version}/bin/python3",
                 virtual=True,
                 tags=("rk3588", "arm64"),
-                lease_folder=f".cache/rknn-harness/lease-{version}",
+                lease_folder=f".cache/rknn-harness/lease-{name}-{version}",
             )
             for version in versions
         }

@@ -16,8 +16,8 @@ def refuse_one_board_twice(boards: Mapping[str, Board]) -> None:
     """Raise if two boards are one.
 
     Those at one address are. The rest are asked, for a board has many names: a real one is known by its
-    running kernel, a virtual one, of which a machine may have several, by the folder of its lease too. One
-    that cannot be reached is no answer: the run will say so.
+    running kernel. Of virtual ones a machine may have several, even at one address, so they are known by the
+    folder of their lease too. One that cannot be reached is no answer: the run will say so.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def _refuse(named: Iterable[tuple[str, str]]) -> None:
 
 
 def _address(board: Board) -> str:
-    return f"reached at {board.host.lower().rstrip('.')}:{board.port}"
+    at = f"reached at {board.host.lower().rstrip('.')}:{board.port}"
+    return f"{at} with the lease {board.lease_folder}" if board.virtual else at
 
 
 def _identity(board: Board) -> str:
