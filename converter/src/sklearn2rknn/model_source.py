@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib.numpy_pickle  # type: ignore[import-untyped]
-import skops.io
-import skops.io.exceptions
 
 from sklearn2rknn.errors import ModelFileError, UntrustedModelError
 
@@ -175,6 +173,8 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
 
 
 def _load_skops(path: Path) -> Any:
+    import skops.io  # a fifth of what the command takes to start, which other files can do without
+
     unknown = skops.io.get_untrusted_types(file=path)
     # skops trusts the estimators, and not the optimisers that fit leaves in them.
     needless = [name for name in unknown if name not in ADMITTED]
