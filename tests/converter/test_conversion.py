@@ -219,17 +219,33 @@ def test_constant_network(
     )
 
 
-@pytest.mark.parametrize("platform", ["rv1106"])
-def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit, platform: str) -> None:
+@pytest.mark.parametrize("platform", ["rk3562", "rk3566", "rk3568", "rk3576"])
+@pytest.mark.parametrize(
+    ("precision", "activation"),
+    [("float16", "relu"), ("float16", "tanh"), ("int8", "relu"), ("int8", "logistic"), ("int16", "relu")],
+)
+def test_other_chips_end_on_the_virtual_npu(
+    tmp_path: Path, toolkit: Toolkit, platform: str, precision: str, activation: str
+) -> None:
+    estimator, X = fit("softmax", hidden=(20, 9), activation=activation)
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, platform, precision=precision, example_input=X, toolkit=toolkit)
+    found = report.check["virtual_npu"]
+    assert found["labels"] >= (0.95 if precision == "int8" else 0.99)
+    assert found["bound_share"] <= 1
+    assert report.placement["cpu"] == 0
+    assert read_bundle(path).variants[0].content_digest
+
+
+def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("softmax")
     path = tmp_path / "model.rknn"
-    report = convert(estimator, path, platform, quantization=True, example_input=X, toolkit=toolkit)
+    report = convert(estimator, path, "rv1106", quantization=True, example_input=X, toolkit=toolkit)
     assert report.check["simulator"]["labels"] > 0.9
     assert "unavailable" in report.check["virtual_npu"]
     assert re.search(r"virtual NPU +not run: ", str(report))
-    if platform == "rv1106":
-        assert "placement not known" in str(report)
-        assert read_bundle(path).variants[0].content_digest == ""
+    assert "placement not known" in str(report)
+    assert read_bundle(path).variants[0].content_digest == ""
 
 
 def test_width_one_and_one_feature(tmp_path: Path, toolkit: Toolkit) -> None:

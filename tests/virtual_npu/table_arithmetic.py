@@ -1,7 +1,7 @@
 """A second evaluation of float16 lookups that the toolkit wrote: fractions, one value at a time, no numpy.
 
 It shares no code with the executor, and takes from the package the raw commands only. It knows one layer that
-looks up what comes out of identity weights and no bias, or of memory.
+looks up what comes out of identity weights and no bias, or of memory, and on an RK3566 the PPU's two factors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ def evaluate(file: RknnFile, values: Iterable[float]) -> list[int]:
     registers, low, high = _program(file)
     scale = Fraction(struct.unpack("<e", struct.pack("<H", registers[0x4068] >> 16))[0])
     out = Fraction(registers[0x4084] & 0xFFFF, 1) / Fraction(2) ** (registers[0x4088] >> 12 & 0xFF)
-    return [_half(_look_up(registers, low, high, _single(Fraction(v) * scale)) * out) for v in values]
+    found = [_look_up(registers, low, high, _single(Fraction(v) * scale)) * out for v in values]
+    factors = [_short_float(registers[address]) for address in (0x6038, 0x603C) if registers.get(address)]
+    for factor in factors:  # what the PPU is handed is float16
+        found = [
+            _single(_rounded(v, 11, -24) * factor) if factor is factors[0] else v * factor for v in found
+        ]
+    return [_half(v) for v in found]
 
 
 def _program(file: RknnFile) -> tuple[Registers, list[int], list[int]]:
@@ -38,13 +44,18 @@ def _program(file: RknnFile) -> tuple[Registers, list[int], list[int]]:
                 tables[value >> 16 & 1] = current = []
             elif address == 0x4104 and len(current) < 513:
                 current.append(_signed(value & 0xFFFF, 16))
-            elif address >> 12 == 4:
+            elif address >> 12 in (4, 6):
                 groups[0][address] = value
         if task.enable_mask >> 3 & 1:
             if not groups[0].get(0x4070, 1) & 1 and not groups[0][0x4070] >> 7 & 1:
-                found = groups[0]
+                found = dict(groups[0])
             groups.reverse()
     return found, tables[0], tables[1]
+
+
+def _short_float(bits: int) -> Fraction:
+    """Return a number of 6 bits of exponent and 10 of mantissa."""
+    return Fraction(1024 + (bits & 1023), 1024) * Fraction(2) ** ((bits >> 10) - 31)
 
 
 def _signed(value: int, bits: int) -> int:

@@ -27,9 +27,11 @@ class Artifact:
     form : str
         ``"conv"``: 1x1 convolutions over ``[1, C, N, 1]``; ``"matmul"``: MatMul and Add over ``[N, C]``.
     hidden, last : str
-        ONNX activations; `last` is empty for bare outputs.
+        ONNX activations; `last` is empty for bare outputs. ``"Refined"`` is t / (1 + t^2) of t = tanh.
     samples : int
         Rows a run.
+    platform : str
+        The chip.
     """
 
     toolkit: str
@@ -40,6 +42,7 @@ class Artifact:
     last: str
     samples: int
     seed: int
+    platform: str = "rk3588"
 
 
 def onnx_bytes(artifact: Artifact) -> bytes:
@@ -68,7 +71,14 @@ def onnx_bytes(artifact: Artifact) -> bytes:
             current = add("MatMul", [current, constant(f"w{i}", weights.T)], f"product{i}")
             current = add("Add", [current, constant(f"b{i}", biases)], f"sum{i}")
         activation = artifact.last if i == len(layers) - 1 else artifact.hidden
-        if activation:
+        if activation == "Refined":
+            tanh = add("Tanh", [current], f"tanh{i}")
+            square = add("Mul", [tanh, tanh], f"square{i}")
+            divisor = add(
+                "Add", [square, constant(f"one{i}", np.ones((1,) * (4 if conv else 2)))], f"divisor{i}"
+            )
+            current = add("Div", [tanh, divisor], f"layer{i}")
+        elif activation:
             options = {"axis": 1} if activation == "Softmax" else {}
             current = add(activation, [current], f"layer{i}", **options)
     nodes[-1].output[0] = "y"
@@ -95,7 +105,7 @@ def build(toolkit: Toolkit, artifact: Artifact) -> tuple[Array, Built]:
     # The simulator feeds float32 to the first layer where an NPU is fed float16: float16 values are both.
     x = rng.normal(size=(runs + 4, *_shape(artifact, artifact.widths[0]))).astype(np.float16)
     inputs = x.astype(np.float32)
-    config: dict[str, Any] = {"target_platform": "rk3588"}
+    config: dict[str, Any] = {"target_platform": artifact.platform}
     if artifact.precision == "int16":
         config["quantized_dtype"] = "w16a16i_dfp"
     calibration = None if artifact.precision == "float16" else inputs[runs:]

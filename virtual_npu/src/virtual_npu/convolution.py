@@ -93,7 +93,7 @@ class Convolution:
         for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
             task.require(field, 1)
         dtype = DTYPES[precision]
-        task.require(r.CLIP_ROUND_TYPE, 0)
+        upwards = task.require(r.CLIP_ROUND_TYPE, 0, 1)
         if dtype.kind == "f" or depthwise:
             task.require(r.CLIP_TRUNCATE, 0)
         source = _source(task, memory, dtype)
@@ -101,6 +101,8 @@ class Convolution:
         if weights.shape[1] < source.channels:
             raise UnsupportedProgram("CNA", "WEIGHT_BYTES_PER_KERNEL", task[r.WEIGHT_BYTES_PER_KERNEL])
         outputs = task[r.DATAOUT_CHANNEL] + 1
+        if task.chip.even_kernels and len(weights) == outputs + 1:
+            weights = weights[:outputs]
         points = (task[r.DATAOUT_WIDTH] + 1) * (task[r.DATAOUT_HEIGHT] + 1)
         if depthwise:
             return cls._depthwise(task, source, weights, outputs, points, kernel_offsets)
@@ -116,7 +118,7 @@ class Convolution:
         full = weights.astype(np.float64)
         if kernel_offsets is not None:
             full += kernel_offsets[: len(weights), None]
-        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
+        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE], upwards=bool(upwards))
         return cls(source, outputs, sums, integers=full)
 
     @classmethod
@@ -161,8 +163,8 @@ def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Sum
     return lambda rows: rows.astype(packed.dtype) @ packed
 
 
-def _shortened(sums: Summation, bits: int) -> Summation:
-    """Drop the lowest bits of every sum, halves to even.
+def _shortened(sums: Summation, bits: int, *, upwards: bool) -> Summation:
+    """Drop the lowest bits of every sum; halves to even, or `upwards`.
 
     Observation: where a kernel's bias passes 32 bits, int8 files hold all biases of the layer divided by
     ``2**bits`` and an output factor as much larger. So sums are shortened before the bias is added.
@@ -170,6 +172,8 @@ def _shortened(sums: Summation, bits: int) -> Summation:
     if not bits:
         return sums
     factor = 0.5**bits
+    if upwards:
+        return lambda rows: np.floor(sums(rows).astype(np.float64) * factor + 0.5)
     return lambda rows: np.rint(sums(rows).astype(np.float64) * factor)
 
 

@@ -99,11 +99,7 @@ class VirtualNpu:
             if tensor.dtype not in _NATIVE:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
         self._memory = Memory(file)
-        tasks = [
-            task
-            for task in load(file, self._memory, cores)
-            if file.nodes[task.node].type not in LAYOUT_LAYERS
-        ]
+        tasks = load(file, self._memory, cores)
         real = {name: _by_kernel(np.asarray(value)) for name, value in (parameters or {}).items()}
         steps = [_step(task, file, self._memory, sums, real) for task in join_tasks(tasks)]
         steps += _layout_steps(file, steps, self._memory)
@@ -374,9 +370,9 @@ def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
         return replace(image, width=width, height=height, channels=channels, dtype=dtype)
     points = height * width
     if memory.chip.translate:  # what is fed and fetched lies as the tasks have it
-        near = next((c for c in used if c.address == address and c.width * c.height == points), None)
-        if near is not None:
-            return replace(near, channels=channels)
+        same = [c for c in used if (c.address, c.dtype, c.width * c.height) == (address, dtype, points)]
+        if same:
+            return replace(same[-1], channels=channels)
     if tensor.kind == "output" and points > 1:
         points = -(-points // 4) * 4
     return Cube.of_atoms(memory.chip, address, (width, height, channels), width, points, dtype)

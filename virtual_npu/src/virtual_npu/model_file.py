@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,8 @@ __all__ = ["GRAPH_ENDS", "ITEM_BYTES", "Node", "Relocation", "RknnFile", "Task",
 
 ITEM_BYTES: Final = {"int8": 1, "float16": 2, "int16": 2, "float32": 4, "int32": 4, "int64": 8}
 """Bytes of one element, by dtype."""
+
+_TABLE_COMMANDS: Final = 1026  # entries of two lookup tables: no other task has as many commands
 
 GRAPH_ENDS: Final = ("InputOperator", "OutputOperator")
 """Types of the nodes that stand for the graph's input and output. On some chips they have tasks, which lay
@@ -168,6 +171,16 @@ class RknnFile(_Referable):
         """The tensors the model gives."""
         return tuple(self.tensors[i] for i in self.output_indices)
 
+    def _two_cores(self, counts: list[int]) -> list[int]:
+        """Return the lengths of an RK3576's programs: one core, the other, each of both."""
+        work = [i for i, task in enumerate(self.task_table) if task.count <= _TABLE_COMMANDS]
+        single, _, last, *others = counts
+        if any(others) or not 2 * single + last <= len(work) <= 2 * single + counts[1] + last:
+            raise FileFormatError("the task table and the layers' task counts do not fit each other")
+        # Uploads come before what looks up, so a program ends with the last task that is none.
+        ends = [work[n - 1] + 1 if n else 0 for n in (single, 2 * single, len(work) - last)]
+        return [end - start for start, end in pairwise([0, *ends, len(self.task_table)])]
+
     def tasks(self, cores: int = 1) -> tuple[tuple[Task, ...], ...]:
         """Return the tasks of each core when the model runs on `cores` of them.
 
@@ -182,14 +195,19 @@ class RknnFile(_Referable):
         -----
         Observation, all files of 2.2.0 to 2.5.0: a node's six counts are one core, each of two, each of
         three; the table holds the programs in that order; only the first count leaves lookup uploads out.
+        An RK3576 has two cores; the program for one is there twice, for either of them, and where both look
+        up, all counts leave uploads out.
         """
         if cores not in (1, 2, 3):
             raise ValueError(f"an RK3588 has 1 to 3 NPU cores, not {cores}")
-        lengths = [sum(node.task_counts[i] for node in self.nodes) for i in range(1, 6)]
-        single = len(self.task_table) - sum(lengths)
-        if single < 0 or min(lengths, default=0) < 0:
-            raise FileFormatError("the task table is shorter than the layers' task counts")
-        lengths.insert(0, single)
-        ends = [sum(lengths[: i + 1]) for i in range(6)]
+        lengths = [sum(node.task_counts[i] for node in self.nodes) for i in range(6)]
         first = {1: 0, 2: 1, 3: 3}[cores]
+        if self.target_platform == "rk3576":
+            lengths = self._two_cores(lengths) + [0] * 3
+            first += cores > 1
+        else:
+            lengths[0] = len(self.task_table) - sum(lengths[1:])
+        if min(lengths) < 0:
+            raise FileFormatError("the task table is shorter than the layers' task counts")
+        ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
         return tuple(self.task_table[ends[i] - lengths[i] : ends[i]] for i in range(first, first + cores))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .chips import RK3588, Chip, Translation, chip_of
 from .errors import UnsupportedProgram
+from .layout import LAYOUT_LAYERS
 from .memory import Memory
 from .model_file import GRAPH_ENDS, RknnFile, Task
 from .registers import (
@@ -100,6 +101,7 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
         values[relocation.command] = memory.address(relocation.tensor) + relocation.addend & 0xFFFFFFFF
     chip = chip_of(file.target_platform)
     programs = file.tasks(cores)
+    left_out = {node.index for node in file.nodes if node.type in (*GRAPH_ENDS, *LAYOUT_LAYERS)}
     if cores > 1 and not any(programs) and any(file.tasks()):
         raise UnsupportedProgram(
             "PC", "cores", cores, f"a program for so many is not in a file for {file.target_platform}"
@@ -107,11 +109,7 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
     loaded = [
         task
         for tasks in programs
-        for task in _Core(chip).follow(
-            [t for t in tasks if file.nodes[t.node].type not in GRAPH_ENDS],
-            addresses.tolist(),
-            values.tolist(),
-        )
+        for task in _Core(chip, memory).follow(tasks, addresses.tolist(), values.tolist(), left_out)
         if task.enable_mask
     ]
     return sorted(loaded, key=lambda task: task.node)
@@ -125,8 +123,8 @@ class _Core:
     write few registers and rely on what its unit's group held two tasks before.
     """
 
-    def __init__(self, chip: Chip) -> None:
-        self._chip = chip
+    def __init__(self, chip: Chip, memory: Memory) -> None:
+        self._chip, self._memory = chip, memory
         self._groups: dict[str, tuple[dict[int, int], dict[int, int]]] = {
             unit: ({}, {}) for unit in (*UNITS.values(), _OTHER)
         }
@@ -134,14 +132,19 @@ class _Core:
         self._tables = np.zeros((2, _TABLE_SIZE), np.int64)
         self._filled = 0
 
-    def follow(self, tasks: list[Task], addresses: list[int], values: list[int]) -> list[LoadedTask]:
-        return [
-            self._task(task, addresses[first:end], values[first:end])
-            for task in tasks
-            for first, end in [(task.start, task.start + task.count)]
-        ]
+    def follow(
+        self, tasks: tuple[Task, ...], addresses: list[int], values: list[int], left_out: set[int]
+    ) -> list[LoadedTask]:
+        """Return the tasks but for those of layers to be left out, which fill registers all the same."""
+        followed = []
+        for task in tasks:
+            first, end = task.start, task.start + task.count
+            registers = self._filled_by(task, addresses[first:end], values[first:end])
+            if task.node not in left_out:
+                followed.append(self._loaded(task, registers))
+        return followed
 
-    def _task(self, task: Task, addresses: list[int], values: list[int]) -> LoadedTask:
+    def _filled_by(self, task: Task, addresses: list[int], values: list[int]) -> dict[int, int]:
         table, entry = None, 0
         for address, value in zip(addresses, values, strict=False):
             if address == _LUT_ACCESS_CFG:
@@ -152,7 +155,7 @@ class _Core:
                     self._tables[table, entry] = LUT_ACCESS_DATA.of(value)
                     self._filled |= 1 << table
                     entry += 1
-            elif value or address in REGISTER_NAMES:
+            elif value or address in REGISTER_NAMES or self._chip.translate is not None:
                 unit = UNITS.get(address >> 12, _OTHER)
                 known = unit in self._groups and address in REGISTER_NAMES
                 if self._chip.translate is None and not known:
@@ -165,10 +168,18 @@ class _Core:
             registers.update(groups[self._turn[unit]])
             if unit != _OTHER:
                 self._turn[unit] ^= task.enable_mask >> ENABLE_BITS[unit] & 1
+        return registers
+
+    def _loaded(self, task: Task, registers: dict[int, int]) -> LoadedTask:
         tables = tuple(self._tables.copy()) if self._filled == 3 else ()
         if self._chip.translate is None:
             return LoadedTask(task.node, task.enable_mask, registers, tables, self._chip)
-        seen = Translation(registers, task.enable_mask)
+        seen = Translation(
+            registers,
+            task.enable_mask,
+            tables,
+            lambda address, size: self._memory.constant(address, size, np.uint8).tobytes(),
+        )
         self._chip.translate(seen)
         seen.finish()
         return LoadedTask(task.node, seen.enable_mask, seen.registers, tables, self._chip, seen.factors)

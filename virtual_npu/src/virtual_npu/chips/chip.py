@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import UnsupportedProgram
-from ..registers import ENABLE_BITS, UNITS, Field, unit_of
+from ..registers import ENABLE_BITS, UNITS, Field, register_name, unit_of
 
 __all__ = ["RK3588", "RK3588_ATOM", "Chip", "Translation"]
 
@@ -26,18 +29,27 @@ class Chip:
         Channels whose addends, offsets and factors lie together.
     kernel_groups, channel_blocks : mapping of int to int
         By an element's bytes, how many kernels lie together, and how many channels of each at a time.
+    even_kernels : bool
+        Whether a kernel is added to fill up where their number is odd.
     translate : function or None
         Reads a task; None where the registers are the RK3588's.
-    names : mapping of int to str
-        Registers by address, where the RK3588's names do not hold.
+    names : mapping of int to str, or None
+        Registers by address; None where they bear the RK3588's names.
     """
 
     atoms: Mapping[int, int] = field(default_factory=lambda: dict.fromkeys((1, 2, 4), RK3588_ATOM))
     operand_group: int = 8
     kernel_groups: Mapping[int, int] = field(default_factory=lambda: {1: 32, 2: 16})
     channel_blocks: Mapping[int, int] = field(default_factory=lambda: {1: 32, 2: 32})
+    even_kernels: bool = False
     translate: Callable[[Translation], None] | None = None
-    names: Mapping[int, str] = field(default_factory=dict)
+    names: Mapping[int, str] | None = None
+
+    def name(self, address: int) -> str:
+        """Return a register's name, or its address where its meaning is not known."""
+        if self.names is None:
+            return register_name(address)
+        return self.names.get(address, f"{address:#06x}")
 
 
 RK3588: Final = Chip()
@@ -54,10 +66,22 @@ class Translation:
         Units that run, in the RK3588's bits.
     factors : tuple of float
         What the PPU multiplies with on the way to memory.
+    tables : sequence of int64 arrays
+        The lookup tables last uploaded, if they were.
+    constant : function
+        Reads a constant from memory: address and size to bytes.
     """
 
-    def __init__(self, given: Mapping[int, int], enable_mask: int) -> None:
+    def __init__(
+        self,
+        given: Mapping[int, int],
+        enable_mask: int,
+        tables: Sequence[npt.NDArray[np.int64]],
+        constant: Callable[[int, int], bytes],
+    ) -> None:
         self._given = given
+        self.tables = tables
+        self.constant = constant
         self._left = dict(given)
         self.registers: dict[int, int] = {}
         self.enable_mask = enable_mask

@@ -7,10 +7,18 @@ from typing import Final
 from ..errors import UnsupportedProgram
 from .chip import RK3588, Chip
 from .rk356x import RK356X
+from .rk3562 import RK3562
+from .rk3576 import RK3576
 
 __all__ = ["chip_of"]
 
-_CHIPS: Final = {"rk3588": RK3588, "rk3566": RK356X, "rk3568": RK356X}
+_CHIPS: Final = {
+    "rk3562": RK3562,
+    "rk3566": RK356X,
+    "rk3568": RK356X,
+    "rk3576": RK3576,
+    "rk3588": RK3588,
+}
 
 
 def chip_of(platform: str) -> Chip:

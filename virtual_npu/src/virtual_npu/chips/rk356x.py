@@ -158,4 +158,4 @@ def _short_float(bits: int) -> float:
     return (1 + (bits & 0x3FF) / 1024) * 2.0 ** ((bits >> 10 & 0x3F) - 31)
 
 
-RK356X: Final = Chip(_ATOMS, 4, {1: 16, 2: 8}, {1: 32, 2: 16}, _translate)
+RK356X: Final = Chip(_ATOMS, 4, {1: 16, 2: 8}, {1: 32, 2: 16}, translate=_translate)

@@ -1,0 +1,120 @@
+"""RK3562: the RK3588's atoms, half its kernels in a group, registers of CNA, CORE and DPU at other addresses.
+
+Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
+
+- CNA counts surfaces in atoms from one to the next, channels as they are.
+- CLIP_TRUNCATE is used by every int16 layer that would else pass 32 bits, with ROUND_TYPE 1 and a bit more.
+- A unit at 0x8000 is told the same in every task.
+- Tasks of the graph's output lay it out for the host; the executor leaves them out (see `executor`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .. import registers as r
+from ..errors import UnsupportedProgram
+from . import later_dpu
+from .chip import Chip, Translation
+
+__all__ = ["RK3562"]
+
+_LUT: Final = {0: 0, 1: 0, 0x160: later_dpu.PRIORITIES}  # LUT_CFG here: there
+_BUFFERS: Final = (
+    0x1004,
+    0x1010,
+    0x1018,
+    0x1030,
+    0x1034,
+    0x1038,
+    0x103C,
+    0x1040,
+    0x1044,
+    0x106C,
+    0x108C,
+    0x1098,
+)
+_NO_MUL: Final = 1 << 4
+
+
+def _translate(task: Translation) -> None:
+    task.require(0x8028, 0, 0xC)
+    task.require(0x802C, 0, 0xFFFFFFFF)
+    if task.runs("CNA"):
+        _convolution(task)
+    if task.runs("DPU"):
+        _data_processor(task)
+    if task.runs("DPU_RDMA"):
+        later_dpu.reader(task)
+        task.copy(0x501C, 0x5028)
+        task.move(r.RDMA_COMB_USE, 0x5044, 8)
+        task.move(r.RDMA_IN_PRECISION, 0x5044, 15)
+        if later_dpu.division_of_floats(task):
+            task.put(r.RDMA_IN_PRECISION, later_dpu.FLOAT16)
+        task.ignore(0x5044)
+
+
+def _convolution(task: Translation) -> None:
+    task.ignore(*_BUFFERS, 0x3004)
+    task.move(r.CNA_IN_PRECISION, 0x100C, 4)
+    precision = task.move(r.CNA_PROC_PRECISION, 0x100C, 7)
+    task.move(r.CONV_MODE, 0x100C)
+    task.require(0x100C, precision, low=20, bits=3)
+    task.require(0x100C, 1, low=28, bits=1)
+    task.copy(0x1014, 0x1100, 0x1110)
+    task.move(r.WEIGHT_BYTES, 0x101C)
+    task.move(r.WEIGHT_BYTES_PER_KERNEL, 0x1020)
+    task.require(0x1020, 1, low=29, bits=1)
+    task.registers[0x1038] = task.take(0x1024)
+    channels = task.take(0x1028)
+    task.put(r.DATAIN_CHANNEL, -(-channels // 8) * 8)
+    task.put(r.DATAIN_CHANNEL_REAL, (channels - 1) % 64)
+    width = task.move(r.DATAIN_WIDTH, 0x102C, 16)
+    task.require(0x118C, 0, (width - 1) * 0x10001)
+    task.move(r.DATAIN_HEIGHT, 0x102C)
+    task.require(0x1048, 0xB)  # values are not converted
+    task.put(r.CVT_BYPASS, 1)
+    task.ignore(0x104C, 0x1050, 0x1084)  # by what they would be; the value that padding would have
+    task.ignore(0x1078, 0x107C)  # sizes once more
+    task.move(r.FEATURE_BASE_ADDR, 0x1088)
+    line = task.move(r.LINE_STRIDE, 0x1090)
+    task.put(r.SURF_STRIDE, task.take(0x1094) - line)
+    task.move(r.CORE_PROC_PRECISION, 0x3018, 8)
+    task.take(0x3018, 0, 1)  # integers
+    task.move(r.DW_EN, 0x3018, 1)
+    task.registers[0x3014] = task.take(0x301C)
+    task.move(r.DATAOUT_CHANNEL, 0x3020)
+    shortened = task.move(r.CLIP_TRUNCATE, 0x3024)
+    task.require(0x3024, shortened, low=5, bits=5)
+
+
+def _data_processor(task: Translation) -> None:
+    config = later_dpu.data_processor(task, task.take(0x5014) + 1)
+    if config & ~0x3F00 == 0x120080:
+        factor, shift = task.take(0x4044), config >> 8 & 0x3F
+        if factor:
+            task.registers[r.BS_MUL_CFG] = factor | shift << 8
+        elif shift:
+            raise UnsupportedProgram("DPU", "BS_MUL_CFG", factor, "a shift and no factor")
+        else:
+            task.registers[r.BS_CFG] |= _NO_MUL
+    task.put(r.OD_BYPASS, 1 - task.take(0x4054, 31, 1))
+    task.put(r.OW_SRC, task.take(0x4050, 0, 1))
+    task.require(0x4050, 1 - task.registers[0x4050] & 1, low=1, bits=1)
+    task.move(r.OW_OP, 0x4054)
+    task.take(0x4054, 16, 6)  # BS's shift once more
+    bn = task.take(r.BN_CFG)
+    relu = later_dpu.relu(task)
+    task.registers[r.BN_CFG] = bn | (0 if relu else 1 << 6)
+    task.copy(0x4064, 0x4068)
+    task.registers[r.LUT_CFG.address] = _LUT[task.require(0x4108, *_LUT)]
+    task.copy(*range(0x410C, 0x4130, 4))
+
+
+RK3562: Final = Chip(
+    operand_group=4,
+    kernel_groups={1: 16, 2: 8},
+    channel_blocks={1: 32, 2: 32},
+    translate=_translate,
+    names=later_dpu.NAMES,
+)

@@ -1,0 +1,148 @@
+"""RK3576: the RK3588's atoms and weights, CNA, CORE and DPU at other addresses, constants in memory.
+
+Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
+
+- CNA counts surfaces in atoms from one to the next, channels, kernels and points less one.
+- Constants of BS and BN lie in memory (tensors ``..._BScfgTensor``, ``..._BNcfgTensor``), one after the other
+  as a mask says: the addend in 32 bytes, the kernels' offset, the factor and the shift in 16 each. Each is
+  written many times over.
+- There is one lookup table of both halves, with a start and an end for each of four, all the same, and the
+  value beyond them at 0x4188 to 0x4194: that of the table's end in three places of four, 0 in the first.
+- int8 kernels are of an even number, the last one to fill up.
+- CLIP_TRUNCATE is used by every int16 layer that would else pass 32 bits, and written twice.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from .. import registers as r
+from ..errors import UnsupportedProgram
+from . import later_dpu
+from .chip import Chip, Translation
+
+__all__ = ["RK3576"]
+
+_BUFFERS: Final = (0x1004, 0x1010, 0x1018, 0x1030, 0x1034, 0x1038, 0x103C, 0x1040, 0x1044, 0x108C, 0x1098)
+_TABLE: Final = 0x2000006  # LUT_CFG of a task that looks up
+_UPLOADED: Final = 0xFF0000  # and of one that uploads
+_FACTORS: Final = 4  # in the mask of what is read for each channel
+# BN_CFG here: BN_CFG there.
+_BN: Final = {0x903: 0x13, 0x902: 0x12, 0x920: 0x20010, 0x20: 0x20000}
+
+
+def _translate(task: Translation) -> None:
+    if task.runs("CNA"):
+        _convolution(task)
+    if task.runs("DPU"):
+        _data_processor(task)
+    if task.runs("DPU_RDMA"):
+        later_dpu.reader(task)
+        task.take(0x5034, 6, 1)  # whether constants are read
+        task.put(r.BRDMA_DATA_USE, task.take(0x501C, 8, 3))
+        task.move(r.RDMA_IN_PRECISION, 0x5044, 15)
+        task.ignore(0x5044)
+
+
+def _convolution(task: Translation) -> None:
+    task.ignore(*_BUFFERS, 0x3004)
+    task.move(r.CNA_IN_PRECISION, 0x100C, 4)
+    precision = task.move(r.CNA_PROC_PRECISION, 0x100C, 7)
+    task.move(r.CONV_MODE, 0x100C)
+    task.require(0x100C, precision, low=20, bits=3)
+    task.copy(0x1100, 0x1110)
+    task.registers[0x1014] = task.take(0x1014, 0, 28)
+    task.take(0x1014, 28, 1)  # shared with another core
+    task.move(r.WEIGHT_BYTES, 0x101C)
+    task.move(r.WEIGHT_BYTES_PER_KERNEL, 0x1020)
+    task.put(r.WEIGHT_KERNELS, task.take(0x1024, 0, 14) + 1)
+    task.put(r.WEIGHT_WIDTH, 1)  # what a larger kernel would write is not known: weights would be too many
+    task.put(r.WEIGHT_HEIGHT, 1)
+    channels = task.take(0x1028, 0, 16) + 1
+    task.take(0x1028, 16, 16)  # of buffers
+    task.put(r.DATAIN_CHANNEL, -(-channels // 8) * 8)
+    task.put(r.DATAIN_CHANNEL_REAL, (channels - 1) % 64)
+    width, height = task.take(0x102C, 16, 16) + 1, task.take(0x102C, 0, 16) + 1
+    task.put(r.DATAIN_WIDTH, width)
+    task.put(r.DATAIN_HEIGHT, height)
+    task.require(0x118C, 0, (width - 1) * 0x10001)
+    task.require(0x1048, 0xB)  # values are not converted
+    task.put(r.CVT_BYPASS, 1)
+    task.ignore(0x104C, 0x1050, 0x1084)  # by what they would be; the value that padding would have
+    task.ignore(0x1078, 0x107C)  # sizes once more
+    task.move(r.FEATURE_BASE_ADDR, 0x1088)
+    line = task.move(r.LINE_STRIDE, 0x1090)
+    task.put(r.SURF_STRIDE, task.take(0x1094) - line)
+    task.move(r.CORE_PROC_PRECISION, 0x3018, 8)
+    task.take(0x3018, 0, 1)  # integers
+    task.move(r.DW_EN, 0x3018, 1)
+    task.take(0x3018, 28, 1)
+    task.registers[0x3014] = task.take(0x301C)
+    task.move(r.DATAOUT_CHANNEL, 0x3020)
+    shortened = task.move(r.CLIP_TRUNCATE, 0x3024)
+    task.require(0x3024, shortened, low=5, bits=5)
+
+
+def _data_processor(task: Translation) -> None:
+    task.take(0x400C, 30, 1)
+    config = later_dpu.data_processor(task, task.take(0x5014) + 1)
+    use = task.take(0x501C, 8, 3)
+    bs = _constants(task, task.take(0x501C, 1, 4), task.take(0x5024))
+    bn = _constants(task, task.take(0x5028, 1, 4), task.take(0x5030))
+    if config == later_dpu.BS_ADD_CONSTANT:
+        task.registers[0x4044] = bs.get("addend", 0) & 0xFFFFFFFF
+    elif config & ~0x3F00 == 0x120080:
+        if task.require(0x4044, 0, 1) and use & _FACTORS:
+            task.registers[r.BS_MUL_CFG] = 1 | bs.get("shift", 0) << 8
+        elif use & _FACTORS or bs.get("shift"):
+            raise UnsupportedProgram("DPU", "BS_MUL_CFG", use, "a shift and no factor")
+        else:
+            task.registers[r.BS_CFG] |= 1 << 4
+    task.ignore(0x4044)
+    task.put(r.OD_BYPASS, 1 - task.take(0x4050, 31, 1))
+    task.put(r.OW_SRC, task.take(0x4050, 16, 1))
+    task.require(0x4050, 1 - r.OW_SRC.of(task.registers[0x4050]), low=17, bits=1)
+    task.take(0x4050, 0, 16)  # sizes
+    task.put(r.OW_OP, bs.get("offset", 0))
+    relu = later_dpu.relu(task)
+    task.registers[r.BN_CFG] = _BN[task.require(r.BN_CFG, *_BN)] | (0 if relu else 1 << 6)
+    task.registers[0x4064] = bn.get("addend", 0) & 0xFFFFFFFF
+    task.registers[0x4068] = (bn.get("factor", 0) & 0xFFFF) << 16 | bn.get("shift", 0) << 8
+    if task.require(0x4108, 0, _TABLE, _UPLOADED) == _TABLE:
+        _lookup(task)
+
+
+def _constants(task: Translation, mask: int, address: int) -> dict[str, int]:
+    """Read what the bits of `mask` say is there."""
+    found, place = {}, address
+    for bit, name, size, form in (
+        (1, "addend", 32, "<i"), (2, "offset", 16, "<h"), (4, "factor", 16, "<h"), (8, "shift", 16, "B"),
+    ):  # fmt: skip
+        if mask & bit:
+            (found[name],) = struct.unpack_from(form, task.constant(place, size))
+            place += size
+    return found
+
+
+def _lookup(task: Translation) -> None:
+    start = {task.take(address, signed=True) for address in range(0x4110, 0x4120, 4)}
+    end = {task.take(address, signed=True) for address in range(0x4140, 0x4150, 4)}
+    places = range(0x4188, 0x4198, 4)
+    beyond = [task.take(address, low, 16, signed=True) for address in places for low in (0, 16)]
+    if len(start) != 1 or len(end) != 1:
+        raise UnsupportedProgram("DPU", "LUT_LE_START", min(start), "four tables that differ")
+    low, high = start.pop(), end.pop()
+    if task.tables and not (
+        {*beyond[:4]} <= {0, int(task.tables[0][0])} and {*beyond[4:]} <= {0, int(task.tables[1][-1])}
+    ):
+        raise UnsupportedProgram("DPU", "0x4188", str(beyond), "not the table's ends beyond them")
+    task.registers[r.LUT_CFG.address] = later_dpu.PRIORITIES
+    task.copy(0x410C)
+    task.put(r.LUT_LE_START, low)
+    task.put(r.LUT_LE_END, low + high >> 1)
+    task.put(r.LUT_LO_START, low + high >> 1)
+    task.put(r.LUT_LO_END, high)
+
+
+RK3576: Final = Chip(even_kernels=True, translate=_translate, names=later_dpu.NAMES)
