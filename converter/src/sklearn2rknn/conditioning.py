@@ -46,8 +46,8 @@ FLOAT16_SAFE = 2.0**12
 FLOAT16_WIDE = 2.0**15
 """The same for a range that bounds give: they are wide themselves."""
 
-INT16_WIDE = 2.0**14
-"""Weights that int16, which ends at 2**15, may be given for outputs that hardly vary."""
+INT16_WIDE = 2.0**10
+"""What int16, which ends at 2**14, is given in relu and identity layers, and for outputs that hardly vary."""
 
 FLOAT16_FEW = 2.0**-6
 """Range below which too few of a layer's numbers are left above float16's subnormals."""
@@ -110,7 +110,7 @@ def condition(
     elif rows is not None:
         # Not by the extremes: then a row beyond them would be cut off, however little the column varies.
         network = scale_input(network, *_mean_and_deviation(rows))
-        network = balance(network, rows)
+        network = balance(network, rows, INT16_WIDE if precision == "int16" else np.inf)
         if not network.head_on_npu:
             middle, half = _middle_and_half(network.activations(rows)[-1])
             if precision == "int16":
@@ -167,7 +167,7 @@ def _middle_and_half(columns: Floats) -> tuple[Floats, Floats]:
     return low / 2 + high / 2, _unit(high / 2 - low / 2)
 
 
-def _largest(layer: Layer, offset: Floats) -> Floats:
+def _largest(layer: Layer, offset: Floats | float = 0.0) -> Floats:
     largest: Floats = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias - offset))
     return largest
 
@@ -229,17 +229,25 @@ def merge_linear(network: Network) -> Network:
     return attrs.evolve(network, layers=tuple(layers))
 
 
-def balance(network: Network, rows: Floats) -> Network:
+def balance(network: Network, rows: Floats, most: float = np.inf) -> Network:
     """Bring the channels of a hidden layer closer to one range, for a format with one step for all of them.
 
     relu and identity let a positive factor through: channel j of range r_j (the largest magnitude over
     `rows`) is divided by sqrt(r_j), and the next layer's weights for it are multiplied. The root is a
     compromise: dividing by r_j itself gives the channels one range and their weights of the next layer,
     which share one step too, many. Measured on small networks it beats both r_j and the ratio of Nagel et
-    al. 2019 (Data-free quantization through weight equalization and bias correction).
+    al. 2019 (Data-free quantization through weight equalization and bias correction). No sum, weight or bias
+    of a channel is left above `most`.
     """
-    # A channel that is always 0 keeps its weights.
-    return _rescale(network, rows, lambda ranges: np.sqrt(np.where(ranges > 0, ranges, 1.0)))
+
+    def divisor(layer: Layer, values: Floats) -> Floats:
+        ranges = np.abs(layer.forward(values)).max(axis=0)
+        sums = np.abs(values @ layer.weights + layer.bias).max(axis=0)
+        root = np.sqrt(np.where(ranges > 0, ranges, 1.0))  # a channel that is always 0 keeps its weights
+        factors: Floats = np.maximum(root, np.maximum(sums, _largest(layer)) / most)
+        return factors
+
+    return _rescale(network, rows, divisor)
 
 
 def bring_into_float16(network: Network, rows: Floats | None) -> Network:
@@ -315,18 +323,17 @@ def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
     return np.asarray(2.0 ** np.clip(exponents, -500, 500))
 
 
-def _rescale(network: Network, rows: Floats, divisor: Callable[[Floats], Floats]) -> Network:
-    """Divide each hidden relu or identity channel by ``divisor(ranges)``, and multiply in the next layer."""
+def _rescale(network: Network, rows: Floats, divisor: Callable[[Layer, Floats], Floats]) -> Network:
+    """Divide each hidden relu or identity channel by what `divisor` says, and multiply in the next layer."""
     layers = list(network.layers)
     values = network.prepare(rows)
     for i in range(len(layers) - 1):
-        values = layers[i].forward(values)
         if layers[i].activation in ("relu", "identity"):
-            factors = divisor(np.abs(values).max(axis=0))
-            values = values / factors
+            factors = divisor(layers[i], values)
             layer, after = layers[i], layers[i + 1]
             layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
             layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
+        values = layers[i].forward(values)
     return attrs.evolve(network, layers=tuple(layers))
 
 

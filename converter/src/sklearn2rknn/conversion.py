@@ -621,7 +621,7 @@ def _build(
         if found is None:
             raise
         raise RangeError(
-            f"Numbers of {found[1]} pass {2**15 - 1}, where the toolkit's int16 ends. Scale X (and y of a "
+            f"Numbers of {found[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of a "
             "regressor) before fit, and fit again, or take precision='float16'."
         ) from error
 

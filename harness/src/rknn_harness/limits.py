@@ -10,7 +10,7 @@ int8
     the layers there is nothing to derive from, and a random network is held to probabilities within 0.25 or
     an R2 of 0.5.
 int16
-    derived; for a data set also 99 % of labels, or an R2 of 0.999. Without the layers' tensors these alone.
+    the same with 99 % of labels, or an R2 of 0.999; with probabilities within 0.05 or an R2 of 0.99.
 
 Labels that a derived bound settles must be equal in every case. A random network's rows lie anywhere, so
 shares of labels say little of it, and the derived bound says all.
@@ -91,11 +91,12 @@ def limits_for(
                 [quantized_output_bound(layers, X, each, before, after, idle=idle) for each in steps], axis=0
             )
         agreement, r2 = (0.98, 0.97) if precision == "int8" else (0.99, 0.999)
-        if kind == "dataset" or (precision == "int16" and not fits):
+        if kind == "dataset":
             basis = "derived and agreement" if fits else "agreement"
             coarse = Limits(f"{basis}, {precision}", output=bound, agreement=agreement, r2=r2)
         elif fits:
             coarse = Limits(f"derived, {precision}", output=bound)
         else:
-            coarse = Limits("coarse, int8", probability=0.25, r2=0.5)
+            probability, r2 = (0.25, 0.5) if precision == "int8" else (0.05, 0.99)
+            coarse = Limits(f"coarse, {precision}", probability=probability, r2=r2)
     return {Stage.ONNX: exact, **dict.fromkeys(_ON_NPU, coarse)}
