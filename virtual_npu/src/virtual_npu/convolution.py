@@ -29,7 +29,7 @@ from .chips.chip import RK3588_ATOM
 from .errors import UnsupportedProgram
 from .memory import Cube, Memory
 from .program import LoadedTask
-from .summation import Summation, SumRule, summation
+from .summation import Summation, SumRule, starts_from_bias, summation
 
 __all__ = ["DEPTHWISE", "DTYPES", "Convolution"]
 
@@ -60,6 +60,8 @@ class Convolution:
         Points of a line made of each one read.
     integers : ndarray or None
         Integer weights with their offsets, shape (kernels, channels); None where there are none to sum.
+    has_addends : bool
+        Whether the DPU's addends are in the sums already.
     """
 
     source: Cube
@@ -67,6 +69,7 @@ class Convolution:
     sums: Summation
     spread: int = 1
     integers: npt.NDArray[np.float64] | None = None
+    has_addends: bool = False
 
     @classmethod
     def decode(
@@ -76,11 +79,13 @@ class Convolution:
         kernel_offsets: npt.NDArray[np.int64] | None,
         rule: SumRule,
         samples: int,
+        addends: npt.NDArray[np.float32] | None = None,
     ) -> Convolution:
         """Decode the registers of CNA and CORE and unpack the weights.
 
         Adding a kernel's offset to each of its weights is what the DPU's addition of the offset times the
-        sum of features comes to, exactly. `samples` is the number of points of the whole layer.
+        sum of features comes to, exactly. `samples` is the number of points of the whole layer. With
+        the DPU's `addends`, sums of a float program start from them where the simulator's do.
         """
         precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
         task.require(r.CNA_IN_PRECISION, precision)
@@ -114,7 +119,11 @@ class Convolution:
         if dtype.kind == "f":
             if kernel_offsets is not None and kernel_offsets.any():
                 raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
-            return cls(source, outputs, summation(rule, np.ascontiguousarray(weights.T), samples))
+            packed = np.ascontiguousarray(weights.T)
+            if addends is None or rule != "simulator" or not starts_from_bias(packed, samples):
+                return cls(source, outputs, summation(rule, packed, samples))
+            start = addends[: len(weights)]
+            return cls(source, outputs, summation(rule, packed, samples, start), has_addends=True)
         full = weights.astype(np.float64)
         if kernel_offsets is not None:
             full += kernel_offsets[: len(weights), None]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -55,6 +55,8 @@ class DataProcessor:
         Channels that run through it.
     kernel_offsets : ndarray or None
         Added to every weight of a kernel (minus the weights' zero point), one a channel.
+    addends : ndarray of float32 or None
+        What the first stage of a float program adds, one a channel; None where it does something else.
     """
 
     source: Cube | None
@@ -62,6 +64,7 @@ class DataProcessor:
     destination: Cube
     kernel_offsets: npt.NDArray[np.int64] | None
     channels: int
+    addends: npt.NDArray[np.float32] | None
     _stages: tuple[_Stage, ...]
     _real_channels: int
     _filling: Any
@@ -98,9 +101,14 @@ class DataProcessor:
                 *_pooled(task, destination.dtype),
             ),
             channels=channels,
+            addends=_first_addends(task, bias, integer),
             _real_channels=1 if largest else min(channels, task[r.ORIG_CHANNEL] + 1),
             _filling=_filling(task[r.OFFSET_PEND], destination.dtype),
         )
+
+    def without_addends(self) -> DataProcessor:
+        """Return the pass over sums that have the addends in them."""
+        return self if self.addends is None else replace(self, addends=None, _stages=self._stages[1:])
 
     def apply(self, values: _Array, operand: _Array | None) -> _Array:
         """Run the stages; give rows of the destination's type, float16 held in float32."""
@@ -271,6 +279,14 @@ def _scaling(
         limit = np.float64((word ^ 1 << 31) - (1 << 31)) if integer else np.float32(_float32(word))
         stages.append(_in_place(np.minimum, limit))
     return stages
+
+
+def _first_addends(
+    task: LoadedTask, operands: dict[str, npt.NDArray[Any]], integer: bool
+) -> npt.NDArray[np.float32] | None:
+    config = task.registers.get(r.BS_CFG, 0)
+    added = not (integer or config & 1 or config >> 1 & 1) and config >> 8 & 1
+    return operands["addend"].astype(np.float32) if added else None
 
 
 def _pick(operands: dict[str, npt.NDArray[Any]], name: str, from_memory: int, unit: str) -> Any:

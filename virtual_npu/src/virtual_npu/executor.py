@@ -238,7 +238,10 @@ def _step(
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     node = file.nodes[task.node]
-    convolution = Convolution.decode(task, memory, processor.kernel_offsets, sums, _samples(file, node))
+    convolution = Convolution.decode(
+        task, memory, processor.kernel_offsets, sums, _samples(file, node), processor.addends
+    )
+    behind = processor.without_addends() if convolution.has_addends else processor
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(replace(convolution.source, width=convolution.source.width * convolution.spread), destination)
@@ -247,7 +250,7 @@ def _step(
     def compute(rows: Sequence[_Array]) -> _Array:
         if simulated:
             return simulated.apply(rows[0], destination.channels)
-        return processor.apply(convolution.apply(rows[0]), _second(rows))
+        return behind.apply(convolution.apply(rows[0]), _second(rows))
 
     return _checked(
         _Step(task.node, _cubes(convolution.source, processor.operand), destination, compute), memory

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from .half_precision import magnitude_bits
 
-__all__ = ["SUMS", "SumRule", "Summation", "simulator_sums", "summation"]
+__all__ = ["SUMS", "SumRule", "Summation", "simulator_sums", "starts_from_bias", "summation"]
 
 SumRule = Literal["exact", "simulator", "fast"]
 SUMS: Final = ("exact", "simulator", "fast")
@@ -40,22 +40,27 @@ _LOWEST: Final = -24  # exponent of the least float16 above 0, of which every fl
 _CONVOLUTION: Final = 1 << 19  # weights up to which the simulator runs a layer of one row as a convolution
 
 
-def summation(rule: SumRule, weights: _Halves, samples: int) -> Summation:
+def starts_from_bias(weights: _Array, samples: int) -> bool:
+    """Whether the simulator's sums start from the bias: one row through more than 2**19 weights."""
+    return samples == 1 and weights.size > _CONVOLUTION
+
+
+def summation(rule: SumRule, weights: _Halves, samples: int, biases: _Array | None = None) -> Summation:
     """Return the function that sums rows of float16 times `weights`, shape (channels, kernels), to float32.
 
     The simulator's order depends on how many kernels there are, the model's own and none to fill up, and on
-    how many rows the layer has in all, `samples`.
+    how many rows the layer has in all, `samples`; with `biases` it adds them, where the simulator does.
     """
     with np.errstate(invalid="ignore"):  # a model may hold NaN
-        return _rule(rule, weights.astype(np.float32), samples)
+        return _rule(rule, weights.astype(np.float32), samples, biases)
 
 
-def _rule(rule: SumRule, kernels: _Array, samples: int) -> Summation:
+def _rule(rule: SumRule, kernels: _Array, samples: int, biases: _Array | None) -> Summation:
     if rule == "exact":
         return _exact(kernels)
     if rule == "fast":
         return lambda rows: rows @ kernels
-    return lambda rows: simulator_sums(rows, kernels, samples)
+    return lambda rows: simulator_sums(rows, kernels, samples, biases)
 
 
 def _exact(weights: _Array) -> Summation:
@@ -138,13 +143,12 @@ def simulator_sums(
     samples : int
         Points of the whole layer.
     biases : ndarray of float32, shape (kernels,), optional
-        Added, where the simulator adds them. Without them it is for the caller to add them, at the end: of
-        one float16 row through more than 2**19 weights 1 to 3 values in 1,000 then differ.
+        Added, where the simulator adds them. Without them it is for the caller to add them, at the end.
     fused : bool
         Multiply and add with one rounding where the simulator does: products of float16 values need none.
     """
     start: _Array = np.zeros(weights.shape[1], rows.dtype) if biases is None else biases
-    if samples == 1 and weights.size > _CONVOLUTION:
+    if starts_from_bias(weights, samples):
         return _by_fours(rows, weights, start)
     if weights.shape[1] == 1:
         return _by_fours(rows, weights, np.zeros_like(start)) + start
