@@ -335,3 +335,15 @@ def test_a_planted_fault_is_caught(
     result = run_case(CASE, toolkit, link, timing=BRIEF, tamper=fault.tamper, **fault.more)
     assert result.properties.get(fault.property, "").startswith(f"{fault.stage}: "), result
     assert result.is_failure
+
+
+def test_an_int16_file_is_held_to_the_simulator(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: Patch
+) -> None:
+    case = dataset_case("iris", "int16", TOOLKIT, (64,))
+    assert run_case(case, toolkit, link, timing=BRIEF).properties["simulator_equals_virtual_npu"] == ""
+    executor_rounds(monkeypatch, link)  # far less than the bound
+    result = run_case(case, toolkit, link, timing=BRIEF)
+    said = result.properties["simulator_equals_virtual_npu"]
+    assert said.startswith("virtual_npu: The output differs from the vendor's simulator"), result
+    assert result.properties["bound"] == ""

@@ -13,6 +13,7 @@ from scipy.special import expit, softmax
 
 from rknn_harness.reference import Floats, Reference
 from sklearn2rknn.error_bounds import (
+    DOUBLE,
     FLOAT16,
     FLOAT32,
     Arithmetic,
@@ -24,6 +25,7 @@ from sklearn2rknn.error_bounds import (
 )
 
 __all__ = [
+    "DOUBLE",
     "FLOAT16",
     "FLOAT32",
     "Arithmetic",

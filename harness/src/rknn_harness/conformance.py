@@ -42,11 +42,10 @@ from rknn_harness.properties import (
 )
 from rknn_harness.reference import Answer, Floats, Reference, answer_from_output, reference
 from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, time_on_board, with_cpu
+from rknn_harness.toolkit_graph import read_graph
 from rknn_harness.witness import (
     Protocol,
     RecordingToolkit,
-    idle_weights,
-    layers_of_graph,
     model_files,
     onnx_output,
     simulator_output,
@@ -326,9 +325,8 @@ def _convert(
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
     known["placement"] = placement
     with clock("limits"):
-        layers = layers_of_graph(recorder.protocol.models[0], bundle)
-        idle = idle_weights(recorder.protocol.models[0], bundle)
-        limits = limits_for(truth, case.kind, case.precision, bundle, layers, files, idle)
+        graph = read_graph(recorder.protocol.models[0], bundle)
+        limits = limits_for(truth, case.kind, case.precision, bundle, graph, files)
     if tamper is not None:
         tamper(path)
     with clock("stages"):
@@ -429,10 +427,17 @@ def _built_again(
     """Build the simulated file once more, and have it simulated on numbers that an NPU can be fed."""
     model, config, calibration = protocol.built
     assert protocol.inputs is not None
+    assert protocol.simulated is not None
     tables = protocol.operators() & {"Tanh", "Sigmoid", "Softmax"}
-    exact = bundle.precision == "float16" and not tables
-    rounded = protocol.inputs[:2].astype(np.float16).astype(np.float32) if exact else None
-    built = toolkit.build(model, config=config, calibration=calibration, simulate=rounded)
+    fed, parameters = protocol.inputs[:2], dict[str, Array]()
+    if bundle.precision == "float16" and not tables:
+        fed = fed.astype(np.float16).astype(np.float32)
+        built = toolkit.build(model, config=config, calibration=calibration, simulate=fed)
+        told = built.simulated
+    else:
+        built = toolkit.build(model, config=config, calibration=calibration)
+        told = protocol.simulated[:2] if bundle.precision == "int16" and not tables else None
+        parameters = protocol.parameters()
     variant, file = next(pair for pair in bundle.files() if pair[0].samples == protocol.samples)
     found: _Found = {
         "digest_reproducible": (Stage.SIMULATOR, digest_reproducible(variant.content_digest, built.rknn))
@@ -441,8 +446,8 @@ def _built_again(
     if bounds is not None and Stage.VIRTUAL_NPU in answers:
         wrong = simulator_equals_virtual_npu(
             file,
-            rounded,
-            built.simulated,
+            None if told is None else (fed, told),
+            parameters,
             bounds[chosen],
             answers[Stage.SIMULATOR].output,
             answers[Stage.VIRTUAL_NPU].output[chosen],

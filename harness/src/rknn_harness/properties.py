@@ -46,31 +46,42 @@ Model = scirknn.MLPClassifier | scirknn.MLPRegressor
 
 
 def simulator_equals_virtual_npu(
-    path: Path, rounded: Array | None, told: Array | None, bounds: Floats, simulated: Array, executed: Array
+    path: Path,
+    fed: tuple[Array, Array] | None,
+    parameters: Mapping[str, Array],
+    bounds: Floats,
+    simulated: Array,
+    executed: Array,
 ) -> str | None:
     """Hold the virtual NPU to the vendor's simulator.
 
-    In float16 without lookup tables they are equal to the bit, where the inputs are float16 numbers (an NPU
-    is fed no others, the simulator any) and the sums are taken in the simulator's order. The simulator
-    computes tanh and sigmoid exactly where the program looks them up, and integer layers with scales that no
-    register holds; there each lies within the bound of scikit-learn's, so they lie within twice that of each
-    other.
+    In float16 and int16 without lookup tables they are equal to the bit, where the virtual NPU takes the
+    simulator's arithmetic: its order of summation, and for int16 its scales, which no register holds. For
+    float16 the inputs must be float16 numbers (an NPU is fed no others, the simulator any). The simulator
+    computes tanh and sigmoid exactly where the program looks them up; and in its own arithmetic the program
+    errs otherwise than the simulator. But each lies within the bound of scikit-learn's, so they lie within
+    twice that of each other.
 
     Parameters
     ----------
     path : pathlib.Path
         The model file that the simulator stands for.
-    rounded, told : numpy.ndarray or None, shape (runs, *input shape) and (runs, *output shape)
-        Float16 numbers that the simulator was fed and its outputs; None where equal bits cannot be asked for.
+    fed : tuple of numpy.ndarray or None, shapes (runs, *input shape) and (runs, *output shape)
+        What the simulator was fed and its outputs; None where equal bits cannot be asked for.
+    parameters : mapping of str to numpy.ndarray
+        The weights and biases of an integer model's graph by name; empty for float16.
     bounds : numpy.ndarray, shape (n, n_outputs)
         The derived bound.
     simulated, executed : numpy.ndarray, shape (n, n_outputs)
         Both outputs before the head, for the same rows.
     """
-    if rounded is not None and told is not None:
-        npu = virtual_npu.VirtualNpu(virtual_npu.read(path), sums="simulator")
-        found = np.stack([npu.run(run) for run in rounded])
-        return difference(told.reshape(-1, 1), found.reshape(-1, 1), "the vendor's simulator")
+    if fed is not None:
+        npu = virtual_npu.VirtualNpu(virtual_npu.read(path), sums="simulator", parameters=parameters)
+        inputs, told = fed
+        found = np.stack([npu.run(run) for run in inputs])
+        wrong = difference(told.reshape(-1, 1), found.reshape(-1, 1), "the vendor's simulator")
+        if wrong is not None:
+            return wrong
     gap = np.abs(np.asarray(simulated, np.float64) - executed)
     over = gap > 2 * bounds
     if not over.any():

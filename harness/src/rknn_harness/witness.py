@@ -6,32 +6,25 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import numpy_helper
 
 import virtual_npu
-from rknn_harness.reference import Layer
 from scirknn.bundle import Affine, Bundle
 from sklearn2rknn import Built, Toolkit
-from sklearn2rknn.network import HALF
 from sklearn2rknn.onnx_graph import pack, unpack
 
 __all__ = [
     "Protocol",
     "RecordingToolkit",
-    "idle_weights",
-    "layers_of_graph",
     "model_files",
     "onnx_output",
     "simulator_output",
 ]
 
 Array = np.ndarray[Any, Any]
-
-_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic"}
 
 
 class Protocol:
@@ -64,6 +57,11 @@ class Protocol:
     def operators(self) -> set[str]:
         """Return the kinds of node in the first graph."""
         return {node.op_type for node in onnx.load_from_string(self.models[0]).graph.node}
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the weights and biases of the graph that was simulated, by name."""
+        constants = onnx.load_from_string(self.built[0]).graph.initializer
+        return {each.name: numpy_helper.to_array(each) for each in constants}
 
 
 class RecordingToolkit(Toolkit):
@@ -105,66 +103,6 @@ class RecordingToolkit(Toolkit):
             f"onnx {number}": hashlib.sha256(model).hexdigest()
             for number, model in enumerate(self.protocol.models)
         }
-
-
-def layers_of_graph(model: bytes, bundle: Bundle) -> tuple[Layer, ...]:
-    """Return the layers of a chain of 1x1 convolutions, or of products of matrices, that takes the features.
-
-    The columns that pad its input are left out, and where a feature is given in parts, the weights of its
-    high parts are added up: they compute with the whole feature what the parts do. Where ``t / (1 + t**2)``
-    follows ``t = tanh(z)``, that is ``tanh(2 z) / 2``; a Clip is half of the Tanh behind it.
-
-    Raises
-    ------
-    ValueError
-        The graph holds another kind of node.
-    """
-    graph = onnx.load_from_string(model).graph
-    constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
-    columns = bundle.n_inputs
-    following = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Add"}
-    layers: list[Layer] = []
-    factor = 1.0
-    for node in graph.node:
-        if node.op_type in ("Conv", "MatMul", "Gemm"):
-            weights = constants[node.input[1]]
-            weights = weights[:, :, 0, 0].T if node.op_type == "Conv" else weights
-            if not layers:
-                high = [weights[part * columns :][:columns] for part in range(0, bundle.parts, 2)]
-                weights = np.sum(high, axis=0)
-            bias = constants[node.input[2] if node.op_type != "MatMul" else following[node.output[0]]]
-            layers.append(Layer(factor * weights, bias, "identity"))
-            factor = 1.0
-        elif node.op_type == "Clip":
-            layers[-1] = attrs.evolve(layers[-1], activation=HALF)
-        elif node.op_type in _ACTIVATIONS and layers[-1].activation != HALF:
-            layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
-        elif node.op_type == "Div":
-            last = layers[-1]
-            layers[-1] = Layer(2.0 * last.weights, 2.0 * last.bias, last.activation)
-            factor = 0.5
-        elif node.op_type not in ("Mul", "Add", "Tanh"):
-            raise ValueError(f"A chain of layers holds no {node.op_type}.")
-    if bundle.output_parts > 1:
-        last, count = layers[-1], bundle.n_outputs
-        weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
-        layers[-1] = Layer(weights, bias, last.activation)
-    return tuple(layers)
-
-
-def idle_weights(model: bytes, bundle: Bundle) -> Array | None:
-    """Return the first layer's largest weights on channels that are always 0, if there are any.
-
-    They change nothing but the steps of their kernels.
-    """
-    graph = onnx.load_from_string(model).graph
-    first = next(node for node in graph.node if node.op_type in ("Conv", "MatMul", "Gemm"))
-    weights = next(numpy_helper.to_array(each) for each in graph.initializer if each.name == first.input[1])
-    weights = weights[:, :, 0, 0].T if first.op_type == "Conv" else weights
-    idle: Array = np.abs(weights[bundle.n_inputs * bundle.parts :].astype(np.float64)).max(
-        axis=0, initial=0.0
-    )
-    return idle if idle.any() else None
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
