@@ -444,9 +444,11 @@ def _built_again(
     }
     bounds, chosen = limits[Stage.SIMULATOR].output, rows[Stage.SIMULATOR]
     if bounds is not None and Stage.VIRTUAL_NPU in answers:
+        # Between the parts of a layer that the toolkit cut is a rounding that the simulator does not know.
+        cut = {node.type for node in read(file).nodes} & {"Mul", "Split"}
         wrong = simulator_equals_virtual_npu(
             file,
-            None if told is None else (fed, told),
+            None if told is None or cut else (fed, told),
             parameters,
             bounds[chosen],
             answers[Stage.SIMULATOR].output,

@@ -159,8 +159,8 @@ class Connection:
 
         They are sent over one SFTP session to a temporary folder, read back by the board's ``sha256sum``, and
         renamed; what is there already and reads back right is not sent again. A lost connection is opened
-        again and the transfer begun anew. `keep`, where there is one, is asked first to take small files;
-        when it fails, the long way says why.
+        again and the transfer begun anew. Small files are given to `keep`, where there is one, without asking
+        first, which takes as long; when it fails, the long way says why.
 
         Parameters
         ----------
@@ -192,12 +192,12 @@ class Connection:
     def _put(self, files: Mapping[str, Path | bytes], digests: Mapping[str, str], name: str) -> None:
         self._open()
         folder, right = PurePosixPath(self.board.work_folder, name), list(digests.values())
-        if self._digests(folder, digests) == right:
-            return
         if self.keep is not None and sum(map(_size, files.values())) <= _SMALL:
             if self.keep(name, {each: _content(files[each]) for each in digests}) == right:
                 return
             self._open()
+        if self._digests(folder, digests) == right:
+            return
         part = folder.with_name(f".{folder.name}.{self._suffix}.part")
         try:
             self._send(files, part)
@@ -313,6 +313,7 @@ class Connection:
                 config=fabric.Config(lazy=True, overrides={"load_ssh_configs": False}),
                 connect_timeout=CONNECT_SECONDS,
                 connect_kwargs={
+                    "transport_factory": _transport,
                     "pkey": _key(board),
                     "allow_agent": False,
                     "look_for_keys": False,
@@ -410,6 +411,14 @@ def _trust(board: Board) -> str:
         f"'ssh-keygen -lf {board.known_hosts}' shows what the board shows on its own console: "
         "'cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -lf -'."
     )
+
+
+def _transport(*arguments: Any, **options: Any) -> paramiko.Transport:
+    """Offer AES-GCM first, which takes half as long as a cipher and a digest one after the other."""
+    transport = paramiko.Transport(*arguments, **options)
+    offered = transport.get_security_options()
+    offered.ciphers = sorted(offered.ciphers, key=lambda name: "-gcm@" not in name)
+    return transport
 
 
 def _socket(board: Board) -> socket.socket:
