@@ -251,7 +251,7 @@ def test_a_key_that_the_board_refuses(npu_board: Board, tmp_path: Path, attempt:
     with BoardLink(attrs.evolve(npu_board, key=other.board.key)) as link:
         result = attempt(link)
     assert result.outcome is Outcome.INFRA_ERROR
-    assert "authorized_keys" in result.reason
+    assert "ssh-copy-id" in result.reason
 
 
 def test_a_board_without_numpy(npu_board: Board, tmp_path: Path, attempt: Try) -> None:
