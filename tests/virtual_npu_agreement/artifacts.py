@@ -13,7 +13,7 @@ import onnx
 from sklearn2rknn.toolkit import Built, Toolkit
 
 Array = npt.NDArray[Any]
-Form = Literal["conv", "matmul"]
+Form = Literal["conv", "matmul", "gemm"]
 TOOLKITS = ("2.2.0", "2.3.0", "2.3.2", "2.5.0")
 PRECISIONS = ("float16", "int8", "int16")
 
@@ -25,7 +25,8 @@ class Artifact:
     Attributes
     ----------
     form : str
-        ``"conv"``: 1x1 convolutions over ``[1, C, N, 1]``; ``"matmul"``: MatMul and Add over ``[N, C]``.
+        ``"conv"``: 1x1 convolutions over ``[1, C, N, 1]``; ``"matmul"``: MatMul and Add over ``[N, C]``;
+        ``"gemm"``: Gemm over the same.
     hidden, last : str
         ONNX activations; `last` is empty for bare outputs. ``"Refined"`` is t / (1 + t^2) of t = tanh.
     samples : int
@@ -67,6 +68,9 @@ def onnx_bytes(artifact: Artifact) -> bytes:
         if conv:
             operands = [current, constant(f"w{i}", weights[:, :, None, None]), constant(f"b{i}", biases)]
             current = add("Conv", operands, f"sum{i}", kernel_shape=[1, 1])
+        elif artifact.form == "gemm":
+            operands = [current, constant(f"w{i}", weights.T), constant(f"b{i}", biases)]
+            current = add("Gemm", operands, f"sum{i}")
         else:
             current = add("MatMul", [current, constant(f"w{i}", weights.T)], f"product{i}")
             current = add("Add", [current, constant(f"b{i}", biases)], f"sum{i}")

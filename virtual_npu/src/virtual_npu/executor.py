@@ -22,7 +22,7 @@ from .data_processor import DataProcessor
 from .errors import InputError, UnsupportedProgram
 from .half_precision import round_to_half
 from .joining import join_tasks
-from .layout import LAYOUT_LAYERS, check_layout, rearranged, tensor_cube
+from .layout import LAYOUT_LAYERS, check_layout, is_batch, rearranged, tensor_cube
 from .memory import Cube, Memory
 from .model_file import Node, RknnFile, Tensor
 from .program import LoadedTask, load
@@ -95,6 +95,13 @@ class VirtualNpu:
                 "CPU", "inputs", len(file.inputs), "one input and one output are modelled"
             )
         self._input, self._output = file.inputs[0], file.outputs[0]
+        if cores > 1 and any(is_batch(t) for t in file.tensors if t.kind in ("input", "output", "internal")):
+            raise UnsupportedProgram(
+                "PC",
+                "cores",
+                cores,
+                "rows of a batch: one core's filling runs into another's values, and time decides what is left",
+            )
         for tensor in (self._input, self._output):
             if tensor.dtype not in _NATIVE:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
@@ -154,7 +161,8 @@ class VirtualNpu:
 
     def _execute(self, x: _Array) -> _Array:
         """Run the steps; float16 values are held in float32 on either side."""
-        results: list[_Array] = [x.reshape(self._feed.channels, -1).T]
+        by_row = is_batch(self._input)
+        results: list[_Array] = [x.reshape(len(x), -1) if by_row else x.reshape(self._feed.channels, -1).T]
         if self._kept[0]:
             _write(self._memory, self._feed, results[0])
         results[0].flags.writeable = False
@@ -168,7 +176,7 @@ class VirtualNpu:
                 rows.flags.writeable = False
                 results.append(rows)
             final = self._read(self._fetch, self._from[-1][0], results)
-        return np.ascontiguousarray(final.T).reshape(self._output.shape)
+        return np.ascontiguousarray(final if is_batch(self._output) else final.T).reshape(self._output.shape)
 
     def _checked(self, x: npt.ArrayLike) -> _Array:
         try:
@@ -280,7 +288,7 @@ def _by_kernel(values: _Array) -> _Array:
 
 
 def _samples(file: RknnFile, node: Node) -> int:
-    """Return the points of a layer's output."""
+    """Return the points of a layer's output, of one row of a batch."""
     return math.prod(file.tensors[node.outputs[0]].shape[2:]) if node.outputs else 1
 
 
@@ -363,7 +371,7 @@ def _cube(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube:
     four points (one point stays one). How an image's lines are padded only the task that reads it tells.
     """
     address, dtype = memory.address(tensor.name), _NATIVE[tensor.dtype]
-    if len(tensor.shape) == 2:
+    if len(tensor.shape) == 2 or is_batch(tensor):
         return tensor_cube(tensor, memory, dtype, used)
     batch, channels, height, width = (tensor.shape + (1,) * 4)[:4]
     if batch != 1 or len(tensor.shape) > 4 or 0 in tensor.shape:

@@ -141,12 +141,15 @@ def simulator_sums(
     ----------
     rows, weights : ndarray of float32, shapes (points, channels) and (channels, kernels)
     samples : int
-        Points of the whole layer.
+        Points of the whole layer, of one row of a batch.
     biases : ndarray of float32, shape (kernels,), optional
         Added, where the simulator adds them. Without them it is for the caller to add them, at the end.
     fused : bool
         Multiply and add with one rounding where the simulator does: products of float16 values need none.
     """
+    if samples == 1 and len(rows) > 1:  # of a batch, one after the other
+        each = [simulator_sums(row[None], weights, 1, biases, fused=fused) for row in rows]
+        return np.concatenate(each)
     start: _Array = np.zeros(weights.shape[1], rows.dtype) if biases is None else biases
     if starts_from_bias(weights, samples):
         return _by_fours(rows, weights, start)

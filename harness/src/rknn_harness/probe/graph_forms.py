@@ -25,11 +25,11 @@ _WHERE: Final = {
     "batch": "the batch of a 1x1 convolution",
     "matmul": "the rows of a MatMul",
 }
-# What virtual_npu makes of them: batches of convolutions are not modelled.
+# What virtual_npu makes of them.
 _ASSUMED: Final = {
     "height": "right_on_npu",
     "width": "right_on_npu",
-    "batch": "refused",
+    "batch": "right_on_npu",
     "matmul": "right_with_cpu",
 }
 
