@@ -98,7 +98,7 @@ class Convolution:
         for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
             task.require(field, 1)
         dtype = DTYPES[precision]
-        upwards = task.require(r.CLIP_ROUND_TYPE, 0, 1)
+        task.require(r.CLIP_ROUND_TYPE, 0)
         if dtype.kind == "f" or depthwise:
             task.require(r.CLIP_TRUNCATE, 0)
         source = _source(task, memory, dtype)
@@ -127,7 +127,7 @@ class Convolution:
         full = weights.astype(np.float64)
         if kernel_offsets is not None:
             full += kernel_offsets[: len(weights), None]
-        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE], upwards=bool(upwards))
+        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
         return cls(source, outputs, sums, integers=full)
 
     @classmethod
@@ -172,8 +172,8 @@ def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Sum
     return lambda rows: rows.astype(packed.dtype) @ packed
 
 
-def _shortened(sums: Summation, bits: int, *, upwards: bool) -> Summation:
-    """Drop the lowest bits of every sum; halves to even, or `upwards`.
+def _shortened(sums: Summation, bits: int) -> Summation:
+    """Drop the lowest bits of every sum, halves to even.
 
     Observation: where a kernel's bias passes 32 bits, int8 files hold all biases of the layer divided by
     ``2**bits`` and an output factor as much larger. So sums are shortened before the bias is added.
@@ -181,8 +181,6 @@ def _shortened(sums: Summation, bits: int, *, upwards: bool) -> Summation:
     if not bits:
         return sums
     factor = 0.5**bits
-    if upwards:
-        return lambda rows: np.floor(sums(rows).astype(np.float64) * factor + 0.5)
     return lambda rows: np.rint(sums(rows).astype(np.float64) * factor)
 
 

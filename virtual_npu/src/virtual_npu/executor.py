@@ -100,7 +100,7 @@ class VirtualNpu:
                 "PC",
                 "cores",
                 cores,
-                "rows of a batch: one core's filling runs into another's values, and time decides what is left",
+                "rows of a batch: a core's filling runs into another's values, and time decides what is left",
             )
         for tensor in (self._input, self._output):
             if tensor.dtype not in _NATIVE:

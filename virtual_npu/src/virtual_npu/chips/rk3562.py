@@ -3,7 +3,7 @@
 Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
 
 - CNA counts surfaces in atoms from one to the next, channels as they are.
-- CLIP_TRUNCATE is used by every int16 layer that would else pass 32 bits, with ROUND_TYPE 1 and a bit more.
+- CLIP_TRUNCATE is used by every int16 layer that would else pass 32 bits, and written twice.
 - A unit at 0x8000 is told the same in every task.
 - Tasks of the graph's output lay it out for the host; the executor leaves them out (see `executor`).
 """
