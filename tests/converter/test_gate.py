@@ -18,7 +18,15 @@ from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from scirknn.bundle import read_bundle
-from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, RangeError, Toolkit, convert
+from sklearn2rknn import (
+    CheckError,
+    CheckWarning,
+    ExampleInputWarning,
+    RangeError,
+    Toolkit,
+    conditioning,
+    convert,
+)
 from sklearn2rknn.gate import LIMITS, Limits, last_word
 from sklearn2rknn.toolkit import Built
 from tests.converter.fitted import fit
@@ -144,6 +152,15 @@ def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) ->
             estimator, tmp_path / "iris.rknn", precision=precision, example_input=X, toolkit=toolkit
         )
         assert last_word(report.check)["clear_labels"] >= LIMITS[precision].labels
+
+
+def test_a_table_that_is_never_uploaded(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
+    estimator, X = fit("softmax", activation="tanh")
+    monkeypatch.setattr(conditioning, "halve", lambda network: network)
+    with pytest.raises(
+        CheckError, match=r"a lookup before any table was uploaded.* Take precision='float16'"
+    ):
+        convert(estimator, tmp_path / "model.rknn", precision="int16", example_input=X, toolkit=toolkit)
 
 
 class FaultyToolkit(Toolkit):
