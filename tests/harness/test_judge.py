@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from rknn_harness.bounds import FLOAT16, output_bound
 from rknn_harness.judge import Limits, Verdict, judge
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
+from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows, has_poisson
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.reference import Answer, Reference, answer_from_output, reference
 from rknn_harness.strategies import specs
@@ -127,6 +127,19 @@ def test_a_planted_fault_is_a_mismatch(
     verdict = board_says(truth, fault(truth, emulated(truth)))
     assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, Stage.BOARD)
     assert re.search(says, verdict.reason), verdict.reason
+
+
+@pytest.mark.skipif(not has_poisson(), reason="this scikit-learn's MLPRegressor has no Poisson loss")
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_an_exponential_may_overflow_where_the_bound_lets_it() -> None:
+    truth = told(MlpSpec(4, (8,), "relu", "poisson", 1, "int", None, 32, 1))
+    far = answer_from_output(truth, truth.answer.output + 800.0)
+    assert np.isinf(far.predictions).all()
+    for bound, outcome in ((900.0, Outcome.PASS), (1.0, Outcome.MISMATCH)):
+        limits = Limits("made up", output=np.full_like(truth.answer.output, bound))
+        assert judge(truth, {Stage.BOARD: far}, {Stage.BOARD: limits}).outcome is outcome
+    coarse = judge(truth, {Stage.BOARD: far}, {Stage.BOARD: Limits("coarse", r2=0.5)})
+    assert "The prediction of row 0 holds inf" in coarse.reason
 
 
 def test_the_first_stage_that_departs_is_named() -> None:
