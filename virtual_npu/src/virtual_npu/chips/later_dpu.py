@@ -2,9 +2,9 @@
 
 Observations, from programs for the same graphs (toolkits 2.2.0 to 2.5.0): every stage ends in a lower and an
 upper bound, which are the ends of a signed 32-bit integer where nothing is bounded, in float programs
-too; ReLU is a lower bound of 0. BS and EW are told apart by the whole of their configuration, of which no
-more values were seen than are listed here. What a layer's own number of channels is filled up to is said by
-CORE and DPU_RDMA only.
+too; ReLU is a lower bound of 0, a clip an upper one besides. BS and EW are told apart by the whole of their
+configuration, of which no more values were seen than are listed here. What a layer's own number of channels
+is filled up to is said by CORE and DPU_RDMA only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = [
     "BS_ADD",
     "BS_ADD_CONSTANT",
     "NAMES",
+    "clipping",
     "data_processor",
     "division_of_floats",
     "reader",
@@ -28,7 +29,7 @@ _LEAST, _MOST = 0x80000000, 0x7FFFFFFF
 BS_ADD, BS_ADD_CONSTANT, _BS_OFF = 0x100092, 0x100012, 0x53
 _ADDING: Final = 2 << 16  # the RK3588's place of the ALU's algorithm
 _MEMORY: Final = 1 << 8  # the addend is read
-_NO_FACTOR, _NO_RELU, _BYPASS = 1 << 4, 1 << 6, 1
+_NO_FACTOR, _NO_RELU, _CLIPPED, _BYPASS = 1 << 4, 1 << 6, 1 << 7, 1
 
 _DIVISION: Final = 0x10421C8
 # EW_CFG here: EW_CFG there. Operands for each element; whether they are is told by DPU_RDMA.
@@ -92,25 +93,26 @@ NAMES: Final = {
 """Names of registers, by address, that follow from what they were seen to hold."""
 
 
-def _bounded_below(task: Translation, lower: int, upper: int) -> bool:
-    """Take a stage's bounds; return whether they are those of ReLU."""
-    task.require(upper, _MOST)
-    return task.require(lower, _LEAST, 0) == 0
-
-
 def _idle(task: Translation, *bounds: int) -> None:
     """Make sure that stages bound nothing, given the addresses of their lower bounds."""
     for lower in bounds:
-        if _bounded_below(task, lower, lower + 4):
-            raise UnsupportedProgram("DPU", f"{lower:#06x}", 0, "a bound here is not known of this chip")
+        task.require(lower, _LEAST)
+        task.require(lower + 4, _MOST)
 
 
-def relu(task: Translation) -> bool:
-    """Take the bounds behind BN, which are written twice; return whether they are those of ReLU."""
-    bounded = _bounded_below(task, 0x406C, 0x4070)
-    if _bounded_below(task, 0x4074, 0x4078) != bounded:
-        raise UnsupportedProgram("DPU", "EW_LOWER_BOUND", int(not bounded), "not BN's")
-    return bounded
+def clipping(task: Translation) -> int:
+    """Take the bounds behind BN, which are written twice; return the bits of BN_CFG that say the same."""
+    lower, upper = task.require(0x406C, _LEAST, 0), task.take(0x4070)
+    task.require(0x4074, lower)
+    task.require(0x4078, upper)
+    if lower:
+        if upper != _MOST:
+            raise UnsupportedProgram("DPU", "BN_UPPER_BOUND", upper, "and no lower one")
+        return _NO_RELU
+    if upper == _MOST:
+        return 0
+    task.put(r.BN_RELUX, upper)
+    return _CLIPPED
 
 
 def data_processor(task: Translation, channels: int) -> int:
@@ -129,6 +131,7 @@ def data_processor(task: Translation, channels: int) -> int:
     task.copy(0x4014)
     task.move(r.DST_BASE_ADDR, 0x4018)
     task.put(r.DST_SURF_STRIDE, task.take(0x401C))
+    task.require(0x40CC, 0, 16)  # an atom's bytes, it seems, of what is read from memory in int16
     width = task.move(r.CUBE_WIDTH, 0x4020)
     height = task.move(r.CUBE_HEIGHT, 0x4024)
     task.move(r.NOTCH_ADDR_0, 0x4028)

@@ -104,8 +104,8 @@ def _data_processor(task: Translation) -> None:
     task.move(r.OW_OP, 0x4054)
     task.take(0x4054, 16, 6)  # BS's shift once more
     bn = task.take(r.BN_CFG)
-    relu = later_dpu.relu(task)
-    task.registers[r.BN_CFG] = bn | (0 if relu else 1 << 6)
+    clipping = later_dpu.clipping(task)
+    task.registers[r.BN_CFG] = bn | clipping
     task.copy(0x4064, 0x4068)
     task.registers[r.LUT_CFG.address] = _LUT[task.require(0x4108, *_LUT)]
     task.copy(*range(0x410C, 0x4130, 4))

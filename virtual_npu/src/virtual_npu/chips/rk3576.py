@@ -105,8 +105,8 @@ def _data_processor(task: Translation) -> None:
     task.require(0x4050, 1 - r.OW_SRC.of(task.registers[0x4050]), low=17, bits=1)
     task.take(0x4050, 0, 16)  # sizes
     task.put(r.OW_OP, bs.get("offset", 0))
-    relu = later_dpu.relu(task)
-    task.registers[r.BN_CFG] = _BN[task.require(r.BN_CFG, *_BN)] | (0 if relu else 1 << 6)
+    clipping = later_dpu.clipping(task)
+    task.registers[r.BN_CFG] = _BN[task.require(r.BN_CFG, *_BN)] | clipping
     task.registers[0x4064] = bn.get("addend", 0) & 0xFFFFFFFF
     task.registers[0x4068] = (bn.get("factor", 0) & 0xFFFF) << 16 | bn.get("shift", 0) << 8
     if task.require(0x4108, 0, _TABLE, _UPLOADED) == _TABLE:
