@@ -53,6 +53,11 @@ def test_constant_regressor_has_no_r2() -> None:
     constant = np.full((len(X), 1), 3.0)
     assert agreement(network, constant, constant).r2 is None
     assert "r2" not in agreement(network, constant, constant).to_json()
+    # Nor has one whose sums were rounded in two ways; one that varies by a millionth has.
+    rounded = constant + np.arange(len(X))[:, None] % 2 * 4.4e-16
+    assert agreement(network, constant, rounded).r2 is None
+    varying = constant + np.arange(len(X))[:, None] * 1e-6
+    assert agreement(network, varying, varying).r2 == 1.0
 
 
 def _sized(n_hidden: int) -> Network:

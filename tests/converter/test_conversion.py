@@ -32,6 +32,7 @@ from sklearn2rknn import (
     Toolkit,
     convert,
     network_from_estimator,
+    open_toolkit,
 )
 from tests.converter.fitted import KINDS, fit
 
@@ -283,3 +284,15 @@ def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolki
     with pytest.raises(ConversionError, match="longer than"):
         convert(estimator, path, toolkit=toolkit, timeout=0.001)
     assert read_bundle(path).variants == before.variants
+
+
+def test_constant_of_many_inputs(tmp_path: Path) -> None:
+    """2.5.0 splits so many inputs, and lets go of parts whose weights are 0."""
+    estimator, X = fit("one output", n_features=4100, hidden=(1,))
+    estimator.coefs_[0][:] = 0.0
+    path = tmp_path / "model.rknn"
+    with open_toolkit("2.5.0") as toolkit:
+        report = convert(estimator, path, example_input=X, toolkit=toolkit)
+    assert report.placement["cpu"] == 0
+    reference = network_from_estimator(estimator).forward(X)
+    np.testing.assert_allclose(on_the_file(path, X), reference, rtol=2**-10)  # float16 of a constant

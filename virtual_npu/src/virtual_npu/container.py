@@ -230,8 +230,8 @@ def _bytes(table: Table) -> npt.NDArray[np.uint8]:
     return table.vector(0, np.uint8).view(np.uint8)
 
 
-def _indices(table: Table, field: int, limit: int) -> tuple[int, ...]:
-    values = table.integers(field, _MAX_OPERANDS)
+def _indices(table: Table, field: int, limit: int, dropped: int | None = None) -> tuple[int, ...]:
+    values = tuple(v for v in table.integers(field, _MAX_OPERANDS) if v != dropped)
     if any(not 0 <= v < limit for v in values):
         raise FileFormatError(f"a tensor index in {values} is outside the table of {limit}")
     return values
@@ -282,7 +282,8 @@ def _node(index: int, table: Table, tensors: int) -> Node:
         type=kind,
         placement="NPU" if target == 2 else "none" if kind in GRAPH_ENDS else "CPU",
         inputs=_indices(table, 4, tensors),
-        outputs=_indices(table, 5, tensors),
+        # Observation: 2.5.0's Split has -1 for a result that nothing takes.
+        outputs=_indices(table, 5, tensors, -1),
         task_counts=(counts + (0,) * 6)[:6],
     )
 
