@@ -31,7 +31,7 @@ def test_info_as_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(model)]) == 0
     shown = capsys.readouterr().out
-    assert "an estimate from published rates, not measured" in shown
+    assert "an estimate from the RK3588's published rates, not measured" in shown
     assert "Conv:0" in shown
 
 
