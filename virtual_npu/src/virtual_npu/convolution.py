@@ -116,6 +116,9 @@ class Convolution:
             raise UnsupportedProgram("CORE", "DATAOUT_SIZE_0", points, "not as many points as are read")
         if not 0 <= outputs - len(weights) < 64:
             raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1, f"{len(weights)} kernels")
+        for operands in (kernel_offsets, addends):
+            if operands is not None and len(operands) < len(weights):
+                raise UnsupportedProgram("DPU", "CHANNEL", len(operands) - 1, f"{len(weights)} kernels")
         if dtype.kind == "f":
             if kernel_offsets is not None and kernel_offsets.any():
                 raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
