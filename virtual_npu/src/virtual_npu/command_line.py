@@ -225,6 +225,7 @@ def _table(summary: dict[str, Any]) -> str:
     low, high = (1e3 * s for s in summary["estimated_seconds"])
     lines += [
         "",
-        f"one run on one core: {low:.2f} to {high:.2f} ms, an estimate from the RK3588's published rates, not measured",
+        f"one run on one core: {low:.2f} to {high:.2f} ms, "
+        "an estimate from the RK3588's published rates, not measured",
     ]
     return "\n".join(lines)
