@@ -19,8 +19,9 @@ import sklearn2rknn
 import virtual_npu
 from rknn_harness.board_link import BoardLink
 from rknn_harness.boards import Board
-from rknn_harness.case import Case, dataset_case
+from rknn_harness.case import Case, dataset_case, random_case
 from rknn_harness.conformance import run_case
+from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
 from rknn_harness.plan import Entry
 from rknn_harness.run_folder import RunFolder, manifest, read_run
@@ -139,6 +140,19 @@ def test_a_model_that_the_converter_refuses(
     result = run_case(case_of(), toolkit, link)
     assert (result.outcome, result.stage, result.attempts) == (Outcome.UNSUPPORTED, Stage.ONNX, 1)
     assert "no such model" in result.reason
+
+
+def test_a_file_that_the_converter_keeps_back_is_no_pass_however_wide_its_bound(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink
+) -> None:
+    """A matrix of toolkits had such networks pass with a third of their labels right."""
+    spec = MlpSpec(32, (7, 31, 31, 32, 8), "relu", "softmax", 7, "int", 2.0, 7, 97578, 3)
+    result = run_case(random_case(spec, "int16", TOOLKIT, (16,)), toolkit, link)
+    assert (result.outcome, result.stage) == (Outcome.UNSUPPORTED, Stage.VIRTUAL_NPU)
+    assert "The converter hands over no such file" in result.reason
+    share = result.metrics[Stage.VIRTUAL_NPU].output_share
+    assert share is not None
+    assert share < 1  # the bound does not tell
 
 
 def test_a_toolkit_that_fails_is_told_in_a_sentence(

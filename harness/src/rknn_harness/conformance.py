@@ -57,6 +57,9 @@ __all__ = ["ATTEMPTS", "model_of", "run_case"]
 ATTEMPTS = 2
 """Times that a case is tried at most; only trouble on the way gives it another, a power cycle one more."""
 
+_NOT_THE_BOARD = (None, Stage.SIMULATOR, Stage.VIRTUAL_NPU)
+"""Stages of verdicts that a file which the converter keeps back accounts for; None is a pass."""
+
 _OF_TIME = ("batch_latency", "latency_baseline", "npu_gain")
 """Properties that say nothing of a model's numbers: the outcome is not theirs."""
 
@@ -198,9 +201,9 @@ def run_case(
                     more["latency_baseline"] = Stage.BOARD, latency_baseline(times.latency, baseline)
                 verdict = _with(verdict, {**converted.properties, **more})
                 # Random weights may be more than a precision holds; a data set's are not, so there it is the
-                # toolkit that is at fault.
+                # toolkit that is at fault. A bound that wide is no praise either.
                 random = case.kind == "random"
-                if random and converted.refused and verdict.stage in (Stage.SIMULATOR, Stage.VIRTUAL_NPU):
+                if random and converted.refused and verdict.stage in _NOT_THE_BOARD:
                     verdict = _refused(verdict, converted.refused[0])
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
@@ -503,10 +506,11 @@ def _on_board(
 
 
 def _refused(verdict: Verdict, reason: str) -> Verdict:
-    """Turn the verdict on a file that departs, and that the converter hands nobody, into what it is."""
+    """Turn the verdict on a file that the converter hands nobody into what it is."""
     return attrs.evolve(
         verdict,
         outcome=Outcome.UNSUPPORTED,
+        stage=verdict.stage or Stage.VIRTUAL_NPU,
         reason=f"The converter hands over no such file unless told to: {reason}",
         properties={name: wrong for name, wrong in verdict.properties.items() if not wrong},
     )
