@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn
 
 from rknn_harness.board_runner.clocks import Clocks, text
-from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, amended, encode
+from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, amended, encode, in_few
 from rknn_harness.board_runner.lease import Held, Lease, bounded_text
 from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, error_frame
 from rknn_harness.board_runner.operations import BadRequest, Operations, failure
@@ -94,7 +94,7 @@ class _Runner:
                         self._write(encode({"id": request.header.get("id"), "ok": True}))
                         return 0
                     answer = self._answer(request)
-                    self._write([answer.line, answer.payload])
+                    self._write(in_few([answer.line, answer.payload]))
         except ProtocolViolation as error:
             self._write(encode({"id": None, **failure("bad_request", error)}))
             return 2

@@ -28,6 +28,7 @@ __all__ = [
     "carried",
     "decode_arrays",
     "encode",
+    "in_few",
 ]
 
 VERSION = 1
@@ -98,8 +99,11 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
     if len(line) > HEADER_LIMIT:
         raise ProtocolViolation(f"a header of {len(line)} bytes; the limit is {HEADER_LIMIT}")
     flat = (np.ascontiguousarray(value).reshape(-1) for value in values.values() if value.size)
-    blocks: list[Any] = [line, *(value.view(np.uint8).data for value in flat)]
-    # A write each costs more than a copy of what is small.
+    return in_few([line, *(value.view(np.uint8).data for value in flat)])
+
+
+def in_few(blocks: list[Any]) -> list[Any]:
+    """Join what is small: a write each, and whom it wakes on the way, costs more than a copy."""
     return [b"".join(blocks)] if sum(map(len, blocks)) <= _SMALL else blocks
 
 
