@@ -130,6 +130,13 @@ def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit) -> Non
             convert(estimator, path, precision="int16", example_input=X, toolkit=toolkit)
 
 
+def test_long_path_stays_whole_in_the_report(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, _ = fit("softmax")
+    path = tmp_path / ("a" * 60) / ("b" * 60) / "model.rknn"
+    path.parent.mkdir(parents=True)
+    assert str(convert(estimator, path, toolkit=toolkit)).splitlines()[0] == str(path)
+
+
 def test_classes_that_the_example_never_meets_are_named(tmp_path: Path, toolkit: Toolkit) -> None:
     X, y = load_iris(return_X_y=True)
     names = np.array(["setosa", "versicolor", "virginica"])

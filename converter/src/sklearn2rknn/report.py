@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from sklearn2rknn.halves import CHANNELS
 from sklearn2rknn.network import HALF
@@ -82,19 +83,23 @@ class ConversionReport:
         values["path"] = str(self.path)
         return json.dumps(values, indent=1, allow_nan=False)
 
-    def __rich__(self) -> Table:
-        """Return the table that rich prints."""
-        table = Table(show_header=False, box=None, pad_edge=False, title=str(self.path), title_justify="left")
+    def __rich__(self) -> Group:
+        """Return what rich prints: the path and a table."""
+        return Group(Text(str(self.path), style="table.title"), self._table())
+
+    def __str__(self) -> str:
+        output = io.StringIO()
+        Console(file=output, width=100, color_system=None, force_terminal=False).print(self._table())
+        # The path is whole, to be copied.
+        return "\n".join([str(self.path), *(line.rstrip() for line in output.getvalue().splitlines())])
+
+    def _table(self) -> Table:
+        table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, text in self._lines():
             table.add_row(name, text)
         return table
-
-    def __str__(self) -> str:
-        output = io.StringIO()
-        Console(file=output, width=100, color_system=None, force_terminal=False).print(self)
-        return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
     def _activations(self) -> list[tuple[str, str]]:
         """Say how tanh and logistic are computed, and what error remains."""
