@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from sklearn2rknn import network_from_estimator
+from sklearn2rknn.network import Network
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 KINDS = ("softmax", "binary", "multilabel", "one output", "several outputs", "poisson")
@@ -63,3 +67,15 @@ def fitted(draw: st.DrawFn, *, kinds: tuple[str, ...] = KINDS) -> tuple[Any, npt
         seed=draw(st.integers(0, 2**16)),
         labels=draw(st.sampled_from(LABELS)),
     )
+
+
+@st.composite
+def mixtures(draw: st.DrawFn) -> tuple[Network, npt.NDArray[Any]]:
+    """Draw a network whose hidden layers have any activation but the identity, each its own, and its X."""
+    estimator, X = draw(fitted())
+    network = network_from_estimator(estimator)
+    hidden = tuple(
+        attrs.evolve(layer, activation=draw(st.sampled_from(["tanh", "logistic", "relu"])))
+        for layer in network.layers[:-1]
+    )
+    return attrs.evolve(network, layers=(*hidden, network.layers[-1])), X

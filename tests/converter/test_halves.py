@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import scirknn
 import virtual_npu
@@ -19,7 +18,7 @@ from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
 from sklearn2rknn.bias_limits import fit_biases
 from sklearn2rknn.halves import CHANNELS, HALVES_ERROR, halve
 from sklearn2rknn.network import HALF, Layer, Network
-from tests.converter.fitted import fit, fitted
+from tests.converter.fitted import fit, mixtures
 from tests.converter.test_onnx_graph import run
 
 
@@ -42,15 +41,9 @@ def test_halves_add_up(activation: str, share: float) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(fitted(), st.lists(st.sampled_from(["tanh", "logistic", "relu"]), min_size=4, max_size=4))
-def test_mixtures_stay_close(model: tuple[Any, npt.NDArray[Any]], activations: list[str]) -> None:
-    estimator, X = model
-    network = network_from_estimator(estimator)
-    hidden = tuple(
-        attrs.evolve(layer, activation=activation)
-        for layer, activation in zip(network.layers[:-1], activations, strict=False)
-    )
-    network = attrs.evolve(network, layers=(*hidden, network.layers[-1]))
+@given(mixtures())
+def test_mixtures_stay_close(drawn: tuple[Network, npt.NDArray[Any]]) -> None:
+    network, X = drawn
     halved = fit_biases(halve(network), X)
     gains, error = [np.abs(layer.weights).sum(axis=0).max() for layer in network.layers], 0.0
     for gain in gains[1:]:  # every slope is 1 at most

@@ -5,35 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
 import scirknn
 from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
 from sklearn2rknn.conditioning import condition
-from sklearn2rknn.network import REFINED
+from sklearn2rknn.network import REFINED, Network
 from sklearn2rknn.refinement import refine
-from tests.converter.fitted import fit, fitted
+from tests.converter.fitted import fit, mixtures
 from tests.converter.test_onnx_graph import run
 
 
 @settings(max_examples=40, deadline=None)
-@given(fitted(), st.lists(st.sampled_from(["tanh", "logistic", "relu"]), min_size=4, max_size=4))
-def test_function_stays_the_same(model: tuple[Any, npt.NDArray[Any]], activations: list[str]) -> None:
-    estimator, X = model
-    network = network_from_estimator(estimator)
+@given(mixtures())
+def test_function_stays_the_same(drawn: tuple[Network, npt.NDArray[Any]]) -> None:
     # Any mixture: offset and factor of one layer are the next one's.
-    hidden = tuple(
-        attrs.evolve(layer, activation=activation)
-        for layer, activation in zip(network.layers[:-1], activations, strict=False)
-    )
-    network = attrs.evolve(network, layers=(*hidden, network.layers[-1]))
+    network, X = drawn
     refined = refine(network)
     assert {layer.activation for layer in refined.layers} <= {REFINED, "relu", "identity"}
     np.testing.assert_allclose(refined.forward(X), network.forward(X), rtol=1e-12, atol=1e-12)

@@ -2,14 +2,13 @@
 
 Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
 
-- CNA counts surfaces in atoms from one to the next, channels, kernels and points less one.
+- CNA counts channels, kernels and points less one.
 - Constants of BS and BN lie in memory (tensors ``..._BScfgTensor``, ``..._BNcfgTensor``), one after the other
   as a mask says: the addend in 32 bytes, the kernels' offset, the factor and the shift in 16 each. Each is
   written many times over.
 - There is one lookup table of both halves, with a start and an end for each of four, all the same, and the
   value beyond them at 0x4188 to 0x4194: that of the table's end in three places of four, 0 in the first.
 - int8 kernels are of an even number, the last one to fill up.
-- CLIP_TRUNCATE is used by every int16 layer that would else pass 32 bits, and written twice.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final
 
 from .. import registers as r
 from ..errors import UnsupportedProgram
-from . import later_dpu
+from . import later_convolution, later_dpu
 from .chip import Chip, Translation
 
 __all__ = ["RK3576"]
@@ -46,11 +45,7 @@ def _translate(task: Translation) -> None:
 
 
 def _convolution(task: Translation) -> None:
-    task.ignore(*_BUFFERS, 0x3004)
-    task.move(r.CNA_IN_PRECISION, 0x100C, 4)
-    precision = task.move(r.CNA_PROC_PRECISION, 0x100C, 7)
-    task.move(r.CONV_MODE, 0x100C)
-    task.require(0x100C, precision, low=20, bits=3)
+    task.ignore(*_BUFFERS)
     task.copy(0x1100, 0x1110)
     task.registers[0x1014] = task.take(0x1014, 0, 28)
     task.take(0x1014, 28, 1)  # shared with another core
@@ -66,22 +61,8 @@ def _convolution(task: Translation) -> None:
     width, height = task.take(0x102C, 16, 16) + 1, task.take(0x102C, 0, 16) + 1
     task.put(r.DATAIN_WIDTH, width)
     task.put(r.DATAIN_HEIGHT, height)
-    task.require(0x118C, 0, (width - 1) * 0x10001)
-    task.require(0x1048, 0xB)  # values are not converted
-    task.put(r.CVT_BYPASS, 1)
-    task.ignore(0x104C, 0x1050, 0x1084)  # by what they would be; the value that padding would have
-    task.ignore(0x1078, 0x107C)  # sizes once more
-    task.move(r.FEATURE_BASE_ADDR, 0x1088)
-    line = task.move(r.LINE_STRIDE, 0x1090)
-    task.put(r.SURF_STRIDE, task.take(0x1094) - line)
-    task.move(r.CORE_PROC_PRECISION, 0x3018, 8)
-    task.take(0x3018, 0, 1)  # integers
-    task.move(r.DW_EN, 0x3018, 1)
     task.take(0x3018, 28, 1)
-    task.registers[0x3014] = task.take(0x301C)
-    task.move(r.DATAOUT_CHANNEL, 0x3020)
-    shortened = task.move(r.CLIP_TRUNCATE, 0x3024)
-    task.require(0x3024, shortened, low=5, bits=5)
+    later_convolution.translate(task, width)
 
 
 def _data_processor(task: Translation) -> None:
