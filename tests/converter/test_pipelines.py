@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA, KernelPCA
-from sklearn.feature_selection import RFE, SelectFromModel, VarianceThreshold
+from sklearn.feature_selection import RFE, SelectFromModel, SelectPercentile, VarianceThreshold
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
@@ -117,6 +117,20 @@ def test_selectors_pick_columns_and_the_rest_is_checked() -> None:
     assert columns.inputs == tuple(Number(index) for index in picked)
     assert set(columns.checked) == {0, 1, 2, 3} - set(picked)
     assert_same(*fitted(RFE(LogisticRegression(), n_features_to_select=3)))
+
+
+@pytest.mark.parametrize("mixed_behind", [False, True])
+def test_a_part_may_be_left_with_no_features(mixed_behind: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3))
+    none = FeatureUnion([("best", SelectPercentile(percentile=60))], transformer_weights={"best": 0.5})
+    rest = make_pipeline(StandardScaler(), PCA(2)) if mixed_behind else "passthrough"
+    table = ColumnTransformer([("none", make_pipeline(none), [0]), ("rest", rest, [1, 2])])
+    estimator = quietly_fitted(
+        make_pipeline(table, perceptron("classifier", "identity", 0)), X, np.arange(60) % 3
+    )
+    assert table.fit_transform(X, np.arange(60) % 3).shape == (60, 2)
+    assert_same(estimator, X)
 
 
 def test_unknown_categories_become_what_the_encoder_says() -> None:

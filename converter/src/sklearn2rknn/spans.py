@@ -76,9 +76,10 @@ def unknown(width: int) -> Spans:
 
 def side_by_side(spans: Sequence[Spans]) -> Spans:
     """Return the spans of several tables' columns."""
+    none = unknown(0)  # a table may be left with no columns
     return Spans(
-        np.concatenate([each.low for each in spans]),
-        np.concatenate([each.high for each in spans]),
+        np.concatenate([none.low, *(each.low for each in spans)]),
+        np.concatenate([none.high, *(each.high for each in spans)]),
         tuple(origin for each in spans for origin in each.origins),
     )
 
