@@ -7,5 +7,5 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if not item.config.pluginmanager.has_plugin("rknn_harness.pytest_plugin"):
+    if not item.config.pluginmanager.has_plugin("rknn_harness.suite.pytest_plugin"):
         pytest.skip("needs a board and a toolkit: run `rknn-harness run` (or `tox -e device`)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from rknn_harness.case import CaseResult
-from rknn_harness.suite import Suite
+from rknn_harness.suite.suite import Suite
 
 # Each step of a case has a deadline of its own.
 pytestmark = pytest.mark.timeout(0)

@@ -15,7 +15,7 @@ import pytest
 from rknn_harness.case import CaseResult
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry
-from rknn_harness.suite import Suite
+from rknn_harness.suite.suite import Suite
 from tests.harness.samples import passed
 
 BROKEN = "PRETENDED_RUN_BREAKS"

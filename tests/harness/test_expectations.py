@@ -11,9 +11,9 @@ from rknn_harness.case import CaseResult, dataset_case, results_code
 from rknn_harness.expectations import ExpectationsError, expected_reason, read_expectations
 from rknn_harness.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.plan import Entry
-from rknn_harness.pytest_plugin import _without
 from rknn_harness.run_folder import FORMAT, RunFolder
-from rknn_harness.suite import ConformanceFailure, Suite
+from rknn_harness.suite.pytest_plugin import _without
+from rknn_harness.suite.suite import ConformanceFailure, Suite
 
 CASE = dataset_case("iris", "int8", "2.3.2", (64,))
 PASSED = CaseResult(CASE, Outcome.PASS, properties={"bound": "", "labels": ""})

@@ -24,9 +24,10 @@ from rknn_harness.conformance import run_case
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
 from rknn_harness.plan import Entry
+from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import RunFolder, manifest, read_run
 from rknn_harness.runner_client import BoardSession, Prediction
-from rknn_harness.suite import Suite, write_views
+from rknn_harness.suite.suite import Suite
 from rknn_harness.virtual_board import VirtualBoard
 
 TOOLKIT = "2.3.2"

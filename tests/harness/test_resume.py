@@ -19,7 +19,7 @@ from rknn_harness.outcomes import Outcome
 from rknn_harness.plan import Entry
 from rknn_harness.run_folder import FORMAT, RunFolder, read_run
 from rknn_harness.runner_client import BoardSession
-from rknn_harness.suite import Suite
+from rknn_harness.suite.suite import Suite
 from rknn_harness.virtual_board import VirtualBoard
 
 from .vendor_stand_in import ROWS, VendorStandIn

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from rknn_harness.outcomes import ExitCode
+from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import read_run
-from rknn_harness.suite import write_views
 from tests.harness.pretended_run import BROKEN
 
 ROOT = Path(__file__).parents[2]

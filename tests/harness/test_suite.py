@@ -14,7 +14,7 @@ from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry, groups, make_plan
 from rknn_harness.run_folder import FORMAT, RunFolder, read_run
-from rknn_harness.suite import ConformanceFailure, Suite
+from rknn_harness.suite.suite import ConformanceFailure, Suite
 
 COUNT = 30
 DRAW = Draw(("float16", "int8"), COUNT, 5)

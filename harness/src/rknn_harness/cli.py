@@ -33,8 +33,8 @@ from rknn_harness.corpus import read_case, read_verdict
 from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import ExitCode
 from rknn_harness.probe.command import probe
+from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import read_run
-from rknn_harness.suite import write_views
 from rknn_harness.toolkits_commands import toolkits
 from scirknn import ScirknnError, read_bundle
 from scirknn.compatibility import BoardVersions, check
@@ -174,7 +174,7 @@ def run(
         )
     arguments = [
         "-p",
-        "rknn_harness.pytest_plugin",
+        "rknn_harness.suite.pytest_plugin",
         "-p",
         "no:cacheprovider",
         "--tb=line",

@@ -1,6 +1,6 @@
 """pytest's part in the device suite: options, the plan as items, the run's folder, the table at the end.
 
-``rknn-harness run`` loads it; by hand it is ``pytest -p rknn_harness.pytest_plugin tests/device``. With
+``rknn-harness run`` loads it; by hand it is ``pytest -p rknn_harness.suite.pytest_plugin tests/device``. With
 pytest-xdist the first process settles the plan and makes the folder; the workers read both there.
 """
 
@@ -26,8 +26,9 @@ from rknn_harness.one_board import refuse_one_board_twice
 from rknn_harness.outcomes import ExitCode, Outcome
 from rknn_harness.plan import Entry, groups, known_ids, make_plan
 from rknn_harness.report.numbers import summarize
+from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
-from rknn_harness.suite import Suite, write_views
+from rknn_harness.suite.suite import Suite
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit_choice import parse_choice
 

@@ -21,14 +21,12 @@ from rknn_harness.corpus import keep
 from rknn_harness.drawing import Draw, smallest_case
 from rknn_harness.errors import InfraError
 from rknn_harness.expectations import Expectation, expected_reason
-from rknn_harness.junit import write_junit
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry
-from rknn_harness.report import write_report
 from rknn_harness.run_folder import RunFolder, read_run
 from rknn_harness.virtual_board import started
 
-__all__ = ["ConformanceFailure", "Suite", "write_views"]
+__all__ = ["ConformanceFailure", "Suite"]
 
 SHRINK_TRIES = 60
 """Smaller networks tried at most for each kind of failure; every one is a conversion and a run."""
@@ -247,13 +245,6 @@ class Suite:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-
-def write_views(path: Path) -> Path:
-    """Write the views of a run, ``junit.xml`` and the report, and return the report's page."""
-    run = read_run(path)
-    write_junit(run)
-    return write_report(run)
 
 
 def _kind(result: CaseResult) -> tuple[object, ...]:

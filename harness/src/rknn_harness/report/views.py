@@ -1,0 +1,18 @@
+"""Every view of a run, made from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rknn_harness.junit import write_junit
+from rknn_harness.report.render import write_report
+from rknn_harness.run_folder import read_run
+
+__all__ = ["write_views"]
+
+
+def write_views(path: Path) -> Path:
+    """Write the views of a run, ``junit.xml`` and the report, and return the report's page."""
+    run = read_run(path)
+    write_junit(run)
+    return write_report(run)

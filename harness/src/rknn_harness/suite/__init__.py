@@ -1,0 +1,1 @@
+"""The device suite: a run under way, and pytest as its face."""
