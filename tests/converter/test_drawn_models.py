@@ -30,6 +30,7 @@ from sklearn2rknn.conditioning import condition
 from sklearn2rknn.error_bounds import file_bound
 from tests.converter.fitted import ACTIVATIONS, KINDS, fit
 from tests.converter.fitted_pipelines import ALL_KINDS, mixed, numeric, retargeted
+from tests.counts import counted
 
 Drawn = tuple[Any, npt.NDArray[Any]]
 
@@ -85,7 +86,7 @@ def judged(model: Any, estimator: Any, X: npt.NDArray[Any], bound: npt.NDArray[n
 
 
 @pytest.mark.timeout(900)  # half a minute on two free cores
-@settings(max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=counted(200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.one_of(odd(), numeric(ALL_KINDS), mixed(ALL_KINDS), retargeted()),
     st.sampled_from(["float16", "float16", "float16", "int8", "int16"]),

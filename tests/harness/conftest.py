@@ -46,10 +46,15 @@ class Model:
         if self.manner.startswith("as in "):  # a file that the test changes
             with open(self.manner[6:]) as file:
                 return Model(file.read()).raw_output(X)
+        if self.manner.startswith("hang at "):  # a file that appears once it hangs
+            open(self.manner[8:], "w").close()
+            self.manner = "hang"
         if self.manner == "hang":
             ctypes.PyDLL(None).pause()  # in native code, with Python's lock held
-        if self.manner == "slow":
-            time.sleep(0.3)
+        if self.manner.startswith("slow, counts in "):  # a file that grows by a byte a call
+            with open(self.manner[16:], "a") as file:
+                file.write(".")
+            time.sleep(0.1)
         if self.manner == "crash":
             ctypes.string_at(0)
         if self.manner == "exit":

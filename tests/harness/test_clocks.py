@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rknn_harness.boards import Board
 from rknn_harness.errors import BoardError, ConnectionLostError
 from rknn_harness.runner_client import BoardSession, Timed
 from rknn_harness.virtual_board import VirtualBoard
+from tests.waiting import PATIENCE, wait_until
 
 from .sysfs_tree import CPU, DDR, FILES, NPU, ZONE, make_tree, shown
 
@@ -106,8 +107,12 @@ def clocked(tree: Path, tmp_path: Path) -> Iterator[Board]:
         yield attrs.evolve(running.board, clocks="pin")
 
 
-def timed(session: BoardSession, seconds: float = 0.0) -> Timed:
-    return session.time(X, warmup=0, min_count=3, min_seconds=seconds, max_seconds=30.0)
+def _is_as_long(path: Path, size: int) -> bool:
+    return path.stat().st_size >= size
+
+
+def timed(session: BoardSession, count: int = 3) -> Timed:
+    return session.time(X, warmup=0, min_count=count, min_seconds=0.0, max_seconds=PATIENCE)
 
 
 def test_timing_tells_of_the_clocks(clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path) -> None:
@@ -120,19 +125,23 @@ def test_timing_tells_of_the_clocks(clocked: Board, stand_in: Path, bundle: Make
 
 
 def test_a_clock_moved_while_timing_is_told(
-    clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path
+    clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path, tmp_path: Path
 ) -> None:
+    calls = tmp_path / "calls"
+    calls.touch()
+
+    def throttle() -> None:
+        for hertz in ("400000000", "1000000000"):
+            # Ten calls of 0.1 s each: time enough for the runner to look.
+            goal = calls.stat().st_size + 10
+            wait_until(functools.partial(_is_as_long, calls, goal), "ten calls more")
+            (tree / NPU / "cur_freq").write_text(f"{hertz}\n")
+
     with BoardSession(clocked, runtime=stand_in) as session:
-        session.load(bundle("slow"))  # 0.3 s a call
-
-        def throttle() -> None:
-            for hertz in ("400000000", "1000000000"):
-                time.sleep(0.3)
-                (tree / NPU / "cur_freq").write_text(f"{hertz}\n")
-
+        session.load(bundle(f"slow, counts in {calls}"))
         thread = threading.Thread(target=throttle)
         thread.start()
-        told = timed(session, seconds=1.2).clocks
+        told = timed(session, count=25).clocks
         thread.join()
         assert told["moved"]
         assert told["before"] == told["after"] == TOP  # the samples between saw it
@@ -158,7 +167,7 @@ def test_clocks_are_put_back_when_the_runner_is_killed(
         pid = session.greeting["runner_pid"]
 
         def kill() -> None:
-            _until(lambda: shown(tree, f"{NPU}/governor") == "performance")
+            wait_until(lambda: shown(tree, f"{NPU}/governor") == "performance", "clocks are held")
             os.kill(pid, number)
 
         thread = threading.Thread(target=kill)
@@ -166,7 +175,7 @@ def test_clocks_are_put_back_when_the_runner_is_killed(
         with pytest.raises(ConnectionLostError):
             session.time(X, deadline=30)
         thread.join()
-    _until(lambda: governors(tree) == GOVERNORS)
+    wait_until(lambda: governors(tree) == GOVERNORS, "clocks are put back")
 
 
 def test_clocks_are_put_back_by_the_next_session_after_a_power_cut(
@@ -184,10 +193,3 @@ def test_clocks_are_put_back_by_the_next_session_after_a_power_cut(
     with BoardSession(attrs.evolve(clocked, lease_folder=str(lease)), runtime=stand_in):
         assert governors(tree) == GOVERNORS
         assert "clocks of virtual were put back" in caplog.text
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 9
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)

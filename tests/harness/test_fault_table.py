@@ -151,7 +151,7 @@ def test_a_link_with_200_ms_of_delay(npu_board: Board, tmp_path: Path, attempt: 
     assert (result.outcome, result.attempts) == (Outcome.PASS, 1)
     assert result.latency is not None
     assert result.latency.p50 is not None
-    assert result.latency.p50 < 0.1  # the wire is no part of it
+    assert result.latency.p50 < 0.2  # the round trip, which is no part of it
 
 
 def test_a_server_that_is_killed(tmp_path: Path, vendor: VendorStandIn, attempt: Try) -> None:
@@ -160,9 +160,9 @@ def test_a_server_that_is_killed(tmp_path: Path, vendor: VendorStandIn, attempt:
             with while_it_runs(vendor, lambda: os.kill(running.pid, signal.SIGKILL)):
                 result = attempt(link)
             assert (result.outcome, result.stage) == (Outcome.INFRA_ERROR, Stage.BOARD)
-            started = time.monotonic()
-            assert "given up earlier" in attempt(link).reason
-            assert time.monotonic() - started < 5
+            result = attempt(link)
+            assert "given up earlier" in result.reason
+            assert "connect" not in result.seconds  # no second wait for a board that is gone
 
 
 def test_a_runner_that_is_killed(npu_board: Board, vendor: VendorStandIn, attempt: Try) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from rknn_harness.errors import (
 )
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.virtual_board import VirtualBoard
+from tests.waiting import PATIENCE, once, wait_for_end
 
 from .fault_proxy import FaultProxy
 
@@ -71,10 +70,12 @@ def test_a_link_cut_during_inference_is_lost(
         FaultProxy(board.port) as proxy,
         BoardSession(through(proxy, board, tmp_path), runtime=stand_in) as session,
     ):
-        session.load(bundle("hang"))
-        threading.Timer(0.1, proxy.cut).start()
-        with pytest.raises(ConnectionLostError, match="during 'predict'"):
-            session.predict(X, deadline=30)
+        session.load(bundle(f"hang at {tmp_path / 'hanging'}"))
+        with (
+            once((tmp_path / "hanging").exists, proxy.cut, "the model hangs"),
+            pytest.raises(ConnectionLostError, match="during 'predict'"),
+        ):
+            session.predict(X, deadline=PATIENCE)
 
 
 def test_a_silent_link_is_given_up_at_the_deadline(
@@ -96,12 +97,15 @@ def test_a_board_killed_in_mid_run_is_lost_and_leaves_nothing(
     running = VirtualBoard(tmp_path / "board")
     with BoardSession(running.board, runtime=stand_in) as session:
         pids = session.greeting["runner_pid"], session.greeting["child_pid"]
-        session.load(bundle("hang"))
-        threading.Timer(0.1, running.kill).start()
-        with pytest.raises(ConnectionLostError, match="during 'predict'"):
-            session.predict(X, deadline=30)
+        session.load(bundle(f"hang at {tmp_path / 'hanging'}"))
+        with (
+            once((tmp_path / "hanging").exists, running.kill, "the model hangs"),
+            pytest.raises(ConnectionLostError, match="during 'predict'"),
+        ):
+            session.predict(X, deadline=PATIENCE)
     running.stop()
-    assert not [pid for pid in pids if _alive(pid)]
+    for pid in pids:
+        wait_for_end(pid)
 
 
 def test_a_frozen_board_is_given_up_at_the_deadline(
@@ -181,14 +185,3 @@ def _impostor(board: Board, folder: Path, answer: str) -> Board:
     script.write_text(f"#!/bin/sh\nread request\n{answer}\n")
     script.chmod(0o755)
     return attrs.evolve(board, python=str(script))
-
-
-def _alive(pid: int) -> bool:
-    for _ in range(100):
-        try:
-            if Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z":
-                return False
-        except FileNotFoundError:
-            return False
-        time.sleep(0.01)
-    return True

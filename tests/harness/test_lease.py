@@ -21,6 +21,7 @@ from rknn_harness.claim import Claim
 from rknn_harness.errors import BoardError, LeaseError, ProtocolError, ProvisioningError
 from rknn_harness.runner_client import BoardSession
 from rknn_harness.virtual_board import virtual_board
+from tests.waiting import PATIENCE, wait_for_end
 
 MakeBundle = Callable[..., Path]
 QUICK = Claim("this test", wait=0.0, owner="ann@here", token="1")
@@ -65,7 +66,7 @@ def test_a_holder_that_was_killed_is_followed_and_told(
 ) -> None:
     with open_board(QUICK) as first:
         os.kill(first.greeting["runner_pid"], signal.SIGKILL)
-        with caplog.at_level(logging.WARNING), open_board(attrs.evolve(OTHER, wait=9.0)):
+        with caplog.at_level(logging.WARNING), open_board(attrs.evolve(OTHER, wait=PATIENCE)):
             assert "taken over from ann@here (this test)" in caplog.text
 
 
@@ -74,9 +75,9 @@ def test_a_session_that_was_cut_off_is_ended_by_its_successor(
 ) -> None:
     with open_board(QUICK) as first:
         os.kill(first.greeting["runner_pid"], signal.SIGSTOP)  # as if on a link that went silent
-        with open_board(attrs.evolve(QUICK, wait=9.0)) as second:
+        with open_board(attrs.evolve(QUICK, wait=PATIENCE)) as second:
             second.load(bundle("well"))
-        _gone(first.greeting["runner_pid"])
+        wait_for_end(first.greeting["runner_pid"])
 
 
 def test_a_holder_whose_time_is_over_is_ended(
@@ -87,9 +88,9 @@ def test_a_holder_whose_time_is_over_is_ended(
         os.kill(pid, signal.SIGSTOP)  # or it would end by itself
         file = tmp_path / "lease" / "session.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"until": time.time() - 1}))
-        with open_board(attrs.evolve(OTHER, wait=9.0)) as second:
+        with open_board(attrs.evolve(OTHER, wait=PATIENCE)) as second:
             second.load(bundle("well"))
-        _gone(pid)
+        wait_for_end(pid)
 
 
 def test_a_reservation_outlives_its_session_and_keeps_others_out(
@@ -127,7 +128,7 @@ def test_a_session_that_asks_nothing_ends_with_its_lease(tmp_path: Path) -> None
         assert runner.stderr is not None
         runner.stdin.write(b'{"op": "lease", "id": 1, "deadline": 9, "owner": "a", "wait": 0}\n')
         runner.stdin.flush()
-        assert runner.wait(20) == 3
+        assert runner.wait(PATIENCE) == 3
         assert b"no request came" in runner.stderr.read()
     assert Lease(str(tmp_path / "lease")).holders() == {"session": None, "reserved": None}
 
@@ -221,10 +222,3 @@ def test_a_holder_that_makes_no_sense_is_a_protocol_error(board: Board, tmp_path
     script.chmod(0o755)
     with pytest.raises(ProtocolError, match="holder"), BoardSession(attrs.evolve(board, python=str(script))):
         pass
-
-
-def _gone(pid: int) -> None:
-    end = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)

@@ -195,16 +195,15 @@ def test_a_board_that_dies_in_the_middle_of_a_run(toolkit: sklearn2rknn.Toolkit,
         for name in names[:2]:
             suite.result(Entry(case_of(name=name), "virtual"))
         running.kill()
-        started = time.monotonic()
         for name in names[2:]:
             suite.result(Entry(case_of(name=name), "virtual"))
-        # Each may cost a refused connection, and none a time-out; the bound is far from either.
-        assert time.monotonic() - started < 60
     run = read_run(folder.path)
     assert [result.case.group for result in run.results] == list(names)
     assert [result.outcome for result in run.results] == [Outcome.PASS] * 2 + [Outcome.INFRA_ERROR] * 3
     assert [result.attempts for result in run.results] == [1, 1, 2, 1, 1]
     assert run.results[2].notes
+    # A board that is gone is waited for once, not for each case.
+    assert ["connect" in result.seconds for result in run.results] == [True, True, True, False, False]
     assert "given up" in run.results[3].reason
     assert exit_code(result.outcome for result in run.results) is ExitCode.INFRASTRUCTURE
     page = write_views(folder.path).read_text(encoding="utf-8")

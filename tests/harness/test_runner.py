@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from rknn_harness.boards import Board
 from rknn_harness.connection import Connection
 from rknn_harness.errors import BoardError, ConnectionLostError
 from rknn_harness.runner_client import BoardSession
+from tests.waiting import wait_for_end
 
 MakeBundle = Callable[..., Path]
 X = np.array([[1.0, 0.0, 5.0], [0.0, 1.0, 5.0]])
@@ -192,7 +191,7 @@ def test_a_killed_runner_ends_the_session(session: BoardSession, bundle: MakeBun
     os.kill(session.greeting["runner_pid"], signal.SIGKILL)
     with pytest.raises(ConnectionLostError):
         session.predict(X)
-    _gone(child)
+    wait_for_end(child)
     with pytest.raises(ConnectionLostError, match="open another"):
         session.predict(X)
 
@@ -202,7 +201,7 @@ def test_the_runner_ends_with_its_channel(board: Board, stand_in: Path, bundle: 
         pids = session.greeting["runner_pid"], session.greeting["child_pid"]
         session.load(bundle("well"))
     for pid in pids:
-        _gone(pid)
+        wait_for_end(pid)
 
 
 def test_rows_that_are_no_table_are_refused_here(session: BoardSession) -> None:
@@ -213,12 +212,3 @@ def test_rows_that_are_no_table_are_refused_here(session: BoardSession) -> None:
 def _load_and_predict(session: BoardSession, bundle: Path, deadline: float = 10.0) -> None:
     session.load(bundle, deadline=deadline)
     session.predict(X, deadline=deadline)
-
-
-def _gone(pid: int) -> None:
-    """Wait until a process has ended; one whose parent has not yet taken note of it counts."""
-    end = time.monotonic() + 5
-    with contextlib.suppress(FileNotFoundError):
-        while Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z":
-            assert time.monotonic() < end, f"process {pid} is left"
-            time.sleep(0.005)

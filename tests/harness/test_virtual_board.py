@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from rknn_harness.boards import VIRTUAL, Board
 from rknn_harness.connection import Connection
 from rknn_harness.errors import VirtualBoardError
 from rknn_harness.virtual_board import VirtualBoard, started
+from tests.waiting import is_running, wait_for_end, wait_until
 
 OWNER = """
 import sys, time
@@ -75,9 +75,9 @@ def test_standard_streams_are_binary_clean(connection: Connection) -> None:
 def test_what_a_command_started_ends_with_its_channel(connection: Connection) -> None:
     channel = connection.channel(["sh", "-c", "sleep 600 & echo $!; sleep 600"])
     pid = int(channel.recv(100))
-    assert _alive(pid)
+    assert is_running(pid)
     channel.close()
-    _wait_for_end(pid)
+    wait_for_end(pid)
 
 
 def test_only_the_key_opens_it(board: Board) -> None:
@@ -109,7 +109,7 @@ def test_nothing_is_left_of_a_stopped_or_killed_board(tmp_path: Path) -> None:
             pid = int(connection.channel([sys.executable, "-c", code]).recv(100))
             getattr(running, end)()
             for gone in (pid, running.pid):
-                _wait_for_end(gone)
+                wait_for_end(gone)
             getattr(running, end)()
 
 
@@ -120,11 +120,8 @@ def test_it_does_not_outlive_its_owner(tmp_path: Path) -> None:
     owner.kill()
     owner.wait()
     owner.stdout.close()
-    _wait_for_end(pid)
-    deadline = time.monotonic() + 5
-    while _session(pid):
-        assert time.monotonic() < deadline, f"left: {_session(pid)}"
-        time.sleep(0.01)
+    wait_for_end(pid)
+    wait_until(lambda: not _session(pid), "its processes end")
 
 
 def test_one_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -142,26 +139,10 @@ def test_only_the_virtual_board_is_started(tmp_path: Path, board: Board) -> None
     assert not (tmp_path / "none").exists()
 
 
-def _alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and of which its parent has not yet taken note does not."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    return False
-
-
-def _wait_for_end(pid: int) -> None:
-    end = time.monotonic() + 5
-    while _alive(pid):
-        if time.monotonic() > end:
-            os.kill(pid, signal.SIGKILL)
-            raise AssertionError(f"process {pid} was left")
-        time.sleep(0.005)
-
-
 def _session(session: int) -> list[int]:
     found = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit() and _alive(int(entry)):
+        if entry.isdigit() and is_running(int(entry)):
             with contextlib.suppress(ProcessLookupError):
                 if os.getsid(int(entry)) == session:
                     found.append(int(entry))

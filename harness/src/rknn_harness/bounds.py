@@ -64,8 +64,9 @@ def head_bounds(
     z = reference.answer.output
     if reference.task == "regressor":
         if reference.head == "exp":
-            with np.errstate(over="ignore"):
-                bound = np.exp(z + bound) - np.exp(z)
+            with np.errstate(over="ignore", invalid="ignore"):
+                # Without bound where exp overflows, in scikit-learn too.
+                bound = np.nan_to_num(np.exp(z + bound) - np.exp(z), nan=np.inf, posinf=np.inf)
         predictions = reference.answer.predictions
         error = bound.reshape(predictions.shape) + _HEAD * np.abs(predictions)
         return error, np.ones(len(z), bool)

@@ -14,6 +14,7 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, 
 from hypothesis.errors import HypothesisSideeffectWarning
 
 from rknn_harness.case import Case
+from rknn_harness.same_draws import without_local_constants
 from rknn_harness.strategies import cases
 
 __all__ = ["Draw", "draw_cases", "smallest_case"]
@@ -105,7 +106,7 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
     def each(case: Case) -> None:
         body(case)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_local_constants():
         # pytest is starting; that the plan takes a second then is known.
         warnings.simplefilter("ignore", HypothesisSideeffectWarning)
         each()

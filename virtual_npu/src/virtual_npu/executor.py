@@ -238,6 +238,10 @@ def _step(
         if processor.source is None:
             raise UnsupportedProgram("DPU", "FLYING_MODE", 0, "no unit gives it data")
         _match(processor.source, destination)
+        if processor.source.channels > destination.groups * (destination.atom // destination.dtype.itemsize):
+            raise UnsupportedProgram(
+                "DPU", "DATA_CUBE_CHANNEL", destination.channels - 1, "writes fewer channels than it is given"
+            )
         sources = _cubes(processor.source, processor.operand)
         return _checked(
             _Step(task.node, sources, destination, lambda rows: processor.apply(rows[0], _second(rows))),

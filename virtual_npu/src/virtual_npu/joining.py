@@ -134,7 +134,8 @@ def _same(first: LoadedTask, second: LoadedTask, shares: set[int]) -> bool:
 
 
 def _active(task: LoadedTask, address: int) -> bool:
-    return task.runs(r.UNITS[address >> 12])
+    unit = r.UNITS.get(address >> 12)
+    return unit is None or task.runs(unit)  # of a unit that is not known, every difference counts
 
 
 def _atom(task: LoadedTask) -> int:

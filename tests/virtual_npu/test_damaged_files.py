@@ -1,4 +1,4 @@
-"""20,000 damaged files: a result or a typed error each time, in bounded time and memory."""
+"""20,000 damaged files (a tenth in the gate): a result or a typed error, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import time
 import numpy as np
 import pytest
 
+from tests.counts import counted
 from tests.virtual_npu.rknn_writer import small
 from virtual_npu import UnsupportedFormat, VirtualNpu, VirtualNpuError, content_digest, disassemble, read
 from virtual_npu.comparison import differences
 from virtual_npu.container import read_graph
 
-COUNT = 5_000  # of each of four files
-SECONDS = 2.0
-BYTES = 1 << 30
+COUNT = counted(5_000)  # of each of four files
+TIMES = 100
+"""What a damaged file may take of the processor time that the undamaged one takes."""
+
+BYTES = 1 << 28
+"""What memory may grow by."""
 
 
 def _converted() -> bytes:
     """A file of the toolkit's, of the MatMul form with its transpositions and softmax."""
     toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed")
     from sklearn2rknn.errors import ToolkitError
-
-    from .artifacts import Artifact, build
+    from tests.virtual_npu_agreement.artifacts import Artifact, build
 
     try:
         with toolkits.open_toolkit("2.3.2") as toolkit:
@@ -63,16 +66,22 @@ def _use(data: bytes, whole: bytes) -> None:
         read_graph(data)
 
 
+def _seconds(data: bytes, whole: bytes) -> float:
+    """Return the processor time that reading and running a file takes."""
+    started = time.process_time()
+    with contextlib.suppress(VirtualNpuError):  # also from read_graph
+        _use(data, whole)
+    return time.process_time() - started
+
+
 @pytest.mark.parametrize("source", ["float16", "int8", "int16", "converted"])
 def test_damaged_files(source: str) -> None:
     whole = _converted() if source == "converted" else small(source)
     rng = np.random.default_rng(0)
+    usual = max(_seconds(whole, whole) for _ in range(3))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     longest = 0.0
     for _ in range(COUNT):
-        data = _mutated(rng, whole)
-        started = time.process_time()
-        with contextlib.suppress(VirtualNpuError):  # also from read_graph
-            _use(data, whole)
-        longest = max(longest, time.process_time() - started)
-    assert longest < SECONDS
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < BYTES
+        longest = max(longest, _seconds(_mutated(rng, whole), whole))
+    assert longest < TIMES * usual
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < BYTES
