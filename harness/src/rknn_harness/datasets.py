@@ -1,132 +1,158 @@
-"""Real data sets with a network fitted to each: those that scikit-learn carries, and three made by a formula.
+"""The suite's fixed models: a fitted network and its rows each, as files of this package.
 
-Nothing is fetched. Networks are regularised, as good ones are: float16 stores an output of 16 to 1/64, so a
-network that shouts cannot give probabilities to 2e-3 in it, however right the NPU is. Features are
+The weights are data, so that every machine judges the same networks; `rknn_harness.recipes` has made them. A
+file is ``models_data/NAME.npz``: ``coef_0`` ..., ``intercept_0`` ..., the rows ``X`` and ``y``, and
+``document``, JSON with the estimator's class, its hyperparameters and the score that it reached. Features are
 standardised outside the network; targets are as they are, so that a regressor's output has its real size.
 """
 
 from __future__ import annotations
 
 import functools
-import warnings
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+import importlib.resources
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
-from sklearn import datasets as bundled
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from sklearn.preprocessing import LabelBinarizer
 
-__all__ = ["DATASETS", "Dataset", "Fitted", "fitted"]
+__all__ = ["DATASETS", "FOLDER", "Fitted", "ModelFile", "fitted"]
 
-Table = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
 
+DATASETS = (
+    "iris",
+    "wine",
+    "digits",
+    "breast_cancer",
+    "diabetes",
+    "linnerud",
+    "friedman1",
+    "sine",
+    "xor",
+    "unregularised",
+    "steep",
+    "wide_logits",
+    "ill_conditioned",
+)
+"""Every fixed model by its name."""
 
-@attrs.frozen
-class Dataset:
-    """A data set and the network that is fitted to it.
+FOLDER = importlib.resources.files("rknn_harness") / "models_data"
 
-    Attributes
-    ----------
-    name : str
-    load : callable
-        Returns X of shape (n, n_features) and y.
-    estimator : callable
-        Returns the unfitted estimator.
-    """
-
-    name: str
-    load: Callable[[], Table]
-    estimator: Callable[[], Any]
+_ESTIMATORS = {each.__name__: each for each in (MLPClassifier, MLPRegressor)}
 
 
 @attrs.frozen(eq=False)
 class Fitted:
-    """A fitted estimator and the standardised rows it was fitted to, which are also those it is judged on."""
+    """A fitted estimator, the rows that it was fitted to, and the score that it reached on them.
 
-    dataset: Dataset
+    Attributes
+    ----------
+    name : str
+    estimator : MLPClassifier or MLPRegressor
+    X : numpy.ndarray of float64, shape (n, n_features)
+    y : numpy.ndarray
+    score : float
+        Accuracy or R2, recorded when the model was made.
+    """
+
+    name: str
     estimator: Any
     X: np.ndarray[Any, np.dtype[np.float64]]
-    y: np.ndarray[Any, Any]
+    y: Array
+    score: float
 
 
-def _bundled(name: str, *, named: bool = False) -> Callable[[], Table]:
-    def load() -> Table:
-        bunch = getattr(bundled, f"load_{name}")()
-        return bunch.data, bunch.target_names[bunch.target] if named else bunch.target
+@attrs.frozen(eq=False)
+class ModelFile:
+    """What a file holds.
 
-    return load
+    Attributes
+    ----------
+    document : mapping
+        ``estimator``, ``parameters``, ``score``, ``n_iter``, ``loss``, ``out_activation``.
+    weights : sequence of numpy.ndarray of float64
+    intercepts : sequence of numpy.ndarray of float64
+    X : numpy.ndarray of float32, shape (n, n_features)
+    y : numpy.ndarray
+    """
 
+    document: Mapping[str, Any]
+    weights: list[Array]
+    intercepts: list[Array]
+    X: Array
+    y: Array
 
-def _friedman1() -> Table:
-    X, y = bundled.make_friedman1(n_samples=600, noise=0.5, random_state=0)
-    return X, y
+    @classmethod
+    def of(cls, estimator: Any, X: Array, y: Array, parameters: Mapping[str, Any]) -> ModelFile:
+        """Return what is to be kept of a fitted estimator."""
+        document = {
+            "estimator": type(estimator).__name__,
+            "parameters": dict(parameters),
+            "score": float(estimator.score(X.astype(np.float64), y)),
+            "n_iter": int(estimator.n_iter_),
+            "loss": float(estimator.loss_),
+            "out_activation": str(estimator.out_activation_),
+        }
+        return cls(document, estimator.coefs_, estimator.intercepts_, X, y)
 
+    def write(self, path: Path) -> None:
+        """Write the file; the same content gives the same bytes."""
+        arrays: dict[str, Any] = {f"coef_{index}": array for index, array in enumerate(self.weights)}
+        arrays |= {f"intercept_{index}": array for index, array in enumerate(self.intercepts)}
+        arrays |= {"X": self.X, "y": self.y, "document": json.dumps(dict(self.document), sort_keys=True)}
+        np.savez_compressed(path, **arrays)
 
-def _sine() -> Table:
-    X = np.linspace(-np.pi, np.pi, 400)[:, None]
-    return X, np.sin(X[:, 0])
+    @classmethod
+    def read(cls, name: str) -> ModelFile:
+        """Read a model's file.
 
+        Raises
+        ------
+        KeyError
+            There is no such model; see `DATASETS`.
+        """
+        if name not in DATASETS:
+            raise KeyError(name)
+        with (FOLDER / f"{name}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            layers = range(sum(key.startswith("coef_") for key in arrays))
+            return cls(
+                json.loads(str(arrays["document"])),
+                [arrays[f"coef_{index}"] for index in layers],
+                [arrays[f"intercept_{index}"] for index in layers],
+                arrays["X"],
+                arrays["y"],
+            )
 
-def _xor() -> Table:
-    X = np.random.default_rng(0).uniform(-1, 1, (400, 2))
-    return X, (X[:, 0] > 0) != (X[:, 1] > 0)
-
-
-def _classifier(hidden: tuple[int, ...], activation: str, **options: Any) -> Callable[[], MLPClassifier]:
-    return functools.partial(
-        MLPClassifier, hidden, activation=activation, random_state=0, **{"max_iter": 300, **options}
-    )
-
-
-def _regressor(hidden: tuple[int, ...], activation: str, **options: Any) -> Callable[[], MLPRegressor]:
-    return functools.partial(
-        MLPRegressor,
-        hidden_layer_sizes=hidden,
-        activation=activation,
-        random_state=0,
-        **{"max_iter": 300, "solver": "lbfgs", **options},
-    )
-
-
-_ALL = (
-    Dataset("iris", _bundled("iris", named=True), _classifier((16,), "relu", solver="lbfgs", alpha=0.1)),
-    Dataset("wine", _bundled("wine", named=True), _classifier((32,), "logistic", solver="lbfgs", alpha=1e-2)),
-    Dataset("digits", _bundled("digits"), _classifier((64, 32), "relu", max_iter=40, alpha=1.0)),
-    Dataset(
-        "breast_cancer", _bundled("breast_cancer", named=True), _classifier((50, 50), "tanh", max_iter=60)
-    ),
-    Dataset("diabetes", _bundled("diabetes"), _regressor((64, 64), "relu", alpha=1.0, max_iter=100)),
-    Dataset("linnerud", _bundled("linnerud"), _regressor((8,), "identity", alpha=1.0)),
-    Dataset("friedman1", _friedman1, _regressor((100,), "tanh", alpha=1e-2, max_iter=150)),
-    Dataset("sine", _sine, _regressor((32, 32), "tanh", alpha=1e-4, max_iter=500)),
-    Dataset("xor", _xor, _classifier((16, 16), "relu", alpha=0.1, max_iter=100, learning_rate_init=3e-3)),
-)
-
-DATASETS: Mapping[str, Dataset] = MappingProxyType({dataset.name: dataset for dataset in _ALL})
-"""Every data set by its name."""
+    def estimator(self) -> Any:
+        """Return the estimator with every attribute that its methods after ``fit`` use."""
+        parameters = dict(self.document["parameters"])
+        parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
+        estimator = _ESTIMATORS[self.document["estimator"]](**parameters)
+        estimator.coefs_, estimator.intercepts_ = self.weights, self.intercepts
+        estimator.n_features_in_ = self.X.shape[1]
+        estimator.n_layers_ = len(self.weights) + 1
+        estimator.n_outputs_ = self.weights[-1].shape[1]
+        estimator.out_activation_ = self.document["out_activation"]
+        estimator.n_iter_, estimator.loss_ = self.document["n_iter"], self.document["loss"]
+        if isinstance(estimator, MLPClassifier):
+            estimator._label_binarizer = LabelBinarizer().fit(self.y)
+            estimator.classes_ = estimator._label_binarizer.classes_
+        return estimator
 
 
 @functools.cache
 def fitted(name: str) -> Fitted:
-    """Load a data set and fit its estimator, once in a process.
+    """Read a fixed model, once in a process.
 
     Raises
     ------
     KeyError
-        There is no such data set; see `DATASETS`.
+        There is no such model; see `DATASETS`.
     """
-    dataset = DATASETS[name]
-    X, y = dataset.load()
-    X = StandardScaler().fit_transform(np.asarray(X, np.float64))
-    estimator = dataset.estimator()
-    # One thread: sums in one order whatever the machine, and small matrices gain nothing from more.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        # A network stopped early is as good a test as another.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        estimator.fit(X, y)
-    return Fitted(dataset, estimator, X, y)
+    file = ModelFile.read(name)
+    return Fitted(name, file.estimator(), file.X.astype(np.float64), file.y, float(file.document["score"]))
