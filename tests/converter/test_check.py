@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.check import ROW_LIMIT, agreement, check_input
+from sklearn2rknn.check import ROW_LIMIT, agreement, choose_rows
 from sklearn2rknn.network import Layer, Network
 from tests.converter.fitted import KINDS, fit
 
@@ -72,17 +72,17 @@ def _sized(n_hidden: int) -> Network:
 def test_rows_are_spread_over_the_example_and_few_for_large_networks() -> None:
     network = network_from_estimator(fit("softmax")[0])
     rows = np.arange(3000.0).reshape(1000, 3)
-    chosen = check_input(network, rows, 1)
+    chosen = choose_rows(network, rows, 1)
     assert (len(chosen.rows), chosen.source) == (ROW_LIMIT, "example_input")
     assert (chosen.rows[0] == rows[0]).all()
     assert (chosen.rows[-1] == rows[-1]).all()
-    assert len(check_input(network, rows[:5], 1).rows) == 5
-    assert len(check_input(_sized(10_000), None, 1).rows) == 8
-    assert len(check_input(_sized(10_000), None, 64).rows) == ROW_LIMIT
+    assert len(choose_rows(network, rows[:5], 1).rows) == 5
+    assert len(choose_rows(_sized(10_000), None, 1).rows) == 8
+    assert len(choose_rows(_sized(10_000), None, 64).rows) == ROW_LIMIT
 
 
 def test_random_rows_are_the_same_each_time() -> None:
     network = network_from_estimator(fit("softmax")[0])
-    first, again = (check_input(network, None, 1) for _ in range(2))
+    first, again = (choose_rows(network, None, 1) for _ in range(2))
     assert first.source == "random"
     assert np.array_equal(first.rows, again.rows)

@@ -27,17 +27,21 @@ from sklearn2rknn import (
     conditioning,
     convert,
 )
-from sklearn2rknn.gate import LIMITS, Limits, last_word
+from sklearn2rknn.gate import last_word, shortfall
+from sklearn2rknn.tolerances import Promise, promises
 from sklearn2rknn.toolkit import Built
 from tests.converter.fitted import fit
 
 
 def test_limits_name_what_fell_short() -> None:
-    limits = Limits(labels=0.99, r2=0.999)
-    assert limits.shortfall({"simulator": {"clear_labels": 0.99}}) == ""
-    assert limits.shortfall({"off": True}) == ""
-    assert "0.9800 of the labels" in limits.shortfall({"simulator": {"clear_labels": 0.98}})
-    assert "0.9900 is R2" in limits.shortfall({"simulator": {"r2": 0.99}})
+    required = Promise(probability=0.002, labels=0.99, r2=0.999)
+    assert shortfall({"simulator": {"clear_labels": 0.99}}, required) == ""
+    assert shortfall({"off": True}, required) == ""
+    assert "0.9800 of the labels" in shortfall({"simulator": {"clear_labels": 0.98}}, required)
+    assert "are expected to" in shortfall({"simulator": {"expected_labels": 0.98}}, required)
+    assert "0.9900 is R2" in shortfall({"simulator": {"r2": 0.99}}, required)
+    assert shortfall({"simulator": {"probability_reach": 0.002}}, required) == ""
+    assert "move a probability by 0.0022" in shortfall({"simulator": {"probability_reach": 0.0022}}, required)
 
 
 def test_virtual_npu_has_the_last_word() -> None:
@@ -112,7 +116,8 @@ def test_check_off_is_recorded(tmp_path: Path, toolkit: Toolkit) -> None:
     path = tmp_path / "model.rknn"
     report = convert(estimator, path, precision="int8", example_input=X, check="off", toolkit=toolkit)
     assert read_bundle(path).details["check"] == {"off": True}
-    assert "off: what the file computes was not looked at" in str(report)
+    assert "right     unknown: the check is off" in str(report)
+    assert "off: what the file computes was not looked at" in report.details()
 
 
 def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit) -> None:
@@ -134,7 +139,9 @@ def test_long_path_stays_whole_in_the_report(tmp_path: Path, toolkit: Toolkit) -
     estimator, _ = fit("softmax")
     path = tmp_path / ("a" * 60) / ("b" * 60) / "model.rknn"
     path.parent.mkdir(parents=True)
-    assert str(convert(estimator, path, toolkit=toolkit)).splitlines()[0] == str(path)
+    report = convert(estimator, path, toolkit=toolkit)
+    assert str(report).splitlines()[0] == f"  {path}, model.rknn.json"
+    assert report.details().splitlines()[0] == str(path)
 
 
 def test_classes_that_the_example_never_meets_are_named(tmp_path: Path, toolkit: Toolkit) -> None:
@@ -154,11 +161,11 @@ def test_classes_that_the_example_never_meets_are_named(tmp_path: Path, toolkit:
 def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) -> None:
     X, y = load_iris(return_X_y=True)
     estimator = MLPClassifier((20,), max_iter=400, random_state=0).fit(X, y)
-    for precision in LIMITS:
+    for precision in ("float16", "int16", "int8"):
         report = convert(
             estimator, tmp_path / "iris.rknn", precision=precision, example_input=X, toolkit=toolkit
         )
-        assert last_word(report.check)["clear_labels"] >= LIMITS[precision].labels
+        assert last_word(report.check)["clear_labels"] >= promises(precision)[-1].for_check().labels
 
 
 def test_a_table_that_is_never_uploaded(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
@@ -206,7 +213,7 @@ def test_three_stages_are_compared_and_the_bound_is_stated(tmp_path: Path, toolk
     assert errors[0] < 1e-5 < max(errors[1:])  # float32 against float16
     assert report.check["bound"] > max(errors[1:])
     assert 0 < report.check["virtual_npu"]["bound_share"] <= 1
-    text = " ".join(str(report).split())
+    text = " ".join(report.details().split())
     for said in (
         "float32 ONNX",
         "simulator",
@@ -242,6 +249,6 @@ def test_ranges_are_in_the_report_and_in_the_bundle(tmp_path: Path, toolkit: Too
         ("output", "example input"),
     ]
     assert read_bundle(path).details["ranges"] == report.ranges
-    assert re.search(r"ranges +input, 3 wide: -[\d.]+ to [\d.]+ \(example input\)", str(report))
-    shown = str(convert(estimator, path, toolkit=toolkit))
+    assert re.search(r"ranges +input, 3 wide: -[\d.]+ to [\d.]+ \(example input\)", report.details())
+    shown = convert(estimator, path, toolkit=toolkit).details()
     assert re.search(r"ranges +input, 3 wide: not known without example_input; nothing can leave", shown)

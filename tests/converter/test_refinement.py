@@ -66,7 +66,7 @@ def test_register_program_errs_less(
             report = convert(estimator, path, example_input=X, activation=form, batch_size=64, toolkit=other)
             assert report.placement["cpu"] == 0
             assert report.placement["npu"] == (5 if form == "refined" else 2)
-            assert ("refined: 3 tasks" in str(report)) == (form == "refined")
+            assert ("refined: 3 tasks" in report.details()) == (form == "refined")
             with scirknn.load(path, device="virtual") as model:
                 found[form] = np.abs(model.raw_output(X) - reference).max()
     # Measured 3.5 to 6 times less; what is left is float16's rounding, as the simulator has it too.

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from sklearn2rknn import RangeError, network_from_estimator
-from sklearn2rknn.check import check_input
+from sklearn2rknn.check import choose_rows
 from sklearn2rknn.conditioning import condition
 from sklearn2rknn.network import Layer, Network
 from sklearn2rknn.range_guard import FLOAT16_MAX
@@ -200,7 +200,7 @@ def test_random_rows_lie_within_known_ranges() -> None:
     X = np.random.default_rng(0).normal(50.0, 2.0, (100, 3))
     pipeline = make_pipeline(MinMaxScaler(), perceptron("classifier", "relu", 0))
     network = network_from_estimator(quietly_fitted(pipeline, X, np.arange(100) % 3)).within()
-    rows = check_input(network, None, 16).rows
+    rows = choose_rows(network, None, 16).rows
     assert rows.min() >= 0.0
     assert rows.max() <= 1.0
     assert rows.std() > 0.2

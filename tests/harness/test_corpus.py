@@ -28,10 +28,9 @@ def test_a_failure_comes_back_from_its_files(tmp_path: Path) -> None:
     (case,) = corpus_cases(tmp_path)
     assert case == attrs.evolve(CASE, kind="corpus")
     assert read_verdict(tmp_path / case.id) == ("mismatch", "virtual_npu")
-    estimator, X, _ = model_of(case, tmp_path)
-    first, rows, _ = model_of(CASE)
-    np.testing.assert_array_equal(X, rows)
-    np.testing.assert_array_equal(estimator.predict(X), first.predict(X))
+    kept, first = model_of(case, tmp_path), model_of(CASE)
+    np.testing.assert_array_equal(kept.X, first.X)
+    np.testing.assert_array_equal(kept.estimator.predict(kept.X), first.estimator.predict(first.X))
     assert sorted(path.name for path in tmp_path.iterdir()) == [case.id]
 
 

@@ -85,6 +85,12 @@ class _Command(click.Command):
     metavar="X.npy",
     help="Rows of X as the model will meet it.",
 )
+@click.option(
+    "--check_input",
+    type=click.Path(path_type=Path),
+    metavar="X.npy",
+    help="Other rows of X, to check the file on; by default some of --example_input are held out.",
+)
 @click.option("--precision", help="float16 (the default), int8 or int16.")
 @click.option(
     "--batch_size",
@@ -135,9 +141,17 @@ class _Command(click.Command):
 @click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for each file.")
 @click.option("--trust_pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--verbose", is_flag=True, help="Print all that is known: ranges, error bound, every stage.")
 @click.version_option(package_name="sklearn2rknn")
 def main(
-    model: Path, out: Path, example_input: Path | None, trust_pickle: bool, as_json: bool, **options: Any
+    model: Path,
+    out: Path,
+    example_input: Path | None,
+    check_input: Path | None,
+    trust_pickle: bool,
+    as_json: bool,
+    verbose: bool,
+    **options: Any,
 ) -> None:
     """Convert the fitted estimator in MODEL (.skops, .pkl, .joblib) to the bundle OUT (NAME.rknn)."""
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
@@ -150,6 +164,7 @@ def main(
                         load_model(model, trust_pickle=trust_pickle),
                         out,
                         example_input=None if example_input is None else _load_rows(example_input),
+                        check_input=None if check_input is None else _load_rows(check_input),
                         **options,
                     )
             finally:
@@ -163,8 +178,10 @@ def main(
         sys.exit(1)
     if as_json:
         click.echo(report.to_json())
+    elif verbose:
+        click.echo(report.details())
     else:
-        click.echo(str(report))
+        Console(highlight=False, soft_wrap=True).print(report)
 
 
 def _for_people(category: type[Warning]) -> bool:

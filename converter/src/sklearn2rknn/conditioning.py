@@ -12,7 +12,8 @@ import attrs
 import numpy as np
 
 from sklearn2rknn.bias_limits import fit_biases
-from sklearn2rknn.check import agreement, check_input
+from sklearn2rknn.check import agreement, choose_rows
+from sklearn2rknn.error_bounds import file_bound
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.halves import halve
 from sklearn2rknn.kernel_scales import even_kernels
@@ -28,6 +29,14 @@ from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 from sklearn2rknn.spans import Spans
 from sklearn2rknn.tensor_ranges import known_of_inputs, tensor_ranges, through
+from sklearn2rknn.tolerances import (
+    FEWEST_ROWS,
+    LARGE,
+    PAIRS_R2,
+    PROBABILITY,
+    SAFETY,
+    probability_reach,
+)
 
 __all__ = [
     "ACCURACIES",
@@ -35,6 +44,7 @@ __all__ = [
     "bring_into_float16",
     "collapse_constant",
     "condition",
+    "count_weights",
     "merge_linear",
     "scale_input",
     "scale_output",
@@ -56,12 +66,7 @@ FLOAT16_FEW = 2.0**-6
 ACCURACIES = ("auto", "single", "double")
 """One float16 number for each value between layers, two, or two where one is not enough."""
 
-ENOUGH_PROBABILITY = 1e-3
-ENOUGH_R2 = 0.99999
-"""What one number has to reach on the example to be enough: half of what float16 is held to, or better."""
-
-LARGE = 250_000
-"""Weights beyond which ``"auto"`` stays with one number: two would need up to thirty times as many."""
+HIDDEN_TABLES = ("tanh", "logistic")
 
 FLOAT64_TINY = 1e-300  # its inverse is still finite
 
@@ -130,25 +135,41 @@ def condition(
         return network  # a constant, with no weights, has no remainders
     if accuracy == "double":
         return carry_remainders(network, output=not network.head_on_npu)
-    if rows is None or _is_enough(source, network, rows):
-        return network
-    if sum(layer.weights.size for layer in network.layers) > LARGE:
+    if rows is None or count_weights(network) > LARGE or _keeps_promise(source, network, rows):
         return network
     double = carry_remainders(network)
-    if network.head_on_npu or _is_enough(source, double, rows):
+    if network.head_on_npu or _keeps_promise(source, double, rows):
         return double
     return carry_remainders(network, output=True)
 
 
-def _is_enough(source: Network, network: Network, rows: Floats) -> bool:
-    rows = check_input(source, rows, 1).rows
-    outputs = float16_outputs(network, rows)
+def count_weights(network: Network) -> int:
+    """Return how many weights the layers have."""
+    return sum(layer.weights.size for layer in network.layers)
+
+
+def _keeps_promise(source: Network, network: Network, rows: Floats) -> bool:
+    """Whether float16 keeps the promise on unseen rows too, by errors emulated on these.
+
+    Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides.
+    """
+    if source.task != "regressor" and set(HIDDEN_TABLES) & {layer.activation for layer in source.layers}:
+        return False  # how steep a unit is between the rows cannot be seen on them
+    rows = choose_rows(source, rows, 1).rows
+    reference, outputs = source.forward(rows), float16_outputs(network, rows)
     if not np.isfinite(outputs).all():
         return False
-    found = agreement(source, outputs, source.forward(rows))
-    if found.max_probability_error is not None:
-        return found.max_probability_error <= ENOUGH_PROBABILITY
-    return found.r2 is None or found.r2 >= ENOUGH_R2
+    if source.task == "regressor":
+        r2 = agreement(source, outputs, reference).r2
+        return r2 is None or r2 >= PAIRS_R2
+    errors = SAFETY * (outputs - reference)
+    if len(rows) < FEWEST_ROWS:
+        bound = file_bound(source, network, rows)
+        assert bound is not None, "there is one for every float16 file"
+        errors = bound
+    # Of all rows: pairs for a row that would have done with one number do no harm.
+    reach = probability_reach(reference, errors, one_of_them=source.head == "softmax", near=1.0)
+    return reach <= PROBABILITY
 
 
 def _mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:

@@ -21,8 +21,8 @@ import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
 from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.calibration import ROWS, calibration_rows, warn_of_constant_columns
-from sklearn2rknn.check import ROW_LIMIT, check_input
-from sklearn2rknn.conditioning import ACCURACIES, condition
+from sklearn2rknn.check import ROW_LIMIT, choose_rows
+from sklearn2rknn.conditioning import ACCURACIES, condition, count_weights
 from sklearn2rknn.errors import (
     CheckError,
     CheckWarning,
@@ -36,7 +36,8 @@ from sklearn2rknn.errors import (
 )
 from sklearn2rknn.estimators import network_from_estimator
 from sklearn2rknn.example_input import validate_example_input
-from sklearn2rknn.gate import CHECKS, LIMITS, Limits, is_beyond_bound, last_word, run_check
+from sklearn2rknn.gate import CHECKS, is_beyond_bound, last_word, run_check, shortfall
+from sklearn2rknn.held_out import hold_out
 from sklearn2rknn.network import FORMS, REFINED, Floats, Network
 from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
 from sklearn2rknn.progress import stage
@@ -44,6 +45,7 @@ from sklearn2rknn.range_guard import FLOAT16_MAX
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.tensor_ranges import ranges_document
+from sklearn2rknn.tolerances import FEWEST_ROWS, LARGE, Promise, promises
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
@@ -85,9 +87,17 @@ class _Options:
     form: str = "conv"
     head: str = "host"
     check: str = "on"
-    limits: Limits = LIMITS["float16"]
+    min_labels: float | None = None
+    min_r2: float | None = None
     allow_cpu: bool = False
     timeout: float = 300.0
+
+    def required(self, promise: Promise) -> Promise:
+        """Return what the check asks for, so that a promise is kept."""
+        required = promise.for_check()
+        if self.min_labels is not None:
+            required = attrs.evolve(required, labels=self.min_labels, probability=None)
+        return required if self.min_r2 is None else attrs.evolve(required, r2=self.min_r2)
 
     def config(self, network: Network) -> dict[str, Any]:
         """Return the arguments of the toolkit's ``config``."""
@@ -111,6 +121,7 @@ def convert(
     *,
     quantization: bool = False,
     example_input: Any = None,
+    check_input: Any = None,
     precision: str | None = None,
     batch_size: int | Sequence[int] = SAMPLES,
     toolkit: Toolkit | str | None = None,
@@ -144,6 +155,9 @@ def convert(
     example_input : array-like, shape (n, n_features_in), optional
         Rows of X as the model will meet it, some hundred. int8 and int16 need them; float16 gains from them
         when features or outputs are large, and the check then runs real rows.
+    check_input : array-like, shape (n, n_features_in), optional
+        Other rows of X, on which the file is checked. By default a quarter of the example input is held out
+        for it, at least 32 rows and at most 512, where at least as many remain.
     precision : {"float16", "int8", "int16"}, optional
         By default ``"float16"``.
     batch_size : int or sequence of int
@@ -164,7 +178,7 @@ def convert(
     accuracy : {"auto", "single", "double"}
         Of float16 with relu or identity: one float16 number for each value between layers, or two, which
         makes the result as exact as float32 for one layer more per hidden layer, of three times the width.
-        ``"auto"`` takes two where the example input shows that one is not enough.
+        ``"auto"`` takes two where one would not keep the promise (`sklearn2rknn.tolerances`).
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
         takes three tasks more for each hidden layer. int8 always takes the plain one, int16 a form of its
@@ -182,7 +196,8 @@ def convert(
         the limits nothing is written; with ``"warn"`` it is, and without example input too, since random rows
         say little. ``"off"`` runs nothing, and the bundle says so.
     min_labels, min_r2 : float, optional
-        The limits: share of labels away from ties that equal scikit-learn's, and R2 of a regressor's worst
+        What the check requires in place of `sklearn2rknn.tolerances`: share of labels away from ties that
+        equal scikit-learn's, where probabilities are not held to anything then, and R2 of a regressor's worst
         output. By default 0.999 and 0.9997, for int8 0.99 and 0.985.
     allow_cpu : bool
         Accept layers that the toolkit places on the CPU.
@@ -240,21 +255,28 @@ def convert(
         form=_choice("form", form, FORMS),
         head=_choice("head", head, HEADS),
         check=_choice("check", check, CHECKS),
-        limits=_limits(options.precision, min_labels, min_r2),
+        min_labels=_limit("min_labels", min_labels),
+        min_r2=_limit("min_r2", min_r2),
         allow_cpu=allow_cpu,
         timeout=timeout,
     )
     whole = _as_asked(whole, options)
     rows = None if example_input is None else validate_example_input(example_input, whole)
-    job = _Job(whole.within(), rows, options)
+    own = None if check_input is None else validate_example_input(check_input, whole, "check_input")
+    job = _job(whole.within(), rows, own, options)
     with single_blas_thread(job.multiplications):
         if rows is not None and options.precision != "float16":
-            _warn_of_missing_classes(job.source, rows)
-            warn_of_constant_columns(whole, rows)
+            assert job.rows is not None
+            _warn_of_missing_classes(job.source, job.rows)
+            warn_of_constant_columns(whole, job.rows)
         network = job.network()  # what is refused is refused before a toolkit is started
         if not isinstance(toolkit, Toolkit):
             toolkit = shared_toolkit(toolkit)
         attempt = job.attempt(toolkit, network)
+        if attempt.promise != attempt.promises[0] and job.can_be_paired(network):
+            job = attrs.evolve(job, options=attrs.evolve(options, accuracy="double"))
+            network = job.network()
+            attempt = job.attempt(toolkit, network)
         _judge(job, attempt, toolkit)
         ranges = ranges_document(network, job.rows, FLOAT16_MAX)
     source, options, placement = job.source, attempt.options, attempt.placement
@@ -288,6 +310,8 @@ def convert(
             "created_by": f"sklearn2rknn {_own_version()}",
         },
     }
+    if "held_out" in attempt.check and attempt.check["input"] != "random":
+        details["promise"] = attrs.asdict(attempt.promise)
     files = {_file_name(options, samples): file.rknn for samples, file in attempt.files.items()}
     write_bundle(_bundle(whole.around(network), options, variants, details), files)
     return ConversionReport(
@@ -308,6 +332,7 @@ def convert(
         placement=placement,
         ranges=ranges,
         check=attempt.check,
+        estimate=_estimate(attempt, options),
         seconds=round(time.monotonic() - started, 3),
     )
 
@@ -328,6 +353,22 @@ class _Attempt:
 
     options: _Options
     files: Mapping[int, _File]
+    promises: tuple[Promise, ...]
+
+    @property
+    def promise(self) -> Promise:
+        """The best that every file keeps; the least where there is none."""
+        kept = (each for each in self.promises if not any(self._missed(each)))
+        return next(kept, self.promises[-1])
+
+    @property
+    def missed(self) -> str:
+        """Where the promise is not kept; an empty text where it is."""
+        return next(filter(None, self._missed(self.promise)), "")
+
+    def _missed(self, promise: Promise) -> list[str]:
+        required = self.options.required(promise)
+        return [shortfall(file.check, required) for file in self.files.values()]
 
     @property
     def placement(self) -> Mapping[str, Any]:
@@ -335,9 +376,10 @@ class _Attempt:
 
     @property
     def check(self) -> Mapping[str, Any]:
-        """The first file's, or that of one which falls below the limits."""
+        """The first file's, or that of one which falls short."""
         checks = [file.check for file in self.files.values()]
-        return next((check for check in checks if self.options.limits.shortfall(check)), checks[0])
+        missed = self._missed(self.promise)
+        return next((check for check, text in zip(checks, missed, strict=True) if text), checks[0])
 
 
 @attrs.frozen(eq=False)
@@ -347,6 +389,13 @@ class _Job:
     source: Network
     rows: Floats | None
     options: _Options
+    own: Floats | None = None
+    own_source: str = "held_out"
+
+    @property
+    def promises(self) -> tuple[Promise, ...]:
+        """What can be promised, the best first."""
+        return promises(self.options.precision, [layer.activation for layer in self.source.layers])
 
     @property
     def multiplications(self) -> int:
@@ -370,6 +419,12 @@ class _Job:
             )
         return condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
 
+    def can_be_paired(self, network: Network) -> bool:
+        """Whether float16 pairs are left to try where one number does not keep the best promise."""
+        options = self.options
+        single = options.precision == "float16" and options.accuracy == "auto" and network.parts == 1
+        return single and self.rows is not None and count_weights(network) <= LARGE
+
     def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
         """Build every file and check it."""
         options = self.options
@@ -381,7 +436,7 @@ class _Job:
             samples: self._file(toolkit, network, attrs.evolve(options, samples=(samples,)))
             for samples in options.samples
         }
-        return _Attempt(options, files)
+        return _Attempt(options, files, self.promises)
 
     def _calibration(self, network: Network) -> Floats | None:
         if self.rows is None or self.options.precision == "float16":
@@ -392,7 +447,9 @@ class _Job:
     def _file(self, toolkit: Toolkit, network: Network, options: _Options) -> _File:
         """Build the file for ``options.samples[0]`` rows a run, and check it."""
         (samples,) = options.samples
-        checked = None if options.check == "off" else check_input(self.source, self.rows, samples)
+        checked = None
+        if options.check != "off":
+            checked = choose_rows(self.source, self.rows, samples, self.own, self.own_source)
         with stage(f"Building the {options.precision} file for {samples} rows a run"):
             built = _build(
                 network,
@@ -439,14 +496,14 @@ class _Job:
             if precision == self.options.precision:
                 continue
             options = attrs.evolve(
-                self.options, precision=precision, accuracy="auto", limits=LIMITS[precision], check="on"
+                self.options, precision=precision, accuracy="auto", min_labels=None, min_r2=None, check="on"
             )
             try:
                 job = attrs.evolve(self, options=options)
-                check = job.attempt(toolkit, job.network()).check
+                attempt = job.attempt(toolkit, job.network())
             except Sklearn2RknnError:
                 continue
-            if not options.limits.shortfall(check):
+            if not attempt.missed:
                 return precision
         return ""
 
@@ -457,7 +514,7 @@ def _judge(job: _Job, attempt: _Attempt, toolkit: Toolkit) -> None:
     Random rows are no ground to refuse, except by the bound, which is each row's own.
     """
     options = job.options
-    missed = options.limits.shortfall(attempt.check)
+    missed = attempt.missed
     if not missed:
         return
     said = f"On the check's rows {missed} ({describe(last_word(attempt.check))})."
@@ -495,12 +552,20 @@ def _warn_of_missing_classes(source: Network, rows: Floats) -> None:
         )
 
 
-def _limits(precision: str, labels: float | None, r2: float | None) -> Limits:
-    for name, value in (("min_labels", labels), ("min_r2", r2)):
-        if value is not None and not -np.inf < value <= 1:
-            raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
-    default = LIMITS[precision]
-    return Limits(default.labels if labels is None else labels, default.r2 if r2 is None else r2)
+def _limit(name: str, value: float | None) -> float | None:
+    if value is not None and not -np.inf < value <= 1:
+        raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
+    return value
+
+
+def _job(source: Network, rows: Floats | None, own: Floats | None, options: _Options) -> _Job:
+    """Return the job, with rows that the file is not built from where there are enough."""
+    if own is not None and len(own) >= FEWEST_ROWS:
+        return _Job(source, rows, options, own, "check_input")
+    if rows is None or options.check == "off":
+        return _Job(source, rows, options)
+    building, held = hold_out(rows)
+    return _Job(source, building, options, held)
 
 
 @functools.cache
@@ -644,6 +709,13 @@ def _placement(file: RknnFile | str) -> dict[str, Any]:
     layers = [list(layer) for layer in virtual_npu.placement(file)]
     on_npu = sum(where == "NPU" for _, _, where in layers)
     return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
+
+
+def _estimate(attempt: _Attempt, options: _Options) -> tuple[float, float] | None:
+    content = attempt.files[options.samples[0]].content
+    if isinstance(content, str) or not options.target_platform.startswith("rk3588"):
+        return None
+    return virtual_npu.estimate(content).seconds
 
 
 def _file_name(options: _Options, samples: int) -> str:

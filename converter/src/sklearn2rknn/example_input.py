@@ -12,15 +12,18 @@ from scirknn.errors import InputError
 from scirknn.validation import check_table
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
+from sklearn2rknn.tolerances import FEWEST_ROWS
 
 __all__ = ["FEW_ROWS", "validate_example_input"]
 
-FEW_ROWS = 32
+FEW_ROWS = FEWEST_ROWS
 """Fewer rows leave ranges to chance: the largest of n values is exceeded by 1/(n+1) of all others."""
 
 
-def validate_example_input(example_input: Any, network: Network) -> Floats:
+def validate_example_input(example_input: Any, network: Network, what: str = "example_input") -> Floats:
     """Return the example input as the network's layers take it: float64, shape (n, number of inputs).
+
+    `what` is the argument's name.
 
     Raises
     ------
@@ -32,9 +35,16 @@ def validate_example_input(example_input: Any, network: Network) -> Floats:
     ExampleInputWarning
         It has fewer rows than give a reliable range.
     """
-    what = "example_input"
-    rows = _numbers(example_input, network) if network.columns is None else _table(example_input, network)
-    if len(rows) < FEW_ROWS:
+    parse = _numbers if network.columns is None else _table
+    rows = parse(example_input, network, what)
+    if len(rows) < FEW_ROWS and what == "check_input":
+        warnings.warn(
+            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}, too few to count a share of. Rows of "
+            f"example_input are held out instead; give at least {FEW_ROWS}.",
+            ExampleInputWarning,
+            stacklevel=3,
+        )
+    elif len(rows) < FEW_ROWS:
         warnings.warn(
             f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}. The ranges of every layer are taken from "
             f"it, and what lies outside is cut off; give at least {FEW_ROWS}, better some hundred, typical "
@@ -45,7 +55,7 @@ def validate_example_input(example_input: Any, network: Network) -> Floats:
     return network.prepare(rows)
 
 
-def _table(example_input: Any, network: Network) -> npt.NDArray[Any]:
+def _table(example_input: Any, network: Network, what: str) -> npt.NDArray[Any]:
     """Return a table that columns are taken from, and that they can be taken from."""
     assert network.columns is not None
     step = network.first_step or network.estimator
@@ -59,13 +69,12 @@ def _table(example_input: Any, network: Network) -> npt.NDArray[Any]:
         )
         network.prepare(table)
     except InputError as error:
-        raise ExampleInputError(f"example_input: {error}\nGive rows of X as predict takes them.") from None
+        raise ExampleInputError(f"{what}: {error}\nGive rows of X as predict takes them.") from None
     return table
 
 
-def _numbers(example_input: Any, network: Network) -> Floats:
+def _numbers(example_input: Any, network: Network, what: str) -> Floats:
     """Return a table of finite numbers."""
-    what = "example_input"
     names = getattr(example_input, "columns", None)
     if names is not None and network.feature_names is not None:
         given = tuple(str(name) for name in names)

@@ -16,45 +16,38 @@ from sklearn2rknn.error_bounds import file_bound
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
+from sklearn2rknn.tolerances import SAFETY, Promise
 from virtual_npu import RknnFile
 
-__all__ = ["CHECKS", "LIMITS", "Limits", "is_beyond_bound", "last_word", "run_check"]
+__all__ = ["CHECKS", "is_beyond_bound", "last_word", "run_check", "shortfall"]
 
 CHECKS = ("on", "warn", "off")
 """Refuse what falls below the limits, warn of it, or run nothing."""
 
 
-@attrs.frozen
-class Limits:
-    """What a file has to reach on the example input.
-
-    Attributes
-    ----------
-    labels : float
-        Share of labels equal to scikit-learn's, ties left out (see `sklearn2rknn.check.TIE`).
-    r2 : float
-        R2 of a regressor's worst output against scikit-learn's predictions.
-    """
-
-    labels: float
-    r2: float
-
-    def shortfall(self, check: Mapping[str, Any]) -> str:
-        """Name the limit that a check fell below, the derived bound included, or return an empty text."""
-        found = last_word(check)
-        if is_beyond_bound(check):
-            return f"an output errs by {found['bound_share']:.3g} times what the arithmetic allows"
-        for name, limit, what in (
-            ("clear_labels", self.labels, "of the labels away from ties are scikit-learn's"),
-            ("r2", self.r2, "is R2 against scikit-learn's predictions"),
-        ):
-            if found.get(name, limit) < limit:
-                return f"{found[name]:.4f} {what}; the limit is {limit:g}"
-        return ""
-
-
-LIMITS = {"float16": Limits(0.999, 0.9997), "int16": Limits(0.999, 0.9997), "int8": Limits(0.99, 0.985)}
-"""By precision. All of twelve standard tasks reach them, and small networks on 40 rows do (ACCURACY.md)."""
+def shortfall(check: Mapping[str, Any], required: Promise) -> str:
+    """Return where a check falls below what is required, the derived bound included, or an empty text."""
+    found = last_word(check)
+    if is_beyond_bound(check):
+        return f"an output errs by {found['bound_share']:.3g} times what the arithmetic allows"
+    if required.probability is not None:
+        reach = SAFETY * found.get("probability_reach", 0.0)
+        if reach > required.probability:
+            return (
+                f"errors of the outputs can move a probability by {reach:.2g} near a decision; the limit is "
+                f"{required.probability:g}"
+            )
+        missed = found.get("max_probability_error", 0.0)
+        if missed > required.probability:
+            return f"a probability is {missed:.2g} off; the limit is {required.probability:g}"
+    for name, limit, what in (
+        ("clear_labels", required.labels, "of the labels away from ties are scikit-learn's"),
+        ("expected_labels", required.labels, "of the labels away from ties are expected to stay the same"),
+        ("r2", required.r2, "is R2 against scikit-learn's predictions"),
+    ):
+        if found.get(name, limit) < limit:
+            return f"{found[name]:.4f} {what}; the limit is {limit:g}"
+    return ""
 
 
 NO_TABLE = "EW_LUT_BYPASS", 0
@@ -103,18 +96,23 @@ def run_check(
     Returns
     -------
     dict
-        ``rows``, ``input``; ``onnx``, ``simulator`` and ``virtual_npu`` with an `agreement` each; ``bound``,
-        the largest of the derived bounds of these rows, None where numbers may leave float16; there is none
-        behind a head on the NPU, and for integer files of unknown tensors. ``bound_share`` of the last two is
-        the largest of their errors as a share of its own row's and output's bound.
+        ``rows``, ``input``, ``held_out`` (those of the rows that the file was not built from); ``onnx``,
+        ``simulator`` and ``virtual_npu`` with an `agreement` each; ``bound``, the largest of the derived
+        bounds of these rows, None where numbers may leave float16; there is none behind a head on the NPU,
+        and for integer files of unknown tensors. ``bound_share`` of the last two is the largest of their
+        errors as a share of its own row's and output's bound.
 
     Raises
     ------
     CheckError
         An output is not finite, or the program looks up a table that it never uploads.
     """
-    reference = source.forward(checked.rows)
-    found: dict[str, Any] = {"rows": len(checked.rows), "input": checked.source, "samples_per_run": samples}
+    found: dict[str, Any] = {
+        "rows": len(checked.rows),
+        "input": checked.source,
+        "held_out": checked.own,
+        "samples_per_run": samples,
+    }
     if checked.source == "random":
         found["seed"] = SEED
     bound = None
@@ -126,9 +124,11 @@ def run_check(
         bound = file_bound(source, network, checked.rows, file, per_channel=per_channel)
     if bound is not None:
         found["bound"] = float(bound.max()) if np.isfinite(bound).all() else None
+    truth = _Truth(source.forward(checked.rows), bound, source.forward(checked.alike))
     runs = pack(network.prepare(checked.rows), input_channels(network), samples, network.form)
-    found["onnx"] = _compare(source, network, _onnx(network, runs, samples), reference, None, "float32 graph")
-    found["simulator"] = _compare(source, network, simulated, reference, bound, "simulator")
+    exact = attrs.evolve(truth, bound=None)
+    found["onnx"] = _compare(source, network, _onnx(network, runs, samples), exact, "float32 graph")
+    found["simulator"] = _compare(source, network, simulated, truth, "simulator")
     if isinstance(file, str):
         found["virtual_npu"] = {"unavailable": file}
         return found
@@ -142,8 +142,26 @@ def run_check(
             ) from error
         found["virtual_npu"] = {"unavailable": str(error)}
     else:
-        found["virtual_npu"] = _compare(source, network, emulated, reference, bound, "virtual NPU")
+        found["virtual_npu"] = _compare(source, network, emulated, truth, "virtual NPU")
     return found
+
+
+@attrs.frozen(eq=False)
+class _Truth:
+    """What a file's outputs are compared with.
+
+    Attributes
+    ----------
+    reference : numpy.ndarray, shape (n, n_outputs)
+    bound : numpy.ndarray or None
+        Derived bound of their errors.
+    alike : numpy.ndarray, shape (m, n_outputs)
+        The reference of more rows of the same kind.
+    """
+
+    reference: Floats
+    bound: Floats | None
+    alike: Floats
 
 
 def _onnx(network: Network, runs: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
@@ -159,10 +177,10 @@ def _compare(
     source: Network,
     network: Network,
     runs: npt.NDArray[np.float32],
-    reference: Floats,
-    bound: Floats | None,
+    truth: _Truth,
     stage: str,
 ) -> dict[str, float]:
+    reference = truth.reference
     outputs = network.finish(unpack(runs, len(reference)))
     wrong = ~np.isfinite(outputs)
     if wrong.any():
@@ -174,8 +192,10 @@ def _compare(
             advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
             "before fit.",
         )
-    found = agreement(source, outputs, reference, behind_head=network.head_on_npu).to_json()
-    if bound is not None:
+    found = agreement(
+        source, outputs, reference, behind_head=network.head_on_npu, alike=truth.alike
+    ).to_json()
+    if truth.bound is not None:
         with np.errstate(invalid="ignore"):
-            found["bound_share"] = float(np.nan_to_num(np.abs(outputs - reference) / bound).max())
+            found["bound_share"] = float(np.nan_to_num(np.abs(outputs - reference) / truth.bound).max())
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
-from sklearn2rknn.check import check_input
+from sklearn2rknn.check import choose_rows
 from sklearn2rknn.errors import RangeError
 from sklearn2rknn.network import Floats, Network, rounded_to_float16
 from sklearn2rknn.tensor_ranges import WEIGHTS, tensor_ranges
@@ -91,7 +91,7 @@ def refuse_starvation(network: Network, rows: Floats | None) -> None:
         size = float(np.abs(layer.weights).max())
         if not 0 < size < FLOAT16_NORMAL:
             continue
-        sample = check_input(network, rows, 1).rows
+        sample = choose_rows(network, rows, 1).rows
         rounded = attrs.evolve(layer, weights=rounded_to_float16(layer.weights))
         starved = attrs.evolve(network, layers=(*network.layers[:i], rounded, *network.layers[i + 1 :]))
         outputs = network.forward(sample)

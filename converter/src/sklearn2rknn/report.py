@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sklearn2rknn.halves import CHANNELS
 from sklearn2rknn.network import HALF
+from sklearn2rknn.summary import is_counted, summary
 
 __all__ = ["ConversionReport"]
 
@@ -22,11 +24,11 @@ STAGES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virt
 """What a check compares with the estimator, the last word last."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class ConversionReport:
     """What `convert` did.
 
-    ``str()`` gives a table, `to_json` a document.
+    ``str()`` gives what a user needs in some lines, `details` all of it, `to_json` a document.
 
     Attributes
     ----------
@@ -56,6 +58,9 @@ class ConversionReport:
     form : str
         Operators of the graph.
     head_on_npu : bool
+    estimate : tuple of two floats, or None
+        Seconds of one run of the first file, least and most, by published rates of the RK3588; never a
+        measurement. None for other chips.
     """
 
     path: Path
@@ -76,6 +81,7 @@ class ConversionReport:
     seconds: float
     form: str = "conv"
     head_on_npu: bool = False
+    estimate: tuple[float, float] | None = None
 
     def to_json(self) -> str:
         """Return the report as a JSON document."""
@@ -83,11 +89,21 @@ class ConversionReport:
         values["path"] = str(self.path)
         return json.dumps(values, indent=1, allow_nan=False)
 
-    def __rich__(self) -> Group:
-        """Return what rich prints: the path and a table."""
-        return Group(Text(str(self.path), style="table.title"), self._table())
+    def __rich__(self) -> Text:
+        """Return what rich prints: the lines of ``str()``, in colour."""
+        return Text("\n").join(summary(self))
 
     def __str__(self) -> str:
+        return "\n".join(line.plain for line in summary(self))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def details(self) -> str:
+        """Return all that is known of the conversion: the path and a table."""
         output = io.StringIO()
         Console(file=output, width=100, color_system=None, force_terminal=False).print(self._table())
         # The path is whole, to be copied.
@@ -164,15 +180,16 @@ class ConversionReport:
                 ("check", "off: what the file computes was not looked at"),
                 ("time", f"{self.seconds:.2f} s"),
             ]
-        rows = f"{check['rows']} rows of " + (
-            "example_input"
-            if check["input"] == "example_input"
-            else "random input (give example_input for a real check)"
-        )
-        lines.append(("check", rows))
+        rows = {
+            "check_input": "rows of check_input",
+            "held_out": "rows held out of example_input",
+            "example_input": "rows of example_input, which the file was built from",
+            "random": "rows of random input (give example_input for a real check)",
+        }[check["input"]]
+        lines.append(("check", f"{check['rows']} {rows}"))
         for stage, title in STAGES.items():
             if stage in check:
-                lines.append((f"  {title}", describe(check[stage])))
+                lines.append((f"  {title}", describe(check[stage], counted=is_counted(check))))
         if "bound" in check:
             lines.append(("  bound", _bound(check["bound"])))
         lines.append(("time", f"{self.seconds:.2f} s"))
@@ -196,16 +213,16 @@ def describe_range(span: Mapping[str, Any]) -> str:
     return f"{name}: {low:.3g} to {high:.3g}" + (f" ({span['from']})" if span["from"] else "")
 
 
-def describe(found: Mapping[str, Any]) -> str:
-    """Put one comparison into words."""
+def describe(found: Mapping[str, Any], *, counted: bool = True) -> str:
+    """Put one comparison into words; without a share of labels and R2 where there are too few rows."""
     if "unavailable" in found:
         return f"not run: {found['unavailable']}"
     parts = []
-    if "labels" in found:
+    if "labels" in found and counted:
         parts.append(f"{100 * found['labels']:.2f} % of labels equal")
-    if "max_probability_error" in found:
+    if "max_probability_error" in found and counted:
         parts.append(f"probabilities within {found['max_probability_error']:.1e}")
-    if "r2" in found:
+    if "r2" in found and counted:
         parts.append(f"R2 {found['r2']:.6f}")
     share = f" ({100 * found['bound_share']:.0f} % of their bound)" if "bound_share" in found else ""
     parts.append(f"outputs within {found['max_error']:.1e}{share}")

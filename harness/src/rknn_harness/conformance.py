@@ -22,9 +22,10 @@ from rknn_harness.case import Case, CaseResult
 from rknn_harness.corpus import CorpusError, read_model
 from rknn_harness.datasets import fitted
 from rknn_harness.errors import BoardError, InfraError, LeaseError
+from rknn_harness.held_out import split
 from rknn_harness.judge import Limits, StageMetrics, Verdict, judge
 from rknn_harness.latency import Latency, summarize
-from rknn_harness.limits import limits_for
+from rknn_harness.limits import Built, limits_for
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plain import CONSTANT_GRAPH, convert_plain, defect_of, judge_plain
@@ -50,9 +51,10 @@ from rknn_harness.witness import (
     onnx_output,
     simulator_output,
 )
+from sklearn2rknn.tolerances import FEWEST_ROWS
 from virtual_npu import RknnFile, VirtualNpuError, content_digest, estimate, read
 
-__all__ = ["ATTEMPTS", "model_of", "run_case"]
+__all__ = ["ATTEMPTS", "ModelUnderTest", "model_of", "run_case"]
 
 ATTEMPTS = 2
 """Times that a case is tried at most; only trouble on the way gives it another, a power cycle one more."""
@@ -106,21 +108,49 @@ class _Converted:
         return tuple(layer for layer in self.placement if self.conv or layer[1] not in _MOVES)
 
 
-def model_of(case: Case, corpus: Path | None = None) -> tuple[Any, Array, Array]:
-    """Return a case's fitted estimator, the rows it is judged on, and the converter's example input.
+@attrs.frozen(eq=False)
+class ModelUnderTest:
+    """A case's model and the rows that it is tried with.
 
-    Half of the rows are shown to the converter, as much as a calibration sees of what is to come; too few are
-    all shown, and a random network's are joined by others.
+    Attributes
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Fitted.
+    X : numpy.ndarray of float64, shape (n, n_features)
+        All rows of the case. Each is held to the derived bound.
+    example : numpy.ndarray
+        The converter's example input.
+    check : numpy.ndarray or None
+        The rows that the converter checks its file on, where it is not to hold out some of the example.
+    judged : numpy.ndarray of int
+        Rows of X that the converter does not see. Shares of labels and R2 are counted on these.
+    """
+
+    estimator: Any
+    X: Array
+    example: Array
+    check: Array | None
+    judged: Array
+
+
+def model_of(case: Case, corpus: Path | None = None) -> ModelUnderTest:
+    """Return a case's model: the converter is given half of the rows of a data set.
+
+    A random network is built from other rows of the same distribution, and the converter's check has half of
+    the case's with others, so that there are enough.
     """
     if isinstance(case.source, str):
-        found = fitted(case.source)
-        return found.estimator, found.X, found.X[:: 2 if len(found.X) > 100 else 1]
+        model = fitted(case.source)
+        example, judged = split(model.X)
+        return ModelUnderTest(model.estimator, model.X, example, None, judged)
     if case.kind == "corpus" and corpus is not None:
         estimator, X = read_model(corpus / case.id)
     else:
         estimator, X = build_estimator(case.source), build_rows(case.source)
-    more = build_rows(attrs.evolve(case.source, rows=64, seed=case.source.seed ^ 1))
-    return estimator, X, np.concatenate([X[::2], more])
+    shown, judged = split(X)
+    others = build_rows(attrs.evolve(case.source, rows=64 + FEWEST_ROWS, seed=case.source.seed ^ 1))
+    check = np.concatenate([shown, others[64:]])
+    return ModelUnderTest(estimator, X, others[:64], check, judged)
 
 
 def run_case(
@@ -200,10 +230,8 @@ def run_case(
                 if baseline is not None:
                     more["latency_baseline"] = Stage.BOARD, latency_baseline(times.latency, baseline)
                 verdict = _with(verdict, {**converted.properties, **more})
-                # Random weights may be more than a precision holds; a data set's are not, so there it is the
-                # toolkit that is at fault. A bound that wide is no praise either.
-                random = case.kind == "random"
-                if random and converted.refused and verdict.stage in _NOT_THE_BOARD:
+                # A bound that wide is no praise either.
+                if case.kind != "corpus" and converted.refused and verdict.stage in _NOT_THE_BOARD:
                     verdict = _refused(verdict, converted.refused[0])
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
@@ -297,10 +325,10 @@ def _convert(
 ) -> _Converted:
     with clock("fit"):
         try:
-            estimator, X, example = model_of(case, corpus)
+            tried = model_of(case, corpus)
         except CorpusError as error:
             raise _Ended(Outcome.MISMATCH, Stage.SKLEARN, error) from error
-        truth = reference(estimator, X)
+        truth = reference(tried.estimator, tried.X)
     known["macs"] = sum(layer.weights.size for layer in truth.layers)
     known["weights"] = known["macs"] + sum(layer.bias.size for layer in truth.layers)
     path = folder / "model.rknn"
@@ -310,11 +338,12 @@ def _convert(
         # The file is wanted whatever the converter thinks of it: how far it departs is judged here.
         warnings.simplefilter("always", sklearn2rknn.CheckWarning)
         sklearn2rknn.convert(
-            estimator,
+            tried.estimator,
             path,
             precision=case.precision,
             batch_size=case.batch_size,
-            example_input=example,
+            example_input=tried.example,
+            check_input=tried.check,
             toolkit=recorder,
             allow_cpu=True,
             check="warn",
@@ -329,7 +358,8 @@ def _convert(
     known["placement"] = placement
     with clock("limits"):
         graph = read_graph(recorder.protocol.models[0], bundle)
-        limits = limits_for(truth, case.kind, case.precision, bundle, graph, files)
+        built = Built(bundle, graph, files)
+        limits = limits_for(truth, built, tried.judged, is_promised=case.kind == "dataset")
     if tamper is not None:
         tamper(path)
     with clock("stages"):

@@ -16,8 +16,8 @@ _SEED = 0
 def split(X: Array) -> tuple[Array, Array]:
     """Return the rows for the converter, and the indices of the others.
 
-    Of every two neighbours one is drawn, with a fixed seed: a table may be sorted by its labels, and its labels
-    may alternate.
+    Of every two neighbours one is drawn, with a fixed seed: a table may be sorted by its labels, and its
+    labels may alternate.
 
     Parameters
     ----------

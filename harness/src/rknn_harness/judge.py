@@ -6,9 +6,10 @@ the verdict:
 1. its shape, and that its numbers are finite;
 2. its output before the head against the derived bound (`rknn_harness.bounds`), where the case has one;
 3. its probabilities, or a regressor's predictions, against the bound carried through the head, and against
-   the fixed limit, where the case has one;
+   the promised tolerance, where the case has one;
 4. its labels, on every row whose margin is larger than what the limits leave open;
-5. agreement and R2 over all rows, where the case has such limits;
+5. the share of labels away from ties and R2, where the case has such limits, on rows that the file was not
+   built from: of fewer than 32 neither is stated;
 6. the board against the virtual NPU run here: a virtual one bit for bit, another within `BOARD_STEPS`.
 
 Then the board against itself (the same rows twice), and where each layer was placed. Each of these is a
@@ -28,6 +29,7 @@ import numpy as np
 from rknn_harness.bounds import head_bounds
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.reference import Answer, Floats, Reference
+from sklearn2rknn.tolerances import FEWEST_ROWS, are_clear
 
 __all__ = ["BOARD_STEPS", "Limits", "StageMetrics", "Verdict", "difference", "judge", "measure"]
 
@@ -57,9 +59,11 @@ class Limits:
         each probability is further than half of it from 0.5. With `output` alone the margin is derived from
         it.
     agreement : float or None
-        Least share of rows with equal labels.
+        Least share of equal labels, ties left out.
     r2 : float or None
         Least coefficient of determination of the predictions, scikit-learn's own taken as the truth.
+    counted : numpy.ndarray of bool or None, shape (n,)
+        Rows that shares and R2 are counted on: those that the file was not built from. None for all.
     """
 
     basis: str
@@ -68,10 +72,22 @@ class Limits:
     margin: float | None = None
     agreement: float | None = None
     r2: float | None = None
+    counted: np.ndarray[Any, np.dtype[np.bool_]] | None = None
 
     def take(self, rows: np.ndarray[Any, Any]) -> Limits:
         """Return the limits of some of the rows."""
-        return attrs.evolve(self, output=None if self.output is None else self.output[rows])
+        return attrs.evolve(
+            self,
+            output=None if self.output is None else self.output[rows],
+            counted=None if self.counted is None else self.counted[rows],
+        )
+
+    def rows_to_count(self, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Return which of `count` rows shares and R2 are counted on: none where there are too few."""
+        if self.counted is None:
+            return np.ones(count, bool)
+        enough = bool(self.counted.sum() >= FEWEST_ROWS)
+        return self.counted if enough else np.zeros(count, bool)
 
 
 @attrs.frozen
@@ -89,8 +105,9 @@ class StageMetrics:
         Largest error as a share of its derived bound; above 1 it is a mismatch.
     probability_error : float or None
     agreement : float or None
-        Share of rows with equal labels.
+        Share of rows with equal labels, of those that the file was not built from.
     r2 : float or None
+        On the same rows.
     basis : str
         Where the limits came from.
     """
@@ -227,16 +244,17 @@ def _carried(reference: Reference, limits: Limits) -> _Through:
 
 def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetrics:
     """Measure a stage whose shapes are right and whose numbers are finite."""
-    told = reference.answer
+    told, counted = reference.answer, limits.rows_to_count(len(reference.X))
     error = np.abs(answer.output - told.output)
     share = None if limits.output is None else _finite((error / limits.output).max())
     if told.probabilities is None:
         probability_error, agreement = None, None
-        r2 = _r2(told.predictions, answer.predictions)
+        r2 = _r2(told.predictions[counted], answer.predictions[counted])
     else:
         assert answer.probabilities is not None
         probability_error = _finite(np.abs(answer.probabilities - told.probabilities).max())
-        agreement, r2 = float(_same_rows(told.predictions, answer.predictions).mean()), None
+        same = _same_rows(told.predictions, answer.predictions)[counted]
+        agreement, r2 = float(same.mean()) if len(same) else None, None
     return StageMetrics(
         rows=len(told.output),
         output_error=_finite(error.max()),
@@ -287,7 +305,7 @@ def _numbers(
     if limits.probability is not None and told.probabilities is not None:
         assert answer.probabilities is not None
         limit = np.full(told.probabilities.shape, limits.probability)
-        wrong = _beyond("probability", told.probabilities, answer.probabilities, limit, "the fixed limit")
+        wrong = _beyond("probability", told.probabilities, answer.probabilities, limit, "the tolerance")
         if wrong is not None:
             return wrong
     if limits.r2 is not None and metrics.r2 is not None and metrics.r2 < limits.r2:
@@ -312,13 +330,26 @@ def _labels(
             f"{_show(told.predictions[row])}, with a margin that no rounding within the limits bridges; "
             f"{int((settled & ~same).sum())} of {len(same)} rows are so."
         )
-    found = metrics.agreement
-    if limits.agreement is not None and found is not None and found < limits.agreement:
-        return (
-            f"{found:.2%} of {metrics.rows} rows have scikit-learn's label; "
-            f"at least {limits.agreement:.0%} must."
-        )
+    if limits.agreement is not None:
+        equal = _clear_labels(reference, answer, limits.rows_to_count(len(same)))
+        if len(equal) and equal.mean() < limits.agreement:
+            return (
+                f"{equal.mean():.2%} of {len(equal)} labels away from ties are scikit-learn's; "
+                f"at least {limits.agreement:.1%} must be."
+            )
     return None
+
+
+def _clear_labels(
+    reference: Reference, answer: Answer, counted: np.ndarray[Any, np.dtype[np.bool_]]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which labels away from ties are equal, of the counted rows."""
+    told = reference.answer
+    assert told.probabilities is not None
+    several = reference.task == "multilabel"
+    clear = are_clear(told.probabilities, one_of_them=not several)
+    equal = np.equal(told.predictions, answer.predictions).reshape(clear.shape)
+    return np.asarray(equal[counted][clear[counted]])
 
 
 def _beyond(
@@ -374,13 +405,15 @@ def _same_rows(one: Any, two: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
 
 
 def _r2(truth: np.ndarray[Any, Any], found: np.ndarray[Any, Any]) -> float | None:
-    """Worst column's R2; None where a column of the truth is as good as constant, and R2 has no meaning."""
+    """Worst column's R2, without those that are as good as constant, where R2 has no meaning."""
+    if len(truth) < 2:
+        return None
     truth, found = (np.asarray(part, np.float64).reshape(len(truth), -1) for part in (truth, found))
     spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-    flat = np.sqrt(spread / len(truth)) <= _FLAT * np.abs(truth).max(axis=0)
-    if len(truth) < 2 or flat.any():
+    varying = np.sqrt(spread / len(truth)) > _FLAT * np.abs(truth).max(axis=0)
+    if not varying.any():
         return None
-    return _finite((1 - ((truth - found) ** 2).sum(axis=0) / spread).min())
+    return _finite((1 - ((truth - found) ** 2).sum(axis=0)[varying] / spread[varying]).min())
 
 
 def _finite(value: Any) -> float | None:

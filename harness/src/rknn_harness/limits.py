@@ -2,16 +2,13 @@
 
 float32 (the ONNX stage)
     derived.
-float16
-    derived; for a data set's classifier also probabilities within 2e-3 (1e-2 behind tanh or logistic) and
-    labels wherever the top two probabilities differ by more than 0.005.
-int8, int16
-    derived; for a data set also 98 % (99 %) of labels, or an R2 of 0.97 (0.999). Where the file's tensors are
-    not those of the layers there is nothing to derive from, and a random network is held to probabilities
-    within 0.25 or an R2 of 0.5 (0.05, 0.99).
+float16, int8, int16
+    derived; and what the converter promises of the precision (`sklearn2rknn.tolerances`), where the rows are
+    like those that the file was converted with: those of a data set.
 
-Labels that a derived bound settles must be equal in every case. A random network's rows lie anywhere, so
-shares of labels say little of it, and the derived bound says all.
+A random network's rows lie anywhere, so shares of labels say little of it, and the derived bound says all.
+Where an integer file's tensors are not those of the layers there is nothing to derive from, and it is held to
+the promise too.
 """
 
 from __future__ import annotations
@@ -35,34 +32,20 @@ from rknn_harness.outcomes import Stage
 from rknn_harness.reference import Floats, Reference
 from rknn_harness.toolkit_graph import ToolkitGraph
 from scirknn.bundle import Bundle
+from sklearn2rknn.tolerances import Promise, promises
 from virtual_npu import RknnFile
 
-__all__ = ["limits_for"]
+__all__ = ["Built", "limits_for"]
 
 _ON_NPU = (Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD)
 
-_AGREEMENT = {"int8": (0.98, 0.97), "int16": (0.99, 0.999)}
-"""Share of labels and R2 that an integer precision must reach on real data."""
 
-_COARSE = {"int8": (0.25, 0.5), "int16": (0.05, 0.99)}
-"""Error of a probability and R2 that a random network is held to where no bound can be derived."""
+@attrs.frozen(eq=False)
+class Built:
+    """What a conversion made.
 
-
-def limits_for(
-    reference: Reference,
-    kind: str,
-    precision: str,
-    bundle: Bundle,
-    graph: ToolkitGraph,
-    files: Sequence[RknnFile],
-) -> Mapping[Stage, Limits]:
-    """Return the limits of every stage after scikit-learn.
-
-    Parameters
+    Attributes
     ----------
-    reference : Reference
-    kind : {"dataset", "random"}
-    precision : {"float16", "int8", "int16"}
     bundle : scirknn.Bundle
         What is left to the host.
     graph : ToolkitGraph
@@ -70,38 +53,72 @@ def limits_for(
     files : sequence of virtual_npu.RknnFile
         The bundle's model files.
     """
-    X, maps = reference.X, (bundle.input, bundle.output)
-    exact = output_bound(graph.layers, X, FLOAT32, *maps)
-    if precision == "float16":
-        formats = [DOUBLE if split else FLOAT16 for split in graph.split]
-        bound: Floats | None = exact + output_bound(graph.undivided, X, formats, *maps)
-        coarse = Limits("derived, float16", output=bound)
-        if kind == "dataset" and reference.task == "classifier":
-            curved = reference.activation in ("tanh", "logistic")
-            coarse = attrs.evolve(
-                coarse,
-                basis="derived and fixed, float16",
-                probability=1e-2 if curved else 2e-3,
-                margin=0.005,
-            )
-    else:
-        steps, bound = [tensor_steps(file) for file in files], None
-        if all(len(each) == tensor_count(graph.layers) for each in steps):
-            # Files of several sizes are calibrated apart; a row may pass through any of them.
-            bound = exact + np.max(
-                [quantized_output_bound(graph.layers, X, each, *maps, idle=graph.idle) for each in steps],
-                axis=0,
-            )
-        agreement, r2 = _AGREEMENT[precision]
-        if kind == "dataset":
-            basis = f"agreement, {precision}" if bound is None else f"derived and agreement, {precision}"
-            coarse = Limits(basis, output=bound, agreement=agreement, r2=r2)
-        elif bound is not None:
-            coarse = Limits(f"derived, {precision}", output=bound)
-        else:
-            probability, r2 = _COARSE[precision]
-            coarse = Limits(f"coarse, {precision}", probability=probability, r2=r2)
+
+    bundle: Bundle
+    graph: ToolkitGraph
+    files: Sequence[RknnFile]
+
+    def promise(self, activation: str) -> Promise:
+        """Return what is promised of the files of a network with this hidden activation.
+
+        The bundle says which of the float16 promises it has; others than those of the converter mean nothing.
+        """
+        possible = promises(self.bundle.precision, [activation])
+        stated = self.bundle.details.get("promise", {}).get("probability")
+        return next((each for each in possible if each.probability == stated), possible[0])
+
+
+def limits_for(
+    reference: Reference,
+    built: Built,
+    judged: np.ndarray[tuple[int], np.dtype[np.int_]],
+    *,
+    is_promised: bool,
+) -> Mapping[Stage, Limits]:
+    """Return the limits of every stage after scikit-learn.
+
+    Parameters
+    ----------
+    reference : Reference
+    built : Built
+    judged : numpy.ndarray of int
+        Rows that the file was not built from, on which shares and R2 are counted.
+    is_promised : bool
+        Whether the rows are like those that the file was converted with.
+    """
+    exact = output_bound(built.graph.layers, reference.X, FLOAT32, built.bundle.input, built.bundle.output)
+    bound = _bound(reference, built)
+    total = None if bound is None else exact + bound
+    counted = np.isin(np.arange(len(reference.X)), judged)
+    precision = built.bundle.precision
+    on_npu = Limits(f"derived, {precision}", output=total, counted=counted)
+    if is_promised or bound is None:
+        promised = built.promise(reference.activation)
+        on_npu = attrs.evolve(
+            on_npu,
+            basis=f"promised, {precision}" if bound is None else f"derived and promised, {precision}",
+            probability=promised.probability,
+            margin=promised.margin,
+            agreement=promised.labels,
+            r2=promised.r2,
+        )
     return {
-        Stage.ONNX: Limits("derived, float32", output=exact),
-        **dict.fromkeys(_ON_NPU, coarse),
+        Stage.ONNX: Limits("derived, float32", output=exact, counted=counted),
+        **dict.fromkeys(_ON_NPU, on_npu),
     }
+
+
+def _bound(reference: Reference, built: Built) -> Floats | None:
+    """Return what the file's arithmetic may err by; None where its tensors are not those of the layers."""
+    graph, maps = built.graph, (built.bundle.input, built.bundle.output)
+    if built.bundle.precision == "float16":
+        formats = [DOUBLE if split else FLOAT16 for split in graph.split]
+        return output_bound(graph.undivided, reference.X, formats, *maps)
+    steps = [tensor_steps(file) for file in built.files]
+    if any(len(each) != tensor_count(graph.layers) for each in steps):
+        return None
+    # Files of several sizes are calibrated apart; a row may pass through any of them.
+    bounds = [
+        quantized_output_bound(graph.layers, reference.X, each, *maps, idle=graph.idle) for each in steps
+    ]
+    return np.asarray(np.max(bounds, axis=0))

@@ -1,0 +1,190 @@
+r"""What people are promised of a converted model: every tolerance once.
+
+The converter refuses a file that does not keep its promise, and `rknn_harness` fails a case that does not, by
+the same numbers. A derived error bound (`error_bounds`) holds beside them, for every row. A promise is about
+rows that nobody has seen, so a check asks for more: of a share of labels and of R2 half of the promised
+shortfall, of an error `SAFETY` times what it measured.
+
+An error *d* of the outputs moves a logistic function by at most :math:`|d|/4`, its steepest slope, and of two
+classes of a softmax a quarter of :math:`|d_1| + |d_2|`. A row that is checked may be far from any decision,
+where the slope is 0; the next need not be. So errors are judged by their *reach*: what those of the rows
+nearest to a decision would do at one. converter/ACCURACY.md has what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "FEWEST_ROWS",
+    "LARGE",
+    "MARGIN",
+    "PAIRS_R2",
+    "PROBABILITY",
+    "SAFETY",
+    "Promise",
+    "are_clear",
+    "expected_labels",
+    "probability_reach",
+    "promises",
+]
+
+Floats = npt.NDArray[np.float64]
+
+PROBABILITY = 0.002
+"""Error of a probability in float16: a fifth of a percentage point."""
+
+WIDE_PROBABILITY = 0.01
+"""The same where float16 pairs do not reach it: behind tanh and logistic, which err by up to 7e-4 a unit, and
+where a network asks for more than the 19 bits of a pair. A file says which it is promised."""
+
+MARGIN = 0.005
+"""Two classes whose probabilities are nearer than this are a tie: 2.5 times `PROBABILITY`, for both may err, one
+up and one down."""
+
+PAIRS_R2 = 0.99999
+"""R2 below which "auto" takes float16 pairs: a sixtieth of the promised shortfall, for outputs vary less on
+some rows than on others."""
+
+LARGE = 250_000
+"""Weights beyond which "auto" stays with one number: two would need up to thirty times as many."""
+
+NEAR, FEWEST_NEAR = 1 / 16, 8
+"""Share of the rows, and how many at least, that stand for those at a decision."""
+
+SAFETY = 2.0
+"""How much larger the error of an unseen row may be than the largest of those measured. Errors are sums of
+many roundings, near a normal distribution: the largest of 8 lies near 1.4 deviations, that of 32 near 2."""
+
+FEWEST_ROWS = 32
+"""Rows from which on a share of labels or an R2 is counted, and a largest error says something."""
+
+_LABELS = {"float16": 0.998, "int16": 0.998, "int8": 0.98}
+"""Share of labels away from ties: int8 has 256 steps for a whole tensor."""
+
+_R2 = {"float16": 0.9994, "int16": 0.9994, "int8": 0.97}
+"""R2 of a regressor's worst output: an error with 1/40 of the outputs' deviation, in int8 with 1/6."""
+
+
+@attrs.frozen
+class Promise:
+    """What a file of one precision keeps, on rows like those it was converted with.
+
+    Attributes
+    ----------
+    probability : float or None
+        Largest error of a probability; int8 and int16 promise none.
+    labels : float
+        Share of labels equal to scikit-learn's, ties left out (`are_clear`).
+    r2 : float
+        R2 of a regressor's worst output against scikit-learn's predictions.
+    """
+
+    probability: float | None
+    labels: float
+    r2: float
+
+    @property
+    def margin(self) -> float | None:
+        """Labels are equal wherever the two largest probabilities are further apart than this."""
+        return None if self.probability is None else self.probability * (MARGIN / PROBABILITY)
+
+    def for_check(self) -> Promise:
+        """Return what a check asks for, so that the promise holds on rows that it does not see."""
+        return attrs.evolve(self, labels=1 - (1 - self.labels) / 2, r2=1 - (1 - self.r2) / 2)
+
+
+def promises(precision: str, activations: Iterable[str] = ()) -> tuple[Promise, ...]:
+    """Return what can be promised of a precision, the best first.
+
+    Parameters
+    ----------
+    precision : {"float16", "int8", "int16"}
+    activations : iterable of str
+        Of the estimator's layers.
+    """
+    labels, r2 = _LABELS[precision], _R2[precision]
+    if precision != "float16":
+        return (Promise(None, labels, r2),)
+    curved = not set(activations) <= {"relu", "identity"}
+    tolerances = (WIDE_PROBABILITY,) if curved else (PROBABILITY, WIDE_PROBABILITY)
+    return tuple(Promise(probability, labels, r2) for probability in tolerances)
+
+
+def are_clear(probabilities: Floats, *, one_of_them: bool) -> npt.NDArray[np.bool_]:
+    """Say which labels are away from ties.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray, shape (n, k)
+    one_of_them : bool
+        A row is one of k classes. Otherwise each of k probabilities decides a label.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (n,) or (n, k)
+    """
+    if not one_of_them:
+        return np.asarray(np.abs(2 * probabilities - 1) > MARGIN)
+    top = np.sort(probabilities, axis=1)[:, -2:]
+    return np.asarray(top[:, -1] - top[:, 0] > MARGIN if top.shape[1] > 1 else np.ones(len(top), bool))
+
+
+def probability_reach(outputs: Floats, errors: Floats, *, one_of_them: bool, near: float = NEAR) -> float:
+    """Return how far errors of this size move a probability of a row at a decision.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray, shape (n, k)
+        The reference's, before the output activation.
+    errors : numpy.ndarray, shape (n, k)
+        Measured, or the derived bound of them.
+    one_of_them : bool
+        The output activation is softmax; otherwise the logistic function.
+    near : float
+        Share of the rows, the nearest to a decision, that stand for those at one.
+    """
+    errors = np.abs(errors)
+    if one_of_them:
+        order = np.argsort(outputs, axis=1)[:, -2:]
+        top = np.take_along_axis(outputs, order, axis=1)
+        gaps, sizes = top[:, -1] - top[:, 0], np.take_along_axis(errors, order, axis=1).sum(axis=1)
+    else:
+        gaps, sizes = np.abs(outputs).ravel(), errors.ravel()
+    nearest = np.argsort(gaps, kind="stable")[: max(FEWEST_NEAR, int(near * len(gaps)))]
+    return float(sizes[nearest].max()) / 4
+
+
+def expected_labels(
+    outputs: Floats, errors: Floats, clear: npt.NDArray[np.bool_], *, one_of_them: bool
+) -> float:
+    """Return the share of clear labels that stay as they are when any row may meet any error.
+
+    Some ten labels say little of a share near 1. Here every row meets every error, with both signs, which
+    says what to expect of other rows, as far as errors do not depend on the row.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray, shape (n, k)
+        The reference's, before the output activation.
+    errors : numpy.ndarray, shape (m, k)
+        Measured on some of these rows, or on others.
+    clear : numpy.ndarray of bool
+        As `are_clear` gives it for these rows.
+    one_of_them : bool
+
+    Returns
+    -------
+    float
+    """
+    labels = outputs.argmax(axis=1) if one_of_them else outputs > 0
+    shares = []
+    for error in [*errors, *-errors]:
+        moved = outputs + error
+        equal = (moved.argmax(axis=1) if one_of_them else moved > 0) == labels
+        shares.append(equal[clear].mean())
+    return float(np.mean(shares))
