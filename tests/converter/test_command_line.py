@@ -42,7 +42,7 @@ def test_line_of_the_article(folder: Path, toolkit: Toolkit) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "2 on the NPU" in done.stdout
+    assert "2 layers all on the NPU" in done.stdout
     assert read_bundle("iris.rknn").precision == "float16"
 
 

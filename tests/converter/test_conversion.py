@@ -160,7 +160,7 @@ def test_bundle_says_what_it_is(tmp_path: Path, toolkit: Toolkit) -> None:
     assert details["check"]["rows"] == 40
     assert details["source"]["weights_digest"] == network_from_estimator(estimator).weights_digest()
     assert json.loads(report.to_json())["placement"] == details["placement"]
-    text = str(report)
+    text = report.details()
     for said in (
         "model.rknn",
         "5-5-3",
@@ -244,8 +244,9 @@ def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit) -> 
     report = convert(estimator, path, "rv1106", quantization=True, example_input=X, toolkit=toolkit)
     assert report.check["simulator"]["labels"] > 0.9
     assert "unavailable" in report.check["virtual_npu"]
-    assert re.search(r"virtual NPU +not run: ", str(report))
-    assert "placement not known" in str(report)
+    assert re.search(r"virtual NPU +not run: ", report.details())
+    assert "placement not known" in report.details()
+    assert "placement of its layers not known" in str(report)
     assert read_bundle(path).variants[0].content_digest == ""
 
 

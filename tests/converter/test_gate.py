@@ -28,20 +28,20 @@ from sklearn2rknn import (
     convert,
 )
 from sklearn2rknn.gate import last_word, shortfall
-from sklearn2rknn.tolerances import Promise, promises
+from sklearn2rknn.tolerances import Requirement, promises
 from sklearn2rknn.toolkit import Built
 from tests.converter.fitted import fit
 
 
 def test_limits_name_what_fell_short() -> None:
-    required = Promise(probability=0.002, labels=0.99, r2=0.999)
+    required = Requirement(probability=0.002, labels=0.99, expected_labels=0.99, r2=0.999)
     assert shortfall({"simulator": {"clear_labels": 0.99}}, required) == ""
     assert shortfall({"off": True}, required) == ""
     assert "0.9800 of the labels" in shortfall({"simulator": {"clear_labels": 0.98}}, required)
     assert "are expected to" in shortfall({"simulator": {"expected_labels": 0.98}}, required)
     assert "0.9900 is R2" in shortfall({"simulator": {"r2": 0.99}}, required)
-    assert shortfall({"simulator": {"probability_reach": 0.002}}, required) == ""
-    assert "move a probability by 0.0022" in shortfall({"simulator": {"probability_reach": 0.0022}}, required)
+    assert shortfall({"simulator": {"probability_reach": 0.001}}, required) == ""
+    assert "move a probability by 0.0022" in shortfall({"simulator": {"probability_reach": 0.0011}}, required)
 
 
 def test_virtual_npu_has_the_last_word() -> None:
@@ -231,7 +231,7 @@ def test_errors_of_a_scaled_target_are_in_its_own_units(tmp_path: Path, toolkit:
     inner = MLPRegressor(hidden_layer_sizes=(16,), max_iter=50, random_state=0)
     estimator = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, y)
     path = tmp_path / "model.rknn"
-    report = convert(estimator, path, example_input=X, accuracy="single", toolkit=toolkit)
+    report = convert(estimator, path, example_input=X, check_input=X, accuracy="single", toolkit=toolkit)
     with scirknn.load(path, device="virtual") as model:
         missed = np.abs(model.predict(X) - estimator.predict(X)).max()
     assert report.check["virtual_npu"]["max_error"] == pytest.approx(missed, rel=1e-6)

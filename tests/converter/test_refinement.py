@@ -63,7 +63,16 @@ def test_register_program_errs_less(
     with open_toolkit(version) as other:
         for form in ("plain", "refined"):
             path = tmp_path / f"{form}.rknn"
-            report = convert(estimator, path, example_input=X, activation=form, batch_size=64, toolkit=other)
+            # The plain form may not keep its promise with a margin; here it is compared.
+            report = convert(
+                estimator,
+                path,
+                example_input=X,
+                activation=form,
+                batch_size=64,
+                min_labels=0.99,
+                toolkit=other,
+            )
             assert report.placement["cpu"] == 0
             assert report.placement["npu"] == (5 if form == "refined" else 2)
             assert ("refined: 3 tasks" in report.details()) == (form == "refined")

@@ -32,6 +32,7 @@ from sklearn2rknn.tensor_ranges import known_of_inputs, tensor_ranges, through
 from sklearn2rknn.tolerances import (
     FEWEST_ROWS,
     LARGE,
+    NEAR,
     PAIRS_R2,
     PROBABILITY,
     SAFETY,
@@ -138,7 +139,7 @@ def condition(
     if rows is None or count_weights(network) > LARGE or _keeps_promise(source, network, rows):
         return network
     double = carry_remainders(network)
-    if network.head_on_npu or _keeps_promise(source, double, rows):
+    if network.head_on_npu or _keeps_promise(source, double, rows, near=NEAR):
         return double
     return carry_remainders(network, output=True)
 
@@ -148,10 +149,11 @@ def count_weights(network: Network) -> int:
     return sum(layer.weights.size for layer in network.layers)
 
 
-def _keeps_promise(source: Network, network: Network, rows: Floats) -> bool:
+def _keeps_promise(source: Network, network: Network, rows: Floats, near: float = 1.0) -> bool:
     """Whether float16 keeps the promise on unseen rows too, by errors emulated on these.
 
-    Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides.
+    Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides. By default all
+    rows count: pairs for a row that would have done with one number do no harm.
     """
     if source.task != "regressor" and set(HIDDEN_TABLES) & {layer.activation for layer in source.layers}:
         return False  # how steep a unit is between the rows cannot be seen on them
@@ -167,8 +169,7 @@ def _keeps_promise(source: Network, network: Network, rows: Floats) -> bool:
         bound = file_bound(source, network, rows)
         assert bound is not None, "there is one for every float16 file"
         errors = bound
-    # Of all rows: pairs for a row that would have done with one number do no harm.
-    reach = probability_reach(reference, errors, one_of_them=source.head == "softmax", near=1.0)
+    reach = probability_reach(reference, errors, one_of_them=source.head == "softmax", near=near)
     return reach <= PROBABILITY
 
 

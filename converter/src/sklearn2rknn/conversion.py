@@ -45,7 +45,7 @@ from sklearn2rknn.range_guard import FLOAT16_MAX
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.tensor_ranges import ranges_document
-from sklearn2rknn.tolerances import FEWEST_ROWS, LARGE, Promise, promises
+from sklearn2rknn.tolerances import FEWEST_ROWS, LARGE, Promise, Requirement, promises
 from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
@@ -92,11 +92,11 @@ class _Options:
     allow_cpu: bool = False
     timeout: float = 300.0
 
-    def required(self, promise: Promise) -> Promise:
+    def required(self, promise: Promise) -> Requirement:
         """Return what the check asks for, so that a promise is kept."""
-        required = promise.for_check()
-        if self.min_labels is not None:
-            required = attrs.evolve(required, labels=self.min_labels, probability=None)
+        required, least = promise.for_check(), self.min_labels
+        if least is not None:
+            required = attrs.evolve(required, labels=least, expected_labels=least, probability=None)
         return required if self.min_r2 is None else attrs.evolve(required, r2=self.min_r2)
 
     def config(self, network: Network) -> dict[str, Any]:

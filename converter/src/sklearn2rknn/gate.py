@@ -16,7 +16,7 @@ from sklearn2rknn.error_bounds import file_bound
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
-from sklearn2rknn.tolerances import SAFETY, Promise
+from sklearn2rknn.tolerances import SAFETY, Requirement
 from virtual_npu import RknnFile
 
 __all__ = ["CHECKS", "is_beyond_bound", "last_word", "run_check", "shortfall"]
@@ -25,7 +25,7 @@ CHECKS = ("on", "warn", "off")
 """Refuse what falls below the limits, warn of it, or run nothing."""
 
 
-def shortfall(check: Mapping[str, Any], required: Promise) -> str:
+def shortfall(check: Mapping[str, Any], required: Requirement) -> str:
     """Return where a check falls below what is required, the derived bound included, or an empty text."""
     found = last_word(check)
     if is_beyond_bound(check):
@@ -42,7 +42,11 @@ def shortfall(check: Mapping[str, Any], required: Promise) -> str:
             return f"a probability is {missed:.2g} off; the limit is {required.probability:g}"
     for name, limit, what in (
         ("clear_labels", required.labels, "of the labels away from ties are scikit-learn's"),
-        ("expected_labels", required.labels, "of the labels away from ties are expected to stay the same"),
+        (
+            "expected_labels",
+            required.expected_labels,
+            "of the labels away from ties are expected to stay the same",
+        ),
         ("r2", required.r2, "is R2 against scikit-learn's predictions"),
     ):
         if found.get(name, limit) < limit:

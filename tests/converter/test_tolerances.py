@@ -1,0 +1,71 @@
+"""Tolerances: one for each precision and task, and what a check asks for is never less."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from sklearn2rknn.tolerances import (
+    MARGIN,
+    are_clear,
+    expected_labels,
+    probability_reach,
+    promises,
+)
+
+
+@pytest.mark.parametrize("precision", ["float16", "int16", "int8"])
+def test_a_check_asks_for_more_than_is_promised(precision: str) -> None:
+    for promise in promises(precision, ["relu"]):
+        required = promise.for_check()
+        assert promise.labels <= required.labels < required.expected_labels
+        assert promise.r2 < required.r2
+
+
+def test_curved_networks_are_promised_the_wide_tolerance_alone() -> None:
+    assert [each.probability for each in promises("float16", ["relu", "identity"])] == [0.002, 0.01]
+    assert [each.probability for each in promises("float16", ["tanh", "identity"])] == [0.01]
+    assert [each.probability for each in promises("int8")] == [None]
+
+
+def test_one_wrong_label_is_no_share() -> None:
+    (promise,) = promises("int16")
+    assert promise.labels_of(1000) == promise.labels
+    assert promise.labels_of(100) == 0.99
+    assert promise.labels_of(0) == 0.5
+
+
+def test_no_label_beyond_the_margin_can_change_within_the_tolerance() -> None:
+    for promise in promises("float16", ["relu"]):
+        assert promise.margin is not None
+        assert promise.probability is not None
+        assert promise.margin > 2 * promise.probability
+
+
+def test_ties_are_left_out() -> None:
+    apart = np.array([0.9, 1.1]) * MARGIN
+    two = np.column_stack([0.5 + apart / 2, 0.5 - apart / 2])
+    assert are_clear(two, one_of_them=True).tolist() == [False, True]
+    assert are_clear(two, one_of_them=False).shape == (2, 2)
+
+
+def test_no_error_moves_a_probability_by_more_than_its_reach() -> None:
+    random = np.random.default_rng(0)
+    outputs = np.zeros((500, 2))  # all at a decision
+    errors = 0.1 * random.normal(size=outputs.shape)
+    reach = probability_reach(outputs, errors, one_of_them=True, near=1.0)
+    moved = np.abs(softmax(outputs + errors, axis=1) - softmax(outputs, axis=1)).max()
+    assert 0.5 * reach < moved <= reach
+
+
+def test_the_reach_is_that_of_the_rows_nearest_to_a_decision() -> None:
+    outputs = np.linspace(1, 200, 200)[:, None]
+    assert probability_reach(outputs, outputs, one_of_them=False) == pytest.approx(12 / 4)
+    assert probability_reach(outputs[:20], outputs[:20], one_of_them=False) == pytest.approx(8 / 4)
+
+
+def test_labels_to_expect_count_every_error_on_every_row() -> None:
+    outputs, clear = np.array([[1.0], [3.0]]), np.ones((2, 1), bool)
+    # Of four pairs and both signs one label changes: the first row's, by the second error downwards.
+    assert expected_labels(outputs, np.array([[0.5], [2.0]]), clear, one_of_them=False) == 7 / 8
