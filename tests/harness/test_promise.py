@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-import pytest
 
 import scirknn
 import sklearn2rknn
@@ -70,7 +69,6 @@ def verdict_on_unseen_rows(
     return verdict.outcome, verdict.reason
 
 
-@pytest.mark.toolkit
 def test_what_is_handed_over_keeps_its_promise(tmp_path: Path) -> None:
     outcomes = []
     with sklearn2rknn.open_toolkit() as toolkit:

@@ -152,8 +152,8 @@ def count_weights(network: Network) -> int:
 def _keeps_promise(source: Network, network: Network, rows: Floats, near: float = 1.0) -> bool:
     """Whether float16 keeps the promise on unseen rows too, by errors emulated on these.
 
-    Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides. By default all
-    rows count: pairs for a row that would have done with one number do no harm.
+    Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides. By default
+    all rows count: pairs for a row that would have done with one number do no harm.
     """
     if source.task != "regressor" and set(HIDDEN_TABLES) & {layer.activation for layer in source.layers}:
         return False  # how steep a unit is between the rows cannot be seen on them

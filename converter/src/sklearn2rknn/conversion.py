@@ -420,10 +420,15 @@ class _Job:
         return condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
 
     def can_be_paired(self, network: Network) -> bool:
-        """Whether float16 pairs are left to try where one number does not keep the best promise."""
-        options = self.options
-        single = options.precision == "float16" and options.accuracy == "auto" and network.parts == 1
-        return single and self.rows is not None and count_weights(network) <= LARGE
+        """Whether more float16 pairs are left to try where the best promise is not kept."""
+        options, curved = (
+            self.options,
+            {"tanh", "logistic"} & {each.activation for each in self.source.layers},
+        )
+        left = network.parts == 1 or (network.output_parts == 1 and not curved)
+        automatic = options.precision == "float16" and options.accuracy == "auto" and self.rows is not None
+        single = network.undivided or network
+        return left and automatic and not network.head_on_npu and count_weights(single) <= LARGE
 
     def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
         """Build every file and check it."""

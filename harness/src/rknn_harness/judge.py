@@ -8,7 +8,7 @@ the verdict:
 3. its probabilities, or a regressor's predictions, against the bound carried through the head, and against
    the promised tolerance, where the case has one;
 4. its labels, on every row whose margin is larger than what the limits leave open;
-5. the share of labels away from ties and R2, where the case has such limits, on rows that the file was not
+5. the share of equal labels and R2, where the case has such limits, on rows that the file was not
    built from: of fewer than 32 neither is stated;
 6. the board against the virtual NPU run here: a virtual one bit for bit, another within `BOARD_STEPS`.
 
@@ -59,7 +59,7 @@ class Limits:
         each probability is further than half of it from 0.5. With `output` alone the margin is derived from
         it.
     agreement : float or None
-        Least share of equal labels, ties left out.
+        Least share of equal labels, near ties counted as equal.
     r2 : float or None
         Least coefficient of determination of the predictions, scikit-learn's own taken as the truth.
     counted : numpy.ndarray of bool or None, shape (n,)
@@ -331,25 +331,25 @@ def _labels(
             f"{int((settled & ~same).sum())} of {len(same)} rows are so."
         )
     if limits.agreement is not None:
-        equal = _clear_labels(reference, answer, limits.rows_to_count(len(same)))
-        if len(equal) and equal.mean() < limits.agreement:
+        right = _right_or_tie(reference, answer, limits.rows_to_count(len(same)))
+        if right.size and right.mean() < limits.agreement:
+            what = "labels are scikit-learn's" if right.ndim > 1 else "rows have scikit-learn's label"
             return (
-                f"{equal.mean():.2%} of {len(equal)} labels away from ties are scikit-learn's; "
-                f"at least {limits.agreement:.1%} must be."
+                f"{right.mean():.2%} of {right.size} {what}, ties counted as equal; at least "
+                f"{limits.agreement:.4g} must."
             )
     return None
 
 
-def _clear_labels(
+def _right_or_tie(
     reference: Reference, answer: Answer, counted: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which labels away from ties are equal, of the counted rows."""
+    """Return which labels of the counted rows are equal or near a tie: of each row, or of each column too."""
     told = reference.answer
     assert told.probabilities is not None
-    several = reference.task == "multilabel"
-    clear = are_clear(told.probabilities, one_of_them=not several)
+    clear = are_clear(told.probabilities, one_of_them=reference.task != "multilabel")
     equal = np.equal(told.predictions, answer.predictions).reshape(clear.shape)
-    return np.asarray(equal[counted][clear[counted]])
+    return np.asarray((equal | ~clear)[counted])
 
 
 def _beyond(

@@ -14,7 +14,6 @@ the promise too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import attrs
 import numpy as np
@@ -33,7 +32,7 @@ from rknn_harness.outcomes import Stage
 from rknn_harness.reference import Floats, Reference
 from rknn_harness.toolkit_graph import ToolkitGraph
 from scirknn.bundle import Bundle
-from sklearn2rknn.tolerances import Promise, are_clear, promises
+from sklearn2rknn.tolerances import Promise, promises
 from virtual_npu import RknnFile
 
 __all__ = ["Built", "limits_for"]
@@ -100,20 +99,13 @@ def limits_for(
             basis=f"promised, {precision}" if bound is None else f"derived and promised, {precision}",
             probability=promised.probability,
             margin=promised.margin,
-            agreement=promised.labels_of(_clear_labels(reference, counted)),
+            agreement=promised.labels_of(int(counted.sum())),
             r2=promised.r2,
         )
     return {
         Stage.ONNX: Limits("derived, float32", output=exact, counted=counted),
         **dict.fromkeys(_ON_NPU, on_npu),
     }
-
-
-def _clear_labels(reference: Reference, counted: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
-    probabilities = reference.answer.probabilities
-    if probabilities is None:
-        return 0
-    return int(are_clear(probabilities[counted], one_of_them=reference.task != "multilabel").sum())
 
 
 def _bound(reference: Reference, built: Built) -> Floats | None:
