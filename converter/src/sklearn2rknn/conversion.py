@@ -421,14 +421,13 @@ class _Job:
 
     def can_be_paired(self, network: Network) -> bool:
         """Whether more float16 pairs are left to try where the best promise is not kept."""
-        options, curved = (
-            self.options,
-            {"tanh", "logistic"} & {each.activation for each in self.source.layers},
-        )
+        options = self.options
+        if options.precision != "float16" or options.accuracy != "auto" or self.rows is None:
+            return False
+        curved = any(layer.activation in ("tanh", "logistic") for layer in self.source.layers)
         left = network.parts == 1 or (network.output_parts == 1 and not curved)
-        automatic = options.precision == "float16" and options.accuracy == "auto" and self.rows is not None
-        single = network.undivided or network
-        return left and automatic and not network.head_on_npu and count_weights(single) <= LARGE
+        small = count_weights(network.undivided or network) <= LARGE
+        return left and small and not network.head_on_npu
 
     def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
         """Build every file and check it."""

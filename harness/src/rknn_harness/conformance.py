@@ -357,7 +357,7 @@ def _convert(
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])
     known["placement"] = placement
     with clock("limits"):
-        graph = read_graph(recorder.protocol.models[0], bundle)
+        graph = read_graph(recorder.protocol.models[-1], bundle)
         built = Built(bundle, graph, files)
         limits = limits_for(truth, built, tried.judged, is_promised=case.kind == "dataset")
     if tamper is not None:
@@ -427,7 +427,7 @@ def _before_the_board(
     model: Model | None = None
     answers: dict[Stage, Answer] = {}
     rows: dict[Stage, Array] = {}
-    answers[Stage.ONNX] = answer_from_output(truth, onnx_output(protocol.models[0], bundle, truth.X))
+    answers[Stage.ONNX] = answer_from_output(truth, onnx_output(protocol.models[-1], bundle, truth.X))
     chosen, output = simulator_output(protocol, bundle, truth.X)
     rows[Stage.SIMULATOR] = chosen
     answers[Stage.SIMULATOR] = answer_from_output(truth.take(chosen), output)

@@ -33,7 +33,7 @@ class Protocol:
     Attributes
     ----------
     models : list of bytes
-        The ONNX graphs.
+        The ONNX graphs, that of the bundle last: the converter may try one before it.
     simulated : numpy.ndarray or None
         The simulator's outputs, shape (runs, 1, K, N, 1).
     inputs : numpy.ndarray or None
@@ -55,8 +55,8 @@ class Protocol:
         return int(self.inputs.shape[1 if self.inputs.ndim == 3 else 3])
 
     def operators(self) -> set[str]:
-        """Return the kinds of node in the first graph."""
-        return {node.op_type for node in onnx.load_from_string(self.models[0]).graph.node}
+        """Return the kinds of node in the graph that was converted."""
+        return {node.op_type for node in onnx.load_from_string(self.models[-1]).graph.node}
 
     def parameters(self) -> dict[str, Array]:
         """Return the weights and biases of the graph that was simulated, by name."""
