@@ -173,7 +173,7 @@ def test_a_toolkit_that_fails_is_told_in_a_sentence(
 def test_an_error_of_the_harness_is_recorded_and_no_models_fault(
     toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rknn_harness.conformance.limits_for", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("rknn_harness.conformance.limits_for", lambda *arguments, **_: 1 / 0)
     result = run_case(case_of(), toolkit, link)
     assert (result.outcome, result.stage) == (Outcome.INFRA_ERROR, None)
     assert result.reason.startswith("The harness itself failed: ZeroDivisionError")
@@ -256,7 +256,7 @@ def test_the_command_ends_with_3_when_the_board_dies(toolkit: sklearn2rknn.Toolk
             process.kill()
     assert process.returncode == ExitCode.INFRASTRUCTURE, said
     run = read_run(run_dir)
-    assert len(run.results) == 9 + 4
+    assert len(run.results) == len(DATASETS) + 4
     assert run.results[0].outcome is Outcome.PASS
     assert run.results[-1].outcome is Outcome.INFRA_ERROR
     assert f"report: {run_dir / 'report.html'}" in said

@@ -58,9 +58,9 @@ def test_the_verdict_in_one_line(tmp_path: Path) -> None:
     good = [result for result in mixed_results(2) if result.outcome is Outcome.PASS]
     run = write_run(tmp_path / "good", good)
     summary = summarize(complete(run))
-    assert (summary.verdict, summary.code) == ("All 20 cases agree with scikit-learn.", ExitCode.CLEAN)
+    assert (summary.verdict, summary.code) == ("All 28 cases agree with scikit-learn.", ExitCode.CLEAN)
     run = attrs.evolve(run, manifest={**run.manifest, "finished": None})
-    assert summarize(run).verdict == "All 20 cases agree with scikit-learn; the run is not complete."
+    assert summarize(run).verdict == "All 28 cases agree with scikit-learn; the run is not complete."
     run = write_run(tmp_path / "mixed", mixed_results(2))
     summary = summarize(complete(run))
     assert summary.verdict == "3 of 25 cases fail; 1 refused by the converter; 1 could not be tried."
@@ -168,7 +168,7 @@ def test_markdown_tells_the_same(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", mixed_results())
     write_report(run)
     text = (run.path / "report.md").read_text(encoding="utf-8")
-    assert text.startswith("# 3 of 73 cases fail")
+    assert text.startswith("# 3 of 81 cases fail")
     failures = [result for result in failed_results() if result.outcome.is_failure]
     assert all(result.reason in text for result in failures)
     assert len(text.splitlines()) < 40
