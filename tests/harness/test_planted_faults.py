@@ -21,6 +21,7 @@ from rknn_harness.board_link import BoardLink
 from rknn_harness.boards import Board
 from rknn_harness.case import Case, dataset_case, random_case
 from rknn_harness.conformance import run_case
+from rknn_harness.datasets import DATASETS
 from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
 from rknn_harness.plan import Entry
