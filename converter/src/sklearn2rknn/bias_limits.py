@@ -53,6 +53,7 @@ def fit_biases(network: Network, rows: Floats) -> Network:
     other means than the largest value.
     """
     layers = list(network.layers)
+    rows = network.with_far_rows(rows)
     ranges = [_range(network.prepare(rows)), *(_range(values) for values in network.activations(rows))]
     moved = [_moved(layer, size) for layer, size in zip(layers, ranges, strict=False)]
     # What a unit that is always the same sums up to, and gives.

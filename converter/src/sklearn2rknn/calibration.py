@@ -44,7 +44,7 @@ def calibration_rows(network: Network, rows: Floats, count: int, seed: int) -> F
     drawn = np.random.default_rng(seed).permutation(len(rows))
     chosen = list(dict.fromkeys([*extreme, *drawn.tolist()]))[:count]
     middle = rows.mean(axis=0)
-    return np.vstack([rows[chosen], middle + STRETCH * (rows[extreme] - middle)])
+    return network.with_far_rows(np.vstack([rows[chosen], middle + STRETCH * (rows[extreme] - middle)]))
 
 
 def _extreme_rows(network: Network, rows: Floats) -> list[int]:

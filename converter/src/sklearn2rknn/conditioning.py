@@ -25,6 +25,7 @@ from sklearn2rknn.range_guard import (
     refuse_overflow,
     refuse_starvation,
 )
+from sklearn2rknn.reach import with_reach
 from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 from sklearn2rknn.spans import Spans
@@ -125,7 +126,7 @@ def condition(
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
     if rows is not None and precision == "int16":
-        network = halve(network)
+        network = halve(with_reach(network, rows))
         network = even_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
     if rows is not None and precision == "int8":
         network = even_kernels(network, rows)

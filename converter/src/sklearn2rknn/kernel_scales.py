@@ -48,13 +48,13 @@ def even_kernels(
         Applied to what is returned, and to what is weighed: int16's room for biases.
     """
     rows = rows[np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int)]
-    values = network.prepare(rows)
+    values = network.prepare(network.with_far_rows(rows))
     for i in range(len(network.layers) - 1):
         ranges = np.abs(network.activations(rows)[i]).max(axis=0)
         if network.layers[i].activation in ("relu", "identity") and _uneven(network.layers[i], ranges):
-            best = _expected_error(finish(network), values, bits)
+            best = _expected_error(finish(network), values, len(rows), bits)
             for candidate in _candidates(network, i, ranges):
-                error = _expected_error(finish(candidate), values, bits)
+                error = _expected_error(finish(candidate), values, len(rows), bits)
                 if error < best:
                     best, network = error, candidate
     return finish(network)
@@ -86,13 +86,15 @@ def _divided(network: Network, i: int, factors: Floats) -> Network:
     return attrs.evolve(network, layers=tuple(layers))
 
 
-def _expected_error(network: Network, values: Floats, bits: int) -> float:
+def _expected_error(network: Network, values: Floats, count: int, bits: int) -> float:
+    """Return the mean bound of the first `count` rows, where ranges are taken from all."""
     steps = [_steps(values, bits)]
     current = values
     for layer in network.layers:
         current = layer.forward(current)
         steps.append(_steps(current, bits))
-    return float(quantized_output_bound(network.layers, values, steps, idle=network.idle).mean())
+    rows = values[:count]
+    return float(quantized_output_bound(network.layers, rows, steps, idle=network.idle).mean())
 
 
 def _steps(values: Floats, bits: int) -> Steps:

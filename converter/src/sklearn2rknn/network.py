@@ -145,6 +145,8 @@ class Network:
         The same network before its numbers were split into parts; None: they are not.
     idle : numpy.ndarray or None
         The first layer's weights, shape (n_out,), on one input more, which is always 0: see `bias_limits`.
+    reach : numpy.ndarray or None
+        Rows around the example, shape (n, number of inputs), that int16's ranges hold too: see `reach`.
     """
 
     estimator: str
@@ -166,6 +168,7 @@ class Network:
     spans: Spans | None = None
     undivided: Network | None = None
     idle: Floats | None = None
+    reach: Floats | None = None
 
     @property
     def n_features_in(self) -> int:
@@ -183,6 +186,10 @@ class Network:
     def widths(self) -> tuple[int, ...]:
         """Columns of X, of each hidden layer and of the output."""
         return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
+
+    def with_far_rows(self, rows: Floats) -> Floats:
+        """Return `rows`, and behind them those that the ranges are to reach to."""
+        return rows if self.reach is None else np.vstack([rows, self.reach])
 
     def within(self) -> Network:
         """Return the network without what the host does in front of its layers."""

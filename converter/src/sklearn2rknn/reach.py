@@ -1,0 +1,131 @@
+r"""How far beyond the example int16's ranges reach: rows around it that drive every tensor far.
+
+int16 has 15 bits beside the sign, where R2 of 0.9997 takes fewer than 7. The others hold what later rows bring.
+With the middle *m* and the half width *h* of each column of the example, ranges are taken from corners of the
+box :math:`m \pm 8 h`, those that drive a layer's result farthest; a layer may follow from many columns at once,
+so its range can grow by more than 8. A tensor's range grows by :math:`2^{5}` at most, which leaves 10 bits for
+the example's own: a corner that would take more is moved towards the middle.
+
+The farthest corner is exact behind one layer, where the sign of each weight gives it. Behind several it is
+searched for: from the middle and from the example's extreme row, by the signs of the gradient, some times over.
+Interval arithmetic (`tensor_ranges.through`) is certain but far too wide: by a root of the width for each layer.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.network import Floats, Layer, Network, activate
+from sklearn2rknn.spans import Spans
+from sklearn2rknn.tensor_ranges import measured, through
+
+__all__ = ["REACH", "WIDEST", "with_reach"]
+
+REACH = 8.0
+"""How many times as far from the middle of each column as the example."""
+
+WIDEST = 2.0**5
+"""What a tensor's range may grow by: it costs as many bits of what the example needs."""
+
+LARGEST_SUM = 2.0**13
+"""Of sums at these rows; the toolkit's int16 ends at 2**14."""
+
+UNITS = 16
+"""Units of each layer whose farthest corner is searched for: those of the widest bounds."""
+
+STARTS = 512
+STEPS = 2.0 ** -np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5])
+"""Of the box's width, by the signs of the gradient: from corner to corner first."""
+
+SHARES = 2.0 ** (-np.arange(0, 32) / 4)
+
+
+def with_reach(network: Network, rows: Floats) -> Network:
+    """Return the network with the rows that its ranges are to reach to; as it is where no column varies.
+
+    Parameters
+    ----------
+    network : Network
+        In its final scales, before `halves`.
+    rows : numpy.ndarray, shape (n, number of inputs)
+        The example input.
+    """
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    middle, half = low / 2 + high / 2, REACH * (high / 2 - low / 2)
+    if not half.any() or not np.isfinite(half).all():
+        return network
+    corners = np.stack([middle - half, middle + half])
+    drawn = np.random.default_rng(0).uniform(-1.0, 1.0, (STARTS, len(middle)))
+    starts = np.vstack([rows, middle + half * drawn])
+    found = list(corners)
+    for i, layer in enumerate(network.layers):
+        if layer.activation in ("relu", "identity"):
+            found += _farthest(network, i, starts, measured(corners))
+    return attrs.evolve(network, reach=_bearable(network, np.array(found), rows, middle))
+
+
+def _farthest(network: Network, i: int, starts: Floats, box: Spans) -> list[Floats]:
+    """Return the rows of the box with the greatest and the least result of layer `i` that are met."""
+    results = network.activations(starts)[i]
+    bounds = measured(network.prepare(np.stack([box.low, box.high])))
+    for layer in network.layers[: i + 1]:
+        bounds = through(layer, bounds)
+    found = []
+    for sign in (1.0, -1.0) if network.layers[i].activation == "identity" else (1.0,):
+        units = np.argsort(-bounds.high if sign > 0 else bounds.low, kind="stable")[:UNITS]
+        at = starts[(sign * results[:, units]).argmax(axis=0)]
+        values = (sign * results[:, units]).max(axis=0)
+        for step in STEPS:
+            moves = step * (box.high - box.low) * np.sign(sign * _gradients(network, i, units, at))
+            tried = np.clip(at + moves, box.low, box.high)
+            met = sign * network.activations(tried)[i][np.arange(len(units)), units]
+            at = np.where((met > values)[:, None], tried, at)
+            values = np.maximum(met, values)
+        found.append(at[values.argmax()])
+    return found
+
+
+def _gradients(network: Network, i: int, units: npt.NDArray[np.intp], at: Floats) -> Floats:
+    """Return the gradient of each unit's sum at a row of its own, by the inputs as `rows` hold them."""
+    results = network.activations(at)
+    gradients = network.layers[i].weights[:, units].T
+    for layer, values in zip(reversed(network.layers[:i]), reversed(results[:i]), strict=True):
+        gradients = (gradients * _slope(layer, values)) @ layer.weights.T
+    return gradients if network.input is None else gradients * network.input.scale
+
+
+def _slope(layer: Layer, values: Floats) -> Floats:
+    """Return the derivative of a layer's activation where it gives `values`."""
+    if layer.activation == "relu":
+        return (values > 0).astype(np.float64)
+    if layer.activation == "tanh":
+        return 1.0 - values**2
+    if layer.activation == "logistic":
+        return values * (1.0 - values)
+    return np.ones_like(values)
+
+
+def _bearable(network: Network, corners: Floats, rows: Floats, middle: Floats) -> Floats:
+    """Return the corners, each moved towards the middle until no tensor's range grows by more than `WIDEST`."""
+    moved = middle + SHARES[:, None] * (corners - middle)[:, None, :]
+    flat = moved.reshape(-1, len(middle))
+    fits = np.ones(len(flat), dtype=bool)
+    for own, far in zip(_sizes(network, rows), _sizes(network, flat), strict=True):
+        largest = own[0].max()
+        fits &= (far[0] <= (WIDEST * largest if largest else np.inf)) & (far[1] <= LARGEST_SUM)
+    fits = fits.reshape(moved.shape[:2])
+    return moved[fits.any(axis=1), fits.argmax(axis=1)[fits.any(axis=1)]]
+
+
+def _sizes(network: Network, rows: Floats) -> list[tuple[Floats, Floats]]:
+    """Return each row's largest number in the input and in each layer's result, and its largest sum there."""
+    values = network.prepare(rows)
+    largest = np.abs(values).max(axis=1)
+    sizes = [(largest, largest)]
+    for layer in network.layers:
+        sums = values @ layer.weights + layer.bias
+        values = activate(layer.activation, sums)
+        sizes.append((np.abs(values).max(axis=1), np.abs(sums).max(axis=1)))
+    return sizes
