@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 
+from scirknn.input_range import InputRange
 from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
+from sklearn2rknn.reach import room
 
-__all__ = ["ROWS", "calibration_rows", "warn_of_constant_columns"]
+__all__ = ["ROWS", "calibration_rows", "input_range", "warn_of_constant_columns"]
 
 ROWS = 256
 """Rows by default: with the extreme ones among them more change nothing (converter/ACCURACY.md)."""
@@ -55,6 +57,26 @@ def _extreme_rows(network: Network, rows: Floats) -> list[int]:
     for tensor in tensors:
         found += [*tensor.argmax(axis=0), *tensor.argmin(axis=0)]
     return list(dict.fromkeys(int(row) for row in found))
+
+
+def input_range(whole: Network, network: Network, rows: Floats) -> InputRange:
+    """Return the range of each input that the model is calibrated for, as the runtime compares rows with it.
+
+    Parameters
+    ----------
+    whole : Network
+        The estimator's, with what the host does in front of its layers.
+    network : Network
+        As the toolkit is given it.
+    rows : numpy.ndarray, shape (n, number of inputs)
+        The example input, as the layers of `whole` take it.
+    """
+    middle = rows.mean(axis=0)
+    ends = np.stack([rows.min(axis=0), rows.max(axis=0)])
+    ends = middle + STRETCH * (ends - middle)
+    if whole.input is not None:
+        ends = ends / whole.input.scale + whole.input.offset
+    return InputRange(ends.min(axis=0), ends.max(axis=0), len(rows), room(network, rows))
 
 
 def warn_of_constant_columns(source: Network, rows: Floats) -> None:

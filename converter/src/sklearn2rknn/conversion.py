@@ -19,8 +19,9 @@ import sklearn
 
 import virtual_npu
 from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
+from scirknn.input_range import InputRange
 from sklearn2rknn.blas_threads import single_blas_thread
-from sklearn2rknn.calibration import ROWS, calibration_rows, warn_of_constant_columns
+from sklearn2rknn.calibration import ROWS, calibration_rows, input_range, warn_of_constant_columns
 from sklearn2rknn.check import ROW_LIMIT, choose_rows
 from sklearn2rknn.conditioning import ACCURACIES, condition, count_weights
 from sklearn2rknn.errors import (
@@ -279,6 +280,9 @@ def convert(
             attempt = job.attempt(toolkit, network)
         _judge(job, attempt, toolkit)
         ranges = ranges_document(network, job.rows, FLOAT16_MAX)
+        held = None
+        if job.rows is not None and options.precision != "float16":
+            held = input_range(whole, network, job.rows)
     source, options, placement = job.source, attempt.options, attempt.placement
     variants = tuple(
         Variant(
@@ -313,7 +317,7 @@ def convert(
     if "held_out" in attempt.check and attempt.check["input"] != "random":
         details["promise"] = attrs.asdict(attempt.promise)
     files = {_file_name(options, samples): file.rknn for samples, file in attempt.files.items()}
-    write_bundle(_bundle(whole.around(network), options, variants, details), files)
+    write_bundle(_bundle(whole.around(network), options, variants, details, held), files)
     return ConversionReport(
         path=options.path,
         files={name: len(data) for name, data in files.items()},
@@ -733,6 +737,7 @@ def _bundle(
     options: _Options,
     variants: tuple[Variant, ...],
     details: Mapping[str, Any],
+    held: InputRange | None,
 ) -> Bundle:
     return Bundle(
         path=options.path,
@@ -757,4 +762,5 @@ def _bundle(
         output_parts=network.output_parts,
         form="conv" if network.form == "conv" else "matmul",
         head_on_npu=network.head_on_npu,
+        input_range=held,
     )

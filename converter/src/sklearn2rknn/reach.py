@@ -1,14 +1,14 @@
 r"""How far beyond the example int16's ranges reach: rows around it that drive every tensor far.
 
-int16 has 15 bits beside the sign, where R2 of 0.9997 takes fewer than 7. The others hold what later rows bring.
-With the middle *m* and the half width *h* of each column of the example, ranges are taken from corners of the
-box :math:`m \pm 8 h`, those that drive a layer's result farthest; a layer may follow from many columns at once,
-so its range can grow by more than 8. A tensor's range grows by :math:`2^{5}` at most, which leaves 10 bits for
-the example's own: a corner that would take more is moved towards the middle.
+int16 has 15 bits beside the sign, and R2 of 0.9997 takes fewer than 7. Others hold what later rows bring.
+With the middle *m* and the half width *h* of each column of the example, ranges are taken from rows of the box
+:math:`m \pm 4 h`: those that drive a layer's result farthest. A result follows from many columns at once, so
+its range may grow by more than 4; it may grow by 16, which takes 4 bits, and a row that would take more is
+moved towards the middle.
 
-The farthest corner is exact behind one layer, where the sign of each weight gives it. Behind several it is
-searched for: from the middle and from the example's extreme row, by the signs of the gradient, some times over.
-Interval arithmetic (`tensor_ranges.through`) is certain but far too wide: by a root of the width for each layer.
+Rows are searched for from the example and from rows drawn in the box, by the signs of the gradient, in steps
+that grow shorter. Interval arithmetic (`tensor_ranges.through`) would be certain, but is too wide by about
+the root of the width for each layer.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sklearn2rknn.network import Floats, Layer, Network, activate
 from sklearn2rknn.spans import Spans
 from sklearn2rknn.tensor_ranges import measured, through
 
-__all__ = ["REACH", "WIDEST", "with_reach"]
+__all__ = ["REACH", "WIDEST", "room", "with_reach"]
 
-REACH = 8.0
+REACH = 4.0
 """How many times as far from the middle of each column as the example."""
 
-WIDEST = 2.0**5
-"""What a tensor's range may grow by: it costs as many bits of what the example needs."""
+WIDEST = 2.0**4
+"""What a tensor's range may grow by, at the cost of four bits for the example's own numbers."""
 
 LARGEST_SUM = 2.0**13
 """Of sums at these rows; the toolkit's int16 ends at 2**14."""
@@ -66,6 +66,17 @@ def with_reach(network: Network, rows: Floats) -> Network:
     return attrs.evolve(network, reach=_bearable(network, np.array(found), rows, middle))
 
 
+def room(network: Network, rows: Floats) -> float:
+    """Return how many times as far from the middle as the example all its far rows are, at least 1."""
+    if network.reach is None or not len(network.reach):
+        return 1.0
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    varying = high > low
+    half = (high / 2 - low / 2)[varying]
+    far = np.abs(network.reach - (low / 2 + high / 2))[:, varying] / half
+    return max(1.0, round(float(far.max(axis=1).min()), 2))
+
+
 def _farthest(network: Network, i: int, starts: Floats, box: Spans) -> list[Floats]:
     """Return the rows of the box with the greatest and the least result of layer `i` that are met."""
     results = network.activations(starts)[i]
@@ -93,7 +104,7 @@ def _gradients(network: Network, i: int, units: npt.NDArray[np.intp], at: Floats
     gradients = network.layers[i].weights[:, units].T
     for layer, values in zip(reversed(network.layers[:i]), reversed(results[:i]), strict=True):
         gradients = (gradients * _slope(layer, values)) @ layer.weights.T
-    return gradients if network.input is None else gradients * network.input.scale
+    return np.asarray(gradients if network.input is None else gradients * network.input.scale)
 
 
 def _slope(layer: Layer, values: Floats) -> Floats:
@@ -108,15 +119,16 @@ def _slope(layer: Layer, values: Floats) -> Floats:
 
 
 def _bearable(network: Network, corners: Floats, rows: Floats, middle: Floats) -> Floats:
-    """Return the corners, each moved towards the middle until no tensor's range grows by more than `WIDEST`."""
+    """Return corners moved towards the middle until no tensor's range grows by more than `WIDEST`."""
     moved = middle + SHARES[:, None] * (corners - middle)[:, None, :]
     flat = moved.reshape(-1, len(middle))
     fits = np.ones(len(flat), dtype=bool)
     for own, far in zip(_sizes(network, rows), _sizes(network, flat), strict=True):
         largest = own[0].max()
         fits &= (far[0] <= (WIDEST * largest if largest else np.inf)) & (far[1] <= LARGEST_SUM)
-    fits = fits.reshape(moved.shape[:2])
-    return moved[fits.any(axis=1), fits.argmax(axis=1)[fits.any(axis=1)]]
+    table = fits.reshape(len(corners), len(SHARES))
+    kept: Floats = moved[table.any(axis=1), table.argmax(axis=1)[table.any(axis=1)]]
+    return kept
 
 
 def _sizes(network: Network, rows: Floats) -> list[tuple[Floats, Floats]]:

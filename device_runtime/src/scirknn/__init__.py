@@ -20,11 +20,14 @@ from scirknn.errors import (
     DeviceError,
     DigestError,
     InputError,
+    InputRangeError,
+    InputRangeWarning,
     NativeError,
     OutputRangeError,
     ScirknnError,
 )
 from scirknn.estimators import MLPClassifier, MLPRegressor, load
+from scirknn.input_range import InputRange, InputRangeCounts
 
 __all__ = [
     "Bundle",
@@ -35,6 +38,10 @@ __all__ = [
     "DeviceError",
     "DigestError",
     "InputError",
+    "InputRange",
+    "InputRangeCounts",
+    "InputRangeError",
+    "InputRangeWarning",
     "MLPClassifier",
     "MLPRegressor",
     "NativeError",

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 import numpy as np
 
 from scirknn import columns as host_columns
-from scirknn import first_scirknn
+from scirknn import first_scirknn, input_range
 from scirknn.columns import Columns
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
+from scirknn.input_range import InputRange
 
 if TYPE_CHECKING:
     from scirknn._typing import Array, Float64Array
@@ -129,6 +130,8 @@ class Bundle:
         The shape of the model's input: ``[1, C, N, 1]``, or ``[N, C]``; of its output likewise.
     head_on_npu : bool
         The model applies the head itself: its output is what the head gives.
+    input_range : InputRange or None
+        What int8 and int16 were calibrated for; None: not known, or float16, which cuts nothing off.
     """
 
     path: Path
@@ -153,6 +156,7 @@ class Bundle:
     first_step: str | None = None
     form: str = "conv"
     head_on_npu: bool = False
+    input_range: InputRange | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -321,6 +325,7 @@ def _document(bundle: Bundle) -> dict[str, Any]:
         **({} if bundle.first_step is None else {"first_step": bundle.first_step}),
         **({} if bundle.form == "conv" else {"form": bundle.form}),
         **({"head_on_npu": True} if bundle.head_on_npu else {}),
+        **({} if bundle.input_range is None else {"input_range": input_range.document(bundle.input_range)}),
         **bundle.details,
     }
 
@@ -440,6 +445,9 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
         reader.fail(f"'output_parts' is {output_parts}, neither 1 nor 2")
     if channels < n_inputs * parts:
         reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
+    held = None
+    if "input_range" in reader.document:
+        held = input_range.parse(reader.document.pop("input_range"), n_inputs, reader.fail)
     task = reader.choice("task", TASKS)
     classes = reader.classes()
     if (classes is None) != (task == "regressor"):
@@ -467,4 +475,5 @@ def _parse(path: Path, sidecar: Path, document: Any) -> Bundle:
         details=reader.document,
         parts=parts,
         output_parts=output_parts,
+        input_range=held,
     )

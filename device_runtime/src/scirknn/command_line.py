@@ -9,14 +9,14 @@ import re
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 import numpy as np
 
 import scirknn
 from scirknn.bundle import Bundle, read_bundle
 from scirknn.contexts import CORES
-from scirknn.errors import InputError, ScirknnError
+from scirknn.errors import InputError, InputRangeError, InputRangeWarning, ScirknnError
 from scirknn.estimators import MLPClassifier, MLPRegressor, open_bundle
 from scirknn.sessions import DEVICES, choose_device
 from scirknn.tables import STREAM, count_rows, read_blocks, write_blocks
@@ -138,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="whether the first line of CSV names the columns; default: if it is no row of numbers",
     )
+    predict.add_argument(
+        "--strict",
+        action="store_true",
+        help="write nothing if rows leave the range that an int8 or int16 model was calibrated for",
+    )
     device(predict)
     predict.add_argument(
         "--core",
@@ -239,8 +244,19 @@ def _predict(options: argparse.Namespace) -> int:
         elif options.proba and isinstance(model, MLPClassifier):
             answer = model.predict_proba
         blocks = read_blocks(options.input, bundle, header=options.header)
-        parts = (_plain(answer(block), model) for block in blocks)
-        written = write_blocks(options.output, parts, _header(model, options), rows)
+        parts: Iterable[Array] = (_plain(answer(block), model) for block in blocks)
+        with warnings.catch_warnings():
+            # Each block's warning would be the first block's only.
+            warnings.simplefilter("error" if options.strict else "ignore", InputRangeWarning)
+            try:
+                if options.strict and options.output == STREAM:
+                    parts = list(parts)  # a file is renamed when it is whole
+                written = write_blocks(options.output, parts, _header(model, options), rows)
+            except InputRangeWarning as error:
+                raise InputRangeError(f"{error} Or predict without --strict. Nothing was written.") from None
+        outside = model.input_range_text()
+        if outside:
+            print(f"scirknn: warning: {outside}", file=sys.stderr)
     if options.output != STREAM:
         print(f"{written} rows in {options.output}", file=sys.stderr)
     return 0

@@ -12,6 +12,9 @@
     ├── NativeError              the vendor's runtime refused or failed a call; carries its code
     ├── OutputRangeError         the model answered NaN or infinity (also ArithmeticError)
     └── InputError               X is not what the model takes (also ValueError, as in scikit-learn)
+        └── InputRangeError        rows leave the range that the model was calibrated for, under --strict
+
+    InputRangeWarning            the same, without --strict (a UserWarning)
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ __all__ = [
     "DeviceError",
     "DigestError",
     "InputError",
+    "InputRangeError",
+    "InputRangeWarning",
     "NativeError",
     "OutputRangeError",
     "ScirknnError",
@@ -95,3 +100,11 @@ class OutputRangeError(ScirknnError, ArithmeticError):
 
 class InputError(ScirknnError, ValueError):
     """X, y or a parameter is not what the model takes."""
+
+
+class InputRangeError(InputError):
+    """Rows leave the range of inputs that a model of integers was calibrated for."""
+
+
+class InputRangeWarning(UserWarning):
+    """Rows leave the range of inputs that a model of integers was calibrated for."""

@@ -13,6 +13,7 @@ from scirknn.compatibility import require_compatible
 from scirknn.contexts import Contexts, open_contexts
 from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRangeError
 from scirknn.heads import activate, log_activate
+from scirknn.input_range import InputRangeCounts, RangeWatch
 from scirknn.row_cover import Run, cover
 from scirknn.scoring import accuracy, r2
 from scirknn.sessions import choose_device
@@ -53,6 +54,7 @@ class _Estimator:
             self.feature_names_in_ = np.array(bundle.feature_names, dtype=object)
         if bundle.classes is not None:
             self.classes_: Array = bundle.classes
+        self._watch = None if bundle.input_range is None else RangeWatch(bundle)
         self._samples = tuple(variant.samples for variant in bundle.variants)
         self._contexts: Contexts | None = open_contexts(bundle, self.device, core)
         widest = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
@@ -100,7 +102,15 @@ class _Estimator:
             raise NativeError("run", None, f"{bundle.path.name} is closed; load it again.")
         rows, block = len(X), self._block
         if rows <= block:
-            return finish(self._output(contexts, X, 0))
+            answer = finish(self._output(contexts, X, 0))
+        else:
+            answer = self._in_blocks(contexts, X, finish)
+        if self._watch is not None:
+            self._watch.warn()
+        return answer
+
+    def _in_blocks(self, contexts: Contexts, X: Array, finish: Callable[[Array], Array]) -> Array:
+        rows, block = len(X), self._block
         answer: Array | None = None
         for start in range(0, rows, block):
             part = finish(self._output(contexts, X[start : start + block], start))
@@ -157,10 +167,27 @@ class _Estimator:
             with np.errstate(over="ignore"):
                 fed[:, :width] = prepared
             fed[:, width:] = 0
-        if not np.isfinite(fed).all():
+        watch = self._watch
+        inside = np.isfinite(fed) if watch is None else watch.inside(fed)
+        is_inside = inside.all()
+        if not is_inside and not np.isfinite(fed).all():
             check_finite(X, bundle.estimator)
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
+        if watch is not None:
+            watch.count(X, None if is_inside else inside)
         return fed
+
+    @property
+    def input_range_counts(self) -> InputRangeCounts | None:
+        """Rows since the model was opened, and those outside the range it was calibrated for.
+
+        None where the bundle has no range: float16, or an older converter.
+        """
+        return None if self._watch is None else self._watch.counts()
+
+    def input_range_text(self) -> str:
+        """Say which rows since the model was opened were outside its range; empty where none was."""
+        return "" if self._watch is None else self._watch.text()
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:
         """Refuse: it is here so that scikit-learn's tools for fitted estimators take this one.

@@ -1,0 +1,243 @@
+"""The range of inputs that a model of integers was calibrated with, and the rows that leave it.
+
+Integers cut off what lies beyond a tensor's range. int8's end with the rows of its calibration; int16's go on
+for some times as far. No output shows it, so rows are compared with the range on their way in.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Callable, Mapping
+
+import numpy as np
+
+from scirknn.columns import Category, Coded, Missing
+from scirknn.errors import InputRangeWarning
+
+if TYPE_CHECKING:
+    from scirknn._typing import Array, Float32Array, Float64Array
+    from scirknn.bundle import Bundle
+    from scirknn.columns import Columns
+
+__all__ = ["InputRange", "InputRangeCounts", "RangeWatch", "document", "input_names", "parse"]
+
+ROUNDING = 2.0**-22
+"""Share of a range's end by which a number may pass it: the same number in float32 is no other."""
+
+NAMED = 3
+"""Inputs that a warning names."""
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """The range of each input in calibration.
+
+    Attributes
+    ----------
+    low, high : numpy.ndarray of float64, shape (n_inputs,)
+        In the units of X, or of what the bundle's columns make of it: the least and greatest number of the
+        example's rows, each moved away from their mean by a tenth.
+    rows : int
+        How many rows the example had.
+    room : float
+        How many times as far from the middle the model's integers go, 1 for int8.
+    """
+
+    low: Float64Array
+    high: Float64Array
+    rows: int
+    room: float
+
+
+@dataclass(frozen=True)
+class InputRangeCounts:
+    """The rows that a model has been given since it was opened.
+
+    Attributes
+    ----------
+    rows : int
+    rows_outside : int
+        Those with an input outside its range.
+    inputs : mapping of str to int
+        How many rows, for each input that was outside in any; a feature's name, or ``column 3``.
+    """
+
+    rows: int
+    rows_outside: int
+    inputs: Mapping[str, int] = field(default_factory=dict)
+
+
+class RangeWatch:
+    """Counts the rows that leave the range, and warns of the first.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With an ``input_range``.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        held = bundle.input_range
+        assert held is not None
+        self._bundle, self._range = bundle, held
+        ends = np.stack([held.low - ROUNDING * np.abs(held.low), held.high + ROUNDING * np.abs(held.high)])
+        with np.errstate(over="ignore"):
+            prepared = bundle.prepare(ends).astype(np.float32)
+        # As rows are fed: filled up with zeros, and a step wider for what rounding does on the way.
+        self._low, self._high = np.zeros((2, bundle.channels), dtype=np.float32)
+        self._low[: bundle.n_inputs] = np.nextafter(prepared.min(axis=0), np.float32(-np.inf))
+        self._high[: bundle.n_inputs] = np.nextafter(prepared.max(axis=0), np.float32(np.inf))
+        self._lock = threading.Lock()
+        self._rows = self._rows_outside = 0
+        self._outside = np.zeros(bundle.n_inputs, dtype=np.int64)
+        self._least = held.low.copy()
+        self._greatest = held.high.copy()
+        self._is_due = self._is_reported = False
+
+    def inside(self, fed: Float32Array) -> Array:
+        """Say of each number whether it is inside, shape (n, channels); NaN is not."""
+        within: Array = fed >= self._low
+        within &= fed <= self._high
+        return within
+
+    def count(self, inputs: Array, inside: Array | None = None) -> None:
+        """Count rows.
+
+        Parameters
+        ----------
+        inputs : numpy.ndarray, shape (n, n_inputs)
+            In the units of the range.
+        inside : numpy.ndarray of bool, shape (n, channels), optional
+            From `inside`; all of them by default.
+        """
+        if inside is None:
+            with self._lock:
+                self._rows += len(inputs)
+            return
+        rows = np.flatnonzero(~inside.all(axis=1))
+        outside, values = ~inside[rows, : inputs.shape[1]], inputs[rows]
+        least, greatest = values.min(axis=0), values.max(axis=0)
+        with self._lock:
+            self._rows += len(inputs)
+            self._rows_outside += len(rows)
+            self._outside += outside.sum(axis=0)
+            np.minimum(self._least, least, out=self._least)
+            np.maximum(self._greatest, greatest, out=self._greatest)
+            self._is_due = not self._is_reported
+
+    def counts(self) -> InputRangeCounts:
+        """Return the counts so far."""
+        with self._lock:
+            rows, rows_outside, outside = self._rows, self._rows_outside, self._outside.copy()
+        inputs: dict[str, int] = {}
+        if rows_outside:
+            names = input_names(self._bundle)
+            for place in np.argsort(-outside, kind="stable").tolist():
+                if outside[place]:
+                    # What two steps take from one feature is one feature.
+                    inputs.setdefault(names[place], int(outside[place]))
+        return InputRangeCounts(rows, rows_outside, inputs)
+
+    def warn(self) -> None:
+        """Warn where rows were outside and no warning has been given.
+
+        Warns
+        -----
+        InputRangeWarning
+        """
+        if not self._is_due:
+            return
+        self._is_due = False  # once, and again where the warning is made an error
+        warnings.warn(self.text(), InputRangeWarning, stacklevel=4)
+        self._is_reported = True
+
+    def text(self) -> str:
+        """Say how many rows were outside, where, and what it means; empty where none was."""
+        counts, held, precision = self.counts(), self._range, self._bundle.precision
+        if not counts.rows_outside:
+            return ""
+        names = input_names(self._bundle)
+        shown = []
+        for name, rows in list(counts.inputs.items())[:NAMED]:
+            place = names.index(name)
+            shown.append(
+                f"{name} in {rows} ({held.low[place]:.6g} to {held.high[place]:.6g}; "
+                f"met {self._least[place]:.6g} to {self._greatest[place]:.6g})"
+            )
+        more = len(counts.inputs) - len(shown)
+        meaning = "int8 cuts off what lies beyond, and predictions go wrong"
+        if precision != "int8":
+            meaning = f"{precision} goes on for {held.room:.3g} times as far, and cuts off what lies beyond"
+        return (
+            f"{counts.rows_outside} of {counts.rows} rows have inputs outside the range that "
+            f"{self._bundle.path.name} was calibrated for: {', '.join(shown)}"
+            + (f" and {more} more inputs" if more else "")
+            + f". {meaning}. Convert again with such rows in example_input, or check the rows."
+        )
+
+
+def input_names(bundle: Bundle) -> list[str]:
+    """Return a name for each input of the network, from the features that it is made of."""
+
+    def feature(column: int) -> str:
+        return f"column {column}" if bundle.feature_names is None else repr(bundle.feature_names[column])
+
+    columns = bundle.columns
+    if columns is None:
+        return [feature(column) for column in range(bundle.n_features_in)]
+    return [_name(columns, place, feature) for place in range(len(columns.inputs))]
+
+
+def _name(columns: Columns, place: int, feature: Callable[[int], str]) -> str:
+    each = columns.inputs[place]
+    if isinstance(each, (Category, Coded)):
+        lookup = columns.lookups[each.lookup]
+        name = feature(lookup.source)
+        if isinstance(each, Coded):
+            return f"{name} encoded"
+        keys = [key for key, code in zip(lookup.keys, lookup.codes) if code == each.code]
+        if not keys and each.code == lookup.nan:
+            return f"{name} is missing"
+        return f"{name} == {keys[0]!r}" if len(keys) == 1 else f"{name} encoded, category {each.code}"
+    return f"{feature(each.source)} is missing" if isinstance(each, Missing) else feature(each.source)
+
+
+def document(held: InputRange) -> dict[str, Any]:
+    """Return the range as JSON takes it."""
+    return {"low": held.low.tolist(), "high": held.high.tolist(), "rows": held.rows, "room": held.room}
+
+
+def parse(value: Any, n_inputs: int, fail: Callable[[str], Any]) -> InputRange:
+    """Read what `document` wrote.
+
+    Parameters
+    ----------
+    value : Any
+        From JSON.
+    n_inputs : int
+    fail : function of str
+        Raises, with what is wrong.
+    """
+    if not isinstance(value, dict) or not {"low", "high", "rows", "room"} <= set(value):
+        fail("'input_range' has no low, high, rows and room")
+    low, high = (_ends(value[end], n_inputs) for end in ("low", "high"))
+    if (low > high).any() or not np.isfinite([low, high]).all():
+        fail(f"'input_range' needs {n_inputs} finite numbers from low to high")
+    rows, room = value["rows"], value["room"]
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        fail(f"'input_range' has {rows!r:.60} rows")
+    if not isinstance(room, (int, float)) or isinstance(room, bool) or not 1 <= room < float("inf"):
+        fail(f"'input_range' has {room!r:.60} as room; it is a number from 1 on")
+    return InputRange(low, high, rows, float(room))
+
+
+def _ends(values: Any, count: int) -> Float64Array:
+    """Return the numbers, or as many NaN where they are none."""
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    try:
+        ends = np.array(values if numbers else [], dtype=np.float64)
+    except OverflowError:
+        ends = np.empty(0)
+    return ends if len(ends) == count else np.full(count, np.nan)
