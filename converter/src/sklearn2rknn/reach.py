@@ -1,10 +1,10 @@
 r"""How far beyond the example int16's ranges reach: rows around it that drive every tensor far.
 
 int16 has 15 bits beside the sign, and R2 of 0.9997 takes fewer than 7. Others hold what later rows bring.
-With the middle *m* and the half width *h* of each column of the example, ranges are taken from rows of the box
-:math:`m \pm 4 h`: those that drive a layer's result farthest. A result follows from many columns at once, so
-its range may grow by more than 4; it may grow by 16, which takes 4 bits, and a row that would take more is
-moved towards the middle.
+With the middle *m* and the half width *h* of each column of the example, ranges are taken from rows of the
+box :math:`m \pm 4 h`: those that drive a layer's result farthest. A result follows from many columns at
+once, so its range may grow by more than 4; it may grow by 16, which takes 4 bits, and a row that would take
+more is moved towards the middle.
 
 Rows are searched for from the example and from rows drawn in the box, by the signs of the gradient, in steps
 that grow shorter. Interval arithmetic (`tensor_ranges.through`) would be certain, but is too wide by about
@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sklearn2rknn.network import Floats, Layer, Network, activate
-from sklearn2rknn.spans import Spans
 from sklearn2rknn.tensor_ranges import measured, through
 
 __all__ = ["REACH", "WIDEST", "room", "with_reach"]
@@ -59,10 +58,14 @@ def with_reach(network: Network, rows: Floats) -> Network:
     corners = np.stack([middle - half, middle + half])
     drawn = np.random.default_rng(0).uniform(-1.0, 1.0, (STARTS, len(middle)))
     starts = np.vstack([rows, middle + half * drawn])
-    found = list(corners)
-    for i, layer in enumerate(network.layers):
-        if layer.activation in ("relu", "identity"):
-            found += _farthest(network, i, starts, measured(corners))
+    found, bounds = list(corners), measured(network.prepare(corners))
+    for i, (layer, results) in enumerate(zip(network.layers, network.activations(starts), strict=True)):
+        bounds = through(layer, bounds)
+        signs = {"relu": (1.0,), "identity": (1.0, -1.0)}.get(layer.activation, ())  # others have an end
+        for sign in signs:
+            units = np.argsort(-bounds.high if sign > 0 else bounds.low, kind="stable")[:UNITS]
+            best = starts[(sign * results[:, units]).argmax(axis=0)]
+            found.append(_farthest(network, i, _Units(units, sign), best, corners))
     return attrs.evolve(network, reach=_bearable(network, np.array(found), rows, middle))
 
 
@@ -77,31 +80,35 @@ def room(network: Network, rows: Floats) -> float:
     return max(1.0, round(float(far.max(axis=1).min()), 2))
 
 
-def _farthest(network: Network, i: int, starts: Floats, box: Spans) -> list[Floats]:
-    """Return the rows of the box with the greatest and the least result of layer `i` that are met."""
-    results = network.activations(starts)[i]
-    bounds = measured(network.prepare(np.stack([box.low, box.high])))
-    for layer in network.layers[: i + 1]:
-        bounds = through(layer, bounds)
-    found = []
-    for sign in (1.0, -1.0) if network.layers[i].activation == "identity" else (1.0,):
-        units = np.argsort(-bounds.high if sign > 0 else bounds.low, kind="stable")[:UNITS]
-        at = starts[(sign * results[:, units]).argmax(axis=0)]
-        values = (sign * results[:, units]).max(axis=0)
-        for step in STEPS:
-            moves = step * (box.high - box.low) * np.sign(sign * _gradients(network, i, units, at))
-            tried = np.clip(at + moves, box.low, box.high)
-            met = sign * network.activations(tried)[i][np.arange(len(units)), units]
-            at = np.where((met > values)[:, None], tried, at)
-            values = np.maximum(met, values)
-        found.append(at[values.argmax()])
-    return found
+@attrs.frozen(eq=False)
+class _Units:
+    """Some units of a layer, whose greatest results (sign 1) or least ones (sign -1) are meant."""
+
+    places: npt.NDArray[np.intp]
+    sign: float
+
+    def of(self, results: Floats) -> Floats:
+        """Return each unit's result in the row of the same number."""
+        return np.asarray(self.sign * results[np.arange(len(self.places)), self.places])
 
 
-def _gradients(network: Network, i: int, units: npt.NDArray[np.intp], at: Floats) -> Floats:
+def _farthest(network: Network, i: int, units: _Units, at: Floats, corners: Floats) -> Floats:
+    """Return the row of the box with the farthest result of the units of layer `i`, from a row for each."""
+    low, high = corners
+    values = units.of(network.activations(at)[i])
+    for step in STEPS:
+        moves = step * (high - low) * np.sign(_gradients(network, i, units, at))
+        tried = np.clip(at + moves, low, high)
+        met = units.of(network.activations(tried)[i])
+        at = np.where((met > values)[:, None], tried, at)
+        values = np.maximum(met, values)
+    return np.asarray(at[values.argmax()])
+
+
+def _gradients(network: Network, i: int, units: _Units, at: Floats) -> Floats:
     """Return the gradient of each unit's sum at a row of its own, by the inputs as `rows` hold them."""
     results = network.activations(at)
-    gradients = network.layers[i].weights[:, units].T
+    gradients = units.sign * network.layers[i].weights[:, units.places].T
     for layer, values in zip(reversed(network.layers[:i]), reversed(results[:i]), strict=True):
         gradients = (gradients * _slope(layer, values)) @ layer.weights.T
     return np.asarray(gradients if network.input is None else gradients * network.input.scale)

@@ -91,7 +91,7 @@ class RangeWatch:
         self._high[: bundle.n_inputs] = np.nextafter(prepared.max(axis=0), np.float32(np.inf))
         self._lock = threading.Lock()
         self._rows = self._rows_outside = 0
-        self._outside = np.zeros(bundle.n_inputs, dtype=np.int64)
+        self._outside = np.zeros(bundle.channels, dtype=np.int64)
         self._least = held.low.copy()
         self._greatest = held.high.copy()
         self._is_due = self._is_reported = False
@@ -116,13 +116,18 @@ class RangeWatch:
             with self._lock:
                 self._rows += len(inputs)
             return
-        rows = np.flatnonzero(~inside.all(axis=1))
-        outside, values = ~inside[rows, : inputs.shape[1]], inputs[rows]
-        least, greatest = values.min(axis=0), values.max(axis=0)
+        rows = len(inputs)
+        if rows == 1:
+            held, rows_outside = inside[0], 1
+            least = greatest = inputs[0]
+        else:
+            held, rows_outside = inside.sum(axis=0), rows - np.count_nonzero(inside.all(axis=1))
+            least, greatest = inputs.min(axis=0), inputs.max(axis=0)
         with self._lock:
-            self._rows += len(inputs)
-            self._rows_outside += len(rows)
-            self._outside += outside.sum(axis=0)
+            self._rows += rows
+            self._rows_outside += rows_outside
+            self._outside += rows
+            self._outside -= held
             np.minimum(self._least, least, out=self._least)
             np.maximum(self._greatest, greatest, out=self._greatest)
             self._is_due = not self._is_reported
@@ -134,7 +139,7 @@ class RangeWatch:
         inputs: dict[str, int] = {}
         if rows_outside:
             names = input_names(self._bundle)
-            for place in np.argsort(-outside, kind="stable").tolist():
+            for place in np.argsort(-outside[: len(names)], kind="stable").tolist():
                 if outside[place]:
                     # What two steps take from one feature is one feature.
                     inputs.setdefault(names[place], int(outside[place]))
