@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ def drawn(kind: str, activation: str) -> Any:
             estimator = MLPRegressor(**options).fit(X, X[:, :outputs] if outputs > 1 else X[:, 0])
     widths = (FEATURES, *HIDDEN, outputs)
     estimator.coefs_ = [
-        1.5 * rng.standard_normal((before, after)) / np.sqrt(before)
-        for before, after in zip(widths, widths[1:], strict=False)
+        1.5 * rng.standard_normal((before, after)) / np.sqrt(before) for before, after in pairwise(widths)
     ]
     estimator.coefs_[0] /= SIZES[:, None]
     estimator.intercepts_ = [0.3 * rng.standard_normal(after) for after in widths[1:]]
@@ -73,7 +73,8 @@ def rows_outside(X: Floats, rows: Floats) -> Any:
     """Say which numbers of X are outside, by the definition and no code of ours."""
     mean = rows.sum(axis=0) / len(rows)
     least, greatest = np.sort(rows, axis=0)[[0, -1]]
-    return (X < mean - 1.1 * (mean - least)) | (X > mean + 1.1 * (greatest - mean))
+    low, high = mean - 1.1 * (mean - least), mean + 1.1 * (greatest - mean)
+    return (low > X) | (high < X)
 
 
 def worst_r2(found: Any, expected: Floats) -> float:
@@ -182,5 +183,6 @@ def test_halves_of_tanh_keep_their_range() -> None:
     network: Network = condition(network_from_estimator(drawn("one output", "tanh")), example(), "int16")
     halves = [layer.activation == HALF for layer in network.layers]
     assert halves == [True, True, False]
-    for values, is_half in zip(network.activations(calibration_rows(network, example(), 256, 0)), halves):
+    results = network.activations(calibration_rows(network, example(), 256, 0))
+    for values, is_half in zip(results, halves, strict=True):
         assert np.abs(values).max() <= 1 or not is_half

@@ -46,9 +46,10 @@ def validate_example_input(example_input: Any, network: Network, what: str = "ex
         )
     elif len(rows) < FEW_ROWS:
         warnings.warn(
-            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}. The ranges of every layer are taken from "
-            f"it, and what lies outside is cut off; give at least {FEW_ROWS}, better some hundred, typical "
-            "rows of X.",
+            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}, too few to know the range of X: int8 cuts "
+            "off what lies outside it, int16 what lies four times as far. Give at least "
+            f"{FEW_ROWS}, better some hundred, typical rows of X, such as X_train[:300], with the smallest "
+            "and largest values among them.",
             ExampleInputWarning,
             stacklevel=3,
         )
