@@ -14,12 +14,17 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import scirknn
+from scirknn.bundle import read_bundle
 from sklearn2rknn import ExampleInputWarning, Toolkit, convert, network_from_estimator, open_toolkit
 from sklearn2rknn.calibration import STRETCH, calibration_rows, input_range
 from sklearn2rknn.conditioning import condition
+from sklearn2rknn.gate import Limits
 from sklearn2rknn.network import HALF, Floats, Layer, Network
 from sklearn2rknn.reach import REACH, WIDEST, with_reach
 from tests.counts import FULL
@@ -139,7 +144,7 @@ def test_no_tensor_loses_more_than_four_bits(activation: str) -> None:
     for each in (network, attrs.evolve(network, layers=(*network.layers[:-1], steep))):
         reached = with_reach(each, rows)
         assert reached.reach is not None
-        for own, far in zip(each.activations(rows), each.activations(reached.reach), strict=True):
+        for own, far in zip(each.activations(rows), each.activations(reached.reach.rows), strict=True):
             assert np.abs(far).max() <= 1.0001 * WIDEST * np.abs(own).max()
 
 
@@ -148,9 +153,9 @@ def test_far_rows_stay_in_the_box_and_are_the_same_each_time() -> None:
     first, second = with_reach(network, rows).reach, with_reach(network, rows).reach
     assert first is not None
     assert second is not None
-    np.testing.assert_array_equal(first, second)
     low, high = rows.min(axis=0), rows.max(axis=0)
-    far = np.abs(first - (low + high) / 2) / ((high - low) / 2)
+    np.testing.assert_array_equal(first.rows, second.rows)
+    far = np.abs(first.rows - (low + high) / 2) / ((high - low) / 2)
     assert far.max() <= REACH * (1 + 1e-9)
     assert far.max() > REACH * (1 - 1e-9)
 
@@ -158,6 +163,34 @@ def test_far_rows_stay_in_the_box_and_are_the_same_each_time() -> None:
 def test_no_far_rows_where_no_column_varies() -> None:
     network = network_from_estimator(drawn("one output", "relu"))
     assert with_reach(network, example()[:1]).reach is None
+
+
+@pytest.mark.parametrize(("passing", "room"), [(1, 4.0), (2, 2.0), (3, 1.0), (9, 1.0)])
+def test_room_is_given_up_where_the_check_misses_its_bits(
+    passing: int, room: float, toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortfalls: list[Any] = []
+
+    def shortfall(limits: Limits, check: Any) -> str:
+        if not shortfalls or shortfalls[-1] is not check:
+            shortfalls.append(check)
+        return "" if len(shortfalls) >= passing else "planted"
+
+    monkeypatch.setattr(Limits, "shortfall", shortfall)
+    path = tmp_path / "model.rknn"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        convert(
+            drawn("one output", "tanh"),
+            path,
+            precision="int16",
+            example_input=example(),
+            check="warn",
+            toolkit=toolkit,
+        )
+    held = read_bundle(path).input_range
+    assert held is not None
+    assert held.room == room
 
 
 def test_int8_keeps_its_ranges() -> None:
@@ -186,3 +219,34 @@ def test_halves_of_tanh_keep_their_range() -> None:
     results = network.activations(calibration_rows(network, example(), 256, 0))
     for values, is_half in zip(results, halves, strict=True):
         assert np.abs(values).max() <= 1 or not is_half
+
+
+def test_a_pipeline_counts_by_feature(toolkit: Toolkit, tmp_path: Path) -> None:
+    rng = np.random.default_rng(14)
+    X = np.array(
+        [[rng.normal(50, 9), word, rng.normal(-3, 1)] for word in ["a", "b", "c"] * 20], dtype=object
+    )
+    steps = ColumnTransformer([("n", StandardScaler(), [0, 2]), ("c", OneHotEncoder(), [1])])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0)
+        model = make_pipeline(steps, network).fit(X, X[:, 0])
+        rows = X[X[:, 1] != "c"]
+        path = tmp_path / "model.rknn"
+        convert(model, path, precision="int16", example_input=rows, check="off", toolkit=toolkit)
+    given = np.array([rows[0], [120.0, "a", -3.0], [50.0, "c", -3.0], [50.0, "b", -30.0]], dtype=object)
+    with scirknn.load(path, device="virtual") as opened:
+        opened.predict(rows)
+        with pytest.warns(scirknn.InputRangeWarning, match="^3 of 44 rows "):
+            opened.predict(given)
+        counts = opened.input_range_counts
+    assert counts is not None
+    assert (counts.rows, counts.rows_outside) == (44, 3)
+    assert counts.inputs == {"column 0": 1, "column 2": 1, "column 1 == 'c'": 1}
+
+
+def test_float16_keeps_no_range(toolkit: Toolkit, tmp_path: Path) -> None:
+    estimator, path = drawn("one output", "relu"), tmp_path / "model.rknn"
+    rows = np.vstack([example()] * 3)
+    convert(estimator, path, example_input=rows, toolkit=toolkit, check="off")
+    assert read_bundle(path).input_range is None

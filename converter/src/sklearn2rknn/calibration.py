@@ -9,7 +9,6 @@ import numpy as np
 from scirknn.input_range import InputRange
 from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
-from sklearn2rknn.reach import room
 
 __all__ = ["ROWS", "calibration_rows", "input_range", "warn_of_constant_columns"]
 
@@ -74,9 +73,10 @@ def input_range(whole: Network, network: Network, rows: Floats) -> InputRange:
     middle = rows.mean(axis=0)
     ends = np.stack([rows.min(axis=0), rows.max(axis=0)])
     ends = middle + STRETCH * (ends - middle)
+    room = 1.0 if network.reach is None else round(network.reach.room, 2)
     if whole.input is not None:
         ends = ends / whole.input.scale + whole.input.offset
-    return InputRange(ends.min(axis=0), ends.max(axis=0), len(rows), room(network, rows))
+    return InputRange(ends.min(axis=0), ends.max(axis=0), len(rows), room)
 
 
 def warn_of_constant_columns(source: Network, rows: Floats) -> None:

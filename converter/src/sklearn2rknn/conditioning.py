@@ -25,7 +25,7 @@ from sklearn2rknn.range_guard import (
     refuse_overflow,
     refuse_starvation,
 )
-from sklearn2rknn.reach import with_reach
+from sklearn2rknn.reach import REACH, with_reach
 from sklearn2rknn.refinement import refine
 from sklearn2rknn.remainders import carry_remainders, float16_outputs
 from sklearn2rknn.spans import Spans
@@ -74,7 +74,12 @@ FLOAT64_TINY = 1e-300  # its inverse is still finite
 
 
 def condition(
-    network: Network, rows: Floats | None, precision: str, accuracy: str = "auto", activation: str = "refined"
+    network: Network,
+    rows: Floats | None,
+    precision: str,
+    accuracy: str = "auto",
+    activation: str = "refined",
+    reach: float = REACH,
 ) -> Network:
     """Return the same function in numbers of convenient size.
 
@@ -95,6 +100,8 @@ def condition(
         network is not large.
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16; int8 takes the plain one, int16 has its own, `halves`.
+    reach : float
+        Of int16: how many times as far as the example its ranges go.
 
     Raises
     ------
@@ -126,7 +133,7 @@ def condition(
     # Not before, since small weights need not be small any more in the new scales.
     network = collapse_constant(network)
     if rows is not None and precision == "int16":
-        network = halve(with_reach(network, rows))
+        network = halve(with_reach(network, rows, reach))
         network = even_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
     if rows is not None and precision == "int8":
         network = even_kernels(network, rows)

@@ -43,6 +43,7 @@ from sklearn2rknn.network import FORMS, REFINED, Floats, Network
 from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
 from sklearn2rknn.progress import stage
 from sklearn2rknn.range_guard import FLOAT16_MAX
+from sklearn2rknn.reach import LESS_REACH, REACH
 from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.tensor_ranges import ranges_document
@@ -273,7 +274,7 @@ def convert(
         network = job.network()  # what is refused is refused before a toolkit is started
         if not isinstance(toolkit, Toolkit):
             toolkit = shared_toolkit(toolkit)
-        attempt = job.attempt(toolkit, network)
+        network, attempt = _build_with_room(job, toolkit, network)
         if attempt.promise != attempt.promises[0] and job.can_be_paired(network):
             job = attrs.evolve(job, options=attrs.evolve(options, accuracy="double"))
             network = job.network()
@@ -407,8 +408,8 @@ class _Job:
         rows = ROW_LIMIT if self.rows is None else max(ROW_LIMIT, len(self.rows))
         return rows * sum(layer.weights.size for layer in self.source.layers)
 
-    def network(self) -> Network:
-        """Return what the toolkit is to be given.
+    def network(self, reach: float = REACH) -> Network:
+        """Return what the toolkit is to be given, in int16 with room for `reach` times the example's range.
 
         Raises
         ------
@@ -421,7 +422,9 @@ class _Job:
                 f"{options.precision} needs example_input, from which the ranges are taken: "
                 "give some hundred rows of X, for example example_input=X_train[:200]."
             )
-        return condition(self.source, self.rows, options.precision, options.accuracy, options.activation)
+        return condition(
+            self.source, self.rows, options.precision, options.accuracy, options.activation, reach
+        )
 
     def can_be_paired(self, network: Network) -> bool:
         """Whether more float16 pairs are left to try where the best promise is not kept."""
@@ -508,12 +511,23 @@ class _Job:
             )
             try:
                 job = attrs.evolve(self, options=options)
-                attempt = job.attempt(toolkit, job.network())
+                attempt = _build_with_room(job, toolkit, job.network())[1]
             except Sklearn2RknnError:
                 continue
             if not attempt.missed:
                 return precision
         return ""
+
+
+def _build_with_room(job: _Job, toolkit: Toolkit, network: Network) -> tuple[Network, _Attempt]:
+    """Build, and again with less room for rows outside the example where its bits are missed in it."""
+    attempt = job.attempt(toolkit, network)
+    for reach in LESS_REACH:
+        if network.reach is None or not attempt.missed:
+            break
+        network = job.network(reach)
+        attempt = job.attempt(toolkit, network)
+    return network, attempt
 
 
 def _judge(job: _Job, attempt: _Attempt, toolkit: Toolkit) -> None:

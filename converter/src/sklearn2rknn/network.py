@@ -25,6 +25,7 @@ __all__ = [
     "Floats",
     "Layer",
     "Network",
+    "Reach",
     "composed",
     "rounded_to_float16",
 ]
@@ -103,6 +104,21 @@ class Layer:
 
 
 @attrs.frozen(eq=False)
+class Reach:
+    """Rows around the example.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of float64, shape (n, number of inputs)
+    room : float
+        How many times as far from the middle as the example they were left, at least 1.
+    """
+
+    rows: Floats
+    room: float
+
+
+@attrs.frozen(eq=False)
 class Network:
     """What a fitted estimator computes, split between host and NPU.
 
@@ -145,8 +161,8 @@ class Network:
         The same network before its numbers were split into parts; None: they are not.
     idle : numpy.ndarray or None
         The first layer's weights, shape (n_out,), on one input more, which is always 0: see `bias_limits`.
-    reach : numpy.ndarray or None
-        Rows around the example, shape (n, number of inputs), that int16's ranges hold too: see `reach`.
+    reach : Reach or None
+        What int16's ranges hold beside the example: see `reach`.
     """
 
     estimator: str
@@ -168,7 +184,7 @@ class Network:
     spans: Spans | None = None
     undivided: Network | None = None
     idle: Floats | None = None
-    reach: Floats | None = None
+    reach: Reach | None = None
 
     @property
     def n_features_in(self) -> int:
@@ -189,7 +205,7 @@ class Network:
 
     def with_far_rows(self, rows: Floats) -> Floats:
         """Return `rows`, and behind them those that the ranges are to reach to."""
-        return rows if self.reach is None else np.vstack([rows, self.reach])
+        return rows if self.reach is None else np.vstack([rows, self.reach.rows])
 
     def within(self) -> Network:
         """Return the network without what the host does in front of its layers."""

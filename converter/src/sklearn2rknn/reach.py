@@ -17,13 +17,16 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.network import Floats, Layer, Network, activate
+from sklearn2rknn.network import Floats, Layer, Network, Reach, activate
 from sklearn2rknn.tensor_ranges import measured, through
 
-__all__ = ["REACH", "WIDEST", "room", "with_reach"]
+__all__ = ["LESS_REACH", "REACH", "WIDEST", "with_reach"]
 
 REACH = 4.0
 """How many times as far from the middle of each column as the example."""
+
+LESS_REACH = (2.0, 1.0)
+"""What is tried after it where a network needs the bits."""
 
 WIDEST = 2.0**4
 """What a tensor's range may grow by, at the cost of four bits for the example's own numbers."""
@@ -41,7 +44,7 @@ STEPS = 2.0 ** -np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5])
 SHARES = 2.0 ** (-np.arange(0, 32) / 4)
 
 
-def with_reach(network: Network, rows: Floats) -> Network:
+def with_reach(network: Network, rows: Floats, times: float = REACH) -> Network:
     """Return the network with the rows that its ranges are to reach to; as it is where no column varies.
 
     Parameters
@@ -50,10 +53,12 @@ def with_reach(network: Network, rows: Floats) -> Network:
         In its final scales, before `halves`.
     rows : numpy.ndarray, shape (n, number of inputs)
         The example input.
+    times : float
+        How many times as far from the middle as the example, where it is more than 1.
     """
     low, high = rows.min(axis=0), rows.max(axis=0)
-    middle, half = low / 2 + high / 2, REACH * (high / 2 - low / 2)
-    if not half.any() or not np.isfinite(half).all():
+    middle, half = low / 2 + high / 2, times * (high / 2 - low / 2)
+    if times <= 1 or not half.any() or not np.isfinite(half).all():
         return network
     corners = np.stack([middle - half, middle + half])
     drawn = np.random.default_rng(0).uniform(-1.0, 1.0, (STARTS, len(middle)))
@@ -66,18 +71,8 @@ def with_reach(network: Network, rows: Floats) -> Network:
             units = np.argsort(-bounds.high if sign > 0 else bounds.low, kind="stable")[:UNITS]
             best = starts[(sign * results[:, units]).argmax(axis=0)]
             found.append(_farthest(network, i, _Units(units, sign), best, corners))
-    return attrs.evolve(network, reach=_bearable(network, np.array(found), rows, middle))
-
-
-def room(network: Network, rows: Floats) -> float:
-    """Return how many times as far from the middle as the example all its far rows are, at least 1."""
-    if network.reach is None or not len(network.reach):
-        return 1.0
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    varying = high > low
-    half = (high / 2 - low / 2)[varying]
-    far = np.abs(network.reach - (low / 2 + high / 2))[:, varying] / half
-    return max(1.0, round(float(far.max(axis=1).min()), 2))
+    far, share = _bearable(network, np.array(found), rows, middle)
+    return attrs.evolve(network, reach=Reach(far, max(1.0, times * share)))
 
 
 @attrs.frozen(eq=False)
@@ -125,8 +120,11 @@ def _slope(layer: Layer, values: Floats) -> Floats:
     return np.ones_like(values)
 
 
-def _bearable(network: Network, corners: Floats, rows: Floats, middle: Floats) -> Floats:
-    """Return corners moved towards the middle until no tensor's range grows by more than `WIDEST`."""
+def _bearable(network: Network, corners: Floats, rows: Floats, middle: Floats) -> tuple[Floats, float]:
+    """Return corners moved towards the middle until no tensor's range grows by more than `WIDEST`.
+
+    And the share of their distance that is left to all of them.
+    """
     moved = middle + SHARES[:, None] * (corners - middle)[:, None, :]
     flat = moved.reshape(-1, len(middle))
     fits = np.ones(len(flat), dtype=bool)
@@ -134,8 +132,8 @@ def _bearable(network: Network, corners: Floats, rows: Floats, middle: Floats) -
         largest = own[0].max()
         fits &= (far[0] <= (WIDEST * largest if largest else np.inf)) & (far[1] <= LARGEST_SUM)
     table = fits.reshape(len(corners), len(SHARES))
-    kept: Floats = moved[table.any(axis=1), table.argmax(axis=1)[table.any(axis=1)]]
-    return kept
+    kept, first = table.any(axis=1), table.argmax(axis=1)
+    return moved[kept, first[kept]], float(SHARES[first].min()) if kept.all() else 0.0
 
 
 def _sizes(network: Network, rows: Floats) -> list[tuple[Floats, Floats]]:

@@ -18,6 +18,7 @@ from scirknn.bundle import Bundle, read_bundle
 from scirknn.contexts import CORES
 from scirknn.errors import InputError, InputRangeError, InputRangeWarning, ScirknnError
 from scirknn.estimators import MLPClassifier, MLPRegressor, open_bundle
+from scirknn.input_range import input_names
 from scirknn.sessions import DEVICES, choose_device
 from scirknn.tables import STREAM, count_rows, read_blocks, write_blocks
 
@@ -215,10 +216,21 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "columns": None
         if bundle.columns is None
         else f"{len(bundle.columns.inputs)} inputs, made on the host",
+        "input range": _ranges(bundle),
         "placement": None if not isinstance(where, dict) else _counts(where.get("layers")),
     }
     facts.update((name, value) for name, value in bundle.details.items() if name != "placement")
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _ranges(bundle: Bundle) -> list[str] | None:
+    held = bundle.input_range
+    if held is None:
+        return None
+    return [
+        f"{name} {low:.6g} to {high:.6g}"
+        for name, low, high in zip(input_names(bundle), held.low.tolist(), held.high.tolist())
+    ]
 
 
 def _counts(layers: Any) -> str | None:

@@ -172,8 +172,8 @@ class RangeWatch:
                 f"met {self._least[place]:.6g} to {self._greatest[place]:.6g})"
             )
         more = len(counts.inputs) - len(shown)
-        meaning = "int8 cuts off what lies beyond, and predictions go wrong"
-        if precision != "int8":
+        meaning = f"{precision} cuts off what lies beyond, and predictions go wrong"
+        if held.room > 1:
             meaning = f"{precision} goes on for {held.room:.3g} times as far, and cuts off what lies beyond"
         return (
             f"{counts.rows_outside} of {counts.rows} rows have inputs outside the range that "
