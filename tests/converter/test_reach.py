@@ -24,7 +24,6 @@ from scirknn.bundle import read_bundle
 from sklearn2rknn import ExampleInputWarning, Toolkit, convert, network_from_estimator, open_toolkit
 from sklearn2rknn.calibration import STRETCH, calibration_rows, input_range
 from sklearn2rknn.conditioning import condition
-from sklearn2rknn.gate import Limits
 from sklearn2rknn.network import HALF, Floats, Layer, Network
 from sklearn2rknn.reach import REACH, WIDEST, with_reach
 from tests.counts import FULL
@@ -171,12 +170,12 @@ def test_room_is_given_up_where_the_check_misses_its_bits(
 ) -> None:
     shortfalls: list[Any] = []
 
-    def shortfall(limits: Limits, check: Any) -> str:
+    def shortfall(check: Any, required: Any) -> str:
         if not shortfalls or shortfalls[-1] is not check:
             shortfalls.append(check)
         return "" if len(shortfalls) >= passing else "planted"
 
-    monkeypatch.setattr(Limits, "shortfall", shortfall)
+    monkeypatch.setattr("sklearn2rknn.conversion.shortfall", shortfall)
     path = tmp_path / "model.rknn"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
