@@ -260,6 +260,6 @@ def test_the_command_ends_with_3_when_the_board_dies(toolkit: sklearn2rknn.Toolk
     assert len(run.results) == len(DATASETS) + 4
     assert run.results[0].outcome is Outcome.PASS
     assert run.results[-1].outcome is Outcome.INFRA_ERROR
-    assert f"report: {run_dir / 'report.html'}" in said
+    assert f"report   {run_dir / 'report.html'}" in said
     assert (run_dir / "report.html").is_file()
     assert (run_dir / "junit.xml").is_file()

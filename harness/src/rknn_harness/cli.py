@@ -136,6 +136,8 @@ class _SpacedValues(click.Command):
     "--wait", type=Duration(), help="How long to wait for a board that others have, such as 90s or 2h."
 )
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
+@click.option("--all", "show_all", is_flag=True, help="A row of the table for every data set.")
+@click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
 @click.option(
     "--suite",
     type=click.Path(path_type=Path),
@@ -160,6 +162,8 @@ def run(
     jobs: int | None,
     wait: float | None,
     keyword: str | None,
+    show_all: bool,
+    verbose: bool,
     suite: Path,
 ) -> None:
     """Run the device suite and write a run's folder.
@@ -177,10 +181,12 @@ def run(
         "rknn_harness.suite.pytest_plugin",
         "-p",
         "no:cacheprovider",
-        "--tb=line",
-        "-q",
-        "-rN",
-        "--disable-warnings",
+        # What a folder's own configuration adds for its tests is not meant for this suite.
+        "-o",
+        "addopts=",
+        "--import-mode=importlib",
+        *(["-v", "--tb=short"] if verbose else ["-p", "no:terminal"]),
+        *["--all-rows"] * show_all,
         str(suite),
     ]
     for option, values in (

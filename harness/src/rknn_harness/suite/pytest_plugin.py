@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from rknn_harness.boards import Board, no_board, read_boards
 from rknn_harness.case import PRECISIONS, CaseResult, results_code
@@ -23,12 +20,12 @@ from rknn_harness.drawing import Draw
 from rknn_harness.errors import HarnessError
 from rknn_harness.expectations import Expectation, read_expectations
 from rknn_harness.one_board import refuse_one_board_twice
-from rknn_harness.outcomes import ExitCode, Outcome
+from rknn_harness.outcomes import ExitCode
 from rknn_harness.plan import Entry, groups, known_ids, make_plan
-from rknn_harness.report.numbers import summarize
 from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.suite.suite import Suite
+from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit_choice import parse_choice
 
@@ -85,6 +82,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--baseline", help="folder of the last accepted run, whose latencies calls are held to")
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
+    group.addoption("--all-rows", action="store_true", help="a row of the table for every data set")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,6 +99,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if option.seed is None:
             option.seed = secrets.randbelow(2**31)
         versions = [parse_choice(choice)[0] for choice in option.toolkit]
+        # Whoever tries a case again may do so from another folder.
+        option.boards = str(Path(option.boards).expanduser().absolute()) if option.boards else None
         file = Path(option.boards) if option.boards else None
         boards = read_boards(file)
     except (HarnessError, OptionError) as error:
@@ -111,6 +111,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if name not in boards:
             raise pytest.UsageError(no_board(name, boards, file))
     config.stash[_BOARDS] = {name: boards[name] for name in option.board}
+    if not _is_worker(config) and not option.collectonly and not option.help:
+        screen = RunScreen(config)
+        config.pluginmanager.register(screen, "rknn-screen")
+        screen.opened(config.stash[_BOARDS])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -170,15 +174,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     option.run_dir = str(folder.path)
     config.stash[_FOLDER] = folder
     config.stash[_PLAN] = folder.plan()
-
-
-def pytest_report_header(config: pytest.Config) -> str:
-    """Tell what is run on what."""
-    option = config.option
-    return (
-        f"rknn: toolkit {' '.join(option.toolkit)}, board {' '.join(option.board)}, "
-        f"{' '.join(option.precision)}, {option.max_cases} random networks, seed {option.seed}"
-    )
+    screen = screen_of(config)
+    if screen is not None:
+        screen.planned(folder, config.stash[_BOARDS])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -249,8 +247,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if folder is None:
         return
     # By now the fixtures are closed, the workers ended, and the record is whole.
+    screen = screen_of(config)
+    if screen is not None:
+        screen.say("writing the report")
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         if results_code(read_run(folder.path).results) is ExitCode.CONFORMANCE:
+            if screen is not None:
+                screen.say("making failing networks smaller")
             with _suite(config) as suite:
                 suite.make_smaller(_draw(config.option), Path(config.option.corpus))
         folder.finish()
@@ -260,53 +263,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = ExitCode.INFRASTRUCTURE
     elif code is ExitCode.INFRASTRUCTURE or exitstatus == pytest.ExitCode.OK:
         session.exitstatus = code
+    if not config.pluginmanager.hasplugin("terminalreporter"):
+        _end_screen(config)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table, and where the report lies."""
-    folder = config.stash.get(_FOLDER, None)
-    if folder is None:
-        return
-    run = read_run(folder.path)
-    summary = summarize(run)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("data", "precision", "pass", "labels", "R2", "error / output"):
-        table.add_column(name, justify="left" if name in ("data", "precision") else "right")
-    for group in summary.groups:
-        table.add_row(
-            group.name,
-            group.precision,
-            f"{group.passed} of {group.cases}",
-            "" if group.agreement is None else f"{group.agreement:.2%}",
-            "" if group.r2 is None else f"{group.r2:.5f}",
-            "" if group.relative_error is None else f"{group.relative_error:.1e}",
-        )
-    console = Console(width=100, force_terminal=terminalreporter.hasmarkup, highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-        for result in summary.failures:
-            stage = "" if result.stage is None else f" at {result.stage.value}"
-            tries = f" after {result.attempts} attempts" if result.attempts > 1 else ""
-            colour = "red" if result.outcome.is_failure else "yellow"
-            console.print(
-                f"[{colour}]{result.outcome.value}{stage}{tries}[/]: {escape('-'.join(result.key))}: "
-                f"{escape(result.reason)}"
-            )
-    terminalreporter.section("conformance")
-    terminalreporter.write(captured.get())
-    if run.manifest.get("statement"):
-        terminalreporter.write_line(str(run.manifest["statement"]))
-    missing = len({entry.key for entry in folder.plan()} - {result.key for result in run.results})
-    if missing and run.manifest["finished"] is None:
-        terminalreporter.write_line(
-            f"{missing} cases of the plan were not tried. Go on: rknn-harness run --resume {folder.path}",
-            yellow=True,
-        )
-    infra = sum(result.outcome is Outcome.INFRA_ERROR for result in run.results)
-    terminalreporter.write_line(
-        summary.verdict, red=summary.code == 1, green=summary.code == 0, yellow=infra > 0
-    )
-    terminalreporter.write_line(f"report: {folder.path / 'report.html'}")
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Print the end of the run after pytest's own, where that is shown."""
+    _end_screen(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the live line away, however the run ended."""
+    screen = screen_of(config)
+    if screen is not None:
+        screen.close()
+
+
+def _end_screen(config: pytest.Config) -> None:
+    screen, folder = screen_of(config), config.stash.get(_FOLDER, None)
+    if screen is not None and folder is not None:
+        screen.end(folder.path, folder.plan())
 
 
 def _draw(option: Any) -> Draw:

@@ -1,0 +1,183 @@
+"""Why cases failed, were refused or could not be tried: one paragraph a cause, however many cases it has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+
+from rknn_harness.case import CaseResult
+from rknn_harness.commands import replay_command
+from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.run_folder import Run
+from rknn_harness.screen.tally import Kind, Tally, kind_of, row_name
+from rknn_harness.screen.text import INDENT, count_of, listed, paragraph
+
+__all__ = ["Cause", "cause_lines", "causes_of", "refusal_lines"]
+
+SHOWN = 8
+"""Causes that are printed; where there are more, all is broken, and the report has them."""
+
+_STAGES = {
+    Stage.SKLEARN: "scikit-learn",
+    Stage.ONNX: "the float32 ONNX graph",
+    Stage.SIMULATOR: "the vendor's simulator",
+    Stage.VIRTUAL_NPU: "the virtual NPU",
+    Stage.BOARD: "the board",
+}
+_REPEATED = ("The board was given up earlier: ",)
+"""What the second and later cases put before the first one's sentence."""
+
+_NAMES = 5
+
+
+@attrs.frozen
+class Cause:
+    """Cases that ended in the same way for the same reason.
+
+    Attributes
+    ----------
+    kind : Kind
+    stage : Stage or None
+        Where it is seen first.
+    sentence : str
+        Of the first of the cases.
+    results : tuple of CaseResult
+        A network that was made smaller first, then in the plan's order.
+    """
+
+    kind: Kind
+    stage: Stage | None
+    sentence: str
+    results: tuple[CaseResult, ...]
+
+
+def causes_of(found: Tally, kind: Kind) -> list[Cause]:
+    """Group a run's cases of a kind by cause, the most frequent first."""
+    groups: dict[tuple[object, ...], list[CaseResult]] = {}
+    for result in (*found.smaller, *found.results):
+        if kind_of(result) is kind:
+            sentence = _sentence(result)
+            key = (result.outcome, result.stage, result.defect, _form(sentence))
+            groups.setdefault(key, []).append(result)
+    causes = [
+        Cause(kind, results[0].stage, _sentence(results[0]), tuple(results)) for results in groups.values()
+    ]
+    return sorted(causes, key=lambda cause: -len(cause.results))
+
+
+def cause_lines(causes: Sequence[Cause], found: Tally, run: Run) -> list[str]:
+    """Return a paragraph for each cause, with the command that tries its first case again."""
+    lines = []
+    for number, cause in enumerate(causes[:SHOWN], 1):
+        where = "" if cause.stage is None else f", first seen in {_STAGES[cause.stage]}"
+        lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, found)}{where}:")
+        lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [cause.sentence, _labels(cause)])))
+        lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause.results[0])}")
+    left = len(causes) - SHOWN
+    if left > 0:
+        lines.append(f"{INDENT}   and {count_of(left, 'cause')} more, all in the report")
+    return lines
+
+
+def refusal_lines(found: Tally) -> list[str]:
+    """Return a line for each reason for which the converter refused models."""
+    reasons: dict[str, int] = {}
+    for result in found.results:
+        if kind_of(result) is Kind.REFUSED:
+            reason = _refusal(result)
+            reasons[reason] = reasons.get(reason, 0) + 1
+    lines: list[str] = []
+    for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
+        label = "" if lines else "refused"
+        lines += paragraph(f"{INDENT}{label:7}  {count:3}  ", reason)
+    return lines
+
+
+def _refusal(result: CaseResult) -> str:
+    precision = result.case.precision
+    if result.stage is not Stage.ONNX:
+        return f"{precision} is too coarse, by the converter's own check of the file"
+    if re.search(r"\bends at \d|fewer than 11 bits|int16 ends", result.reason):
+        return f"numbers of the model are too large or too small for {precision}"
+    return _first_sentence(result.reason)
+
+
+def _sentence(result: CaseResult) -> str:
+    """Return why a case counts as it does."""
+    if result.expected and not result.is_failure:
+        path = f"expectations/{result.board}-{result.case.toolkit}.txt"
+        return f"It is expected to fail and passes: {result.expected} Take it off {path}."
+    sentence = result.reason
+    if not sentence:
+        sentence = next((text for text in result.properties.values() if text), result.outcome.meaning)
+        sentence = sentence.partition(": ")[2] or sentence
+    for prefix in _REPEATED:
+        sentence = sentence.removeprefix(prefix)
+    return sentence
+
+
+def _form(sentence: str) -> str:
+    """Return a sentence without its figures and names: what the cases of one cause have in common."""
+    text = re.sub(r"\b(float16|int8|int16)\b", "PRECISION", sentence)
+    text = re.sub(r"\([^()]*\)", "()", text)
+    return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?", "#", text)
+
+
+def _members(cause: Cause, found: Tally) -> str:
+    """Name a cause's cases: by data set, precision and batch size; random networks are counted."""
+    results = [result for result in cause.results if result not in found.smaller] or list(cause.results)
+    names: dict[str, list[CaseResult]] = {}
+    for result in results:
+        names.setdefault(row_name(result.case), []).append(result)
+    parts = [_member(name, group) for name, group in names.items()]
+    if len(parts) > _NAMES:
+        parts = [*parts[: _NAMES - 1], f"{len(parts) - _NAMES + 1} more"]
+    return listed(parts) + _places(results, found)
+
+
+def _member(name: str, results: Sequence[CaseResult]) -> str:
+    by_precision: dict[str, list[str]] = {}
+    for result in results:
+        size = "n" + "+".join(map(str, result.case.batch_size))
+        sizes = by_precision.setdefault(result.case.precision, [])
+        if size not in sizes:
+            sizes.append(size)
+    if name == "random":
+        count = len({result.case.id for result in results})
+        return f"{count_of(count, 'random network')} in {listed(list(by_precision))}"
+    if len(set(map(tuple, by_precision.values()))) == 1:
+        return f"{name} {listed(list(by_precision))} ({' '.join(next(iter(by_precision.values())))})"
+    return f"{name} " + ", ".join(
+        f"{precision} ({' '.join(sizes)})" for precision, sizes in by_precision.items()
+    )
+
+
+def _places(results: Sequence[CaseResult], found: Tally) -> str:
+    """Say on which toolkits and boards, where not on all."""
+    keys: tuple[tuple[str, Callable[[CaseResult], str]], ...] = (
+        (" with toolkit ", lambda result: result.case.toolkit),
+        (" on ", lambda result: result.board),
+    )
+    text = ""
+    for words, key in keys:
+        mine, everyone = _values(results, key), _values(found.results, key)
+        text += f"{words}{listed(mine)}" if mine != everyone else ""
+    return text
+
+
+def _values(results: Iterable[CaseResult], key: Callable[[CaseResult], str]) -> list[str]:
+    return sorted(set(map(key, results)))
+
+
+def _labels(cause: Cause) -> str:
+    """Say that labels are right, where numbers are not and labels were looked at in each case."""
+    mismatch = all(result.outcome is Outcome.MISMATCH for result in cause.results)
+    return "Every label is right." * (
+        mismatch and all(result.properties.get("labels") == "" for result in cause.results)
+    )
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[a-z0-9)])[.:] ", text, maxsplit=1)[0].rstrip(".")

@@ -1,0 +1,101 @@
+"""The end of a run: table, causes, one verdict, the report's path, the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rknn_harness.commands import resume_command, shown_path
+from rknn_harness.plan import Entry
+from rknn_harness.run_folder import Run
+from rknn_harness.screen.causes import cause_lines, causes_of, refusal_lines
+from rknn_harness.screen.table import table
+from rknn_harness.screen.tally import Kind, Tally, tally
+from rknn_harness.screen.text import INDENT, count_of, paragraph
+
+__all__ = ["FAIL", "INCOMPLETE", "PASS", "ending"]
+
+PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
+"""The verdicts; of a run there is one. Incomplete: nothing is wrong, and not all could be tried."""
+
+_OWN_MODEL = "judge your own model:  rknn-harness run --model mine.skops --rows X.npy"
+_NOT_PROVED = "Not proved here: how this chip rounds, and its speed. You need a board:"
+_MIXED = "Boards without an NPU prove neither how a chip rounds nor its speed:"
+
+
+def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[str]:
+    """Return the lines that a run ends with; a command or a path is never broken.
+
+    Parameters
+    ----------
+    run : Run
+    plan : sequence of Entry
+        What the run was to try.
+    show_all : bool
+        Whether the table has a row for every data set.
+    """
+    found = tally(run, plan)
+    wrong, untried = causes_of(found, Kind.WRONG), causes_of(found, Kind.UNTRIED)
+    blocks = [table(found, show_all=show_all), refusal_lines(found)]
+    if wrong:
+        blocks.append(_failed(found, len(wrong)) + cause_lines(wrong, found, run))
+    if found.count(Kind.UNTRIED) or not found.total:
+        blocks.append(_incomplete(found, is_verdict=not wrong) + cause_lines(untried, found, run))
+    elif not wrong:
+        blocks.append(_passed(found, run.manifest))
+    blocks.append(
+        [f"{INDENT}report   {shown_path(run.path / 'report.html')}", f"{INDENT}next     {_next(found, run)}"]
+    )
+    return [line for block in filter(None, blocks) for line in ["", *block]]
+
+
+def _failed(found: Tally, causes: int) -> list[str]:
+    known = found.count(Kind.KNOWN)
+    words = f"{count_of(causes, 'cause')}, {found.count(Kind.WRONG)} of {count_of(found.total, 'model')}"
+    return _paragraph(FAIL, words + f"; {count_of(known, 'known failure')} besides" * bool(known))
+
+
+def _incomplete(found: Tally, *, is_verdict: bool) -> list[str]:
+    untried = found.count(Kind.UNTRIED)
+    words = f"{untried} of {count_of(found.total, 'model')} could not be tried"
+    if found.untried == untried:
+        words = f"{untried} of {count_of(found.total, 'model')} were not tried: the run was ended"
+    if not found.total:
+        words = "nothing was tried"
+    if is_verdict:
+        return _paragraph(INCOMPLETE, f"{words}. {_counts(found)}" if found.total else f"{words}.")
+    return paragraph(INDENT, f"And {words}.")
+
+
+def _passed(found: Tally, manifest: Mapping[str, Any]) -> list[str]:
+    lines = _paragraph(PASS, _counts(found))
+    known = found.count(Kind.KNOWN)
+    if known:
+        lines += _paragraph("", f"{count_of(known, 'known failure')}; no new ones.")
+    virtual = [bool(facts.get("virtual")) for facts in manifest["boards"].values()]
+    if any(virtual):
+        lines += _paragraph("", _NOT_PROVED if all(virtual) else _MIXED)
+        lines += _paragraph("", "docs/add-a-board.md")
+    return lines
+
+
+def _counts(found: Tally) -> str:
+    refused = found.count(Kind.REFUSED)
+    words = f"{count_of(found.count(Kind.RIGHT), 'model')} right"
+    return (
+        words
+        + f", {refused} refused by the converter" * bool(refused)
+        + f", {found.count(Kind.WRONG)} wrong."
+    )
+
+
+def _next(found: Tally, run: Run) -> str:
+    if found.count(Kind.UNTRIED):
+        return f"go on, once what broke is mended:  {resume_command(run.path)}"
+    if causes_of(found, Kind.WRONG):
+        return "look at a cause in the report, and try its case again"
+    return _OWN_MODEL
+
+
+def _paragraph(verdict: str, text: str) -> list[str]:
+    return paragraph(f"{INDENT}{verdict:5}  ", text)

@@ -1,0 +1,117 @@
+"""The first lines of a run: what it asks, on which boards, of how many models, and for how long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rknn_harness.boards import Board
+from rknn_harness.plan import Entry
+from rknn_harness.screen.text import INDENT, count_of
+
+__all__ = ["TITLE", "board_lines", "expected_seconds", "plan_lines"]
+
+TITLE = "scirknn: does the NPU compute what scikit-learn computes?"
+
+_START_SECONDS = 15.0
+_CASE_SECONDS = 2.0
+"""Of one process on the virtual board, where no earlier run says it [measured: 0.5 to 3 s, two cores]."""
+
+_RUNS_READ = 5
+_KINDS = {"dataset": "fixed", "random": "random", "corpus": "failed before", "own": "yours"}
+
+
+def board_lines(boards: Mapping[str, Board]) -> list[str]:
+    """Return a line for each board."""
+    labels = ["board", *[""] * len(boards)]
+    return [
+        f"{INDENT}{label:7}  {_board(board)}" for label, board in zip(labels, boards.values(), strict=False)
+    ]
+
+
+def plan_lines(toolkits: Sequence[str], plan: Sequence[Entry], seconds: float | None) -> list[str]:
+    """Return the line with toolkits, number of models and expected time.
+
+    Parameters
+    ----------
+    toolkits : sequence of str
+    plan : sequence of Entry
+    seconds : float or None
+        What the run is expected to take; None where nothing is known.
+    """
+    models = {entry.case.id: entry.case.kind for entry in plan}
+    kinds = [
+        f"{count} {word}"
+        for kind, word in _KINDS.items()
+        if (count := sum(each == kind for each in models.values()))
+    ]
+    line = f"{INDENT}toolkit  {' '.join(toolkits)}     models {len(models)} ({', '.join(kinds)})"
+    lines = [line if models else line.partition("     ")[0] + "     no models"]
+    cases = f"{len(plan)} cases" if len(plan) != len(models) else ""
+    time = f"about {_rounded(seconds)}" if seconds is not None else ""
+    more = "     ".join(filter(None, [cases, time]))
+    if not more:
+        return lines
+    joined = f"{lines[0]}     {more}"
+    return [joined] if len(joined) <= 80 else [*lines, f"{INDENT}{'':7}  {more}"]
+
+
+def expected_seconds(
+    plan: Sequence[Entry], boards: Mapping[str, Board], runs: Path, jobs: int
+) -> float | None:
+    """Return what a run should take, by the latest complete run on the same boards, else by a plain model.
+
+    Parameters
+    ----------
+    plan : sequence of Entry
+        What is to be tried.
+    boards : mapping of str to Board
+    runs : pathlib.Path
+        The folder of earlier runs.
+    jobs : int
+        Processes that work side by side.
+
+    Returns
+    -------
+    float or None
+        None for a board over SSH that no earlier run was on.
+    """
+    for path in sorted(runs.glob("*/manifest.json"), reverse=True)[:_RUNS_READ]:
+        a_case = _seconds_a_case(path, boards)
+        if a_case is not None:
+            return a_case * len(plan)
+    if any(board.port for board in boards.values()):
+        return None
+    return _START_SECONDS + _CASE_SECONDS * len(plan) / max(jobs, 1)
+
+
+def _seconds_a_case(path: Path, boards: Iterable[str]) -> float | None:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if set(manifest["boards"]) != set(boards):
+            return None
+        started, finished = (datetime.fromisoformat(manifest[name]) for name in ("started", "finished"))
+        count = (path.parent / "cases.jsonl").read_bytes().count(b"\n")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a run of another format, or one that is not complete, says nothing
+    return (finished - started).total_seconds() / count if count else None
+
+
+def _board(board: Board) -> str:
+    if not board.port:
+        return f"{board.name} (no NPU: the model file's program, executed in numpy)"
+    place = f"{board.user}@{board.host}" + f":{board.port}" * (board.port != 22)
+    if board.virtual or board.device == "virtual":
+        return f"{board.name} ({place} over SSH; no NPU: executed in numpy)"
+    return f"{board.name} ({place} over SSH)"
+
+
+def _rounded(seconds: float) -> str:
+    """Return two digits at most: nobody knows more."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    if seconds < 5400:
+        return count_of(round(seconds / 60), "minute")
+    return f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,178 @@
+"""The line that changes while a run is under way: a bar on a terminal, sparse plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from rknn_harness.screen.text import INDENT
+
+__all__ = ["Live", "Record", "TimeLeft", "is_plain", "live"]
+
+_PLAIN_SECONDS = 10.0
+_PLAIN_SHARE = 0.1
+
+
+class Live(Protocol):
+    """What shows the state of a run."""
+
+    def show(self, done: int, wrong: int, current: str) -> None:
+        """Show how many cases ended, how many of them are wrong, and what is being tried."""
+
+    def say(self, text: str) -> None:
+        """Show a sentence: what is done when no case is tried."""
+
+    def close(self) -> None:
+        """Take the line away."""
+
+
+class Record:
+    """A run's ``cases.jsonl`` as it grows: counts its lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._offset = path, 0
+
+    def read(self) -> list[bytes]:
+        """Return the lines that were not there before; a line that is not complete stays for later."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                grown = file.read()
+        except OSError:
+            return []
+        complete = grown[: grown.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        return complete.splitlines()
+
+
+class TimeLeft:
+    """How long the rest should take, by the cases that this run has done.
+
+    Parameters
+    ----------
+    total : int
+    done : int
+        Cases that are on record already, such as those of a run that is resumed.
+    now : callable
+    """
+
+    def __init__(self, total: int, done: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._total, self._start, self._now = total, done, now
+        self._first: tuple[int, float] | None = None
+        self._done = done
+
+    def ended(self, done: int) -> None:
+        """Note how many cases ended by now."""
+        if done > self._start and self._first is None:
+            # What comes before the first end is the start of toolkits and boards.
+            self._first = done, self._now()
+        self._done = done
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that are left; None as long as too few cases ended to say."""
+        if self._first is None or self._done - self._first[0] < 3:
+            return None
+        count, since = self._first
+        return (self._now() - since) / (self._done - count) * (self._total - self._done)
+
+    def __str__(self) -> str:
+        left = self.seconds
+        if left is None or self._done >= self._total:
+            return ""
+        return f"{max(1, round(left))} s left" if left < 100 else f"{round(left / 60)} min left"
+
+
+class _Bar:
+    def __init__(self, total: int, done: int, stream: TextIO) -> None:
+        self._left = TimeLeft(total, done)
+        self._progress = Progress(
+            TextColumn(" "),
+            BarColumn(24, complete_style="cyan", finished_style="cyan"),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}{task.fields[wrong]}"),
+            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.fields[left]}"),
+            console=Console(file=stream, force_terminal=True, width=80, highlight=False),
+            transient=True,
+            refresh_per_second=4,
+        )
+        self._task = self._progress.add_task("starting", total=total, completed=done, wrong="", left="")
+        self._progress.start()
+
+    def show(self, done: int, wrong: int, current: str) -> None:
+        self._left.ended(done)
+        told = f"[red]  {wrong} wrong[/]" if wrong else ""
+        self._progress.update(
+            self._task, completed=done, description=_short(current), wrong=told, left=str(self._left)
+        )
+
+    def say(self, text: str) -> None:
+        self._progress.update(self._task, description=_short(text), left="")
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class _Plain:
+    def __init__(self, total: int, done: int, stream: TextIO, now: Callable[[], float]) -> None:
+        self._total, self._stream, self._now = total, stream, now
+        self._left = TimeLeft(total, done, now)
+        self._shown, self._at = done, now()
+
+    def show(self, done: int, wrong: int, current: str) -> None:
+        self._left.ended(done)
+        if done == self._shown:
+            return
+        late = self._now() - self._at >= _PLAIN_SECONDS
+        if late or done - self._shown >= _PLAIN_SHARE * self._total or done == self._total:
+            parts = [
+                f"{done:4} of {self._total}",
+                f"{wrong} wrong" * bool(wrong),
+                _short(current),
+                str(self._left),
+            ]
+            self.say("   ".join(filter(None, parts)))
+            self._shown, self._at = done, self._now()
+
+    def say(self, text: str) -> None:
+        print(f"{INDENT}{text}", file=self._stream, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+def live(total: int, done: int, stream: TextIO, now: Callable[[], float] = time.monotonic) -> Live:
+    """Return what shows the state of a run on a stream.
+
+    Parameters
+    ----------
+    total : int
+        Cases of the plan.
+    done : int
+        Cases that are on record already.
+    stream : text file
+    now : callable
+        The clock of plain lines.
+    """
+    return _Plain(total, done, stream, now) if is_plain(stream) else _Bar(total, done, stream)
+
+
+def is_plain(stream: TextIO) -> bool:
+    """Whether a stream takes no bar and no colour: a pipe, ``NO_COLOR``, ``CI``, a dumb terminal."""
+    environment = os.environ
+    return (
+        not stream.isatty()
+        or bool(environment.get("NO_COLOR"))
+        or bool(environment.get("CI"))
+        or environment.get("TERM") == "dumb"
+    )
+
+
+def _short(name: str, width: int = 28) -> str:
+    return name if len(name) <= width else name[: width - 3] + "..."

@@ -1,0 +1,106 @@
+"""Count a run's results as its table does: right, refused, wrong, known to fail, not tried."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Sequence
+
+import attrs
+
+from rknn_harness.case import Case, CaseResult
+from rknn_harness.outcomes import Outcome
+from rknn_harness.plan import Entry
+from rknn_harness.run_folder import Run
+
+__all__ = ["Cell", "Kind", "Tally", "kind_of", "row_name", "tally"]
+
+
+class Kind(str, enum.Enum):
+    """How a result counts."""
+
+    RIGHT = "right"
+    REFUSED = "refused"
+    WRONG = "wrong"
+    KNOWN = "known"
+    UNTRIED = "not tried"
+
+
+@attrs.frozen(order=True)
+class Cell:
+    """What is counted together: one row of the table in one precision, on one toolkit and one board."""
+
+    row: str
+    precision: str
+    toolkit: str
+    board: str
+
+
+@attrs.frozen
+class Tally:
+    """A run's counts.
+
+    Attributes
+    ----------
+    cells : mapping of Cell to Counter of Kind
+        Of the plan's cases only: a network that was made smaller is none of them.
+    results : tuple of CaseResult
+        Those of the plan, in the plan's order.
+    smaller : tuple of CaseResult
+        Failing networks that were made smaller from one of the plan.
+    untried : int
+        Cases of the plan without a result.
+    """
+
+    cells: dict[Cell, Counter[Kind]]
+    results: tuple[CaseResult, ...]
+    smaller: tuple[CaseResult, ...]
+    untried: int
+
+    def count(self, kind: Kind) -> int:
+        """Return how many cases of the plan are of a kind."""
+        return sum(counter[kind] for counter in self.cells.values())
+
+    @property
+    def total(self) -> int:
+        """How many cases the plan has."""
+        return sum(counter.total() for counter in self.cells.values())
+
+
+def kind_of(result: CaseResult) -> Kind:
+    """Return how a result counts; one that passed and is expected to fail counts as wrong."""
+    if result.outcome is Outcome.INFRA_ERROR:
+        return Kind.UNTRIED
+    if result.is_failure:
+        return Kind.KNOWN if result.expected else Kind.WRONG
+    if result.expected:
+        return Kind.WRONG
+    return Kind.REFUSED if result.outcome is Outcome.UNSUPPORTED else Kind.RIGHT
+
+
+def row_name(case: Case) -> str:
+    """Return the name of the table's row that a case is in."""
+    return {"random": "random", "corpus": "failed before"}.get(case.kind, case.group)
+
+
+def tally(run: Run, plan: Sequence[Entry]) -> Tally:
+    """Count a run's results.
+
+    Parameters
+    ----------
+    run : Run
+    plan : sequence of Entry
+        What the run was to try.
+    """
+    by_key = {result.key: result for result in run.results}
+    cells: dict[Cell, Counter[Kind]] = {}
+    results = []
+    for entry in plan:
+        cell = Cell(row_name(entry.case), entry.case.precision, entry.case.toolkit, entry.board)
+        result = by_key.pop(entry.key, None)
+        kind = Kind.UNTRIED if result is None else kind_of(result)
+        cells.setdefault(cell, Counter())[kind] += 1
+        if result is not None:
+            results.append(result)
+    untried = sum(counter.total() for counter in cells.values()) - len(results)
+    return Tally(cells, tuple(results), tuple(by_key.values()), untried)

@@ -1,0 +1,41 @@
+"""Lines of at most 80 columns; what is to be copied stays whole."""
+
+from __future__ import annotations
+
+import textwrap
+
+__all__ = ["INDENT", "WIDTH", "count_of", "listed", "paragraph"]
+
+WIDTH = 80
+INDENT = "  "
+
+
+def paragraph(first: str, text: str, *, indent: int | None = None) -> list[str]:
+    """Return a text in lines, those after the first below the first's text.
+
+    Parameters
+    ----------
+    first : str
+        What the first line begins with, its spaces included.
+    text : str
+    indent : int, optional
+        Columns that the other lines begin with; by default as many as `first` has.
+    """
+    return textwrap.wrap(
+        " ".join(text.split()),
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * (len(first) if indent is None else indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return ``1 model`` or ``2 models``."""
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
+def listed(names: list[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -1,0 +1,113 @@
+"""The suite's screen while pytest runs it: header, live line and end, in place of pytest's progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rknn_harness.boards import Board
+from rknn_harness.case import CaseResult
+from rknn_harness.plan import Entry
+from rknn_harness.run_folder import RunFolder, read_run
+from rknn_harness.screen.ending import ending
+from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, plan_lines
+from rknn_harness.screen.live import Live, Record, live
+from rknn_harness.screen.printer import own_stdout, print_lines
+from rknn_harness.screen.tally import Kind, kind_of
+
+__all__ = ["RunScreen", "screen_of"]
+
+
+class RunScreen:
+    """A plugin of pytest's first process: shows a run from its first line to its last.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._stream = config, own_stdout()
+        self._live: Live | None = None
+        self._record: Record | None = None
+        self._plan: Mapping[str, Entry] = {}
+        self._done, self._wrong, self._current = 0, 0, ""
+
+    @property
+    def _with_pytests(self) -> bool:
+        """Whether pytest's own progress is shown."""
+        return self._config.pluginmanager.hasplugin("terminalreporter")
+
+    def opened(self, boards: Mapping[str, Board]) -> None:
+        """Print the first lines, before a board or a toolkit is looked at."""
+        print_lines([TITLE, *board_lines(boards)], self._stream)
+
+    def planned(self, folder: RunFolder, boards: Mapping[str, Board]) -> None:
+        """Print what will be tried, and begin the live line."""
+        option, plan = self._config.option, folder.plan()
+        self._record = Record(folder.path / "cases.jsonl")
+        self._plan = {entry.name: entry for entry in plan}
+        self._read()
+        jobs = getattr(option, "numprocesses", None) or 1
+        left = plan[self._done :]
+        seconds = expected_seconds(left, boards, folder.path.parent, jobs)
+        print_lines([*plan_lines(option.toolkit, plan, seconds), ""], self._stream)
+        if not self._with_pytests:
+            self._live = live(len(plan), self._done, self._stream)
+
+    def say(self, text: str) -> None:
+        """Show what is done when no case of the plan is tried."""
+        if self._live is not None:
+            self._live.say(text)
+
+    def end(self, folder: Path, plan: Sequence[Entry]) -> None:
+        """Take the live line away and print table, verdict and next step."""
+        self.close()
+        lines = ending(read_run(folder), plan, show_all=self._config.option.all_rows)
+        print_lines(lines, self._stream)
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._live is not None:
+            self._live.close()
+            self._live = None
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Name the case whose first test begins."""
+        name = nodeid.partition("[")[2].removesuffix("]")
+        entry = next((entry for key, entry in self._plan.items() if name.endswith(key)), None)
+        if entry is not None and self._current != entry.case.id:
+            self._current = entry.case.id
+            self._show()
+
+    def pytest_runtest_logreport(self) -> None:
+        """Count the cases that ended since."""
+        if self._read():
+            self._show()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Print why the suite itself cannot be run."""
+        if report.failed and not self._with_pytests:
+            self.close()
+            print_lines(str(report.longrepr).splitlines(), self._stream)
+
+    def _show(self) -> None:
+        if self._live is not None:
+            self._live.show(self._done, self._wrong, self._current)
+
+    def _read(self) -> bool:
+        lines = [] if self._record is None else self._record.read()
+        results = [CaseResult.from_document(json.loads(line)) for line in lines]
+        self._done += len(results)
+        self._wrong += sum(kind_of(result) is Kind.WRONG for result in results)
+        return bool(results)
+
+
+def screen_of(config: pytest.Config) -> RunScreen | None:
+    """Return the screen of pytest's first process; None in a worker."""
+    found: Any = config.pluginmanager.get_plugin("rknn-screen")
+    return found if isinstance(found, RunScreen) else None
