@@ -84,8 +84,3 @@ def test_batch_latency(suite: Suite, result: CaseResult) -> None:
 def test_latency_baseline(suite: Suite, result: CaseResult) -> None:
     """A call takes no longer than a stated factor of the last accepted run's."""
     suite.require_property(result, "latency_baseline")
-
-
-def test_npu_gain(suite: Suite, result: CaseResult) -> None:
-    """The NPU against the board's own CPU; told, never a failure."""
-    suite.require_property(result, "npu_gain")

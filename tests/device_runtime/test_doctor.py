@@ -77,7 +77,13 @@ def test_a_good_board_has_nothing_to_mend(board: Path, make_bundle: MakeBundle) 
 @pytest.mark.parametrize(
     ("path", "content", "rule", "text", "command"),
     [
-        (CHIP, b"raspberrypi,5\0", "chip", "no Rockchip board", "export SCIRKNN_DEVICE=virtual"),
+        (
+            CHIP,
+            b"raspberrypi,5\0",
+            "chip",
+            "raspberrypi,5: this is no Rockchip board",
+            "export SCIRKNN_DEVICE=virtual",
+        ),
         (UEVENT, None, "nodes", None, None),
         (RUNTIME, None, "librknnrt", "no librknnrt.so", "rknn-toolkit2/raw/v2.3.2/rknpu2/runtime/Linux"),
         ("dev/dri/card1", None, "nodes", "/dev/dri/card1 is not there", "docker run --device /dev/dri"),
@@ -158,7 +164,7 @@ def test_a_container_that_hides_the_device_tree(board: Path, monkeypatch: pytest
     assert "--security-opt systempaths=unconfined" in error.command
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     (error,) = findings(board, "error")
-    assert "This is no Rockchip board" in error.text
+    assert "this is no Rockchip board" in error.text
 
 
 def test_a_governor_that_moves_is_a_note(board: Path) -> None:
@@ -268,6 +274,20 @@ def test_the_command_prints_each_cure(
     told = capsys.readouterr().out.splitlines()
     line = next(number for number, text in enumerate(told) if text.startswith("error"))
     assert told[line + 1].strip().startswith("$ sudo curl -fL -o /usr/lib/librknnrt.so https://github.com/")
+
+
+def test_a_pc_is_told_that_it_has_no_npu_and_nothing_more(
+    board: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (board / CHIP).unlink()
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.delenv("SCIRKNN_DEVICE", raising=False)
+    monkeypatch.setattr(doctor, "examine", functools.partial(doctor.examine, root=str(board)))
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().out == (
+        "  chip      x86-64: this is no Rockchip board, so there is no NPU here\n"
+        "  next      to try models on this machine:  export SCIRKNN_DEVICE=virtual\n"
+    )
 
 
 def test_nothing_is_written(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,7 +250,9 @@ class Auditor:
         line = self.lines[index]
         if kind == "replay":
             words = ["rknn-harness", "replay", self.folder, line["id"]]
-            return [shlex.join([*words, "--toolkit", line["toolkit"], "--board", line["board"]])]
+            words += ["--toolkit", line["toolkit"]] * (len(self.document["toolkits"]) > 1)
+            words += ["--board", line["board"]] * (line["board"] != "virtual")
+            return [shlex.join(words)]
         if kind == "basis":
             return [line["metrics"][stage]["basis"] for stage in line["metrics"]]
         if kind.startswith("property."):

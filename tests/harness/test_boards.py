@@ -32,6 +32,8 @@ def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> 
     assert read_boards(None) == {"virtual": VIRTUAL}
     path.write_text(GOOD + "virtual = true")
     assert read_boards(path)["rock"].virtual
+    path.write_text(GOOD + 'device = "virtual"')
+    assert read_boards(path)["rock"].virtual  # what runs there says it
 
 
 @pytest.mark.parametrize(

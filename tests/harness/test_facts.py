@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rknn_harness.board_runner.facts import gather
 
 FILES = {
@@ -53,8 +55,25 @@ def test_a_board_is_told_in_si_units(tmp_path: Path) -> None:
 
 def test_what_is_absent_is_none(tmp_path: Path) -> None:
     facts = gather(str(tmp_path))
-    here = {"machine", "kernel", "python", "numpy", "rknnlite", "virtual_npu", "cpus"}
+    here = {"device", "virtual", "machine", "kernel", "python", "numpy", "rknnlite", "virtual_npu", "cpus"}
     assert {name for name, value in facts.items() if value is not None} <= here
+
+
+@pytest.mark.parametrize(
+    ("device", "machine", "virtual"),
+    [
+        ("npu", "aarch64", False),
+        ("virtual", "aarch64", True),
+        ("npu", "x86_64", True),
+        ("npu", "armv7l", False),
+    ],
+)
+def test_a_board_says_whether_an_npu_runs_its_models(
+    device: str, machine: str, virtual: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    facts = gather(str(tmp_path), device)
+    assert (facts["device"], facts["virtual"]) == (device, virtual)
 
 
 def test_an_empty_or_damaged_runtime_has_no_version(tmp_path: Path) -> None:

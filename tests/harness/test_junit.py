@@ -27,6 +27,17 @@ def test_every_case_is_there_with_its_outcome(tmp_path: Path) -> None:
     assert properties["board is virtual"] == "True"
 
 
+def test_what_did_not_pass_has_the_command_that_tries_it_again(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "my runs" / "one", failed_results())
+    told = {
+        case.get("name"): "".join(case.itertext()).splitlines()[-1]
+        for case in ElementTree.parse(write_junit(run)).getroot().iter("testcase")
+    }
+    assert told == {
+        result.case.id: f"again: rknn-harness replay '{run.path}' {result.case.id}" for result in run.results
+    }
+
+
 def test_a_suite_for_each_toolkit_and_board(tmp_path: Path) -> None:
     plan = Plan(toolkits=("2.2.0", "2.5.0"), boards=("virtual", "orange"), count=20, timed=30)
     run = write_matrix(tmp_path / "run", 1, plan, with_faults)

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 import virtual_npu
 from sklearn2rknn.check import SEED, CheckInput, agreement
@@ -16,6 +15,7 @@ from sklearn2rknn.error_bounds import file_bound
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack, unpack
+from sklearn2rknn.onnx_session import onnx_session
 from sklearn2rknn.tolerances import SAFETY, Requirement
 from virtual_npu import RknnFile
 
@@ -169,11 +169,7 @@ class _Truth:
 
 
 def _onnx(network: Network, runs: npt.NDArray[np.float32], samples: int) -> npt.NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    model = onnx_from_network(network, samples).SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(onnx_from_network(network, samples).SerializeToString())
     return np.stack([session.run(None, {"x": run})[0] for run in runs])
 
 

@@ -349,6 +349,10 @@ def _doctor(options: argparse.Namespace) -> int:
         print(json.dumps([vars(finding) for finding in findings], indent=1))
     else:
         width = max(len(finding.rule) for finding in findings)
+        if [finding.rule for finding in findings] == ["chip"]:  # a machine that can have no NPU
+            print(f"  chip      {findings[0].text}")
+            print(f"  next      to try models on this machine:  {findings[0].command}")
+            return 1
         for finding in findings:
             print(f"{finding.level:8} {finding.rule:{width}}  {finding.text}")
             if finding.command:

@@ -45,6 +45,8 @@ _RULES = {
 def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/") -> Iterator[Finding]:
     """Look at what the machine has.
 
+    A machine that can have no NPU has one finding, its chip: nothing else there is to be mended.
+
     Parameters
     ----------
     bundle : Bundle, optional
@@ -57,10 +59,13 @@ def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/
     ------
     Finding
     """
+    top, versions = Path(root), installed_versions(root)
+    if device == "npu" and not _is_rockchip(versions) and not _is_container(top):
+        yield _no_npu(versions)
+        return
     yield from _python(device)
     if device == "npu":
-        top, versions = Path(root), installed_versions(root)
-        yield from _chip(top, versions)
+        yield _chip(versions)
         yield from _nodes(top)
         yield from _driver(versions)
         yield from _runtime(versions, bundle)
@@ -98,24 +103,30 @@ def _python(device: str) -> Iterator[Finding]:
     yield Finding("numpy", "ok", np.__version__)
 
 
-def _chip(top: Path, versions: BoardVersions) -> Iterator[Finding]:
-    chips = [name for name in versions.compatible or () if name.startswith("rockchip,")]
-    if chips:
-        yield Finding("chip", "ok", ", ".join(versions.compatible or ()))
-    elif (top / ".dockerenv").exists() and platform.machine() in ("aarch64", "armv7l"):
-        yield Finding(
-            "chip",
-            "error",
-            "This container hides /proc/device-tree, in which rknnlite looks for the chip. Start it with",
-            "docker run --device /dev/dri --security-opt systempaths=unconfined ...",
-        )
-    else:
-        yield Finding(
-            "chip",
-            "error",
-            "This is no Rockchip board: /proc/device-tree/compatible names none. Use the virtual NPU.",
-            "export SCIRKNN_DEVICE=virtual",
-        )
+def _is_rockchip(versions: BoardVersions) -> bool:
+    return any(name.startswith("rockchip,") for name in versions.compatible or ())
+
+
+def _is_container(top: Path) -> bool:
+    """Whether this may be a container on a board: such a one hides the device tree."""
+    return (top / ".dockerenv").exists() and platform.machine() in ("aarch64", "armv7l")
+
+
+def _no_npu(versions: BoardVersions) -> Finding:
+    machine = (versions.compatible or (platform.machine().replace("_", "-"),))[0]
+    text = f"{machine}: this is no Rockchip board, so there is no NPU here"
+    return Finding("chip", "error", text, "export SCIRKNN_DEVICE=virtual")
+
+
+def _chip(versions: BoardVersions) -> Finding:
+    if _is_rockchip(versions):
+        return Finding("chip", "ok", ", ".join(versions.compatible or ()))
+    return Finding(
+        "chip",
+        "error",
+        "This container hides /proc/device-tree, in which rknnlite looks for the chip. Start it with",
+        "docker run --device /dev/dri --security-opt systempaths=unconfined ...",
+    )
 
 
 def _nodes(top: Path) -> Iterator[Finding]:

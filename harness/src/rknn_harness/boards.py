@@ -56,7 +56,8 @@ class Board:
         What `scirknn` runs models on.
     virtual : bool
         Whether no NPU is behind it, only `virtual_npu`: its reports say so, and its bits must be the same as
-        those computed here. Without a port it is the one that is started when it is used.
+        those computed here. Always so where `device` is "virtual". Without a port it is the one that is
+        started when it is used. A board that answers that it has no NPU is reported so whatever is said here.
     tags : tuple of str
         What cases may ask for.
     power_command : tuple of str or None
@@ -172,6 +173,7 @@ class _Entry:
         self.path, self.name, self.entry = path, name, dict(entry)
 
     def board(self) -> Board:
+        device = self.text("device", "npu")
         board = Board(
             name=self.name,
             host=self.text("host"),
@@ -181,8 +183,8 @@ class _Entry:
             known_hosts=self.file("known_hosts"),
             python=self.text("python", "python3"),
             work_folder=self.text("work_folder", ".cache/rknn-harness"),
-            device=self.text("device", "npu"),
-            virtual=self.flag("virtual"),
+            device=device,
+            virtual=self.flag("virtual") or device == "virtual",
             tags=self.words("tags", ()),
             power_command=self.words("power_command", None),
             boot_seconds=self.seconds("boot_seconds", 120.0),

@@ -41,9 +41,11 @@ PROPERTIES = {
     "all_on_npu": "no layer is placed on the CPU",
     "batch_latency": "a call of many rows takes no longer than as many calls of one",
     "latency_baseline": "a call takes no longer than a stated factor of the last accepted run's",
-    "npu_gain": "the NPU against the board's own CPU; told, never a failure",
 }
 """What is asked of every case, by name: each either holds or fails with a sentence."""
+
+_FIGURES = ("npu_gain",)
+"""What older records have among the properties, though it cannot fail; the report has its figures."""
 
 Key = tuple[str, str, str]
 """What a result is known by in a run: the case's id, the toolkit, the board."""
@@ -271,7 +273,9 @@ class CaseResult:
             attempts=document["attempts"],
             seconds=document["seconds"],
             board=document["board"],
-            properties=document["properties"],
+            properties={
+                name: wrong for name, wrong in document["properties"].items() if name not in _FIGURES
+            },
             macs=document["macs"],
             estimate=None if estimate is None else (estimate[0], estimate[1]),
             cpu={name: Latency(**value) for name, value in document["cpu"].items()},

@@ -24,21 +24,22 @@ def shown_path(path: Path | str) -> str:
     return str(relative)
 
 
-def replay_command(run: Path, manifest: Mapping[str, Any], result: CaseResult) -> str:
+def replay_command(run: Path | str, manifest: Mapping[str, Any], result: CaseResult) -> str:
     """Return the command that tries a case of a run again.
 
     Parameters
     ----------
-    run : pathlib.Path
-        The run's folder.
+    run : pathlib.Path or str
+        The run's folder; a text stands as it is.
     manifest : mapping
         The run's. Its options name the file of boards.
     result : CaseResult
     """
-    words = ["rknn-harness", "replay", shown_path(run), result.case.id]
+    folder = run if isinstance(run, str) else shown_path(run)
+    words = ["rknn-harness", "replay", folder, result.case.id]
     options = manifest.get("options", {})
     choice = _choices(options).get(result.case.toolkit, result.case.toolkit)
-    if len(manifest["toolkits"]) > 1 or choice != result.case.toolkit:
+    if len(manifest.get("toolkits", ())) > 1 or choice != result.case.toolkit:
         words += ["--toolkit", choice]
     if result.board != "virtual":
         words += ["--board", result.board]

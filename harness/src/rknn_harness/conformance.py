@@ -63,7 +63,7 @@ ATTEMPTS = 2
 _NOT_THE_BOARD = (None, Stage.SIMULATOR, Stage.VIRTUAL_NPU)
 """Stages of verdicts that a file which the converter keeps back accounts for; None is a pass."""
 
-_OF_TIME = ("batch_latency", "latency_baseline", "npu_gain")
+_OF_TIME = ("batch_latency", "latency_baseline")
 """Properties that say nothing of a model's numbers: the outcome is not theirs."""
 
 Array = np.ndarray[Any, Any]
@@ -522,8 +522,6 @@ def _on_board(
             more["cores_agree"] = Stage.BOARD, cores_agree(session, X, answer.output)
         with clock("time"):
             times = with_cpu(times, session, batch, converted.reference, timing, notes)
-            if times.cpu:
-                more["npu_gain"] = Stage.BOARD, None
     except BoardError as error:
         outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
             error.kind, Outcome.RUN_ERROR

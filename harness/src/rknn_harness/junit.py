@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from rknn_harness.case import CaseResult
+from rknn_harness.commands import replay_command
 from rknn_harness.outcomes import Outcome
 from rknn_harness.run_folder import Run
 
@@ -21,7 +22,7 @@ def write_junit(run: Run) -> Path:
     """Write a run's ``junit.xml``, a suite per toolkit and board, and return its path.
 
     A failure of the model is a ``failure``, and so is an expected one that passed; trouble on the way is an
-    ``error``; a refused model and an expected failure are ``skipped``.
+    ``error``; a refused model and an expected failure are ``skipped``. Each has the command that repeats it.
     """
     suites = ElementTree.Element("testsuites")
     parts: dict[tuple[str, str], list[CaseResult]] = {}
@@ -42,7 +43,7 @@ def write_junit(run: Run) -> Path:
         )
         _properties(suite, run, toolkit, board)
         for result in results:
-            _case(suite, result)
+            _case(suite, result, run)
     path = run.path / "junit.xml"
     temporary = path.with_name(f".junit.{os.getpid()}.part")
     ElementTree.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
@@ -75,7 +76,7 @@ def _kind(result: CaseResult) -> str:
     return "skipped" if result.outcome is Outcome.UNSUPPORTED else ""
 
 
-def _case(suite: ElementTree.Element, result: CaseResult) -> None:
+def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
@@ -98,7 +99,8 @@ def _case(suite: ElementTree.Element, result: CaseResult) -> None:
         message=_clean(message or "; ".join(sentences)),
     )
     stage = [] if result.stage is None else [f"first at stage {result.stage.value}"]
-    told.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}"]))
+    again = f"again: {replay_command(run.path, run.manifest, result)}"
+    told.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again]))
 
 
 def _seconds(result: CaseResult) -> float:

@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import sklearn2rknn
@@ -33,6 +32,7 @@ from rknn_harness.reference import (
 )
 from rknn_harness.runner_client import BoardSession
 from scirknn.bundle import Affine
+from sklearn2rknn.onnx_session import onnx_session
 
 __all__ = ["CONSTANT_GRAPH", "Plain", "convert_plain", "defect_of", "judge_plain"]
 
@@ -107,7 +107,7 @@ def convert_plain(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) ->
     assert built.simulated is not None
     plain = Plain(truth, tuple(layers), scales, packed, built.rknn, {})
     divisors = np.ones(1, np.float32) if scales is None else scales.astype(np.float32)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = onnx_session(model)
     plain.answers[Stage.ONNX] = plain.answer([session.run(None, {"x": run / divisors})[0] for run in packed])
     plain.answers[Stage.SIMULATOR] = plain.answer(list(built.simulated))
     npu = virtual_npu.VirtualNpu(virtual_npu.read(built.rknn))

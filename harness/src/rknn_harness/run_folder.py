@@ -44,7 +44,7 @@ from rknn_harness.errors import HarnessError
 from rknn_harness.outcomes import Outcome
 from rknn_harness.plan import Entry
 
-__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run"]
+__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
 
 FORMAT = 2
 """Number of the manifest's and the lines' format."""
@@ -179,6 +179,11 @@ class RunFolder:
         lines = (self.path / "plan.jsonl").read_text(encoding="utf-8").splitlines()
         return tuple(Entry.from_document(json.loads(line)) for line in lines)
 
+    def manifest(self) -> dict[str, Any]:
+        """Return what the run is made with."""
+        document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        return document
+
     def record(self, result: CaseResult) -> None:
         """Append a case; it is with the operating system when this returns."""
         line = result.line().encode()
@@ -193,7 +198,7 @@ class RunFolder:
     def amend(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change the manifest."""
         with self._locked():
-            document = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+            document = self.manifest()
             change(document)
             _write(self.path / "manifest.json", _json(document))
 
@@ -293,7 +298,6 @@ def manifest(
     dict
         JSON types. ``finished`` is None until the run is complete.
     """
-    virtual = sum(bool(facts["virtual"]) for facts in boards.values())
     return {
         "format": FORMAT,
         "started": _now(),
@@ -309,8 +313,14 @@ def manifest(
         },
         "commit": _commit(source),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
-        "statement": "" if not virtual else VIRTUAL_STATEMENT if virtual == len(boards) else MIXED_STATEMENT,
+        "statement": statement(boards),
     }
+
+
+def statement(boards: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the sentence that a run's pages say of boards without an NPU; empty where each has one."""
+    virtual = sum(bool(facts.get("virtual")) for facts in boards.values())
+    return "" if not virtual else VIRTUAL_STATEMENT if virtual == len(boards) else MIXED_STATEMENT
 
 
 def _now() -> str:

@@ -162,7 +162,7 @@ class BoardSession:
 
     def facts(self, *, deadline: float = 30.0) -> dict[str, Any]:
         """Return the board's facts, as `rknn_harness.board_runner.facts.gather` tells them."""
-        header, _ = self._ask("facts", deadline)
+        header, _ = self._ask("facts", deadline, device=self.board.device)
         facts = header.get("facts")
         if not isinstance(facts, dict):
             raise self._broken(ProtocolError, f"{self.board.name} answered 'facts' with {facts!r:.80}.")

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import numpy_helper
 
 import virtual_npu
 from scirknn.bundle import Affine, Bundle
 from sklearn2rknn import Built, Toolkit
 from sklearn2rknn.onnx_graph import pack, unpack
+from sklearn2rknn.onnx_session import onnx_session
 
 __all__ = [
     "Protocol",
@@ -113,9 +113,7 @@ def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
     numpy.ndarray of float64, shape (n, n_outputs)
         Before the head.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(model)
     (entry,) = session.get_inputs()
     form, samples = ("conv", entry.shape[2]) if len(entry.shape) == 4 else ("matmul", entry.shape[0])
     runs = pack(bundle.prepare(np.asarray(X, np.float64)), bundle.channels, samples, form)

@@ -16,22 +16,31 @@ from scirknn.compatibility import distribution_version, installed_versions
 __all__ = ["gather"]
 
 
-def gather(root: str = "/") -> dict[str, Any]:
+_NPU_MACHINES = ("aarch64", "arm64", "armv7l", "armv8l")
+"""What Rockchip's chips with an NPU are; on any other machine whatever answers for rknnlite is no NPU."""
+
+
+def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
     """Read the facts of the machine.
 
     Parameters
     ----------
     root : str
         Where the machine's files are; tests give a tree of their own.
+    device : {"npu", "virtual"}
+        What runs models here.
 
     Returns
     -------
     dict
-        JSON. Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes.
+        JSON. Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes. ``virtual`` says that
+        no NPU runs models here.
     """
     top = Path(root)
     versions = installed_versions(root)
     return {
+        "device": device,
+        "virtual": device == "virtual" or platform.machine() not in _NPU_MACHINES,
         "machine": platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),

@@ -111,7 +111,7 @@ class Operations:
         return {"ok": True, **found}, {}
 
     def _facts(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        return {"ok": True, "facts": gather(self._root)}, {}
+        return {"ok": True, "facts": gather(self._root, _device(header))}, {}
 
     def _doctor(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         from scirknn.doctor import examine

@@ -126,6 +126,7 @@ def probe_board(
     """
     begun, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     facts = link.session().facts()
+    virtual = link.board.virtual or bool(facts.get("virtual"))
     failures = 0
 
     def broken(error: InfraError) -> None:
@@ -137,14 +138,14 @@ def probe_board(
             link.give_up(error)
 
     with sklearn2rknn.open_toolkit(toolkit) as opened:
-        bench = Bench(opened, link.session, virtual=link.board.virtual, seconds=seconds, platform=platform)
+        bench = Bench(opened, link.session, virtual=virtual, seconds=seconds, platform=platform)
         chosen = [question for name, question in QUESTIONS.items() if not only or name in only]
         answered = ask(chosen, bench, told=told, broken=broken)
         version = opened.version
     return document(
         answered,
         board=link.board.name,
-        virtual=link.board.virtual,
+        virtual=virtual,
         toolkit=version,
         platform=platform,
         versions=_versions(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from markupsafe import Markup
 
 import sklearn2rknn
 from rknn_harness.case import PRECISIONS, PROPERTIES, CaseResult
+from rknn_harness.commands import replay_command
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
@@ -153,9 +153,7 @@ class _Page:
 
     def replay(self, index: int) -> str:
         """Return the command that tries a case again."""
-        result = self.run.results[index]
-        words = ["rknn-harness", "replay", _folder(self.run), result.case.id]
-        return shlex.join([*words, "--toolkit", result.case.toolkit, "--board", result.board])
+        return replay_command(_folder(self.run), self.run.manifest, self.run.results[index])
 
     def error_chart(self, board: str) -> Markup:
         return self._strips(

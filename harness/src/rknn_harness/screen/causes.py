@@ -20,11 +20,11 @@ SHOWN = 8
 """Causes that are printed; where there are more, all is broken, and the report has them."""
 
 _STAGES = {
-    Stage.SKLEARN: "scikit-learn",
-    Stage.ONNX: "the float32 ONNX graph",
-    Stage.SIMULATOR: "the vendor's simulator",
-    Stage.VIRTUAL_NPU: "the virtual NPU",
-    Stage.BOARD: "the board",
+    Stage.SKLEARN: "in scikit-learn",
+    Stage.ONNX: "in the float32 ONNX graph",
+    Stage.SIMULATOR: "in the vendor's simulator",
+    Stage.VIRTUAL_NPU: "in the virtual NPU",
+    Stage.BOARD: "on the board",
 }
 _REPEATED = ("The board was given up earlier: ",)
 """What the second and later cases put before the first one's sentence."""
@@ -71,7 +71,7 @@ def cause_lines(causes: Sequence[Cause], found: Tally, run: Run) -> list[str]:
     """Return a paragraph for each cause, with the command that tries its first case again."""
     lines = []
     for number, cause in enumerate(causes[:SHOWN], 1):
-        where = "" if cause.stage is None else f", first seen in {_STAGES[cause.stage]}"
+        where = "" if cause.stage is None else f", first seen {_STAGES[cause.stage]}"
         lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, found)}{where}:")
         lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [cause.sentence, _labels(cause)])))
         lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause.results[0])}")

@@ -22,6 +22,9 @@ _PLAIN_SHARE = 0.1
 class Live(Protocol):
     """What shows the state of a run."""
 
+    def expect(self, total: int) -> None:
+        """Take another number of cases for what will be tried."""
+
     def show(self, done: int, wrong: int, current: str) -> None:
         """Show how many cases ended, how many of them are wrong, and what is being tried."""
 
@@ -67,6 +70,10 @@ class TimeLeft:
         self._first: tuple[int, float] | None = None
         self._done = done
 
+    def expect(self, total: int) -> None:
+        """Take another number of cases for what will be tried."""
+        self._total = total
+
     def ended(self, done: int) -> None:
         """Note how many cases ended by now."""
         if done > self._start and self._first is None:
@@ -91,7 +98,7 @@ class TimeLeft:
 
 class _Bar:
     def __init__(self, total: int, done: int, stream: TextIO) -> None:
-        self._left = TimeLeft(total, done)
+        self._left, self._total = TimeLeft(total, done), total
         self._progress = Progress(
             TextColumn(" "),
             BarColumn(24, complete_style="cyan", finished_style="cyan"),
@@ -105,12 +112,16 @@ class _Bar:
         self._task = self._progress.add_task("starting", total=total, completed=done, wrong="", left="")
         self._progress.start()
 
+    def expect(self, total: int) -> None:
+        self._left.expect(total)
+        self._total = total
+        self._progress.update(self._task, total=total)
+
     def show(self, done: int, wrong: int, current: str) -> None:
         self._left.ended(done)
         told = f"[red]  {wrong} wrong[/]" if wrong else ""
-        self._progress.update(
-            self._task, completed=done, description=_short(current), wrong=told, left=str(self._left)
-        )
+        doing = "writing the report" if done == self._total else _short(current)
+        self._progress.update(self._task, completed=done, description=doing, wrong=told, left=str(self._left))
 
     def say(self, text: str) -> None:
         self._progress.update(self._task, description=_short(text), left="")
@@ -124,6 +135,10 @@ class _Plain:
         self._total, self._stream, self._now = total, stream, now
         self._left = TimeLeft(total, done, now)
         self._shown, self._at = done, now()
+
+    def expect(self, total: int) -> None:
+        self._left.expect(total)
+        self._total = total
 
     def show(self, done: int, wrong: int, current: str) -> None:
         self._left.ended(done)

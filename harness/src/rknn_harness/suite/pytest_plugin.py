@@ -247,12 +247,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if folder is None:
         return
     # By now the fixtures are closed, the workers ended, and the record is whole.
-    screen = screen_of(config)
-    if screen is not None:
-        screen.say("writing the report")
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        if results_code(read_run(folder.path).results) is ExitCode.CONFORMANCE:
-            if screen is not None:
+        results = read_run(folder.path).results
+        if results_code(results) is ExitCode.CONFORMANCE:
+            screen = screen_of(config)
+            if screen is not None and any(each.is_failure and each.case.kind == "random" for each in results):
                 screen.say("making failing networks smaller")
             with _suite(config) as suite:
                 suite.make_smaller(_draw(config.option), Path(config.option.corpus))

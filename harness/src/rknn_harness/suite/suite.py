@@ -16,6 +16,7 @@ from rknn_harness.board_link import BoardLink
 from rknn_harness.boards import Board
 from rknn_harness.case import Case, CaseResult, Key
 from rknn_harness.claim import Claim
+from rknn_harness.commands import replay_command
 from rknn_harness.conformance import run_case
 from rknn_harness.corpus import keep
 from rknn_harness.drawing import Draw, smallest_case
@@ -23,7 +24,7 @@ from rknn_harness.errors import InfraError
 from rknn_harness.expectations import Expectation, expected_reason
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry
-from rknn_harness.run_folder import RunFolder, read_run
+from rknn_harness.run_folder import RunFolder, read_run, statement
 from rknn_harness.virtual_board import started
 
 __all__ = ["ConformanceFailure", "Suite"]
@@ -166,10 +167,7 @@ class Suite:
             raise ConformanceFailure(f"{result.case.id}: {name}. {wrong}\n{self._again(result)}")
 
     def _again(self, result: CaseResult) -> str:
-        return (
-            f"Run it again: rknn-harness replay {self.folder.path} {result.case.id} "
-            f"--toolkit {result.case.toolkit} --board {result.board}"
-        )
+        return f"Run it again: {replay_command(self.folder.path, self.folder.manifest(), result)}"
 
     def make_smaller(self, draw: Draw, corpus: Path) -> None:
         """Make the first failing random network of each kind of failure smaller; record and keep it.
@@ -223,7 +221,15 @@ class Suite:
         running = self._stack.enter_context(started(board, self._logs / f"{name}_board"))
         link = self._stack.enter_context(BoardLink(running, self._logs, claim=self._claim))
         facts = link.facts()
-        self.folder.amend(lambda manifest: manifest["boards"].setdefault(name, {}).update(facts))
+
+        def tell(manifest: dict[str, Any]) -> None:
+            known = manifest["boards"].setdefault(name, {})
+            # The file of boards may call a board virtual that looks like hardware, never the other way round.
+            virtual = bool(known.get("virtual")) or bool(facts.get("virtual"))
+            known.update(facts, virtual=virtual)
+            manifest["statement"] = statement(manifest["boards"])
+
+        self.folder.amend(tell)
         return link
 
     def _available(self, open: Callable[[str], T], name: str, stage: Stage) -> T:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class RunScreen:
         self._live: Live | None = None
         self._record: Record | None = None
         self._plan: Mapping[str, Entry] = {}
+        self._chosen: set[str] = set()
         self._done, self._wrong, self._current = 0, 0, ""
 
     @property
@@ -58,6 +59,7 @@ class RunScreen:
         print_lines([*plan_lines(option.toolkit, plan, seconds), ""], self._stream)
         if not self._with_pytests:
             self._live = live(len(plan), self._done, self._stream)
+            self._show()
 
     def say(self, text: str) -> None:
         """Show what is done when no case of the plan is tried."""
@@ -67,6 +69,8 @@ class RunScreen:
     def end(self, folder: Path, plan: Sequence[Entry]) -> None:
         """Take the live line away and print table, verdict and next step."""
         self.close()
+        if self._config.option.keyword and self._chosen:
+            plan = [entry for entry in plan if entry.name in self._chosen]
         lines = ending(read_run(folder), plan, show_all=self._config.option.all_rows)
         print_lines(lines, self._stream)
 
@@ -76,10 +80,18 @@ class RunScreen:
             self._live.close()
             self._live = None
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note which cases ``-k`` leaves."""
+        self._choose(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Note which cases ``-k`` leaves; pytest-xdist's workers look."""
+        self._choose(ids)
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Name the case whose first test begins."""
-        name = nodeid.partition("[")[2].removesuffix("]")
-        entry = next((entry for key, entry in self._plan.items() if name.endswith(key)), None)
+        entry = self._entry(nodeid)
         if entry is not None and self._current != entry.case.id:
             self._current = entry.case.id
             self._show()
@@ -94,6 +106,17 @@ class RunScreen:
         if report.failed and not self._with_pytests:
             self.close()
             print_lines(str(report.longrepr).splitlines(), self._stream)
+
+    def _choose(self, ids: Iterable[str]) -> None:
+        entries = map(self._entry, ids)
+        self._chosen |= {entry.name for entry in entries if entry is not None}
+        if self._live is not None and self._chosen:
+            self._live.expect(len(self._chosen))
+
+    def _entry(self, nodeid: str) -> Entry | None:
+        """Return the entry of the plan that a test is about: by its id."""
+        name = nodeid.partition("[")[2].removesuffix("]")
+        return self._plan.get(name) or self._plan.get(name.rpartition("-")[0])
 
     def _show(self) -> None:
         if self._live is not None:
