@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from rknn_harness.case import CaseResult
+from rknn_harness.case import PRECISIONS, CaseResult
 from rknn_harness.commands import replay_command
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.run_folder import Run
@@ -146,7 +146,8 @@ def _member(name: str, results: Sequence[CaseResult]) -> str:
             sizes.append(size)
     if name == "random":
         count = len({result.case.id for result in results})
-        return f"{count_of(count, 'random network')} in {listed(list(by_precision))}"
+        precisions = sorted(by_precision, key=PRECISIONS.index)
+        return f"{count_of(count, 'random network')} in {listed(precisions)}"
     if len(set(map(tuple, by_precision.values()))) == 1:
         return f"{name} {listed(list(by_precision))} ({' '.join(next(iter(by_precision.values())))})"
     return f"{name} " + ", ".join(

@@ -51,15 +51,15 @@ def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[s
 
 def _failed(found: Tally, causes: int) -> list[str]:
     known = found.count(Kind.KNOWN)
-    words = f"{count_of(causes, 'cause')}, {found.count(Kind.WRONG)} of {count_of(found.total, 'model')}"
+    words = f"{count_of(causes, 'cause')}, {found.count(Kind.WRONG)} of {count_of(found.total, found.noun)}"
     return _paragraph(FAIL, words + f"; {count_of(known, 'known failure')} besides" * bool(known))
 
 
 def _incomplete(found: Tally, *, is_verdict: bool) -> list[str]:
     untried = found.count(Kind.UNTRIED)
-    words = f"{untried} of {count_of(found.total, 'model')} could not be tried"
+    words = f"{untried} of {count_of(found.total, found.noun)} could not be tried"
     if found.untried == untried:
-        words = f"{untried} of {count_of(found.total, 'model')} were not tried: the run was ended"
+        words = f"{untried} of {count_of(found.total, found.noun)} were not tried: the run was ended"
     if not found.total:
         words = "nothing was tried"
     if is_verdict:
@@ -81,7 +81,7 @@ def _passed(found: Tally, manifest: Mapping[str, Any]) -> list[str]:
 
 def _counts(found: Tally) -> str:
     refused = found.count(Kind.REFUSED)
-    words = f"{count_of(found.count(Kind.RIGHT), 'model')} right"
+    words = f"{count_of(found.count(Kind.RIGHT), found.noun)} right"
     return (
         words
         + f", {refused} refused by the converter" * bool(refused)

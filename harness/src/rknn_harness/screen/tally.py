@@ -62,6 +62,12 @@ class Tally:
         return sum(counter[kind] for counter in self.cells.values())
 
     @property
+    def noun(self) -> str:
+        """What is counted: models, or where each is tried more than once, cases."""
+        places = {(cell.toolkit, cell.board) for cell in self.cells}
+        return "case" if len(places) > 1 else "model"
+
+    @property
     def total(self) -> int:
         """How many cases the plan has."""
         return sum(counter.total() for counter in self.cells.values())
