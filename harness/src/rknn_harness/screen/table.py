@@ -18,6 +18,9 @@ __all__ = ["table"]
 _COUNTS = (Kind.RIGHT, Kind.REFUSED, Kind.WRONG)
 _GAP = "   "
 _LAST = ("random", "failed before")
+_LONGEST = 16
+"""Letters of a name where precisions stand below each other: with four such columns a line has 80."""
+
 _HINT = f"{INDENT}(--all lists the data sets one by one)"
 
 
@@ -77,7 +80,8 @@ def _lines(
         if is_shown
     ]
     keys = [[key for key, is_shown in zip(row.keys, shown, strict=True) if is_shown] for row in rows]
-    widths = [max(map(len, column)) for column in zip(titles, *keys, strict=True)]
+    longest = WIDTH if columns else _LONGEST
+    widths = [min(max(map(len, column)), longest) for column in zip(titles, *keys, strict=True)]
     counts = " ".join(kind.value for kind in _COUNTS)
     heads = [
         _line(titles, widths, columns, "") if columns else "",
@@ -87,10 +91,16 @@ def _lines(
     before: list[str] = []
     for row, words in zip(rows, keys, strict=True):
         same = [index for index in range(len(words)) if words[: index + 1] == before[: index + 1]]
-        cells = ["" if index in same else word for index, word in enumerate(words)]
+        cells = ["" if index in same else _cut(word, longest) for index, word in enumerate(words)]
         lines.append(_line(cells, widths, [_counts(counter) for counter in row.counts], row.remark))
         before = words
     return [*filter(None, heads), *lines]
+
+
+def _cut(word: str, longest: int) -> str:
+    """Leave out the middle of a long name: what names differ in is at an end."""
+    part = (longest - 3) // 2
+    return word if len(word) <= longest else f"{word[:part]}...{word[-(longest - 3 - part) :]}"
 
 
 def _shown_keys(pairs: Sequence[tuple[str, str]], below: Sequence[str]) -> tuple[bool, ...]:
