@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -49,7 +49,7 @@ def run_of(
     entries: Sequence[Entry],
     change: Change | None = None,
     *,
-    options: dict[str, object] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> tuple[Run, tuple[Entry, ...]]:
     """Write a run of these entries, each right but for what `change` makes of it; return it with its plan."""
     boards = {entry.board: {"virtual": entry.board == "virtual", "device": "npu"} for entry in entries}

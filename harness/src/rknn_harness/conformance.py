@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 import time
 import traceback
@@ -43,6 +42,7 @@ from rknn_harness.properties import (
 )
 from rknn_harness.reference import Answer, Floats, Reference, answer_from_output, reference
 from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, time_on_board, with_cpu
+from rknn_harness.toolkit_failure import toolkit_failure
 from rknn_harness.toolkit_graph import read_graph
 from rknn_harness.witness import (
     Protocol,
@@ -403,19 +403,12 @@ def _conversion_errors() -> Iterator[None]:
     except sklearn2rknn.ConversionError as error:
         late = "it took longer than" in error.reason
         outcome = Outcome.TIMEOUT if late else Outcome.CONVERT_ERROR
-        raise _Ended(outcome, Stage.SIMULATOR, _toolkit_failed(error)) from error
+        raise _Ended(outcome, Stage.SIMULATOR, toolkit_failure(error)) from error
     except VirtualNpuError as error:
         # The toolkit said all is well and wrote what cannot be read.
         raise _Ended(Outcome.CONVERT_ERROR, Stage.VIRTUAL_NPU, error) from error
     except (sklearn2rknn.ToolkitError, OSError) as error:
         raise _Ended(Outcome.INFRA_ERROR, Stage.SIMULATOR, error) from error
-
-
-def _toolkit_failed(error: sklearn2rknn.ConversionError) -> str:
-    """Return a sentence: of a traceback, the line that names the exception."""
-    lines = [line.strip() for line in error.reason.splitlines() if line.strip()]
-    telling = [line for line in lines[1:] if re.match(r"[\w.]*(Error|Exception): ", line)]
-    return f"The toolkit failed in {error.stage}: {(telling or lines or ['it gave no reason'])[0]:.300}"
 
 
 def _harness_failed(error: Exception) -> str:

@@ -344,10 +344,14 @@ class Connection:
             retry=tenacity.retry_if_exception_type(ConnectionLostError),
             stop=tenacity.stop_after_attempt(self._attempts),
             wait=tenacity.wait_exponential(multiplier=0.2, max=5.0),
-            before_sleep=tenacity.before_sleep_log(_log, logging.WARNING),
+            before_sleep=self._retry_noted,
             reraise=True,
         )
         return retrying(step)
+
+    def _retry_noted(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        _log.warning("%s is tried again: %s", self.board.name, error)
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

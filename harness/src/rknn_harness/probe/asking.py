@@ -18,7 +18,8 @@ from rknn_harness.probe.lookup_tables import LOOKUP_QUESTIONS
 from rknn_harness.probe.question import FAILED, Answer, Question
 from rknn_harness.probe.sameness import SAMENESS_QUESTIONS
 from rknn_harness.probe.timing import TIMING_QUESTIONS
-from sklearn2rknn.errors import Sklearn2RknnError
+from rknn_harness.toolkit_failure import toolkit_failure
+from sklearn2rknn.errors import ConversionError, Sklearn2RknnError
 
 __all__ = ["QUESTIONS", "Answered", "ask"]
 
@@ -80,6 +81,8 @@ def ask(
         except InfraError as error:
             answer = Answer(FAILED, note=f"The way to the board failed: {error}")
             broken(error)
+        except ConversionError as error:
+            answer = Answer(FAILED, note=toolkit_failure(error))
         # ValueError: a file or an output that is not what the question reckons with.
         except (BoardError, Sklearn2RknnError, ValueError, OSError) as error:
             answer = Answer(FAILED, note=f"{type(error).__name__}: {error}")

@@ -29,6 +29,9 @@ _STAGES = {
 _REPEATED = ("The board was given up earlier: ",)
 """What the second and later cases put before the first one's sentence."""
 
+_CLASS = re.compile(r"^[A-Z][A-Za-z]+: (?=[A-Z][a-z]* )")
+"""The name of an error's class before a sentence of its own: it is the program's affair."""
+
 _NAMES = 5
 
 
@@ -115,7 +118,7 @@ def _sentence(result: CaseResult) -> str:
         sentence = sentence.partition(": ")[2] or sentence
     for prefix in _REPEATED:
         sentence = sentence.removeprefix(prefix)
-    return sentence
+    return _CLASS.sub("", sentence)
 
 
 def _form(sentence: str) -> str:
