@@ -17,6 +17,7 @@ from rknn_harness.run_folder import read_run
 
 from .golden_screen import check_width
 from .lying_board import boards_toml, lying_board
+from .screen_runs import link_suite
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -53,10 +54,10 @@ def commands_of(printed: str) -> list[str]:
 
 
 def run_on(boards: str, folder: Path, names: str) -> subprocess.CompletedProcess[str]:
-    suite = Path(__file__).parents[1] / "device"
+    link_suite(folder)
     return shell(
         f"rknn-harness run --board liar --boards '{boards}' --max-cases 0 --precision float16 --seed 0 "
-        f"-k '{names}' --suite {suite} --jobs 1",
+        f"-k '{names}' --jobs 1",
         folder,
     )
 
