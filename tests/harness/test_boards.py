@@ -40,6 +40,7 @@ def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> 
     ("text", "said"),
     [
         (GOOD.replace('host = "rock.example"\n', ""), "[board.rock] host is missing"),
+        (GOOD.replace("rock.example", "rock.example:22"), "host is 'rock.example:22', with a port"),
         (GOOD + "port = 0", "[board.rock] port is 0"),
         (GOOD + "port = true", "[board.rock] port is True"),
         (GOOD + 'device = "gpu"', "[board.rock] device is 'gpu'"),

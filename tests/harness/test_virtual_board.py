@@ -12,12 +12,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import paramiko
 import pytest
 
 from rknn_harness.boards import VIRTUAL, Board
 from rknn_harness.connection import Connection
-from rknn_harness.errors import VirtualBoardError
+from rknn_harness.errors import AuthenticationError, VirtualBoardError
 from rknn_harness.virtual_board import VirtualBoard, started
 from tests.waiting import is_running, wait_for_end, wait_until
 
@@ -89,6 +90,20 @@ def test_only_the_key_opens_it(board: Board) -> None:
         assert caught.value.allowed_types == ["publickey"]
         transport.close()
     assert stat.S_IMODE(board.key.stat().st_mode) == 0o600
+
+
+def test_a_key_that_was_added_on_the_board_opens_it(tmp_path: Path) -> None:
+    with VirtualBoard(tmp_path) as running:
+        key = paramiko.ECDSAKey.generate()
+        key.write_private_key_file(str(tmp_path / "added"))
+        added = attrs.evolve(running.board, key=tmp_path / "added")
+        with pytest.raises(AuthenticationError), Connection(added):
+            pass
+        with Connection(running.board) as connection:
+            line = f"{key.get_name()} {key.get_base64()}"
+            connection.run(["sh", "-c", f"mkdir .ssh && echo '{line}' > .ssh/authorized_keys"])
+        with Connection(added) as connection:
+            assert connection.run(["true"]).status == 0
 
 
 def test_started_again_it_keeps_its_keys_and_files(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 ::
 
     [board.rock5b]
-    host = "rock5b.example"
-    user = "rock"
+    host = "rock5b.example"             # or a Host of ~/.ssh/config
+    user = "rock"                       # this and the next three: by default what ssh would use
     key = "~/.ssh/id_ed25519"
     known_hosts = "~/.ssh/known_hosts"
+    port = 22
     python = "/opt/rknn/bin/python3"    # has numpy and rknnlite; default python3
     tags = ["rk3588"]
     power_command = ["pdu", "cycle", "rock5b"]
@@ -23,6 +24,7 @@ from typing import Any
 import attrs
 
 from rknn_harness.errors import BoardsFileError
+from rknn_harness.ssh_settings import ssh_settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,6 +33,10 @@ else:
 
 __all__ = ["VIRTUAL", "Board", "no_board", "read_boards"]
 
+_CURES = {
+    "password": "boards let in keys alone: 'ssh-copy-id -i KEY.pub USER@HOST' asks for the password once",
+    "proxy_jump": "write ProxyJump for the host into ~/.ssh/config, or forward a port with 'ssh -L'",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
@@ -42,12 +48,16 @@ class Board:
     ----------
     name : str
     host : str
+        An address or a name; read from a file, the ``HostName`` of the user's ssh_config.
     user : str
     key : pathlib.Path
         Private key without a passphrase.
     known_hosts : pathlib.Path
         The only file in which the board's host key is looked up.
     port : int
+    proxy : str
+        A shell's command that reaches the board on its standard streams; empty for a direct connection. It
+        comes from ``ProxyJump`` or ``ProxyCommand`` of the user's ssh_config.
     python : str
         The board's Python, 3.8 or later, with numpy and its NPU's runtime.
     work_folder : str
@@ -78,6 +88,7 @@ class Board:
     key: Path
     known_hosts: Path
     port: int = 22
+    proxy: str = ""
     python: str = "python3"
     work_folder: str = ".cache/rknn-harness"
     device: str = "npu"
@@ -174,13 +185,12 @@ class _Entry:
 
     def board(self) -> Board:
         device = self.text("device", "npu")
+        optional: dict[str, Any] = {
+            field: self.text(field) for field in ("clocks", "lease_folder") if field in self.entry
+        }
         board = Board(
             name=self.name,
-            host=self.text("host"),
-            port=self.port(),
-            user=self.text("user"),
-            key=self.file("key"),
-            known_hosts=self.file("known_hosts"),
+            **self.address(),
             python=self.text("python", "python3"),
             work_folder=self.text("work_folder", ".cache/rknn-harness"),
             device=device,
@@ -188,7 +198,7 @@ class _Entry:
             tags=self.words("tags", ()),
             power_command=self.words("power_command", None),
             boot_seconds=self.seconds("boot_seconds", 120.0),
-            **{field: self.text(field) for field in ("clocks", "lease_folder") if field in self.entry},
+            **optional,
         )
         for field, known in (("device", ("npu", "virtual")), ("clocks", ("pin", "record", "ignore"))):
             value = getattr(board, field)
@@ -198,9 +208,29 @@ class _Entry:
             self.fail("power_command", "is empty")
         if self.entry:
             field = min(self.entry)
-            names = ", ".join(a.name for a in attrs.fields(Board) if a.name != "name")
-            self.fail(field, f"is no field of a board; there are {names}")
+            names = ", ".join(a.name for a in attrs.fields(Board) if a.name not in ("name", "proxy"))
+            self.fail(field, f"is no field of a board; {_CURES.get(field, f'there are {names}')}")
         return board
+
+    def address(self) -> dict[str, Any]:
+        """Return where and how the board is reached: the entry's fields, else what ``ssh HOST`` would use."""
+        host, port = self.text("host").strip("[]"), self.port()
+        if found := re.fullmatch(r"(?:ssh://)?([^:]+|.*\[.+\]):(\d+)", host):
+            self.fail("host", f"is {host!r}, with a port; write port = {found[2]} on a line of its own")
+        user = self.text("user") if "user" in self.entry else None
+        try:
+            settings = ssh_settings(host, user=user, port=port)
+        except ValueError as error:
+            self.fail("host", f"is {host!r}, which ssh refuses: {error}")
+        fields: dict[str, Any] = {
+            "host": settings.host,
+            "port": settings.port or port or 22,
+            "proxy": settings.proxy,
+        }
+        fields["user"] = user or settings.user or self.text("user")
+        for field, usual in (("key", settings.key), ("known_hosts", settings.known_hosts)):
+            fields[field] = self.file(field) if field in self.entry or usual is None else usual
+        return fields
 
     def fail(self, field: str, why: str) -> Any:
         raise BoardsFileError(
@@ -221,8 +251,10 @@ class _Entry:
     def file(self, field: str) -> Path:
         return self.path.parent / Path(self.text(field)).expanduser()
 
-    def port(self) -> int:
-        value = self.entry.pop("port", 22)
+    def port(self) -> int | None:
+        if "port" not in self.entry:
+            return None
+        value = self.entry.pop("port")
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
             self.fail("port", f"is {value!r:.60}, not a number from 1 to 65535")
         return int(value)

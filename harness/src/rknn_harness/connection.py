@@ -9,6 +9,7 @@ import re
 import secrets
 import shlex
 import socket
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -64,7 +65,7 @@ class Completed:
 class Connection:
     """An SSH connection to a board; a context manager.
 
-    Nothing of the user's SSH set-up is read: the key, the file of host keys and all else come from `board`.
+    The key, the file of host keys and all else come from `board`; no agent and no other key is tried.
 
     Parameters
     ----------
@@ -94,6 +95,7 @@ class Connection:
         self._attempts = attempts
         self._fabric: fabric.Connection | None = None
         self._sftp: paramiko.SFTPClient | None = None
+        self._proxy: subprocess.Popen[bytes] | None = None
         # One name for all attempts of this connection, so that a later one writes over an earlier one's rest.
         self._suffix = secrets.token_hex(4)
 
@@ -112,6 +114,10 @@ class Connection:
         if connection is not None:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 connection.close()
+        proxy, self._proxy = self._proxy, None
+        if proxy is not None:
+            proxy.terminate()
+            proxy.wait()
 
     def run(self, command: Sequence[str], *, seconds: float = 60.0) -> Completed:
         """Run a program on the board.
@@ -329,14 +335,23 @@ class Connection:
                 raise HostKeyError(
                     f"{board.name}: there is no file of host keys at {board.known_hosts}. " + _trust(board)
                 ) from None
-            connection.connect_kwargs["sock"] = _socket(board)
+            connection.connect_kwargs["sock"] = self._through_proxy() if board.proxy else _socket(board)
             try:
                 connection.open()
             except BaseException:
                 connection.connect_kwargs["sock"].close()
+                self.close()
                 raise
             connection.transport.set_keepalive(_KEEPALIVE_SECONDS)
             self._fabric = connection
+
+    def _through_proxy(self) -> socket.socket:
+        """Start the command that reaches the board, and return its standard streams."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            end = theirs.fileno()
+            self._proxy = subprocess.Popen(f"exec {self.board.proxy}", shell=True, stdin=end, stdout=end)
+        return ours
 
     def _again(self, step: Any) -> Any:
         """Do `step`, and again when the connection is lost on the way."""
@@ -374,6 +389,12 @@ class Connection:
             ) from error
         except (UnicodeDecodeError, paramiko.SFTPError) as error:
             raise ProtocolError(f"{board.name} answered {doing} with {error}.") from error
+        except socket.gaierror as error:
+            self.close()
+            raise ConnectionLostError(
+                f"{board.name}: this machine knows no host {board.host!r} ({error.strerror}). Write the "
+                "board's address for 'host' in its entry, or for HostName in ~/.ssh/config."
+            ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             raise ConnectionLostError(

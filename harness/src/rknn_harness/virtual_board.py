@@ -216,8 +216,8 @@ async def _serve(folder: Path) -> None:
         asyncssh.listen,
         "127.0.0.1",
         config=[],
+        server_factory=_server(client_key.export_public_key().decode(), home),
         server_host_keys=[host_key],
-        authorized_client_keys=asyncssh.import_authorized_keys(client_key.export_public_key().decode()),
         password_auth=False,
         kbdint_auth=False,
         process_factory=lambda process: _execute(process, home),
@@ -239,6 +239,24 @@ async def _serve(folder: Path) -> None:
     print(json.dumps({"port": port}), flush=True)
     await ended.wait()
     server.close()
+
+
+def _server(own_key: str, home: Path) -> Any:
+    """Return a class of servers that let in the board's own key, and those that ``ssh-copy-id`` added."""
+    import asyncssh
+
+    added = home / ".ssh" / "authorized_keys"
+
+    class Server(asyncssh.SSHServer):
+        def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+            self._connection = connection
+
+        def begin_auth(self, username: str) -> bool:
+            keys = own_key + (added.read_text("utf-8") if added.is_file() else "")
+            self._connection.set_authorized_keys(asyncssh.import_authorized_keys(keys))
+            return True
+
+    return Server
 
 
 def _key(path: Path) -> Any:
