@@ -106,6 +106,15 @@ def test_a_key_that_was_added_on_the_board_opens_it(tmp_path: Path) -> None:
             assert connection.run(["true"]).status == 0
 
 
+def test_a_session_of_file_transfer_ends_with_status_0(board: Board) -> None:
+    # Without a status scp fails, whatever it copied.
+    with Connection(board) as connection:
+        channel = connection._opened().transport.open_session()
+        channel.invoke_subsystem("sftp")
+        channel.shutdown_write()
+        assert channel.recv_exit_status() == 0
+
+
 def test_started_again_it_keeps_its_keys_and_files(tmp_path: Path) -> None:
     with VirtualBoard(tmp_path) as first, Connection(first.board) as connection:
         connection.run(["touch", "kept"])

@@ -221,7 +221,7 @@ async def _serve(folder: Path) -> None:
         password_auth=False,
         kbdint_auth=False,
         process_factory=lambda process: _execute(process, home),
-        sftp_factory=True,
+        sftp_factory=_files(),
         encoding=None,
         agent_forwarding=False,
         compression_algs=None,
@@ -257,6 +257,17 @@ def _server(own_key: str, home: Path) -> Any:
             return True
 
     return Server
+
+
+def _files() -> Any:
+    """Return a class of file servers that end well, without which ``scp`` counts a copy as failed."""
+    import asyncssh
+
+    class Files(asyncssh.SFTPServer):
+        def exit(self) -> None:
+            self.channel.exit(0)
+
+    return Files
 
 
 def _key(path: Path) -> Any:
