@@ -20,6 +20,8 @@ from .differences import command_to_run, file_to_write
 from .pages import ROOT, Block
 
 SECONDS = 280
+KEPT = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "SKLEARN2RKNN_")
+"""Beginnings of the variables that a page's commands have of the test's environment."""
 
 # Blocks of one page share their names, as they do for who types them.
 _PYTHON = """
@@ -60,9 +62,7 @@ class Place:
         self._output = ""
         self._python: subprocess.Popen[str] | None = None
         self._closing = ExitStack()
-        kept = {
-            name: os.environ[name] for name in ("LANG", "LC_ALL", "OPENBLAS_CORETYPE") if name in os.environ
-        }
+        kept = {name: value for name, value in os.environ.items() if name.startswith(KEPT)}
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         self.variables = kept | {
             "PATH": f"{self._programs}:{environment}/bin:{os.environ['PATH']}",
