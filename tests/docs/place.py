@@ -19,7 +19,7 @@ from rknn_harness.virtual_board import VirtualBoard
 from .differences import command_to_run, file_to_write
 from .pages import ROOT, Block
 
-SECONDS = 280
+SECONDS = 900
 KEPT = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "SKLEARN2RKNN_")
 """Beginnings of the variables that a page's commands have of the test's environment."""
 
@@ -55,6 +55,7 @@ class Place:
         self._programs, self._temporary = folder / "programs", folder / "tmp"
         for each in (self.work, self.home / ".ssh", self._programs, self._temporary):
             each.mkdir(parents=True)
+        # Until the suite is in the package.
         (self.work / "tests").mkdir()
         (self.work / "tests" / "device").symlink_to(ROOT / "tests" / "device")
         self._environment = environment
@@ -244,6 +245,8 @@ def install(folder: Path, command: str) -> None:
         timeout=SECONDS,
         check=False,
     )
+    if "No matching distribution found for hatchling" in done.stderr:
+        pytest.skip("needs hatchling, or an index to fetch it from")
     assert done.returncode == 0, f"{command} fails:\n{done.stdout}{done.stderr}"
 
 
