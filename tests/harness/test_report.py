@@ -63,7 +63,7 @@ def test_the_verdict_in_one_line(tmp_path: Path) -> None:
     assert summarize(run).verdict == "All 28 cases agree with scikit-learn; the run is not complete."
     run = write_run(tmp_path / "mixed", mixed_results(2))
     summary = summarize(complete(run))
-    assert summary.verdict == "3 of 25 cases fail; 1 refused by the converter; 1 could not be tried."
+    assert summary.verdict == "3 of 33 cases fail; 1 refused by the converter; 1 could not be tried."
     assert summary.code is ExitCode.INFRASTRUCTURE
     summary = summarize(write_run(tmp_path / "none", []))
     assert summary.verdict == "Nothing was tried."
