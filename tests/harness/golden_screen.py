@@ -17,6 +17,9 @@ _SAME_WIDTH = (
     r"\d{8}T\d{6}Z-[0-9a-f]{6}",  # a run's name
     r"(?<=127\.0\.0\.1:)\d+",
 )
+_FIGURES = (r"(?<=R2 )-?\d+\.\d{4}$", r"\d+\.\d\d(?= % of labels$)")
+"""How good the answers of a data set are: measured, so that it may differ from one processor to another."""
+
 _TIMES = ((r"about (\d+ s|\d+ minutes?)$", "about TIME"),)
 _LONG = ("again:", "report", "next")
 """What a line begins with that may be longer than 80 columns: a command or a path stays whole."""
@@ -26,8 +29,8 @@ def normalised(printed: str) -> str:
     """Return a screen without the lines of its progress, its times and names replaced."""
     lines = [line.rstrip() for line in printed.splitlines() if not _LIVE.match(line)]
     text = "\n".join(lines).strip("\n") + "\n"
-    for pattern in _SAME_WIDTH:
-        text = re.sub(pattern, lambda found: "#" * len(found[0]), text)
+    for pattern in (*_SAME_WIDTH, *_FIGURES):
+        text = re.sub(pattern, lambda found: "#" * len(found[0]), text, flags=re.MULTILINE)
     for pattern, name in _TIMES:
         text = re.sub(pattern, name, text, flags=re.MULTILINE)
     return text

@@ -10,7 +10,7 @@ import attrs
 
 from rknn_harness.case import PRECISIONS
 from rknn_harness.report.query import last_metrics
-from rknn_harness.screen.tally import Kind, Tally, row_name
+from rknn_harness.screen.tally import Kind, Tally, kind_of, row_name
 from rknn_harness.screen.text import INDENT, WIDTH
 
 __all__ = ["table"]
@@ -151,7 +151,8 @@ def _remark(
     metrics = [
         last_metrics(result)
         for result in found.results
-        if row_name(result.case) in group
+        if kind_of(result) in (Kind.RIGHT, Kind.WRONG)
+        and row_name(result.case) in group
         and result.case.precision in precisions
         and (result.case.toolkit, result.board) == pair
     ]
