@@ -32,8 +32,6 @@ NUMPY = {
 }
 """Boards, and the numpy that each has."""
 
-SUITE = Path(__file__).parents[1] / "device"
-
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -108,8 +106,8 @@ def test_the_device_suite_passes(
     chosen = [word for name in boards for word in ("--board", name)]
     keyword = "arm64-2.3.2 or iris-float16 or xor-int8 or n16"  # n16: the random networks
     command = [
-        *(sys.executable, "-m", "rknn_harness.cli", "run", "--boards", str(file), *chosen),
-        *("--max-cases", "2", "--seed", "1", "-k", keyword, "--run-dir", str(run), "--suite", str(SUITE)),
+        *(sys.executable, "-m", "rknn_harness", "run", "--boards", str(file), *chosen),
+        *("--max-cases", "2", "--seed", "1", "-k", keyword, "--run-dir", str(run)),
     ]
     with capfd.disabled():  # it shows how far it is
         assert subprocess.run(command, cwd=tmp_path).returncode == 0

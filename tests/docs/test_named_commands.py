@@ -75,7 +75,6 @@ def check_harness(words: list[str], folder: Path) -> None:
                 path.mkdir(exist_ok=True)
     words = [word.replace("runs/*", "runs") for word in words]
     (folder / "runs").mkdir(exist_ok=True)
-    (folder / "tests" / "device").mkdir(parents=True, exist_ok=True)
     command: click.Command = main
     name = "rknn-harness"
     while isinstance(command, click.Group):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,12 @@ from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.plan import Entry
 from rknn_harness.suite.suite import Suite
 from tests.harness.samples import passed
+
+PRETEND = {
+    "PYTEST_PLUGINS": "tests.harness.pretended_run",
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)]),
+}
+"""What a process has in its environment whose run pretends."""
 
 BROKEN = "PRETENDED_RUN_BREAKS"
 """Environment variable: any text, and one case in six ends in trouble on the way."""

@@ -18,10 +18,10 @@ import pytest
 from rknn_harness.outcomes import ExitCode
 from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import read_run
-from tests.harness.pretended_run import BROKEN
+from tests.harness.pretended_run import BROKEN, PRETEND
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "rknn_harness.cli", "run"]
+COMMAND = [sys.executable, "-m", "rknn_harness", "run"]
 OPTIONS = ["--toolkit", "2.3.2", "--precision", "float16", "--max-cases", "24", "--seed", "3"]
 
 
@@ -31,8 +31,7 @@ def start(*arguments: str, broken: bool = False) -> subprocess.Popen[str]:
         cwd=ROOT,
         env={
             **os.environ,
-            "PYTEST_ADDOPTS": "-p tests.harness.pretended_run",
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            **PRETEND,
             **({BROKEN: "yes"} if broken else {}),
         },
         stdout=subprocess.PIPE,

@@ -13,7 +13,6 @@ from typing import Any
 
 import attrs
 import click
-import pytest
 
 import sklearn2rknn
 from rknn_harness.boards_commands import (
@@ -31,10 +30,10 @@ from rknn_harness.comparison_commands import compare, trend
 from rknn_harness.conformance import run_case
 from rknn_harness.corpus import read_case, read_verdict
 from rknn_harness.errors import HarnessError
-from rknn_harness.outcomes import ExitCode
 from rknn_harness.probe.command import probe
 from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import read_run
+from rknn_harness.suite.invocation import run_suite
 from rknn_harness.toolkits_commands import toolkits
 from scirknn import ScirknnError, read_bundle
 from scirknn.compatibility import BoardVersions, check
@@ -42,8 +41,6 @@ from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import toolkit_version
 
 __all__ = ["main"]
-
-_SUITE = Path("tests/device")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -138,13 +135,6 @@ class _SpacedValues(click.Command):
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
 @click.option("--all", "show_all", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
-@click.option(
-    "--suite",
-    type=click.Path(path_type=Path),
-    default=_SUITE,
-    show_default=True,
-    help="Folder of the tests.",
-)
 def run(
     board_names: tuple[str, ...],
     boards_file: Path | None,
@@ -164,7 +154,6 @@ def run(
     keyword: str | None,
     show_all: bool,
     verbose: bool,
-    suite: Path,
 ) -> None:
     """Run the device suite and write a run's folder.
 
@@ -172,22 +161,9 @@ def run(
     against scikit-learn; every toolkit is tried with every board. Each case is on disk the moment it ends, in
     cases.jsonl; report.html, report.md and junit.xml are made from that.
     """
-    if not suite.exists():
-        raise click.UsageError(
-            f"There is no {suite}: run this in the project's folder, or give its tests/device as --suite."
-        )
     arguments = [
-        "-p",
-        "rknn_harness.suite.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        # What a folder's own configuration adds for its tests is not meant for this suite.
-        "-o",
-        "addopts=",
-        "--import-mode=importlib",
-        *(["-v", "--tb=short"] if verbose else ["-p", "no:terminal"]),
+        *(["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]),
         *["--all-rows"] * show_all,
-        str(suite),
     ]
     for option, values in (
         ("--board", board_names),
@@ -209,11 +185,7 @@ def run(
         for value in values:
             if value is not None:
                 arguments += [option, str(value)]
-    jobs = jobs or os.cpu_count() or 1
-    if jobs > 1:
-        arguments += ["-n", str(jobs), "--dist", "loadscope", "--no-loadscope-reorder"]
-    code = pytest.main(arguments)
-    sys.exit(int(ExitCode.USAGE if code == pytest.ExitCode.USAGE_ERROR else code))
+    sys.exit(int(run_suite(arguments, jobs or os.cpu_count() or 1)))
 
 
 @main.command()

@@ -1,7 +1,7 @@
 """pytest's part in the device suite: options, the plan as items, the run's folder, the table at the end.
 
-``rknn-harness run`` loads it; by hand it is ``pytest -p rknn_harness.suite.pytest_plugin tests/device``. With
-pytest-xdist the first process settles the plan and makes the folder; the workers read both there.
+``rknn-harness run`` loads it (`rknn_harness.suite.invocation`). With pytest-xdist the first process settles the
+plan and makes the folder; the workers read both there.
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Portions(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return portion.get(nodeid.partition("[")[2].removesuffix("]"), nodeid)
+            # test_outcome[ENTRY], test_property[ENTRY-NAME]; no property has a hyphen in its name.
+            name = nodeid.partition("[")[2].removesuffix("]")
+            return portion.get(name) or portion[name.rpartition("-")[0]]
 
     return Portions(config, log)
 

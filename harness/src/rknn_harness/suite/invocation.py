@@ -1,0 +1,40 @@
+"""Start pytest on the suite as it is installed, whatever folder the run is started in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from rknn_harness.outcomes import ExitCode
+
+__all__ = ["run_suite"]
+
+_PLUGINS = ("rknn_harness.suite.pytest_plugin", "pytest_timeout", "xdist.plugin")
+_SETTINGS = Path(__file__).with_name("pytest.ini")
+
+
+def run_suite(options: Iterable[str], jobs: int) -> ExitCode:
+    """Run the suite and return its exit code.
+
+    Settings, ``conftest.py`` and plugins of the folder, the environment and other packages are left out: they
+    are meant for other tests.
+
+    Parameters
+    ----------
+    options : iterable of str
+        pytest's: of `rknn_harness.suite.pytest_plugin`, ``-k``, and what of its own progress shows.
+    jobs : int
+        Processes.
+    """
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # xdist's workers read it too
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    arguments = ["-c", str(_SETTINGS), "--noconftest", "-p", "no:cacheprovider"]
+    arguments += [word for name in _PLUGINS for word in ("-p", name)]
+    arguments += ["--pyargs", "rknn_harness.suite.test_conformance", *options]
+    if jobs > 1:
+        arguments += ["-n", str(jobs), "--dist", "loadscope", "--no-loadscope-reorder"]
+    code = pytest.main(arguments)
+    return ExitCode.USAGE if code == pytest.ExitCode.USAGE_ERROR else ExitCode(code)

@@ -1,0 +1,27 @@
+"""What is asked of every model on every board: each property a test, each failure a sentence.
+
+The models are those of the run's plan. One is tried when its first test asks; the others look at what came of
+it. ``rknn-harness run`` runs this module; by hand it is
+``pytest -p rknn_harness.suite.pytest_plugin --pyargs rknn_harness.suite``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from rknn_harness.case import PROPERTIES, CaseResult
+from rknn_harness.suite.suite import Suite
+
+# Each step of a case has a deadline of its own.
+pytestmark = pytest.mark.timeout(0)
+
+
+def test_outcome(suite: Suite, result: CaseResult) -> None:
+    """The model is converted, loaded and run, or refused in plain words."""
+    suite.require(result)
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_property(suite: Suite, result: CaseResult, name: str) -> None:
+    """The property holds; where it was not examined the test is skipped."""
+    suite.require_property(result, name)
