@@ -16,8 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scirknn.bundle import read_bundle
-from sklearn2rknn import Toolkit, convert
+from sklearn2rknn import ExampleInputError, Toolkit, convert
 from sklearn2rknn.__main__ import main
+from sklearn2rknn.estimators import network_from_estimator
+from sklearn2rknn.example_input import read_rows
 from tests.converter.fitted import fit
 
 
@@ -60,6 +62,35 @@ def test_options_in_both_spellings_and_any_order(
     assert read_bundle("iris.rknn").precision == "int8"
 
 
+def test_rows_from_csv_are_those_from_npy(folder: Path, toolkit: Toolkit) -> None:
+    X = np.load("X.npy")
+    np.savetxt("X.csv", X, fmt="%.17g", delimiter=",", header="a,b,c", comments="")
+    digests = []
+    for name in ("X.npy", "X.csv"):
+        done = run("iris.pkl", "iris.rknn", f"--example-input={name}", "--precision", "int8")
+        assert done.exit_code == 0, done.output
+        digests.append(read_bundle("iris.rknn").variants[0].content_digest)
+    assert len(set(digests)) == 1
+
+
+def test_a_tilde_is_the_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    done = run("iris.pkl", "iris.rknn", "--example_input=~/X.csv")
+    assert f"There is no file {folder}/home/X.csv" in done.output
+
+
+def test_columns_of_csv_are_found_by_name(folder: Path) -> None:
+    estimator, X = fit("softmax")
+    estimator.feature_names_in_ = np.array(["a", "b", "c"], object)
+    rows = "\n".join(",".join(map(repr, row)) for row in X[:, ::-1].tolist())
+    (folder / "turned.csv").write_text(f"c,b,a\n{rows}\n")
+    found = read_rows(folder / "turned.csv", network_from_estimator(estimator))
+    np.testing.assert_array_equal(found, X)
+    (folder / "other.csv").write_text(f"c,b,z\n{rows}\n")
+    with pytest.raises(ExampleInputError, match="has no column 'a'"):
+        read_rows(folder / "other.csv", network_from_estimator(estimator))
+
+
 def test_json(folder: Path, toolkit: Toolkit) -> None:
     done = run("iris.pkl", "iris.rknn", "--json")
     assert json.loads(done.stdout)["samples"] == [64]
@@ -85,7 +116,13 @@ def test_warnings_go_to_stderr_in_one_line(folder: Path, toolkit: Toolkit) -> No
         (["none.pkl", "iris.rknn"], 1, "error: There is no file none.pkl"),
         (["iris.pkl", "iris.rknn", "--quantization"], 1, "error: int8 needs example_input"),
         (["iris.pkl", "iris.rknn", "--example_input", "none.npy"], 1, "error: There is no file none.npy"),
-        (["iris.pkl", "iris.rknn", "--example_input", "iris.pkl"], 1, "not a .npy file"),
+        (["iris.pkl", "iris.rknn", "--example_input", "iris.pkl"], 1, "is no UTF-8 text"),
+        (
+            ["iris.pkl", "iris.rknn", "--example_input", "text.csv"],
+            1,
+            "line 2, column 3: 'much' is no number",
+        ),
+        (["iris.pkl", "iris.rknn", "--example_input", "counted.csv"], 1, "--header yes if they are names"),
         (["X.npy", "iris.rknn"], 1, "ends in .npy"),
         (["hostile.pkl", "iris.rknn"], 1, "posix.system"),
     ],
@@ -97,6 +134,8 @@ def test_wrong_use_is_one_message(folder: Path, arguments: list[str], code: int,
             return os.system, ("touch trace",)
 
     (folder / "hostile.pkl").write_bytes(pickle.dumps(Hostile()))
+    (folder / "text.csv").write_text("a,b,c\n1,2,much\n")
+    (folder / "counted.csv").write_text("0,1,2\n1,2,3\n")
     done = run(*arguments)
     assert done.exit_code == code
     assert said in done.output

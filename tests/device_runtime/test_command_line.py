@@ -103,6 +103,28 @@ def test_columns_are_found_by_name(make_bundle: MakeBundle, tmp_path: Path) -> N
     np.testing.assert_allclose([float(row) for row in lines_of(output)[1:]], expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("answer", "count"), [("yes", 20), ("no", 21)])
+def test_a_first_line_that_counts_columns_is_names_or_a_row_as_the_user_says(
+    answer: str, count: int, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(make_bundle(fitted("strings")))
+    given, output = csv_file(tmp_path / "in.csv", header="0,1,2,3,4"), tmp_path / "out.csv"
+    assert main(["predict", path, given, str(output)]) == 1
+    assert "Pass --header yes" in capsys.readouterr().err
+    assert main(["predict", path, given, str(output), "--header", answer]) == 0
+    assert len(lines_of(output)) == 1 + count
+
+
+@pytest.mark.parametrize("header", [",0,1,2,3,4", ",a,b,c,d,e"])
+def test_an_index_that_pandas_wrote_is_named(
+    header: str, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = np.hstack([np.arange(20)[:, None], X])
+    given = csv_file(tmp_path / "in.csv", rows, header)
+    assert main(["predict", str(make_bundle(fitted("strings"))), given]) == 1
+    assert "index=False" in capsys.readouterr().err
+
+
 def test_a_mixed_table_is_read_as_the_pipeline_does(make_bundle: MakeBundle, tmp_path: Path) -> None:
     estimator = fitted("two outputs")
     lookup = Lookup(1, ("blue", "red"), (0, 1), None, 2, "ignore", 0)

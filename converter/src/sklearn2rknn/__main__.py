@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
+from scirknn.tables import HEADERS
 from sklearn2rknn.calibration import ROWS
 from sklearn2rknn.conditioning import ACCURACIES
 from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, SAMPLES, convert
-from sklearn2rknn.errors import ExampleInputError, OptionError, Sklearn2RknnError
+from sklearn2rknn.errors import OptionError, Sklearn2RknnError
+from sklearn2rknn.estimators import network_from_estimator
+from sklearn2rknn.example_input import read_rows
+from sklearn2rknn.file_path import FilePath
 from sklearn2rknn.gate import CHECKS
 from sklearn2rknn.model_source import load_model
 from sklearn2rknn.network import FORMS
@@ -38,8 +40,8 @@ What the first scirknn made, to compare on a board:
   python -m sklearn2rknn iris.pkl iris.rknn --form matmul --head npu --activation plain --batch_size 1
 
 \b
-X.npy holds rows of X, written with numpy.save. Exit code: 0 converted, 1 the conversion failed, 2 wrong
-usage.
+X.npy holds rows of X, written with numpy.save; a CSV file is read as "scirknn predict" reads it.
+Exit code: 0 converted, 1 the conversion failed, 2 wrong usage.
 """
 
 
@@ -70,8 +72,8 @@ class _Command(click.Command):
         "max_content_width": 100,
     },
 )
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("model", type=FilePath())
+@click.argument("out", type=FilePath())
 @click.option(
     "--target_platform",
     default="rk3588",
@@ -81,14 +83,21 @@ class _Command(click.Command):
 @click.option("--quantization", is_flag=True, help="The same as --precision int8.")
 @click.option(
     "--example_input",
-    type=click.Path(path_type=Path),
-    metavar="X.npy",
-    help="Rows of X as the model will meet it.",
+    type=FilePath(),
+    metavar="FILE",
+    help="Rows of X as the model will meet it, .npy or CSV.",
+)
+@click.option(
+    "--header",
+    type=click.Choice(HEADERS),
+    default="auto",
+    show_default=True,
+    help="Whether a CSV file's first line names its columns.",
 )
 @click.option(
     "--check_input",
-    type=click.Path(path_type=Path),
-    metavar="X.npy",
+    type=FilePath(),
+    metavar="FILE",
     help="Other rows of X, to check the file on; by default some of --example_input are held out.",
 )
 @click.option("--precision", help="float16 (the default), int8 or int16.")
@@ -148,6 +157,7 @@ def main(
     out: Path,
     example_input: Path | None,
     check_input: Path | None,
+    header: str,
     trust_pickle: bool,
     as_json: bool,
     verbose: bool,
@@ -160,13 +170,14 @@ def main(
             warnings.simplefilter("always")
             try:
                 with progress(f"Converting {model}"):
-                    report = convert(
-                        load_model(model, trust_pickle=trust_pickle),
-                        out,
-                        example_input=None if example_input is None else _load_rows(example_input),
-                        check_input=None if check_input is None else _load_rows(check_input),
-                        **options,
+                    estimator = load_model(model, trust_pickle=trust_pickle)
+                    example, check = (
+                        None
+                        if path is None
+                        else read_rows(path, network_from_estimator(estimator), header=header)
+                        for path in (example_input, check_input)
                     )
+                    report = convert(estimator, out, example_input=example, check_input=check, **options)
             finally:
                 # scikit-learn warns once for each object in the file: once is enough.
                 for text in dict.fromkeys(str(each.message) for each in caught if _for_people(each.category)):
@@ -186,20 +197,6 @@ def main(
 
 def _for_people(category: type[Warning]) -> bool:
     return issubclass(category, UserWarning) and not issubclass(category, DeprecationWarning)
-
-
-def _load_rows(path: Path) -> npt.NDArray[Any]:
-    if not path.is_file():
-        raise ExampleInputError(f"There is no file {path}. Give a .npy file with rows of X.")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ExampleInputError(
-            f"{path} is not a .npy file of numbers ({error}). Write it with numpy.save(path, X[:200])."
-        ) from None
-    if not isinstance(rows, np.ndarray):
-        raise ExampleInputError(f"{path} holds several arrays. Write one with numpy.save(path, X[:200]).")
-    return rows
 
 
 if __name__ == "__main__":

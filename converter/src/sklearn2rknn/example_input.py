@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scirknn.errors import InputError
+from scirknn.tables import read_table
 from scirknn.validation import check_table
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
-__all__ = ["FEW_ROWS", "validate_example_input"]
+__all__ = ["FEW_ROWS", "read_rows", "validate_example_input"]
 
 FEW_ROWS = FEWEST_ROWS
 """Fewer rows leave ranges to chance: the largest of n values is exceeded by 1/(n+1) of all others."""
+
+
+def read_rows(path: Path, network: Network, *, header: str = "auto") -> npt.NDArray[Any]:
+    """Return the rows of a ``.npy`` or CSV file, as the command line of `scirknn` reads them.
+
+    Raises
+    ------
+    ExampleInputError
+        There is no such file, it is no table, or its columns are not the model's.
+    """
+    if not path.is_file():
+        raise ExampleInputError(f"There is no file {path}. Give a .npy or CSV file with rows of X.")
+    try:
+        return read_table(str(path), network, header=header)
+    except InputError as error:
+        raise ExampleInputError(str(error)) from None
+    except (EOFError, OSError) as error:
+        raise ExampleInputError(f"{path} cannot be read: {error}. Give a .npy or CSV file.") from None
 
 
 def validate_example_input(example_input: Any, network: Network, what: str = "example_input") -> Floats:

@@ -16,10 +16,30 @@ import numpy as np
 from scirknn.errors import InputError
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
-    from scirknn.bundle import Bundle
+    from typing import Protocol
 
-__all__ = ["STREAM", "count_rows", "read_blocks", "write_blocks"]
+    from scirknn._typing import Array
+    from scirknn.columns import Columns
+
+    class TakesRows(Protocol):
+        """What has rows as its input: a bundle, or a network before it is converted."""
+
+        @property
+        def n_features_in(self) -> int:
+            """Columns of X."""
+
+        @property
+        def feature_names(self) -> tuple[str, ...] | None:
+            """``feature_names_in_``."""
+
+        @property
+        def columns(self) -> Columns | None:
+            """What is looked up, filled or picked; None where every column is a number."""
+
+
+__all__ = ["HEADERS", "STREAM", "count_rows", "read_blocks", "read_table", "write_blocks"]
+
+HEADERS = ("auto", "yes", "no")
 
 STREAM = "-"
 """In place of a path: standard input or output."""
@@ -31,19 +51,26 @@ _MISSING = ("", "na", "nan", "null", "none")
 Cells = List[str]
 
 
-def read_blocks(path: str, bundle: Bundle, *, header: str = "auto", block: int = BLOCK) -> Iterator[Array]:
-    """Yield the rows of a file as a bundle's model takes them.
+def read_table(path: str, model: TakesRows, *, header: str = "auto") -> Array:
+    """Return all rows of a file as a model takes them; see `read_blocks`."""
+    blocks = list(read_blocks(path, model, header=header))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def read_blocks(path: str, model: TakesRows, *, header: str = "auto", block: int = BLOCK) -> Iterator[Array]:
+    """Yield the rows of a file as a model takes them.
 
     Parameters
     ----------
     path : str
         A ``.npy`` file, which is mapped and not read as a whole; any other is taken for CSV, with comma,
         semicolon or tab; ``-`` for CSV from standard input.
-    bundle : Bundle
+    model : Bundle or another that takes rows
         Where it has feature names and the file's first line has them too, the columns are taken by name, in
         any order and among others.
     header : {"auto", "yes", "no"}
-        Whether the first line names the columns; "auto": if it is no row of numbers.
+        Whether the first line names the columns; "auto": if it is no row of numbers. A line of 0, 1, 2, ...
+        may be either, and is refused.
     block : int
         Rows in a block.
 
@@ -71,7 +98,7 @@ def read_blocks(path: str, bundle: Bundle, *, header: str = "auto", block: int =
         else:
             file = stack.enter_context(open(path, encoding="utf-8-sig", newline=""))
         try:
-            yield from _csv_blocks(file, path, _Columns(bundle), header, block)
+            yield from _csv_blocks(file, path, _Columns(model), header, block)
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is no UTF-8 text ({error}); is it a table saved as CSV?") from None
         except csv.Error as error:
@@ -102,6 +129,8 @@ def _csv_blocks(file: IO[str], path: str, columns: _Columns, header: str, block:
     if not cells:
         raise InputError(f"{path} is empty.")
     width = len(cells)
+    if header == "auto":
+        columns.refuse_counted(cells, path)
     if header == "yes" or (header == "auto" and columns.named_by(cells)):
         columns.arrange(cells, path)
     else:
@@ -126,12 +155,12 @@ def _csv_blocks(file: IO[str], path: str, columns: _Columns, header: str, block:
 class _Columns:
     """What a bundle's model takes, and where a file has it."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._names, self._taken = bundle.feature_names, bundle.columns
+    def __init__(self, model: TakesRows) -> None:
+        self._names, self._taken, self._width = model.feature_names, model.columns, model.n_features_in
         self._places: list[int | None] | None = None
         # How a column's cells are to be read; as numbers unless it is looked up by text.
         self._texts: dict[int, Callable[[str], Any]] = {}
-        for lookup in () if bundle.columns is None else bundle.columns.lookups:
+        for lookup in () if model.columns is None else model.columns.lookups:
             if any(isinstance(key, bool) for key in lookup.keys):
                 self._texts[lookup.source] = lambda cell: {"true": True, "false": False}.get(
                     cell.lower(), cell
@@ -145,6 +174,22 @@ class _Columns:
             return True
         plain = [cell for place, cell in enumerate(cells) if place not in self._texts]
         return any(_number(cell) is None for cell in plain)
+
+    def refuse_counted(self, cells: Cells, path: str) -> None:
+        """Raise for a first line that counts the columns, as pandas names those of an array."""
+        if self._names is not None and set(self._names) <= set(cells):
+            return
+        counted = [str(place) for place in range(self._width)]
+        if self._width > 1 and cells == counted:
+            raise InputError(
+                f"{path} begins with {','.join(cells):.40}, which may be names of columns or a row. Pass "
+                "--header yes if they are names, --header no if they are a row."
+            )
+        if len(cells) == self._width + 1 and not cells[0] and all(cells[1:]):
+            raise InputError(
+                f"{path} begins with a column that has no name, as pandas writes the index. Write the table "
+                "with index=False."
+            )
 
     def arrange(self, header: Cells, path: str) -> None:
         """Take the columns by the names in `header`, where there are names."""

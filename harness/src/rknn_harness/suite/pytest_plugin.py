@@ -1,7 +1,7 @@
 """pytest's part in the device suite: options, the plan as items, the run's folder, the table at the end.
 
-``rknn-harness run`` loads it (`rknn_harness.suite.invocation`). With pytest-xdist the first process settles the
-plan and makes the folder; the workers read both there.
+``rknn-harness run`` loads it (`rknn_harness.suite.invocation`). With pytest-xdist the first process settles
+the plan and makes the folder; the workers read both there.
 """
 
 from __future__ import annotations
