@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,16 @@ from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
+if TYPE_CHECKING:
+    from scirknn.tables import TakesRows
+
 __all__ = ["FEW_ROWS", "read_rows", "validate_example_input"]
 
 FEW_ROWS = FEWEST_ROWS
 """Fewer rows leave ranges to chance: the largest of n values is exceeded by 1/(n+1) of all others."""
 
 
-def read_rows(path: Path, network: Network, *, header: str = "auto") -> npt.NDArray[Any]:
+def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDArray[Any]:
     """Return the rows of a ``.npy`` or CSV file, as the command line of `scirknn` reads them.
 
     Raises
@@ -33,7 +36,7 @@ def read_rows(path: Path, network: Network, *, header: str = "auto") -> npt.NDAr
     if not path.is_file():
         raise ExampleInputError(f"There is no file {path}. Give a .npy or CSV file with rows of X.")
     try:
-        return read_table(str(path), network, header=header)
+        return read_table(str(path), model, header=header)
     except InputError as error:
         raise ExampleInputError(str(error)) from None
     except (EOFError, OSError) as error:

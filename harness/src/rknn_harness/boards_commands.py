@@ -26,6 +26,7 @@ from rknn_harness.errors import BoardError, HarnessError, InfraError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
 from rknn_harness.virtual_board import started
 from scirknn.compatibility import Finding
+from sklearn2rknn.file_path import FilePath
 
 __all__ = [
     "Duration",
@@ -47,7 +48,7 @@ board_option = click.option(
 boards_option = click.option(
     "--boards",
     "boards_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(exists=True, dir_okay=False),
     help="File of boards, boards.toml. Without one there is the virtual board alone.",
 )
 

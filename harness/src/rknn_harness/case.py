@@ -20,7 +20,9 @@ __all__ = [
     "Case",
     "CaseResult",
     "Key",
+    "Score",
     "dataset_case",
+    "own_case",
     "random_case",
     "results_code",
 ]
@@ -59,10 +61,11 @@ class Case:
     ----------
     id : str
         The same in every run, whatever the toolkit, so that two runs can be compared case by case.
-    kind : {"dataset", "random", "corpus"}
-        A random network that failed once is tried from the corpus, as it was then.
+    kind : {"dataset", "random", "corpus", "own"}
+        A random network that failed once is tried from the corpus, as it was then; a user's own model is kept
+        in the run's folder.
     source : str or MlpSpec
-        A data set's name (`rknn_harness.datasets`), or a random network's spec.
+        The name of a fixed model (`rknn_harness.datasets`) or of the user's own, or a random network's spec.
     precision : {"float16", "int8", "int16"}
     toolkit : str
         Version of rknn-toolkit2.
@@ -82,7 +85,7 @@ class Case:
 
     @property
     def group(self) -> str:
-        """What the case is counted under: its data set, or ``random``."""
+        """What the case is counted under: its model's name, or ``random``."""
         return self.source if isinstance(self.source, str) else self.kind
 
     def document(self) -> dict[str, Any]:
@@ -108,9 +111,9 @@ class Case:
             It is not such a document.
         """
         kind, spec = document["kind"], document["spec"]
-        if kind not in ("dataset", "random", "corpus"):
+        if kind not in ("dataset", "random", "corpus", "own"):
             raise ValueError(f"No case is of kind {kind!r}.")
-        source = spec["name"] if kind == "dataset" else MlpSpec.from_document(spec)
+        source = spec["name"] if kind in ("dataset", "own") else MlpSpec.from_document(spec)
         sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))
         return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes, options)
 
@@ -118,6 +121,11 @@ class Case:
 def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
     """Return the case of a real data set."""
     return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "dataset", name, precision, toolkit, batch_size)
+
+
+def own_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    """Return the case of a user's own model; it is kept in the run's folder under `name`."""
+    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "own", name, precision, toolkit, batch_size)
 
 
 def random_case(
@@ -138,6 +146,27 @@ def random_case(
 
 def _sizes(batch_size: tuple[int, ...]) -> str:
     return "+".join(map(str, batch_size))
+
+
+@attrs.frozen
+class Score:
+    """How well a model does by what is true of its rows, beside scikit-learn.
+
+    Attributes
+    ----------
+    measure : {"accuracy", "R2"}
+    rows : int
+        Rows that it is counted on: those that the file was not built from.
+    board : float or None
+        None where `rows` are too few to say.
+    sklearn : float or None
+        scikit-learn's own; None too where there is no estimator.
+    """
+
+    measure: str
+    rows: int
+    board: float | None
+    sklearn: float | None
 
 
 @attrs.frozen
@@ -189,6 +218,8 @@ class CaseResult:
         the list is out of date.
     defect : str
         Name of the vendor's known defect that the failure was recognised as.
+    score : Score or None
+        Of a user's own model, where the run was given what is true of its rows.
     """
 
     case: Case
@@ -212,6 +243,7 @@ class CaseResult:
     samples: str = ""
     expected: str = ""
     defect: str = ""
+    score: Score | None = None
 
     @property
     def key(self) -> Key:
@@ -247,6 +279,7 @@ class CaseResult:
             "samples": self.samples,
             "expected": self.expected,
             "defect": self.defect,
+            "score": None if self.score is None else attrs.asdict(self.score),
         }
 
     @classmethod
@@ -283,6 +316,7 @@ class CaseResult:
             samples=document["samples"],
             expected=document["expected"],
             defect=document["defect"],
+            score=None if document.get("score") is None else Score(**document["score"]),
         )
 
     def line(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -30,6 +31,8 @@ from rknn_harness.comparison_commands import compare, trend
 from rknn_harness.conformance import run_case
 from rknn_harness.corpus import read_case, read_verdict
 from rknn_harness.errors import HarnessError
+from rknn_harness.own_model import is_estimator
+from rknn_harness.own_options import OwnOptions, check_kept, own_options
 from rknn_harness.probe.command import probe
 from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import read_run
@@ -37,6 +40,7 @@ from rknn_harness.suite.invocation import run_suite
 from rknn_harness.toolkits_commands import toolkits
 from scirknn import ScirknnError, read_bundle
 from scirknn.compatibility import BoardVersions, check
+from sklearn2rknn.file_path import FilePath
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import toolkit_version
 
@@ -51,6 +55,7 @@ def main() -> None:
     rknn-harness run                      convert, ship, predict, judge; a report at the end
     rknn-harness run --max-cases 5        the same with a few random networks
     rknn-harness run --toolkit 2.2.0 2.5.0 --precision float16 int8    a matrix of them
+    rknn-harness run --model mine.skops --rows X.npy    judge a model of your own
     rknn-harness run --resume runs/RUN    go on with a run that broke
     rknn-harness report runs/RUN          make a run's report again
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
@@ -113,17 +118,25 @@ class _SpacedValues(click.Command):
     type=click.Choice(["on", "off"]),
     help="off: convert random networks plainly, to see the defects that the converter goes around.",
 )
-@click.option("--corpus", help="Folder of failures, which are tried first and added to.  [default: corpus]")
-@click.option("--examples", help="Folder of hypothesis's examples, drawn first.  [default: none]")
-@click.option("--expectations", help="Folder of lists of known failures.  [default: expectations]")
-@click.option("--baseline", help="Folder of the last accepted run, whose latencies calls are held to.")
-@click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
 @click.option(
-    "--run-dir", type=click.Path(path_type=Path), help="Folder of the run.  [default: a new one in runs/]"
+    "--corpus",
+    type=FilePath(),
+    help="Folder of failures, which are tried first and added to.  [default: corpus]",
 )
 @click.option(
+    "--examples", type=FilePath(), help="Folder of hypothesis's examples, drawn first.  [default: none]"
+)
+@click.option(
+    "--expectations", type=FilePath(), help="Folder of lists of known failures.  [default: expectations]"
+)
+@click.option(
+    "--baseline", type=FilePath(), help="Folder of the last accepted run, whose latencies calls are held to."
+)
+@click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
+@click.option("--run-dir", type=FilePath(), help="Folder of the run.  [default: a new one in runs/]")
+@click.option(
     "--resume",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FilePath(exists=True, file_okay=False),
     help="Go on with a run that broke, in its folder and with its options.",
 )
 @click.option(
@@ -135,6 +148,7 @@ class _SpacedValues(click.Command):
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
 @click.option("--all", "show_all", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
+@own_options
 def run(
     board_names: tuple[str, ...],
     boards_file: Path | None,
@@ -142,10 +156,10 @@ def run(
     precisions: tuple[str, ...],
     max_cases: int | None,
     guard: str | None,
-    corpus: str | None,
-    examples: str | None,
-    expectations: str | None,
-    baseline: str | None,
+    corpus: Path | None,
+    examples: Path | None,
+    expectations: Path | None,
+    baseline: Path | None,
     seed: int | None,
     run_dir: Path | None,
     resume: Path | None,
@@ -154,17 +168,22 @@ def run(
     keyword: str | None,
     show_all: bool,
     verbose: bool,
+    **own: Any,
 ) -> None:
     """Run the device suite and write a run's folder.
 
     Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
     against scikit-learn; every toolkit is tried with every board. Each case is on disk the moment it ends, in
     cases.jsonl; report.html, report.md and junit.xml are made from that.
+
+    With --model your own model is judged and nothing else, unless --max-cases asks for the suite's too: half
+    of the rows go to the converter, and labels and R2 are counted on the other half.
     """
     arguments = [
         *(["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]),
         *["--all-rows"] * show_all,
     ]
+    mine = OwnOptions(**own)
     for option, values in (
         ("--board", board_names),
         ("--toolkit", toolkits),
@@ -185,11 +204,22 @@ def run(
         for value in values:
             if value is not None:
                 arguments += [option, str(value)]
-    sys.exit(int(run_suite(arguments, jobs or os.cpu_count() or 1)))
+    if resume is not None:
+        check_kept(resume, trust_pickle=mine.trust_pickle)
+    with tempfile.TemporaryDirectory(prefix="rknn-harness-own-") as folder:
+        arguments += mine.keep(
+            Path(folder),
+            max_cases=max_cases,
+            resume=resume,
+            toolkits=toolkits,
+            precisions=precisions,
+        )
+        code = run_suite(arguments, jobs or os.cpu_count() or 1)
+    sys.exit(int(code))
 
 
 @main.command()
-@click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run_dir", type=FilePath(exists=True, file_okay=False))
 def report(run_dir: Path) -> None:
     """Make the report and junit.xml of RUN_DIR again from its cases.jsonl."""
     with errors_as_exit_codes():
@@ -200,10 +230,16 @@ def report(run_dir: Path) -> None:
 @board_option
 @boards_option
 @click.option("--toolkit", help="Another version than the case was run with.")
-@click.argument("where", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--trust-pickle", is_flag=True, help="Load your model's pickle whatever it names.")
+@click.argument("where", type=FilePath(exists=True, file_okay=False))
 @click.argument("case_id", required=False)
 def replay(
-    board_name: str, boards_file: Path | None, toolkit: str | None, where: Path, case_id: str | None
+    board_name: str,
+    boards_file: Path | None,
+    toolkit: str | None,
+    trust_pickle: bool,
+    where: Path,
+    case_id: str | None,
 ) -> None:
     """Try one case again: CASE_ID of the run in WHERE, or the entry of a corpus that WHERE is.
 
@@ -217,11 +253,12 @@ def replay(
             case, known = _recorded(where, case_id, toolkit, board_name)
             corpus = where / "corpus"
         case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
-        with (
-            reached(board_name, boards_file) as link,
-            sklearn2rknn.open_toolkit(toolkit or case.toolkit) as opened,
-        ):
-            result = run_case(case, opened, link, corpus=corpus)
+        models = where / "own"
+        with reached(board_name, boards_file) as link, contextlib.ExitStack() as stack:
+            opened = None
+            if case.kind != "own" or is_estimator(models / str(case.source)):
+                opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit or case.toolkit))
+            result = run_case(case, opened, link, corpus=corpus, models=models, trust_pickle=trust_pickle)
     click.echo(json.dumps(result.document(), indent=1))
     found = result.outcome.value, None if result.stage is None else result.stage.value
     same = (
@@ -253,9 +290,7 @@ def _recorded(
 @board_option
 @boards_option
 @click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A bundle to check against the board's versions."
-)
+@click.option("--model", type=FilePath(), help="A bundle to check against the board's versions.")
 def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path | None) -> None:
     """Check that this machine has what a run needs: the toolkit, the board, room on the disk.
 

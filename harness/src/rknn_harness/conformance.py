@@ -17,16 +17,26 @@ import numpy as np
 import scirknn
 import sklearn2rknn
 from rknn_harness.board_link import BoardLink
-from rknn_harness.case import Case, CaseResult
+from rknn_harness.case import Case, CaseResult, Score
 from rknn_harness.corpus import CorpusError, read_model
 from rknn_harness.datasets import fitted
-from rknn_harness.errors import BoardError, InfraError, LeaseError
+from rknn_harness.errors import BoardError, InfraError, LeaseError, OwnModelError
 from rknn_harness.held_out import split
 from rknn_harness.judge import Limits, StageMetrics, Verdict, judge
 from rknn_harness.latency import Latency, summarize
 from rknn_harness.limits import Built, limits_for
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.own_judge import (
+    few_rows,
+    given_limits,
+    score_of,
+    uncounted,
+    with_expected,
+    without_reference,
+)
+from rknn_harness.own_model import OwnModel, kept_model
+from rknn_harness.pipeline_reference import reference_of
 from rknn_harness.plain import CONSTANT_GRAPH, convert_plain, defect_of, judge_plain
 from rknn_harness.properties import (
     Model,
@@ -40,7 +50,7 @@ from rknn_harness.properties import (
     rows_independent,
     simulator_equals_virtual_npu,
 )
-from rknn_harness.reference import Answer, Floats, Reference, answer_from_output, reference
+from rknn_harness.reference import Answer, Floats, Reference, answer_from_output
 from rknn_harness.timing import QUICK, THOROUGH, Times, Timing, keep_samples, time_on_board, with_cpu
 from rknn_harness.toolkit_failure import toolkit_failure
 from rknn_harness.toolkit_graph import read_graph
@@ -102,6 +112,7 @@ class _Converted:
     properties: _Found
     conv: bool
     refused: list[str]
+    judged: Array
 
     @property
     def charged(self) -> tuple[tuple[str, str, str], ...]:
@@ -134,14 +145,14 @@ class ModelUnderTest:
     judged: Array
 
 
-def model_of(case: Case, corpus: Path | None = None) -> ModelUnderTest:
-    """Return a case's model: the converter is given half of the rows of a data set.
+def model_of(case: Case, corpus: Path | None = None, own: OwnModel | None = None) -> ModelUnderTest:
+    """Return a case's model: the converter is given half of the rows of a data set, or of a user's.
 
     A random network is built from other rows of the same distribution, and the converter's check has half of
     the case's with others, so that there are enough.
     """
     if isinstance(case.source, str):
-        model = fitted(case.source)
+        model = own or fitted(case.source)
         example, judged = split(model.X)
         return ModelUnderTest(model.estimator, model.X, example, None, judged)
     if case.kind == "corpus" and corpus is not None:
@@ -156,13 +167,15 @@ def model_of(case: Case, corpus: Path | None = None) -> ModelUnderTest:
 
 def run_case(
     case: Case,
-    toolkit: sklearn2rknn.Toolkit,
+    toolkit: sklearn2rknn.Toolkit | None,
     link: BoardLink,
     *,
     timing: Timing | None = None,
     run_folder: Path | None = None,
     corpus: Path | None = None,
+    models: Path | None = None,
     baseline: Latency | None = None,
+    trust_pickle: bool = False,
     tamper: Callable[[Path], None] | None = None,
 ) -> CaseResult:
     """Try one case to its end; whatever goes wrong is its outcome, not an exception.
@@ -170,8 +183,8 @@ def run_case(
     Parameters
     ----------
     case : Case
-    toolkit : Toolkit
-        Of the case's version.
+    toolkit : Toolkit or None
+        Of the case's version; None for a bundle that was converted before.
     link : BoardLink
     timing : Timing, optional
         By default `QUICK` on a virtual board and `THOROUGH` on another.
@@ -179,8 +192,12 @@ def run_case(
         Where the raw timing samples are kept, below ``samples``.
     corpus : pathlib.Path, optional
         Where the files of a case of the corpus lie; without, it is built from its spec.
+    models : pathlib.Path, optional
+        Where a run keeps its user's own models.
     baseline : Latency, optional
         Of the last accepted run, which a call is held to.
+    trust_pickle : bool
+        Load a user's pickle whatever it names.
     tamper : callable, optional
         Called with the bundle's path once it is written: tests plant faults by it.
 
@@ -189,6 +206,7 @@ def run_case(
     CaseResult
     """
     if ("guard", "off") in case.options:
+        assert toolkit is not None
         return _run_plain(case, toolkit, link)
     clock = _Clock()
     notes: list[str] = []
@@ -200,13 +218,21 @@ def run_case(
         if link.lost is not None:
             raise _Ended(Outcome.INFRA_ERROR, Stage.BOARD, f"The board was given up earlier: {link.lost}")
         with tempfile.TemporaryDirectory(prefix="rknn-harness-") as name, np.errstate(all="ignore"):
-            converted = _convert(case, toolkit, Path(name), clock, notes, known, corpus, tamper)
+            own = None
+            if case.kind == "own" and models is not None:
+                own = _kept(models / str(case.source), trust_pickle)
+            if toolkit is None:
+                assert own is not None
+                converted = _given(own, clock, notes, known)
+            else:
+                converted = _convert(case, toolkit, Path(name), clock, notes, known, corpus, own, tamper)
             while True:
                 try:
                     with clock("connect"):
                         link.session()
                     with clock("health"):
-                        link.prove(toolkit)
+                        if toolkit is not None:
+                            link.prove(toolkit)
                     answer, again, times, more = _on_board(converted, link, timing, notes, clock)
                     break
                 except InfraError as error:
@@ -234,6 +260,8 @@ def run_case(
                 # A bound that wide is no praise either.
                 if case.kind != "corpus" and converted.refused and verdict.stage in _NOT_THE_BOARD:
                     verdict = _refused(verdict, converted.refused[0])
+                if own is not None:
+                    verdict, known["score"] = _compared(own, verdict, converted, answer, notes)
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
         end = (
@@ -322,14 +350,15 @@ def _convert(
     notes: list[str],
     known: dict[str, Any],
     corpus: Path | None,
+    own: OwnModel | None,
     tamper: Callable[[Path], None] | None,
 ) -> _Converted:
     with clock("fit"):
         try:
-            tried = model_of(case, corpus)
+            tried = model_of(case, corpus, own)
         except CorpusError as error:
             raise _Ended(Outcome.MISMATCH, Stage.SKLEARN, error) from error
-        truth = reference(tried.estimator, tried.X)
+        truth = reference_of(tried.estimator, tried.X)
     known["macs"] = sum(layer.weights.size for layer in truth.layers)
     known["weights"] = known["macs"] + sum(layer.bias.size for layer in truth.layers)
     path = folder / "model.rknn"
@@ -362,7 +391,7 @@ def _convert(
     with clock("limits"):
         graph = read_graph(recorder.protocol.models[-1], bundle)
         built = Built(bundle, graph, files)
-        limits = limits_for(truth, built, tried.judged, is_promised=case.kind == "dataset")
+        limits = limits_for(truth, built, tried.judged, is_promised=case.kind in ("dataset", "own"))
     if tamper is not None:
         tamper(path)
     with clock("stages"):
@@ -384,7 +413,77 @@ def _convert(
         properties,
         "form" not in options,
         refused,
+        tried.judged,
     )
+
+
+def _kept(place: Path, trust_pickle: bool) -> OwnModel:
+    try:
+        return kept_model(place, trust_pickle=trust_pickle)
+    except OwnModelError as error:
+        raise _Ended(Outcome.INFRA_ERROR, Stage.SKLEARN, error) from error
+
+
+def _given(own: OwnModel, clock: _Clock, notes: list[str], known: dict[str, Any]) -> _Converted:
+    """Return what stands for a conversion where a user gives a bundle."""
+    bundle = own.bundle
+    assert bundle is not None
+    with clock("stages"):
+        files = model_files(bundle)
+        known["estimate"] = estimate(files[-1]).seconds
+        known["digests"] = {each.file: each.content_digest for each in bundle.variants}
+        known["placement"] = tuple(tuple(layer) for layer in bundle.details["placement"]["layers"])
+        model, output = _on_virtual_npu(bundle.path, own.X, notes)
+        if own.estimator is not None:
+            truth = reference_of(own.estimator, own.X)
+            known["macs"] = sum(layer.weights.size for layer in truth.layers)
+            known["weights"] = known["macs"] + sum(layer.bias.size for layer in truth.layers)
+            answers = {}
+            if output is not None:
+                answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, output)
+        else:
+            if model is None or output is None:
+                raise _Ended(Outcome.RUN_ERROR, Stage.VIRTUAL_NPU, notes[-1])
+            notes.append("Not compared with scikit-learn: the run was given no estimator.")
+            proba = getattr(model, "probabilities", None)
+            answer = Answer(output, model.decide(output), None if proba is None else proba(output))
+            inputs = own.X if bundle.columns is None else bundle.columns.take(own.X, bundle.estimator)
+            truth = Reference(answer, bundle.task, bundle.head, bundle.classes, (), own.X, inputs)
+            answers = {Stage.VIRTUAL_NPU: answer}
+    return _Converted(
+        path=bundle.path,
+        bundle=bundle,
+        files=files,
+        model=model,
+        reference=truth,
+        limits=given_limits(truth, bundle),
+        answers=answers,
+        rows={},
+        placement=known["placement"],
+        step=output_step(bundle, truth.answer.output, files),
+        properties={},
+        conv=bundle.form == "conv",
+        refused=[],
+        judged=np.arange(len(own.X)),
+    )
+
+
+def _compared(
+    own: OwnModel, verdict: Verdict, converted: _Converted, board: Answer, notes: list[str]
+) -> tuple[Verdict, Score | None]:
+    """Compare a user's model with what else is known of its rows."""
+    bundle, truth = converted.bundle, converted.reference
+    answers = {**converted.answers, Stage.BOARD: board}
+    if own.estimator is None:
+        verdict = without_reference(verdict)
+    if own.expected is not None:
+        verdict = with_expected(verdict, own.expected, bundle, answers)
+    note = few_rows(len(converted.judged))
+    if note:
+        notes.append(note)
+        verdict = uncounted(verdict)
+    predictions = None if own.estimator is None else truth.answer.predictions
+    return verdict, score_of(bundle.task, own.y, board.predictions, predictions, converted.judged)
 
 
 @contextlib.contextmanager
@@ -420,25 +519,30 @@ def _harness_failed(error: Exception) -> str:
 def _before_the_board(
     path: Path, bundle: scirknn.Bundle, truth: Reference, protocol: Protocol, notes: list[str]
 ) -> tuple[Model | None, dict[Stage, Answer], dict[Stage, Array]]:
-    model: Model | None = None
     answers: dict[Stage, Answer] = {}
     rows: dict[Stage, Array] = {}
-    answers[Stage.ONNX] = answer_from_output(truth, onnx_output(protocol.models[-1], bundle, truth.X))
-    chosen, output = simulator_output(protocol, bundle, truth.X)
+    answers[Stage.ONNX] = answer_from_output(truth, onnx_output(protocol.models[-1], bundle, truth.inputs))
+    chosen, output = simulator_output(protocol, bundle, truth.inputs)
     rows[Stage.SIMULATOR] = chosen
     answers[Stage.SIMULATOR] = answer_from_output(truth.take(chosen), output)
+    model, executed = _on_virtual_npu(path, truth.X, notes)
+    if executed is not None:
+        answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, executed)
+    return model, answers, rows
+
+
+def _on_virtual_npu(path: Path, X: Array, notes: list[str]) -> tuple[Model | None, Array | None]:
+    """Return a bundle's model on the virtual NPU here, and its output; None for what it cannot do."""
     try:
         model = scirknn.load(path, device="virtual")
-        output = np.asarray(model.raw_output(truth.X), np.float32)
-        answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, output)
+        return model, np.asarray(model.raw_output(X), np.float32)
     except scirknn.OutputRangeError as error:
         raise _Ended(Outcome.MISMATCH, Stage.VIRTUAL_NPU, error) from error
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.VIRTUAL_NPU, error) from error
     except (scirknn.NativeError, VirtualNpuError) as error:
-        model = None
         notes.append(f"The virtual NPU could not speak: {error}")
-    return model, answers, rows
+        return None, None
 
 
 _Found = dict[str, tuple[Stage, "str | None"]]
@@ -490,7 +594,8 @@ def _built_again(
 def _on_board(
     converted: _Converted, link: BoardLink, timing: Timing, notes: list[str], clock: _Clock
 ) -> tuple[Answer, Array, Times, _Found]:
-    X, bundle = converted.reference.X, converted.bundle
+    reference, bundle = converted.reference, converted.bundle
+    X = reference.X
     session = link.session()
     more: _Found = {}
     try:
@@ -507,14 +612,17 @@ def _on_board(
                 single = summarize(session.time(X[:1], **bounds).samples, rows=1, warmup=timing.warmup)
                 more["batch_latency"] = Stage.BOARD, batch_latency(times.latency, single)
         with clock("properties"):
-            again = asked_again(session, X)
+            again = asked_again(session, X, forms=reference.takes_numbers)
             if len(bundle.variants) == 1 and len(X) > 1:
                 # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
                 more["rows_independent"] = Stage.BOARD, rows_independent(answer.output, again)
-            more["input_forms"] = Stage.BOARD, input_forms(again, converted.model, X)
+            if reference.takes_numbers:  # what a pipeline looks up need not be there in another dtype
+                more["input_forms"] = Stage.BOARD, input_forms(again, converted.model, X)
             more["cores_agree"] = Stage.BOARD, cores_agree(session, X, answer.output)
         with clock("time"):
-            times = with_cpu(times, session, batch, converted.reference, timing, notes)
+            if reference.layers:
+                inputs = reference.inputs[: bundle.variants[-1].samples]
+                times = with_cpu(times, session, inputs, reference, timing, notes)
     except BoardError as error:
         outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
             error.kind, Outcome.RUN_ERROR

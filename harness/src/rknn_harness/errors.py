@@ -6,6 +6,7 @@
     ├── BoardsFileError          boards.toml cannot be used (also ValueError)
     ├── SameBoardError           two boards of a run are one (also ValueError)
     ├── FactsFileError           a file of a board's facts cannot be used (also ValueError)
+    ├── OwnModelError            a model given to a run, or its rows, cannot be used (also ValueError)
     ├── InfraError               the way to the board failed: it says nothing of a model or a toolkit
     │   ├── ConnectionLostError    no connection, or the end of one
     │   ├── HostKeyError           the board is not the one that was trusted, or none was yet
@@ -36,6 +37,7 @@ __all__ = [
     "HostKeyError",
     "InfraError",
     "LeaseError",
+    "OwnModelError",
     "PowerError",
     "ProtocolError",
     "ProvisioningError",
@@ -74,6 +76,10 @@ class SameBoardError(HarnessError, ValueError):
 
 class FactsFileError(HarnessError, ValueError):
     """The file of a board's facts is missing, is none, or is of another format."""
+
+
+class OwnModelError(HarnessError, ValueError):
+    """A model that a run was given, or its rows, cannot be used; the text says what to give."""
 
 
 class InfraError(HarnessError):

@@ -86,7 +86,8 @@ def limits_for(
     is_promised : bool
         Whether the rows are like those that the file was converted with.
     """
-    exact = output_bound(built.graph.layers, reference.X, FLOAT32, built.bundle.input, built.bundle.output)
+    maps = built.bundle.input, built.bundle.output
+    exact = output_bound(built.graph.layers, reference.inputs, FLOAT32, *maps)
     bound = _bound(reference, built)
     total = None if bound is None else exact + bound
     counted = np.isin(np.arange(len(reference.X)), judged)
@@ -113,12 +114,12 @@ def _bound(reference: Reference, built: Built) -> Floats | None:
     graph, maps = built.graph, (built.bundle.input, built.bundle.output)
     if built.bundle.precision == "float16":
         formats = [DOUBLE if split else FLOAT16 for split in graph.split]
-        return output_bound(graph.undivided, reference.X, formats, *maps)
+        return output_bound(graph.undivided, reference.inputs, formats, *maps)
     steps = [tensor_steps(file) for file in built.files]
     if any(len(each) != tensor_count(graph.layers) for each in steps):
         return None
     # Files of several sizes are calibrated apart; a row may pass through any of them.
     bounds = [
-        quantized_output_bound(graph.layers, reference.X, each, *maps, idle=graph.idle) for each in steps
+        quantized_output_bound(graph.layers, reference.inputs, each, *maps, idle=graph.idle) for each in steps
     ]
     return np.asarray(np.max(bounds, axis=0))

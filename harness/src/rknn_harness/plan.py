@@ -61,6 +61,8 @@ def make_plan(
     boards: Sequence[str],
     draw: Draw,
     corpus: Sequence[Case] = (),
+    own: Sequence[Case] = (),
+    only_own: bool = False,
 ) -> tuple[Entry, ...]:
     """Cross every case with the toolkits that have its precision, and with the boards.
 
@@ -75,11 +77,16 @@ def make_plan(
         guard they are all that is tried.
     corpus : sequence of Case
         What failed once; entries whose guard is not the draw's, or of other precisions, are left out.
+    own : sequence of Case
+        The user's own models. One with a toolkit is converted already, and tried with that alone.
+    only_own : bool
+        Whether nothing else is tried.
 
     Returns
     -------
     tuple of Entry
-        The corpus first, the data sets, then the random networks, toolkit by toolkit and board by board.
+        The user's own models first, the corpus, the fixed ones, then the random networks, toolkit by toolkit
+        and board by board.
     """
     cases = draw_cases(draw)
     if draw.guard:
@@ -90,13 +97,14 @@ def make_plan(
         if case.precision in draw.precisions and draw.guard != (("guard", "off") in case.options)
     ]
     known = {case.id for case in kept}
-    cases = kept + [case for case in cases if case.id not in known]
+    others = [] if only_own else [*kept, *(case for case in cases if case.id not in known)]
     entries = [
         Entry(attrs.evolve(case, toolkit=toolkit), board)
         for board in boards
         for toolkit in toolkits
-        for case in cases
+        for case in (*own, *others)
         if case.precision in toolkit_version(toolkit).config
+        and (case.kind != "own" or case.toolkit in ("", toolkit))
     ]
     return tuple(entries)
 

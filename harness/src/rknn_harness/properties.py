@@ -93,8 +93,8 @@ def simulator_equals_virtual_npu(
     )
 
 
-def asked_again(session: BoardSession, X: Array) -> dict[str, Array]:
-    """Ask the board, in one question, for what `rows_independent` and `input_forms` compare.
+def asked_again(session: BoardSession, X: Array, *, forms: bool = True) -> dict[str, Array]:
+    """Ask the board, in one question, for what `rows_independent` and, with `forms`, `input_forms` compare.
 
     Returns
     -------
@@ -103,17 +103,20 @@ def asked_again(session: BoardSession, X: Array) -> dict[str, Array]:
         in the middle; then for a few, by dtype, and for the same numbers in float64.
     """
     every = np.arange(len(X))
-    few, whole = _few(X)
-    with np.errstate(over="ignore"):
-        inputs: dict[str, Array] = {
-            "again": every,
-            "turned": every[::-1],
-            "alone": every[[len(X) // 2]],
-            "float32": few.astype(np.float32),
-            "of float32": few,
-            "int64": whole.astype(np.int64),
-            "of int64": whole,
-        }
+    inputs: dict[str, Array] = {
+        "again": every,
+        "turned": every[::-1],
+        "alone": every[[len(X) // 2]],
+    }
+    if forms:
+        few, whole = _few(X)
+        with np.errstate(over="ignore"):
+            inputs |= {
+                "float32": few.astype(np.float32),
+                "of float32": few,
+                "int64": whole.astype(np.int64),
+                "of int64": whole,
+            }
     return dict(zip(inputs, session.outputs(X, list(inputs.values())), strict=True))
 
 

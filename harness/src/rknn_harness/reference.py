@@ -83,7 +83,11 @@ class Reference:
     head : {"softmax", "logistic", "identity", "exp"}
     classes : numpy.ndarray or None
     layers : tuple of Layer
-    X : numpy.ndarray of float64, shape (n, n_features)
+    X : numpy.ndarray, shape (n, n_features)
+        float64; of a pipeline that takes texts, objects.
+    inputs : numpy.ndarray of float64, shape (n, n_inputs)
+        What the network is given of X, before the affine map in front of its layers: X itself unless a
+        pipeline picks, fills or looks up columns.
     """
 
     answer: Answer
@@ -91,7 +95,17 @@ class Reference:
     head: str
     classes: np.ndarray[Any, Any] | None
     layers: tuple[Layer, ...]
-    X: Floats
+    X: np.ndarray[Any, Any]
+    inputs: Floats = attrs.field()
+
+    @inputs.default
+    def _rows_themselves(self) -> Floats:
+        return self.X
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether the network's inputs are the columns of X."""
+        return self.inputs is self.X
 
     @property
     def activation(self) -> str:
@@ -106,7 +120,8 @@ class Reference:
             told.predictions[rows],
             None if told.probabilities is None else told.probabilities[rows],
         )
-        return attrs.evolve(self, answer=answer, X=self.X[rows])
+        X = self.X[rows]
+        return attrs.evolve(self, answer=answer, X=X, inputs=X if self.takes_numbers else self.inputs[rows])
 
 
 def layers_of(estimator: Any) -> tuple[Layer, ...]:
@@ -124,6 +139,12 @@ def layers_of(estimator: Any) -> tuple[Layer, ...]:
 
 def reference(estimator: Any, X: np.ndarray[Any, Any]) -> Reference:
     """Ask scikit-learn.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted perceptron; `rknn_harness.pipeline_reference.reference_of` takes others.
+    X : numpy.ndarray, shape (n, n_features)
 
     Raises
     ------

@@ -6,6 +6,7 @@
         manifest.json    versions, the boards' facts, seed, command line
         plan.jsonl       what will be tried
         corpus/          the entries of the corpus that are tried
+        own/             the user's own models, with their rows
         cases.jsonl      the record; everything else is a view of it
         broken.jsonl     of a run that was resumed: what had to be tried again
         report.html  report.md  junit.xml
@@ -116,6 +117,7 @@ class RunFolder:
         manifest: Mapping[str, Any],
         plan: Sequence[Entry] = (),
         corpus: Path | None = None,
+        own: Path | None = None,
     ) -> RunFolder:
         """Make a run's folder and open it.
 
@@ -127,6 +129,8 @@ class RunFolder:
         plan : sequence of Entry
         corpus : pathlib.Path, optional
             Where the plan's entries of the corpus lie.
+        own : pathlib.Path, optional
+            Where the user's own models lie.
 
         Raises
         ------
@@ -142,6 +146,8 @@ class RunFolder:
             for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
                 assert corpus is not None
                 shutil.copytree(corpus / name, part / "corpus" / name)
+            if own is not None:
+                shutil.copytree(own, part / "own")
             (part / "cases.jsonl").touch()
             os.rename(part, path)
         except OSError as error:

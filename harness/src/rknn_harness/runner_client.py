@@ -271,7 +271,8 @@ class BoardSession:
         Parameters
         ----------
         X : array-like, shape (n, n_features)
-            Numbers; float32, float64, int32 and int64 cross as they are, the rest as float64.
+            Numbers: float32, float64, int32 and int64 cross as they are, others as float64. A table of
+            objects crosses as it is.
         deadline : float
             Seconds.
         """
@@ -847,4 +848,6 @@ def _rows(X: Any) -> Array:
     rows = np.asarray(X)
     if rows.ndim != 2:
         raise ValueError(f"X has the shape {rows.shape}; it needs rows and columns.")
+    if rows.dtype.kind in "OU":
+        return frames.carried_table(rows)
     return rows if rows.dtype.str in ("<f4", "<f8", "<i4", "<i8") else rows.astype(np.float64)

@@ -26,9 +26,11 @@ __all__ = [
     "ProtocolViolation",
     "amended",
     "carried",
+    "carried_table",
     "decode_arrays",
     "encode",
     "in_few",
+    "table",
 ]
 
 VERSION = 1
@@ -120,6 +122,49 @@ def amended(frame: Frame, fields: Mapping[str, Any]) -> Frame:
         return Frame(header, frame.payload, json.dumps(header, allow_nan=False).encode("ascii") + b"\n")
     except (TypeError, ValueError) as error:
         raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
+
+
+def carried_table(cells: Any) -> Array:
+    """Return a table of numbers and texts as an array of texts, a JSON value each; `table` reads it.
+
+    Raises
+    ------
+    ValueError
+        A cell is neither a number, a text, a truth value nor None.
+    """
+    rows = np.asarray(cells, dtype=object)
+    try:
+        texts = [[json.dumps(_plain(cell)) for cell in row] for row in rows.tolist()]
+    except TypeError as error:
+        raise ValueError(f"a cell that no frame carries: {error}") from None
+    return np.array(texts).reshape(rows.shape)
+
+
+def _plain(cell: Any) -> Any:
+    """Return a numpy scalar as Python's."""
+    return cell.item() if isinstance(cell, np.generic) else cell
+
+
+def table(rows: Array) -> Array:
+    """Return rows as a model takes them: numbers as they came, what `carried_table` made as objects.
+
+    Raises
+    ------
+    ProtocolViolation
+        A text is no JSON value, or one that is no cell.
+    """
+    if rows.dtype.kind != "U":
+        return rows
+    found = np.empty(rows.shape, dtype=object)
+    flat = found.reshape(-1)
+    for place, text in enumerate(rows.reshape(-1).tolist()):
+        try:
+            flat[place] = json.loads(text)
+        except ValueError as error:
+            raise ProtocolViolation(f"a cell {text!r:.40} that is no JSON: {error}") from None
+        if isinstance(flat[place], (list, dict)):
+            raise ProtocolViolation(f"a cell {text!r:.40} that is no number or text")
+    return found
 
 
 def carried(values: Any) -> Array:

@@ -245,7 +245,7 @@ class Operations:
     def _given(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
         """Take the request's rows out of its arrays: X, or as many of those that are there."""
         if "X" in arrays:
-            self._X = arrays.pop("X")
+            self._X = frames.table(arrays.pop("X"))
             return self._X
         count = header.get("rows")
         if self._X is None or type(count) is not int or not 0 < count <= len(self._X):

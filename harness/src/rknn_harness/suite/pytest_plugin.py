@@ -21,6 +21,7 @@ from rknn_harness.errors import HarnessError
 from rknn_harness.expectations import Expectation, read_expectations
 from rknn_harness.one_board import refuse_one_board_twice
 from rknn_harness.outcomes import ExitCode
+from rknn_harness.own_model import kept_documents, own_cases
 from rknn_harness.plan import Entry, groups, known_ids, make_plan
 from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
@@ -81,6 +82,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--expectations", default="expectations", help="folder of known failures (default: expectations)"
     )
     group.addoption("--baseline", help="folder of the last accepted run, whose latencies calls are held to")
+    group.addoption("--own", help="folder of models that are tried too, as rknn_harness.own_model keeps them")
+    group.addoption("--only-own", action="store_true", help="try nothing but these")
+    group.addoption("--trust-pickle", action="store_true", help="load their pickles whatever they name")
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
     group.addoption("--all-rows", action="store_true", help="a row of the table for every data set")
 
@@ -121,7 +125,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Hand pytest-xdist's workers what was settled; by themselves they read the command line alone."""
     option = node.config.option
-    node.workerinput["rknn"] = {name: getattr(option, name) for name in (*_KEPT, "run_dir", "wait")}
+    names = (*_KEPT, "run_dir", "wait", "trust_pickle")
+    node.workerinput["rknn"] = {name: getattr(option, name) for name in names}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -139,16 +144,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         folder = RunFolder.resume(Path(option.resume))
     else:
         toolkits = {parse_choice(choice)[0]: choice for choice in option.toolkit}
-        corpus = list(corpus_cases(Path(option.corpus)))
+        corpus = [] if option.only_own else list(corpus_cases(Path(option.corpus)))
+        own = own_cases(Path(option.own), option.precision) if option.own else []
         plan = make_plan(
             toolkits=list(toolkits),
             boards=option.board,
             draw=_draw(option),
             corpus=corpus,
+            own=own,
+            only_own=option.only_own,
         )
         try:
             rules = read_expectations(
-                Path(option.expectations), option.board, toolkits, known_ids(_draw(option), corpus)
+                Path(option.expectations), option.board, toolkits, known_ids(_draw(option), [*corpus, *own])
             )
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
@@ -166,9 +174,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             precisions=option.precision,
             seed=option.seed,
         ) | {"options": {name: getattr(option, name) for name in _KEPT}, "skipped": skipped}
+        if option.own:
+            said["own"] = kept_documents(Path(option.own))
         try:
             path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
-            folder = RunFolder.begin(path, said, plan, Path(option.corpus))
+            own_folder = Path(option.own) if option.own else None
+            folder = RunFolder.begin(path, said, plan, Path(option.corpus), own_folder)
         except HarnessError as error:
             raise pytest.UsageError(str(error)) from error
     option.run_dir = str(folder.path)
@@ -227,6 +238,7 @@ def _suite(config: pytest.Config) -> Suite:
         baseline={result.key: result for result in before},
         logs=folder.path / "logs" / worker,
         wait=option.wait,
+        trust_pickle=option.trust_pickle,
     )
 
 

@@ -23,6 +23,7 @@ from rknn_harness.drawing import Draw, smallest_case
 from rknn_harness.errors import InfraError
 from rknn_harness.expectations import Expectation, expected_reason
 from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.own_model import is_estimator
 from rknn_harness.plan import Entry
 from rknn_harness.run_folder import RunFolder, read_run, statement
 from rknn_harness.virtual_board import started
@@ -73,6 +74,8 @@ class Suite:
         By default the folder's ``logs``.
     wait : float
         Seconds for which a board that others have is waited for.
+    trust_pickle : bool
+        Load a user's pickle whatever it names.
 
     Attributes
     ----------
@@ -90,6 +93,7 @@ class Suite:
         baseline: Mapping[Key, CaseResult] | None = None,
         logs: Path | None = None,
         wait: float = 5.0,
+        trust_pickle: bool = False,
     ) -> None:
         self.folder = folder
         self.results: dict[Key, CaseResult] = {result.key: result for result in read_run(folder.path).results}
@@ -97,6 +101,7 @@ class Suite:
         self._choices = toolkits
         self._expectations = expectations
         self._baseline = baseline or {}
+        self._trust_pickle = trust_pickle
         self._logs = logs or folder.path / "logs"
         self._claim = Claim(f"run {folder.path.name}", wait)
         self._stack = contextlib.ExitStack()
@@ -111,8 +116,10 @@ class Suite:
 
     def run(self, entry: Entry) -> CaseResult:
         """Try an entry without recording it."""
+        own, toolkit = self.folder.path / "own", None
         try:
-            toolkit = self._available(self._toolkit, entry.case.toolkit, Stage.SIMULATOR)
+            if entry.case.kind != "own" or is_estimator(own / str(entry.case.source)):
+                toolkit = self._available(self._toolkit, entry.case.toolkit, Stage.SIMULATOR)
             link = self._available(self._link, entry.board, Stage.BOARD)
         except _Unavailable as error:
             return CaseResult(entry.case, Outcome.INFRA_ERROR, error.stage, str(error), board=entry.board)
@@ -123,6 +130,8 @@ class Suite:
             link,
             run_folder=self.folder.path,
             corpus=self.folder.path / "corpus",
+            models=own,
+            trust_pickle=self._trust_pickle,
             baseline=None if before is None else before.latency,
         )
 
