@@ -255,6 +255,8 @@ class Auditor:
             return [shlex.join(words)]
         if kind == "basis":
             return [line["metrics"][stage]["basis"] for stage in line["metrics"]]
+        if kind == "measure":
+            return [line["score"]["measure"]]
         if kind.startswith("property."):
             return [line["properties"][kind.removeprefix("property.")].strip()]
         value = line[kind]
@@ -324,6 +326,9 @@ def field(line: dict[str, Any], name: str) -> float | None:
     if head == "gain":
         there, here = line["cpu"].get(rest, {}).get("p50"), latency.get("p50")
         return there / here if there is not None and here else None
+    if head == "score":
+        score: float | None = line["score"][rest]
+        return score
     if head in ("NPU", "CPU"):
         return [layer[2] for layer in line["placement"]].count(head)
     if head == "seconds":

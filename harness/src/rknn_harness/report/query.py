@@ -44,7 +44,8 @@ def field(result: CaseResult, name: str) -> Number | None:
         ``error``, ``share``, ``agreement``, ``r2`` or ``probability_error`` at the last stage that spoke;
         ``error.STAGE`` at one stage; ``p50``, ``p90``, ``p99``, ``mad``, ``rows`` and ``samples`` of the
         timed call; ``work``, its multiply-adds; ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the
-        median on the CPU, and ``gain.WHERE``, that over ``p50``; ``macs``, ``seconds``, ``attempts``;
+        median on the CPU, and ``gain.WHERE``, that over ``p50``; ``score.board``, ``score.sklearn`` and
+        ``score.rows`` of a user's own model; ``macs``, ``seconds``, ``attempts``;
         ``NPU`` and ``CPU``, the layers placed there.
     """
     head, _, rest = name.partition(".")
@@ -58,6 +59,8 @@ def field(result: CaseResult, name: str) -> Number | None:
         return found
     if head == "estimate":
         return None if result.estimate is None else result.estimate[("low", "high").index(rest)]
+    if head == "score":
+        return None if result.score is None else getattr(result.score, rest)
     if head == "cpu":
         return result.cpu[rest].p50 if rest in result.cpu else None
     if head == "gain":

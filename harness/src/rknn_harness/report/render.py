@@ -86,6 +86,7 @@ class _Page:
             "PROPERTIES": PROPERTIES,
             "Outcome": Outcome,
             "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
+            "scored": [index for index, each in enumerate(self.run.results) if each.score is not None],
             "ordered": sorted(range(len(self.run.results)), key=self._order),
             "results": self.run.results,
             "shapes": {name: f"s{index}" for index, name in enumerate(PRECISIONS)},

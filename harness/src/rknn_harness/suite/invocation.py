@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from platformdirs import user_cache_path
 
 from rknn_harness.outcomes import ExitCode
 
@@ -31,6 +32,9 @@ def run_suite(options: Iterable[str], jobs: int) -> ExitCode:
     """
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # xdist's workers read it too
     os.environ.pop("PYTEST_ADDOPTS", None)
+    # Tables that hypothesis keeps: by default in the current folder, which is the user's.
+    cache = user_cache_path("rknn-harness") / "hypothesis"
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(cache))
     arguments = ["-c", str(_SETTINGS), "--noconftest", "-p", "no:cacheprovider"]
     arguments += [word for name in _PLUGINS for word in ("-p", name)]
     arguments += ["--pyargs", "rknn_harness.suite.test_conformance", *options]

@@ -49,6 +49,7 @@ _KEPT = (
     "expectations",
     "baseline",
     "keyword",
+    "only_own",
 )
 """Options that a resumed run takes from the one that broke."""
 
@@ -299,7 +300,8 @@ def _end_screen(config: pytest.Config) -> None:
 
 
 def _draw(option: Any) -> Draw:
-    return Draw(tuple(option.precision), option.max_cases, option.seed, option.guard == "on", option.examples)
+    count = 0 if option.only_own else option.max_cases
+    return Draw(tuple(option.precision), count, option.seed, option.guard == "on", option.examples)
 
 
 def _without(
