@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -133,8 +134,8 @@ def converted(toolkit: sklearn2rknn.Toolkit, tmp_path_factory: pytest.TempPathFa
 
 
 def bundle_files(folder: Path, **others: str) -> OwnFiles:
-    given = {name: folder / value for name, value in others.items()}
-    return OwnFiles(folder / "wine.rknn", folder / "rows.npy", **given)
+    paths: dict[str, Any] = {name: folder / value for name, value in others.items()}
+    return OwnFiles(folder / "wine.rknn", folder / "rows.npy", **paths)
 
 
 def test_a_bundle_is_compared_with_its_estimator(
