@@ -24,17 +24,10 @@ from rknn_harness.errors import BoardError, InfraError, LeaseError, OwnModelErro
 from rknn_harness.held_out import split
 from rknn_harness.judge import Limits, StageMetrics, Verdict, judge
 from rknn_harness.latency import Latency, summarize
-from rknn_harness.limits import Built, limits_for
+from rknn_harness.limits import Built, given_limits, limits_for
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.own_judge import (
-    few_rows,
-    given_limits,
-    score_of,
-    uncounted,
-    with_expected,
-    without_reference,
-)
+from rknn_harness.own_judge import few_rows, score_of, uncounted, with_expected, without_reference
 from rknn_harness.own_model import OwnModel, kept_model
 from rknn_harness.pipeline_reference import reference_of
 from rknn_harness.plain import CONSTANT_GRAPH, convert_plain, defect_of, judge_plain
@@ -456,7 +449,7 @@ def _given(own: OwnModel, clock: _Clock, notes: list[str], known: dict[str, Any]
         files=files,
         model=model,
         reference=truth,
-        limits=given_limits(truth, bundle),
+        limits=given_limits(truth, bundle) if truth.layers else dict.fromkeys(Stage, Limits("nothing")),
         answers=answers,
         rows={},
         placement=known["placement"],

@@ -32,10 +32,10 @@ from rknn_harness.outcomes import Stage
 from rknn_harness.reference import Floats, Reference
 from rknn_harness.toolkit_graph import ToolkitGraph
 from scirknn.bundle import Bundle
-from sklearn2rknn.tolerances import Promise, promises
+from sklearn2rknn.tolerances import promises
 from virtual_npu import RknnFile
 
-__all__ = ["Built", "limits_for"]
+__all__ = ["Built", "given_limits", "limits_for"]
 
 _ON_NPU = (Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD)
 
@@ -57,15 +57,6 @@ class Built:
     bundle: Bundle
     graph: ToolkitGraph
     files: Sequence[RknnFile]
-
-    def promise(self, activation: str) -> Promise:
-        """Return what is promised of the files of a network with this hidden activation.
-
-        The bundle says which of the float16 promises it has; others than those of the converter mean nothing.
-        """
-        possible = promises(self.bundle.precision, [activation])
-        stated = self.bundle.details.get("promise", {}).get("probability")
-        return next((each for each in possible if each.probability == stated), possible[0])
 
 
 def limits_for(
@@ -91,22 +82,41 @@ def limits_for(
     bound = _bound(reference, built)
     total = None if bound is None else exact + bound
     counted = np.isin(np.arange(len(reference.X)), judged)
-    precision = built.bundle.precision
-    on_npu = Limits(f"derived, {precision}", output=total, counted=counted)
+    on_npu = Limits(f"derived, {built.bundle.precision}", output=total, counted=counted)
     if is_promised or bound is None:
-        promised = built.promise(reference.activation)
-        on_npu = attrs.evolve(
-            on_npu,
-            basis=f"promised, {precision}" if bound is None else f"derived and promised, {precision}",
-            probability=promised.probability,
-            margin=promised.margin,
-            agreement=promised.labels_of(int(counted.sum())),
-            r2=promised.r2,
-        )
+        on_npu = _promised(on_npu, reference, built.bundle)
     return {
         Stage.ONNX: Limits("derived, float32", output=exact, counted=counted),
         **dict.fromkeys(_ON_NPU, on_npu),
     }
+
+
+def given_limits(reference: Reference, bundle: Bundle) -> Mapping[Stage, Limits]:
+    """Return the limits of a bundle that was converted before: what is promised of it, on all rows.
+
+    No error bound is derived, since the graph that the toolkit was given is not part of a bundle.
+    """
+    return dict.fromkeys(_ON_NPU, _promised(Limits(""), reference, bundle))
+
+
+def _promised(limits: Limits, reference: Reference, bundle: Bundle) -> Limits:
+    """Add to limits what is promised of a bundle.
+
+    The bundle says which of the float16 promises it has; others than those of the converter mean nothing.
+    """
+    possible = promises(bundle.precision, [reference.activation])
+    stated = bundle.details.get("promise", {}).get("probability")
+    promised = next((each for each in possible if each.probability == stated), possible[0])
+    count = len(reference.X) if limits.counted is None else int(limits.counted.sum())
+    derived = "" if limits.output is None else "derived and "
+    return attrs.evolve(
+        limits,
+        basis=f"{derived}promised, {bundle.precision}",
+        probability=promised.probability,
+        margin=promised.margin,
+        agreement=promised.labels_of(count),
+        r2=promised.r2,
+    )
 
 
 def _bound(reference: Reference, built: Built) -> Floats | None:

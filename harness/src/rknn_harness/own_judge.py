@@ -10,37 +10,17 @@ import numpy as np
 from sklearn.metrics import r2_score
 
 from rknn_harness.case import Score
-from rknn_harness.judge import Limits, Verdict
+from rknn_harness.judge import Verdict
 from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.reference import Answer, Reference
+from rknn_harness.reference import Answer
 from scirknn.bundle import Bundle
-from sklearn2rknn.tolerances import FEWEST_ROWS, are_clear, are_pairs_possible, promise
+from sklearn2rknn.tolerances import FEWEST_ROWS, are_clear, promises
 
-__all__ = ["few_rows", "given_limits", "score_of", "with_expected", "without_reference"]
+__all__ = ["few_rows", "score_of", "with_expected", "without_reference"]
 
 Array = np.ndarray[Any, Any]
 
 _ON_NPU = (Stage.VIRTUAL_NPU, Stage.BOARD)
-
-
-def given_limits(reference: Reference, bundle: Bundle) -> Mapping[Stage, Limits]:
-    """Return what a bundle is held to that was converted before: the promise of its precision.
-
-    No error bound is derived, since the graph that the toolkit was given is not part of a bundle.
-    """
-    if not reference.layers:  # there is nothing but the bundle itself
-        return dict.fromkeys(_ON_NPU, Limits("nothing"))
-    weights = sum(layer.weights.size for layer in reference.layers)
-    pairs = are_pairs_possible([reference.activation], weights)
-    promised = promise(bundle.precision, pairs=pairs)
-    limits = Limits(
-        f"promised, {bundle.precision}",
-        probability=promised.probability,
-        margin=promised.margin,
-        agreement=promised.labels,
-        r2=promised.r2,
-    )
-    return dict.fromkeys(_ON_NPU, limits)
 
 
 def uncounted(verdict: Verdict) -> Verdict:
@@ -62,7 +42,7 @@ def with_expected(
 
     Labels count away from ties, by the virtual NPU's probabilities: predictions do not say how near one is.
     """
-    promised, first = promise(bundle.precision), answers[Stage.VIRTUAL_NPU]
+    promised, first = promises(bundle.precision)[0], answers[Stage.VIRTUAL_NPU]
     for stage in _ON_NPU:
         found = answers[stage].predictions
         wrong = None
@@ -74,10 +54,11 @@ def with_expected(
             assert first.probabilities is not None
             clear = are_clear(first.probabilities, one_of_them=bundle.task == "classifier")
             same = np.equal(expected, found).reshape(clear.shape)[clear]
-            if len(same) and same.mean() < promised.labels:
+            least = promised.labels_of(len(same))
+            if len(same) and same.mean() < least:
                 wrong = (
                     f"{int((~same).sum())} of {len(same)} labels away from ties are not the recorded ones; "
-                    f"{promised.labels:.1%} must be."
+                    f"{least:.1%} must be."
                 )
         if wrong is not None:
             return attrs.evolve(verdict, outcome=Outcome.MISMATCH, stage=stage, reason=wrong)
