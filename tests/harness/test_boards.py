@@ -36,9 +36,18 @@ def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> 
     assert read_boards(path)["rock"].virtual  # what runs there says it
 
 
+def test_a_tilde_is_the_home_on_the_board(tmp_path: Path) -> None:
+    """Every command begins there; a shell that would expand it is not asked."""
+    path = tmp_path / "boards.toml"
+    path.write_text(GOOD + 'python = "~/venv/bin/python3"\nwork_folder = "~/rknn-work"\nlease_folder = "~"\n')
+    rock = read_boards(path)["rock"]
+    assert (rock.python, rock.work_folder, rock.lease_folder) == ("venv/bin/python3", "rknn-work", ".")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (GOOD + 'work_folder = "~root/x"', "work_folder is '~root/x'; write another user's home"),
         (GOOD.replace('host = "rock.example"\n', ""), "[board.rock] host is missing"),
         (GOOD.replace("rock.example", "rock.example:22"), "host is 'rock.example:22', with a port"),
         (GOOD + "port = 0", "[board.rock] port is 0"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from rknn_harness.case import PROPERTIES
+from rknn_harness.case import CaseResult
 from rknn_harness.outcomes import ExitCode, Outcome
 from rknn_harness.run_folder import read_run
+from tests.harness.own_files import WRITERS, fitted
 from tests.harness.pretended_run import PRETEND
 from tests.wheels import build_wheels
 
@@ -109,17 +112,28 @@ def test_installed_wheels_run_the_suite_in_an_empty_folder(wheels: list[Path], t
     )
     assert said.stdout.startswith(str(site))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [tmp_path / "env" / "bin" / "rknn-harness", "run", "--seed", "0", "--max-cases", "3"],
-        cwd=empty,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
-    assert [path.name for path in empty.iterdir()] == ["runs"]
-    (run,) = (empty / "runs").iterdir()
-    results = read_run(run).results
-    assert {result.outcome for result in results} <= {Outcome.PASS, Outcome.UNSUPPORTED}
-    assert {name for result in results for name in result.properties} <= set(PROPERTIES)
+
+    def run(*options: str) -> list[CaseResult]:
+        done = subprocess.run(
+            [site.parents[2] / "bin" / "rknn-harness", "run", *options],
+            cwd=empty,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
+        (path,) = (empty / "runs").iterdir()
+        results = list(read_run(path).results)
+        shutil.rmtree(empty / "runs")
+        return results
+
+    suite = run("--seed", "0", "--max-cases", "3")
+    assert {result.outcome for result in suite} <= {Outcome.PASS, Outcome.UNSUPPORTED}
+    assert {result.case.kind for result in suite} == {"dataset", "random"}
+    assert not list(empty.iterdir())  # runs/ was all that was left behind
+    estimator, X, _ = fitted("scaled")
+    WRITERS["joblib"](estimator, empty / "mine.joblib")
+    np.save(empty / "rows.npy", X)
+    own = run("--model", "mine.joblib", "--rows", "rows.npy")
+    assert [result.case.group for result in own] == ["mine", "mine"]

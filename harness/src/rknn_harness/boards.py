@@ -40,6 +40,12 @@ _CURES = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
+def _from_home(path: str) -> str:
+    """Return a path on the board as it is from the home of its user, where every command begins."""
+    first, _, rest = path.partition("/")
+    return rest or "." if first == "~" else path
+
+
 @attrs.frozen
 class Board:
     """How to reach a board, and what to use there.
@@ -89,15 +95,15 @@ class Board:
     known_hosts: Path
     port: int = 22
     proxy: str = ""
-    python: str = "python3"
-    work_folder: str = ".cache/rknn-harness"
+    python: str = attrs.field(default="python3", converter=_from_home)
+    work_folder: str = attrs.field(default=".cache/rknn-harness", converter=_from_home)
     device: str = "npu"
     virtual: bool = False
     tags: tuple[str, ...] = ()
     power_command: tuple[str, ...] | None = None
     boot_seconds: float = 120.0
     clocks: str = attrs.field()
-    lease_folder: str = attrs.field()
+    lease_folder: str = attrs.field(converter=_from_home)
 
     @clocks.default
     def _default_clocks(self) -> str:
@@ -204,6 +210,9 @@ class _Entry:
             value = getattr(board, field)
             if value not in known:
                 self.fail(field, f"is {value!r}, not {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
+        for field in ("python", "work_folder", "lease_folder"):
+            if getattr(board, field).startswith("~"):
+                self.fail(field, f"is {getattr(board, field)!r}; write another user's home in full")
         if board.power_command == ():
             self.fail("power_command", "is empty")
         if self.entry:

@@ -593,7 +593,7 @@ class BoardSession:
             raise ProvisioningError(
                 f"{self.board.name}: {self.board.python} does not run the runner ({error}). It must be "
                 "Python 3.8 or later with numpy: 'sudo apt install python3-numpy' there, or set 'python' in "
-                "the board's entry.",
+                "the board's entry, such as '~/venv/bin/python3'.",
                 **error.data,
             ) from error
         if self.greeting.get("protocol") != frames.VERSION:

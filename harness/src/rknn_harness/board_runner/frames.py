@@ -141,8 +141,11 @@ def carried_table(cells: Any) -> Array:
 
 
 def _plain(cell: Any) -> Any:
-    """Return a numpy scalar as Python's."""
-    return cell.item() if isinstance(cell, np.generic) else cell
+    """Return a cell as JSON has it, a numpy scalar as Python's."""
+    value = cell.item() if isinstance(cell, np.generic) else cell
+    if value is not None and not isinstance(value, (str, int, float)):
+        raise TypeError(f"{value!r:.40} is no number or text")
+    return value
 
 
 def table(rows: Array) -> Array:
