@@ -169,8 +169,9 @@ class Auditor:
         """Return the numbers that a verdict's words ask for."""
         asked = {
             "# of # cases fail": ("ok=no&expected=no", ""),
-            "All # cases agree": ("outcome=pass&ok=yes",),
-            "# of # cases agree": ("outcome=pass&ok=yes", ""),
+            "All # cases agree": ("outcome=pass&ok=yes&compared=yes",),
+            "# of # cases agree": ("outcome=pass&ok=yes&compared=yes", ""),
+            "# not compared": ("outcome=pass&ok=yes&compared=no",),
             "# fail as expected": ("ok=no&expected=yes",),
             "# expected to fail and passed": ("outcome=pass&ok=yes&expected=yes",),
             "# refused": ("outcome=unsupported",),
@@ -353,6 +354,7 @@ def condition(line: dict[str, Any], key: str) -> str:
         "failed": " ".join(failed),
         "ok": "no" if ended or failed else "yes",
         "expected": "yes" if line["expected"] else "no",
+        "compared": "yes" if line["metrics"] else "no",
         "retried": "yes" if line["attempts"] > 1 else "no",
         "timed": "yes" if work and field(line, "p50") else "no",
         "decade": str(math.floor(math.log10(work))) if work else "",

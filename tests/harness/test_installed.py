@@ -31,7 +31,6 @@ def run_pretended(folder: Path, *options: str, **environment: str) -> subprocess
         env={**os.environ, **PRETEND, **environment},
         capture_output=True,
         text=True,
-        timeout=280,
         check=False,
     )
 
@@ -40,6 +39,7 @@ def recorded(folder: Path) -> list[str]:
     return sorted("-".join(result.key) for result in read_run(folder / "run").results)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_settings_and_plugins_of_the_folder_change_nothing(tmp_path: Path, jobs: str) -> None:
     for name in ("empty", "strange"):

@@ -21,8 +21,11 @@ from rknn_harness.conformance import run_case
 from rknn_harness.errors import OwnModelError
 from rknn_harness.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.own_model import OwnFiles, is_estimator, keep_files, kept_model, own_cases
+from rknn_harness.report.numbers import summarize
+from rknn_harness.report.views import write_views
 from rknn_harness.run_folder import read_run
 from tests.harness.page_audit import audit
+from tests.harness.samples import write_run
 
 from .own_files import KINDS, WRITERS, fitted, write_csv
 
@@ -162,7 +165,7 @@ def test_a_bundle_of_another_model_fails(
 ) -> None:
     (result,) = judged(bundle_files(converted, reference="turned.skops"), tmp_path, toolkit, link)
     assert (result.outcome, result.stage) == (Outcome.MISMATCH, Stage.VIRTUAL_NPU)
-    assert "labels away from ties" in result.reason
+    assert "0.00% of 178 rows have scikit-learn's label" in result.reason
 
 
 def test_a_bundle_is_compared_with_recorded_predictions(
@@ -220,11 +223,10 @@ def test_a_changed_file_of_a_run_is_noticed(converted: Path, tmp_path: Path) -> 
 
 
 def harness(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [HARNESS, *arguments], cwd=folder, capture_output=True, text=True, timeout=280, check=False
-    )
+    return subprocess.run([HARNESS, *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.timeout(1800)
 def test_a_run_of_ones_own_model_is_a_run_like_any_other(
     toolkit: sklearn2rknn.Toolkit, tmp_path: Path
 ) -> None:
@@ -252,6 +254,17 @@ def test_a_run_of_ones_own_model_is_a_run_like_any_other(
     assert [result.outcome for result in read_run(tmp_path / "run").results] == [Outcome.PASS]
 
 
+def test_a_verdict_does_not_claim_a_comparison_that_was_not_made(
+    converted: Path, toolkit: sklearn2rknn.Toolkit, link: BoardLink, tmp_path: Path
+) -> None:
+    (result,) = judged(bundle_files(converted, y="y.npy"), tmp_path, toolkit, link)
+    run = write_run(tmp_path / "run", [result])
+    assert "0 of 1 cases agree with scikit-learn and none fails; 1 not compared" in summarize(run).verdict
+    write_views(run.path)
+    assert audit(run.path) == []
+
+
+@pytest.mark.timeout(1800)
 def test_a_wrong_bundle_fails_the_run(converted: Path, tmp_path: Path) -> None:
     options = ["--model", converted / "wine.rknn", "--rows", converted / "rows.npy", "--jobs=1"]
     options += ["--reference", converted / "turned.skops", "--run-dir=run"]

@@ -168,7 +168,8 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
         return bool(records.ask(question.statistic, question.name, question.where))
 
     everything, failed, foreseen = count(), count(ok="no", expected="no"), count(ok="no", expected="yes")
-    passed = count(outcome="pass", ok="yes")
+    passed = count(outcome="pass", ok="yes", compared="yes")
+    uncompared = count(outcome="pass", ok="yes", compared="no")
     outdated = count(outcome="pass", ok="yes", expected="yes")
     refused, untried = count(outcome="unsupported"), count(outcome="infra_error")
     if not records.results:
@@ -181,6 +182,7 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
         unforeseen = " unforeseen" if some(foreseen) else ""
         parts = [passed, " of ", everything, f" cases agree with scikit-learn and none fails{unforeseen}"]
     for question, words in (
+        (uncompared, " not compared with scikit-learn"),
         (foreseen, " fail as expected"),
         (outdated, " expected to fail and passed"),
         (refused, " refused by the converter"),

@@ -113,6 +113,7 @@ _KEYS: dict[str, Callable[[CaseResult], str]] = {
     "failed": lambda result: " ".join(failed_properties(result)),
     "ok": lambda result: "no" if result.is_failure else "yes",
     "expected": lambda result: "yes" if result.expected else "no",
+    "compared": lambda result: "yes" if result.metrics else "no",
     "retried": lambda result: "yes" if result.attempts > 1 else "no",
     "timed": lambda result: "yes" if field(result, "work") and field(result, "p50") else "no",
 }
@@ -163,7 +164,8 @@ class Records:
             See `field`.
         conditions : mapping of str to str
             ``toolkit``, ``precision``, ``board``, ``group``, ``outcome``, ``stage``, ``defect``; ``failed``,
-            the names of the failed properties; ``ok``, ``expected``, ``retried`` and ``timed``, yes or no;
+            the names of the failed properties; ``ok``, ``expected``, ``compared``, ``retried`` and ``timed``,
+            yes or no;
             ``property.NAME``, held, failed or not examined; ``decade``, the timed call's multiply-adds by
             powers of ten, and ``bin``, by thirds of them.
         """
