@@ -55,9 +55,6 @@ class Place:
         self._programs, self._temporary = folder / "programs", folder / "tmp"
         for each in (self.work, self.home / ".ssh", self._programs, self._temporary):
             each.mkdir(parents=True)
-        # Until the suite is in the package.
-        (self.work / "tests").mkdir()
-        (self.work / "tests" / "device").symlink_to(ROOT / "tests" / "device")
         self._environment = environment
         self._folder = folder
         self._output = ""
