@@ -44,16 +44,16 @@ def with_expected(
     """
     promised, first = promises(bundle.precision)[0], answers[Stage.VIRTUAL_NPU]
     for stage in _ON_NPU:
-        found = answers[stage].predictions
+        predictions = answers[stage].predictions
         wrong = None
         if bundle.task == "regressor":
-            r2 = float(r2_score(expected, found, multioutput="raw_values").min())
+            r2 = float(r2_score(expected, predictions, multioutput="raw_values").min())
             if not r2 >= promised.r2:
                 wrong = f"R2 against the recorded predictions is {r2:.4f}; it must be {promised.r2} at least."
         else:
             assert first.probabilities is not None
             clear = are_clear(first.probabilities, one_of_them=bundle.task == "classifier")
-            same = np.equal(expected, found).reshape(clear.shape)[clear]
+            same = np.equal(expected, predictions).reshape(clear.shape)[clear]
             least = promised.labels_of(len(same))
             if len(same) and same.mean() < least:
                 wrong = (
@@ -81,16 +81,16 @@ def score_of(task: str, y: Array | None, board: Array, sklearn: Array | None, ro
         return None
     measure = "R2" if task == "regressor" else "accuracy"
     values = [
-        None if found is None or len(rows) < FEWEST_ROWS else _score(task, y[rows], found[rows])
-        for found in (board, sklearn)
+        None if predictions is None or len(rows) < FEWEST_ROWS else _score(task, y[rows], predictions[rows])
+        for predictions in (board, sklearn)
     ]
     return Score(measure, len(rows), *values)
 
 
-def _score(task: str, y: Array, found: Array) -> float:
+def _score(task: str, y: Array, predictions: Array) -> float:
     if task == "regressor":
-        return float(r2_score(y, found))
-    return float(np.equal(y, found).reshape(len(y), -1).all(axis=1).mean())
+        return float(r2_score(y, predictions))
+    return float(np.equal(y, predictions).reshape(len(y), -1).all(axis=1).mean())
 
 
 def few_rows(count: int) -> str:

@@ -248,10 +248,10 @@ def keep_files(files: OwnFiles, folder: Path) -> dict[str, Any]:
         path: Path | None = getattr(files, part)
         if path is not None:
             # A bundle's metadata names its model files.
-            whole = part == "model" and files.is_bundle
-            kept[part] = path.name if whole else part + path.suffix.lower()
-            for source in _parts(path) if whole else [path]:
-                shutil.copyfile(source, place / (source.name if whole else kept[part]))
+            is_bundle = part == "model" and files.is_bundle
+            kept[part] = path.name if is_bundle else part + path.suffix.lower()
+            for source in _parts(path) if is_bundle else [path]:
+                shutil.copyfile(source, place / (source.name if is_bundle else kept[part]))
     document = {
         "files": kept,
         "given": {part: str(getattr(files, part).absolute()) for part in kept},

@@ -133,8 +133,8 @@ class OwnOptions:
             raise click.UsageError("--reference gives predictions too. Leave --expect out, or --reference.")
         refused = {"resume": "A run that is resumed has its models"}
         if bundle is not None:
-            told = f"{bundle.model} is converted already"
-            refused |= {"toolkits": told, "precisions": told}
+            reason = f"{bundle.model} is converted already"
+            refused |= {"toolkits": reason, "precisions": reason}
         for name, why in refused.items():
             if others.get(name):
                 option = {"toolkits": "toolkit", "precisions": "precision"}.get(name, name)

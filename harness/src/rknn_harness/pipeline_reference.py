@@ -46,9 +46,9 @@ def reference_of(estimator: Any, X: Array) -> Reference:
     rows = np.asarray(X, np.float64) if network.columns is None else X
     inputs = rows if network.columns is None else network.take(rows)
     classes = None if network.task == "regressor" else estimator.classes_
-    found = Reference(answer, network.task, network.head, classes, _layers(network), rows, inputs)
-    _compare(found, output)
-    return found
+    truth = Reference(answer, network.task, network.head, classes, _layers(network), rows, inputs)
+    _compare(truth, output)
+    return truth
 
 
 def _named(X: Array, names: Sequence[str] | None) -> Any:
@@ -73,11 +73,11 @@ def _layers(network: Network) -> tuple[Layer, ...]:
     return (first, *rest)
 
 
-def _compare(found: Reference, output: Array) -> None:
-    own = answer_from_output(found, output)
-    mine, theirs = own.probabilities, found.answer.probabilities
+def _compare(truth: Reference, output: Array) -> None:
+    own = answer_from_output(truth, output)
+    mine, theirs = own.probabilities, truth.answer.probabilities
     if mine is None or theirs is None:
-        mine, theirs = own.predictions, found.answer.predictions
+        mine, theirs = own.predictions, truth.answer.predictions
     # A scaler's subtraction and a matrix round in float64, in another order than the converter's.
     size = float(np.abs(theirs).max(initial=1.0))
     np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-8 * size, err_msg="the estimator was misread")

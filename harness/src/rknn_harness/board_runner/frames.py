@@ -158,8 +158,8 @@ def table(rows: Array) -> Array:
     """
     if rows.dtype.kind != "U":
         return rows
-    found = np.empty(rows.shape, dtype=object)
-    flat = found.reshape(-1)
+    cells = np.empty(rows.shape, dtype=object)
+    flat = cells.reshape(-1)
     for place, text in enumerate(rows.reshape(-1).tolist()):
         try:
             flat[place] = json.loads(text)
@@ -167,7 +167,7 @@ def table(rows: Array) -> Array:
             raise ProtocolViolation(f"a cell {text!r:.40} that is no JSON: {error}") from None
         if isinstance(flat[place], (list, dict)):
             raise ProtocolViolation(f"a cell {text!r:.40} that is no number or text")
-    return found
+    return cells
 
 
 def carried(values: Any) -> Array:
