@@ -101,10 +101,3 @@ def wrong(result: CaseResult) -> CaseResult:
         reason = f"NativeError: The NPU refused model{result.case.source.seed}.rknn: code -6."  # type: ignore[union-attr]
         return attrs.evolve(result, outcome=Outcome.LOAD_ERROR, stage=Stage.BOARD, reason=reason, metrics={})
     return refused(result)
-
-
-def link_suite(folder: Path) -> None:
-    """Make the suite be there for a run that is started in `folder`."""
-    link = folder / "tests" / "device"
-    link.parent.mkdir()
-    link.symlink_to(Path(__file__).parents[1] / "device")

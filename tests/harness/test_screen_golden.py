@@ -19,7 +19,7 @@ from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import TITLE, board_lines, plan_lines
 
 from .golden_screen import check_golden, check_width, normalised
-from .screen_runs import BEYOND, Change, entries, link_suite, refused, run_of, wrong
+from .screen_runs import BEYOND, Change, entries, refused, run_of, wrong
 
 
 def screen(folder: Path, change: Change | None, *toolkits: str, show_all: bool = False) -> str:
@@ -78,7 +78,6 @@ def test_a_good_run_prints_what_its_golden_file_has(tmp_path: Path) -> None:
         sklearn2rknn.open_toolkit("2.3.2").close()
     except sklearn2rknn.ToolkitNotInstallableError as error:
         pytest.skip(f"needs rknn-toolkit2 2.3.2: {error}")
-    link_suite(tmp_path)
     command = [sys.executable, "-m", "rknn_harness.cli", "run", "--seed", "0", "--max-cases", "3"]
     done = subprocess.run(
         [*command, "--jobs", "2"],
