@@ -1,4 +1,4 @@
-"""A virtual board over SSH that computes something else where a model file has one output: a run on it fails."""
+"""A virtual board over SSH that computes something else where a model has one output: a run on it fails."""
 
 from __future__ import annotations
 
