@@ -87,6 +87,26 @@ def test_a_flipped_weight_is_a_mismatch(
     assert shares[Stage.SIMULATOR] < 1 < shares[Stage.BOARD]
 
 
+@pytest.mark.parametrize(
+    ("name", "precision", "outcome"),
+    [("iris", "float16", Outcome.MISMATCH), ("diabetes", "int8", Outcome.UNSUPPORTED)],
+)
+def test_a_fixed_model_may_be_refused_only_where_that_is_known(
+    toolkit: sklearn2rknn.Toolkit,
+    link: BoardLink,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    precision: str,
+    outcome: Outcome,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sklearn2rknn.RangeError("planted")
+
+    monkeypatch.setattr(sklearn2rknn, "convert", refuse)
+    result = run_case(case_of(precision, name=name), toolkit, link)
+    assert (result.outcome, result.reason) == (outcome, "planted")
+
+
 def test_a_file_that_its_digest_does_not_fit_is_a_load_error(
     toolkit: sklearn2rknn.Toolkit, link: BoardLink
 ) -> None:

@@ -19,7 +19,7 @@ import sklearn2rknn
 from rknn_harness.board_link import BoardLink
 from rknn_harness.case import Case, CaseResult, Score
 from rknn_harness.corpus import CorpusError, read_model
-from rknn_harness.datasets import fitted
+from rknn_harness.datasets import REFUSED, fitted
 from rknn_harness.errors import BoardError, InfraError, LeaseError, OwnModelError
 from rknn_harness.held_out import split
 from rknn_harness.judge import Limits, StageMetrics, Verdict, judge
@@ -262,7 +262,7 @@ def run_case(
         )
         return CaseResult(
             case,
-            end.outcome,
+            _outcome(case, end.outcome),
             end.stage,
             str(end),
             notes=tuple(notes),
@@ -273,7 +273,7 @@ def run_case(
         )
     return CaseResult(
         case,
-        verdict.outcome,
+        _outcome(case, verdict.outcome),
         verdict.stage,
         verdict.reason,
         metrics=verdict.metrics,
@@ -628,6 +628,15 @@ def _on_board(
     except scirknn.BundleError as error:
         raise _Ended(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
     return answer, again["again"], times, more
+
+
+def _outcome(case: Case, outcome: Outcome) -> Outcome:
+    """Return the outcome of a case, where a refused fixed model is a failure unless it is known to be refused.
+
+    A toolkit or a converter that got worse would otherwise be excused.
+    """
+    is_known = case.kind != "dataset" or (case.source, case.precision) in REFUSED
+    return outcome if is_known or outcome is not Outcome.UNSUPPORTED else Outcome.MISMATCH
 
 
 def _refused(verdict: Verdict, reason: str) -> Verdict:
