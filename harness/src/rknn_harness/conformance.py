@@ -631,7 +631,7 @@ def _on_board(
 
 
 def _outcome(case: Case, outcome: Outcome) -> Outcome:
-    """Return the outcome of a case, where a refused fixed model is a failure unless it is known to be refused.
+    """Return the outcome of a case; a fixed model that is refused has failed, unless it is known to be refused.
 
     A toolkit or a converter that got worse would otherwise be excused.
     """
