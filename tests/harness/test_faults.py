@@ -47,7 +47,7 @@ def test_a_transfer_that_is_cut_is_begun_anew(
         assert proxy.connections == 2
     (written,) = board.key.parent.glob(f"home/.cache/*/{folder}/*")
     assert written.read_bytes() == content
-    assert "ConnectionLostError" in caplog.text
+    assert "The connection to virtual failed" in caplog.text
 
 
 def test_a_transfer_that_is_always_cut_is_given_up_and_leaves_nothing_that_counts(

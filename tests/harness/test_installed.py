@@ -62,7 +62,7 @@ def test_settings_and_plugins_of_the_folder_change_nothing(tmp_path: Path, jobs:
 
 def test_a_keyword_chooses_models_and_properties(tmp_path: Path) -> None:
     options = ("--precision", "float16", "--jobs", "1")
-    done = run_pretended(tmp_path, *options, "-k", "iris and n64 and bound")
+    done = run_pretended(tmp_path, *options, "--verbose", "-k", "iris and n64 and bound")
     assert "1 passed" in done.stdout
     assert recorded(tmp_path) == ["iris-float16-n64-2.3.2-virtual"]
 
@@ -123,6 +123,10 @@ def test_installed_wheels_run_the_suite_in_an_empty_folder(wheels: list[Path], t
             check=False,
         )
         assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines) <= 60
+        # A command or a path has a line of its own, however long it is.
+        assert not [line for line in lines if len(line) > 80 and line.split()[0] not in ("report", "next")]
         (path,) = (empty / "runs").iterdir()
         results = list(read_run(path).results)
         shutil.rmtree(empty / "runs")

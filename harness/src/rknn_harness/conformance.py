@@ -631,7 +631,7 @@ def _on_board(
 
 
 def _outcome(case: Case, outcome: Outcome) -> Outcome:
-    """Return the outcome of a case; a fixed model that is refused has failed, unless it is known to be refused.
+    """Return the outcome of a case; a fixed model that is refused has failed, but for those known to be.
 
     A toolkit or a converter that got worse would otherwise be excused.
     """

@@ -134,7 +134,8 @@ class _Plain:
     def __init__(self, total: int, done: int, stream: TextIO, now: Callable[[], float]) -> None:
         self._total, self._stream, self._now = total, stream, now
         self._left = TimeLeft(total, done, now)
-        self._shown, self._at = done, now()
+        self._shown = done
+        self._begun = self._at = now()
 
     def expect(self, total: int) -> None:
         self._left.expect(total)
@@ -144,7 +145,8 @@ class _Plain:
         self._left.ended(done)
         if done == self._shown:
             return
-        late = self._now() - self._at >= _PLAIN_SECONDS
+        # Less and less often, so that a long run has some ten such lines more.
+        late = self._now() - self._at >= max(_PLAIN_SECONDS, (self._now() - self._begun) / 5)
         if late or done - self._shown >= _PLAIN_SHARE * self._total or done == self._total:
             parts = [
                 f"{done:4} of {self._total}",
