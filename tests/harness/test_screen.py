@@ -10,9 +10,10 @@ import attrs
 import pytest
 
 from rknn_harness.boards import VIRTUAL, Board
-from rknn_harness.case import CaseResult
+from rknn_harness.case import CaseResult, Score, own_case
 from rknn_harness.commands import replay_command, resume_command
 from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.plan import Entry
 from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import board_lines, expected_seconds, plan_lines
 from rknn_harness.screen.live import Record, TimeLeft, live
@@ -250,3 +251,17 @@ def test_a_record_of_before_with_npu_gain_is_read_and_its_figure_is_no_property(
     result = CaseResult.from_document(document)
     assert "npu_gain" not in result.properties
     assert kind_of(result) is Kind.RIGHT
+
+
+def test_a_users_own_model_has_its_score_beside_scikit_learns(tmp_path: Path) -> None:
+    def scored(result: CaseResult) -> CaseResult:
+        board = 0.95 if result.case.precision == "int8" else None
+        return attrs.evolve(result, score=Score("accuracy", 75, board, 0.96))
+
+    cases = [own_case("mine", precision, "2.3.2", (64,)) for precision in ("float16", "int8")]
+    lines = ending(*run_of(tmp_path / "run", [Entry(case, "virtual") for case in cases], scored))
+    assert [line.strip() for line in lines if "accuracy" in line] == [
+        "mine float16   accuracy unknown on the NPU, 0.9600 in scikit-learn (75 rows)",
+        "mine int8   accuracy 0.9500 on the NPU, 0.9600 in scikit-learn (75 rows)",
+    ]
+    assert lines[-1] == "  next     try it on your board:  docs/add-a-board.md"

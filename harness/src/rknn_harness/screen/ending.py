@@ -19,6 +19,7 @@ PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
 """The verdicts; of a run there is one. Incomplete: nothing is wrong, and not all could be tried."""
 
 _OWN_MODEL = "judge your own model:  rknn-harness run --model mine.skops --rows X.npy"
+_OWN_BOARD = "try it on your board:  docs/add-a-board.md"
 _NOT_PROVED = "Not proved here: how this chip rounds, and its speed. You need a board:"
 _MIXED = "Boards without an NPU prove neither how a chip rounds nor its speed:"
 
@@ -36,7 +37,7 @@ def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[s
     """
     found = tally(run, plan)
     wrong, untried = causes_of(found, Kind.WRONG), causes_of(found, Kind.UNTRIED)
-    blocks = [table(found, show_all=show_all), refusal_lines(found)]
+    blocks = [table(found, show_all=show_all), _scores(run), refusal_lines(found)]
     if wrong:
         blocks.append(_failed(found, len(wrong)) + cause_lines(wrong, found, run))
     if found.count(Kind.UNTRIED) or not found.total:
@@ -44,9 +45,28 @@ def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[s
     elif not wrong:
         blocks.append(_passed(found, run.manifest))
     blocks.append(
-        [f"{INDENT}report   {shown_path(run.path / 'report.html')}", f"{INDENT}next     {_next(found, run)}"]
+        [
+            f"{INDENT}report   {shown_path(run.path / 'report.html')}",
+            f"{INDENT}next     {_next(found, run, plan)}",
+        ]
     )
     return [line for block in filter(None, blocks) for line in ["", *block]]
+
+
+def _scores(run: Run) -> list[str]:
+    """Return how well each of a user's own models does by what is true of its rows."""
+    lines = []
+    for result in run.results:
+        score = result.score
+        if score is not None:
+            npu, sklearn = (
+                "unknown" if value is None else f"{value:.4f}" for value in (score.board, score.sklearn)
+            )
+            lines += paragraph(
+                f"{INDENT}{result.case.group} {result.case.precision}   ",
+                f"{score.measure} {npu} on the NPU, {sklearn} in scikit-learn ({score.rows} rows)",
+            )
+    return lines
 
 
 def _failed(found: Tally, causes: int) -> list[str]:
@@ -89,11 +109,13 @@ def _counts(found: Tally) -> str:
     )
 
 
-def _next(found: Tally, run: Run) -> str:
+def _next(found: Tally, run: Run, plan: Sequence[Entry]) -> str:
     if found.count(Kind.UNTRIED):
         return f"go on, once what broke is mended:  {resume_command(run.path)}"
     if causes_of(found, Kind.WRONG):
         return "look at a cause in the report, and try its case again"
+    if plan and all(entry.case.kind == "own" for entry in plan):
+        return _OWN_BOARD
     return _OWN_MODEL
 
 
