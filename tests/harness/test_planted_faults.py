@@ -100,11 +100,12 @@ def test_a_fixed_model_may_be_refused_only_where_that_is_known(
     outcome: Outcome,
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise sklearn2rknn.RangeError("planted")
+        raise sklearn2rknn.UnsupportedModelError("no such model, please")
 
     monkeypatch.setattr(sklearn2rknn, "convert", refuse)
     result = run_case(case_of(precision, name=name), toolkit, link)
-    assert (result.outcome, result.reason) == (outcome, "planted")
+    assert (result.outcome, result.stage, result.attempts) == (outcome, Stage.ONNX, 1)
+    assert "no such model" in result.reason
 
 
 def test_a_file_that_its_digest_does_not_fit_is_a_load_error(
@@ -150,18 +151,6 @@ def test_a_board_that_mixes_up_rows_is_a_mismatch_at_the_board(
     monkeypatch.setattr(link, "session", lambda: LateRows(session))
     result = run_case(case_of(), toolkit, link)
     assert (result.outcome, result.stage) == (Outcome.MISMATCH, Stage.BOARD)
-
-
-def test_a_model_that_the_converter_refuses(
-    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object, **options: object) -> None:
-        raise sklearn2rknn.UnsupportedModelError("no such model, please")
-
-    monkeypatch.setattr(sklearn2rknn, "convert", refuse)
-    result = run_case(case_of(), toolkit, link)
-    assert (result.outcome, result.stage, result.attempts) == (Outcome.UNSUPPORTED, Stage.ONNX, 1)
-    assert "no such model" in result.reason
 
 
 def test_a_file_that_the_converter_keeps_back_is_no_pass_however_wide_its_bound(

@@ -65,7 +65,9 @@ def _talk(python: str, folder: Path, runtime: Path) -> None:
                 return frame
 
     with runner:
-        assert ask({"op": "facts"}).header["facts"]["python"]
+        facts = ask({"op": "facts", "device": "virtual"}).header["facts"]
+        assert facts["python"]
+        assert facts["virtual"] is True
         refused = ask({"op": "load", "bundle": "../model", "device": "virtual"}).header
         assert refused["error"]["kind"] == "bad_request"
         assert (

@@ -26,8 +26,8 @@ def test_points_over_the_cases_that_all_runs_have(tmp_path: Path) -> None:
     ]
     found = trend(runs)
     place = ("orange", "2.5.0", "int8")
-    assert [point and point.cases for point in found.points[place]] == [15, 11]
-    assert found.common[place] == 11
+    assert [point and point.cases for point in found.points[place]] == [19, 15]
+    assert found.common[place] == 15
     shared = {result.key for result in runs[1].results}
     here = [
         result

@@ -238,10 +238,6 @@ def _step(
         if processor.source is None:
             raise UnsupportedProgram("DPU", "FLYING_MODE", 0, "no unit gives it data")
         _match(processor.source, destination)
-        if processor.source.channels > destination.groups * (destination.atom // destination.dtype.itemsize):
-            raise UnsupportedProgram(
-                "DPU", "DATA_CUBE_CHANNEL", destination.channels - 1, "writes fewer channels than it is given"
-            )
         sources = _cubes(processor.source, processor.operand)
         return _checked(
             _Step(task.node, sources, destination, lambda rows: processor.apply(rows[0], _second(rows))),
@@ -402,6 +398,10 @@ def _read(memory: Memory, cube: Cube) -> _Array:
 def _write(memory: Memory, cube: Cube, rows: _Array) -> None:
     view = memory.view(cube, writable=True)
     missing = view.shape[0] * view.shape[3] - rows.shape[1]
+    if missing < 0:
+        raise UnsupportedProgram(
+            "DPU", "DATA_CUBE_CHANNEL", cube.channels - 1, "writes fewer channels than it has"
+        )
     if missing:
         rows = np.pad(rows, ((0, 0), (0, missing)))
     view[...] = rows.reshape(cube.height, cube.width, cube.groups, -1).transpose(2, 0, 1, 3)
