@@ -39,6 +39,9 @@ __all__ = ["BoardSession", "Prediction", "Timed"]
 if TYPE_CHECKING:
     from rknn_harness.reference import Reference
 
+_SETTLE = 0.5
+"""Seconds for which standard error may follow an answer; a tenth without any is its end."""
+
 GRACE_SECONDS = 5.0
 """How long an answer may be late: the board keeps the deadline, and needs a moment to say so."""
 
@@ -752,7 +755,7 @@ class BoardSession:
             error["message"][:_TAIL],
             code if type(code) is int else None,
             board=self.board.name,
-            stderr=self._errors.tail() if self._errors else "",
+            stderr=self._errors.settled_tail() if self._errors else "",
         )
 
     def _broken(self, kind: type[InfraError], message: str, **data: Any) -> InfraError:
@@ -793,6 +796,16 @@ class _ErrorLog:
     def tail(self) -> str:
         """Return the last of what was said."""
         return printable(b"".join(list(self._last))[-_TAIL:].decode("utf-8", "replace"))
+
+    def settled_tail(self) -> str:
+        """Return the same once nothing more comes: an answer may overtake what was written before it."""
+        end, tail = time.monotonic() + _SETTLE, self.tail()
+        while time.monotonic() < end:
+            time.sleep(_SETTLE / 10)
+            before, tail = tail, self.tail()
+            if tail == before:
+                break
+        return tail
 
     def finish(self) -> None:
         """Wait for what is under way, and close the file."""
