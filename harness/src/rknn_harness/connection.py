@@ -10,6 +10,7 @@ import secrets
 import shlex
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -60,6 +61,10 @@ class Completed:
     stdout: str
     stderr: str
     status: int
+
+
+_NO_STATUS = -1
+"""What paramiko gives for a program without exit status: its channel was closed, or a signal ended it."""
 
 
 class Connection:
@@ -136,6 +141,7 @@ class Connection:
         """
         line = shlex.join(command)
         with self._translated(f"running {line:.200}"):
+            end = time.monotonic() + seconds
             try:
                 result = self._opened().run(
                     line, hide=True, warn=True, in_stream=False, timeout=seconds, encoding="utf-8"
@@ -145,8 +151,12 @@ class Connection:
             except invoke.exceptions.CommandTimedOut as error:
                 self.close()
                 raise TimeoutError(f"no end within {seconds:g} s") from error
+            if result.exited == _NO_STATUS and time.monotonic() >= end:
+                # invoke saw its own timer still at work: the program was ended by it all the same.
+                self.close()
+                raise TimeoutError(f"no end within {seconds:g} s")
             transport = self._opened().transport
-            if result.exited == -1 and not (transport and transport.is_active()):
+            if result.exited == _NO_STATUS and not (transport and transport.is_active()):
                 raise EOFError("the connection ended")
         return Completed(result.stdout, result.stderr, result.exited)
 

@@ -653,7 +653,13 @@ class BoardSession:
         except frames.ProtocolViolation as error:
             raise ValueError(f"{op!r} cannot be asked of {self.board.name}: {error}.") from None
         try:
-            self._send(self._channel, blocks)
+            try:
+                self._send(self._channel, blocks)
+            except OSError:
+                # A runner that ended at once closes the channel, sometimes before this is sent.
+                if self._channel.status_event.wait(2.0):
+                    raise self._ended(self._channel, op) from None
+                raise
             frame = self._receive(self._channel, op, deadline + self._grace)
             answered = frames.decode_arrays(frame)
         except frames.ProtocolViolation as error:
