@@ -132,7 +132,9 @@ class _SpacedValues(click.Command):
 @click.option(
     "--baseline", type=FilePath(), help="Folder of the last accepted run, whose latencies calls are held to."
 )
-@click.option("--seed", type=click.IntRange(0), help="Of the random networks; a run tells the one it drew.")
+@click.option(
+    "--seed", type=click.IntRange(0), help="Seed of the random networks; a run records the one it drew."
+)
 @click.option("--run-dir", type=FilePath(), help="Folder of the run.  [default: a new one in runs/]")
 @click.option(
     "--resume",

@@ -35,7 +35,7 @@ __all__ = ["BOARD_STEPS", "Limits", "StageMetrics", "Verdict", "difference", "ju
 
 BOARD_STEPS = 8
 """Steps of the output's own format that a real board may lie from the virtual NPU: how silicon rounds sums
-that are longer than float32 holds is not known. To be made 0 when a board has told.
+that are longer than float32 holds is not known. To be made 0 when a board has shown it.
 """
 
 _FLAT = 0.01
@@ -244,21 +244,21 @@ def _carried(reference: Reference, limits: Limits) -> _Through:
 
 def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetrics:
     """Measure a stage whose shapes are right and whose numbers are finite."""
-    told, counted = reference.answer, limits.rows_to_count(len(reference.X))
-    error = np.abs(answer.output - told.output)
+    theirs, counted = reference.answer, limits.rows_to_count(len(reference.X))
+    error = np.abs(answer.output - theirs.output)
     share = None if limits.output is None else _finite((error / limits.output).max())
-    if told.probabilities is None:
+    if theirs.probabilities is None:
         probability_error, agreement = None, None
-        r2 = _r2(told.predictions[counted], answer.predictions[counted])
+        r2 = _r2(theirs.predictions[counted], answer.predictions[counted])
     else:
         assert answer.probabilities is not None
-        probability_error = _finite(np.abs(answer.probabilities - told.probabilities).max())
-        same = _same_rows(told.predictions, answer.predictions)[counted]
+        probability_error = _finite(np.abs(answer.probabilities - theirs.probabilities).max())
+        same = _same_rows(theirs.predictions, answer.predictions)[counted]
         agreement, r2 = float(same.mean()) if len(same) else None, None
     return StageMetrics(
-        rows=len(told.output),
+        rows=len(theirs.output),
         output_error=_finite(error.max()),
-        output_size=float(np.abs(told.output).max()),
+        output_size=float(np.abs(theirs.output).max()),
         output_share=share,
         probability_error=probability_error,
         agreement=agreement,
@@ -268,12 +268,12 @@ def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetric
 
 
 def _shape_or_numbers(reference: Reference, answer: Answer, *, bounded: bool) -> str | None:
-    told = reference.answer
-    pairs = [("output", told.output, answer.output), ("prediction", told.predictions, answer.predictions)]
-    if told.probabilities is not None:
+    theirs = reference.answer
+    pairs = [("output", theirs.output, answer.output), ("prediction", theirs.predictions, answer.predictions)]
+    if theirs.probabilities is not None:
         if answer.probabilities is None:
             return "No probabilities came back from a classifier."
-        pairs.append(("probability", told.probabilities, answer.probabilities))
+        pairs.append(("probability", theirs.probabilities, answer.probabilities))
     for name, expected, found in pairs:
         if expected.shape != found.shape:
             return f"The {name} has shape {found.shape}, scikit-learn's {expected.shape}."
@@ -288,24 +288,24 @@ def _shape_or_numbers(reference: Reference, answer: Answer, *, bounded: bool) ->
 def _numbers(
     reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics, through: _Through
 ) -> str | None:
-    told = reference.answer
+    theirs = reference.answer
     if limits.output is not None and through is not None:
-        wrong = _beyond("output", told.output, answer.output, limits.output, limits.basis)
+        wrong = _beyond("output", theirs.output, answer.output, limits.output, limits.basis)
         if wrong is not None:
             return wrong
         name, expected, found = (
-            ("prediction", told.predictions, answer.predictions)
-            if told.probabilities is None
-            else ("probability", told.probabilities, answer.probabilities)
+            ("prediction", theirs.predictions, answer.predictions)
+            if theirs.probabilities is None
+            else ("probability", theirs.probabilities, answer.probabilities)
         )
         assert found is not None
         wrong = _beyond(name, expected, found, through[0], f"{limits.basis}, through the head")
         if wrong is not None:
             return wrong
-    if limits.probability is not None and told.probabilities is not None:
+    if limits.probability is not None and theirs.probabilities is not None:
         assert answer.probabilities is not None
-        limit = np.full(told.probabilities.shape, limits.probability)
-        wrong = _beyond("probability", told.probabilities, answer.probabilities, limit, "the tolerance")
+        limit = np.full(theirs.probabilities.shape, limits.probability)
+        wrong = _beyond("probability", theirs.probabilities, answer.probabilities, limit, "the tolerance")
         if wrong is not None:
             return wrong
     if limits.r2 is not None and metrics.r2 is not None and metrics.r2 < limits.r2:
@@ -316,8 +316,8 @@ def _numbers(
 def _labels(
     reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics, through: _Through
 ) -> str | None:
-    told = reference.answer
-    same = _same_rows(told.predictions, answer.predictions)
+    theirs = reference.answer
+    same = _same_rows(theirs.predictions, answer.predictions)
     settled = np.zeros(len(same), bool)
     if through is not None:
         settled |= through[1]
@@ -327,7 +327,7 @@ def _labels(
         row = int(np.flatnonzero(settled & ~same)[0])
         return (
             f"Row {row} is labelled {_show(answer.predictions[row])}, by scikit-learn "
-            f"{_show(told.predictions[row])}, with a margin that no rounding within the limits bridges; "
+            f"{_show(theirs.predictions[row])}, with a margin that no rounding within the limits bridges; "
             f"{int((settled & ~same).sum())} of {len(same)} rows are so."
         )
     if limits.agreement is not None:
@@ -345,10 +345,10 @@ def _right_or_tie(
     reference: Reference, answer: Answer, counted: np.ndarray[Any, np.dtype[np.bool_]]
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which labels of the counted rows are equal or near a tie: of each row, or of each column too."""
-    told = reference.answer
-    assert told.probabilities is not None
-    clear = are_clear(told.probabilities, one_of_them=reference.task != "multilabel")
-    equal = np.equal(told.predictions, answer.predictions).reshape(clear.shape)
+    theirs = reference.answer
+    assert theirs.probabilities is not None
+    clear = are_clear(theirs.probabilities, one_of_them=reference.task != "multilabel")
+    equal = np.equal(theirs.predictions, answer.predictions).reshape(clear.shape)
     return np.asarray((equal | ~clear)[counted])
 
 
