@@ -14,7 +14,15 @@ import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.float_arithmetic import orders, rounded
 from rknn_harness.runner_client import Timed
-from virtual_npu import convolution, data_processor, executor, lookup, registers
+from virtual_npu.execute import (
+    convolution,
+    data_processor,
+    data_processor_operands,
+    data_processor_stages,
+    lookup_table,
+)
+from virtual_npu.execute import virtual_npu as executor
+from virtual_npu.program import registers
 
 Array = npt.NDArray[Any]
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -60,7 +68,7 @@ def input_rounding(rule: str) -> Plant:
 
 
 def output_rounding(rule: str) -> Plant:
-    return _rounding(data_processor, lambda values: rounded(values, rule))
+    return _rounding(data_processor_stages, lambda values: rounded(values, rule))
 
 
 def flushed(where: Any) -> Plant:
@@ -80,7 +88,7 @@ def early_infinity(values: Array) -> Array:
 
 
 def overflow(function: Callable[[Array], Array]) -> Plant:
-    return _rounding(data_processor, function)
+    return _rounding(data_processor_stages, function)
 
 
 def sums(function: Callable[[Array, Array], Array]) -> Plant:
@@ -124,12 +132,12 @@ def infinity_taken_for_largest(kernels: Array, rows: Array) -> Array:
 
 def stage(wanted: Callable[..., Any], instead: Callable[..., Any]) -> Plant:
     """Change what a stage of the float pipeline does."""
-    given = data_processor._in_place
+    given = data_processor_stages._in_place
 
     def in_place(function: Callable[..., Any], constant: Any) -> Any:
         return given(instead, constant) if function is wanted else given(function, constant)
 
-    return lambda patch: patch.setattr(data_processor, "_in_place", in_place)
+    return lambda patch: patch.setattr(data_processor_stages, "_in_place", in_place)
 
 
 def bias_of_half(values: Array, bias: Array, out: Array) -> Array:
@@ -147,7 +155,7 @@ class _Numpy:
 
 
 def division(function: Callable[[Array, Array], Array]) -> Plant:
-    return lambda patch: patch.setattr(data_processor, "np", _Numpy(divide=function))
+    return lambda patch: patch.setattr(data_processor_operands, "np", _Numpy(divide=function))
 
 
 def by_reciprocal(a: Array, b: Array) -> Array:
@@ -161,7 +169,7 @@ def relu_without_nan(values: Array, zero: Any, out: Array) -> Array:
 
 def table(function: Callable[[Any, Array], Array]) -> Plant:
     """Look up with `function` of the table and the values, in units of 2^-15."""
-    return lambda patch: patch.setattr(lookup.LookupTable, "apply", function)
+    return lambda patch: patch.setattr(lookup_table.LookupTable, "apply", function)
 
 
 def _at(found: Any, values: Array) -> Array:
@@ -212,7 +220,7 @@ def offset_counts(found: Any, values: Array) -> Array:
 
 def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Plant:
     """Round integers with `rule`, and fit them into their type, as the last stage."""
-    given = data_processor._output
+    given = data_processor_stages.output_stages
 
     def output(task: Any, dtype: np.dtype[Any], integer: bool) -> Any:
         if dtype.kind == "f":
@@ -228,17 +236,17 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
 
         return [finish]
 
-    return lambda patch: patch.setattr(data_processor, "_output", output)
+    return lambda patch: patch.setattr(data_processor, "output_stages", output)
 
 
 def share_rounded(rule: Callable[[Array], Array]) -> Plant:
-    given = data_processor._scale_integers
+    given = data_processor_stages._scale_integers
 
     def scale_integers(*arguments: Any) -> Any:
         compute = given(*arguments)
         return lambda values, operand: rule(compute(values, operand))
 
-    return lambda patch: patch.setattr(data_processor, "_scale_integers", scale_integers)
+    return lambda patch: patch.setattr(data_processor_stages, "_scale_integers", scale_integers)
 
 
 def quantized(rule: Callable[[Array], Array], nan: float = 0.0) -> Plant:

@@ -21,7 +21,8 @@ from sklearn2rknn.errors import ConversionError
 from sklearn2rknn.toolkit import Built
 from tests.harness import planted
 from tests.harness.planted import InProcess, Plant
-from virtual_npu import data_processor, executor
+from virtual_npu.execute import data_processor_stages
+from virtual_npu.execute import virtual_npu as executor
 
 Array = npt.NDArray[Any]
 
@@ -103,7 +104,7 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("sum_order", "lanes_16_tree", planted.in_order_of("lanes_16_tree")),
     ("bias_precision", "float16", planted.stage(np.add, planted.bias_of_half)),
     ("subnormals", "flushed_input", planted.flushed(executor)),
-    ("subnormals", "flushed_output", planted.flushed(data_processor)),
+    ("subnormals", "flushed_output", planted.flushed(data_processor_stages)),
     ("subnormals", "flushed_weight", planted.sums(planted.weights_flushed)),
     ("overflow", "saturates", planted.overflow(planted.capped)),
     ("overflow", "infinity_above", planted.overflow(planted.early_infinity)),

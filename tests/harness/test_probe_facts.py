@@ -101,7 +101,7 @@ def test_disagreements_are_named() -> None:
     ]
     assert found[0].text == (
         "How is a layer's float32 result rounded to float16? rock5b: It rounds toward zero: low bits are cut "
-        "off. virtual_npu.half_precision has it otherwise: It rounds to the nearest, halves to even."
+        "off. virtual_npu.execute.half_precision has it otherwise: It rounds to the nearest, halves to even."
     )
 
 

@@ -127,7 +127,7 @@ def build(folder: Path, compiler: str = "gcc") -> Path:
 @contextmanager
 def serving(socket: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "virtual_npu.server", os.fspath(socket), "--while-stdin"],
+        [sys.executable, "-m", "virtual_npu.c_api.server", os.fspath(socket), "--while-stdin"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from virtual_npu import VirtualNpu, content_digest, read
-from virtual_npu.command_line import main
+from virtual_npu.inspection.commands import main
 
 from .rknn_writer import Chain, Dense, write
 

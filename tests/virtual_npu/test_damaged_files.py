@@ -12,8 +12,8 @@ import pytest
 from tests.counts import counted
 from tests.virtual_npu.rknn_writer import small
 from virtual_npu import UnsupportedFormat, VirtualNpu, VirtualNpuError, content_digest, disassemble, read
-from virtual_npu.comparison import differences
-from virtual_npu.container import read_graph
+from virtual_npu.inspection.differences import differences
+from virtual_npu.rknn_file.reader import read_graph
 
 COUNT = counted(5_000)  # of each of four files
 TIMES = 100

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from virtual_npu.half_precision import round_to_half
+from virtual_npu.execute.half_precision import round_to_half
 
 
 def _check(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pytest
 
 from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpu, VirtualNpuError, placement, read
-from virtual_npu.chips import named
-from virtual_npu.disassembly import disassemble
+from virtual_npu.inspection.disassembly import disassemble
+from virtual_npu.program.chips import by_name
 
 from . import table_arithmetic
 from .reference import halfway_steps
@@ -184,6 +184,6 @@ def test_fault_is_caught(
 ) -> None:
     wanted = LINEAR[1]  # int8
     file, expected = files(replace(wanted, platform=platform)), _stored(files(wanted))
-    monkeypatch.setitem(named._CHIPS, platform, replace(named._CHIPS[platform], **fault))
+    monkeypatch.setitem(by_name._CHIPS, platform, replace(by_name._CHIPS[platform], **fault))
     with pytest.raises((AssertionError, VirtualNpuError)):
         np.testing.assert_array_equal(_stored(file), expected)

@@ -13,21 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from virtual_npu import (
-    RknnFile,
-    VirtualNpu,
-    VirtualNpuError,
+from virtual_npu import RknnFile, VirtualNpu, VirtualNpuError, read
+from virtual_npu.execute import (
     convolution,
-    data_processor,
-    executor,
-    read,
+    data_processor_operands,
+    data_processor_stages,
+    steps,
 )
-from virtual_npu import registers as r
-from virtual_npu.chips import RK3588, named
-from virtual_npu.layout import rearranged
-from virtual_npu.lookup import LookupTable
-from virtual_npu.program import LoadedTask
-from virtual_npu.registers import Field
+from virtual_npu.execute.lookup_table import LookupTable
+from virtual_npu.program import registers as r
+from virtual_npu.program.chips import RK3588, by_name
+from virtual_npu.program.layout_layers import rearranged
+from virtual_npu.program.loader import LoadedTask
+from virtual_npu.program.registers import Field
 
 from . import reference
 from .rknn_writer import Chain, Dense, write
@@ -180,23 +178,23 @@ def _shifted_lookup(patch: pytest.MonkeyPatch) -> None:
 
 
 def _factor_first(patch: pytest.MonkeyPatch) -> None:
-    scale = data_processor._scale_integers
+    scale = data_processor_stages._scale_integers
 
     def wrong(addend: Any, factor: Any, shift: int) -> Any:
         both = scale(None, factor, shift), scale(addend, None, 0)
         return lambda values, operand: both[1](both[0](values, operand), operand)
 
-    patch.setattr(data_processor, "_scale_integers", wrong)
+    patch.setattr(data_processor_stages, "_scale_integers", wrong)
 
 
 def _reversed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(executor, "rearranged", lambda *given: rearranged(*given)[::-1].copy())
+    patch.setattr(steps, "rearranged", lambda *given: rearranged(*given)[::-1].copy())
 
 
 def _swapped_functions(patch: pytest.MonkeyPatch) -> None:
-    divide, subtract = data_processor._DIVIDE, data_processor._SUBTRACT
-    patch.setattr(data_processor, "_DIVIDE", subtract)
-    patch.setattr(data_processor, "_SUBTRACT", divide)
+    divide, subtract = data_processor_operands.ALU_DIVIDE, data_processor_operands.ALU_SUBTRACT
+    patch.setattr(data_processor_operands, "ALU_DIVIDE", subtract)
+    patch.setattr(data_processor_operands, "ALU_SUBTRACT", divide)
 
 
 def _value(owner: Any, name: str, value: Any) -> Patch:
@@ -204,7 +202,7 @@ def _value(owner: Any, name: str, value: Any) -> Patch:
 
 
 def _chip(**differences: Any) -> Patch:
-    return lambda patch: patch.setitem(named._CHIPS, "rk3588", replace(RK3588, **differences))
+    return lambda patch: patch.setitem(by_name._CHIPS, "rk3588", replace(RK3588, **differences))
 
 
 FAULTS: list[tuple[str, str, Patch, str]] = [

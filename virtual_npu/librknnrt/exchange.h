@@ -1,4 +1,4 @@
-/* One request and its answer over the socket of `python -m virtual_npu.server`.
+/* One request and its answer over the socket of `python -m virtual_npu.c_api.server`.
  *
  * Little-endian, as both machines are. Request: operation and length (two uint32), then that many bytes. Answer: code
  * (int32, one of RKNN_*), length (uint32), then that many bytes: the result, or on failure a text for people.

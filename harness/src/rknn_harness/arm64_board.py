@@ -182,7 +182,7 @@ def _executor(tree: Path, log: int) -> Iterator[None]:
     """Serve the virtual NPU on the tree's socket."""
     process = subprocess.Popen(
         # A relative path: a socket's may have no more than 107 bytes.
-        [sys.executable, "-m", "virtual_npu.server", _SOCKET, "--mode", "666", "--while-stdin"],
+        [sys.executable, "-m", "virtual_npu.c_api.server", _SOCKET, "--mode", "666", "--while-stdin"],
         cwd=tree,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from .container import read
-from .digest import content_digest
-from .disassembly import disassemble
-from .errors import FileFormatError, InputError, UnsupportedFormat, UnsupportedProgram, VirtualNpuError
-from .estimate import Estimate, LayerEstimate, estimate
-from .executor import VirtualNpu
-from .model_file import Node, Relocation, RknnFile, Task, Tensor
-from .placement import placement
+from virtual_npu.errors import (
+    FileFormatError,
+    InputError,
+    UnsupportedFormat,
+    UnsupportedProgram,
+    VirtualNpuError,
+)
+from virtual_npu.execute.virtual_npu import VirtualNpu
+from virtual_npu.inspection.content_digest import content_digest
+from virtual_npu.inspection.disassembly import disassemble
+from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, estimate
+from virtual_npu.rknn_file.model_file import Node, Relocation, RknnFile, Task, Tensor, placement
+from virtual_npu.rknn_file.reader import read
 
 __all__ = [
     "Estimate",

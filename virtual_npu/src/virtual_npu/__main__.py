@@ -2,6 +2,6 @@
 
 import sys
 
-from .command_line import main
+from virtual_npu.inspection.commands import main
 
 sys.exit(main())

@@ -78,7 +78,7 @@ def _division() -> Question:
         why="A refined tanh or sigmoid is a multiplication, an addition and a division.",
         answers=answers,
         assumed="rounded",
-        decided_in="virtual_npu.data_processor",
+        decided_in="virtual_npu.execute.data_processor",
         model=_model(),
         rows=rows,
         predict=lambda _: _predictions(rows),

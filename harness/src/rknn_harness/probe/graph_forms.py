@@ -82,7 +82,7 @@ FORM_QUESTIONS: Final[tuple[Question, ...]] = tuple(
             "not_built": "The toolkit does not build it.",
         },
         assumed=_ASSUMED[form],
-        decided_in="virtual_npu.executor",
+        decided_in="virtual_npu.execute.virtual_npu",
         form=form,
     )
     for form in FORMS

@@ -93,7 +93,7 @@ def _output_rounding() -> Question:
             for rule, before in _REQUANTIZATIONS
         },
         assumed="half_even",
-        decided_in="virtual_npu.data_processor",
+        decided_in="virtual_npu.execute.data_processor",
         model=_model(),
         rows=rows,
         predict=lambda _: {
@@ -113,7 +113,7 @@ def _output_range() -> Question:
         why="Rows outside the calibration's ranges meet it.",
         answers={"saturates": "They stay at -128 and 127.", "wraps": "They wrap around."},
         assumed="saturates",
-        decided_in="virtual_npu.data_processor",
+        decided_in="virtual_npu.execute.data_processor",
         model=_model(),
         rows=rows,
         predict=lambda _: {
@@ -141,7 +141,7 @@ def _input_rounding() -> Question:
         why="Every int8 prediction begins with it; the vendor's library does it, or the NPU.",
         answers={key: f"It rounds {how}." for key, (how, _) in _ROUNDINGS.items()},
         assumed="half_even",
-        decided_in="virtual_npu.quantization",
+        decided_in="virtual_npu.execute.quantization",
         model=_doubled(64),
         rows=rows,
         predict=lambda _: {
@@ -177,7 +177,7 @@ def _input_range() -> Question:
             for name, value in nan.items()
         },
         assumed="nan_zero",
-        decided_in="virtual_npu.quantization",
+        decided_in="virtual_npu.execute.quantization",
         model=_doubled(64),
         rows=rows,
         predict=predict,
@@ -216,7 +216,7 @@ def _int16_sums() -> Question:
             **{f"wraps_{bits}": f"They wrap around at {bits} bits." for bits in _WIDTHS},
         },
         assumed="wide",
-        decided_in="virtual_npu.convolution",
+        decided_in="virtual_npu.execute.convolution",
         model=dense(kernels, samples=_N_INT16, precision="int16", calibration=calibration),
         rows=rows,
         predict=predict,

@@ -133,7 +133,7 @@ def _between_question(operator: str) -> Question:
             "entry_nearest": "The nearest entry.",
         },
         assumed="linear",
-        decided_in="virtual_npu.lookup",
+        decided_in="virtual_npu.execute.lookup_table",
         model=_model(operator, 256),
         rows=rows,
         predict=lambda file: _between(table(file, operator), rows),
@@ -210,7 +210,7 @@ def _ends_question(operator: str) -> Question:
             "function": "It is the function itself, right to a step, as the simulator has it.",
         },
         assumed="held",
-        decided_in="virtual_npu.lookup",
+        decided_in="virtual_npu.execute.lookup_table",
         operator=operator,
     )
 
@@ -240,7 +240,7 @@ def _no_number(operator: str) -> Question:
             "of_zero": "The entry of 0.",
         },
         assumed="nan",
-        decided_in="virtual_npu.lookup",
+        decided_in="virtual_npu.execute.lookup_table",
         model=dense(kernels, samples=8, activation=operator),
         rows=rows,
         predict=predict,
@@ -276,6 +276,6 @@ LOOKUP_QUESTIONS: Final[tuple[Question, ...]] = (
         why="Its program looks up a table that no task of it uploads.",
         answers={"right": "Yes.", "wrong": "No.", "refused": "The runtime refuses the file."},
         assumed="refused",
-        decided_in="virtual_npu.lookup",
+        decided_in="virtual_npu.execute.lookup_table",
     ),
 )

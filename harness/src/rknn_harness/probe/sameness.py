@@ -92,7 +92,7 @@ SAMENESS_QUESTIONS: Final[tuple[Question, ...]] = (
         why="Otherwise no two boards, and no two nights, can be compared.",
         answers=_ANSWERS,
         assumed="same",
-        decided_in="virtual_npu.executor",
+        decided_in="virtual_npu.execute.virtual_npu",
     ),
     _Position(
         name="row_position",
@@ -100,7 +100,7 @@ SAMENESS_QUESTIONS: Final[tuple[Question, ...]] = (
         why="Rows of several callers may share a run.",
         answers=_ANSWERS,
         assumed="same",
-        decided_in="virtual_npu.summation",
+        decided_in="virtual_npu.execute.summation",
     ),
     _Cores(
         name="cores",
@@ -108,6 +108,6 @@ SAMENESS_QUESTIONS: Final[tuple[Question, ...]] = (
         why="A pool spreads rows over cores; a mask of several takes another program of the file.",
         answers={**_ANSWERS, "some": "Those that run do; the figures say which are refused."},
         assumed="same",
-        decided_in="virtual_npu.executor",
+        decided_in="virtual_npu.execute.virtual_npu",
     ),
 )

@@ -166,7 +166,7 @@ def _line(name: str, text: str, why: str, unit: str, points: Callable[[], _Point
         why=why,
         answers=_ANSWERS,
         assumed="as_estimated",
-        decided_in="virtual_npu.estimate",
+        decided_in="virtual_npu.inspection.time_estimate",
         timed=True,
         unit=unit,
         points=points,

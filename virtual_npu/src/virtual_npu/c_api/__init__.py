@@ -1,0 +1,1 @@
+"""Answer the calls of librknnrt's C interface."""

@@ -1,0 +1,1 @@
+"""Execute a register program in numpy."""

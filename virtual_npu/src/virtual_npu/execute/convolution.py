@@ -1,0 +1,227 @@
+"""The convolution units: CNA feeds features and weights, CORE multiplies and accumulates.
+
+Only 1x1 kernels: that is what a dense layer compiles to.
+
+Observations that fix what the public description leaves open (all from files of 2.2.0 to 2.5.0):
+
+- A surface is ``(LINE_STRIDE + SURF_STRIDE) * 16`` bytes, a line ``LINE_STRIDE * 4``; with GROUP_LINE_OFF
+  ``(width + SURF_STRIDE) * 16`` and ``LINE_STRIDE * 16``.
+- ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to whole atoms.
+- Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
+- ``CLIP_TRUNCATE`` shortens sums before the bias is added; ``ROUND_TYPE`` 0 rounds halves to even, as the
+  register's public description has it.
+- Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points. A line of the model's input is
+  ``LINE_STRIDE`` times 16 bytes for each channel, as the input's size has it. Softmax reads its maxima in
+  this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the task that writes them have it.
+  What in the registers tells the two apart is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.execute.summation import Summation, SumRule, starts_from_bias, summation
+from virtual_npu.program import registers as r
+from virtual_npu.program.chips.chip import RK3588_ATOM
+from virtual_npu.program.loader import LoadedTask
+from virtual_npu.program.memory import Cube, Memory
+
+__all__ = ["DEPTHWISE", "DTYPES", "Convolution"]
+
+DTYPES: Final[dict[int, np.dtype[Any]]] = {
+    0: np.dtype(np.int8),
+    1: np.dtype(np.int16),
+    2: np.dtype(np.float16),
+}
+"""Element type by the code in the precision fields."""
+
+DEPTHWISE: Final = 3
+_EXACT_IN_FLOAT32: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One decoded 1x1 convolution.
+
+    Attributes
+    ----------
+    source : Cube
+        Its features.
+    outputs : int
+        Channels handed to the DPU; those past the kernels are 0.
+    sums : function
+        Sums products: features, shape (points, channels), to shape (points, kernels).
+    spread : int
+        Points of a line made of each one read.
+    integers : ndarray or None
+        Integer weights with their offsets, shape (kernels, channels); None where there are none to sum.
+    has_addends : bool
+        Whether the DPU's addends are in the sums already.
+    """
+
+    source: Cube
+    outputs: int
+    sums: Summation
+    spread: int = 1
+    integers: npt.NDArray[np.float64] | None = None
+    has_addends: bool = False
+
+    @classmethod
+    def decode(
+        cls,
+        task: LoadedTask,
+        memory: Memory,
+        kernel_offsets: npt.NDArray[np.int64] | None,
+        rule: SumRule,
+        samples: int,
+        addends: npt.NDArray[np.float32] | None = None,
+    ) -> Convolution:
+        """Decode the registers of CNA and CORE and unpack the weights.
+
+        Adding a kernel's offset to each of its weights is what the DPU's addition of the offset times the
+        sum of features comes to, exactly. `samples` is the number of points of the whole layer. With
+        the DPU's `addends`, sums of a float program start from them where the simulator's do.
+        """
+        precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
+        task.require(r.CNA_IN_PRECISION, precision)
+        task.require(r.CORE_PROC_PRECISION, precision)
+        for field in (r.DECONV, r.FC_SKIP_EN, r.PADDING, r.DECOMP_CONTROL):
+            task.require(field, 0)
+        depthwise = task.require(r.CONV_MODE, 0, DEPTHWISE) == DEPTHWISE
+        task.require(r.DW_EN, int(depthwise))
+        task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
+        for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
+            task.require(field, 1)
+        dtype = DTYPES[precision]
+        task.require(r.CLIP_ROUND_TYPE, 0)
+        if dtype.kind == "f" or depthwise:
+            task.require(r.CLIP_TRUNCATE, 0)
+        source = _source(task, memory, dtype)
+        weights = _weights(task, memory, dtype)[:, : source.channels]
+        if weights.shape[1] < source.channels:
+            raise UnsupportedProgram("CNA", "WEIGHT_BYTES_PER_KERNEL", task[r.WEIGHT_BYTES_PER_KERNEL])
+        outputs = task[r.DATAOUT_CHANNEL] + 1
+        if task.chip.even_kernels and len(weights) == outputs + 1:
+            weights = weights[:outputs]
+        points = (task[r.DATAOUT_WIDTH] + 1) * (task[r.DATAOUT_HEIGHT] + 1)
+        if depthwise:
+            return cls._depthwise(task, source, weights, outputs, points, kernel_offsets)
+        task.require(r.CONV_STRIDES_AND_DILATION, 0b001_001)
+        if points != source.width * source.height:
+            raise UnsupportedProgram("CORE", "DATAOUT_SIZE_0", points, "not as many points as are read")
+        if not 0 <= outputs - len(weights) < 64:
+            raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1, f"{len(weights)} kernels")
+        for operands in (kernel_offsets, addends):
+            if operands is not None and len(operands) < len(weights):
+                raise UnsupportedProgram("DPU", "CHANNEL", len(operands) - 1, f"{len(weights)} kernels")
+        if dtype.kind == "f":
+            if kernel_offsets is not None and kernel_offsets.any():
+                raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
+            packed = np.ascontiguousarray(weights.T)
+            if addends is None or rule != "simulator" or not starts_from_bias(packed, samples):
+                return cls(source, outputs, summation(rule, packed, samples))
+            start = addends[: len(weights)]
+            return cls(source, outputs, summation(rule, packed, samples, start), has_addends=True)
+        full = weights.astype(np.float64)
+        if kernel_offsets is not None:
+            full += kernel_offsets[: len(weights), None]
+        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
+        return cls(source, outputs, sums, integers=full)
+
+    @classmethod
+    def _depthwise(
+        cls,
+        task: LoadedTask,
+        source: Cube,
+        weights: npt.NDArray[Any],
+        outputs: int,
+        points: int,
+        kernel_offsets: npt.NDArray[np.int64] | None,
+    ) -> Convolution:
+        """Decode the multiplication of each channel by itself, with which one point is spread over a line.
+
+        Observation: Mul of a constant row and a column compiles to it, with weights of one and stride 0.
+        """
+        task.require(r.CONV_STRIDES_AND_DILATION, 0b001_000)
+        if source.width * source.height != 1 or len(weights) != 1 or source.packed:
+            raise UnsupportedProgram("CNA", "CONV_MODE", DEPTHWISE, "but of one point and one kernel")
+        if outputs < source.channels or (kernel_offsets is not None and kernel_offsets.any()):
+            raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1)
+        factors = weights[0].astype(np.float32 if weights.dtype.kind == "f" else np.float64)
+        return cls(source, outputs, lambda rows: np.repeat(rows * factors, points, axis=0), points)
+
+    def apply(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Sum products; `features` has shape (points, at least channels), the result (points, outputs)."""
+        sums = self.sums(features[:, : self.source.channels])
+        if sums.shape[1] == self.outputs:
+            return sums
+        full = np.zeros((len(sums), self.outputs), sums.dtype)
+        full[:, : sums.shape[1]] = sums
+        return full
+
+
+def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Summation:
+    """Return the function that sums integers exactly, in the cheapest type that can.
+
+    float32 does if no sum can pass 2**24, float64 always (65,535 products of int16 stay below 2**46).
+    """
+    largest = float(np.abs(weights).sum(axis=1).max(initial=0)) * -np.iinfo(dtype).min
+    packed = weights.T.astype(np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64)
+    return lambda rows: rows.astype(packed.dtype) @ packed
+
+
+def _shortened(sums: Summation, bits: int) -> Summation:
+    """Drop the lowest bits of every sum, halves to even.
+
+    Observation: where a kernel's bias passes 32 bits, int8 files hold all biases of the layer divided by
+    ``2**bits`` and an output factor as much larger. So sums are shortened before the bias is added.
+    """
+    if not bits:
+        return sums
+    factor = 0.5**bits
+    return lambda rows: np.rint(sums(rows).astype(np.float64) * factor)
+
+
+def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:
+    width, height = task[r.DATAIN_WIDTH], task[r.DATAIN_HEIGHT]
+    address = task[r.FEATURE_BASE_ADDR]
+    image = task.require(r.ARGB_IN, 0, 8, 9, 10, 11)
+    if image:
+        channels = image - 7
+        point = channels * dtype.itemsize
+        unit = task.chip.atoms[2] * channels if memory.is_input(address) else point
+        return Cube(address, width, height, channels, task[r.LINE_STRIDE] * unit, 0, dtype, point)
+    aligned = task[r.DATAIN_CHANNEL]
+    channels = (max(aligned, 1) - 1) // 64 * 64 + task[r.DATAIN_CHANNEL_REAL] + 1
+    if not 0 < channels <= aligned or not width or not height:
+        raise UnsupportedProgram("CNA", "DATA_SIZE1", task.registers.get(r.DATAIN_CHANNEL.address, 0))
+    if task[r.GROUP_LINE_OFF]:
+        line, surface = task[r.LINE_STRIDE], width + task[r.SURF_STRIDE]
+        return Cube.of_atoms(task.chip, address, (width, height, channels), line, surface, dtype)
+    line, surface = task[r.LINE_STRIDE] * 4, (task[r.LINE_STRIDE] + task[r.SURF_STRIDE]) * RK3588_ATOM
+    return Cube(address, width, height, channels, line, surface, dtype)
+
+
+def _weights(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Unpack the weights to shape (kernels, channels as stored)."""
+    kernels, row = task[r.WEIGHT_KERNELS], task[r.WEIGHT_BYTES_PER_KERNEL]
+    stored, rest = divmod(row, dtype.itemsize)
+    if rest or task[r.WEIGHT_BYTES] < kernels * row:
+        raise UnsupportedProgram("CNA", "WEIGHT_SIZE0", task[r.WEIGHT_BYTES], f"{kernels} kernels of {row}")
+    packed = memory.constant(task[r.DECOMPRESS_ADDR0], kernels * row, dtype)
+    group = task.chip.kernel_groups[dtype.itemsize]
+    block = task.chip.channel_blocks[dtype.itemsize]
+    blocks = stored // block * block
+    unpacked = np.empty((kernels, stored), dtype)
+    for first in range(0, kernels, group):
+        count = min(group, kernels - first)
+        part = packed[first * stored : (first + count) * stored]
+        whole = part[: count * blocks].reshape(-1, count, block)
+        unpacked[first : first + count, :blocks] = whole.transpose(1, 0, 2).reshape(count, blocks)
+        unpacked[first : first + count, blocks:] = part[count * blocks :].reshape(count, stored - blocks)
+    return unpacked

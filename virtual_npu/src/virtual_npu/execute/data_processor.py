@@ -1,0 +1,166 @@
+"""The data processing unit (DPU): what happens to sums, or to data read back, before they are written.
+
+In order: BS (bias, scale, ReLU), BN (the same with other operands), EW (a second cube, or the lookup table),
+output conversion. Float programs work in float32. Integer programs work on integers, held here in float64:
+every value is an integer or a dyadic fraction below 2**53, so all of it is exact.
+
+The order of stages and the operands follow NVDLA's SDP, whose relative this unit is (nvdla.org, hw/v1/ias).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.execute.convolution import DEPTHWISE, DTYPES
+from virtual_npu.execute.data_processor_operands import (
+    BOTH_READERS,
+    MAX_OF_CHANNELS,
+    OUTPUT_DTYPES,
+    Stage,
+    read_kernel_offsets,
+    read_operands,
+)
+from virtual_npu.execute.data_processor_stages import (
+    elementwise_stages,
+    largest_channel,
+    output_stages,
+    pooling_stages,
+    read_first_addends,
+    round_to_float16,
+    scaling_stages,
+)
+from virtual_npu.program import registers as r
+from virtual_npu.program.loader import LoadedTask
+from virtual_npu.program.memory import Cube, Memory
+
+_Array = npt.NDArray[Any]
+
+__all__ = ["DataProcessor"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataProcessor:
+    """One decoded pass through the DPU.
+
+    Attributes
+    ----------
+    source : Cube or None
+        What it reads itself; None when CORE hands it sums.
+    operand : Cube or None
+        The element-wise stage's second operand.
+    destination : Cube
+        What it writes.
+    channels : int
+        Channels that run through it.
+    kernel_offsets : ndarray or None
+        Added to every weight of a kernel (minus the weights' zero point), one a channel.
+    addends : ndarray of float32 or None
+        What the first stage of a float program adds, one a channel; None where it does something else.
+    """
+
+    source: Cube | None
+    operand: Cube | None
+    destination: Cube
+    kernel_offsets: npt.NDArray[np.int64] | None
+    channels: int
+    addends: npt.NDArray[np.float32] | None
+    _stages: tuple[Stage, ...]
+    _real_channels: int
+    _filling: Any
+
+    @classmethod
+    def decode(cls, task: LoadedTask, memory: Memory) -> DataProcessor:
+        """Decode the registers of DPU and DPU_RDMA."""
+        for field in (r.COMB_USE, r.TP_EN, r.MC_SURF_OUT):
+            task.require(field, 0)
+        task.require(r.DPU_CONV_MODE, 0, *([] if task[r.FLYING_MODE] else [DEPTHWISE]))
+        task.require(r.TP_ORG_EN, 0)
+        integer = task.require(r.PROC_PRECISION, *DTYPES) != 2
+        task.require(r.RDMA_COMB_USE, 0, *([] if task[r.FLYING_MODE] else [BOTH_READERS]))
+        source = _source(task) if task[r.FLYING_MODE] else None
+        destination = _destination(task)
+        channels = task[r.CUBE_CHANNEL] + 1
+        largest = task.require(r.MINMAX_CTL, 0, MAX_OF_CHANNELS) == MAX_OF_CHANNELS
+        if largest and (integer or source is None):
+            raise UnsupportedProgram("DPU", "MINMAX_CTL", MAX_OF_CHANNELS, "but of float16 from memory")
+        bias = read_operands(task, memory, r.BS_BASE_ADDR, task[r.BRDMA_DATA_USE], channels, integer)
+        norm = read_operands(task, memory, r.BN_BASE_ADDR, task[r.NRDMA_DATA_USE], channels, integer)
+        operand, elementwise = elementwise_stages(task, channels, destination, integer)
+        return cls(
+            source=source,
+            operand=operand,
+            destination=destination,
+            kernel_offsets=None if task[r.OD_BYPASS] else read_kernel_offsets(task, bias, channels),
+            _stages=(
+                *scaling_stages(
+                    task, "BS", r.BS_CFG, r.BS_ALU_OPERAND, r.BS_MUL_CFG, r.BS_RELUX, bias, integer
+                ),
+                *scaling_stages(
+                    task, "BN", r.BN_CFG, r.BN_ALU_OPERAND, r.BN_MUL_CFG, r.BN_RELUX, norm, integer
+                ),
+                *elementwise,
+                *([largest_channel] if largest else []),
+                *output_stages(task, destination.dtype, integer),
+                *pooling_stages(task, destination.dtype),
+            ),
+            channels=channels,
+            addends=read_first_addends(task, bias, integer),
+            _real_channels=1 if largest else min(channels, task[r.ORIG_CHANNEL] + 1),
+            _filling=_filling(task[r.OFFSET_PEND], destination.dtype),
+        )
+
+    def without_addends(self) -> DataProcessor:
+        """Return the pass over sums that have the addends in them."""
+        return self if self.addends is None else replace(self, addends=None, _stages=self._stages[1:])
+
+    def apply(self, values: _Array, operand: _Array | None) -> _Array:
+        """Run the stages; give rows of the destination's type, float16 held in float32."""
+        for stage in self._stages:
+            values = stage(values, operand)
+        dtype, channels = self.destination.dtype, self.destination.channels
+        values = round_to_float16(values) if dtype == np.float16 else values.astype(dtype)
+        if channels > values.shape[1]:
+            given, values = values, np.zeros((len(values), channels), values.dtype)
+            values[:, : given.shape[1]] = given
+        values[:, self._real_channels :] = self._filling
+        return values
+
+
+def _filling(bits: int, dtype: np.dtype[Any]) -> Any:
+    """Return what channels past the real ones are written as: OFFSET_PEND, in the output's type."""
+    raw = np.array([bits], "<u2").view(np.int8 if dtype.itemsize == 1 else "<i2")
+    return raw.view(dtype)[0] if dtype.itemsize <= 2 else dtype.type(0)
+
+
+def _source(task: LoadedTask) -> Cube:
+    dtype = OUTPUT_DTYPES[task.require(r.RDMA_IN_PRECISION, *OUTPUT_DTYPES)]
+    task.require(r.RDMA_UNPOOLING, 0)
+    width, height = task[r.RDMA_WIDTH] + 1, task[r.RDMA_HEIGHT] + 1
+    # Notches are what is skipped: after each line but the last, and after the surface.
+    notch = task[r.LINE_NOTCH_ADDR]
+    line = width + notch
+    surface = height * line - notch + task[r.SURF_NOTCH_ADDR]
+    size = (width, height, task[r.RDMA_CHANNEL] + 1)
+    return Cube.of_atoms(task.chip, task[r.SRC_BASE_ADDR], size, line, surface, dtype)
+
+
+def _destination(task: LoadedTask) -> Cube:
+    dtype = OUTPUT_DTYPES[task.require(r.OUT_PRECISION, *OUTPUT_DTYPES)]
+    width, height, channels = task[r.CUBE_WIDTH] + 1, task[r.CUBE_HEIGHT] + 1, task[r.CUBE_CHANNEL] + 1
+    task.require(r.WIDTH_WDMA, width - 1)
+    task.require(r.HEIGHT_WDMA, height - 1)
+    written = task[r.CHANNEL_WDMA] + 1
+    if not channels <= written < channels + task.chip.atoms[1]:
+        raise UnsupportedProgram("DPU", "CHANNEL_WDMA", written - 1)
+    address, line = task[r.DST_BASE_ADDR], width + task[r.NOTCH_ADDR_0]
+    if task[r.MINMAX_CTL] == MAX_OF_CHANNELS:  # one value a point, packed as image mode reads them
+        task.require(r.NONALIGN, 1)
+        item = dtype.itemsize
+        return Cube(address, width, height, 1, width * item, 0, dtype, item)
+    size, surface = (width, height, written), task[r.DST_SURF_STRIDE]
+    return Cube.of_atoms(task.chip, address, size, line, surface, dtype)

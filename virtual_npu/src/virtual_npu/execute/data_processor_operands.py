@@ -1,0 +1,132 @@
+"""Read a DPU task's operands and its fields."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.execute.convolution import DTYPES
+from virtual_npu.program import registers as r
+from virtual_npu.program.loader import LoadedTask
+from virtual_npu.program.memory import Cube, Memory
+from virtual_npu.program.registers import Field
+
+_Array = npt.NDArray[Any]
+Stage = Callable[[_Array, _Array | None], _Array]
+"""Takes the values, shape (points, channels), which it may overwrite, and the second cube's."""
+
+OUTPUT_DTYPES: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: np.dtype(np.float32)}
+ALU_MAX, ALU_ADD, ALU_DIVIDE, ALU_SUBTRACT = 0, 2, 3, 4  # ALU algorithms, as the TRM numbers them
+_PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
+MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
+BOTH_READERS: Final = 5  # RDMA_COMB_USE: the idle main reader helps to fetch the second operand
+
+
+def read_operands(
+    task: LoadedTask, memory: Memory, base: Field, use: int, channels: int, integer: bool
+) -> dict[str, npt.NDArray[Any]]:
+    """Read per-channel operands.
+
+    Observation: `use` is a mask of what a channel has (1 addend of 32 bits, 2 kernel offset and 4 factor of
+    16 bits); eight channels' addends (four's on some chips) come first, then offsets, then factors.
+    """
+    parts = [
+        (name, dtype)
+        for bit, name, dtype in (
+            (1, "addend", "<i4" if integer else "<f4"),
+            (2, "offset", "<i2"),
+            (4, "factor", "<i2" if integer else "<f2"),
+        )
+        if use & bit
+    ]
+    if not parts:
+        return {}
+    if use > 7:
+        raise UnsupportedProgram("DPU_RDMA", "BRDMA_DATA_USE", use)
+    layout = np.dtype([(name, dtype, (task.chip.operand_group,)) for name, dtype in parts])
+    groups = -(-channels // task.chip.operand_group)
+    blob = memory.constant(task[base], groups * layout.itemsize, np.uint8).view(layout)
+    return {name: blob[name].reshape(-1)[:channels] for name, _ in parts}
+
+
+def read_kernel_offsets(
+    task: LoadedTask, operands: dict[str, npt.NDArray[Any]], channels: int
+) -> npt.NDArray[np.int64] | None:
+    """Return what is added to every weight of a kernel, or None."""
+    if task[r.OW_SRC]:
+        if "offset" not in operands:
+            raise UnsupportedProgram("DPU", "OW_SRC", 1, "DPU_RDMA reads no offsets")
+        return operands["offset"].astype(np.int64)
+    return np.full(channels, task[r.OW_OP], np.int64)
+
+
+def float32_of_bits(bits: int) -> float:
+    """Read a float32 from its bits."""
+    value: float = struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0]
+    return value
+
+
+def float16_of_bits(bits: int) -> float:
+    """Read a float16 from its bits."""
+    value: float = struct.unpack("<e", struct.pack("<H", bits & 0xFFFF))[0]
+    return value
+
+
+def pick_operand(operands: dict[str, npt.NDArray[Any]], name: str, from_memory: int, unit: str) -> Any:
+    """Return an operand that lies in memory, or None where a register holds it."""
+    if not from_memory:
+        return None
+    if name not in operands:
+        raise UnsupportedProgram("DPU", f"{unit} {name} source", 1, "DPU_RDMA reads none")
+    return operands[name]
+
+
+def decode_second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool) -> tuple[Cube, Stage]:
+    """Return the element-wise stage's second cube and what it does with it."""
+    dtype = DTYPES[task.require(r.PROC_PRECISION, *DTYPES)]
+    task.require(r.EW_OP_SRC, 1)
+    task.require(r.ERDMA_DISABLE, 0)
+    task.require(r.ERDMA_DATA_SIZE, dtype.itemsize)
+    for field in (r.ERDMA_SURF_MODE, r.ERDMA_NONALIGN, r.EW_LINE_NOTCH_ADDR):
+        task.require(field, 0)
+    offset, scale = task[r.EW_OP_CVT_OFFSET], np.ldexp(task[r.EW_OP_CVT_SCALE], -task[r.EW_OP_CVT_SHIFT])
+    task.require(r.EW_TRUNCATE, 0)
+    if not integer and (offset or scale != 1):
+        raise UnsupportedProgram("DPU", "EW_OP_CVT_OFFSET", offset, "of float16")
+    mode = task.require(r.EW_DATA_MODE, _PER_CHANNEL, _PER_ELEMENT)
+    task.require(r.ERDMA_DATA_MODE, mode)
+    width, height = (shape.width, shape.height) if mode == _PER_ELEMENT else (1, 1)
+    address = _shared_start(task) if task[r.RDMA_COMB_USE] else task[r.EW_BASE_ADDR]
+    size, surface = (width, height, channels), task[r.EW_SURF_STRIDE]
+    cube = Cube.of_atoms(task.chip, address, size, width, surface, dtype)
+    functions = {ALU_ADD: np.add, ALU_DIVIDE: np.divide, ALU_SUBTRACT: np.subtract}
+    function: Any = np.multiply if task[r.EW_OP_TYPE] else functions[task.require(r.EW_ALU_ALGO, *functions)]
+
+    def stage(values: _Array, operand: _Array | None) -> _Array:
+        assert operand is not None
+        if integer:  # all bits kept
+            second = (operand.astype(np.float64) + offset) * scale
+            result: _Array = function(values.astype(np.float64), second)
+            return result
+        result = function(values.astype(np.float32), operand.astype(np.float32))
+        return result
+
+    return cube, stage
+
+
+def _shared_start(task: LoadedTask) -> int:
+    """Return where an operand starts, of whose surfaces two readers fetch every other one."""
+    apart = task[r.EW_BASE_ADDR] - task[r.SRC_BASE_ADDR]
+    stride = task[r.EW_SURF_STRIDE]
+    skipped = 2 * stride - (task[r.RDMA_WIDTH] + 1) * (task[r.RDMA_HEIGHT] + 1)
+    if (
+        apart != stride * task.chip.atoms[2]
+        or not skipped == task[r.SURF_NOTCH_ADDR] == task[r.EW_SURF_NOTCH]
+    ):
+        raise UnsupportedProgram("DPU_RDMA", "RDMA_COMB_USE", BOTH_READERS, "surfaces not taken in turn")
+    return task[r.SRC_BASE_ADDR]

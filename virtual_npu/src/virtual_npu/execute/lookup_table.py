@@ -1,0 +1,108 @@
+"""The DPU's lookup tables: LE for low inputs, LO for high ones, straight lines between entries.
+
+The two tables, their priorities and slopes are those of NVDLA's LUT (nvdla.org, hw/v1/ias/lut-programming).
+Beyond the tables the end values hold: the slopes are 0 in every program seen, but for the one below a
+sigmoid that is a layer of its own. There 23107 / 2**22 leads from the first entry, 0.0018, to 0 at -10.5;
+what would lie below 0 is cut off by the larger of it and 0 that follows. Other slopes are refused. The
+vendor's simulator does not look up float16 tanh and sigmoid, it computes them; a chip has only the program to
+go by, so here the table counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.program import registers as r
+from virtual_npu.program.loader import LoadedTask
+
+__all__ = ["LookupTable"]
+
+_SEGMENTS: Final = 512  # a table: 513 entries
+_PRIORITIES: Final = 0x68  # LUT_CFG of every program seen: below LE use LE, above LO use LO, on the seam LO
+
+
+@dataclass(frozen=True, slots=True)
+class LookupTable:
+    """LE and LO joined to one table of 1,024 segments.
+
+    Attributes
+    ----------
+    start : float
+        Input of the first entry.
+    step : float
+        Input from one entry to the next.
+    base, rise : ndarray, shape (1025,)
+        Value at the start of each segment, and growth along it; the last holds LO's end value.
+    slope : float
+        Growth by input below the first entry.
+    exact : ndarray or None
+        For integer programs, the value of every integer input from `start` on, rounded to an integer.
+    """
+
+    start: float
+    step: float
+    base: npt.NDArray[Any]
+    rise: npt.NDArray[Any]
+    slope: float
+    exact: npt.NDArray[np.float64] | None
+
+    @classmethod
+    def decode(cls, task: LoadedTask, *, integer: bool) -> LookupTable:
+        """Decode the LUT registers and take the tables last uploaded."""
+        if not task.tables:
+            raise UnsupportedProgram(
+                "DPU",
+                "EW_LUT_BYPASS",
+                0,
+                "a lookup before any table was uploaded: the chip's result is stale",
+            )
+        task.require(r.LUT_CFG, _PRIORITIES)
+        task.require(r.LUT_LE_SLOPE_OFLOW_SCALE, 0)
+        task.require(r.LUT_LO_SLOPE_SCALE, 0)
+        slope = np.ldexp(float(task[r.LUT_LE_SLOPE_UFLOW_SCALE]), -task[r.LUT_LE_SLOPE_UFLOW_SHIFT])
+        select = task[r.LUT_LE_INDEX_SELECT]
+        task.require(r.LUT_LO_INDEX_SELECT, select)
+        seam = task[r.LUT_LE_END]
+        task.require(r.LUT_LO_START, seam)
+        if select > 8:
+            raise UnsupportedProgram("DPU", "LUT_LE_INDEX_SELECT", select)
+        step = 1 << select
+        task.require(r.LUT_LE_START, seam - _SEGMENTS * step)
+        task.require(r.LUT_LO_END, seam + _SEGMENTS * step)
+        low, high = task.tables
+        base = np.concatenate([low[:-1], high])
+        rise = np.concatenate([np.diff(low), np.diff(high), [0]])
+        exact = None
+        if integer:
+            at = np.arange(2 * _SEGMENTS * step + 1)
+            exact = np.floor(base[at // step] + rise[at // step] * (at % step) / step + 0.5)
+        start = seam - _SEGMENTS * step
+        return cls(start, step, base.astype(np.float64), rise.astype(np.float64), slope, exact)
+
+    def apply(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Look values up; NaN looks up the first entry's NaN and stays NaN."""
+        if self.exact is not None:
+            place = np.floor(values + (0.5 - self.start))
+            found: npt.NDArray[np.float64] = self.exact[
+                np.clip(place, 0, len(self.exact) - 1).astype(np.intp)
+            ]
+            if self.slope:
+                np.floor(found + np.minimum(place, 0) * self.slope + 0.5, out=found)
+            return found
+        # In float64, where a float32 input and the table's values lose nothing that float16 could tell.
+        offset: npt.NDArray[np.float64] = np.subtract(values, self.start, dtype=np.float64)
+        at: npt.NDArray[np.float64] = offset * (1 / self.step)
+        np.clip(at, 0, 2 * _SEGMENTS, out=at)
+        segment = at.astype(np.int32)
+        np.clip(segment, 0, 2 * _SEGMENTS, out=segment)
+        at -= segment
+        at *= self.rise[segment]
+        at += self.base[segment]
+        if self.slope:
+            at += np.minimum(offset, 0) * self.slope
+        return at

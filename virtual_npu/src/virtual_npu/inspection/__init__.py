@@ -1,0 +1,1 @@
+"""Print, compare and estimate `.rknn` files; the command line."""

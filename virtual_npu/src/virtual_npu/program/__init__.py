@@ -1,0 +1,1 @@
+"""Read the register program of a file: registers, tasks, memory."""

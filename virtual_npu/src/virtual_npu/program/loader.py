@@ -1,0 +1,185 @@
+"""Load the register program: relocate it and follow each unit's registers from task to task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.program.chips import RK3588, Chip, Translation, chip_of
+from virtual_npu.program.layout_layers import LAYOUT_LAYERS
+from virtual_npu.program.memory import Memory
+from virtual_npu.program.registers import (
+    ENABLE_BITS,
+    LUT_ACCESS_DATA,
+    LUT_ACCESS_TYPE,
+    LUT_ADDR,
+    LUT_TABLE_ID,
+    REGISTER_NAMES,
+    UNITS,
+    Field,
+    decode_commands,
+    register_name,
+    unit_of,
+)
+from virtual_npu.rknn_file.model_file import GRAPH_ENDS, RknnFile, Task
+
+__all__ = ["LoadedTask", "load"]
+
+_TABLE_SIZE: Final = 513
+_POINTER: Final = 0x004  # S_POINTER of every unit: which of its two register groups comes next
+_LUT_ACCESS_CFG: Final = 0x4100
+_LUT_ACCESS_DATA: Final = 0x4104
+_OTHER: Final = "others"  # units of other chips, whose registers do not bear on what is computed
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTask:
+    """A task with the registers its units see.
+
+    Attributes
+    ----------
+    registers : dict of int to int
+        Value by address, for all units.
+    tables : tuple of two int64 arrays of 513
+        The lookup tables LE and LO as last uploaded; empty when nothing was.
+    chip : Chip
+    factors : tuple of float
+        What the PPU multiplies with what the DPU gives it; empty where it does not run behind the DPU.
+    """
+
+    node: int
+    enable_mask: int
+    registers: dict[int, int]
+    tables: tuple[npt.NDArray[np.int64], ...]
+    chip: Chip = RK3588
+    factors: tuple[float, ...] = ()
+
+    def __getitem__(self, field: Field) -> int:
+        """Return a field's value; a register never written holds 0."""
+        return field.of(self.registers.get(field.address, 0))
+
+    def without_reads(self) -> LoadedTask:
+        """Return the task as it is while DPU_RDMA stands still."""
+        kept = {a: v for a, v in self.registers.items() if a >> 12 != 5}
+        return replace(self, registers=kept)
+
+    def runs(self, unit: str) -> bool:
+        """Whether the task starts a unit."""
+        return bool(self.enable_mask >> ENABLE_BITS[unit] & 1)
+
+    def require(self, field: Field, *allowed: int) -> int:
+        """Return a field's value if it is one of `allowed`.
+
+        Raises
+        ------
+        UnsupportedProgram
+            It is another value.
+        """
+        value = self[field]
+        if value not in allowed:
+            raise UnsupportedProgram(unit_of(field.address), field.name, value)
+        return value
+
+
+def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
+    """Load the program for `cores` cores, in an order that one core alone can follow.
+
+    Cores share a layer's work and wait for each other where a layer needs what another core made, so layer
+    by layer, core by core, is one of the orders the hardware may take.
+
+    Raises
+    ------
+    UnsupportedProgram
+        It writes a register that the public description does not name.
+    """
+    _, addresses, values = decode_commands(file.registers)
+    for relocation in file.relocations:
+        values[relocation.command] = memory.address(relocation.tensor) + relocation.addend & 0xFFFFFFFF
+    chip = chip_of(file.target_platform)
+    programs = file.tasks(cores)
+    left_out = {node.index for node in file.nodes if node.type in (*GRAPH_ENDS, *LAYOUT_LAYERS)}
+    if cores > 1 and not any(programs) and any(file.tasks()):
+        raise UnsupportedProgram(
+            "PC", "cores", cores, f"a program for so many is not in a file for {file.target_platform}"
+        )
+    loaded = [
+        task
+        for tasks in programs
+        for task in _Core(chip, memory).follow(tasks, addresses.tolist(), values.tolist(), left_out)
+        if task.enable_mask
+    ]
+    return sorted(loaded, key=lambda task: task.node)
+
+
+class _Core:
+    """One core's register groups and lookup tables.
+
+    Every unit has two groups of registers and takes them in turn, so that one can be filled while the other
+    runs (``POINTER_PP_MODE`` and ``EXECUTER_PP_EN`` of S_POINTER, on in every program seen). A task may
+    write few registers and rely on what its unit's group held two tasks before.
+    """
+
+    def __init__(self, chip: Chip, memory: Memory) -> None:
+        self._chip, self._memory = chip, memory
+        self._groups: dict[str, tuple[dict[int, int], dict[int, int]]] = {
+            unit: ({}, {}) for unit in (*UNITS.values(), _OTHER)
+        }
+        self._turn = dict.fromkeys(self._groups, 0)
+        self._tables = np.zeros((2, _TABLE_SIZE), np.int64)
+        self._filled = 0
+
+    def follow(
+        self, tasks: tuple[Task, ...], addresses: list[int], values: list[int], left_out: set[int]
+    ) -> list[LoadedTask]:
+        """Return the tasks but for those of layers to be left out, which fill registers all the same."""
+        followed = []
+        for task in tasks:
+            first, end = task.start, task.start + task.count
+            registers = self._filled_by(task, addresses[first:end], values[first:end])
+            if task.node not in left_out:
+                followed.append(self._loaded(task, registers))
+        return followed
+
+    def _filled_by(self, task: Task, addresses: list[int], values: list[int]) -> dict[int, int]:
+        table, entry = None, 0
+        for address, value in zip(addresses, values, strict=False):
+            if address == _LUT_ACCESS_CFG:
+                table = LUT_TABLE_ID.of(value) if LUT_ACCESS_TYPE.of(value) else None
+                entry = LUT_ADDR.of(value)
+            elif address == _LUT_ACCESS_DATA:
+                if table is not None and entry < _TABLE_SIZE:
+                    self._tables[table, entry] = LUT_ACCESS_DATA.of(value)
+                    self._filled |= 1 << table
+                    entry += 1
+            elif value or address in REGISTER_NAMES or self._chip.translate is not None:
+                unit = UNITS.get(address >> 12, _OTHER)
+                known = unit in self._groups and address in REGISTER_NAMES
+                if self._chip.translate is None and not known:
+                    raise UnsupportedProgram(
+                        unit_of(address), register_name(address), value, "not a register known"
+                    )
+                self._groups[unit][self._turn[unit]][address] = value
+        registers = {}
+        for unit, groups in self._groups.items():
+            registers.update(groups[self._turn[unit]])
+            if unit != _OTHER:
+                self._turn[unit] ^= task.enable_mask >> ENABLE_BITS[unit] & 1
+        return registers
+
+    def _loaded(self, task: Task, registers: dict[int, int]) -> LoadedTask:
+        tables = tuple(self._tables.copy()) if self._filled == 3 else ()
+        if self._chip.translate is None:
+            return LoadedTask(task.node, task.enable_mask, registers, tables, self._chip)
+        seen = Translation(
+            registers,
+            task.enable_mask,
+            tables,
+            lambda address, size: self._memory.constant(address, size, np.uint8).tobytes(),
+        )
+        self._chip.translate(seen)
+        seen.finish()
+        return LoadedTask(task.node, seen.enable_mask, seen.registers, tables, self._chip, seen.factors)

@@ -1,0 +1,1 @@
+"""Read the `.rknn` container."""
