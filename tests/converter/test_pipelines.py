@@ -34,7 +34,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from scirknn.columns import Category, Columns, Number
+from scirknn.bundle.columns import Category, Columns, Number
 from sklearn2rknn import NotFittedError, Sklearn2RknnError, UnsupportedModelError, network_from_estimator
 from tests.converter.fitted_pipelines import mixed, mixed_table, numeric, perceptron, quietly_fitted, target
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scirknn.compatibility import MODEL_FORMATS, OLDEST_DRIVER, BoardVersions, check
+from scirknn.devices.compatibility import MODEL_FORMATS, OLDEST_DRIVER, BoardVersions, check
 from sklearn2rknn.toolkit_lock import pins, read_lock, recorded_digests
 from sklearn2rknn.toolkit_versions import TOOLKITS, base_image, toolkit_version, toolkit_versions
 from sklearn2rknn.toolkit_wheel import sha256_of

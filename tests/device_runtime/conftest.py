@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from scirknn.bundle import Affine, Bundle, Variant, write_bundle
-from scirknn.columns import Columns
+from scirknn.bundle.columns import Columns
 
 MakeBundle = Callable[..., Path]
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from sklearn.neural_network import MLPRegressor
 
 import scirknn
-from scirknn import estimators
 from scirknn.bundle import metadata_path, read_bundle
-from scirknn.columns import Category, Coded, Columns, Lookup, Missing, Number, document, parse
+from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Number
+from scirknn.bundle.columns_metadata import document, parse
+from scirknn.estimators import estimator as estimators
 
 from .conftest import MakeBundle
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import scirknn
-from scirknn.columns import Category, Columns, Lookup, Number
-from scirknn.command_line import main
+from scirknn.bundle.columns import Category, Columns, Lookup, Number
+from scirknn.cli.commands import main
 
 from .conftest import FakeLite, MakeBundle
 from .test_estimators import fitted
@@ -191,8 +191,8 @@ def test_other_mistakes_are_one_line(
 def test_a_long_file_is_read_in_pieces(
     make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import scirknn.command_line as command_line
-    from scirknn.tables import read_blocks
+    from scirknn.cli import commands as command_line
+    from scirknn.cli.table_files import read_blocks
 
     sizes = []
 
@@ -342,7 +342,7 @@ def test_works_from_the_harnesss_runner(make_bundle: MakeBundle, tmp_path: Path)
 
 
 def test_csv_keeps_every_digit(make_bundle: MakeBundle, tmp_path: Path) -> None:
-    from scirknn.tables import write_blocks
+    from scirknn.cli.table_files import write_blocks
 
     values = np.random.default_rng(0).normal(size=(50, 2))
     for dtype in ("f8", "f4"):

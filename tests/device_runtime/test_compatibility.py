@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sklearn.neural_network import MLPClassifier
 
 import scirknn
-from scirknn import compatibility
-from scirknn.compatibility import (
+from scirknn.devices import compatibility
+from scirknn.devices.compatibility import (
     MODEL_FORMATS,
     OLDEST_DRIVER,
     BoardVersions,

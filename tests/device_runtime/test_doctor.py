@@ -16,8 +16,8 @@ import pytest
 
 import scirknn
 from scirknn import doctor
-from scirknn.command_line import main
-from scirknn.compatibility import lite_command, runtime_command
+from scirknn.cli.commands import main
+from scirknn.devices.compatibility import lite_command, runtime_command
 
 from .conftest import FakeLite, MakeBundle
 from .test_estimators import fitted
@@ -56,7 +56,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     versions = {"rknn-toolkit-lite2": "2.3.2"}
-    monkeypatch.setattr("scirknn.compatibility.distribution_version", versions.get)
+    monkeypatch.setattr("scirknn.devices.compatibility.distribution_version", versions.get)
     return root
 
 
@@ -211,7 +211,7 @@ def debians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_rknnlite_is_installed_where_pip_may(
     board: Path, debians: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scirknn.compatibility.distribution_version", lambda name: None)
+    monkeypatch.setattr("scirknn.devices.compatibility.distribution_version", lambda name: None)
     found = {"pip": None, "rknnlite": None}
     monkeypatch.setattr("importlib.util.find_spec", found.get)
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import scirknn
-from scirknn import estimators, tables
 from scirknn.bundle import Affine, metadata_path, read_bundle
-from scirknn.columns import Category, Coded, Columns, Lookup, Missing, Number
-from scirknn.command_line import main
+from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Number
+from scirknn.cli import table_files
+from scirknn.cli.commands import main
+from scirknn.estimators import estimator
 
 from .conftest import MakeBundle
 from .test_estimators import fitted
@@ -112,7 +113,7 @@ def test_int16_says_how_far_it_goes(make_bundle: MakeBundle) -> None:
 
 @pytest.mark.parametrize("core", ["auto", "pool"])
 def test_blocks_and_cores_count_each_row_once(path: Path, core: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimators, "BLOCK", 64)
+    monkeypatch.setattr(estimator, "BLOCK", 64)
     X = rows(1000)
     X[::3, 1] = -7.0
     with scirknn.load(path, core=core) as model:
@@ -243,7 +244,7 @@ def test_a_range_of_another_form_is_refused(path: Path, value: Any) -> None:
 
 @pytest.fixture
 def two_rows_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults: Any = tables.read_blocks.__kwdefaults__
+    defaults: Any = table_files.read_blocks.__kwdefaults__
     monkeypatch.setitem(defaults, "block", 2)
 
 

@@ -8,14 +8,14 @@ from types import ModuleType
 import pytest
 
 import scirknn
-from scirknn import sessions
+from scirknn.devices import session
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with neither NPU nor the choice made for it."""
     monkeypatch.delenv("SCIRKNN_DEVICE", raising=False)
-    monkeypatch.setattr(sessions, "_DEVICE_TREE", Path("/nonexistent"))
+    monkeypatch.setattr(session, "_DEVICE_TREE", Path("/nonexistent"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
 
@@ -23,37 +23,37 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_device_is_chosen_by_argument_environment_and_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert sessions.choose_device("npu") == "npu"
+    assert session.choose_device("npu") == "npu"
     monkeypatch.setenv("SCIRKNN_DEVICE", "virtual")
-    assert sessions.choose_device(None) == "virtual"
-    assert sessions.choose_device("npu") == "npu"
+    assert session.choose_device(None) == "virtual"
+    assert session.choose_device("npu") == "npu"
     monkeypatch.delenv("SCIRKNN_DEVICE")
     with pytest.raises(scirknn.DeviceError, match="no Rockchip NPU and no virtual one"):
-        sessions.choose_device(None)
+        session.choose_device(None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "virtual_npu" or None)
     with pytest.warns(UserWarning, match="the virtual NPU answers instead"):
-        assert sessions.choose_device(None) == "virtual"
+        assert session.choose_device(None) == "virtual"
     tree = tmp_path / "compatible"
     tree.write_bytes(b"xunlong,orangepi-5\0rockchip,rk3588s\0")
-    monkeypatch.setattr(sessions, "_DEVICE_TREE", tree)
-    assert sessions.choose_device(None) == "npu"
+    monkeypatch.setattr(session, "_DEVICE_TREE", tree)
+    assert session.choose_device(None) == "npu"
 
 
 def test_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(scirknn.InputError, match="device is 'gpu'; it can be 'npu' or 'virtual'"):
-        sessions.choose_device("gpu")
+        session.choose_device("gpu")
     monkeypatch.setenv("SCIRKNN_DEVICE", "tpu")
     with pytest.raises(scirknn.InputError, match="'tpu'"):
-        sessions.choose_device(None)
+        session.choose_device(None)
 
 
 def test_a_missing_runtime_names_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "rknnlite", None)
     with pytest.raises(scirknn.DeviceError, match="Install rknn-toolkit-lite2"):
-        sessions.open_session(tmp_path / "x.rknn", "npu")
+        session.open_session(tmp_path / "x.rknn", "npu")
     monkeypatch.setitem(sys.modules, "virtual_npu", None)
     with pytest.raises(scirknn.DeviceError, match="needs the virtual-npu package"):
-        sessions.open_session(tmp_path / "x.rknn", "virtual")
+        session.open_session(tmp_path / "x.rknn", "virtual")
 
 
 def test_the_runtime_leaves_logging_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_runtime_leaves_logging_as_it_was(monkeypatch: pytest.MonkeyPatch, t
     root = logging.getLogger()
     before = (list(root.handlers), root.level)
     with pytest.raises(scirknn.NativeError):
-        sessions.open_session(tmp_path / "x.rknn", "npu")
+        session.open_session(tmp_path / "x.rknn", "npu")
     assert logging.getLevelName(logging.INFO) == "INFO"
     assert logging.getLevelName("INFO") == logging.INFO
     assert (root.handlers, root.level) == before
@@ -86,4 +86,4 @@ def test_the_virtual_npus_refusal_is_typed(tmp_path: Path) -> None:
     file = tmp_path / "junk.rknn"
     file.write_bytes(b"junk")
     with pytest.raises(scirknn.NativeError, match=r"virtual NPU refused junk\.rknn"):
-        sessions.open_session(file, "virtual")
+        session.open_session(file, "virtual")

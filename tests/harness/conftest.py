@@ -121,8 +121,10 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runtime") / "scirknn"
     folder.mkdir()
     (folder / "__init__.py").write_text(STAND_IN)
-    for name in ("compatibility.py", "errors.py"):  # what the board's facts are read with
-        shutil.copy(Path(scirknn.__file__).with_name(name), folder)
+    (folder / "devices").mkdir()
+    # What the board's facts are read with.
+    for name in ("errors.py", "devices/__init__.py", "devices/compatibility.py"):
+        shutil.copy(Path(scirknn.__file__).parent / name, folder / name)
     return folder
 
 

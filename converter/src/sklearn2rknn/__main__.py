@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from scirknn.tables import HEADERS
+from scirknn.cli.table_files import HEADERS
 from sklearn2rknn.calibration import ROWS
 from sklearn2rknn.conditioning import ACCURACIES
 from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, SAMPLES, convert

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from scirknn.input_range import InputRange
+from scirknn.bundle.input_range import InputRange
 from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
 

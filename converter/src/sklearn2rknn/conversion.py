@@ -18,8 +18,9 @@ import numpy as np
 import sklearn
 
 import virtual_npu
-from scirknn.bundle import PRECISIONS, Bundle, Variant, write_bundle
-from scirknn.input_range import InputRange
+from scirknn.bundle import Bundle, Variant, write_bundle
+from scirknn.bundle.contents import PRECISIONS
+from scirknn.bundle.input_range import InputRange
 from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.calibration import ROWS, calibration_rows, input_range, warn_of_constant_columns
 from sklearn2rknn.check import ROW_LIMIT, choose_rows

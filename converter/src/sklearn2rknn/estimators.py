@@ -12,7 +12,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 
-from scirknn.columns import Number
+from scirknn.bundle.columns import Number
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
 from sklearn2rknn.feature_table import FeatureTable, untouched
 from sklearn2rknn.network import ACTIVATIONS, Affine, Layer, Network

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
-from scirknn.tables import read_table
-from scirknn.validation import check_table
+from scirknn.input_checks import check_table
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network import Floats, Network
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
 if TYPE_CHECKING:
-    from scirknn.tables import TakesRows
+    from scirknn.cli.table_files import TakesRows
 
 __all__ = ["FEW_ROWS", "read_rows", "validate_example_input"]
 

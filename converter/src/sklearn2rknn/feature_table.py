@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scirknn.bundle import Affine
-from scirknn.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
+from scirknn.bundle.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
 from sklearn2rknn.network import Floats
 from sklearn2rknn.spans import Spans, side_by_side, unknown
 

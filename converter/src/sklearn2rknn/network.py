@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scirknn.bundle import Affine
-from scirknn.columns import Columns
-from scirknn.validation import check_table
+from scirknn.bundle.columns import Columns
+from scirknn.input_checks import check_table
 from sklearn2rknn.spans import Floats, Spans
 
 __all__ = [

@@ -33,7 +33,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from scirknn.columns import Category, Coded, Lookup, Missing, Number
+from scirknn.bundle.columns import Category, Coded, Lookup, Missing, Number
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
 from sklearn2rknn.feature_table import FeatureTable, FilledText, join
 from sklearn2rknn.spans import samples_within, unknown

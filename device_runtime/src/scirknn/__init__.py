@@ -11,7 +11,9 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"scirknn needs numpy ({error}): sudo apt install python3-numpy") from None
 
-from scirknn.bundle import Bundle, read_bundle
+from scirknn.bundle.contents import Bundle
+from scirknn.bundle.files import read_bundle
+from scirknn.bundle.input_range import InputRange
 from scirknn.errors import (
     BundleError,
     BundleFormatError,
@@ -26,8 +28,10 @@ from scirknn.errors import (
     OutputRangeError,
     ScirknnError,
 )
-from scirknn.estimators import MLPClassifier, MLPRegressor, load
-from scirknn.input_range import InputRange, InputRangeCounts
+from scirknn.estimators.classifier import MLPClassifier
+from scirknn.estimators.load import load
+from scirknn.estimators.range_watch import InputRangeCounts
+from scirknn.estimators.regressor import MLPRegressor
 
 __all__ = [
     "Bundle",

@@ -2,7 +2,7 @@
 
 import sys
 
-from scirknn.command_line import main
+from scirknn.cli.commands import main
 
 
 def run() -> None:

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
-from scirknn import compatibility
-from scirknn.compatibility import BoardVersions, Finding, distribution_version, installed_versions
+from scirknn.devices import compatibility
+from scirknn.devices.compatibility import BoardVersions, Finding, distribution_version, installed_versions
+from scirknn.devices.rknnlite import logging_kept
 from scirknn.errors import ScirknnError
-from scirknn.sessions import logging_kept
 
 if TYPE_CHECKING:
-    from scirknn.bundle import Bundle
+    from scirknn.bundle.contents import Bundle
 
 __all__ = ["examine"]
 
@@ -295,7 +295,7 @@ def _goes_with(bundle: Bundle, versions: BoardVersions) -> Iterator[Finding]:
 
 
 def _runs(bundle: Bundle, device: str) -> Iterator[Finding]:
-    from scirknn.estimators import open_bundle
+    from scirknn.estimators.load import open_bundle
 
     rows = np.zeros((1, bundle.n_features_in)) if bundle.columns is None else None
     try:

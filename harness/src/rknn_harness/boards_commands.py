@@ -25,7 +25,7 @@ from rknn_harness.claim import Claim, owner
 from rknn_harness.errors import BoardError, HarnessError, InfraError
 from rknn_harness.outcomes import ExitCode, Outcome, exit_code
 from rknn_harness.virtual_board import started
-from scirknn.compatibility import Finding
+from scirknn.devices.compatibility import Finding
 from sklearn2rknn.file_path import FilePath
 
 __all__ = [

@@ -39,7 +39,7 @@ from rknn_harness.run_folder import read_run
 from rknn_harness.suite.invocation import run_suite
 from rknn_harness.toolkits_commands import toolkits
 from scirknn import ScirknnError, read_bundle
-from scirknn.compatibility import BoardVersions, check
+from scirknn.devices.compatibility import BoardVersions, check
 from sklearn2rknn.file_path import FilePath
 from sklearn2rknn.toolkit_choice import parse_choice
 from sklearn2rknn.toolkit_versions import toolkit_version

@@ -29,7 +29,7 @@ from rknn_harness.targets import Kind, read_targets
 from scirknn import BundleError, read_bundle
 from scirknn.bundle import Bundle, metadata_path
 from scirknn.errors import InputError
-from scirknn.validation import check_finite, check_rows, check_table
+from scirknn.input_checks import check_finite, check_rows, check_table
 from sklearn2rknn import ExampleInputError, Sklearn2RknnError, network_from_estimator
 from sklearn2rknn.example_input import read_rows
 from sklearn2rknn.model_source import load_model

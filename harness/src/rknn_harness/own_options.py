@@ -13,7 +13,7 @@ from rknn_harness.datasets import DATASETS
 from rknn_harness.errors import OwnModelError
 from rknn_harness.own_model import OwnFiles, keep_files, kept_model, read_files
 from scirknn import read_bundle
-from scirknn.tables import HEADERS
+from scirknn.cli.table_files import HEADERS
 from sklearn2rknn.file_path import FilePath
 
 __all__ = ["OwnOptions", "check_kept", "own_options"]

@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 
 from rknn_harness.errors import OwnModelError
-from scirknn.columns import Columns, Lookup, Number
+from scirknn.bundle.columns import Columns, Lookup, Number
+from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
-from scirknn.tables import read_table
 
 __all__ = ["Kind", "read_targets"]
 

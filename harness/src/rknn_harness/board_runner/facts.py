@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rknn_harness.board_runner.clocks import cpu_policies, devfreq, temperatures, text
-from scirknn.compatibility import distribution_version, installed_versions
+from scirknn.devices.compatibility import distribution_version, installed_versions
 
 __all__ = ["gather"]
 

@@ -74,8 +74,8 @@ class _Lite:
     """The vendor's rknnlite, which takes NHWC, and reports failure as -1 or None."""
 
     def __init__(self, path: Path, core: str) -> None:
+        from scirknn.devices.rknnlite import logging_kept
         from scirknn.errors import DeviceError, NativeError
-        from scirknn.sessions import logging_kept
 
         self._error, self._name = NativeError, path.name
         with logging_kept():

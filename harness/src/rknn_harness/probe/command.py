@@ -24,7 +24,7 @@ from rknn_harness.probe.asking import QUESTIONS, Answered, ask
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.facts_file import document, read_facts, write_facts
 from rknn_harness.probe.question import FAILED, UNDECIDED
-from scirknn.compatibility import distribution_version
+from scirknn.devices.compatibility import distribution_version
 
 __all__ = ["probe", "probe_board"]
 

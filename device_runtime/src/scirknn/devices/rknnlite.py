@@ -1,129 +1,22 @@
-"""A session runs one model file: on the NPU through the vendor's rknnlite, or on the virtual NPU.
-
-Neither is imported before a session is opened.
-"""
+"""A session on the NPU, through the vendor's rknnlite."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
-import os
 import threading
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import numpy as np
 
-from scirknn.errors import DeviceError, InputError, NativeError
-from scirknn.vendor_codes import cure_for, heard_code, name_of
+from scirknn.devices.vendor_errors import cure_for, heard_code, name_of
+from scirknn.errors import DeviceError, NativeError
 
 if TYPE_CHECKING:
     from scirknn._typing import Float32Array
 
-__all__ = ["DEVICES", "MASKS", "Session", "choose_device", "logging_kept", "open_session"]
-
-DEVICES = ("npu", "virtual")
-MASKS = {"auto": 1, "0": 1, "1": 1, "2": 1, "0_1": 2, "0_1_2": 3}
-"""The vendor's core masks, ``RKNNLite.NPU_CORE_*`` in lower case, and how many cores each runs on."""
-
-_DEVICE_TREE = Path("/proc/device-tree/compatible")
-
-
-class Session(Protocol):
-    """One model file, ready to run. Calls from several threads take turns."""
-
-    def run(self, rows: Float32Array) -> Float32Array:
-        """Run the model once.
-
-        Parameters
-        ----------
-        rows : numpy.ndarray of float32, shape (N, C)
-            C-contiguous.
-
-        Returns
-        -------
-        numpy.ndarray of float32, shape (N, K)
-            Nobody else's memory.
-
-        Raises
-        ------
-        NativeError
-        """
-
-    def close(self) -> None:
-        """Release the model; more than once does no harm."""
-
-
-def choose_device(device: str | None) -> str:
-    """Settle where a model runs.
-
-    Parameters
-    ----------
-    device : {"npu", "virtual"} or None
-        None asks the environment variable ``SCIRKNN_DEVICE``; without it, the NPU where there is one, and the
-        virtual NPU, with a warning, on a machine that has none.
-
-    Returns
-    -------
-    {"npu", "virtual"}
-
-    Raises
-    ------
-    InputError
-        An unknown name.
-    DeviceError
-        Neither is there.
-    """
-    device = device or os.environ.get("SCIRKNN_DEVICE") or None
-    if device is not None:
-        if device not in DEVICES:
-            raise InputError(f"device is {device!r}; it can be 'npu' or 'virtual'.")
-        return device
-    if _on_rockchip() or importlib.util.find_spec("rknnlite"):
-        return "npu"
-    if importlib.util.find_spec("virtual_npu"):
-        warnings.warn(
-            "This machine has no Rockchip NPU: the virtual NPU answers instead. "
-            "Pass device='virtual' or set SCIRKNN_DEVICE=virtual to say that this is meant.",
-            stacklevel=4,
-        )
-        return "virtual"
-    raise DeviceError(
-        "This machine has no Rockchip NPU and no virtual one. On a board, install rknn-toolkit-lite2; "
-        "elsewhere, install virtual-npu and pass device='virtual'."
-    )
-
-
-def open_session(path: Path, device: str, core: str = "auto", form: str = "conv") -> Session:
-    """Load a model file.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    device : {"npu", "virtual"}
-    core : {"auto", "0", "1", "2", "0_1", "0_1_2"}
-        NPU cores to run on; "auto" leaves the choice to the driver.
-    form : {"conv", "matmul"}
-        The shapes of the model's input and output: ``[1, C, N, 1]`` and ``[1, K, N, 1]``, or ``[N, C]`` and
-        ``[N, K]``.
-
-    Raises
-    ------
-    DeviceError
-        The runtime is not installed.
-    NativeError
-        The runtime, real or virtual, refused the file.
-    """
-    return _NpuSession(path, core, form) if device == "npu" else _VirtualSession(path, core, form)
-
-
-def _on_rockchip() -> bool:
-    try:
-        return b"rockchip," in _DEVICE_TREE.read_bytes()
-    except OSError:
-        return False
+__all__ = ["logging_kept"]
 
 
 @contextlib.contextmanager
@@ -163,7 +56,7 @@ class _Overheard:
         return getattr(self._log, name)
 
 
-class _NpuSession:
+class NpuSession:
     """The vendor's rknnlite, which reports failure as -1 or None and seldom raises."""
 
     def __init__(self, path: Path, core: str, form: str) -> None:
@@ -201,6 +94,7 @@ class _NpuSession:
         self._lite = lite
 
     def run(self, rows: Float32Array) -> Float32Array:
+        """Run the model once; see `Session.run`."""
         samples = len(rows)
         # N rows of C channels are the same bytes in NHWC as in the row-major (N, C).
         given = rows.reshape(1, samples, 1, -1) if self._conv else rows
@@ -226,6 +120,7 @@ class _NpuSession:
             return own
 
     def close(self) -> None:
+        """Release the model; more than once does no harm."""
         with self._lock:
             lite, self._lite = self._lite, None
             if lite is not None:
@@ -250,38 +145,3 @@ class _NpuSession:
         where = "" if self._core == "auto" else f" on core {self._core}"
         text = f"rknnlite's {call} of {self._path.name}{where} {what}{f' ({name})' if name else ''}. "
         return NativeError(call, code, (text + (cure_for(name) or cure)).strip(), name)
-
-
-class _VirtualSession:
-    """The virtual NPU: the file's own register program, executed in numpy."""
-
-    def __init__(self, path: Path, core: str, form: str) -> None:
-        try:
-            import virtual_npu
-        except ImportError:
-            raise DeviceError(
-                "device='virtual' needs the virtual-npu package; install it, or use device='npu' on a board."
-            ) from None
-        self._error = virtual_npu.VirtualNpuError
-        self._lock = threading.Lock()
-        self._path, self._conv = path, form == "conv"
-        try:
-            self._npu: Any = virtual_npu.VirtualNpu(virtual_npu.read(path), MASKS[core])
-        except self._error as error:
-            raise NativeError("load", None, f"The virtual NPU refused {path.name}: {error}") from error
-
-    def run(self, rows: Float32Array) -> Float32Array:
-        with self._lock:
-            if self._npu is None:
-                raise NativeError("run", None, f"{self._path.name} is closed.")
-            try:
-                answer: Float32Array = self._npu.run(rows.T[None, :, :, None] if self._conv else rows)
-            except self._error as error:
-                raise NativeError(
-                    "run", None, f"The virtual NPU failed {self._path.name}: {error}"
-                ) from error
-        return answer[0, :, :, 0].T if self._conv else answer
-
-    def close(self) -> None:
-        with self._lock:
-            self._npu = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from scirknn._typing import Array
-    from scirknn.columns import Columns
+    from scirknn.bundle.columns import Columns
 
     class TakesRows(Protocol):
         """What has rows as its input: a bundle, or a network before it is converted."""

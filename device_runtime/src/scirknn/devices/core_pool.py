@@ -10,61 +10,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator
 
-from scirknn.errors import InputError, NativeError
-from scirknn.row_cover import Run
-from scirknn.sessions import MASKS, Session, open_session
+from scirknn.devices.protocol import Session
+from scirknn.devices.run_plan import Run
+from scirknn.errors import NativeError
 
 if TYPE_CHECKING:
     from scirknn._typing import Float32Array
-    from scirknn.bundle import Bundle
 
-__all__ = ["CORES", "Contexts", "open_contexts"]
-
-POOL = "pool"
-CORES = (*MASKS, POOL)
-"""What `core` can be: the vendor's masks, or a context on each core."""
-
-_CORE_COUNTS = {"rk3588": 3, "rk3576": 2}  # vendor's API reference, rknn_core_mask; the others have one
+__all__ = ["Contexts"]
 
 Context = Dict[int, Session]
 """A session by the rows that one run of it takes."""
-
-
-def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
-    """Load a bundle's model files.
-
-    Parameters
-    ----------
-    bundle : Bundle
-    device : {"npu", "virtual"}
-    core : {"auto", "0", "1", "2", "0_1", "0_1_2", "pool"}
-        NPU cores to run on; "pool" makes a context on each core of the bundle's chip.
-
-    Raises
-    ------
-    InputError
-        Another `core`.
-    DeviceError, NativeError
-        What had been opened is closed.
-    """
-    if core not in CORES:
-        raise InputError(f"core is {core!r}; it can be one of {', '.join(CORES)}.")
-    masks = [core]
-    if core == POOL:
-        toolkit = bundle.details.get("toolkit")
-        platform = toolkit.get("target_platform") if isinstance(toolkit, dict) else None
-        count = _CORE_COUNTS.get(str(platform or "rk3588").rstrip("s"), 1)
-        masks = [str(number) for number in range(count)] if count > 1 else ["auto"]
-    contexts: list[Context] = []
-    try:
-        for mask in masks:
-            contexts.append({})
-            for variant, file in bundle.files():
-                contexts[-1][variant.samples] = open_session(file, device, mask, bundle.form)
-    except BaseException:
-        _close(contexts)
-        raise
-    return Contexts(bundle.path.name, contexts) if len(contexts) == 1 else _Pool(bundle.path.name, contexts)
 
 
 class Contexts:
@@ -95,10 +51,10 @@ class Contexts:
 
     def close(self) -> None:
         """Release the NPU; more than once does no harm."""
-        _close(self._contexts)
+        close_contexts(self._contexts)
 
 
-class _Pool(Contexts):
+class CorePool(Contexts):
     """Several contexts; a run takes whichever is idle."""
 
     def __init__(self, name: str, contexts: list[Context]) -> None:
@@ -115,6 +71,7 @@ class _Pool(Contexts):
         self._failing = threading.Lock()
 
     def run(self, samples: int, rows: Float32Array) -> Float32Array:
+        """Run the variant of `samples` rows in an idle context."""
         context = self._idle.get()
         try:
             if self._failure is not None:
@@ -131,6 +88,7 @@ class _Pool(Contexts):
             self._idle.put(context)
 
     def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
+        """Do `work` for each of `runs`, in as many threads as contexts."""
         todo = list(runs)
         if len(todo) < 2:
             super().each(work, todo)
@@ -158,6 +116,7 @@ class _Pool(Contexts):
             raise next((error for error in failed if error is self._failure), failed[0])
 
     def close(self) -> None:
+        """Release the NPU; more than once does no harm."""
         self._threads.shutdown(wait=False)
         super().close()
 
@@ -187,7 +146,8 @@ class _Taken:
             self._runs = iter(())
 
 
-def _close(contexts: Iterable[Context]) -> None:
+def close_contexts(contexts: Iterable[Context]) -> None:
+    """Release every session."""
     for context in contexts:
         for session in context.values():
             session.close()

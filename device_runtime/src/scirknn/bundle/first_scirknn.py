@@ -17,7 +17,7 @@ import numpy as np
 from scirknn.errors import BundleFormatError
 
 if TYPE_CHECKING:
-    from scirknn.bundle import Bundle
+    from scirknn.bundle.contents import Bundle
 
 __all__ = ["convert", "recognised"]
 
@@ -51,7 +51,7 @@ def convert(path: Path, document: dict[str, Any]) -> Bundle:
     BundleFormatError
         The metadata lacks something, or contradicts itself.
     """
-    from scirknn.bundle import Bundle, Variant
+    from scirknn.bundle.contents import Bundle, Variant
 
     samples, n_features = _shape(path, document, "input_shape")
     _, n_outputs = _shape(path, document, "output_shape")

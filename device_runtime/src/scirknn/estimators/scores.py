@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scirknn.errors import InputError
-from scirknn.validation import check_consistent_length
+from scirknn.input_checks import check_consistent_length
 
 if TYPE_CHECKING:
     from scirknn._typing import Array

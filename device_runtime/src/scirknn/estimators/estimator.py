@@ -1,4 +1,4 @@
-"""The estimators: a bundle's predictions with scikit-learn's names, shapes and dtypes."""
+"""What classifier and regressor share."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
-from scirknn.bundle import Bundle, PathLike, read_bundle
-from scirknn.compatibility import require_compatible
-from scirknn.contexts import Contexts, open_contexts
+from scirknn.bundle.contents import Bundle, PathLike
+from scirknn.bundle.files import read_bundle
+from scirknn.devices.compatibility import require_compatible
+from scirknn.devices.core_pool import Contexts
+from scirknn.devices.open_model import open_contexts
+from scirknn.devices.run_plan import Run, cover
+from scirknn.devices.session import choose_device
 from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRangeError
-from scirknn.heads import activate, log_activate
-from scirknn.input_range import InputRangeCounts, RangeWatch
-from scirknn.row_cover import Run, cover
-from scirknn.scoring import accuracy, r2
-from scirknn.sessions import choose_device
-from scirknn.validation import check_finite, check_rows, check_table
+from scirknn.estimators.output_activations import activate
+from scirknn.estimators.range_watch import InputRangeCounts, RangeWatch
+from scirknn.input_checks import check_finite, check_rows, check_table
 
 if TYPE_CHECKING:
     from scirknn._typing import Array, Float32Array
-
-__all__ = ["MLPClassifier", "MLPRegressor", "load", "open_bundle"]
-_Self = TypeVar("_Self", bound="_Estimator")
+_Self = TypeVar("_Self", bound="Estimator")
 
 BLOCK = 1 << 20
 """Values that are in work at a time, on the way in or out: memory does not grow with the rows of X."""
 
 
-class _Estimator:
+class Estimator:
     """What classifier and regressor share: the bundle, its contexts, and the way from X to raw output."""
 
     _tasks: tuple[str, ...] = ()
@@ -38,7 +37,7 @@ class _Estimator:
         self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core}
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         if bundle.task not in self._tasks:
-            name = _CLASSES[bundle.task].__name__
+            name = "MLPRegressor" if bundle.task == "regressor" else "MLPClassifier"
             raise BundleFormatError(
                 f"{bundle.path} holds an {bundle.estimator}; open it with scirknn.{name} or scirknn.load."
             )
@@ -264,220 +263,3 @@ class _Estimator:
 
     def _activated(self, output: Array) -> Array:
         return output if self.bundle.head_on_npu else activate(self.bundle.head, output)
-
-
-class MLPClassifier(_Estimator):
-    """A converted ``sklearn.neural_network.MLPClassifier``.
-
-    Parameters
-    ----------
-    path : path-like or Bundle
-        The bundle's model file; its metadata lies beside it. Or what `read_bundle` returned.
-    device : {"npu", "virtual"}, optional
-        Default: the environment variable ``SCIRKNN_DEVICE``, else the NPU where there is one.
-    core : {"auto", "pool", "0", "1", "2", "0_1", "0_1_2"}
-        NPU cores to run on. "pool" loads the model once on each core of the chip and shares the rows of X,
-        and the calls of several threads, out between them: the fastest way with many rows. "0_1_2" joins the
-        cores for each run, "auto" leaves the choice to the driver, which takes one. Answers are the same.
-
-    Attributes
-    ----------
-    classes_ : numpy.ndarray
-    n_features_in_, n_outputs_ : int
-    feature_names_in_ : numpy.ndarray of str
-        Only where the estimator was fitted with names.
-    out_activation_ : str
-    bundle : Bundle
-    device, core : str
-
-    Raises
-    ------
-    BundleError
-        The bundle is missing, damaged or holds a regressor.
-    DeviceError, NativeError
-        The NPU's runtime is missing or refused the model.
-
-    Examples
-    --------
-    >>> with scirknn.MLPClassifier("iris.rknn") as clf:  # doctest: +SKIP
-    ...     clf.predict(X)
-    """
-
-    _tasks = ("classifier", "multilabel")
-
-    def predict(self, X: Any) -> Array:
-        """Predict classes.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in_)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,), dtype of ``classes_``; or (n, n_outputs_) of int for a multilabel task
-        """
-        return self._answer(X, self.decide)
-
-    def decide(self, output: Array) -> Array:
-        """Return the classes that a raw output means.
-
-        Parameters
-        ----------
-        output : numpy.ndarray, shape (n, n_outputs_)
-            From `raw_output`.
-
-        Returns
-        -------
-        numpy.ndarray
-            As `predict`.
-        """
-        if self.bundle.head == "softmax":
-            best: Array = self.classes_[output.argmax(axis=1)]
-            return best
-        above = self._activated(output) > 0.5
-        if self.bundle.task == "multilabel":
-            return above.astype(np.int64)
-        if len(self.classes_) == 1:
-            return np.repeat(self.classes_, len(output))
-        chosen: Array = self.classes_[above[:, 0].astype(np.intp)]
-        return chosen
-
-    def predict_proba(self, X: Any) -> Array:
-        """Predict probabilities.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in_)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, n_classes)
-            In the order of ``classes_``.
-        """
-        return self._answer(X, self.probabilities)
-
-    def probabilities(self, output: Array) -> Array:
-        """Return the probabilities that a raw output means.
-
-        Parameters
-        ----------
-        output : numpy.ndarray, shape (n, n_outputs_)
-            From `raw_output`.
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, n_classes)
-            As `predict_proba`.
-        """
-        p = self._activated(output)
-        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Predict logarithms of probabilities.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in_)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, n_classes)
-            Finite where the probability itself would underflow to zero, but where ``bundle.head_on_npu``.
-        """
-        return self._answer(X, self._logarithms)
-
-    def _logarithms(self, output: Array) -> Array:
-        if self.bundle.head_on_npu:
-            with np.errstate(divide="ignore"):
-                logarithms: Array = np.log(self.probabilities(output))
-            return logarithms
-        if output.shape[1] == 1:
-            return np.hstack([log_activate("logistic", -output), log_activate("logistic", output)])
-        return log_activate(self.bundle.head, output)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of ``predict(X)`` against `y`; for a multilabel task, of whole rows.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in_)
-        y : array-like, shape (n,) or (n, n_outputs_)
-        sample_weight : array-like, shape (n,), optional
-        """
-        return accuracy(y, self.predict(X), sample_weight)
-
-
-class MLPRegressor(_Estimator):
-    """A converted ``sklearn.neural_network.MLPRegressor``.
-
-    Parameters, attributes and errors are those of `MLPClassifier`, without ``classes_``.
-    """
-
-    _tasks = ("regressor",)
-
-    def predict(self, X: Any) -> Array:
-        """Predict targets.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in_)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n,), or (n, n_outputs_) with several outputs
-        """
-        return self._answer(X, self.decide)
-
-    def decide(self, output: Array) -> Array:
-        """Return the predictions that a raw output means.
-
-        Parameters
-        ----------
-        output : numpy.ndarray, shape (n, n_outputs_)
-            From `raw_output`.
-        """
-        predictions = self._activated(output)
-        return predictions[:, 0] if self.bundle.single_output else predictions
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return R² of ``predict(X)`` against `y`, averaged over outputs.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in_)
-        y : array-like, shape (n,) or (n, n_outputs_)
-        sample_weight : array-like, shape (n,), optional
-        """
-        return r2(y, self.predict(X), sample_weight)
-
-
-_CLASSES: dict[str, type[MLPClassifier] | type[MLPRegressor]] = {
-    "classifier": MLPClassifier,
-    "multilabel": MLPClassifier,
-    "regressor": MLPRegressor,
-}
-
-
-def load(path: PathLike, *, device: str | None = None, core: str = "auto") -> MLPClassifier | MLPRegressor:
-    """Open a bundle as whichever estimator it holds.
-
-    Parameters
-    ----------
-    path : path-like
-        The bundle's model file.
-    device, core : optional
-        As for `MLPClassifier`.
-
-    Returns
-    -------
-    MLPClassifier or MLPRegressor
-    """
-    bundle = read_bundle(path)
-    return _CLASSES[bundle.task](bundle, device=device, core=core)
-
-
-def open_bundle(
-    bundle: Bundle, *, device: str | None = None, core: str = "auto"
-) -> MLPClassifier | MLPRegressor:
-    """Open a bundle that has been read, as `load` does."""
-    return _CLASSES[bundle.task](bundle, device=device, core=core)

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any, Iterable, Sequence
 import numpy as np
 
 import scirknn
-from scirknn.bundle import Bundle, read_bundle
-from scirknn.contexts import CORES
+from scirknn.bundle.contents import Bundle
+from scirknn.bundle.files import read_bundle
+from scirknn.cli.table_files import STREAM, count_rows, read_blocks, write_blocks
+from scirknn.devices.open_model import CORES
+from scirknn.devices.protocol import DEVICES
+from scirknn.devices.session import choose_device
 from scirknn.errors import InputError, InputRangeError, InputRangeWarning, ScirknnError
-from scirknn.estimators import MLPClassifier, MLPRegressor, open_bundle
-from scirknn.input_range import input_names
-from scirknn.sessions import DEVICES, choose_device
-from scirknn.tables import STREAM, count_rows, read_blocks, write_blocks
+from scirknn.estimators.classifier import MLPClassifier
+from scirknn.estimators.load import open_bundle
+from scirknn.estimators.range_watch import input_names
+from scirknn.estimators.regressor import MLPRegressor
 
 if TYPE_CHECKING:
     from scirknn._typing import Array

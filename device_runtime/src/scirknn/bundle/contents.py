@@ -1,0 +1,181 @@
+"""What a bundle holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
+
+import numpy as np
+
+from scirknn.bundle.columns import Columns
+from scirknn.bundle.input_range import InputRange
+
+if TYPE_CHECKING:
+    from scirknn._typing import Array, Float64Array
+
+__all__ = ["PARTS", "Affine", "Bundle", "Variant", "metadata_path"]
+
+PARTS = (1, 3)
+"""Channels that a feature may take: one float16 number, or its high, its low and again its high part."""
+
+TASKS = ("classifier", "multilabel", "regressor")
+HEADS = ("softmax", "logistic", "identity", "exp")
+PRECISIONS = ("float16", "int8", "int16")
+FORMS = ("conv", "matmul")
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """The map ``(v - offset) * scale`` per column, done on the host.
+
+    Attributes
+    ----------
+    offset, scale : numpy.ndarray of float64, shape (n_columns,)
+    """
+
+    offset: Float64Array
+    scale: Float64Array
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model file of the bundle.
+
+    Attributes
+    ----------
+    file : str
+        The file's bare name; it lies beside the metadata.
+    samples : int
+        Rows that one run takes (N).
+    sha256 : str
+        Digest of the file's bytes, which guards its transport.
+    content_digest : str
+        Digest of the parsed content, which identifies the model: a file holds uninitialised bytes too.
+    """
+
+    file: str
+    samples: int
+    sha256: str
+    content_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle's metadata says.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The first model file.
+    task : {"classifier", "multilabel", "regressor"}
+    estimator : str
+        scikit-learn's class name, used in error texts as scikit-learn uses it.
+    classes : numpy.ndarray or None
+        ``classes_`` of a classifier, with its dtype.
+    n_features_in, n_outputs : int
+        Columns of X, and of the network's output before the head.
+    feature_names : tuple of str or None
+    single_output : bool
+        A regressor whose predictions have shape ``(n,)``.
+    dtype : str
+        dtype of the estimator's weights, ``"float64"`` or ``"float32"``: scikit-learn's results follow it.
+    head : {"softmax", "logistic", "identity", "exp"}
+        The output activation, evaluated on the host.
+    channels : int
+        Width of the model's input: ``n_inputs * parts`` and zeros up to a multiple of 8.
+    input : Affine or None
+        Applied to X, or to what `columns` makes of it, before it is cast.
+    output : Affine or None
+        Maps the network's raw output to the estimator's: ``(v - offset) * scale``.
+    precision : {"float16", "int8", "int16"}
+    variants : tuple of Variant
+        In ascending order of ``samples``.
+    details : dict
+        What is told and not computed with: toolkit, placement, check, source.
+    parts : {1, 3}
+        Channels of each feature. With 3 of them the first columns are the features rounded to float16, then
+        comes what that takes away, then the first ones again: the model computes with 22 bits.
+    output_parts : {1, 2}
+        Columns of the model for each output. With 2 of them the second half is to be added to the first: what
+        float16 took away from it.
+    columns : Columns or None
+        How the network's inputs come from the columns of X; None: they are the columns of X.
+    first_step : str or None
+        Class name of what meets X first in a pipeline; None: the estimator.
+    form : {"conv", "matmul"}
+        The shape of the model's input: ``[1, C, N, 1]``, or ``[N, C]``; of its output likewise.
+    head_on_npu : bool
+        The model applies the head itself: its output is what the head gives.
+    input_range : InputRange or None
+        What int8 and int16 were calibrated for; None: not known, or float16, which cuts nothing off.
+    """
+
+    path: Path
+    task: str
+    estimator: str
+    classes: Array | None
+    n_features_in: int
+    n_outputs: int
+    feature_names: tuple[str, ...] | None
+    single_output: bool
+    dtype: str
+    head: str
+    channels: int
+    input: Affine | None
+    output: Affine | None
+    precision: str
+    variants: tuple[Variant, ...]
+    details: Mapping[str, Any]
+    parts: int = 1
+    output_parts: int = 1
+    columns: Columns | None = None
+    first_step: str | None = None
+    form: str = "conv"
+    head_on_npu: bool = False
+    input_range: InputRange | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns that the network takes: those of X, or of what `columns` makes of it."""
+        return self.n_features_in if self.columns is None else len(self.columns.inputs)
+
+    def prepare(self, X: Array) -> Array:
+        """Return what the model is to be fed for rows of X, before it is cast and filled up.
+
+        Parameters
+        ----------
+        X : numpy.ndarray, shape (n, n_inputs)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_inputs * parts)
+        """
+        if self.input is not None:
+            # In X's own precision: float32 would round a large offset's feature before subtracting it.
+            X = (X - self.input.offset) * self.input.scale
+        if self.parts == 1:
+            return X
+        with np.errstate(over="ignore"):
+            high = X.astype(np.float16).astype(X.dtype)
+        high = np.where(np.isfinite(high), high, X)  # for the model to overflow, and to be told of
+        return np.concatenate([high, X - high, high], axis=1)
+
+    def join(self, answer: Array) -> Array:
+        """Add up the parts of a model's answer, shape (n, n_outputs * output_parts): (n, n_outputs)."""
+        if self.output_parts == 1:
+            return answer
+        return answer[:, : self.n_outputs].astype(np.float64) + answer[:, self.n_outputs :]
+
+    def files(self) -> Iterator[tuple[Variant, Path]]:
+        """Yield each variant with the path of its file."""
+        for variant in self.variants:
+            yield variant, self.path.parent / variant.file
+
+
+def metadata_path(path: PathLike) -> Path:
+    """Return where the metadata of the model file `path` lies: ``NAME.rknn`` has ``NAME.rknn.json``."""
+    return Path(os.fspath(path) + ".json")

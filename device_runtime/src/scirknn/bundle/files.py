@@ -1,0 +1,119 @@
+"""A bundle: ``NAME.rknn`` and, beside it, ``NAME.rknn.json``, which says what the numbers mean.
+
+The converter writes bundles and the runtime reads them through this one module, so that the two cannot drift
+apart. The metadata names every model file with its sha256; a file that does not match is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Mapping
+
+from scirknn.bundle import first_scirknn
+from scirknn.bundle.contents import Bundle, PathLike, metadata_path
+from scirknn.bundle.metadata import metadata_document, parse_metadata
+from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
+
+__all__ = ["read_bundle", "write_bundle"]
+
+_METADATA_LIMIT = 64 << 20  # bytes; a bundle's metadata is small, and a board's memory is too
+
+
+def read_bundle(path: PathLike) -> Bundle:
+    """Read and verify a bundle.
+
+    Parameters
+    ----------
+    path : path-like
+        The model file, ``NAME.rknn``.
+
+    Returns
+    -------
+    Bundle
+        Every file it names exists and has the sha256 it should. The first scirknn's metadata names none.
+
+    Raises
+    ------
+    BundleNotFoundError
+        The model file, its metadata or a variant is missing.
+    BundleFormatError
+        The metadata is damaged or of another format.
+    DigestError
+        A model file has other bytes than the converter wrote.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BundleNotFoundError(f"No model file at {path}. Give the path of the .rknn file of a bundle.")
+    sidecar = metadata_path(path)
+    if not sidecar.is_file():
+        raise BundleNotFoundError(
+            f"{path} has no metadata: {sidecar.name} is not beside it. A bundle is both files; copy both."
+        )
+    if sidecar.stat().st_size > _METADATA_LIMIT:
+        raise BundleFormatError(
+            f"{sidecar} is larger than {_METADATA_LIMIT >> 20} MiB; it is not a bundle's metadata."
+        )
+    try:
+        document = json.loads(sidecar.read_bytes().decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
+    if first_scirknn.recognised(document):
+        return first_scirknn.convert(path, document)
+    bundle = parse_metadata(path, sidecar, document)
+    for variant, file in bundle.files():
+        if not file.is_file():
+            raise BundleNotFoundError(
+                f"{sidecar.name} names {variant.file}, which is not beside it. Copy it too."
+            )
+        found = _sha256(file)
+        if found != variant.sha256:
+            raise DigestError(
+                f"{file} is not the file that {sidecar.name} was written for: sha256 is {found}, expected "
+                f"{variant.sha256}. It was truncated, changed or mixed up; copy the bundle again."
+            )
+    return bundle
+
+
+def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
+    """Write a bundle's model files and its metadata, the metadata last.
+
+    Each file is written under a temporary name and renamed, so a reader never meets half of one: a bundle
+    interrupted between two files fails its digest check.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    models : mapping of str to bytes
+        The content of each variant's file by its name.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written; no temporary file is left.
+    """
+    folder = bundle.path.parent
+    for variant in bundle.variants:
+        _replace(folder / variant.file, models[variant.file])
+    text = json.dumps(metadata_document(bundle), indent=1, allow_nan=False) + "\n"
+    _replace(metadata_path(bundle.path), text.encode("utf-8"))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,80 @@
+"""The range of inputs that a model of integers was calibrated with, and the rows that leave it.
+
+Integers cut off what lies beyond a tensor's range. int8's end with the rows of its calibration; int16's go on
+for some times as far. No output shows it, so rows are compared with the range on their way in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scirknn._typing import Float64Array
+
+__all__ = ["InputRange", "document", "parse"]
+
+ROUNDING = 2.0**-22
+"""Share of a range's end by which a number may pass it: the same number in float32 is no other."""
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """The range of each input in calibration.
+
+    Attributes
+    ----------
+    low, high : numpy.ndarray of float64, shape (n_inputs,)
+        In the units of X, or of what the bundle's columns make of it: the least and greatest number of the
+        example's rows, each moved away from their mean by a tenth.
+    rows : int
+        How many rows the example had.
+    room : float
+        How many times as far from the middle the model's integers go, 1 for int8.
+    """
+
+    low: Float64Array
+    high: Float64Array
+    rows: int
+    room: float
+
+
+def document(held: InputRange) -> dict[str, Any]:
+    """Return the range as JSON takes it."""
+    return {"low": held.low.tolist(), "high": held.high.tolist(), "rows": held.rows, "room": held.room}
+
+
+def parse(value: Any, n_inputs: int, fail: Callable[[str], Any]) -> InputRange:
+    """Read what `document` wrote.
+
+    Parameters
+    ----------
+    value : Any
+        From JSON.
+    n_inputs : int
+    fail : function of str
+        Raises, with what is wrong.
+    """
+    if not isinstance(value, dict) or not {"low", "high", "rows", "room"} <= set(value):
+        fail("'input_range' has no low, high, rows and room")
+    low, high = (_ends(value[end], n_inputs) for end in ("low", "high"))
+    if (low > high).any() or not np.isfinite([low, high]).all():
+        fail(f"'input_range' needs {n_inputs} finite numbers from low to high")
+    rows, room = value["rows"], value["room"]
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        fail(f"'input_range' has {rows!r:.60} rows")
+    if not isinstance(room, (int, float)) or isinstance(room, bool) or not 1 <= room < float("inf"):
+        fail(f"'input_range' has {room!r:.60} as room; it is a number from 1 on")
+    return InputRange(low, high, rows, float(room))
+
+
+def _ends(values: Any, count: int) -> Float64Array:
+    """Return the numbers, or as many NaN where they are none."""
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    try:
+        ends = np.array(values if numbers else [], dtype=np.float64)
+    except OverflowError:
+        ends = np.empty(0)
+    return ends if len(ends) == count else np.full(count, np.nan)

@@ -1,0 +1,211 @@
+"""A bundle's metadata: `Bundle` to JSON and back, strictly."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scirknn.bundle import columns_metadata, input_range
+from scirknn.bundle.contents import FORMS, HEADS, PARTS, PRECISIONS, TASKS, Affine, Bundle, Variant
+from scirknn.errors import BundleFormatError
+
+if TYPE_CHECKING:
+    from scirknn._typing import Array
+
+__all__ = ["FORMAT"]
+
+FORMAT = 3
+"""Number of the metadata's newest format; a reader refuses any newer.
+
+Format 2 has ``columns`` and ``parts``, format 3 ``form`` and ``head_on_npu``. What needs none of them is
+written as an older format, for older readers too. Metadata without a number is the first scirknn's.
+"""
+_LABEL_DTYPE = re.compile(r"^(<U\d{1,6}|[<|][iufb][1248])$")
+
+
+def metadata_document(bundle: Bundle) -> dict[str, Any]:
+    """Return a bundle's metadata as JSON takes it."""
+
+    def affine(value: Affine | None) -> dict[str, Any] | None:
+        return None if value is None else {"offset": value.offset.tolist(), "scale": value.scale.tolist()}
+
+    classes, columns = bundle.classes, bundle.columns
+    return {
+        "format": _oldest_format(bundle),
+        "task": bundle.task,
+        "estimator": bundle.estimator,
+        "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
+        "n_features_in": bundle.n_features_in,
+        "n_outputs": bundle.n_outputs,
+        "feature_names": None if bundle.feature_names is None else list(bundle.feature_names),
+        "single_output": bundle.single_output,
+        "dtype": bundle.dtype,
+        "head": bundle.head,
+        "channels": bundle.channels,
+        "parts": bundle.parts,
+        "output_parts": bundle.output_parts,
+        "input": affine(bundle.input),
+        "output": affine(bundle.output),
+        "precision": bundle.precision,
+        "variants": [vars(variant) for variant in bundle.variants],
+        **({} if columns is None else {"columns": columns_metadata.document(columns)}),
+        **({} if bundle.first_step is None else {"first_step": bundle.first_step}),
+        **({} if bundle.form == "conv" else {"form": bundle.form}),
+        **({"head_on_npu": True} if bundle.head_on_npu else {}),
+        **({} if bundle.input_range is None else {"input_range": input_range.document(bundle.input_range)}),
+        **bundle.details,
+    }
+
+
+def _oldest_format(bundle: Bundle) -> int:
+    if bundle.form != "conv" or bundle.head_on_npu:
+        return 3
+    return 1 if bundle.columns is None and bundle.parts == bundle.output_parts == 1 else 2
+
+
+class _Reader:
+    """Takes typed values out of the metadata, or says which one is wrong."""
+
+    def __init__(self, sidecar: Path, document: Any) -> None:
+        self.sidecar = sidecar
+        if not isinstance(document, dict):
+            self.fail("it holds no JSON object")
+        self.document: dict[str, Any] = dict(document)
+
+    def fail(self, why: str) -> Any:
+        raise BundleFormatError(f"{self.sidecar} cannot be used: {why}. Convert the model again.")
+
+    def take(self, key: str, kind: Any) -> Any:
+        if key not in self.document:
+            self.fail(f"{key!r} is missing")
+        value = self.document.pop(key)
+        # bool is an int to isinstance; a count must not be True.
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            self.fail(f"{key!r} is {value!r:.60}")
+        return value
+
+    def choice(self, key: str, options: tuple[str, ...]) -> str:
+        value: str = self.take(key, str)
+        if value not in options:
+            self.fail(f"{key!r} is {value!r:.60}, not one of {', '.join(options)}")
+        return value
+
+    def count(self, key: str) -> int:
+        value: int = self.take(key, int)
+        if value < 1:
+            self.fail(f"{key!r} is {value}")
+        return value
+
+    def affine(self, key: str, columns: int) -> Affine | None:
+        value = self.take(key, (dict, type(None)))
+        if value is None:
+            return None
+        try:
+            offset, scale = (np.asarray(value[part], dtype=np.float64) for part in ("offset", "scale"))
+        except (KeyError, TypeError, ValueError):
+            return self.fail(f"{key!r} has no numeric offset and scale")  # type: ignore[no-any-return]
+        if offset.shape != (columns,) or scale.shape != (columns,) or not np.isfinite([offset, scale]).all():
+            self.fail(f"{key!r} needs {columns} finite offsets and scales")
+        return Affine(offset, scale)
+
+    def classes(self) -> Array | None:
+        value = self.take("classes", (dict, type(None)))
+        if value is None:
+            return None
+        dtype, values = value.get("dtype"), value.get("values")
+        if dtype == "|O" and isinstance(values, list):
+            return np.array(values, dtype=object)
+        if not isinstance(dtype, str) or not _LABEL_DTYPE.match(dtype) or not isinstance(values, list):
+            self.fail("'classes' has no known dtype or no values")
+        try:
+            return np.array(values, dtype=dtype)
+        except (TypeError, ValueError, OverflowError):
+            return self.fail(f"'classes' do not fit dtype {dtype}")  # type: ignore[no-any-return]
+
+    def variants(self) -> tuple[Variant, ...]:
+        found = []
+        for entry in self.take("variants", list):
+            try:
+                variant = Variant(**entry)
+            except TypeError:
+                self.fail("'variants' has an entry of another form")
+            # Bare names only: metadata from elsewhere must not reach outside its folder.
+            if (
+                not isinstance(variant.file, str)
+                or not variant.file
+                or os.path.basename(variant.file) != variant.file
+            ):
+                self.fail(f"'variants' names {variant.file!r:.60}, which is no bare file name")
+            if not isinstance(variant.samples, int) or variant.samples < 1:
+                self.fail(f"'variants' has {variant.samples!r:.60} samples per run")
+            found.append(variant)
+        if not found:
+            self.fail("'variants' is empty")
+        return tuple(sorted(found, key=lambda variant: variant.samples))
+
+
+def parse_metadata(path: Path, sidecar: Path, document: Any) -> Bundle:
+    """Read a bundle's metadata, or raise what is wrong with it."""
+    reader = _Reader(sidecar, document)
+    number = reader.take("format", int)
+    if not 1 <= number <= FORMAT:
+        raise BundleFormatError(
+            f"{sidecar} has format {number}; this scirknn reads formats up to {FORMAT}. "
+            + ("Update scirknn on this machine." if number > FORMAT else "Convert the model again.")
+        )
+    n_features_in, n_outputs = reader.count("n_features_in"), reader.count("n_outputs")
+    names = reader.take("feature_names", (list, type(None)))
+    if names is not None and (
+        len(names) != n_features_in or not all(isinstance(name, str) for name in names)
+    ):
+        reader.fail(f"'feature_names' needs {n_features_in} names")
+    columns = None
+    if "columns" in reader.document:
+        columns = columns_metadata.parse(reader.document.pop("columns"), n_features_in, reader.fail)
+    n_inputs = n_features_in if columns is None else len(columns.inputs)
+    channels = reader.count("channels")
+    # Bundles written before features had parts do not name them.
+    parts = reader.count("parts") if "parts" in reader.document else 1
+    if parts not in PARTS:
+        reader.fail(f"'parts' is {parts}, neither of {PARTS}")
+    output_parts = reader.count("output_parts") if "output_parts" in reader.document else 1
+    if output_parts > 2:
+        reader.fail(f"'output_parts' is {output_parts}, neither 1 nor 2")
+    if channels < n_inputs * parts:
+        reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
+    held = None
+    if "input_range" in reader.document:
+        held = input_range.parse(reader.document.pop("input_range"), n_inputs, reader.fail)
+    task = reader.choice("task", TASKS)
+    classes = reader.classes()
+    if (classes is None) != (task == "regressor"):
+        reader.fail(f"'classes' and the task {task!r} do not go together")
+    return Bundle(
+        path=path,
+        task=task,
+        estimator=reader.take("estimator", str),
+        classes=classes,
+        n_features_in=n_features_in,
+        n_outputs=n_outputs,
+        feature_names=None if names is None else tuple(names),
+        single_output=reader.take("single_output", bool),
+        dtype=reader.choice("dtype", ("float64", "float32")),
+        head=reader.choice("head", HEADS),
+        channels=channels,
+        input=reader.affine("input", n_inputs),
+        output=reader.affine("output", n_outputs),
+        precision=reader.choice("precision", PRECISIONS),
+        variants=reader.variants(),
+        columns=columns,
+        first_step=reader.take("first_step", str) if "first_step" in reader.document else None,
+        form=reader.choice("form", FORMS) if "form" in reader.document else "conv",
+        head_on_npu=reader.take("head_on_npu", bool) if "head_on_npu" in reader.document else False,
+        details=reader.document,
+        parts=parts,
+        output_parts=output_parts,
+        input_range=held,
+    )

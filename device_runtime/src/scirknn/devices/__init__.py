@@ -1,0 +1,1 @@
+"""Model files, loaded on the NPU or on the virtual one."""

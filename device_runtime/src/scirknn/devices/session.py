@@ -1,0 +1,90 @@
+"""A session runs one model file: on the NPU through the vendor's rknnlite, or on the virtual NPU.
+
+Neither is imported before a session is opened.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from pathlib import Path
+
+from scirknn.devices.protocol import DEVICES, Session
+from scirknn.devices.rknnlite import NpuSession
+from scirknn.devices.virtual import VirtualSession
+from scirknn.errors import DeviceError, InputError
+
+__all__ = ["choose_device", "open_session"]
+
+_DEVICE_TREE = Path("/proc/device-tree/compatible")
+
+
+def choose_device(device: str | None) -> str:
+    """Settle where a model runs.
+
+    Parameters
+    ----------
+    device : {"npu", "virtual"} or None
+        None asks the environment variable ``SCIRKNN_DEVICE``; without it, the NPU where there is one, and the
+        virtual NPU, with a warning, on a machine that has none.
+
+    Returns
+    -------
+    {"npu", "virtual"}
+
+    Raises
+    ------
+    InputError
+        An unknown name.
+    DeviceError
+        Neither is there.
+    """
+    device = device or os.environ.get("SCIRKNN_DEVICE") or None
+    if device is not None:
+        if device not in DEVICES:
+            raise InputError(f"device is {device!r}; it can be 'npu' or 'virtual'.")
+        return device
+    if _on_rockchip() or importlib.util.find_spec("rknnlite"):
+        return "npu"
+    if importlib.util.find_spec("virtual_npu"):
+        warnings.warn(
+            "This machine has no Rockchip NPU: the virtual NPU answers instead. "
+            "Pass device='virtual' or set SCIRKNN_DEVICE=virtual to say that this is meant.",
+            stacklevel=4,
+        )
+        return "virtual"
+    raise DeviceError(
+        "This machine has no Rockchip NPU and no virtual one. On a board, install rknn-toolkit-lite2; "
+        "elsewhere, install virtual-npu and pass device='virtual'."
+    )
+
+
+def open_session(path: Path, device: str, core: str = "auto", form: str = "conv") -> Session:
+    """Load a model file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    device : {"npu", "virtual"}
+    core : {"auto", "0", "1", "2", "0_1", "0_1_2"}
+        NPU cores to run on; "auto" leaves the choice to the driver.
+    form : {"conv", "matmul"}
+        The shapes of the model's input and output: ``[1, C, N, 1]`` and ``[1, K, N, 1]``, or ``[N, C]`` and
+        ``[N, K]``.
+
+    Raises
+    ------
+    DeviceError
+        The runtime is not installed.
+    NativeError
+        The runtime, real or virtual, refused the file.
+    """
+    return NpuSession(path, core, form) if device == "npu" else VirtualSession(path, core, form)
+
+
+def _on_rockchip() -> bool:
+    try:
+        return b"rockchip," in _DEVICE_TREE.read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""Loaded models with scikit-learn's interface."""
