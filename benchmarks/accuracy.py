@@ -25,7 +25,7 @@ from sklearn2rknn import (
     network_from_estimator,
     open_toolkit,
 )
-from sklearn2rknn.check import Agreement, agreement
+from sklearn2rknn.checking.agreement import Agreement, agreement
 
 
 def ours(estimator: Any, X: Rows, toolkit: Toolkit, **options: Any) -> Agreement:

@@ -15,8 +15,9 @@ from rich.table import Table
 
 import virtual_npu
 from sklearn2rknn import Toolkit, onnx_from_network, open_toolkit
-from sklearn2rknn.network import Layer, Network
-from sklearn2rknn.refinement import refine
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.refined_tanh import refine
 
 SAMPLES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
 WIDTHS = ((4, 16, 3), (64, 128, 128, 10), (784, 512, 256, 10))

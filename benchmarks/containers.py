@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from sklearn2rknn import Toolkit, open_toolkit
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack
-from sklearn2rknn.toolkit_image import build_image, find_image, remove_image
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.toolkit.containers.image import build_image, find_image, remove_image
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
 Job = Callable[[Toolkit], None]
 SPEC = MlpSpec(64, (128, 128), "relu", "softmax", 10, "int", 1.0, 64, 0)

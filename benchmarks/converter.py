@@ -31,9 +31,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from sklearn2rknn import Toolkit, convert, network_from_estimator, onnx_from_network
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.conversion import SAMPLES
-from sklearn2rknn.toolkit_environment import ToolkitEnvironment, VenvWorker, ensure_environment
+from sklearn2rknn.options import SAMPLES
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker, ensure_environment
 
 BARE = """
 import os, resource, sys, time

@@ -26,7 +26,7 @@ from rknn_harness.mlp_spec import MlpSpec
 from rknn_harness.outcomes import Outcome, Stage
 from rknn_harness.virtual_board import started
 from sklearn2rknn import open_toolkit
-from sklearn2rknn.toolkit_versions import toolkit_version, toolkit_versions
+from sklearn2rknn.toolkit.pins.versions import toolkit_version, toolkit_versions
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ def main() -> int:
     if options.folder:
         _measure(options.folder, options.rounds)
         return 0
-    from sklearn2rknn.toolkit_environment import ensure_environment
+    from sklearn2rknn.toolkit.venv import ensure_environment
 
     python = ensure_environment(options.toolkit).path / "bin" / "python"
     with tempfile.TemporaryDirectory() as folder:

@@ -12,10 +12,10 @@ import attrs
 import pytest
 
 from sklearn2rknn import Toolkit
-from sklearn2rknn.container_engine import connect
 from sklearn2rknn.errors import EngineError
-from sklearn2rknn.toolkit_container import ContainerEnvironment, ContainerLimits
-from sklearn2rknn.toolkit_image import Image, find_image
+from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerLimits
+from sklearn2rknn.toolkit.containers.engine import connect
+from sklearn2rknn.toolkit.containers.image import Image, find_image
 
 if TYPE_CHECKING:
     import docker

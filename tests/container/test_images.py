@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sklearn2rknn import toolkit_image, toolkit_lock, toolkit_versions
-from sklearn2rknn.container_engine import connect
 from sklearn2rknn.errors import (
     DiskFullError,
     EnginePermissionError,
@@ -19,9 +17,13 @@ from sklearn2rknn.errors import (
     ImageStaleError,
     RegistryError,
 )
-from sklearn2rknn.toolkit_image import base_tag, build_image, find_image, lock_digest
-from sklearn2rknn.toolkit_verification import verify
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.toolkit.containers import image as toolkit_image
+from sklearn2rknn.toolkit.containers.engine import connect
+from sklearn2rknn.toolkit.containers.image import base_tag, build_image, find_image, lock_digest
+from sklearn2rknn.toolkit.pins import lock as toolkit_lock
+from sklearn2rknn.toolkit.pins import versions
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+from sklearn2rknn.toolkit.verification import verify
 
 from .conftest import image_or_skip
 
@@ -29,14 +31,14 @@ if TYPE_CHECKING:
     import docker
 
 ENGINE = Path(__file__).parents[2] / "containers" / "engine"
-MODULES = (toolkit_versions, toolkit_lock, toolkit_image)
+MODULES = (versions, toolkit_lock, toolkit_image)
 
 
 @pytest.fixture
 def toolkits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The table and its locks, free to be changed."""
     folder = tmp_path / "toolkits"
-    shutil.copytree(toolkit_versions.TOOLKITS, folder)
+    shutil.copytree(versions.TOOLKITS, folder)
     for module in MODULES:
         monkeypatch.setattr(module, "TOOLKITS", folder)
     monkeypatch.setattr(toolkit_lock, "DIGESTS", folder / "locks.sha256")

@@ -14,12 +14,12 @@ import virtual_npu
 from rknn_harness.common_models import common_models
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from sklearn2rknn import Toolkit, open_toolkit
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.onnx_graph import input_channels, onnx_from_network, pack
-from sklearn2rknn.toolkit_environment import ensure_environment
-from sklearn2rknn.toolkit_image import image_python
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.toolkit.containers.image import image_python
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+from sklearn2rknn.toolkit.venv import ensure_environment
 
 from .conftest import image_or_skip
 

@@ -16,8 +16,8 @@ import pytest
 
 from sklearn2rknn import Built, ConversionError, Toolkit
 from sklearn2rknn.errors import LimitError
-from sklearn2rknn.toolkit_container import ContainerEnvironment, ContainerWorker
-from sklearn2rknn.toolkit_image import Image
+from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
+from sklearn2rknn.toolkit.containers.image import Image
 
 from .conftest import FAKE_TAG
 
@@ -131,8 +131,8 @@ def test_a_killed_client_leaves_no_container(
     program = (
         "import sys, os, signal\n"
         "from sklearn2rknn import Toolkit\n"
-        "from sklearn2rknn.toolkit_container import ContainerEnvironment\n"
-        "from sklearn2rknn.toolkit_image import Image\n"
+        "from sklearn2rknn.toolkit.containers.container import ContainerEnvironment\n"
+        "from sklearn2rknn.toolkit.containers.image import Image\n"
         "place = ContainerEnvironment('2.3.2', Image('2.3.2', sys.argv[1], '', 0))\n"
         "toolkit = Toolkit(place, jobs=sys.argv[2])\n"
         "toolkit.build(b'onnx', config={'custom_string': ''})\n"

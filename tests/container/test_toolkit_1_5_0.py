@@ -22,14 +22,16 @@ from sklearn.neural_network import MLPClassifier
 
 import sklearn2rknn
 from rknn_harness.cli import main
-from sklearn2rknn import OptionError, open_toolkit, toolkit_image, toolkit_lock, toolkit_versions
-from sklearn2rknn.base_image import make_base_image
+from sklearn2rknn import OptionError, open_toolkit
 from sklearn2rknn.errors import WheelError
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.onnx_graph import onnx_from_network
-from sklearn2rknn.toolkit_image import base_tag, find_image, remove_image
-from sklearn2rknn.toolkit_versions import toolkit_version
-from sklearn2rknn.toolkit_wheel import git_blob_id, kept_wheel
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.network.onnx_graph import onnx_from_network
+from sklearn2rknn.toolkit.containers import image as toolkit_image
+from sklearn2rknn.toolkit.containers.base_image import make_base_image
+from sklearn2rknn.toolkit.containers.image import base_tag, find_image, remove_image
+from sklearn2rknn.toolkit.pins import lock, versions
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+from sklearn2rknn.toolkit.pins.wheel import git_blob_id, kept_wheel
 
 from .conftest import FAKE
 
@@ -84,16 +86,16 @@ def wheel(tmp_path: Path) -> Path:
 def expected(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The table with the stand-in's digests in place of the vendor's."""
     folder = tmp_path / "toolkits"
-    shutil.copytree(toolkit_versions.TOOLKITS, folder)
+    shutil.copytree(versions.TOOLKITS, folder)
     table = (folder / "versions.toml").read_text()
     assert VENDORS_BLOB in table
     table = table.replace(VENDORS_BLOB, git_blob_id(wheel)).replace(f'md5 = "{VENDORS_MD5}"\n', "")
     (folder / "versions.toml").write_text(table)
-    for module in (toolkit_versions, toolkit_lock, toolkit_image):
+    for module in (versions, lock, toolkit_image):
         monkeypatch.setattr(module, "TOOLKITS", folder)
-    toolkit_versions._table.cache_clear()
+    versions._table.cache_clear()
     yield
-    toolkit_versions._table.cache_clear()
+    versions._table.cache_clear()
 
 
 def test_the_stand_in_is_not_the_vendors_file(wheel: Path) -> None:
@@ -161,6 +163,6 @@ def test_without_the_wheel_it_says_what_to_fetch(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SKLEARN2RKNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
     estimator = MLPClassifier((4,), max_iter=1).fit(np.eye(6), np.arange(6) % 3)
-    monkeypatch.setattr("sklearn2rknn.toolkit_environment._find_python", lambda entry: ("python", "3.10"))
+    monkeypatch.setattr("sklearn2rknn.toolkit.venv._find_python", lambda entry: ("python", "3.10"))
     with pytest.raises(WheelError, match=VENDORS_BLOB):
         sklearn2rknn.convert(estimator, tmp_path / "m.rknn", toolkit="1.5.0")

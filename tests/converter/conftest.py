@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sklearn2rknn import Toolkit, ToolkitNotInstallableError
-from sklearn2rknn.toolkit_environment import ensure_environment
+from sklearn2rknn.toolkit.venv import ensure_environment
 
 
 @pytest.fixture(scope="session")

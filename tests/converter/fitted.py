@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.network import Network
+from sklearn2rknn.network.network import Network
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 KINDS = ("softmax", "binary", "multilabel", "one output", "several outputs", "poisson")

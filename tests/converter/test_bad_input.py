@@ -29,7 +29,7 @@ from sklearn2rknn import (
     UntrustedModelError,
     convert,
 )
-from sklearn2rknn.model_source import load_model
+from sklearn2rknn.estimators.model_file import load_model
 from tests.converter.fitted import fit
 
 Case = tuple[str, Callable[[Path], Any], type[Sklearn2RknnError], str]

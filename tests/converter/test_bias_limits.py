@@ -16,9 +16,11 @@ from sklearn.datasets import make_moons
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from sklearn2rknn import CheckError, Toolkit, conditioning, convert, network_from_estimator
-from sklearn2rknn.bias_limits import fit_biases
-from sklearn2rknn.network import Layer, Network
+from sklearn2rknn import CheckError, Toolkit, convert, network_from_estimator
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes import prepare_network
+from sklearn2rknn.passes.int16_biases import fit_biases
 from tests.converter.fitted import fit
 
 Rows = npt.NDArray[np.float64]
@@ -62,6 +64,6 @@ def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeyp
     estimator = MLPClassifier((32, 32), max_iter=150, random_state=0).fit(X, y)
     report = convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
     assert report.check["virtual_npu"]["labels"] == 1.0
-    monkeypatch.setattr(conditioning, "fit_biases", lambda network, rows: network)
+    monkeypatch.setattr(prepare_network, "fit_biases", lambda network, rows: network)
     with pytest.raises(CheckError):
         convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import scirknn
 from sklearn2rknn import ExampleInputWarning, OptionError, Toolkit, convert, network_from_estimator
-from sklearn2rknn.calibration import calibration_rows
-from sklearn2rknn.network import Floats
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.rows.calibration_rows import calibration_rows
 from tests.converter.fitted import fit
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.check import ROW_LIMIT, agreement, choose_rows
-from sklearn2rknn.network import Layer, Network
+from sklearn2rknn.checking.agreement import agreement
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.rows.check_rows import ROW_LIMIT, choose_rows
 from tests.converter.fitted import KINDS, fit
 
 

@@ -18,8 +18,8 @@ from click.testing import CliRunner, Result
 from scirknn.bundle import read_bundle
 from sklearn2rknn import ExampleInputError, Toolkit, convert
 from sklearn2rknn.__main__ import main
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.example_input import read_rows
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.rows.example_input import read_rows
 from tests.converter.fitted import fit
 
 

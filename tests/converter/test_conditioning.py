@@ -12,18 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn2rknn import RangeError, network_from_estimator
-from sklearn2rknn.bias_limits import NEXT_TO_NOTHING
-from sklearn2rknn.conditioning import (
-    FLOAT16_SAFE,
-    balance,
-    bring_into_float16,
-    collapse_constant,
-    condition,
-    merge_linear,
-)
-from sklearn2rknn.halves import HALVES_ERROR
-from sklearn2rknn.network import Layer, Network
-from sklearn2rknn.range_guard import FLOAT16_MAX, refuse_overflow
+from sklearn2rknn.network.layer import HALVES_ERROR, Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.int16_biases import NEXT_TO_NOTHING
+from sklearn2rknn.passes.layer_merging import collapse_constant, merge_linear
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.range_checks import FLOAT16_MAX, refuse_overflow
+from sklearn2rknn.passes.scaling import FLOAT16_SAFE, balance, bring_into_float16
 from tests.converter.fitted import fit, fitted
 
 

@@ -10,7 +10,6 @@ import docker.errors
 import pytest
 import requests
 
-from sklearn2rknn.container_engine import connect, engine_failure, typed_engine_errors
 from sklearn2rknn.errors import (
     DiskFullError,
     EngineError,
@@ -18,6 +17,7 @@ from sklearn2rknn.errors import (
     EnginePermissionError,
     RegistryError,
 )
+from sklearn2rknn.toolkit.containers.engine import connect, engine_failure, typed_engine_errors
 
 
 def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

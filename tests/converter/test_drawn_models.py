@@ -26,8 +26,8 @@ from sklearn2rknn import (
     convert,
     network_from_estimator,
 )
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.error_bounds import file_bound
+from sklearn2rknn.checking.file_bound import file_bound
+from sklearn2rknn.passes.prepare_network import condition
 from tests.converter.fitted import ACTIVATIONS, KINDS, fit
 from tests.converter.fitted_pipelines import ALL_KINDS, mixed, numeric, retargeted
 from tests.counts import counted

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sklearn2rknn import ExampleInputWarning, network_from_estimator
-from sklearn2rknn.example_input import validate_example_input
+from sklearn2rknn.rows.example_input import validate_example_input
 from tests.converter.fitted import fit
 
 GOOD = np.random.default_rng(0).standard_normal((40, 3))

@@ -18,18 +18,11 @@ from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from scirknn.bundle import read_bundle
-from sklearn2rknn import (
-    CheckError,
-    CheckWarning,
-    ExampleInputWarning,
-    RangeError,
-    Toolkit,
-    conditioning,
-    convert,
-)
-from sklearn2rknn.gate import last_word, shortfall
+from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, RangeError, Toolkit, convert
+from sklearn2rknn.checking.built_file_check import last_word, shortfall
+from sklearn2rknn.passes import prepare_network
 from sklearn2rknn.tolerances import Requirement, promises
-from sklearn2rknn.toolkit import Built
+from sklearn2rknn.toolkit.toolkit import Built
 from tests.converter.fitted import fit
 
 
@@ -98,7 +91,7 @@ def test_every_file_of_a_bundle_is_checked(
         seen.append(arguments[-1])
         return {"simulator": {"clear_labels": 1.0 if len(seen) == 1 else 0.5, "max_error": 0.0}}
 
-    monkeypatch.setattr("sklearn2rknn.conversion.run_check", second_is_bad)
+    monkeypatch.setattr("sklearn2rknn.build.run_check", second_is_bad)
     with pytest.raises(CheckError, match=r"0\.5000 of the labels"):
         convert(estimator, tmp_path / "model.rknn", example_input=X, batch_size=(16, 2), toolkit=toolkit)
     assert seen[:2] == [16, 2]
@@ -170,7 +163,7 @@ def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) ->
 
 def test_a_table_that_is_never_uploaded(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
     estimator, X = fit("softmax", activation="tanh")
-    monkeypatch.setattr(conditioning, "halve", lambda network: network)
+    monkeypatch.setattr(prepare_network, "halve", lambda network: network)
     with pytest.raises(
         CheckError, match=r"a lookup before any table was uploaded.* Take precision='float16'"
     ):

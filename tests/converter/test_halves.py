@@ -15,9 +15,10 @@ import scirknn
 import virtual_npu
 from scirknn.bundle import read_bundle
 from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
-from sklearn2rknn.bias_limits import fit_biases
-from sklearn2rknn.halves import CHANNELS, HALVES_ERROR, halve
-from sklearn2rknn.network import HALF, Layer, Network
+from sklearn2rknn.network.layer import CHANNELS, HALF, HALVES_ERROR, Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.int16_biases import fit_biases
+from sklearn2rknn.passes.int16_tanh import halve
 from tests.converter.fitted import fit, mixtures
 from tests.converter.test_onnx_graph import run
 

@@ -13,7 +13,7 @@ import pytest
 import scirknn
 from scirknn.bundle import read_bundle
 from sklearn2rknn import CheckError, CheckWarning, Toolkit, convert
-from sklearn2rknn.gate import last_word
+from sklearn2rknn.checking.built_file_check import last_word
 from sklearn2rknn.tolerances import PROBABILITY, SAFETY, WIDE_PROBABILITY, are_clear
 from tests.converter.hard_networks import HARD, UNSEEN, HardNetwork
 

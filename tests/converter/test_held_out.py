@@ -12,7 +12,7 @@ from sklearn.neural_network import MLPClassifier
 
 from scirknn.bundle import read_bundle
 from sklearn2rknn import ExampleInputWarning, Toolkit, convert
-from sklearn2rknn.held_out import hold_out
+from sklearn2rknn.rows.held_out import hold_out
 from tests.converter.fitted import fit
 
 ACCURACY = re.compile(r"\d of \d|R2|%|±")

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neural_network import MLPRegressor
 
-from sklearn2rknn import Toolkit, conditioning, convert, network_from_estimator
-from sklearn2rknn.kernel_scales import even_kernels
-from sklearn2rknn.network import Layer, Network
+from sklearn2rknn import Toolkit, convert, network_from_estimator
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes import prepare_network
+from sklearn2rknn.passes.kernel_equalization import even_kernels
 from tests.converter.fitted import fit
 from tests.converter.fitted_pipelines import quietly_fitted
 
@@ -68,14 +70,14 @@ def test_the_register_program_is_as_right_as_the_simulator(
     step = 2 * np.abs(model.predict(X)).max() / 255
     with_room = checked()
     # Room beyond the example makes the results' steps coarser, and what is seen of the kernels' factors less.
-    monkeypatch.setattr(conditioning, "with_reach", lambda network, rows, times: network)
+    monkeypatch.setattr(prepare_network, "with_reach", lambda network, rows, times: network)
     even = checked()
     assert with_room["bound"] <= even["bound"]
     assert even["virtual_npu"]["bound_share"] <= 1
     assert even["virtual_npu"]["max_error"] <= even["simulator"]["max_error"] + step
     # Left as they are, factors of 8 in place of 8.2 or so: half of an eighth of the output at worst. The
     # bound knows of it, the simulator does not. In int16 the steps are powers of two, and so uneven the same.
-    monkeypatch.setattr(conditioning, "even_kernels", _as_they_are)
+    monkeypatch.setattr(prepare_network, "even_kernels", _as_they_are)
     uneven = checked()
     assert uneven["virtual_npu"]["max_error"] >= 2 * even["virtual_npu"]["max_error"]
     assert uneven["virtual_npu"]["bound_share"] <= 1

@@ -51,7 +51,7 @@ from sklearn.preprocessing import (
 )
 
 from sklearn2rknn import ModelFileError, UntrustedModelError, network_from_estimator
-from sklearn2rknn.model_source import load_model
+from sklearn2rknn.estimators.model_file import load_model
 from tests.converter.fitted import KINDS, LABELS, fit
 from tests.converter.fitted_pipelines import mixed_table, perceptron, quietly_fitted, target
 

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn2rknn import network_from_estimator, onnx_from_network
-from sklearn2rknn.conditioning import collapse_constant
-from sklearn2rknn.network import FORMS, Floats, Layer, Network
-from sklearn2rknn.onnx_graph import input_channels, pack, unpack
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import FORMS, Network
+from sklearn2rknn.network.onnx_graph import input_channels, pack, unpack
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.passes.layer_merging import collapse_constant
 from tests.converter.fitted import fit, fitted
 
 

@@ -24,7 +24,13 @@ print(session.get_inputs()[0].name)
 
 
 @pytest.mark.parametrize(
-    "module", ["sklearn2rknn.onnx_session", "sklearn2rknn.gate", "rknn_harness.witness", "rknn_harness.plain"]
+    "module",
+    [
+        "sklearn2rknn.network.onnx_session",
+        "sklearn2rknn.checking.built_file_check",
+        "rknn_harness.witness",
+        "rknn_harness.plain",
+    ],
 )
 def test_nothing_is_written_into_an_empty_home(module: str, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
@@ -41,7 +47,7 @@ def test_nothing_is_written_into_an_empty_home(module: str, tmp_path: Path) -> N
 
 
 def test_a_choice_of_the_users_stands(tmp_path: Path) -> None:
-    code = "import os; import sklearn2rknn.onnx_session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    code = "import os; import sklearn2rknn.network.onnx_session; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "ORT_DISABLE_TELEMETRY": "0", "HOME": str(tmp_path)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from sklearn2rknn.toolkit_versions import TOOLKITS, toolkit_versions
+from sklearn2rknn.toolkit.pins.versions import TOOLKITS, toolkit_versions
 from tests.wheels import build_wheels
 
 
@@ -21,11 +21,11 @@ def test_wheel_carries_locks_table_and_stand_in(tmp_path: Path) -> None:
         names = set(wheel.namelist())
     package = "sklearn2rknn/"
     for name in (
-        "worker.py",
+        "toolkit/worker.py",
         "py.typed",
-        "toolkits/versions.toml",
-        "toolkits/torch_stand_in/torch/__init__.py",
+        "toolkit/pins/toolkits/versions.toml",
+        "toolkit/pins/toolkits/torch_stand_in/torch/__init__.py",
     ):
         assert package + name in names
     for version in toolkit_versions():
-        assert f"{package}toolkits/{version}/requirements.lock" in names
+        assert f"{package}toolkit/pins/toolkits/{version}/requirements.lock" in names

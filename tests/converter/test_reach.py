@@ -22,10 +22,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import scirknn
 from scirknn.bundle import read_bundle
 from sklearn2rknn import ExampleInputWarning, Toolkit, convert, network_from_estimator, open_toolkit
-from sklearn2rknn.calibration import STRETCH, calibration_rows, input_range
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.network import HALF, Floats, Layer, Network
-from sklearn2rknn.reach import REACH, WIDEST, with_reach
+from sklearn2rknn.network.layer import HALF, Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.rows.calibration_rows import STRETCH, calibration_rows, input_range
+from sklearn2rknn.rows.reach import REACH, WIDEST, with_reach
 from tests.counts import FULL
 
 VERSIONS = ("2.2.0", "2.3.0", "2.3.2", "2.5.0") if FULL else ("2.3.2",)
@@ -175,7 +177,7 @@ def test_room_is_given_up_where_the_check_misses_its_bits(
             shortfalls.append(check)
         return "" if len(shortfalls) >= passing else "planted"
 
-    monkeypatch.setattr("sklearn2rknn.conversion.shortfall", shortfall)
+    monkeypatch.setattr("sklearn2rknn.build.shortfall", shortfall)
     path = tmp_path / "model.rknn"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -14,9 +14,10 @@ from sklearn.neural_network import MLPClassifier
 
 import scirknn
 from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.network import REFINED, Network
-from sklearn2rknn.refinement import refine
+from sklearn2rknn.network.layer import REFINED
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.refined_tanh import refine
 from tests.converter.fitted import fit, mixtures
 from tests.converter.test_onnx_graph import run
 

@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from sklearn2rknn import Network, OptionError, Toolkit, convert, network_from_estimator
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.network import Layer
-from sklearn2rknn.remainders import carry_remainders, float16_outputs
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.passes.float16_pairs import carry_remainders, float16_outputs
+from sklearn2rknn.passes.prepare_network import condition
 from tests.converter.fitted import fit, fitted
 
 

@@ -17,13 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from sklearn2rknn import RangeError, network_from_estimator
-from sklearn2rknn.check import choose_rows
-from sklearn2rknn.conditioning import condition
-from sklearn2rknn.network import Layer, Network
-from sklearn2rknn.range_guard import FLOAT16_MAX
-from sklearn2rknn.remainders import float16_outputs
-from sklearn2rknn.spans import samples_within
-from sklearn2rknn.tensor_ranges import bearable_input, ranges_document, tensor_ranges
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import samples_within
+from sklearn2rknn.network.tensor_ranges import bearable_input, ranges_document, tensor_ranges
+from sklearn2rknn.passes.float16_pairs import float16_outputs
+from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.range_checks import FLOAT16_MAX
+from sklearn2rknn.rows.check_rows import choose_rows
 from tests.converter.fitted import fit
 from tests.converter.fitted_pipelines import mixed, numeric, perceptron, quietly_fitted, retargeted
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sklearn2rknn import toolkit_choice
 from sklearn2rknn.errors import (
     EngineError,
     EngineMissingError,
@@ -15,10 +14,11 @@ from sklearn2rknn.errors import (
     ImageStaleError,
     OptionError,
 )
-from sklearn2rknn.toolkit_choice import choose_environment, parse_choice
-from sklearn2rknn.toolkit_container import ContainerEnvironment
-from sklearn2rknn.toolkit_environment import ToolkitEnvironment
-from sklearn2rknn.toolkit_image import Image
+from sklearn2rknn.toolkit import environment_choice
+from sklearn2rknn.toolkit.containers.container import ContainerEnvironment
+from sklearn2rknn.toolkit.containers.image import Image
+from sklearn2rknn.toolkit.environment_choice import choose_environment, parse_choice
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment
 
 CONTAINER = ContainerEnvironment("2.3.2", Image("2.3.2", "sha256:0", "1" * 64, 1))
 VENV = ToolkitEnvironment("2.3.2", ("python",), "venv", "1" * 64, Path("somewhere"))
@@ -26,7 +26,7 @@ VENV = ToolkitEnvironment("2.3.2", ("python",), "venv", "1" * 64, Path("somewher
 
 @pytest.fixture
 def venv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(toolkit_choice, "ensure_environment", lambda version: VENV)
+    monkeypatch.setattr(environment_choice, "ensure_environment", lambda version: VENV)
 
 
 def with_container(monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
@@ -35,7 +35,7 @@ def with_container(monkeypatch: pytest.MonkeyPatch, error: Exception | None = No
             raise error
         return CONTAINER
 
-    monkeypatch.setattr(toolkit_choice, "container_environment", container)
+    monkeypatch.setattr(environment_choice, "container_environment", container)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sklearn2rknn import Toolkit, ToolkitNotInstallableError, toolkit_environment, toolkit_versions
+from sklearn2rknn import Toolkit, ToolkitNotInstallableError
 from sklearn2rknn.errors import DiskFullError, DownloadError, NetworkError
-from sklearn2rknn.toolkit_environment import CACHE_VARIABLE, MARKER, ensure_environment
-from sklearn2rknn.toolkit_lock import make_lock
+from sklearn2rknn.toolkit import venv
+from sklearn2rknn.toolkit.pins import versions
+from sklearn2rknn.toolkit.pins.cache import CACHE_VARIABLE
+from sklearn2rknn.toolkit.pins.lock import make_lock
+from sklearn2rknn.toolkit.venv import MARKER, ensure_environment
 
 VERSION = "2.3.2"
 ROOT = Path(__file__).parents[2]
@@ -48,8 +51,8 @@ def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A toolkit of one small wheel, its lock, an empty cache, and a pip that looks nowhere else."""
     house, toolkits = tmp_path / "wheels", tmp_path / "toolkits"
     house.mkdir()
-    shutil.copytree(toolkit_versions.TOOLKITS / "torch_stand_in", toolkits / "torch_stand_in")
-    shutil.copy(toolkit_versions.TOOLKITS / "versions.toml", toolkits)
+    shutil.copytree(versions.TOOLKITS / "torch_stand_in", toolkits / "torch_stand_in")
+    shutil.copy(versions.TOOLKITS / "versions.toml", toolkits)
     (toolkits / VERSION).mkdir()
     wheel = make_wheel(
         house,
@@ -58,7 +61,7 @@ def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {"rknn/__init__.py": "", "rknn/api.py": "import torch\nassert torch.no_grad\nclass RKNN: pass\n"},
     )
     (toolkits / VERSION / "requirements.lock").write_text(make_lock([wheel]))
-    for module in (toolkit_versions, toolkit_environment):
+    for module in (versions, venv):
         monkeypatch.setattr(module, "TOOLKITS", toolkits)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache with space"))
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -72,7 +75,7 @@ def wheelhouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def quick(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment's folders and no more, for tests of what surrounds the making."""
-    monkeypatch.setattr(toolkit_environment, "_run", hollow)
+    monkeypatch.setattr(venv, "_run", hollow)
 
 
 def hollow(command: list[str], version: str) -> None:
@@ -97,9 +100,7 @@ def test_environment_is_made_once_and_starts(wheelhouse: Path) -> None:
     assert environment.kind == "venv"
     assert (
         environment.lock_sha256
-        == hashlib.sha256(
-            (toolkit_versions.TOOLKITS / VERSION / "requirements.lock").read_bytes()
-        ).hexdigest()
+        == hashlib.sha256((versions.TOOLKITS / VERSION / "requirements.lock").read_bytes()).hexdigest()
     )
     done = subprocess.run(
         [environment.command[0], "-c", "import rknn.api, torch; print(torch.__version__)"],
@@ -119,7 +120,7 @@ def test_worker_starts_in_it(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) 
     wheel = make_wheel(house, "rknn_toolkit2", VERSION, {"rknn/__init__.py": "", "rknn/api.py": api})
     # The worker needs numpy for simulation; this environment has a module that imports, and that is all.
     numpy = make_wheel(house, "numpy", "0.1", {"numpy.py": ""})
-    (toolkit_versions.TOOLKITS / VERSION / "requirements.lock").write_text(make_lock([wheel, numpy]))
+    (versions.TOOLKITS / VERSION / "requirements.lock").write_text(make_lock([wheel, numpy]))
     # Nothing of this process's own Python may reach the toolkit's.
     monkeypatch.setenv("PYTHONPATH", str(Path(np.__file__).parents[1]))
     with Toolkit(ensure_environment(VERSION)) as toolkit:
@@ -128,7 +129,7 @@ def test_worker_starts_in_it(wheelhouse: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_lock_and_stand_in_are_part_of_its_name(quick: None) -> None:
     first = ensure_environment(VERSION)
-    lock = toolkit_versions.TOOLKITS / VERSION / "requirements.lock"
+    lock = versions.TOOLKITS / VERSION / "requirements.lock"
     lock.write_text(lock.read_text() + "# changed\n")
     second = ensure_environment(VERSION)
     assert first.path != second.path
@@ -152,7 +153,7 @@ def test_interrupted_making_leaves_nothing(
         if "install" in command:
             raise error
 
-    monkeypatch.setattr(toolkit_environment, "_run", run)
+    monkeypatch.setattr(venv, "_run", run)
     with pytest.raises(DiskFullError if isinstance(error, OSError) else KeyboardInterrupt):
         ensure_environment(VERSION)
     assert leftovers(tmp_path) == []
@@ -161,15 +162,16 @@ def test_interrupted_making_leaves_nothing(
 SCRIPT = """
 import time
 from pathlib import Path
-from sklearn2rknn import toolkit_environment, toolkit_versions
+from sklearn2rknn.toolkit import venv
+from sklearn2rknn.toolkit.pins import versions
 from tests.converter.test_toolkit_environment import hollow
-for module in (toolkit_versions, toolkit_environment):
+for module in (versions, venv):
     module.TOOLKITS = Path("toolkits").absolute()
 def run(command, version):
     hollow(command, version)
     time.sleep({seconds})
-toolkit_environment._run = run
-environment = toolkit_environment.ensure_environment("2.3.2")
+venv._run = run
+environment = venv.ensure_environment("2.3.2")
 print(environment.path, (environment.path / "complete").stat().st_mtime_ns)
 """
 
@@ -287,11 +289,11 @@ def test_other_python_on_the_path_serves(
     (programs / f"python{here}").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     (programs / f"python{here}").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    entry = toolkit_versions.toolkit_version(VERSION)
+    entry = versions.toolkit_version(VERSION)
     if here not in entry.pythons:
         pytest.skip(f"needs to run on Python {', '.join(entry.pythons)}")
     monkeypatch.setattr(sys, "version_info", (3, 13, 0))
-    assert toolkit_environment._find_python(entry)[1] == here or shutil.which("python3.12")
+    assert venv._find_python(entry)[1] == here or shutil.which("python3.12")
 
 
 def test_lock_gives_each_wheel_by_hash_and_no_place(wheelhouse: Path) -> None:

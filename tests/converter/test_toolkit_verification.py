@@ -8,11 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from sklearn2rknn import toolkit_image, toolkit_lock, toolkit_verification, toolkit_versions
 from sklearn2rknn.errors import EngineMissingError, ImageStaleError
-from sklearn2rknn.toolkit_image import LABEL_LOCK, LABEL_RECIPE, Image, find_image, recipe_digest
-from sklearn2rknn.toolkit_verification import Finding, verify
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.toolkit import verification
+from sklearn2rknn.toolkit.containers import image
+from sklearn2rknn.toolkit.containers.image import LABEL_LOCK, LABEL_RECIPE, Image, find_image, recipe_digest
+from sklearn2rknn.toolkit.pins import lock as toolkit_lock
+from sklearn2rknn.toolkit.pins import versions
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+from sklearn2rknn.toolkit.verification import Finding, verify
 
 VERSION = "2.3.2"
 WHEEL = "rknn_toolkit2-2.3.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
@@ -22,8 +25,8 @@ WHEEL = "rknn_toolkit2-2.3.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86
 def toolkits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The table and its locks, free to be damaged, an empty cache and no engine."""
     folder = tmp_path / "toolkits"
-    shutil.copytree(toolkit_versions.TOOLKITS, folder)
-    for module in (toolkit_versions, toolkit_lock, toolkit_image):
+    shutil.copytree(versions.TOOLKITS, folder)
+    for module in (versions, toolkit_lock, image):
         monkeypatch.setattr(module, "TOOLKITS", folder)
     monkeypatch.setattr(toolkit_lock, "DIGESTS", folder / "locks.sha256")
     monkeypatch.setenv("SKLEARN2RKNN_CACHE", str(tmp_path / "cache"))
@@ -32,7 +35,7 @@ def toolkits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def no_engine(version: str) -> Image:
         raise EngineMissingError("No engine. Start one.")
 
-    monkeypatch.setattr(toolkit_verification, "find_image", no_engine)
+    monkeypatch.setattr(verification, "find_image", no_engine)
     return folder
 
 
@@ -41,7 +44,7 @@ def wrong(version: str = VERSION) -> list[Finding]:
 
 
 def test_all_is_well(toolkits: Path) -> None:
-    for version in toolkit_versions.toolkit_versions():
+    for version in versions.toolkit_versions():
         assert wrong(version) == []
     assert [finding.text for finding in verify(VERSION) if finding.ok is None] == [
         "none are kept",
@@ -110,11 +113,11 @@ def test_an_image_from_another_lock_is_caught(
     toolkits: Path, monkeypatch: pytest.MonkeyPatch, label: str, what: str
 ) -> None:
     entry = toolkit_version(VERSION)
-    labels = {LABEL_LOCK: toolkit_image.lock_digest(entry), LABEL_RECIPE: recipe_digest(entry)}
+    labels = {LABEL_LOCK: image.lock_digest(entry), LABEL_RECIPE: recipe_digest(entry)}
     found = SimpleNamespace(labels=labels, id="sha256:1", attrs={"Size": 700_000_000})
     client = SimpleNamespace(images=SimpleNamespace(get=lambda tag: found))
-    monkeypatch.setattr(toolkit_image, "connect", lambda: client)
-    monkeypatch.setattr(toolkit_verification, "find_image", find_image)
+    monkeypatch.setattr(image, "connect", lambda: client)
+    monkeypatch.setattr(verification, "find_image", find_image)
     assert wrong() == []
     labels[label] = "0" * 64
     with pytest.raises(ImageStaleError, match=f"another {what}.*toolkits build 2.3.2"):
@@ -125,10 +128,10 @@ def test_an_image_from_another_lock_is_caught(
 
 def test_an_image_is_stale_once_the_lock_changes(toolkits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = toolkit_version(VERSION)
-    labels = {LABEL_LOCK: toolkit_image.lock_digest(entry), LABEL_RECIPE: recipe_digest(entry)}
+    labels = {LABEL_LOCK: image.lock_digest(entry), LABEL_RECIPE: recipe_digest(entry)}
     lock = toolkits / VERSION / "requirements.lock"
     lock.write_text(lock.read_text() + "# changed\n")
     client = SimpleNamespace(images=SimpleNamespace(get=lambda tag: SimpleNamespace(labels=labels)))
-    monkeypatch.setattr(toolkit_image, "connect", lambda: client)
+    monkeypatch.setattr(image, "connect", lambda: client)
     with pytest.raises(ImageStaleError, match="another lock"):
         find_image(VERSION)

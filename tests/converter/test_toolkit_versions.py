@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from scirknn.devices.compatibility import MODEL_FORMATS, OLDEST_DRIVER, BoardVersions, check
-from sklearn2rknn.toolkit_lock import pins, read_lock, recorded_digests
-from sklearn2rknn.toolkit_versions import TOOLKITS, base_image, toolkit_version, toolkit_versions
-from sklearn2rknn.toolkit_wheel import sha256_of
+from sklearn2rknn.toolkit.pins.lock import pins, read_lock, recorded_digests
+from sklearn2rknn.toolkit.pins.versions import TOOLKITS, base_image, toolkit_version, toolkit_versions
+from sklearn2rknn.toolkit.pins.wheel import sha256_of
 
 VERSIONS = ("1.5.0", "1.5.2", "1.6.0", "2.0.0", "2.1.0", "2.2.0", "2.3.0", "2.3.2", "2.5.0")
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sklearn2rknn.errors import WheelError
-from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
-from sklearn2rknn.toolkit_wheel import check_wheel, git_blob_id, keep_wheel, kept_wheel
+from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
+from sklearn2rknn.toolkit.pins.wheel import check_wheel, git_blob_id, keep_wheel, kept_wheel
 
 NAME = "rknn_toolkit2-1.5.0+1fa95b5c-cp310-cp310-linux_x86_64.whl"
 CONTENT = b"a stand-in for the vendor's wheel"

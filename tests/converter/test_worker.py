@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 
 from sklearn2rknn import Built, ConversionError, OptionError, Toolkit, ToolkitError, open_toolkit
-from sklearn2rknn.toolkit import ISOLATIONS, WORKER, clean_log, telling_lines
-from sklearn2rknn.toolkit_environment import ToolkitEnvironment
+from sklearn2rknn.toolkit.log_lines import clean_log, telling_lines
+from sklearn2rknn.toolkit.toolkit import ISOLATIONS
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment
+from sklearn2rknn.toolkit.worker_path import WORKER
 
 FAKE = Path(__file__).with_name("fake_toolkit")
 
@@ -277,6 +279,6 @@ def test_telling_lines_leave_out_what_every_good_build_prints() -> None:
 def test_worker_imports_nothing_from_its_own_folder() -> None:
     # A module there named like one of the toolkit's would take its place.
     names = {path.stem for path in WORKER.parent.glob("*.py")}
-    assert "errors" in names
+    assert "verification" in names
     with tempfile.TemporaryDirectory() as folder, fake_toolkit(Path(folder)) as toolkit:
         assert build(toolkit).rknn

@@ -17,7 +17,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import scirknn
 
-toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter")
+toolkits = pytest.importorskip(
+    "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
+)
 
 ROWS = np.random.default_rng(0).normal(size=(60, 6))
 

@@ -73,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _with_turned(turned: Any) -> Any:
-    from sklearn2rknn.model_source import load_model
+    from sklearn2rknn.estimators.model_file import load_model
 
     return lambda path, **options: turned if path.name == "turned.pkl" else load_model(path, **options)
 

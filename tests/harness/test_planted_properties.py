@@ -28,7 +28,7 @@ from rknn_harness.latency import summarize
 from rknn_harness.outcomes import Outcome
 from rknn_harness.runner_client import BoardSession, Prediction, Timed
 from rknn_harness.timing import Timing
-from sklearn2rknn.onnx_graph import onnx_from_network
+from sklearn2rknn.network.onnx_graph import onnx_from_network
 
 TOOLKIT = "2.3.2"
 BRIEF = Timing(0, 20, 0.0, 1.0, ("numpy",))
@@ -169,7 +169,7 @@ def graph_is(edit: Callable[[onnx.ModelProto], None]) -> Callable[[Patch, BoardL
             edit(model)
             return model
 
-        patch.setattr("sklearn2rknn.conversion.onnx_from_network", wrong)
+        patch.setattr("sklearn2rknn.build.onnx_from_network", wrong)
 
     return plant
 

@@ -18,7 +18,7 @@ from rknn_harness.probe.question import Rivals, packed, unpacked
 from rknn_harness.probe.timing import EMULATED
 from rknn_harness.runner_client import Timed
 from sklearn2rknn.errors import ConversionError
-from sklearn2rknn.toolkit import Built
+from sklearn2rknn.toolkit.toolkit import Built
 from tests.harness import planted
 from tests.harness.planted import InProcess, Plant
 from virtual_npu.execute import data_processor_stages

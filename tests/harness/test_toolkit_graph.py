@@ -17,10 +17,11 @@ from rknn_harness.strategies import specs
 from rknn_harness.toolkit_graph import ToolkitGraph, read_graph
 from scirknn.bundle import Bundle
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.error_bounds import DOUBLE, _formats
-from sklearn2rknn.network import Network
-from sklearn2rknn.onnx_graph import onnx_from_network
-from sklearn2rknn.remainders import carry_remainders
+from sklearn2rknn.checking.arithmetic import DOUBLE
+from sklearn2rknn.checking.file_bound import _formats
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.onnx_graph import onnx_from_network
+from sklearn2rknn.passes.float16_pairs import carry_remainders
 
 SMALL = specs(extreme=False).filter(lambda spec: max((spec.n_features, *spec.hidden)) <= 300)
 

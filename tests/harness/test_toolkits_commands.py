@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from rknn_harness import toolkits_commands
 from rknn_harness.cli import main
 from sklearn2rknn.errors import NetworkError
-from sklearn2rknn.toolkit_image import Image, build_image
-from sklearn2rknn.toolkit_verification import Finding
+from sklearn2rknn.toolkit.containers.image import Image, build_image
+from sklearn2rknn.toolkit.verification import Finding
 
 
 @pytest.fixture(autouse=True)

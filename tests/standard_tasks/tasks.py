@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 import virtual_npu
 from sklearn2rknn import Toolkit, network_from_estimator, onnx_from_network
-from sklearn2rknn.check import Agreement, agreement
-from sklearn2rknn.onnx_graph import input_channels, pack, unpack
+from sklearn2rknn.checking.agreement import Agreement, agreement
+from sklearn2rknn.network.onnx_graph import input_channels, pack, unpack
 
 SAMPLES = 64
 FIRST_ROWS = 100

@@ -15,7 +15,7 @@ import pytest
 
 import scirknn
 from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
-from sklearn2rknn.check import Agreement, agreement
+from sklearn2rknn.checking.agreement import Agreement, agreement
 from tests.standard_tasks.tasks import Rows, plain, standard_tasks
 
 LABELS = {"float16": 0.999, "int16": 0.999, "int8": 0.99}

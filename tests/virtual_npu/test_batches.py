@@ -10,7 +10,9 @@ from virtual_npu import UnsupportedProgram, VirtualNpu, read
 from .reference import halfway_steps
 
 pytest.importorskip("onnx", reason="onnx is not installed: no graphs to convert")
-toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter")
+toolkits = pytest.importorskip(
+    "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
+)
 
 from tests.virtual_npu_agreement.artifacts import Artifact, build  # noqa: E402
 

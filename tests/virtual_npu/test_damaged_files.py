@@ -25,7 +25,7 @@ BYTES = 1 << 28
 
 def _converted() -> bytes:
     """A file of the toolkit's, of the MatMul form with its transpositions and softmax."""
-    toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed")
+    toolkits = pytest.importorskip("sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed")
     from sklearn2rknn.errors import ToolkitError
     from tests.virtual_npu_agreement.artifacts import Artifact, build
 

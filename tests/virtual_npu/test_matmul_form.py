@@ -14,7 +14,9 @@ import pytest
 from virtual_npu import VirtualNpu, read
 
 pytest.importorskip("onnx", reason="onnx is not installed: no graphs to convert")
-toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter")
+toolkits = pytest.importorskip(
+    "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
+)
 
 
 @pytest.fixture(scope="module")

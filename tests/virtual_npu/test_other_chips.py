@@ -22,7 +22,9 @@ from . import table_arithmetic
 from .reference import halfway_steps
 
 pytest.importorskip("onnx", reason="onnx is not installed: no graphs to convert")
-toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter")
+toolkits = pytest.importorskip(
+    "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
+)
 
 from tests.virtual_npu_agreement.artifacts import Artifact, build  # noqa: E402
 

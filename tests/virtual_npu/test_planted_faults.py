@@ -133,7 +133,7 @@ def files() -> Files:
     """What toolkit 2.3.2 makes of a few networks, with the simulator's outputs."""
     pytest.importorskip("onnx", reason="onnx is not installed: no graphs to convert")
     toolkits = pytest.importorskip(
-        "sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter"
+        "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
     )
     from sklearn2rknn.errors import ToolkitError
     from tests.virtual_npu_agreement.artifacts import Artifact, build

@@ -17,7 +17,9 @@ from .program_arithmetic import evaluate
 from .reference import as_input, as_rows, halfway_steps
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no graphs to convert")
-toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter")
+toolkits = pytest.importorskip(
+    "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
+)
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from sklearn2rknn.toolkit import Built, Toolkit
+from sklearn2rknn.toolkit.toolkit import Built, Toolkit
 
 Array = npt.NDArray[Any]
 Form = Literal["conv", "matmul", "gemm"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sklearn2rknn.toolkit import open_toolkit
+from sklearn2rknn.toolkit.toolkit import open_toolkit
 
 from .artifacts import PRECISIONS, TOOLKITS, Artifact, Form
 from .survey import Finding, examine

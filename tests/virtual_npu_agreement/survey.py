@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from sklearn2rknn.errors import ConversionError
-from sklearn2rknn.toolkit import Toolkit, open_toolkit
+from sklearn2rknn.toolkit.toolkit import Toolkit, open_toolkit
 from tests.virtual_npu.reference import halfway_steps
 from virtual_npu import UnsupportedProgram, VirtualNpu, placement, read
 

@@ -13,7 +13,9 @@ import pytest
 
 from .survey import Finding, artifacts, examine, table
 
-toolkits = pytest.importorskip("sklearn2rknn.toolkit", reason="sklearn2rknn is not installed: no converter")
+toolkits = pytest.importorskip(
+    "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
+)
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,12 @@ from sklearn2rknn.errors import (
     UnsupportedModelError,
     UntrustedModelError,
 )
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.network import Layer, Network
-from sklearn2rknn.onnx_graph import onnx_from_network
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.onnx_graph import onnx_from_network
 from sklearn2rknn.report import ConversionReport
-from sklearn2rknn.toolkit import Built, Toolkit, open_toolkit
+from sklearn2rknn.toolkit.toolkit import Built, Toolkit, open_toolkit
 
 __all__ = [
     "Built",

@@ -11,19 +11,20 @@ import click
 from rich.console import Console
 
 from scirknn.cli.table_files import HEADERS
-from sklearn2rknn.calibration import ROWS
-from sklearn2rknn.conditioning import ACCURACIES
-from sklearn2rknn.conversion import ALGORITHMS, HEADS, METHODS, SAMPLES, convert
+from sklearn2rknn.checking.built_file_check import CHECKS
+from sklearn2rknn.conversion import convert
 from sklearn2rknn.errors import OptionError, Sklearn2RknnError
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.example_input import read_rows
+from sklearn2rknn.estimators.model_file import load_model
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.file_path import FilePath
-from sklearn2rknn.gate import CHECKS
-from sklearn2rknn.model_source import load_model
-from sklearn2rknn.network import FORMS
+from sklearn2rknn.network.layer import ACTIVATION_FORMS
+from sklearn2rknn.network.network import FORMS
+from sklearn2rknn.options import ALGORITHMS, HEADS, METHODS, SAMPLES
+from sklearn2rknn.passes.prepare_network import ACCURACIES
 from sklearn2rknn.progress import progress
-from sklearn2rknn.refinement import ACTIVATION_FORMS
-from sklearn2rknn.toolkit_versions import default_version, toolkit_versions
+from sklearn2rknn.rows.calibration_rows import ROWS
+from sklearn2rknn.rows.example_input import read_rows
+from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
 
 __all__ = ["main"]
 

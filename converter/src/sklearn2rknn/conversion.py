@@ -2,119 +2,49 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
-import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version as distribution_version
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import numpy as np
 import sklearn
 
-import virtual_npu
-from scirknn.bundle import Bundle, Variant, write_bundle
-from scirknn.bundle.contents import PRECISIONS
-from scirknn.bundle.input_range import InputRange
+from scirknn.bundle import Variant, write_bundle
 from sklearn2rknn.blas_threads import single_blas_thread
-from sklearn2rknn.calibration import ROWS, calibration_rows, input_range, warn_of_constant_columns
-from sklearn2rknn.check import ROW_LIMIT, choose_rows
-from sklearn2rknn.conditioning import ACCURACIES, condition, count_weights
+from sklearn2rknn.build import Attempt, Job, build_with_room, estimate_run, make_job
+from sklearn2rknn.bundle_files import digest_of, make_bundle, model_file_name
+from sklearn2rknn.checking.built_file_check import CHECKS, is_beyond_bound, last_word
 from sklearn2rknn.errors import (
     CheckError,
     CheckWarning,
-    ConversionError,
-    CpuFallbackError,
-    ExampleInputError,
     ExampleInputWarning,
-    OptionError,
-    RangeError,
-    Sklearn2RknnError,
 )
-from sklearn2rknn.estimators import network_from_estimator
-from sklearn2rknn.example_input import validate_example_input
-from sklearn2rknn.gate import CHECKS, is_beyond_bound, last_word, run_check, shortfall
-from sklearn2rknn.held_out import hold_out
-from sklearn2rknn.network import FORMS, REFINED, Floats, Network
-from sklearn2rknn.onnx_graph import SOFTMAX_OPSET, input_channels, onnx_from_network, pack
-from sklearn2rknn.progress import stage
-from sklearn2rknn.range_guard import FLOAT16_MAX
-from sklearn2rknn.reach import LESS_REACH, REACH
-from sklearn2rknn.refinement import ACTIVATION_FORMS, FEWEST_SAMPLES
+from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.network.layer import ACTIVATION_FORMS
+from sklearn2rknn.network.network import FORMS, Network
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.network.tensor_ranges import ranges_document
+from sklearn2rknn.options import (
+    HEADS,
+    SAMPLES,
+    check_choice,
+    check_count,
+    check_limit,
+    package_version,
+    place_head_and_form,
+    read_options,
+)
+from sklearn2rknn.passes.prepare_network import ACCURACIES
+from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.report import ConversionReport, describe
-from sklearn2rknn.tensor_ranges import ranges_document
-from sklearn2rknn.tolerances import FEWEST_ROWS, LARGE, Promise, Requirement, promises
-from sklearn2rknn.toolkit import Built, Toolkit, shared_toolkit
-from sklearn2rknn.toolkit_choice import parse_choice
-from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version
-from virtual_npu import RknnFile
+from sklearn2rknn.rows.calibration_rows import ROWS, input_range, warn_of_constant_columns
+from sklearn2rknn.rows.example_input import validate_example_input
+from sklearn2rknn.toolkit.toolkit import Toolkit, shared_toolkit
 
 __all__ = ["convert"]
-
-SAMPLES = 64
-"""Rows per run, by default: a run of 64 is estimated to cost hardly more than one of a single row, and a row
-in it a fiftieth (the table in converter/README.md)."""
-
-BATCH_LIMIT = 16384
-"""Rows per run that conversions were measured up to; beyond it the toolkit takes minutes."""
-
-ALGORITHMS = ("normal", "mmse", "kl_divergence")
-METHODS = ("channel", "layer")
-TOO_LARGE = re.compile(r"The 'min/max' of '(.*)' is too large for 'w16a16i_dfp'")
-"""What the toolkit says of numbers that its int16 cannot hold, and of which tensor."""
-
-HEADS = ("host", "npu")
-"""Where the output activation is evaluated."""
-
-
-@attrs.frozen
-class _Options:
-    """What `convert` was asked for, found possible."""
-
-    path: Path
-    entry: ToolkitVersion
-    target_platform: str
-    precision: str
-    samples: tuple[int, ...]
-    algorithm: str
-    method: str
-    calibration_rows: int = ROWS
-    calibration_seed: int = 0
-    accuracy: str = "auto"
-    activation: str = "refined"
-    form: str = "conv"
-    head: str = "host"
-    check: str = "on"
-    min_labels: float | None = None
-    min_r2: float | None = None
-    allow_cpu: bool = False
-    timeout: float = 300.0
-
-    def required(self, promise: Promise) -> Requirement:
-        """Return what the check asks for, so that a promise is kept."""
-        required, least = promise.for_check(), self.min_labels
-        if least is not None:
-            required = attrs.evolve(required, labels=least, expected_labels=least, probability=None)
-        return required if self.min_r2 is None else attrs.evolve(required, r2=self.min_r2)
-
-    def config(self, network: Network) -> dict[str, Any]:
-        """Return the arguments of the toolkit's ``config``."""
-        quantized = (
-            {"quantized_algorithm": self.algorithm, "quantized_method": self.method}
-            if self.precision != "float16"
-            else {}
-        )
-        return {
-            "target_platform": self.target_platform,
-            "custom_string": f"sklearn2rknn {_own_version()}; weights sha256 {network.weights_digest()}",
-            **self.entry.config[self.precision],
-            **quantized,
-        }
 
 
 def convert(
@@ -239,7 +169,7 @@ def convert(
     """
     started = time.monotonic()
     whole = network_from_estimator(model)
-    options = _options(
+    options = read_options(
         path,
         target_platform,
         quantization,
@@ -251,22 +181,22 @@ def convert(
     )
     options = attrs.evolve(
         options,
-        calibration_rows=_count("calibration_rows", calibration_rows, 1),
-        calibration_seed=_count("calibration_seed", calibration_seed, 0),
-        accuracy=_choice("accuracy", accuracy, ACCURACIES),
-        activation=_choice("activation", activation, ACTIVATION_FORMS),
-        form=_choice("form", form, FORMS),
-        head=_choice("head", head, HEADS),
-        check=_choice("check", check, CHECKS),
-        min_labels=_limit("min_labels", min_labels),
-        min_r2=_limit("min_r2", min_r2),
+        calibration_rows=check_count("calibration_rows", calibration_rows, 1),
+        calibration_seed=check_count("calibration_seed", calibration_seed, 0),
+        accuracy=check_choice("accuracy", accuracy, ACCURACIES),
+        activation=check_choice("activation", activation, ACTIVATION_FORMS),
+        form=check_choice("form", form, FORMS),
+        head=check_choice("head", head, HEADS),
+        check=check_choice("check", check, CHECKS),
+        min_labels=check_limit("min_labels", min_labels),
+        min_r2=check_limit("min_r2", min_r2),
         allow_cpu=allow_cpu,
         timeout=timeout,
     )
-    whole = _as_asked(whole, options)
+    whole = place_head_and_form(whole, options)
     rows = None if example_input is None else validate_example_input(example_input, whole)
     own = None if check_input is None else validate_example_input(check_input, whole, "check_input")
-    job = _job(whole.within(), rows, own, options)
+    job = make_job(whole.within(), rows, own, options)
     with single_blas_thread(job.multiplications):
         if rows is not None and options.precision != "float16":
             assert job.rows is not None
@@ -275,7 +205,7 @@ def convert(
         network = job.network()  # what is refused is refused before a toolkit is started
         if not isinstance(toolkit, Toolkit):
             toolkit = shared_toolkit(toolkit)
-        network, attempt = _build_with_room(job, toolkit, network)
+        network, attempt = build_with_room(job, toolkit, network)
         if attempt.promise != attempt.promises[0] and job.can_be_paired(network):
             job = attrs.evolve(job, options=attrs.evolve(options, accuracy="double"))
             network = job.network()
@@ -288,10 +218,10 @@ def convert(
     source, options, placement = job.source, attempt.options, attempt.placement
     variants = tuple(
         Variant(
-            _file_name(options, samples),
+            model_file_name(options, samples),
             samples,
             hashlib.sha256(file.rknn).hexdigest(),
-            _content_digest(file.content),
+            digest_of(file.content),
         )
         for samples, file in sorted(attempt.files.items())
     )
@@ -313,13 +243,13 @@ def convert(
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
             "sklearn": sklearn.__version__,
             "weights_digest": whole.weights_digest(),
-            "created_by": f"sklearn2rknn {_own_version()}",
+            "created_by": f"sklearn2rknn {package_version()}",
         },
     }
     if "held_out" in attempt.check and attempt.check["input"] != "random":
         details["promise"] = attrs.asdict(attempt.promise)
-    files = {_file_name(options, samples): file.rknn for samples, file in attempt.files.items()}
-    write_bundle(_bundle(whole.around(network), options, variants, details, held), files)
+    files = {model_file_name(options, samples): file.rknn for samples, file in attempt.files.items()}
+    write_bundle(make_bundle(whole.around(network), options, variants, details, held), files)
     return ConversionReport(
         path=options.path,
         files={name: len(data) for name, data in files.items()},
@@ -338,200 +268,12 @@ def convert(
         placement=placement,
         ranges=ranges,
         check=attempt.check,
-        estimate=_estimate(attempt, options),
+        estimate=estimate_run(attempt, options),
         seconds=round(time.monotonic() - started, 3),
     )
 
 
-@attrs.frozen(eq=False)
-class _File:
-    """A model file, what it says, and what the check said of it."""
-
-    rknn: bytes
-    content: RknnFile | str
-    placement: Mapping[str, Any]
-    check: Mapping[str, Any]
-
-
-@attrs.frozen(eq=False)
-class _Attempt:
-    """What was built for one precision, by rows per run."""
-
-    options: _Options
-    files: Mapping[int, _File]
-    promises: tuple[Promise, ...]
-
-    @property
-    def promise(self) -> Promise:
-        """The best that every file keeps; the least where there is none."""
-        kept = (each for each in self.promises if not any(self._missed(each)))
-        return next(kept, self.promises[-1])
-
-    @property
-    def missed(self) -> str:
-        """Where the promise is not kept; an empty text where it is."""
-        return next(filter(None, self._missed(self.promise)), "")
-
-    def _missed(self, promise: Promise) -> list[str]:
-        required = self.options.required(promise)
-        return [shortfall(file.check, required) for file in self.files.values()]
-
-    @property
-    def placement(self) -> Mapping[str, Any]:
-        return next(iter(self.files.values())).placement
-
-    @property
-    def check(self) -> Mapping[str, Any]:
-        """The first file's, or that of one which falls short."""
-        checks = [file.check for file in self.files.values()]
-        missed = self._missed(self.promise)
-        return next((check for check, text in zip(checks, missed, strict=True) if text), checks[0])
-
-
-@attrs.frozen(eq=False)
-class _Job:
-    """A network to be converted, from which other precisions can be tried too."""
-
-    source: Network
-    rows: Floats | None
-    options: _Options
-    own: Floats | None = None
-    own_source: str = "held_out"
-
-    @property
-    def promises(self) -> tuple[Promise, ...]:
-        """What can be promised, the best first."""
-        return promises(self.options.precision, [layer.activation for layer in self.source.layers])
-
-    @property
-    def multiplications(self) -> int:
-        """How many it takes to run the rows, or as many as a check does."""
-        rows = ROW_LIMIT if self.rows is None else max(ROW_LIMIT, len(self.rows))
-        return rows * sum(layer.weights.size for layer in self.source.layers)
-
-    def network(self, reach: float = REACH) -> Network:
-        """Return what the toolkit is to be given, in int16 with room for `reach` times the example's range.
-
-        Raises
-        ------
-        ExampleInputError, OptionError, RangeError
-            It is not possible in this precision.
-        """
-        options = self.options
-        if self.rows is None and options.precision != "float16":
-            raise ExampleInputError(
-                f"{options.precision} needs example_input, from which the ranges are taken: "
-                "give some hundred rows of X, for example example_input=X_train[:200]."
-            )
-        return condition(
-            self.source, self.rows, options.precision, options.accuracy, options.activation, reach
-        )
-
-    def can_be_paired(self, network: Network) -> bool:
-        """Whether more float16 pairs are left to try where the best promise is not kept."""
-        options = self.options
-        if options.precision != "float16" or options.accuracy != "auto" or self.rows is None:
-            return False
-        curved = any(layer.activation in ("tanh", "logistic") for layer in self.source.layers)
-        left = network.parts == 1 or (network.output_parts == 1 and not curved)
-        small = count_weights(network.undivided or network) <= LARGE
-        return left and small and not network.head_on_npu
-
-    def attempt(self, toolkit: Toolkit, network: Network) -> _Attempt:
-        """Build every file and check it."""
-        options = self.options
-        if any(layer.activation == REFINED for layer in network.layers):
-            # A row that fills up the run costs nothing.
-            raised = dict.fromkeys(max(FEWEST_SAMPLES, samples) for samples in options.samples)
-            options = attrs.evolve(options, samples=tuple(raised))
-        files = {
-            samples: self._file(toolkit, network, attrs.evolve(options, samples=(samples,)))
-            for samples in options.samples
-        }
-        return _Attempt(options, files, self.promises)
-
-    def _calibration(self, network: Network) -> Floats | None:
-        if self.rows is None or self.options.precision == "float16":
-            return None
-        options = self.options
-        return calibration_rows(network, self.rows, options.calibration_rows, options.calibration_seed)
-
-    def _file(self, toolkit: Toolkit, network: Network, options: _Options) -> _File:
-        """Build the file for ``options.samples[0]`` rows a run, and check it."""
-        (samples,) = options.samples
-        checked = None
-        if options.check != "off":
-            checked = choose_rows(self.source, self.rows, samples, self.own, self.own_source)
-        with stage(f"Building the {options.precision} file for {samples} rows a run"):
-            built = _build(
-                network,
-                samples,
-                options,
-                toolkit,
-                self._calibration(network),
-                None if checked is None else checked.rows,
-            )
-        content = _read(built.rknn)
-        placement = _placement(content)
-        # MatMul and Gemm bring these, which compute nothing.
-        tolerated = () if options.form == "conv" else ("Reshape", "Transpose")
-        names = ", ".join(
-            f"{name} ({kind})"
-            for name, kind, where in placement["layers"]
-            if where != "NPU" and kind not in tolerated
-        )
-        if names and not options.allow_cpu:
-            raise CpuFallbackError(
-                "build",
-                f"these layers were placed on the CPU: {names}.",
-                advice="Pass allow_cpu=True to accept it.",
-            )
-        if checked is None or built.simulated is None:
-            check: Mapping[str, Any] = {"off": True}
-        else:
-            with stage(f"Checking the {options.precision} file for {samples} rows a run"):
-                check = run_check(
-                    self.source,
-                    network,
-                    checked,
-                    built.simulated,
-                    content,
-                    samples,
-                    quantized=options.precision != "float16",
-                    per_channel=options.method == "channel",
-                )
-        return _File(built.rknn, content, placement, check)
-
-    def better_precision(self, toolkit: Toolkit) -> str:
-        """Return the first other precision whose file reaches its limits; empty where there is none."""
-        for precision in self.options.entry.config:
-            if precision == self.options.precision:
-                continue
-            options = attrs.evolve(
-                self.options, precision=precision, accuracy="auto", min_labels=None, min_r2=None, check="on"
-            )
-            try:
-                job = attrs.evolve(self, options=options)
-                attempt = _build_with_room(job, toolkit, job.network())[1]
-            except Sklearn2RknnError:
-                continue
-            if not attempt.missed:
-                return precision
-        return ""
-
-
-def _build_with_room(job: _Job, toolkit: Toolkit, network: Network) -> tuple[Network, _Attempt]:
-    """Build, and again with less room for rows outside the example where its bits are missed in it."""
-    attempt = job.attempt(toolkit, network)
-    for reach in LESS_REACH:
-        if network.reach is None or not attempt.missed:
-            break
-        network = job.network(reach)
-        attempt = job.attempt(toolkit, network)
-    return network, attempt
-
-
-def _judge(job: _Job, attempt: _Attempt, toolkit: Toolkit) -> None:
+def _judge(job: Job, attempt: Attempt, toolkit: Toolkit) -> None:
     """Refuse an attempt below its limits, or warn of it.
 
     Random rows are no ground to refuse, except by the bound, which is each row's own.
@@ -573,209 +315,3 @@ def _warn_of_missing_classes(source: Network, rows: Floats) -> None:
             ExampleInputWarning,
             stacklevel=3,
         )
-
-
-def _limit(name: str, value: float | None) -> float | None:
-    if value is not None and not -np.inf < value <= 1:
-        raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
-    return value
-
-
-def _job(source: Network, rows: Floats | None, own: Floats | None, options: _Options) -> _Job:
-    """Return the job, with rows that the file is not built from where there are enough."""
-    if own is not None and len(own) >= FEWEST_ROWS:
-        return _Job(source, rows, options, own, "check_input")
-    if rows is None or options.check == "off":
-        return _Job(source, rows, options)
-    building, held = hold_out(rows)
-    return _Job(source, building, options, held)
-
-
-@functools.cache
-def _own_version() -> str:
-    return distribution_version("sklearn2rknn")
-
-
-def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}.")
-    return str(value)
-
-
-def _options(
-    path: str | os.PathLike[str],
-    target_platform: str,
-    quantization: bool,
-    precision: str | None,
-    batch_size: int | Sequence[int],
-    toolkit: Toolkit | str | None,
-    algorithm: str,
-    method: str,
-) -> _Options:
-    """Check every option before anything is started."""
-    target = Path(path)
-    if target.suffix != ".rknn":
-        raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
-    if not target.parent.is_dir():
-        raise OptionError(f"There is no folder {target.parent}. Make it first.")
-    if target.is_dir():
-        raise OptionError(f"{target} is a folder. Give the path of a file.")
-    entry = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
-    wanted = precision if precision is not None else ("int8" if quantization else "float16")
-    _choice("precision", wanted, [name for name in PRECISIONS if name in entry.config])
-    if quantization and wanted == "float16":
-        raise OptionError(
-            "quantization=True and precision='float16' contradict each other. Drop one of them."
-        )
-    platform = target_platform.lower() if isinstance(target_platform, str) else target_platform
-    _choice("target_platform", platform, entry.target_platforms)
-    if wanted == "float16" and platform in entry.integer_only_platforms:
-        raise OptionError(f"{platform} computes in integers only. Pass quantization=True and example_input.")
-    return _Options(
-        path=target,
-        entry=entry,
-        target_platform=platform,
-        precision=wanted,
-        samples=_samples(batch_size),
-        algorithm=_choice("quantized_algorithm", algorithm, ALGORITHMS),
-        method=_choice("quantized_method", method, METHODS),
-    )
-
-
-def _as_asked(whole: Network, options: _Options) -> Network:
-    """Return the network in the form that was asked for, with its head where it is to be."""
-    whole = attrs.evolve(whole, form=options.form)
-    if options.head == "host" or whole.head == "identity":
-        return whole
-    if whole.head == "exp":
-        raise OptionError(f"{whole.estimator}'s output activation 'exp' has no place on the NPU. Drop head.")
-    entry = options.entry
-    if whole.head == "softmax":
-        if entry.opset_ceiling < SOFTMAX_OPSET:
-            raise OptionError(
-                f"Toolkit {entry.version} reads ONNX up to opset {entry.opset_ceiling}, whose softmax is "
-                "taken over all samples of a run. Drop head='npu' or take another toolkit."
-            )
-        if options.target_platform in entry.softmax_cpu_platforms and not options.allow_cpu:
-            raise OptionError(
-                f"Toolkit {entry.version} places softmax on the CPU of {options.target_platform}. Drop "
-                "head='npu', whose place is the host's CPU too, or pass allow_cpu=True."
-            )
-    return attrs.evolve(whole, head_on_npu=True)
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise OptionError(f"{name} is {value!r:.60}; it can be a whole number from {least} on.")
-    return int(value)
-
-
-def _samples(batch_size: Any) -> tuple[int, ...]:
-    sizes = list(batch_size) if isinstance(batch_size, (Sequence, np.ndarray)) else [batch_size]
-    for size in sizes:
-        if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
-            raise OptionError(f"batch_size holds {size!r:.60}; it takes whole numbers.")
-        if not 1 <= size <= BATCH_LIMIT:
-            raise OptionError(f"batch_size holds {size}; it can be 1 to {BATCH_LIMIT}.")
-    if not sizes or len(set(sizes)) != len(sizes):
-        raise OptionError(f"batch_size is {batch_size!r:.60}; give one number or several different ones.")
-    return tuple(int(size) for size in sizes)
-
-
-def _build(
-    network: Network,
-    samples: int,
-    options: _Options,
-    toolkit: Toolkit,
-    calibration: Floats | None,
-    check_rows: Floats | None,
-) -> Built:
-    channels = input_channels(network)
-    runs = None
-    if calibration is not None:
-        runs = pack(network.prepare(calibration), channels, samples, network.form)
-    try:
-        return toolkit.build(
-            onnx_from_network(network, samples).SerializeToString(deterministic=True),
-            config=options.config(network),
-            calibration=runs,
-            simulate=None
-            if check_rows is None
-            else pack(network.prepare(check_rows), channels, samples, network.form),
-            timeout=options.timeout,
-        )
-    except ConversionError as error:
-        found = TOO_LARGE.search(error.reason)
-        if found is None:
-            raise
-        raise RangeError(
-            f"Numbers of {found[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of a "
-            "regressor) before fit, and fit again, or take precision='float16'."
-        ) from error
-
-
-def _read(data: bytes) -> RknnFile | str:
-    """Parse a file; where its format is not known, as of chips with another NPU, say why."""
-    try:
-        return virtual_npu.read(data)
-    except (virtual_npu.FileFormatError, virtual_npu.UnsupportedFormat) as error:
-        return str(error)
-
-
-def _content_digest(file: RknnFile | str) -> str:
-    return "" if isinstance(file, str) else virtual_npu.content_digest(file)
-
-
-def _placement(file: RknnFile | str) -> dict[str, Any]:
-    if isinstance(file, str):
-        return {"npu": 0, "cpu": 0, "layers": [], "unknown": file}
-    layers = [list(layer) for layer in virtual_npu.placement(file)]
-    on_npu = sum(where == "NPU" for _, _, where in layers)
-    return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
-
-
-def _estimate(attempt: _Attempt, options: _Options) -> tuple[float, float] | None:
-    content = attempt.files[options.samples[0]].content
-    if isinstance(content, str) or not options.target_platform.startswith("rk3588"):
-        return None
-    return virtual_npu.estimate(content).seconds
-
-
-def _file_name(options: _Options, samples: int) -> str:
-    if samples == options.samples[0]:
-        return options.path.name
-    return f"{options.path.stem}.n{samples}.rknn"
-
-
-def _bundle(
-    network: Network,
-    options: _Options,
-    variants: tuple[Variant, ...],
-    details: Mapping[str, Any],
-    held: InputRange | None,
-) -> Bundle:
-    return Bundle(
-        path=options.path,
-        task=network.task,
-        estimator=network.estimator,
-        classes=network.classes,
-        n_features_in=network.n_features_in,
-        n_outputs=network.n_outputs,
-        feature_names=network.feature_names,
-        single_output=network.single_output,
-        dtype=network.dtype,
-        head=network.head,
-        channels=input_channels(network),
-        input=network.input,
-        output=network.output,
-        precision=options.precision,
-        variants=variants,
-        details=details,
-        columns=network.columns,
-        first_step=network.first_step,
-        parts=network.parts,
-        output_parts=network.output_parts,
-        form="conv" if network.form == "conv" else "matmul",
-        head_on_npu=network.head_on_npu,
-        input_range=held,
-    )

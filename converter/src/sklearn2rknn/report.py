@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sklearn2rknn.halves import CHANNELS
-from sklearn2rknn.network import HALF
+from sklearn2rknn.network.layer import CHANNELS, HALF
 from sklearn2rknn.summary import is_counted, summary
 
 __all__ = ["ConversionReport"]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from rich.text import Text
 
-from sklearn2rknn.gate import last_word
+from sklearn2rknn.checking.built_file_check import last_word
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
 __all__ = ["Conversion", "is_counted", "summary"]

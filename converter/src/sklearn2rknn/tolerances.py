@@ -1,9 +1,9 @@
 r"""What people are promised of a converted model: every tolerance once.
 
 The converter refuses a file that does not keep its promise, and `rknn_harness` fails a case that does not, by
-the same numbers. A derived error bound (`error_bounds`) holds beside them, for every row. A promise is about
-rows that nobody has seen, so a check asks for more: of labels and R2 a part of the promised shortfall, of an
-error `SAFETY` times what it measured.
+the same numbers. A derived error bound (`checking.file_bound`) holds beside them, for every row. A promise is
+about rows that nobody has seen, so a check asks for more: of labels and R2 a part of the promised shortfall,
+of an error `SAFETY` times what it measured.
 
 An error *d* of the outputs moves a logistic function by at most :math:`|d|/4`, its steepest slope, and of two
 classes of a softmax a quarter of :math:`|d_1| + |d_2|`. A row that is checked may be far from any decision,

@@ -1,9 +1,9 @@
 """Error bounds of a network's output, carried through the estimator's head.
 
-The bounds before the head are the converter's (`sklearn2rknn.error_bounds`), with their derivation. Here the
-layers are those of the graph that the toolkit was given, read back from ONNX, since a converter may rescale,
-join or collapse those of the estimator; how far that graph in float32 may lie from the estimator is a bound
-of its own, and is added.
+The bounds before the head are the converter's (`sklearn2rknn.checking.float_bounds`), with their derivation.
+Here the layers are those of the graph that the toolkit was given, read back from ONNX, since a converter may
+rescale, join or collapse those of the estimator; how far that graph in float32 may lie from the estimator is
+a bound of its own, and is added.
 """
 
 from __future__ import annotations
@@ -12,17 +12,9 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from rknn_harness.reference import Floats, Reference
-from sklearn2rknn.error_bounds import (
-    DOUBLE,
-    FLOAT16,
-    FLOAT32,
-    Arithmetic,
-    Steps,
-    output_bound,
-    quantized_output_bound,
-    tensor_count,
-    tensor_steps,
-)
+from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32, Arithmetic
+from sklearn2rknn.checking.float_bounds import output_bound
+from sklearn2rknn.checking.integer_bounds import Steps, quantized_output_bound, tensor_count, tensor_steps
 
 __all__ = [
     "DOUBLE",

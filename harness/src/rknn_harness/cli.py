@@ -41,8 +41,8 @@ from rknn_harness.toolkits_commands import toolkits
 from scirknn import ScirknnError, read_bundle
 from scirknn.devices.compatibility import BoardVersions, check
 from sklearn2rknn.file_path import FilePath
-from sklearn2rknn.toolkit_choice import parse_choice
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.toolkit.environment_choice import parse_choice
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
 __all__ = ["main"]
 

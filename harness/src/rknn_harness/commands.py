@@ -9,7 +9,7 @@ from typing import Any
 
 from rknn_harness.case import CaseResult
 from sklearn2rknn import OptionError
-from sklearn2rknn.toolkit_choice import parse_choice
+from sklearn2rknn.toolkit.environment_choice import parse_choice
 
 __all__ = ["replay_command", "resume_command", "shown_path"]
 

@@ -54,7 +54,7 @@ from rknn_harness.witness import (
     onnx_output,
     simulator_output,
 )
-from sklearn2rknn.gate import is_beyond_bound
+from sklearn2rknn.checking.built_file_check import is_beyond_bound
 from sklearn2rknn.tolerances import FEWEST_ROWS
 from virtual_npu import RknnFile, VirtualNpuError, content_digest, estimate, read
 

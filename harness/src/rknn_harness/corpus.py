@@ -26,7 +26,7 @@ from rknn_harness.case import Case, CaseResult
 from rknn_harness.errors import HarnessError
 from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
 from rknn_harness.reference import reference
-from sklearn2rknn.model_source import load_model
+from sklearn2rknn.estimators.model_file import load_model
 
 __all__ = ["CorpusError", "corpus_cases", "keep", "read_case", "read_model", "read_verdict"]
 

@@ -21,7 +21,7 @@ import attrs
 
 from rknn_harness.case import PROPERTIES, CaseResult
 from rknn_harness.errors import HarnessError
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
 __all__ = ["Expectation", "ExpectationsError", "expected_reason", "read_expectations"]
 

@@ -31,9 +31,9 @@ from scirknn.bundle import Bundle, metadata_path
 from scirknn.errors import InputError
 from scirknn.input_checks import check_finite, check_rows, check_table
 from sklearn2rknn import ExampleInputError, Sklearn2RknnError, network_from_estimator
-from sklearn2rknn.example_input import read_rows
-from sklearn2rknn.model_source import load_model
-from sklearn2rknn.network import Network
+from sklearn2rknn.estimators.model_file import load_model
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.rows.example_input import read_rows
 
 __all__ = [
     "OwnFiles",

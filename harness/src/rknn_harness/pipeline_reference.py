@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from rknn_harness.reference import Answer, Layer, Reference, answer_from_output, reference
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.network import Network
+from sklearn2rknn.network.network import Network
 
 __all__ = ["reference_of"]
 

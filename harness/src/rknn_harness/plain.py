@@ -32,7 +32,7 @@ from rknn_harness.reference import (
 )
 from rknn_harness.runner_client import BoardSession
 from scirknn.bundle import Affine
-from sklearn2rknn.onnx_session import onnx_session
+from sklearn2rknn.network.onnx_session import onnx_session
 
 __all__ = ["CONSTANT_GRAPH", "Plain", "convert_plain", "defect_of", "judge_plain"]
 

@@ -11,7 +11,7 @@ import attrs
 from rknn_harness.case import PRECISIONS, Case, Key, dataset_case
 from rknn_harness.datasets import DATASETS
 from rknn_harness.drawing import Draw, draw_cases
-from sklearn2rknn.toolkit_versions import toolkit_version
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
 __all__ = ["Entry", "groups", "known_ids", "make_plan"]
 

@@ -12,8 +12,8 @@ from onnx import numpy_helper
 
 from rknn_harness.reference import Floats, Layer
 from scirknn.bundle import Bundle
-from sklearn2rknn.network import HALF
-from sklearn2rknn.remainders import BELOW
+from sklearn2rknn.network.layer import HALF
+from sklearn2rknn.passes.float16_pairs import BELOW
 
 __all__ = ["ToolkitGraph", "read_graph"]
 
@@ -29,7 +29,7 @@ class ToolkitGraph:
     layers : tuple of Layer
         Those of the graph, their inputs and outputs whole numbers where the graph has them in parts.
     undivided : tuple of Layer
-        The same function without the layers that only carry remainders (`sklearn2rknn.remainders`).
+        The same function without the layers that only carry remainders (`sklearn2rknn.passes.float16_pairs`).
     split : tuple of bool
         Whether its input, and each result of the undivided layers, is carried in two parts.
     idle : numpy.ndarray of float64, shape (n_units,)

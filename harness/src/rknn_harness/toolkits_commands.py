@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from rknn_harness.outcomes import ExitCode
-from sklearn2rknn.base_image import DEBIAN_PYTHON, check_pins, make_base_image
 from sklearn2rknn.errors import (
     EngineError,
     EngineMissingError,
@@ -21,12 +20,13 @@ from sklearn2rknn.errors import (
     Sklearn2RknnError,
     WheelError,
 )
-from sklearn2rknn.toolkit_environment import ensure_environment, environment_folders, remove_environments
-from sklearn2rknn.toolkit_image import build_image, find_image, remove_image
-from sklearn2rknn.toolkit_lock import write_lock
-from sklearn2rknn.toolkit_verification import verify
-from sklearn2rknn.toolkit_versions import ToolkitVersion, toolkit_version, toolkit_versions
-from sklearn2rknn.toolkit_wheel import keep_wheel
+from sklearn2rknn.toolkit.containers.base_image import DEBIAN_PYTHON, check_pins, make_base_image
+from sklearn2rknn.toolkit.containers.image import build_image, find_image, remove_image
+from sklearn2rknn.toolkit.pins.lock import write_lock
+from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version, toolkit_versions
+from sklearn2rknn.toolkit.pins.wheel import keep_wheel
+from sklearn2rknn.toolkit.venv import ensure_environment, environment_folders, remove_environments
+from sklearn2rknn.toolkit.verification import verify
 
 __all__ = ["toolkits"]
 

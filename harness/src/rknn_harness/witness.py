@@ -13,8 +13,8 @@ from onnx import numpy_helper
 import virtual_npu
 from scirknn.bundle import Affine, Bundle
 from sklearn2rknn import Built, Toolkit
-from sklearn2rknn.onnx_graph import pack, unpack
-from sklearn2rknn.onnx_session import onnx_session
+from sklearn2rknn.network.onnx_graph import pack, unpack
+from sklearn2rknn.network.onnx_session import onnx_session
 
 __all__ = [
     "Protocol",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.models import Model
 from rknn_harness.runner_client import Timed
-from sklearn2rknn.toolkit import Built
+from sklearn2rknn.toolkit.toolkit import Built
 
 __all__ = ["Bench", "Builder", "Device", "OutOfTime", "Samples", "refusal"]
 

@@ -24,7 +24,7 @@ _SAMPLES: Final = 128
 
 
 def _model() -> Model:
-    """Write x / (x * x + 1), as `sklearn2rknn.onnx_graph` writes it behind a layer's tanh."""
+    """Write x / (x * x + 1), as `sklearn2rknn.network.onnx_graph` writes it behind a layer's tanh."""
     model = dense(np.eye(_CHANNELS), samples=_SAMPLES)
     graph = onnx.load_model_from_string(model.graph)
     graph.graph.node[-1].output[0] = "dense"

@@ -238,7 +238,7 @@ TIMING_QUESTIONS: Final[tuple[Question, ...]] = (
         why="The converter writes one of them by default.",
         answers={**{form: f"Rows on {form}." for form in FORMS}, EMULATED: _ANSWERS[EMULATED]},
         assumed="height",
-        decided_in="sklearn2rknn.onnx_graph",
+        decided_in="sklearn2rknn.network.onnx_graph",
         timed=True,
     ),
 )

@@ -22,7 +22,7 @@ from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, lo
 from rknn_harness.report.numbers import Fault, Question, Summary, summarize
 from rknn_harness.report.query import Number, Records, field, last_metrics
 from rknn_harness.run_folder import Run
-from sklearn2rknn.toolkit_versions import Defect, toolkit_version
+from sklearn2rknn.toolkit.pins.versions import Defect, toolkit_version
 
 __all__ = ["replace", "write_report"]
 

@@ -28,7 +28,7 @@ from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.suite.suite import Suite
 from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
-from sklearn2rknn.toolkit_choice import parse_choice
+from sklearn2rknn.toolkit.environment_choice import parse_choice
 
 _BOARDS = pytest.StashKey[Mapping[str, Board]]()
 _PLAN = pytest.StashKey[tuple[Entry, ...]]()

@@ -1,0 +1,135 @@
+"""The arithmetic of a stage: its roundings, its limits, its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import attrs
+import numpy as np
+
+from scirknn.bundle import Affine
+from sklearn2rknn.network.layer import HALF, HALVES_ERROR, REFINED, activate
+from sklearn2rknn.network.ranges import Floats
+
+__all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic", "LayerLike"]
+
+SUM_UNIT = 2.0**-24  # unit roundoff of the float32 sums
+
+Errors = Mapping[str, tuple[float, float, float]]
+TABLE_ERRORS: Errors = {
+    "tanh": (3.02, 1e-3, 5e-3),
+    "logistic": (6.31, 1e-3, 2e-3),
+    HALF: (np.inf, 1.2e-4, 1.2e-4),
+}
+# onnxruntime's tanh and logistic are rational functions, good to some units of float32.
+# Two halves and what they lack, whose factors are 2.009 in sum, stand for a tanh.
+_FUNCTIONS: Errors = {
+    "tanh": (np.inf, 1e-6, 1e-6),
+    "logistic": (np.inf, 1e-6, 1e-6),
+    HALF: (np.inf, 1e-6 + HALVES_ERROR / 2, 1e-6 + HALVES_ERROR / 2),
+}
+_EXACT: Errors = {"tanh": (np.inf, 1e-15, 1e-15), "logistic": (np.inf, 1e-15, 1e-15)}
+
+
+class LayerLike(Protocol):
+    """A dense layer of any package: weights of shape (n_in, n_out), bias, and the activation's name."""
+
+    @property
+    def weights(self) -> Floats: ...  # noqa: D102
+    @property
+    def bias(self) -> Floats: ...  # noqa: D102
+    @property
+    def activation(self) -> str: ...  # noqa: D102
+
+
+@attrs.frozen
+class Arithmetic:
+    """A floating-point format that a network is stored in.
+
+    Attributes
+    ----------
+    unit : float
+        Unit roundoff.
+    tiny : float
+        Half the smallest subnormal.
+    largest : float
+        Largest finite number; an entry that may pass it has no bound (inf).
+    functions : mapping of str to (float, float, float)
+        How tanh and logistic err: the end of the range that is computed well, the error in it and beyond.
+    sum : float
+        Unit roundoff of sums.
+    products : int
+        Products that stand for one.
+    """
+
+    unit: float
+    tiny: float
+    largest: float
+    functions: Errors
+    sum: float = SUM_UNIT
+    products: int = 1
+
+
+# Numbers go from float64 through float32 into float16, so a second, smaller rounding is added to the unit.
+FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, TABLE_ERRORS)
+DOUBLE = Arithmetic(2.0**-19, 2.0**-24, 65504.0, TABLE_ERRORS, products=3)
+"""Two float16 numbers for each value."""
+FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS)
+FLOAT64 = Arithmetic(2.0**-53, 0.0, float(np.finfo(np.float64).max), _EXACT, sum=2.0**-53)
+FOLDED = attrs.evolve(FLOAT64, unit=2.0**-51, sum=2.0**-51)
+"""A network whose numbers were folded from others in float64, with some roundings each."""
+
+
+def stored_error(value: Floats, error: Floats, target: Arithmetic) -> Floats:
+    """Return an error with the rounding of storing added."""
+    return error + target.unit * (np.abs(value) + error) + target.tiny
+
+
+def activate_with_error(
+    activation: str, z: Floats, error: Floats, target: Arithmetic
+) -> tuple[Floats, Floats]:
+    """Return an activation's values and what they may err by before they are stored."""
+    if activation == REFINED:
+        return _refined(z, error, target)
+    value = activate(activation, z)
+    spread = error if activation == "identity" else error_through(lambda z: activate(activation, z), z, error)
+    if activation in target.functions:
+        end, inside, outside = target.functions[activation]
+        spread = spread + np.where(np.abs(z) + error <= end, inside, outside)
+    return value, spread
+
+
+def _refined(z: Floats, error: Floats, target: Arithmetic) -> tuple[Floats, Floats]:
+    """Return ``t / (1 + t**2)`` of ``t = tanh(z)``, and what it may err by before it is stored."""
+    t = np.tanh(z)
+    _, reach = activate_with_error("tanh", z, error, target)
+    reach = stored_error(t, reach, target)
+    value = t / (1 + t**2)
+    low, high = (np.clip(each, -1.0, 1.0) for each in (t - reach, t + reach))
+    spread = np.maximum(high / (1 + high**2) - value, value - low / (1 + low**2))
+    # The square errs by u of itself, at most half of the sum; the sum by u.
+    return value, spread + (1.5 * target.unit + target.tiny) * (np.abs(value) + spread) + target.tiny
+
+
+def error_through(function: Callable[[Floats], Floats], z: Floats, error: Floats) -> Floats:
+    """Return what an error becomes behind a rising function."""
+    here = function(z)
+    return np.maximum(function(z + error) - here, here - function(z - error))
+
+
+def host_input(X: Floats, before: Affine | None, host: float) -> tuple[Floats, Floats]:
+    """Return the network's input and what the host's arithmetic adds to its error."""
+    if before is None:
+        return X, SUM_UNIT * np.abs(X)
+    value = (X - before.offset) * before.scale
+    size = (np.abs(X) + np.abs(before.offset)) * np.abs(before.scale)
+    return value, 3 * host * size + (SUM_UNIT * np.abs(value) if host < SUM_UNIT else 0.0)
+
+
+def host_output(value: Floats, error: Floats, after: Affine | None, host: float) -> Floats:
+    """Return an output's error behind the host's affine map."""
+    if after is None:
+        return error + 2 * host * np.abs(value)
+    size = np.abs(value) + error + np.abs(after.offset)
+    return (error + 3 * host * size) * np.abs(after.scale)

@@ -1,0 +1,89 @@
+"""The error bound of a file that was built."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32, FLOAT64, FOLDED, Arithmetic
+from sklearn2rknn.checking.float_bounds import output_bound
+from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Floats
+from virtual_npu import RknnFile
+
+__all__ = ["file_bound"]
+
+
+def file_bound(
+    source: Network,
+    network: Network,
+    X: npt.ArrayLike,
+    file: RknnFile | None = None,
+    *,
+    per_channel: bool = True,
+) -> Floats | None:
+    """Bound the error of a built file's outputs, in the units of the estimator's.
+
+    Parameters
+    ----------
+    source, network : Network
+        The estimator's, and what the toolkit was given, both with or both without the host's parts.
+    X : array-like, shape (n, n_features_in)
+        Rows as `source` takes them.
+    file : virtual_npu.RknnFile, optional
+        The file of an integer precision, which holds its steps.
+    per_channel : bool
+        Whether weights have a step per output channel.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, n_outputs), or None
+        Before the head, against the estimator's own outputs; inf where a number may leave float16. None for
+        an integer file whose tensors are not those of the layers.
+    """
+    own = FLOAT64 if source.dtype == "float64" else FLOAT32
+    with np.errstate(over="ignore", invalid="ignore"):
+        estimator = output_bound(
+            source.layers, source.take(X), own, source.input, source.output, host=own.unit
+        )
+        rows = network.take(X)
+        undivided = network.undivided or network
+        made = output_bound(undivided.layers, rows, FOLDED, network.input, network.output, host=FOLDED.unit)
+        if file is None:
+            stored = output_bound(
+                undivided.layers, rows, _formats(network), network.input, network.output, host=2.0**-52
+            )
+        else:
+            steps = tensor_steps(file)
+            if len(steps) != tensor_count(network.layers):
+                return None
+            stored = quantized_output_bound(
+                network.layers,
+                rows,
+                steps,
+                network.input,
+                network.output,
+                host=2.0**-52,
+                per_channel=per_channel,
+                idle=network.idle,
+            )
+        # What weights that round to 0 were left out for, and otherwise next to nothing.
+        apart = np.abs(network.forward(X) - source.forward(X))
+        total = estimator + apart + made + stored
+    total[np.isnan(total)] = np.inf
+    return total
+
+
+def _formats(network: Network) -> list[Arithmetic]:
+    """Return what the input and each layer's result are stored in, of the layers without remainders."""
+    layers = (network.undivided or network).layers
+    split = network.parts > 1
+    formats = [DOUBLE if split else FLOAT16]
+    for layer in layers:
+        # Remainders are carried as far as relus lead.
+        split = split and layer.activation in ("relu", "identity")
+        formats.append(DOUBLE if split else FLOAT16)
+    if network.output_parts == 1:
+        formats[-1] = FLOAT16
+    return formats

@@ -1,0 +1,165 @@
+"""Bounds on the error of int8 and int16 files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+
+from scirknn.bundle import Affine
+from sklearn2rknn.checking.arithmetic import (
+    FLOAT16,
+    SUM_UNIT,
+    TABLE_ERRORS,
+    LayerLike,
+    activate_with_error,
+    error_through,
+    host_input,
+    host_output,
+)
+from sklearn2rknn.network.layer import HALF, HALF_END
+from sklearn2rknn.network.ranges import Floats
+from virtual_npu import RknnFile
+
+__all__ = ["Steps", "kernel_spans", "quantized_output_bound", "tensor_count", "tensor_steps"]
+
+
+@attrs.frozen
+class Steps:
+    """An integer tensor's quantization: ``real = (stored - zero_point) * step``."""
+
+    step: float
+    zero_point: int
+    bits: int = 8
+
+    @property
+    def low(self) -> float:
+        """The least number the tensor can hold."""
+        return -((1 << (self.bits - 1)) + self.zero_point) * self.step
+
+    @property
+    def high(self) -> float:
+        """The greatest number the tensor can hold."""
+        return ((1 << (self.bits - 1)) - 1 - self.zero_point) * self.step
+
+
+def quantized_output_bound(
+    layers: Sequence[LayerLike],
+    X: Floats,
+    tensors: Sequence[Steps],
+    before: Affine | None = None,
+    after: Affine | None = None,
+    *,
+    host: float = SUM_UNIT,
+    per_channel: bool = True,
+    idle: Floats | None = None,
+) -> Floats:
+    """Bound the error of an int8 or int16 network's output before its head.
+
+    Parameters
+    ----------
+    layers, X, before, after, host
+        As for `output_bound`.
+    tensors : sequence of Steps
+        Of the input and of each layer's result, `tensor_count` of them; a half of tanh has its sum before.
+    per_channel : bool
+        Whether weights have a step per output channel.
+    idle : numpy.ndarray or None
+        The network's: the first layer's weights on an input that is always 0, which count for steps only.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (n, n_outputs)
+
+    Raises
+    ------
+    ValueError
+        The number of tensors does not fit the layers.
+    """
+    if len(tensors) != tensor_count(layers):
+        raise ValueError(f"{len(layers)} layers have {tensor_count(layers)} tensors, not {len(tensors)}.")
+    value, error = host_input(X, before, host)
+    following = iter(tensors)
+    target = next(following)
+    error = _quantize(value, error, target, 0.5)
+    for i, layer in enumerate(layers):
+        source, target = target, next(following)
+        weights = np.abs(layer.weights)
+        largest = weights.max(axis=0)
+        if i == 0 and idle is not None:
+            largest = np.maximum(largest, np.abs(idle))
+        if not per_channel:
+            largest = np.full(len(layer.bias), largest.max())
+        step = largest * (1.001 / 127) if source.bits == 8 else 1.001 * _int16_steps(largest)
+        exact = kernel_spans(layer) / 255 if source.bits == 8 else step
+        coarser, unit = _scaling(layer, exact, source) if per_channel else (np.float64(1), 0.5)
+        size = np.abs(value) + error
+        total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
+        z = value @ layer.weights + layer.bias
+        total += 1.001 * 2.0**-15 * (coarser + 1) * (np.abs(z) + total)
+        if layer.activation == HALF:
+            z, total = np.clip(z, 0.0, HALF_END), error_through(_limited, z, total)
+            total = _quantize(z, total, target, 0.5)
+            target = next(following)
+        value, error = activate_with_error(layer.activation, z, total, FLOAT16)
+        error = _quantize(value, error, target, 1.5 if layer.activation in TABLE_ERRORS else 0.5)
+    return host_output(value, error, after, host)
+
+
+def tensor_count(layers: Sequence[LayerLike]) -> int:
+    """Return how many tensors a file of these layers has: the input, each result, and what a half sums up."""
+    return 1 + len(layers) + sum(layer.activation == HALF for layer in layers)
+
+
+def _limited(z: Floats) -> Floats:
+    return np.clip(z, 0.0, HALF_END)
+
+
+def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
+    """Return the quantization of a file's input and of what each of its layers gives, in order."""
+    layers = [node for node in file.nodes if node.placement != "none"]
+    # Files of other chips do not tell what a node gives.
+    tensors = [*file.inputs, *(file.tensors[node.outputs[0]] for node in layers if node.outputs)]
+    return tuple(
+        Steps(tensor.scale, tensor.zero_point, 16 if tensor.dtype == "int16" else 8)
+        for tensor in tensors
+        if tensor.scale is not None and tensor.zero_point is not None
+    )
+
+
+def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Floats:
+    # Cutting off at the range's end brings a number nearer to one inside it, and leaves one outside at the
+    # end.
+    beyond = np.maximum(value - steps.high, steps.low - value)
+    surely_0 = (value == 0) & (error == 0)
+    return np.where(surely_0, 0.0, np.maximum(error, beyond) + rounding * steps.step)
+
+
+def _scaling(layer: LayerLike, steps: Floats, source: Steps) -> tuple[Floats, float]:
+    """Return how much larger than each kernel's step the largest is, and what sums and biases err by.
+
+    The latter as a multiple of input step times kernel step.
+    """
+    live = steps > 0
+    if not live.any():
+        return np.ones_like(steps), 0.5
+    coarser = np.where(live, steps.max() / np.where(live, steps, 1.0), 1.0)
+    if source.bits != 8:
+        return coarser, 0.5
+    sizes = np.abs(layer.bias[live]) / (source.step * steps[live])
+    cut = float(sizes.max()) / 2.0**30
+    return coarser, cut if cut > 1 else 0.5
+
+
+def _int16_steps(largest: Floats) -> Floats:
+    """Return 1 / (2**f - 1) for kernels of these largest weights, as files of four toolkits have it."""
+    log = np.log2(np.where(largest > 0, largest, 1.0))
+    bits = 15 - np.ceil(log) - (log <= -1)
+    return np.where(largest > 0, 1 / np.maximum(2.0**bits - 1, 2.0 ** (bits - 1)), 0.0)
+
+
+def kernel_spans(layer: LayerLike) -> Floats:
+    """Return the range of each kernel's weights with 0, of which an int8 step is a 255th."""
+    found: Floats = layer.weights.max(axis=0).clip(min=0) - layer.weights.min(axis=0).clip(max=0)
+    return found

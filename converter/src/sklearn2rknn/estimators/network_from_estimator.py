@@ -1,0 +1,145 @@
+"""From a fitted scikit-learn estimator to a `Network`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.pipeline import Pipeline
+
+from scirknn.bundle import Affine
+from scirknn.bundle.columns import Number
+from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
+from sklearn2rknn.estimators.mlp import network_from_perceptron
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.transformers.feature_table import FeatureTable, untouched
+from sklearn2rknn.transformers.refusals import refuse_text
+from sklearn2rknn.transformers.registry import apply_step, first_step
+
+__all__ = ["network_from_estimator"]
+
+
+def network_from_estimator(estimator: Any) -> Network:
+    """Take the numbers out of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+        Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search whose best
+        estimator is one of these.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    UnsupportedModelError
+        The estimator or a step of it is of another class, or holds numbers, labels or an option that cannot
+        be converted. The text names the step.
+    NotFittedError
+        The estimator was not fitted.
+    """
+    if isinstance(estimator, type):
+        raise UnsupportedModelError(
+            f"The model is the class {estimator.__name__}, not an instance of it. "
+            "Give the fitted estimator: clf = MLPClassifier().fit(X, y)."
+        )
+    steps, target, perceptron = _opened(estimator)
+    network = network_from_perceptron(perceptron)
+    if steps:
+        network = _behind(steps, perceptron, network)
+    return network if target is None else _retargeted(target, network)
+
+
+def _opened(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
+    """Return the named steps in front of a model, what is around its target (or None), and the model."""
+    steps: list[tuple[str, Any]] = []
+    target = None
+    while True:
+        name = type(estimator).__name__
+        if isinstance(estimator, BaseSearchCV):
+            if not estimator.refit:
+                raise UnsupportedModelError(
+                    f"{name} with refit=False keeps no best_estimator_. Search with refit=True."
+                )
+            if not hasattr(estimator, "best_estimator_"):
+                raise NotFittedError(f"This {name} is not fitted. Call fit(X, y) before converting.")
+            estimator = estimator.best_estimator_
+        elif type(estimator) is Pipeline:
+            steps += [(f"Pipeline step {key!r}", step) for key, step in estimator.steps[:-1]]
+            estimator = estimator.steps[-1][1]
+        elif type(estimator) is TransformedTargetRegressor:
+            if target is not None:
+                raise UnsupportedModelError(
+                    "A TransformedTargetRegressor lies inside another one. Use one, with a Pipeline of "
+                    "scalers as its transformer."
+                )
+            if not hasattr(estimator, "regressor_"):
+                raise NotFittedError(f"This {name} is not fitted. Call fit(X, y) before converting.")
+            target, estimator = estimator, estimator.regressor_
+        else:
+            return steps, target, estimator
+
+
+def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> Network:
+    """Put what the steps do in front of a network."""
+    first = first_step([step for _, step in steps])
+    if first is None:  # nothing but "passthrough"
+        return network
+    # What has no such number was not fitted, or is of a kind that is refused.
+    width = int(getattr(first, "n_features_in_", 0))
+    table = untouched(width)
+    for where, step in steps:
+        table = apply_step(step, table, where)
+    refuse_text(table, network.estimator)
+    if table.width != network.n_features_in:
+        raise UnsupportedModelError(
+            f"{network.estimator} was fitted on {network.n_features_in} features and is given {table.width} "
+            "by the steps before it. Fit the whole again."
+        )
+    layers = network.layers
+    if table.weights is not None and table.bias is not None:
+        layers = (Layer(table.weights, table.bias, "identity"), *layers)
+    names = getattr(first, "feature_names_in_", None)
+    by_name = names is not None and type(first) is ColumnTransformer
+    return attrs.evolve(
+        network,
+        layers=layers,
+        columns=table.host_columns(width, by_name=by_name),
+        input=table.affine(),
+        spans=table.spans if table.spans.known.any() else None,
+        first_step=type(first).__name__,
+        feature_names=None if names is None else tuple(str(each) for each in names),
+    )
+
+
+def _retargeted(target: Any, network: Network) -> Network:
+    """Put the inverse of a target's transformer behind a network."""
+    named = "TransformedTargetRegressor"
+    if network.head != "identity":
+        raise UnsupportedModelError(
+            f"{named} scales what comes behind the output activation {network.head!r} of "
+            f"{network.estimator}. Fit with loss='squared_error'."
+        )
+    table = apply_step(target.transformer_, untouched(network.n_outputs), f"{named}'s transformer")
+    if not _is_affine(table, network.n_outputs):
+        raise UnsupportedModelError(
+            f"{named}'s transformer ({type(target.transformer_).__name__}) is not affine for each target. "
+            "Use a scaler, such as StandardScaler."
+        )
+    # z = (y - offset) * scale, and so y = (z + offset * scale) / scale.
+    affine = table.affine()
+    return attrs.evolve(
+        network,
+        output=None if affine is None else Affine(-affine.offset * affine.scale, 1.0 / affine.scale),
+        single_output=target._training_dim == 1 and network.n_outputs == 1,
+    )
+
+
+def _is_affine(table: FeatureTable, width: int) -> bool:
+    columns = tuple(Number(index) for index in range(width))
+    return table.weights is None and table.columns == columns

@@ -1,0 +1,103 @@
+"""A dense layer with its activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from sklearn2rknn.network.ranges import Floats
+
+__all__ = [
+    "ACTIVATIONS",
+    "ACTIVATION_FORMS",
+    "CHANNELS",
+    "FEWEST_SAMPLES",
+    "HALF",
+    "HALF_END",
+    "HALVES_ERROR",
+    "REFINED",
+    "Layer",
+    "rounded_to_float16",
+]
+
+CHANNELS = 4
+"""Channels for each unit."""
+
+HALVES_ERROR = 1.3e-4
+"""Of what stands for a tanh, at most; half of it for a logistic."""
+
+
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+"""Hidden activations, by scikit-learn's names."""
+
+REFINED = "refined"
+"""``t / (1 + t**2)`` with ``t = tanh(z)``, which is ``tanh(2 z) / 2``: see `refined_tanh`."""
+
+HALF = "half tanh"
+HALF_END = 3.015625
+"""``tanh(min(max(z, 0), HALF_END))``: see `int16_tanh`."""
+
+
+def rounded_to_float16(values: Floats) -> Floats:
+    """Return the nearest float16 of each value, as float64; infinity beyond its range."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float16).astype(np.float64)
+
+
+def _logistic(values: Floats) -> Floats:
+    # exp of a non-positive number only, so that no row overflows.
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)
+
+
+def activate(name: str, values: Floats) -> Floats:
+    """Apply the hidden activation `name` element by element."""
+    if name == "relu":
+        return np.maximum(values, 0.0)
+    if name == "tanh":
+        return np.tanh(values)
+    if name == "logistic":
+        return _logistic(values)
+    if name == REFINED:
+        return np.tanh(2.0 * values) / 2.0
+    if name == HALF:
+        return np.tanh(np.clip(values, 0.0, HALF_END))
+    return values
+
+
+def _frozen(values: Any) -> Floats:
+    array = np.array(values, dtype=np.float64)
+    array.flags.writeable = False
+    return array
+
+
+_same = attrs.cmp_using(eq=np.array_equal)
+
+
+@attrs.frozen(eq=True)
+class Layer:
+    """A dense layer, ``activation(h @ weights + bias)``.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray of float64, shape (n_in, n_out)
+    bias : numpy.ndarray of float64, shape (n_out,)
+    activation : {"identity", "logistic", "tanh", "relu", "refined", "half tanh"}
+    """
+
+    weights: Floats = attrs.field(converter=_frozen, eq=_same)
+    bias: Floats = attrs.field(converter=_frozen, eq=_same)
+    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED, HALF)))
+
+    def forward(self, values: Floats) -> Floats:
+        """Return the layer's output for `values`, shape (n, n_in), as float64, shape (n, n_out)."""
+        return activate(self.activation, values @ self.weights + self.bias)
+
+
+ACTIVATION_FORMS = ("refined", "plain")
+"""How float16 computes tanh and logistic."""
+
+FEWEST_SAMPLES = 2
+"""Rows per run from which on every toolkit version places the division on the NPU."""

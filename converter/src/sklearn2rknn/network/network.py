@@ -1,0 +1,242 @@
+"""The multi-layer perceptron as plain numbers: dense layers, a head, and what surrounds them on the host."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from scirknn.bundle import Affine
+from scirknn.bundle.columns import Columns
+from scirknn.input_checks import check_table
+from sklearn2rknn.network.layer import Layer, rounded_to_float16
+from sklearn2rknn.network.ranges import Floats, Spans
+
+__all__ = ["FORMS", "PARTS", "Network", "Reach", "composed"]
+
+FORMS = ("conv", "matmul", "gemm")
+"""Operators that a dense layer can be written with."""
+
+PARTS = 3
+"""Channels of a feature that is given in parts: high, low and, for the weights' own low part, high again."""
+
+
+@attrs.frozen(eq=False)
+class Reach:
+    """Rows around the example.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of float64, shape (n, number of inputs)
+    room : float
+        How many times as far from the middle as the example they were left, at least 1.
+    """
+
+    rows: Floats
+    room: float
+
+
+@attrs.frozen(eq=False)
+class Network:
+    """What a fitted estimator computes, split between host and NPU.
+
+    The host takes `columns` from X and maps them with `input`; the NPU computes the layers; the host maps
+    their result with `output` and applies `head`. Both maps are ``(v - offset) * scale`` per column.
+
+    Attributes
+    ----------
+    estimator : str
+        scikit-learn's class name.
+    task : {"classifier", "multilabel", "regressor"}
+    head : {"softmax", "logistic", "identity", "exp"}
+        The output activation, the host's unless `head_on_npu`.
+    layers : tuple of Layer
+        The last one has the activation ``"identity"``, before the head.
+    classes : numpy.ndarray or None
+        ``classes_`` of a classifier.
+    feature_names : tuple of str or None
+        ``feature_names_in_``.
+    single_output : bool
+        A regressor whose predictions have shape ``(n,)``.
+    dtype : {"float64", "float32"}
+        dtype of the estimator's weights.
+    input, output : Affine or None
+    output_parts : int
+        Columns of the last layer for each output: 1, or 2 to be added up.
+    parts : int
+        Channels of the first layer for each feature: 1, or `PARTS` where remainders are carried.
+    columns : Columns or None
+        How the network's inputs come from the columns of X; None: they are the columns of X.
+    first_step : str or None
+        Class name of what meets X first in a pipeline; None: the estimator.
+    form : {"conv", "matmul", "gemm"}
+        Operators of the graph: see `onnx_graph`.
+    head_on_npu : bool
+        The head, ``"softmax"`` or ``"logistic"``, is in the graph; there is no `output` then.
+    spans : Spans or None
+        What is known of the inputs, as the layers take them, without any example.
+    undivided : Network or None
+        The same network before its numbers were split into parts; None: they are not.
+    idle : numpy.ndarray or None
+        The first layer's weights, shape (n_out,), on one input more, which is always 0: see `bias_limits`.
+    reach : Reach or None
+        What int16's ranges hold beside the example: see `reach`.
+    """
+
+    estimator: str
+    task: str
+    head: str
+    layers: tuple[Layer, ...]
+    classes: npt.NDArray[Any] | None
+    feature_names: tuple[str, ...] | None
+    single_output: bool
+    dtype: str
+    input: Affine | None = None
+    output: Affine | None = None
+    parts: int = 1
+    output_parts: int = 1
+    columns: Columns | None = None
+    first_step: str | None = None
+    form: str = "conv"
+    head_on_npu: bool = False
+    spans: Spans | None = None
+    undivided: Network | None = None
+    idle: Floats | None = None
+    reach: Reach | None = None
+
+    @property
+    def n_features_in(self) -> int:
+        """Columns of X."""
+        if self.columns is not None:
+            return self.columns.n_features_in
+        return int(self.layers[0].weights.shape[0]) // self.parts
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the output before the head."""
+        return int(self.layers[-1].weights.shape[1]) // self.output_parts
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Columns of X, of each hidden layer and of the output."""
+        return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
+
+    def with_far_rows(self, rows: Floats) -> Floats:
+        """Return `rows`, and behind them those that the ranges are to reach to."""
+        return rows if self.reach is None else np.vstack([rows, self.reach.rows])
+
+    def within(self) -> Network:
+        """Return the network without what the host does in front of its layers."""
+        return attrs.evolve(self, columns=None, first_step=None, input=None)
+
+    def around(self, inner: Network) -> Network:
+        """Return `inner`, which computes what ``within()`` does, with this network's host parts before it."""
+        return attrs.evolve(
+            inner,
+            columns=self.columns,
+            first_step=self.first_step,
+            input=composed(self.input, inner.input),
+        )
+
+    def take(self, X: npt.ArrayLike) -> Floats:
+        """Take the network's inputs, before the affine map, from X, shape (n, n_features_in)."""
+        if self.columns is not None:
+            step = self.first_step or self.estimator
+            X = self.columns.take(
+                check_table(X, self.n_features_in, None, step, named=self.columns.named), self.estimator
+            )
+        return np.asarray(X, dtype=np.float64)
+
+    def prepare(self, X: npt.ArrayLike) -> Floats:
+        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, number of inputs * parts)."""
+        values = _affine(self.input, self.take(X))
+        if self.parts == 1:
+            return values
+        high = rounded_to_float16(values)
+        return np.hstack([high, values - high, high])
+
+    def finish(self, raw: npt.ArrayLike) -> Floats:
+        """Map the layers' result, shape (n, n_outputs), as the host does after the NPU."""
+        values = np.asarray(raw, dtype=np.float64)
+        if self.output_parts > 1:
+            values = values[:, : self.n_outputs] + values[:, self.n_outputs :]
+        return _affine(self.output, values)
+
+    def activations(self, X: npt.ArrayLike) -> list[Floats]:
+        """Return what each layer computes for X in float64, the raw output last; `output` is not applied."""
+        found, values = [], self.prepare(X)
+        for layer in self.layers:
+            values = layer.forward(values)
+            found.append(values)
+        return found
+
+    def forward(self, X: npt.ArrayLike) -> Floats:
+        """Compute the reference.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in)
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, n_outputs)
+            The output before the head, both host maps applied.
+        """
+        return self.finish(self.activations(X)[-1])
+
+    def predict(self, outputs: Floats) -> npt.NDArray[Any]:
+        """Decide from outputs before the head: class indices, label indicators or regression values.
+
+        Parameters
+        ----------
+        outputs : numpy.ndarray, shape (n, n_outputs)
+
+        Returns
+        -------
+        numpy.ndarray
+            int64 of shape (n,) for a classifier, int64 of shape (n, n_outputs) for multilabel, float64 of
+            shape (n, n_outputs) for a regressor.
+        """
+        if self.task == "regressor":
+            with np.errstate(over="ignore"):  # what is infinite for scikit-learn is infinite
+                return np.exp(outputs) if self.head == "exp" else outputs
+        if self.head == "softmax":
+            return np.asarray(np.argmax(outputs, axis=1))
+        # scikit-learn compares the logistic function with 1/2, strictly: the output with 0.
+        decided = (outputs > 0).astype(np.int64)
+        if self.task == "multilabel":
+            return decided
+        return (
+            decided[:, 0] if self.classes is None or len(self.classes) > 1 else np.zeros_like(decided[:, 0])
+        )
+
+    def weights_digest(self) -> str:
+        """Return the sha256 (hex) of shapes, activations, weights and biases (float64, little-endian).
+
+        And of what the host does around the layers, where it does something.
+        """
+        digest = hashlib.sha256()
+        if self.columns is not None:
+            digest.update(repr(self.columns).encode())
+        for affine in (self.input, self.output):
+            if affine is not None:
+                digest.update(affine.offset.astype("<f8").tobytes() + affine.scale.astype("<f8").tobytes())
+        for layer in self.layers:
+            digest.update(f"{layer.weights.shape} {layer.activation};".encode())
+            digest.update(layer.weights.astype("<f8").tobytes())
+            digest.update(layer.bias.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+
+def composed(first: Affine | None, then: Affine | None) -> Affine | None:
+    """Return one map for two, in float64."""
+    if first is None or then is None:
+        return then if first is None else first
+    return Affine(first.offset + then.offset / first.scale, first.scale * then.scale)
+
+
+def _affine(affine: Affine | None, values: Floats) -> Floats:
+    return values if affine is None else (values - affine.offset) * affine.scale

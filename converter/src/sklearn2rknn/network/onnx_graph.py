@@ -1,0 +1,190 @@
+"""From a `Network` to ONNX: a chain of 1x1 convolutions over ``[1, C, N, 1]``.
+
+Samples lie on the height axis and the batch is 1, the form in which every toolkit version places every layer
+on the NPU. C, the input's width, is padded with zeros to a multiple of 8; 1, 3 or 4 channels would be taken
+for an image. The head and both affine maps are the host's and not in the graph.
+
+For comparison a network can have the form of the first scirknn's graphs, MatMul and Add over ``[N, C]``, or
+Gemm, and its head in the graph.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from sklearn2rknn.network.layer import HALF, HALF_END, REFINED, Layer
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Floats
+
+__all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "pack", "unpack"]
+
+OPSET = 12
+SOFTMAX_OPSET = 13
+"""Before it, Softmax normalises over all axes from its own on: over all samples."""
+
+IR_VERSION = 8
+CHANNEL_MULTIPLE = 8
+
+_OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
+
+
+def input_channels(network: Network) -> int:
+    """Return C: the features' channels, one more where the network has one that is always 0, padded to 8s.
+
+    Without convolutions there are no images to be taken for, and nothing is padded.
+    """
+    first = network.layers[0].weights
+    needed = len(first) + int(network.idle is not None or not first.any())
+    return -(-needed // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE if network.form == "conv" else needed
+
+
+def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
+    """Write the network's layers as an ONNX graph.
+
+    Parameters
+    ----------
+    network : Network
+    samples : int
+        Rows that one run takes (N).
+
+    Returns
+    -------
+    onnx.ModelProto
+        float32, opset 12 (13 with a softmax), IR 8; input ``x`` of shape ``[1, C, N, 1]``, output ``y`` of
+        shape ``[1, K, N, 1]``; without convolutions ``[N, C]`` and ``[N, K]``. The same network gives the
+        same bytes.
+    """
+    channels, conv = input_channels(network), network.form == "conv"
+    nodes: list[onnx.NodeProto] = []
+    constants, current = [], "x"
+    for i, layer in enumerate(network.layers):
+        weights = _kernel(layer, channels, network.idle) if i == 0 else _kernel(layer, len(layer.weights))
+        constants += [
+            numpy_helper.from_array(weights[:, :, None, None] if conv else weights.T, f"weights_{i}"),
+            numpy_helper.from_array(layer.bias.astype(np.float32), f"bias_{i}"),
+        ]
+        nodes += _layer_nodes(network.form, current, i) + _activation_nodes(layer.activation, i)
+        current = nodes[-1].output[0]
+    if network.head_on_npu:
+        nodes.append(_head_node(network.head, current))
+    nodes[-1].output[0] = "y"
+    activations = {layer.activation for layer in network.layers}
+    if REFINED in activations:
+        one = np.ones((1, 1, 1, 1) if conv else (1, 1), np.float32)
+        constants.append(numpy_helper.from_array(one, "one"))
+    if HALF in activations:
+        constants += [
+            numpy_helper.from_array(np.float32(value), name)
+            for name, value in (("zero", 0.0), ("end", HALF_END))
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "mlp",
+        [_value("x", channels, samples, conv)],
+        [_value("y", network.widths[-1], samples, conv)],
+        constants,
+    )
+    softmax = network.head_on_npu and network.head == "softmax"
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", SOFTMAX_OPSET if softmax else OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="sklearn2rknn",
+    )
+    onnx.checker.check_model(model)
+    return model
+
+
+def _value(name: str, channels: int, samples: int, conv: bool) -> onnx.ValueInfoProto:
+    shape = [1, channels, samples, 1] if conv else [samples, channels]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def _layer_nodes(form: str, current: str, i: int) -> list[onnx.NodeProto]:
+    """Return the nodes that take `current` to ``layer_<i>``."""
+    weights, bias, result, name = f"weights_{i}", f"bias_{i}", f"layer_{i}", f"dense_{i}"
+    if form == "conv":
+        kernel = [1, 1]
+        return [helper.make_node("Conv", [current, weights, bias], [result], name, kernel_shape=kernel)]
+    if form == "gemm":
+        return [helper.make_node("Gemm", [current, weights, bias], [result], name)]
+    product = f"product_{i}"
+    return [
+        helper.make_node("MatMul", [current, weights], [product], name),
+        helper.make_node("Add", [product, bias], [result], f"bias_{i}"),
+    ]
+
+
+def _head_node(head: str, current: str) -> onnx.NodeProto:
+    if head == "softmax":
+        return helper.make_node("Softmax", [current], ["head"], "head", axis=1)
+    return helper.make_node("Sigmoid", [current], ["head"], "head")
+
+
+def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
+    """Return the nodes that take ``layer_<i>`` to ``activation_<i>``; none for identity."""
+    if activation in _OPERATORS:
+        operator = _OPERATORS[activation]
+        return [helper.make_node(operator, [f"layer_{i}"], [f"activation_{i}"], name=f"{activation}_{i}")]
+    chains = {
+        REFINED: [
+            ("Tanh", [f"layer_{i}"], f"tanh_{i}"),
+            ("Mul", [f"tanh_{i}", f"tanh_{i}"], f"square_{i}"),
+            ("Add", [f"square_{i}", "one"], f"divisor_{i}"),
+            ("Div", [f"tanh_{i}", f"divisor_{i}"], f"activation_{i}"),
+        ],
+        HALF: [
+            ("Clip", [f"layer_{i}", "zero", "end"], f"clip_{i}"),
+            ("Tanh", [f"clip_{i}"], f"activation_{i}"),
+        ],
+    }
+    return [
+        helper.make_node(operator, inputs, [output], name=f"{operator.lower()}_{i}")
+        for operator, inputs, output in chains.get(activation, [])
+    ]
+
+
+def _kernel(layer: Layer, channels: int, idle: Floats | None = None) -> npt.NDArray[np.float32]:
+    n_in, n_out = layer.weights.shape
+    kernel = np.zeros((n_out, channels), dtype=np.float32)
+    kernel[:, :n_in] = layer.weights.T
+    if idle is not None:
+        kernel[:, n_in] = idle
+    elif not layer.weights.any() and channels > n_in:
+        # The toolkit refuses a graph of constants; this channel is always 0, so the weight changes nothing.
+        kernel[:, n_in] = 1.0
+    return kernel
+
+
+def pack(values: Floats, channels: int, samples: int, form: str = "conv") -> npt.NDArray[np.float32]:
+    """Cut rows into the graph's inputs.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (n, n_features), n at least 1
+        Rows that `Network.prepare` returned.
+    channels, samples : int
+        C and N of the graph.
+    form : str
+        The network's.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (ceil(n / N), 1, C, N, 1), without convolutions (ceil(n / N), N, C)
+        The last run is filled up with rows from the front, so that a calibration meets real rows only.
+    """
+    rows, features = values.shape
+    runs = -(-rows // samples)
+    padded = np.zeros((runs * samples, channels), dtype=np.float32)
+    padded[:, :features] = np.take(values, np.arange(runs * samples), axis=0, mode="wrap")
+    tables = padded.reshape(runs, samples, channels)
+    return np.ascontiguousarray(tables.transpose(0, 2, 1))[:, None, :, :, None] if form == "conv" else tables
+
+
+def unpack(outputs: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
+    """Return the first `rows` rows, shape (rows, K), of outputs (runs, 1, K, N, 1) or (runs, N, K)."""
+    tables = outputs if outputs.ndim == 3 else outputs[:, 0, :, :, 0].transpose(0, 2, 1)
+    return np.asarray(tables.reshape(-1, tables.shape[2])[:rows])

@@ -1,0 +1,106 @@
+"""Keep int16 biases within 32 bits, beyond which every toolkit writes a wrong register program.
+
+A bias is stored as a 32-bit multiple of input scale times weight scale. Where one of a layer does not fit,
+the toolkit halves all of them until it does, doubles the output's factor as often, and leaves the weights:
+the program computes 2, 4 or more times the product (2.2.0 to 2.5.0; the simulator, which does not run the
+program, is right). CORE's CLIP_TRUNCATE, which would shift the products down to match, is written 0.
+
+So a kernel whose bias is large beside its weights is given one large weight more: in the first layer on an
+input that is always 0, in the others on a unit of the layer before that is always the same, and the bias goes
+into that weight. Nothing else changes, since every kernel has a scale of its own.
+
+Halves of a tanh (`int16_tanh`) have biases of 4.5 or more in every layer, which something else needs: their
+limit stands in the file as float32's bits, and an integer program takes it for the integer 1.004 * 2**30,
+which must not come before 3.016. Sums have steps of :math:`2^{r + w - 30}` where inputs reach up to
+:math:`2^r` and the layer's largest weight up to :math:`2^w`; so :math:`2^{r + w}` has to be 4 at least, and
+where such a bias stays or is moved it is.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from sklearn2rknn.network.layer import HALF, Layer, activate
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Floats
+
+__all__ = ["fit_biases"]
+
+MOVED = 0.75
+"""Share of a large bias that goes into a weight, which is then large enough for the rest."""
+
+NEXT_TO_NOTHING = 2.0**-26
+"""Of an output's range; one int16 step is 2**-15 of it."""
+
+
+LEVEL = 2.75
+"""Sum of a half that is always the same: inside the table, where the function is nearly flat."""
+
+
+def fit_biases(network: Network, rows: Floats) -> Network:
+    """Return the same function with biases that int16 holds.
+
+    Parameters
+    ----------
+    network : Network
+        Of relu, identity and halves of tanh.
+    rows : numpy.ndarray, shape (n, n_features_in)
+        Example input, from which the toolkit takes the ranges.
+
+    Notes
+    -----
+    With R the range of a layer's input and W a kernel's largest weight, scales are at least R / 2**15 and
+    W / 2**15, so that 32 bits hold any bias up to 2 R W. Half of it is used: the toolkit may find ranges by
+    other means than the largest value.
+    """
+    layers = list(network.layers)
+    rows = network.with_far_rows(rows)
+    ranges = [_range(network.prepare(rows)), *(_range(values) for values in network.activations(rows))]
+    moved = [_moved(layer, size) for layer, size in zip(layers, ranges, strict=False)]
+    # What a unit that is always the same sums up to, and gives.
+    levels = [
+        LEVEL if layer.activation == HALF else size for layer, size in zip(layers, ranges[1:], strict=True)
+    ]
+    gives = [
+        float(activate(layer.activation, np.array(level)))
+        for layer, level in zip(layers, levels, strict=True)
+    ]
+    behind_halves = [False, *(layer.activation == HALF for layer in layers[:-1])]
+    last = max((i for i, part in enumerate(moved) if part.any() or behind_halves[i]), default=-1)
+    idle = np.abs(moved[0]) / (MOVED * ranges[0])  # nothing moves here: the weight makes room for all of it
+    if idle.any() and not layers[0].weights.any():
+        idle = np.maximum(idle, 1.0)  # less is nothing to the toolkit, and graphs of constants it refuses
+    if last > 0:  # one unit in every layer before the last, each fed by the one before
+        first = layers[0]
+        weights = np.hstack([first.weights, np.zeros((len(first.weights), 1))])
+        layers[0] = Layer(weights, np.append(first.bias, levels[0]), first.activation)
+        idle = np.append(idle, levels[0] / ranges[0])
+    for i in range(1, last + 1):
+        weights = np.vstack([layers[i].weights, moved[i] / gives[i - 1]])
+        bias = layers[i].bias - moved[i]
+        if i < last:
+            weights = np.hstack([weights, np.zeros((len(weights), 1))])
+            weights[-1, -1] = levels[i] / gives[i - 1]
+            bias = np.append(bias, 0.0)
+        layers[i] = Layer(weights, bias, layers[i].activation)
+    layers = [_without_zeros(layer, size) for layer, size in zip(layers, ranges, strict=False)]
+    return attrs.evolve(network, layers=tuple(layers), idle=idle if idle.any() else None)
+
+
+def _range(values: Floats) -> float:
+    return float(np.abs(values).max(initial=0.0)) or 1.0
+
+
+def _moved(layer: Layer, size: float) -> Floats:
+    """Return what of each bias goes into a weight; one bias that is too large spoils the whole layer."""
+    large = np.abs(layer.bias) > size * np.abs(layer.weights).max(axis=0)
+    found: Floats = np.where(large, MOVED * layer.bias, 0.0)
+    return found
+
+
+def _without_zeros(layer: Layer, size: float) -> Layer:
+    """Replace biases of 0, for which toolkits from 2.3.0 on make room as for 1."""
+    limit = size * np.abs(layer.weights).max(axis=0)
+    zero = (layer.bias == 0) & (limit < 1)
+    return Layer(layer.weights, np.where(zero, NEXT_TO_NOTHING * limit, layer.bias), layer.activation)

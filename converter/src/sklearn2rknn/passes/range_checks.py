@@ -1,0 +1,109 @@
+"""Refuse what no rescaling has brought into the range of a number format."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from sklearn2rknn.errors import RangeError
+from sklearn2rknn.network.layer import rounded_to_float16
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.network.tensor_ranges import WEIGHTS, tensor_ranges
+from sklearn2rknn.rows.check_rows import choose_rows
+
+__all__ = [
+    "FLOAT16_MAX",
+    "FLOAT16_NORMAL",
+    "FLOAT16_TINIEST",
+    "FLOAT32_MAX",
+    "refuse_overflow",
+    "refuse_starvation",
+]
+
+FLOAT16_MAX = 65504.0
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+FLOAT16_NORMAL = 2.0**-14
+"""Smallest float16 of 11 bits."""
+
+FLOAT16_TINIEST = 2.0**-25
+"""Half the smallest subnormal float16: what is not larger rounds to 0."""
+
+
+def refuse_overflow(network: Network, rows: Floats | None, largest: float = FLOAT16_MAX) -> None:
+    """Raise where a weight, a bias or a number of known range does not fit the format.
+
+    Parameters
+    ----------
+    network : Network
+    rows : numpy.ndarray, shape (n, n_features_in), or None
+    largest : float
+        Where the format ends.
+
+    Raises
+    ------
+    RangeError
+        It names the layer, the range and the cure.
+    """
+    count = len(network.layers)
+    for i, layer in enumerate(network.layers, 1):
+        for name, values in (("weights", layer.weights), ("biases", layer.bias)):
+            size = float(np.abs(values).max())
+            if not size <= largest:
+                raise RangeError(
+                    f"The {name} of layer {i} of {count} ({layer.activation}) reach {size:.3g}; "
+                    f"{_end(largest)}. {_cure(rows)}"
+                )
+    names = ["Features", *(f"Results of layer {i} of {count}" for i in range(1, count + 1))]
+    with np.errstate(over="ignore", invalid="ignore"):
+        ranges = tensor_ranges(network, rows)
+    for name, spans in zip(names, ranges, strict=True):
+        reached = spans.largest[spans.known] if rows is None else spans.largest
+        if len(reached) and not reached.max() <= largest:
+            raise RangeError(
+                f"{name} reach {reached.max():.3g} ({spans.origin or WEIGHTS}); {_end(largest)}. "
+                f"{_cure(rows)}"
+            )
+
+
+def _end(largest: float) -> str:
+    return f"{'float16' if largest == FLOAT16_MAX else 'float32'} ends at {largest:.6g}"
+
+
+def _cure(rows: Floats | None) -> str:
+    if rows is None:
+        return (
+            "Scale X (and y of a regressor) before fit, or give example_input, from which features and "
+            "outputs are rescaled."
+        )
+    return "No rescaling brings it in: scale X (and y of a regressor) before fit, and fit again."
+
+
+def refuse_starvation(network: Network, rows: Floats | None) -> None:
+    """Raise where a layer's weights lose so many bits below float16's normal numbers that outputs change.
+
+    Raises
+    ------
+    RangeError
+        It names the layer, the range and the cure.
+    """
+    count = len(network.layers)
+    for i, layer in enumerate(network.layers):
+        size = float(np.abs(layer.weights).max())
+        if not 0 < size < FLOAT16_NORMAL:
+            continue
+        sample = choose_rows(network, rows, 1).rows
+        rounded = attrs.evolve(layer, weights=rounded_to_float16(layer.weights))
+        starved = attrs.evolve(network, layers=(*network.layers[:i], rounded, *network.layers[i + 1 :]))
+        outputs = network.forward(sample)
+        missed = np.abs(starved.forward(sample) - outputs).max(axis=0)
+        # What float16 cannot tell from the output's own size is no loss, nor is the spread's hundredth.
+        unit = 1.0 if network.task != "regressor" else 0.0
+        size_of_outputs = np.maximum(np.abs(outputs).max(axis=0), unit)
+        if ((missed > 2.0**-11 * size_of_outputs) & (missed > 0.01 * np.ptp(outputs, axis=0))).any():
+            raise RangeError(
+                f"The weights of layer {i + 1} of {count} ({layer.activation}) reach {size:.3g} only; "
+                f"float16 has fewer than 11 bits below {FLOAT16_NORMAL:.2g} and ends at "
+                f"{2 * FLOAT16_TINIEST:.2g}. {_cure(rows)}"
+            )

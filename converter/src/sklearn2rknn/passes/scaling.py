@@ -1,0 +1,188 @@
+"""Bring the numbers of each layer into the range of float16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+
+from scirknn.bundle import Affine
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network, composed
+from sklearn2rknn.network.ranges import Floats, Spans
+from sklearn2rknn.network.tensor_ranges import known_of_inputs, tensor_ranges, through
+
+__all__ = ["balance", "bring_into_float16", "scale_input", "scale_output"]
+
+FLOAT16_SAFE = 2.0**12
+"""Range of a hidden layer up to which rows outside the example have a factor of 16 to spare."""
+
+FLOAT16_WIDE = 2.0**15
+"""The same for a range that bounds give: they are wide themselves."""
+
+INT16_WIDE = 2.0**10
+"""What int16, which ends at 2**14, is given in relu and identity layers, and for outputs that hardly vary."""
+
+FLOAT16_FEW = 2.0**-6
+"""Range below which too few of a layer's numbers are left above float16's subnormals."""
+
+FLOAT64_TINY = 1e-300  # its inverse is still finite
+
+
+def mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:
+    # By a power of two of their size, whose square may be infinite or 0.
+    """Return each column's mean and standard deviation, safe from overflow."""
+    size = 2.0 ** np.floor(np.log2(_unit(np.abs(columns).max(axis=0))))
+    columns = columns / size
+    deviation = columns.std(axis=0)
+    # The mean of equal numbers is another number by up to a rounding a row: no deviation to divide by.
+    rounding = len(columns) * 2.0**-52 * np.abs(columns).max(axis=0)
+    return columns.mean(axis=0) * size, _unit(np.where(deviation > rounding, deviation, 0.0) * size)
+
+
+def middle_and_half_range(columns: Floats) -> tuple[Floats, Floats]:
+    """Return each column's middle and half of its range."""
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    # Halved first: the difference of two large numbers may be infinite.
+    return low / 2 + high / 2, _unit(high / 2 - low / 2)
+
+
+def largest_numbers(layer: Layer, offset: Floats | float = 0.0) -> Floats:
+    """Return the largest weight or bias of each channel."""
+    largest: Floats = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias - offset))
+    return largest
+
+
+def _unit(sizes: Floats) -> Floats:
+    """Return the sizes, or 1 for a column that does not vary, should it vary later."""
+    return np.where((sizes > FLOAT64_TINY) & np.isfinite(sizes), sizes, 1.0)
+
+
+def balance(network: Network, rows: Floats, most: float = np.inf) -> Network:
+    """Bring the channels of a hidden layer closer to one range, for a format with one step for all of them.
+
+    relu and identity let a positive factor through: channel j of range r_j (the largest magnitude over
+    `rows`) is divided by sqrt(r_j), and the next layer's weights for it are multiplied. The root is a
+    compromise: dividing by r_j itself gives the channels one range and their weights of the next layer,
+    which share one step too, many. Measured on small networks it beats both r_j and the ratio of Nagel et
+    al. 2019 (Data-free quantization through weight equalization and bias correction). No sum, weight or bias
+    of a channel is left above `most`.
+    """
+
+    def divisor(layer: Layer, values: Floats) -> Floats:
+        ranges = np.abs(layer.forward(values)).max(axis=0)
+        sums = np.abs(values @ layer.weights + layer.bias).max(axis=0)
+        root = np.sqrt(np.where(ranges > 0, ranges, 1.0))  # a channel that is always 0 keeps its weights
+        factors: Floats = np.maximum(root, np.maximum(sums, largest_numbers(layer)) / most)
+        return factors
+
+    return _rescale(network, rows, divisor)
+
+
+def bring_into_float16(network: Network, rows: Floats | None) -> Network:
+    """Divide hidden relu and identity layers that leave the window of float16 by powers of two, per channel.
+
+    The window is that of the ranges which example rows or, without, known inputs give each channel; where
+    nothing is known, that of the weights.
+    """
+    layers = list(network.layers)
+    given = known_of_inputs(network) if rows is None else network.prepare(rows)
+    for i in range(len(layers) - 1):
+        layer, after = layers[i], layers[i + 1]
+        result = _result(layer, given)
+        if layer.activation in ("relu", "identity"):
+            factors = _divisors(layer, result)
+            if (factors != 1).any():
+                layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
+                layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
+                result = _result(layers[i], given)
+        given = result
+    return attrs.evolve(network, layers=tuple(layers))
+
+
+def _result(layer: Layer, given: Floats | Spans) -> Floats | Spans:
+    return through(layer, given) if isinstance(given, Spans) else layer.forward(given)
+
+
+def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
+    """Centre and scale a regressor's outputs where rows tell how, and others that leave float16's window."""
+    if network.head_on_npu:
+        return network  # it takes them as they are
+    if rows is None:
+        factors = _divisors(network.layers[-1], tensor_ranges(network, None)[-1])
+        return network if (factors == 1).all() else scale_output(network, np.zeros_like(factors), factors)
+    outputs = network.activations(rows)[-1]
+    if network.task == "regressor" or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
+        network = scale_output(network, *mean_and_deviation(outputs))
+    return network
+
+
+def shift_and_power(spans: Spans) -> tuple[Floats, Floats]:
+    """Return what to take from inputs of known range, and to divide them by; nothing where they do well."""
+    with np.errstate(invalid="ignore"):
+        middle = np.where(spans.known, spans.low / 2 + spans.high / 2, 0.0)
+        half = np.where(spans.known, spans.high / 2 - spans.low / 2, 1.0)
+    far = np.abs(middle) > half
+    return np.where(far, middle, 0.0), _powers(half, FLOAT16_FEW, FLOAT16_WIDE, 1.0)
+
+
+def _divisors(layer: Layer, result: Floats | Spans) -> Floats:
+    """Return what to divide a layer's channels by, from what is known best of them."""
+    weights = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias))
+    by_weights = _powers(weights, FLOAT16_FEW**2, FLOAT16_SAFE, 1.0)
+    if isinstance(result, Spans):
+        ranges, many, goal = result.largest, FLOAT16_WIDE, FLOAT16_SAFE
+    else:
+        ranges, many, goal = np.abs(result).max(axis=0), FLOAT16_SAFE, 1.0
+    # Of a channel without range, or that no row of the example switches on, the weights tell.
+    known = np.isfinite(ranges) & (ranges > 0)
+    by_range = _powers(np.where(known, ranges, 0.0), FLOAT16_FEW, many, goal)
+    # A small difference of large numbers cannot become large itself.
+    bearable = 2.0 ** np.ceil(np.log2(np.maximum(weights, FLOAT64_TINY) / FLOAT16_WIDE))
+    return np.where(known, np.maximum(by_range, bearable), by_weights)
+
+
+def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
+    """Return powers of two that bring sizes near the goal, if any is out of the window, else ones."""
+    live = sizes[sizes > FLOAT64_TINY]
+    if not len(live) or (live.min() >= few and live.max() <= many):
+        return np.ones_like(sizes)
+    exponents = np.ceil(np.log2(np.where(sizes > FLOAT64_TINY, sizes, goal) / goal))
+    # Half of float64's exponents, so that neither the factor nor its use for a weight overflows.
+    return np.asarray(2.0 ** np.clip(exponents, -500, 500))
+
+
+def _rescale(network: Network, rows: Floats, divisor: Callable[[Layer, Floats], Floats]) -> Network:
+    """Divide each hidden relu or identity channel by what `divisor` says, and multiply in the next layer."""
+    layers = list(network.layers)
+    values = network.prepare(rows)
+    for i in range(len(layers) - 1):
+        if layers[i].activation in ("relu", "identity"):
+            factors = divisor(layers[i], values)
+            layer, after = layers[i], layers[i + 1]
+            layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
+            layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
+        values = layers[i].forward(values)
+    return attrs.evolve(network, layers=tuple(layers))
+
+
+def scale_input(network: Network, offset: Floats, unit: Floats) -> Network:
+    """Give the host the map ``(x - offset) / unit``, and the first layer its inverse."""
+    if not offset.any() and (unit == 1).all():
+        return network
+    first = network.layers[0]
+    folded = Layer(first.weights * unit[:, None], first.bias + offset @ first.weights, first.activation)
+    spans = None if network.spans is None else network.spans.map(offset, 1.0 / unit)
+    return attrs.evolve(
+        network, layers=(folded, *network.layers[1:]), input=Affine(offset, 1.0 / unit), spans=spans
+    )
+
+
+def scale_output(network: Network, offset: Floats, unit: Floats) -> Network:
+    """Let the last layer give ``(v - offset) / unit``, and the host map it back."""
+    last = network.layers[-1]
+    folded = Layer(last.weights / unit, (last.bias - offset) / unit, "identity")
+    # As the host's map is written: (v - (-offset / unit)) * unit.
+    output = composed(Affine(-offset / unit, unit), network.output)
+    return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=output)

@@ -1,0 +1,1 @@
+"""The rows that a conversion calibrates and checks with."""

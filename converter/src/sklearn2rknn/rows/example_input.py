@@ -1,0 +1,151 @@
+"""The example input: rows of X that tell which ranges the model meets."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scirknn.cli.table_files import read_table
+from scirknn.errors import InputError
+from scirknn.input_checks import check_table
+from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.tolerances import FEWEST_ROWS
+
+if TYPE_CHECKING:
+    from scirknn.cli.table_files import TakesRows
+
+__all__ = ["FEW_ROWS", "read_rows", "validate_example_input"]
+
+FEW_ROWS = FEWEST_ROWS
+"""Fewer rows leave ranges to chance: the largest of n values is exceeded by 1/(n+1) of all others."""
+
+
+def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDArray[Any]:
+    """Return the rows of a ``.npy`` or CSV file, as the command line of `scirknn` reads them.
+
+    Raises
+    ------
+    ExampleInputError
+        There is no such file, it is no table, or its columns are not the model's.
+    """
+    if not path.is_file():
+        raise ExampleInputError(f"There is no file {path}. Give a .npy or CSV file with rows of X.")
+    try:
+        return read_table(str(path), model, header=header)
+    except InputError as error:
+        raise ExampleInputError(str(error)) from None
+    except (EOFError, OSError) as error:
+        raise ExampleInputError(f"{path} cannot be read: {error}. Give a .npy or CSV file.") from None
+
+
+def validate_example_input(example_input: Any, network: Network, what: str = "example_input") -> Floats:
+    """Return the example input as the network's layers take it: float64, shape (n, number of inputs).
+
+    `what` is the argument's name.
+
+    Raises
+    ------
+    ExampleInputError
+        It is no table of finite numbers with the model's features as columns.
+
+    Warns
+    -----
+    ExampleInputWarning
+        It has fewer rows than give a reliable range.
+    """
+    parse = _numbers if network.columns is None else _table
+    rows = parse(example_input, network, what)
+    if len(rows) < FEW_ROWS and what == "check_input":
+        warnings.warn(
+            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}, too few to count a share of. Rows of "
+            f"example_input are held out instead; give at least {FEW_ROWS}.",
+            ExampleInputWarning,
+            stacklevel=3,
+        )
+    elif len(rows) < FEW_ROWS:
+        warnings.warn(
+            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}, too few to know the range of X: int8 cuts "
+            "off what lies outside it, int16 what lies four times as far. Give at least "
+            f"{FEW_ROWS}, better some hundred, typical rows of X, such as X_train[:300], with the smallest "
+            "and largest values among them.",
+            ExampleInputWarning,
+            stacklevel=3,
+        )
+    return network.prepare(rows)
+
+
+def _table(example_input: Any, network: Network, what: str) -> npt.NDArray[Any]:
+    """Return a table that columns are taken from, and that they can be taken from."""
+    assert network.columns is not None
+    step = network.first_step or network.estimator
+    try:
+        table = check_table(
+            example_input,
+            network.n_features_in,
+            network.feature_names,
+            step,
+            named=network.columns.named,
+        )
+        network.prepare(table)
+    except InputError as error:
+        raise ExampleInputError(f"{what}: {error}\nGive rows of X as predict takes them.") from None
+    return table
+
+
+def _numbers(example_input: Any, network: Network, what: str) -> Floats:
+    """Return a table of finite numbers."""
+    names = getattr(example_input, "columns", None)
+    if names is not None and network.feature_names is not None:
+        given = tuple(str(name) for name in names)
+        if given != network.feature_names:
+            if sorted(given) != sorted(network.feature_names):
+                raise ExampleInputError(
+                    f"{what} has the columns {_shortened(given)}; the model was fitted on "
+                    f"{_shortened(network.feature_names)}. Give X with the columns it was fitted on."
+                )
+            raise ExampleInputError(
+                f"{what} has the model's columns in another order. Give X[model.feature_names_in_]."
+            )
+    if hasattr(example_input, "toarray"):
+        raise ExampleInputError(f"{what} is a sparse matrix. Give a dense sample of it: X[:100].toarray().")
+    try:
+        rows = np.asarray(example_input)
+        # Numbers in an object array, as pandas gives for mixed columns, are still numbers; text is not.
+        if rows.dtype.kind not in "biufO":
+            raise ValueError(f"dtype {rows.dtype}")
+        rows = rows.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ExampleInputError(
+            f"{what} is not a table of numbers ({error}). Give rows of X as numbers."
+        ) from None
+    if rows.ndim != 2:
+        raise ExampleInputError(
+            f"{what} has {rows.ndim} dimension{'s' * (rows.ndim != 1)}, shape {rows.shape}; it takes rows of "
+            f"X, shape (n, {network.n_features_in})."
+            + (" Give X[:100], or x[None, :]." if rows.ndim == 1 else "")
+        )
+    if not len(rows):
+        raise ExampleInputError(f"{what} has no rows. Give some hundred rows of X as the model will meet it.")
+    if rows.shape[1] != network.n_features_in:
+        raise ExampleInputError(
+            f"{what} has {rows.shape[1]} columns; the model was fitted on {network.n_features_in} features. "
+            "Give rows of the same X."
+        )
+    bad = ~np.isfinite(rows)
+    if bad.any():
+        row, column = (int(index) for index in np.argwhere(bad)[0])
+        raise ExampleInputError(
+            f"{what} holds {np.count_nonzero(bad)} NaN or infinite values, the first at row {row}, column "
+            f"{column}. Drop these rows or impute them, as before fit."
+        )
+    return rows
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)} of them)" if len(names) > 5 else "")

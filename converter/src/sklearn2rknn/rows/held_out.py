@@ -1,0 +1,38 @@
+"""Hold rows of the example input out of a conversion, so that its file is judged on others than its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.tolerances import FEWEST_ROWS
+
+__all__ = ["hold_out"]
+
+MOST_ROWS = 512
+"""Rows that a check runs at most."""
+
+SEED = 0
+
+
+def hold_out(rows: Floats) -> tuple[Floats, Floats | None]:
+    """Return the rows to build from, and those held out: a quarter, at least 32, at most 512.
+
+    They are held out only where at least as many remain. One is drawn from each of as many equal stretches,
+    with a fixed seed: a table may be sorted by its labels, and its labels may alternate.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray, shape (n, number of inputs)
+
+    Returns
+    -------
+    building : numpy.ndarray
+    held : numpy.ndarray or None
+    """
+    count = min(max(len(rows) // 4, FEWEST_ROWS), MOST_ROWS)
+    if len(rows) < 2 * count:
+        return rows, None
+    ends = np.arange(count + 1) * len(rows) // count
+    chosen = np.random.default_rng(SEED).integers(ends[:-1], ends[1:])
+    return np.delete(rows, chosen, axis=0), rows[chosen]

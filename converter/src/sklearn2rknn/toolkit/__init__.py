@@ -1,0 +1,1 @@
+"""Run the vendor's toolkit in a process of its own."""

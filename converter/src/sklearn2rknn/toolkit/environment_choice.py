@@ -1,0 +1,67 @@
+"""Where a toolkit runs: in a container where an engine has its image, else in a virtual environment."""
+
+from __future__ import annotations
+
+import warnings
+
+from sklearn2rknn.errors import (
+    EngineMissingError,
+    EnginePermissionError,
+    ImageMissingError,
+    ImageStaleError,
+    OptionError,
+)
+from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, container_environment
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment, ensure_environment
+
+__all__ = ["KINDS", "choose_environment", "parse_choice"]
+
+KINDS = ("container", "venv")
+
+
+def parse_choice(toolkit: str | None) -> tuple[str, str | None]:
+    """Split ``"2.3.2@container"`` into version and kind; None is the default version, without a kind.
+
+    Raises
+    ------
+    OptionError
+        There is no such version or kind.
+    """
+    version, at, kind = (toolkit or "").partition("@")
+    if at and kind not in KINDS:
+        raise OptionError(
+            f"toolkit is {toolkit!r:.60}; after the version it can say @{' or @'.join(KINDS)}, or nothing."
+        )
+    return toolkit_version(version or None).version, kind or None
+
+
+def choose_environment(toolkit: str | None = None) -> ContainerEnvironment | ToolkitEnvironment:
+    """Return where the toolkit is to be run; make the virtual environment where it is that.
+
+    Parameters
+    ----------
+    toolkit : str, optional
+        ``"2.3.2"`` takes a container where an engine answers and has the image, else a virtual environment.
+        ``"2.3.2@container"`` and ``"2.3.2@venv"`` insist.
+
+    Raises
+    ------
+    OptionError
+        There is no such version or kind.
+    EngineError
+        A container was insisted on and cannot be had.
+    ToolkitNotInstallableError
+        The environment cannot be made.
+    """
+    version, kind = parse_choice(toolkit)
+    if kind == "container":
+        return container_environment(version)
+    if kind is None:
+        try:
+            return container_environment(version)
+        except (EngineMissingError, EnginePermissionError, ImageMissingError):
+            pass
+        except ImageStaleError as error:
+            warnings.warn(f"{error} Until then a virtual environment is used.", stacklevel=2)
+    return ensure_environment(version)

@@ -1,0 +1,29 @@
+"""The lines of the toolkit's log that say something."""
+
+from __future__ import annotations
+
+import re
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_TELLING = re.compile(
+    r"^(E |W |\w*(Error|Exception)\b|[A-Za-z_.]*(Error|Exception): )|abort|terminate|Segmentation"
+)
+_HARMLESS = re.compile(
+    r"Unkown op target: 0"  # every good build of 2.3.2 and 2.5.0 prints it
+    r"|default (in|out)put dtype of"
+    r"|is ignored"
+    r"|=====+"
+)
+
+
+def clean_log(log: str) -> str:
+    """Drop colours, progress bars and empty lines from what the toolkit printed."""
+    lines = (line.rsplit("\r", 1)[-1].rstrip() for line in _COLOURS.sub("", log).split("\n"))
+    return "\n".join(line for line in lines if line and "%|" not in line)
+
+
+def telling_lines(log: str, limit: int = 8) -> str:
+    """Return the last lines of a log that say what went wrong, or its very last ones."""
+    lines = clean_log(log).splitlines()
+    telling = [line for line in lines if _TELLING.search(line) and not _HARMLESS.search(line)]
+    return "\n".join((telling or lines[-3:])[-limit:])

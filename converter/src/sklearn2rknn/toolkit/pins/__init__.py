@@ -1,0 +1,1 @@
+"""Which toolkits there are, pinned: versions, locks, wheels, their place on disk."""

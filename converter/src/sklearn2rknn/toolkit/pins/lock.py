@@ -1,0 +1,166 @@
+"""Make a toolkit's lock: every wheel by name, version and sha256, for every Python that it serves.
+
+``rknn-harness toolkits lock 2.3.2`` reads ``toolkits/2.3.2/requirements.in`` and writes ``requirements.lock``
+beside it. Where the toolkit's own wheel is a file that the user supplies, the lock is without it. pip finds
+the wheels wherever it is set up to; the lock names no place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sklearn2rknn.errors import ToolkitError
+from sklearn2rknn.toolkit.pins.pip import pip_failure
+from sklearn2rknn.toolkit.pins.versions import TOOLKITS, toolkit_version, toolkit_versions
+
+__all__ = [
+    "canonical_name",
+    "download_wheels",
+    "make_lock",
+    "pins",
+    "read_lock",
+    "recorded_digests",
+    "write_lock",
+]
+
+DIGESTS = TOOLKITS / "locks.sha256"
+"""The digest of every lock, as sha256sum writes and checks them."""
+
+PLATFORMS = (
+    "manylinux2014_x86_64",
+    "manylinux_2_17_x86_64",
+    "manylinux_2_27_x86_64",
+    "manylinux_2_28_x86_64",
+)
+"""Wheel tags of x86-64 Linux with a glibc of the last years (2.28 is of 2018)."""
+
+
+def canonical_name(name: str) -> str:
+    """Return a distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(path: Path) -> dict[str, str]:
+    """Return the versions that a file of requirements pins, by name."""
+    found = {}
+    for line in path.read_text("utf-8").splitlines():
+        name, equal, version = line.partition("==")
+        if equal and not line.startswith(("#", " ")):
+            found[canonical_name(name.strip())] = version.split()[0]
+    return found
+
+
+def read_lock(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """Return what a lock names: version and hashes by name."""
+    found: dict[str, tuple[str, frozenset[str]]] = {}
+    for paragraph in path.read_text("utf-8").replace("\\\n", " ").splitlines():
+        name, equal, rest = paragraph.partition("==")
+        if equal and not paragraph.startswith("#"):
+            hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
+            found[canonical_name(name.strip())] = rest.split()[0], hashes
+    return found
+
+
+def recorded_digests() -> dict[str, str]:
+    """Return the recorded sha256 of each version's lock."""
+    lines = DIGESTS.read_text("utf-8").splitlines() if DIGESTS.is_file() else []
+    return {line.split()[1].split("/")[0]: line.split()[0] for line in lines}
+
+
+def download_wheels(requirements: Path, python: str, folder: Path, *, only: Path | None = None) -> list[Path]:
+    """Download the wheels that `requirements` pins, for CPython `python` on x86-64 Linux.
+
+    Where `only` names a folder, they are taken from there and nothing is fetched.
+
+    Raises
+    ------
+    ToolkitNotInstallableError
+        pip failed; the message carries its last lines, and a subclass tells what was wrong.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
+    command += [f"--platform={platform}" for platform in PLATFORMS]
+    if only is not None:
+        command += ["--no-index", f"--find-links={only}"]
+    done = subprocess.run(
+        [*command, "-d", str(folder), "-r", str(requirements)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise pip_failure(
+            done.stdout + done.stderr,
+            f"The wheels of {requirements} for Python {python} cannot be downloaded.",
+        )
+    return sorted(folder.glob("*.whl"))
+
+
+def make_lock(wheels: Sequence[Path], heading: str = "") -> str:
+    """Return the lock's text: one requirement a paragraph, each with the hash of every wheel given for it.
+
+    Parameters
+    ----------
+    wheels : sequence of path
+        Several wheels of one project must be of one version.
+    heading : str
+        A comment for the first line.
+    """
+    hashes: dict[tuple[str, str], set[str]] = {}
+    versions: dict[str, str] = {}
+    for wheel in wheels:
+        distribution, version = wheel.name.split("-")[:2]
+        name = canonical_name(distribution)
+        if versions.setdefault(name, version) != version:
+            raise ToolkitError(f"{name} has two versions, {versions[name]} and {version}; pin one.")
+        hashes.setdefault((name, version), set()).add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    lines = [f"# {heading}"] if heading else []
+    for (name, version), digests in sorted(hashes.items()):
+        lines.append(
+            " \\\n".join([f"{name}=={version}", *(f"    --hash=sha256:{each}" for each in sorted(digests))])
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_lock(version: str) -> Path:
+    """Write the lock of toolkit `version` from its ``requirements.in`` and return its path."""
+    entry = toolkit_version(version)
+    wheels: Mapping[str, Path]
+    with tempfile.TemporaryDirectory() as name:
+        for python in entry.pythons:
+            folder = Path(name) / python
+            folder.mkdir()
+            download_wheels(entry.folder / "requirements.in", python, folder)
+        wheels = {wheel.name: wheel for wheel in Path(name).glob("*/*.whl")}
+        heading = f"x86-64 Linux, CPython {', '.join(entry.pythons)}; made by rknn-harness toolkits lock."
+        text = make_lock(list(wheels.values()), heading)
+    path = entry.folder / "requirements.lock"
+    _replace(path, text)
+    record_digests()
+    return path
+
+
+def record_digests() -> None:
+    """Write down the digest of every lock."""
+    found = {name: TOOLKITS / name / "requirements.lock" for name in toolkit_versions()}
+    _replace(
+        DIGESTS,
+        "".join(
+            f"{hashlib.sha256(lock.read_bytes()).hexdigest()}  {name}/requirements.lock\n"
+            for name, lock in found.items()
+            if lock.is_file()
+        ),
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, "utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,118 @@
+"""The toolkit's own wheel, where no package index has it: what it must be, and where a verified one is kept.
+
+A wheel of the vendor's repository is recorded in the table by its file name and by what identifies its bytes
+there: the git blob id (``git hash-object FILE``) and the md5 of the vendor's list, as far as each is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from sklearn2rknn.errors import WheelError
+from sklearn2rknn.toolkit.pins.cache import cache_folder
+from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, WheelFile
+
+__all__ = ["check_wheel", "git_blob_id", "keep_wheel", "kept_wheel", "recorded_wheel", "sha256_of"]
+
+
+def git_blob_id(path: Path) -> str:
+    """Return what ``git hash-object`` prints: sha1 of ``blob <length>``, a zero byte and the content."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    return _update(digest, path)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content."""
+    return _update(hashlib.sha256(), path)
+
+
+def _update(digest: hashlib._Hash, path: Path) -> str:
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def recorded_wheel(entry: ToolkitVersion, name: str) -> WheelFile | None:
+    """Return the table's record of the wheel file `name`, or None where it has none."""
+    return next((file for file in entry.wheel.files if file.name == name), None)
+
+
+def check_wheel(entry: ToolkitVersion, path: Path) -> WheelFile:
+    """Return the record that the wheel at `path` matches.
+
+    Raises
+    ------
+    WheelError
+        It is not there, has another name, or is another file than the vendor's.
+    """
+    if not path.is_file():
+        raise WheelError(f"There is no file {path}. {whereabouts(entry)}")
+    record = recorded_wheel(entry, path.name)
+    if record is None:
+        raise WheelError(
+            f"{path.name} is no wheel that is known of toolkit {entry.version}. {whereabouts(entry)}"
+        )
+    for kind, expected, found in (
+        ("git blob id", record.git_blob, git_blob_id),
+        ("md5", record.md5, lambda path: _update(hashlib.md5(usedforsecurity=False), path)),
+        ("sha256", record.sha256, sha256_of),
+    ):
+        got = found(path) if expected else None
+        if got != expected:
+            raise WheelError(
+                f"{path} is not the vendor's file: its {kind} is {got}, expected {expected}. It was "
+                f"truncated, changed or is a web page in its stead; fetch the raw file again. "
+                f"{whereabouts(entry)}"
+            )
+    return record
+
+
+def whereabouts(entry: ToolkitVersion) -> str:
+    """Say which files the toolkit's wheels are, where they lie, and how to know them."""
+    wheel = entry.wheel
+    branch = f"branch {wheel.branch}, " if wheel.branch else ""
+    lines = [
+        f"Toolkit {entry.version} is on no package index. Fetch this file of {wheel.repository}, {branch}"
+        f"commit {wheel.commit}, and pass it with --wheel:"
+    ]
+    for file in wheel.files:
+        if file.python in entry.pythons:
+            blob = f"git blob {file.git_blob}" if file.git_blob else "git blob unknown"
+            lines.append(f"  {wheel.folder}/{file.name} ({blob}, md5 {file.md5 or 'unknown'})")
+    return "\n".join(lines)
+
+
+def keep_wheel(entry: ToolkitVersion, path: Path) -> Path:
+    """Verify a wheel and keep a copy in the cache folder, where environments and images are made from it."""
+    check_wheel(entry, path)
+    folder = cache_folder() / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / path.name
+    if path.resolve() != kept.resolve():
+        temporary = folder / f".{path.name}.{os.getpid()}.part"
+        try:
+            shutil.copyfile(path, temporary)
+            os.replace(temporary, kept)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return kept
+
+
+def kept_wheel(entry: ToolkitVersion, python: str) -> Path:
+    """Return the kept wheel for a Python, verified once more.
+
+    Raises
+    ------
+    WheelError
+        None was given yet, or it has changed since.
+    """
+    for file in entry.wheel.files:
+        path = cache_folder() / "wheels" / file.name
+        if file.python == python and path.is_file():
+            check_wheel(entry, path)
+            return path
+    raise WheelError(whereabouts(entry))

@@ -1,0 +1,338 @@
+"""The vendor's toolkit as this process sees it: a worker process that turns ONNX into ``.rknn``."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import select
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.errors import ConversionError, LimitError, OptionError, ToolkitError
+from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
+from sklearn2rknn.toolkit.environment_choice import choose_environment
+from sklearn2rknn.toolkit.log_lines import clean_log, telling_lines
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker
+
+__all__ = ["Built", "Toolkit", "open_toolkit", "shared_toolkit"]
+
+
+START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
+GRACE_SECONDS = 10.0  # what the worker may take beyond a job's own limit before it counts as dead
+
+ISOLATIONS = ("failure", "job")
+
+LIMITS = {"timeout": "time", "memory": "memory"}
+"""Kinds of failure that are limits."""
+
+ALLOCATOR = {
+    "MALLOC_PERTURB_": "255",
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=33554432"
+    ":glibc.malloc.trim_threshold=268435456:glibc.malloc.top_pad=16777216",
+}
+"""The toolkit writes uninitialised memory into its files; glibc then hands out cleared memory.
+
+It keeps what was freed, so that a job does not fault the same pages in again: clearing then costs nothing.
+"""
+
+
+@attrs.frozen
+class Built:
+    """What the toolkit made of one model.
+
+    Attributes
+    ----------
+    rknn : bytes
+        The file.
+    simulated : numpy.ndarray of float32 or None
+        The vendor's simulator's outputs, shape (runs, *output shape).
+    log : str
+        Everything that the toolkit printed.
+    seconds : float
+    """
+
+    rknn: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    simulated: npt.NDArray[np.float32] | None = attrs.field(repr=False, eq=False)
+    log: str = attrs.field(repr=False)
+    seconds: float
+
+
+class Toolkit:
+    """One version of the toolkit, in a process that is started with the first build and kept.
+
+    A context manager; safe to share between threads, which then take turns.
+
+    Parameters
+    ----------
+    environment : ToolkitEnvironment or ContainerEnvironment
+        What to start.
+    jobs : path-like, optional
+        Folder for the jobs' folders, where the worker sees it too; by default the system's temporary folder.
+    variables : mapping of str to str, optional
+        Added to the worker's environment variables.
+    isolation : {"failure", "job"}
+        When the toolkit's process is replaced, beside where it has grown: after a conversion that failed, or
+        after each one. ``"job"`` is for those who share a toolkit between owners: no conversion meets what
+        another has left in memory, for about 0.1 s each.
+
+    Raises
+    ------
+    OptionError
+        There is no such isolation.
+    """
+
+    def __init__(
+        self,
+        environment: ToolkitEnvironment | ContainerEnvironment,
+        *,
+        jobs: str | os.PathLike[str] | None = None,
+        variables: Mapping[str, str] | None = None,
+        isolation: str = "failure",
+    ) -> None:
+        if isolation not in ISOLATIONS:
+            raise OptionError(f"isolation is {isolation!r:.60}; it can be {' or '.join(ISOLATIONS)}.")
+        self.environment = environment
+        self.isolation = isolation
+        self._jobs = jobs
+        self._variables = dict(variables or {})
+        self._lock = threading.RLock()
+        self._process: VenvWorker | ContainerWorker | None = None
+        self._output: IO[bytes] | None = None  # the worker's stderr
+        self._pending = b""
+        self._numbers = itertools.count()
+
+    @property
+    def version(self) -> str:
+        """The toolkit's version, such as ``"2.3.2"``."""
+        return self.environment.version
+
+    def __enter__(self) -> Toolkit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Toolkit {self.version}>"
+
+    def build(
+        self,
+        model: bytes,
+        *,
+        config: Mapping[str, Any],
+        calibration: npt.NDArray[np.float32] | None = None,
+        simulate: npt.NDArray[np.float32] | None = None,
+        timeout: float = 300.0,
+    ) -> Built:
+        """Convert one ONNX model.
+
+        Parameters
+        ----------
+        model : bytes
+            The serialised ONNX graph, with one input of a fixed shape.
+        config : mapping
+            Arguments of the toolkit's ``config``.
+        calibration : numpy.ndarray of float32, shape (runs, *input shape), optional
+            Quantise, and find the ranges with these inputs.
+        simulate : numpy.ndarray of float32, shape (runs, *input shape), optional
+            Run these through the vendor's simulator.
+        timeout : float
+            Seconds the job may take.
+
+        Returns
+        -------
+        Built
+
+        Raises
+        ------
+        ConversionError
+            The toolkit raised, returned an error or died; the next build starts afresh.
+        LimitError
+            It took longer than `timeout`, or met its container's limit of memory.
+        ToolkitError
+            The toolkit's process cannot be started.
+        """
+        with self._lock, self._job_folder() as folder:
+            (folder / "model.onnx").write_bytes(model)
+            for label, runs in (("calibration", calibration), ("simulate", simulate)):
+                if runs is not None:
+                    np.save(folder / f"{label}.npy", runs, allow_pickle=False)
+            answer = self._ask(
+                {
+                    "id": next(self._numbers),
+                    "folder": str(folder),
+                    "config": dict(config),
+                    "quantize": calibration is not None,
+                    "simulate": simulate is not None,
+                    "timeout": timeout,
+                    "isolation": self.isolation,
+                },
+                timeout + GRACE_SECONDS,
+            )
+            log_file = folder / "log.txt"
+            log = log_file.read_text("utf-8", "replace") if log_file.exists() else ""
+            if not answer.get("ok"):
+                stage, reason = str(answer.get("stage")), str(answer.get("reason"))
+                if answer.get("kind") in LIMITS:
+                    raise LimitError(LIMITS[answer["kind"]], stage, reason, telling_lines(log))
+                raise ConversionError(stage, reason, telling_lines(log))
+            simulated = None
+            if simulate is not None:
+                simulated = np.load(folder / "simulated.npy", allow_pickle=False)
+            return Built(
+                (folder / "model.rknn").read_bytes(), simulated, clean_log(log), float(answer["seconds"])
+            )
+
+    def close(self) -> None:
+        """End the worker; a later build starts another."""
+        with self._lock:
+            process, self._process = self._process, None
+            output, self._output = self._output, None
+            self._pending = b""
+            if process is not None:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+                try:
+                    process.wait(1.0)
+                except subprocess.TimeoutExpired:
+                    process.terminate()  # it ends its job first
+                    try:
+                        process.wait(5.0)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.wait()
+                process.stdout.close()
+            if output is not None:
+                output.close()
+
+    @contextlib.contextmanager
+    def _job_folder(self) -> Iterator[Path]:
+        """Make a folder for one job, where the worker sees it too."""
+        self._start()
+        assert self._process is not None
+        shared = self._process.jobs
+        # The worker in a container is nobody: it may leave what only it can remove, and ends with the folder.
+        with tempfile.TemporaryDirectory(
+            prefix="sklearn2rknn-", dir=shared or self._jobs, ignore_cleanup_errors=shared is not None
+        ) as name:
+            folder = Path(name)
+            if shared is not None:
+                folder.chmod(0o777)
+            yield folder
+
+    def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
+        try:
+            self._process = self.environment.start({**ALLOCATOR, **self._variables}, self._output, self._jobs)
+        except BaseException:
+            self.close()
+            raise
+        hello = self._read(START_SECONDS)
+        if hello is None or not hello.get("ready"):
+            reason = hello.get("reason") if hello else "it ended or did not answer"
+            printed = telling_lines(self._printed())
+            self.close()
+            raise ToolkitError(
+                f"Toolkit {self.version} does not start: {reason}. {self.environment.cure}"
+                + (f"\n{printed}" if printed else "")
+            )
+
+    def _ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        if self._process.jobs is not None:
+            for file in Path(request["folder"]).iterdir():
+                file.chmod(0o644)  # whatever the umask, the worker reads them
+        try:
+            self._process.stdin.write((json.dumps(request) + "\n").encode())
+            self._process.stdin.flush()
+            answer = self._read(seconds)
+        except OSError:
+            answer = None
+        except BaseException:  # interrupted half-way: the answer would be taken for the next job's
+            self.close()
+            raise
+        if answer is None or answer.get("id") != request["id"]:
+            printed = telling_lines(self._printed())
+            self.close()
+            raise ConversionError("worker", "the toolkit's process ended or did not answer.", printed)
+        return answer
+
+    def _read(self, seconds: float) -> dict[str, Any] | None:
+        """Read one answer, or None when the worker ends, is silent too long or sends something else."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        deadline = time.monotonic() + seconds
+        while b"\n" not in self._pending:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                return None
+            block = os.read(descriptor, 65536)
+            if not block:
+                return None
+            self._pending += block
+        line, _, self._pending = self._pending.partition(b"\n")
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            return None
+        return answer if isinstance(answer, dict) else None
+
+    def _printed(self) -> str:
+        if self._output is None:
+            return ""
+        self._output.seek(0)
+        return self._output.read().decode("utf-8", "replace")
+
+
+def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> Toolkit:
+    """Return a toolkit by its version, ``"2.3.2"``; ``"2.3.2@container"`` or ``"@venv"`` say where it runs.
+
+    `isolation` is that of `Toolkit`: ``"job"`` takes a fresh process for each conversion.
+
+    Raises
+    ------
+    OptionError
+        There is no such version or isolation.
+    EngineError
+        A container was insisted on and cannot be had.
+    ToolkitNotInstallableError
+        The environment cannot be made on this machine.
+    """
+    return Toolkit(choose_environment(toolkit), isolation=isolation)
+
+
+_shared: dict[tuple[int, str | None], Toolkit] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_toolkit(toolkit: str | None = None) -> Toolkit:
+    """Return this process's own toolkit of a version, kept and reused until the process ends."""
+    with _shared_lock:
+        # By process too: a worker's pipes must not be shared with a fork.
+        key = (os.getpid(), toolkit)
+        if key not in _shared:
+            _shared[key] = open_toolkit(toolkit)
+            atexit.register(_shared[key].close)
+        return _shared[key]

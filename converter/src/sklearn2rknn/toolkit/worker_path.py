@@ -1,0 +1,8 @@
+"""Where the worker's program lies."""
+
+from pathlib import Path
+
+__all__ = ["WORKER"]
+
+WORKER = Path(__file__).with_name("worker.py")
+"""What the toolkit's own Python runs."""

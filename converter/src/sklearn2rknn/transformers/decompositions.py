@@ -1,0 +1,44 @@
+"""PCA and TruncatedSVD: matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.network.ranges import samples_within
+from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.refusals import refuse_text
+
+
+def apply_pca(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Subtract the mean and multiply by the components."""
+    refuse_text(table, named)
+    # The mean is subtracted before the matrix, not after it: X may be large beside what varies in it.
+    table = table.know(*samples_within(step.mean_, _pca_variance(step), step.n_samples_), "PCA")
+    mixed = table.map(step.mean_, 1.0).mix(step.components_.T)
+    if not step.whiten:
+        return mixed
+    deviation = np.sqrt(step.explained_variance_)
+    return mixed.map(0.0, 1.0 / np.maximum(deviation, np.finfo(deviation.dtype).eps))
+
+
+def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
+    """Return an upper bound on each feature's variance over n, which PCA takes over n - 1.
+
+    The components' share of it, and all that they leave, which no feature can exceed.
+    """
+    kept = np.asarray(step.explained_variance_, dtype=np.float64)
+    ratio = np.asarray(step.explained_variance_ratio_, dtype=np.float64)
+    if not ratio[0] > 0:
+        return np.full(step.n_features_in_, np.inf)
+    left = max(0.0, float(kept[0] / ratio[0] - kept.sum()))
+    # Some roundings of the total are left too.
+    return np.asarray(kept @ step.components_**2 + left + 1e-12 * kept.sum())
+
+
+def apply_svd(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Multiply by the components."""
+    refuse_text(table, named)
+    return table.mix(step.components_.T)

@@ -1,0 +1,194 @@
+"""The features between two steps of a pipeline, as what the host and one layer have to compute for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from scirknn.bundle import Affine
+from scirknn.bundle.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
+from sklearn2rknn.network.ranges import Floats, Spans, side_by_side, unknown
+
+__all__ = ["FeatureTable", "FilledText", "join", "untouched"]
+
+
+@attrs.frozen
+class FilledText:
+    """A column of X whose missing values are filled with text: something for an encoder only.
+
+    Attributes
+    ----------
+    source : int
+    missing : object
+        NaN, None or a value.
+    fill : object
+    """
+
+    source: int
+    missing: Any
+    fill: Any
+
+
+@attrs.frozen(eq=False)
+class FeatureTable:
+    """Features as a matrix times an affine map of columns that the host takes from X.
+
+    What steps do to a single feature is kept in `columns`, `offset` and `scale`, in float64; only a step that
+    mixes features makes a matrix.
+
+    Attributes
+    ----------
+    columns : tuple of Number, Missing, Category, Coded or FilledText
+    lookups : tuple of Lookup
+    offset, scale : numpy.ndarray of float64, shape (n_columns,)
+        ``(v - offset) * scale``.
+    weights : numpy.ndarray of float64, shape (n_columns, width), or None
+        None where each feature is a column.
+    bias : numpy.ndarray of float64, shape (width,), or None
+    checked : frozenset of int
+        Columns of X that are finite numbers wherever scikit-learn takes a row, though no feature holds them.
+    spans : Spans
+        What is known of the columns behind their affine map, as a matrix or the network takes them.
+    """
+
+    columns: tuple[Input | FilledText, ...]
+    lookups: tuple[Lookup, ...]
+    offset: Floats
+    scale: Floats
+    weights: Floats | None = None
+    bias: Floats | None = None
+    checked: frozenset[int] = frozenset()
+    spans: Spans = attrs.field(
+        default=attrs.Factory(lambda self: unknown(len(self.columns)), takes_self=True)
+    )
+
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        return len(self.columns) if self.weights is None else int(self.weights.shape[1])
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether no arithmetic was done: the features are values of X, filled or looked up at most."""
+        return self.weights is None and not self.offset.any() and bool((self.scale == 1).all())
+
+    def select(self, indices: Sequence[int] | npt.NDArray[np.intp]) -> FeatureTable:
+        """Return the features at `indices`, in that order."""
+        chosen = [int(index) for index in indices]
+        if self.weights is not None and self.bias is not None:
+            return attrs.evolve(self, weights=self.weights[:, chosen], bias=self.bias[chosen])
+        return attrs.evolve(
+            self,
+            columns=tuple(self.columns[index] for index in chosen),
+            offset=self.offset[chosen],
+            scale=self.scale[chosen],
+            spans=self.spans.select(chosen),
+        )
+
+    def know(self, low: npt.ArrayLike, high: npt.ArrayLike, origin: str) -> FeatureTable:
+        """Return the same features, of which a step's statistics tell a range each."""
+        if self.weights is not None:
+            return self  # what a matrix gives is bounded through its columns
+        least, greatest = (np.broadcast_to(np.asarray(end, np.float64), self.width) for end in (low, high))
+        return attrs.evolve(self, spans=self.spans.narrowed(least, greatest, origin))
+
+    def map(self, offset: npt.ArrayLike, scale: npt.ArrayLike) -> FeatureTable:
+        """Return ``(v - offset) * scale`` of each feature."""
+        shift = np.broadcast_to(np.asarray(offset, dtype=np.float64), self.width)
+        factor = np.broadcast_to(np.asarray(scale, dtype=np.float64), self.width)
+        if self.weights is not None and self.bias is not None:
+            return attrs.evolve(self, weights=self.weights * factor, bias=(self.bias - shift) * factor)
+        return attrs.evolve(
+            self,
+            offset=self.offset + shift / self.scale,
+            scale=self.scale * factor,
+            spans=self.spans.map(shift, factor),
+        )
+
+    def mix(self, matrix: npt.ArrayLike) -> FeatureTable:
+        """Return the features times `matrix`, shape (width, new width)."""
+        factor = np.asarray(matrix, dtype=np.float64)
+        if self.weights is None or self.bias is None:
+            return attrs.evolve(self, weights=factor, bias=np.zeros(factor.shape[1]))
+        return attrs.evolve(self, weights=self.weights @ factor, bias=self.bias @ factor)
+
+    def affine(self) -> Affine | None:
+        """Return the map from columns to what the network takes, or None where it is the identity."""
+        if not self.offset.any() and (self.scale == 1).all():
+            return None
+        return Affine(self.offset, self.scale)
+
+    def host_columns(self, n_features_in: int, *, by_name: bool) -> Columns | None:
+        """Return the columns as a bundle holds them, or None where they are the columns of X."""
+        inputs = tuple(each for each in self.columns if not isinstance(each, FilledText))
+        held = {each.source for each in inputs if isinstance(each, (Number, Missing))}
+        checked = tuple(sorted(self.checked - held))
+        same = inputs == tuple(Number(index) for index in range(n_features_in))
+        if same and not (self.lookups or checked or by_name):
+            return None
+        return Columns(n_features_in, inputs, self.lookups, checked, by_name)
+
+
+def untouched(width: int) -> FeatureTable:
+    """Return the columns of X themselves."""
+    columns = tuple(Number(index) for index in range(width))
+    return FeatureTable(columns, (), np.zeros(width), np.ones(width))
+
+
+def join(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Put the features of several tables of the same X side by side."""
+    lookups = tuple(dict.fromkeys(lookup for table in tables for lookup in table.lookups))
+    columns: list[Input | FilledText] = []
+    offsets: list[float] = []
+    scales: list[float] = []
+    places: list[list[int]] = []
+    spans: list[Spans] = []
+    known: dict[Any, int] = {}
+    mixing = any(table.weights is not None for table in tables)
+    for table in tables:
+        at = []
+        for i, (column, offset, scale) in enumerate(
+            zip(table.columns, table.offset, table.scale, strict=True)
+        ):
+            if isinstance(column, (Category, Coded)):
+                column = replace(column, lookup=lookups.index(table.lookups[column.lookup]))
+            # By its text, in which NaN equals NaN.
+            key = (repr(column), float(offset), float(scale))
+            # Where a matrix follows anyway, a column that two tables share is needed once.
+            if not mixing or key not in known:
+                known[key] = len(columns)
+                columns.append(column)
+                offsets.append(float(offset))
+                scales.append(float(scale))
+                spans.append(table.spans.select([i]))
+                at.append(len(columns) - 1)
+            else:
+                at.append(known[key])
+        places.append(at)
+    weights = bias = None
+    if mixing:
+        weights = np.zeros((len(columns), sum(table.width for table in tables)))
+        bias = np.zeros(weights.shape[1])
+        start = 0
+        for table, at in zip(tables, places, strict=True):
+            stop = start + table.width
+            block = np.eye(table.width) if table.weights is None else table.weights
+            np.add.at(weights[:, start:stop], at, block)
+            bias[start:stop] = 0.0 if table.bias is None else table.bias
+            start = stop
+    checked = frozenset().union(*(table.checked for table in tables))
+    return FeatureTable(
+        tuple(columns),
+        lookups,
+        np.array(offsets),
+        np.array(scales),
+        weights,
+        bias,
+        checked,
+        side_by_side(spans),
+    )

@@ -1,0 +1,100 @@
+"""Imputers and indicators of missing values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from scirknn.bundle.columns import Coded, Missing, Number
+from sklearn2rknn.network.ranges import unknown
+from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText
+from sklearn2rknn.transformers.refusals import is_nan, is_number, join_parts, refusal
+
+
+def apply_imputer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Fill missing values."""
+    missing = _missing(step.missing_values, named)
+    filled = []
+    for index, fill in enumerate(step.statistics_.tolist()):
+        if is_nan(fill) and not step.keep_empty_features:
+            continue  # the column was empty at fit; scikit-learn drops it
+        filled.append(_fill(table.select([index]), missing, fill, named))
+    if step.add_indicator:
+        filled += _indicators(table, missing, step.indicator_.features_, named)
+    return join_parts(filled, named)
+
+
+def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTable:
+    """Fill the missing values of a table of one feature."""
+    column = one.columns[0]
+    if one.weights is None and is_number(fill):
+        one = attrs.evolve(one, spans=one.spans.widened(float(fill)))
+    if one.weights is None and isinstance(column, Coded) and is_nan(missing):
+        value = float(fill / one.scale[0] + one.offset[0])
+        values = tuple(value if math.isnan(each) else each for each in column.values[:-1])
+        # Behind an error there is no code for what is unknown; its place stays NaN.
+        unknown = column.values[-1]
+        if one.lookups[column.lookup].unknown != "error" and math.isnan(unknown):
+            unknown = value
+        return attrs.evolve(one, columns=(replace(column, values=(*values, unknown)),))
+    if one.weights is None and isinstance(column, Number) and column.missing is None:
+        if is_nan(missing) and is_number(fill):
+            value = float(fill / one.scale[0] + one.offset[0])
+            return attrs.evolve(one, columns=(Number(column.source, math.nan, value),))
+        if one.is_raw:
+            if is_number(missing) and is_number(fill):
+                return attrs.evolve(one, columns=(Number(column.source, float(missing), float(fill)),))
+            return attrs.evolve(one, columns=(FilledText(column.source, missing, fill),))
+    elif is_nan(missing) and not isinstance(column, Coded):
+        return one  # nothing is missing any more
+    raise refusal(
+        named,
+        f"missing_values={missing!r:.60}",
+        "its values are searched for in X itself, as it comes, once",
+        "Put one imputer for each column first in the pipeline.",
+    )
+
+
+def apply_indicator(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Say where values are missing."""
+    if step.error_on_new and step.features == "missing-only":
+        raise refusal(
+            named, "error_on_new=True", "rows are not searched for new gaps", "Fit with error_on_new=False."
+        )
+    return join_parts(_indicators(table, _missing(step.missing_values, named), step.features_, named), named)
+
+
+def _indicators(
+    table: FeatureTable, missing: Any, features: npt.NDArray[np.intp], named: str
+) -> list[FeatureTable]:
+    found = []
+    for index in features:
+        one = table.select([index])
+        column = one.columns[0]
+        plain = one.weights is None and isinstance(column, Number) and column.missing is None
+        if not plain or not is_number(missing) or not (one.is_raw or is_nan(missing)):
+            raise refusal(
+                named,
+                f"an indicator of missing values of feature {int(index)}",
+                "it can be told of numbers that come straight from X only",
+                "Fit with add_indicator=False, or put the imputer first.",
+            )
+        assert isinstance(column, Number)
+        columns = (Missing(column.source, float(missing)),)
+        told = unknown(1).narrowed(np.zeros(1), np.ones(1), "MissingIndicator")
+        found.append(attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1), spans=told))
+    return found
+
+
+def _missing(value: Any, named: str) -> Any:
+    """Return what stands for a missing value, with NaN for pandas.NA."""
+    if type(value).__name__ == "NAType":
+        return math.nan
+    if value is None or isinstance(value, str) or is_number(value):
+        return value
+    raise refusal(named, f"missing_values={value!r:.60}", "it is no number or text", "Use numpy.nan.")

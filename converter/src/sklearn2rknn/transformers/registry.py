@@ -1,0 +1,109 @@
+"""What the steps of a pipeline do to features, taken from their fitted numbers.
+
+Scalers are affine and per feature, PCA and TruncatedSVD are matrices, selectors pick, imputers fill, encoders
+look up; `FeatureTable` holds all of it. Each formula is the step's ``transform`` (scikit-learn's source). A
+step that is none of these is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
+from sklearn.feature_selection import SelectorMixin
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
+from sklearn2rknn.transformers.feature_table import FeatureTable
+
+__all__ = ["apply_step", "first_step"]
+
+Step = Callable[[Any, FeatureTable, str], FeatureTable]
+
+STEPS: dict[type[BaseEstimator], Step] = {}
+"""What computes each transformer, by its exact class: a subclass may compute anything. SelectorMixin stands
+for all selectors. `sklearn2rknn.transformers.families` fills it."""
+
+APART = "Apply it to X yourself, before fit and before predict, and convert the rest of the pipeline."
+
+
+def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
+    """Return the features behind a fitted transformer.
+
+    Parameters
+    ----------
+    step : object
+        A transformer, or ``"passthrough"`` or None.
+    table : FeatureTable
+        The features in front of it.
+    where : str
+        What to call it, such as ``"Pipeline step 'pca'"``.
+
+    Returns
+    -------
+    FeatureTable
+
+    Raises
+    ------
+    UnsupportedModelError
+        The step, or a parameter of it, has no counterpart; the text names it and the cure.
+    NotFittedError
+        It was not fitted.
+    """
+    if step is None or isinstance(step, str):
+        if step not in (None, "passthrough"):
+            raise UnsupportedModelError(f"{where} is {step!r:.60}; it can be a transformer or 'passthrough'.")
+        return table
+    kind = type(step)
+    named = f"{where} ({kind.__name__})"
+    if kind is Pipeline:
+        for name, each in step.steps:
+            table = apply_step(each, table, f"{where}, step {name!r}")
+        return table
+    apply = STEPS.get(kind)
+    if apply is None and isinstance(step, SelectorMixin) and kind.transform is SelectorMixin.transform:
+        apply = STEPS.get(SelectorMixin)
+    if apply is None:
+        raise UnsupportedModelError(
+            f"{named} cannot be converted: it is neither affine nor a choice of columns nor one of "
+            f"{', '.join(sorted(each.__name__ for each in STEPS if each is not SelectorMixin))}. {APART}"
+        )
+    try:
+        check_is_fitted(step)
+    except _SklearnNotFittedError:
+        raise NotFittedError(
+            f"{named} is not fitted. Call fit(X, y) on the whole before converting."
+        ) from None
+    fitted_on = getattr(step, "n_features_in_", table.width)
+    if fitted_on != table.width:
+        raise UnsupportedModelError(
+            f"{named} was fitted on {fitted_on} features and is given {table.width}. Fit the whole again."
+        )
+    result = apply(step, table, named)
+    numbers = (result.offset, result.scale, result.weights, result.bias)
+    if not all(each is None or np.isfinite(each).all() for each in numbers) or not result.scale.all():
+        raise UnsupportedModelError(
+            f"{named} holds statistics that are zero, NaN or infinite where it divides or multiplies. Look "
+            "for a column without a finite value, and fit again without it."
+        )
+    return result
+
+
+def first_step(steps: Iterable[Any]) -> Any:
+    """Return the transformer or estimator among `steps` that meets X first; it knows the columns' names."""
+    for step in steps:
+        if step is None or isinstance(step, str):
+            continue
+        if isinstance(step, Pipeline):
+            inner = first_step(each for _, each in step.steps)
+        elif isinstance(step, FeatureUnion):
+            inner = first_step(each for _, each in step.transformer_list)
+        else:
+            return step
+        if inner is not None:
+            return inner
+    return None

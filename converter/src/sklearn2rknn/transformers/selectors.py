@@ -1,0 +1,24 @@
+"""Selectors: they pick features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from scirknn.bundle.columns import Number
+from sklearn2rknn.transformers.feature_table import FeatureTable
+
+
+def apply_selector(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Pick features."""
+    support = np.asarray(step.get_support(), dtype=bool)
+    chosen = table.select(np.flatnonzero(support))
+    tags = getattr(step, "__sklearn_tags__", None)
+    if tags is not None and tags().input_tags.allow_nan:
+        return chosen
+    dropped = {
+        column.source for column in table.columns if isinstance(column, Number) and column.missing is None
+    }
+    return attrs.evolve(chosen, checked=chosen.checked | dropped)
