@@ -24,15 +24,15 @@ from rich.table import Table
 
 import sklearn2rknn
 import virtual_npu
-from rknn_harness import conformance
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
-from rknn_harness.case import Case, random_case
-from rknn_harness.conformance import Timing
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.run_folder import RunFolder
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import virtual_board
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import virtual_board
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.conformance import convert_stage, run_case
+from rknn_harness.conformance.timing import Timing
+from rknn_harness.records.case import Case, random_case
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.run_folder import RunFolder
 
 MEGABYTES = 20
 SHORT = Timing(warmup=1, min_count=1, min_seconds=0.0, max_seconds=1.0)
@@ -140,10 +140,10 @@ _BOARD = "board execution, as the board tells it"
 _OPERATIONS = ("load", "predict", "outputs", "cores", "time", "time_cpu")
 _REST = "the harness: transfer, questions, limits, judging, record"
 _TIMED = (
-    ("the case's network: drawing and fitting it", conformance, "model_of"),
+    ("the case's network: drawing and fitting it", convert_stage, "model_of"),
     ("toolkit: conversion, its check, second build", sklearn2rknn, "convert"),
     ("toolkit: conversion, its check, second build", sklearn2rknn.Toolkit, "build"),
-    ("onnxruntime", conformance, "onnx_output"),
+    ("onnxruntime", convert_stage, "onnx_output"),
     ("the virtual NPU, here", virtual_npu, "read"),
     ("the virtual NPU, here", virtual_npu.VirtualNpu, "__init__"),
     ("the virtual NPU, here", virtual_npu.VirtualNpu, "run"),
@@ -180,7 +180,7 @@ def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, co
             stack.enter_context(_told(taken))
             started = time.perf_counter()
             case = _case(number, toolkit.version)
-            result = conformance.run_case(case, toolkit, link, timing=SHORT, run_folder=record.path)
+            result = run_case.run_case(case, toolkit, link, timing=SHORT, run_folder=record.path)
             record.record(result)
             total = time.perf_counter() - started
         questions = link.session()._number - questions

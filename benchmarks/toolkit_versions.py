@@ -17,14 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 import virtual_npu
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import read_boards
-from rknn_harness.case import CaseResult, random_case
-from rknn_harness.common_models import common_models
-from rknn_harness.conformance import run_case
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.virtual_board import started
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import read_boards
+from rknn_harness.boards.providers.virtual import started
+from rknn_harness.conformance.run_case import run_case
+from rknn_harness.models.common_models import common_models
+from rknn_harness.records.case import random_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Outcome, Stage
 from sklearn2rknn import open_toolkit
 from sklearn2rknn.toolkit.pins.versions import toolkit_version, toolkit_versions
 

@@ -36,8 +36,8 @@ def _plain_names(app, what, name, obj, options, lines):
 def _tables(app, page, source):
     """Fill in the tables that the code is the source of."""
     if page == "verdict":
-        from rknn_harness.case import PROPERTIES
-        from rknn_harness.outcomes import Outcome
+        from rknn_harness.records.case import PROPERTIES
+        from rknn_harness.records.outcomes import Outcome
 
         rows = [f"| `{name}` | {meaning} |" for name, meaning in PROPERTIES.items()]
         source[0] = source[0].replace(

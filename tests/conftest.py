@@ -7,7 +7,7 @@ import os
 
 from hypothesis import settings
 
-from rknn_harness.same_draws import without_local_constants
+from rknn_harness.plan.same_draws import without_local_constants
 
 _STACK = contextlib.ExitStack()
 

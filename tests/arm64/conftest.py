@@ -19,8 +19,8 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
 import sklearn2rknn
-from rknn_harness.arm64_board import arm64_boards
-from rknn_harness.boards import Board
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.arm64 import arm64_boards
 
 MAKE_TREE = Path(__file__).parents[2] / "containers" / "arm64" / "make-tree"
 

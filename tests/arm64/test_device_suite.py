@@ -17,12 +17,12 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import sklearn2rknn
-from rknn_harness.arm64_board import boards_file
-from rknn_harness.boards import Board
-from rknn_harness.outcomes import Outcome
-from rknn_harness.run_folder import read_run
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import virtual_board
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.arm64 import boards_file
+from rknn_harness.boards.providers.virtual import virtual_board
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.run_folder import read_run
 
 NUMPY = {
     "arm64-2.3.0": "1.26.4",

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rknn_harness.arm64_board import boards_file
-from rknn_harness.boards import Board
-from rknn_harness.cli import main
-from rknn_harness.probe import QUESTIONS, read_facts
-from rknn_harness.probe.timing import EMULATED
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.arm64 import boards_file
+from rknn_harness.commands.cli import main
+from rknn_harness.probe.asking import QUESTIONS
+from rknn_harness.probe.facts_file import read_facts
+from rknn_harness.probe.questions.timing import EMULATED
 
 NAMES = (
     "form_height",

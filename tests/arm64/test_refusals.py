@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from rknn_harness.boards import Board
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardError, ProvisioningError
-from rknn_harness.runner_client import BoardSession
 from tests.waiting import wait_until
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from rknn_harness.boards import Board
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.ssh.connection import Connection
 from virtual_npu import VirtualNpu, read
 
 Array = npt.NDArray[Any]

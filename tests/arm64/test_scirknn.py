@@ -17,8 +17,8 @@ from sklearn.neural_network import MLPClassifier
 
 import scirknn
 import sklearn2rknn
-from rknn_harness.boards import Board
-from rknn_harness.connection import Completed, Connection
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.ssh.connection import Completed, Connection
 from scirknn.bundle import metadata_path
 
 NAMES = ("arm64-2.3.0", "arm64-2.3.2", "arm64-2.5.0", "debian11-2.3.2")

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pytest
 
 import virtual_npu
-from rknn_harness.common_models import common_models
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
+from rknn_harness.models.common_models import common_models
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.records.mlp_spec import MlpSpec
 from sklearn2rknn import Toolkit, open_toolkit
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from sklearn.neural_network import MLPClassifier
 
 import sklearn2rknn
-from rknn_harness.cli import main
+from rknn_harness.commands.cli import main
 from sklearn2rknn import OptionError, open_toolkit
 from sklearn2rknn.errors import WheelError
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator

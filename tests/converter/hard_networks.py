@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from rknn_harness.datasets import fitted
-from rknn_harness.reference import reference
+from rknn_harness.models.datasets import fitted
+from rknn_harness.verdicts.reference import reference
 from tests.converter.fitted_pipelines import quietly_fitted
 
 Rows = npt.NDArray[np.float64]

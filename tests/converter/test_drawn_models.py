@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import scirknn
 import virtual_npu
-from rknn_harness.bounds import head_bounds
-from rknn_harness.reference import Answer, Reference
+from rknn_harness.verdicts.head_bounds import head_bounds
+from rknn_harness.verdicts.reference import Answer, Reference
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     CheckWarning,

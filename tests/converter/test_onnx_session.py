@@ -28,8 +28,8 @@ print(session.get_inputs()[0].name)
     [
         "sklearn2rknn.network.onnx_session",
         "sklearn2rknn.checking.built_file_check",
-        "rknn_harness.witness",
-        "rknn_harness.plain",
+        "rknn_harness.conformance.stage_outputs",
+        "rknn_harness.conformance.unguarded",
     ],
 )
 def test_nothing_is_written_into_an_empty_home(module: str, tmp_path: Path) -> None:

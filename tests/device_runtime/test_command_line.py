@@ -327,7 +327,9 @@ def test_works_from_a_zipapp(python: str, make_bundle: MakeBundle, tmp_path: Pat
 
 
 def test_works_from_the_harnesss_runner(make_bundle: MakeBundle, tmp_path: Path) -> None:
-    provisioning = pytest.importorskip("rknn_harness.provisioning", reason="rknn-harness is not installed")
+    provisioning = pytest.importorskip(
+        "rknn_harness.boards.session.runner_archive", reason="rknn-harness is not installed"
+    )
     archive = tmp_path / "runner.pyz"
     archive.write_bytes(provisioning.runner_archive())
     done = subprocess.run(

@@ -13,8 +13,8 @@ from types import TracebackType
 
 import pytest
 
-from rknn_harness.boards import Board
-from rknn_harness.virtual_board import VirtualBoard
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import VirtualBoard
 
 from .differences import command_to_run, file_to_write
 from .pages import ROOT, Block

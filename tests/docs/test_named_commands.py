@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rknn_harness.cli import main
+from rknn_harness.commands.cli import main
 
 from .pages import PAGES, ROOT, read_page
 

@@ -11,9 +11,9 @@ import pytest
 
 import scirknn
 import sklearn2rknn
-from rknn_harness.boards import Board
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import virtual_board
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import virtual_board
+from rknn_harness.boards.session.session import BoardSession
 from scirknn.bundle import Bundle, Variant, write_bundle
 
 TOOLKIT = "2.3.2"

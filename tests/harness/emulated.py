@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rknn_harness.bounds import Steps
-from rknn_harness.reference import ACTIVATIONS, Floats, Layer
+from rknn_harness.verdicts.reference import ACTIVATIONS, Floats, Layer
+from sklearn2rknn.checking.integer_bounds import Steps
 
 
 def float16_forward(layers: Sequence[Layer], X: Floats, *, bias16: bool, tables: bool) -> Floats:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rknn_harness.boards import Board
-from rknn_harness.virtual_board import VirtualBoard
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import VirtualBoard
 
 __all__ = ["boards_toml", "lying_board"]
 

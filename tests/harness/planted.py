@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 
 import virtual_npu
+from rknn_harness.boards.session.timing_calls import Timed
 from rknn_harness.errors import BoardError
-from rknn_harness.probe.float_arithmetic import orders, rounded
-from rknn_harness.runner_client import Timed
+from rknn_harness.probe.questions.float_rounding import rounded
+from rknn_harness.probe.questions.float_sums import orders
 from virtual_npu.execute import (
     convolution,
     data_processor,

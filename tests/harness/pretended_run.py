@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rknn_harness.case import CaseResult
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.plan import Entry
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.suite.suite import Suite
 from tests.harness.samples import passed
 

@@ -8,13 +8,14 @@ from typing import Any
 import attrs
 import numpy as np
 
-from rknn_harness.case import Case, CaseResult, dataset_case, random_case
-from rknn_harness.datasets import DATASETS
-from rknn_harness.judge import StageMetrics
-from rknn_harness.latency import summarize
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.run_folder import Run, RunFolder, manifest, read_run
+from rknn_harness.models.datasets import DATASETS
+from rknn_harness.records.case import Case, dataset_case, random_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.latency import summarize
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.run_folder import Run, RunFolder, manifest, read_run
+from rknn_harness.records.stage_metrics import StageMetrics
 
 SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)
 REGRESSORS = ("diabetes", "friedman1", "linnerud", "sine")

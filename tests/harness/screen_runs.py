@@ -8,11 +8,12 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from rknn_harness.case import Case, CaseResult, dataset_case, random_case
-from rknn_harness.datasets import DATASETS
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.plan import Entry
-from rknn_harness.run_folder import Run, RunFolder, manifest, read_run
+from rknn_harness.models.datasets import DATASETS
+from rknn_harness.records.case import Case, dataset_case, random_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.run_folder import Run, RunFolder, manifest, read_run
 
 from .samples import SPEC, passed
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rknn_harness import arm64_board
-from rknn_harness.arm64_board import arm64_boards, boards_file
-from rknn_harness.boards import Board, read_boards
+from rknn_harness.boards.boards_file import Board, read_boards
+from rknn_harness.boards.providers import arm64
+from rknn_harness.boards.providers.arm64 import arm64_boards, boards_file
 from rknn_harness.errors import VirtualBoardError
 
 
@@ -40,11 +40,11 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ):
         pass
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert arm64_board.missing() == "the arm64 board needs root"
+    assert arm64.missing() == "the arm64 board needs root"
 
 
 def test_a_folder_that_is_no_tree_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arm64_board, "missing", lambda: "")
+    monkeypatch.setattr(arm64, "missing", lambda: "")
     with pytest.raises(VirtualBoardError, match="make one with containers/arm64/make-tree"):
         with arm64_boards(tmp_path, tmp_path):
             pass

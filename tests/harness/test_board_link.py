@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 import sklearn2rknn
-from rknn_harness import board_link, health
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
+from rknn_harness.boards import board_link, health_check
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.health_check import HealthModel
+from rknn_harness.boards.providers.power_command import power_cycle
+from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardHealthError, ConnectionLostError, LeaseError, PowerError
-from rknn_harness.health import HealthModel
-from rknn_harness.power import power_cycle
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import VirtualBoard
 
 X = np.ones((2, 3))
 TOOLKIT = cast(sklearn2rknn.Toolkit, SimpleNamespace(version="0"))
@@ -41,7 +41,7 @@ def manner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Any, stand_i
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "DEADLINE", 1.0)
+    monkeypatch.setattr(health_check, "DEADLINE", 1.0)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_sick_board_without_a_switch_is_given_up(
 ) -> None:
     with BoardLink(own_board) as link:
         link.prove(TOOLKIT)
-        monkeypatch.setattr(health, "DEADLINE", 1.0)
+        monkeypatch.setattr(health_check, "DEADLINE", 1.0)
         manner.write_text("hang")
         assert "given up" in link.examine()
         assert isinstance(link.lost, BoardHealthError)

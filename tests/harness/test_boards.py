@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rknn_harness.boards import VIRTUAL, read_boards
+from rknn_harness.boards.boards_file import VIRTUAL, read_boards
 from rknn_harness.errors import BoardsFileError
 
 GOOD = """

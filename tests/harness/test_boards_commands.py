@@ -10,11 +10,11 @@ import attrs
 import pytest
 from click.testing import CliRunner, Result
 
-from rknn_harness.boards import Board
-from rknn_harness.boards_commands import Findings
-from rknn_harness.claim import Claim
-from rknn_harness.cli import main
-from rknn_harness.runner_client import BoardSession
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.commands.boards import Findings
+from rknn_harness.commands.cli import main
 
 Ask = Callable[..., Result]
 

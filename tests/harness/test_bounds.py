@@ -10,18 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rknn_harness.bounds import (
-    FLOAT16,
-    FLOAT32,
-    Steps,
-    head_bounds,
-    output_bound,
-    quantized_output_bound,
-)
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
-from rknn_harness.reference import ACTIVATIONS, Layer, Reference, answer_from_output, reference
-from rknn_harness.strategies import specs
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.models.strategies import specs
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.verdicts.head_bounds import head_bounds
+from rknn_harness.verdicts.reference import ACTIVATIONS, Layer, Reference, answer_from_output, reference
 from scirknn.bundle import Affine
+from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32
+from sklearn2rknn.checking.float_bounds import output_bound
+from sklearn2rknn.checking.integer_bounds import Steps, quantized_output_bound
 from tests.harness.emulated import calibrate, float16_forward, int8_forward
 
 SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rknn_harness.cli import main
+from rknn_harness.commands.cli import main
 from tests.harness.samples import mixed_results, write_run
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from rknn_harness.board_runner.clocks import Clocks
-from rknn_harness.boards import Board
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import Timed
 from rknn_harness.errors import BoardError, ConnectionLostError
-from rknn_harness.runner_client import BoardSession, Timed
-from rknn_harness.virtual_board import VirtualBoard
 from tests.waiting import PATIENCE, wait_until
 
 from .sysfs_tree import CPU, DDR, FILES, NPU, ZONE, make_tree, shown

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rknn_harness.case import Case, CaseResult
-from rknn_harness.cli import main
-from rknn_harness.comparison import Comparison, compare
-from rknn_harness.latency import summarize
-from rknn_harness.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.run_folder import Run
+from rknn_harness.commands.cli import main
+from rknn_harness.records.case import Case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.latency import summarize
+from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
+from rknn_harness.records.run_folder import Run
+from rknn_harness.report.comparison import Comparison, compare
 from tests.harness.matrix_runs import Plan, write_matrix
 from tests.harness.samples import write_run
 

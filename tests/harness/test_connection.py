@@ -11,8 +11,8 @@ import asyncssh
 import attrs
 import pytest
 
-from rknn_harness.boards import Board
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import (
     AuthenticationError,
     ConnectionLostError,

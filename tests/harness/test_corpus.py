@@ -8,12 +8,13 @@ import attrs
 import numpy as np
 import pytest
 
-from rknn_harness.case import CaseResult, random_case
-from rknn_harness.conformance import model_of
-from rknn_harness.corpus import CorpusError, corpus_cases, keep, read_case, read_verdict
-from rknn_harness.drawing import Draw
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.plan import make_plan
+from rknn_harness.conformance.convert_stage import model_of
+from rknn_harness.plan.corpus import CorpusError, corpus_cases, keep, read_case, read_verdict
+from rknn_harness.plan.drawing import Draw
+from rknn_harness.plan.plan import make_plan
+from rknn_harness.records.case import random_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome, Stage
 from tests.harness.samples import SPEC
 
 CASE = random_case(attrs.evolve(SPEC, decades=2), "int8", "2.3.2", (8,))

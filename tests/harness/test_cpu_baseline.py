@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 
 from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
-from rknn_harness.boards import Board
-from rknn_harness.datasets import fitted
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
-from rknn_harness.reference import Reference, reference
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.strategies import specs
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.models.datasets import fitted
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.models.strategies import specs
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.verdicts.reference import Reference, reference
 
 
 def request(network: Reference) -> tuple[dict[str, Any], dict[str, Any]]:

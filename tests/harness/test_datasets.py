@@ -14,9 +14,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from rknn_harness.datasets import DATASETS, ModelFile, fitted
-from rknn_harness.recipes import RECIPES
-from rknn_harness.reference import reference
+from rknn_harness.models.datasets import DATASETS, ModelFile, fitted
+from rknn_harness.models.recipes import RECIPES
+from rknn_harness.verdicts.reference import reference
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,4 +83,4 @@ def test_the_wheel_carries_the_models(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
-    assert {f"rknn_harness/models_data/{name}.npz" for name in DATASETS} <= names
+    assert {f"rknn_harness/models/weights/{name}.npz" for name in DATASETS} <= names

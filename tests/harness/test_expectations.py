@@ -7,11 +7,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rknn_harness.case import CaseResult, dataset_case, results_code
-from rknn_harness.expectations import ExpectationsError, expected_reason, read_expectations
-from rknn_harness.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.plan import Entry
-from rknn_harness.run_folder import FORMAT, RunFolder
+from rknn_harness.plan.expectations import ExpectationsError, expected_reason, read_expectations
+from rknn_harness.records.case import dataset_case
+from rknn_harness.records.case_result import CaseResult, results_code
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
+from rknn_harness.records.run_folder import FORMAT, RunFolder
 from rknn_harness.suite.pytest_plugin import _without
 from rknn_harness.suite.suite import ConformanceFailure, Suite
 

@@ -21,15 +21,16 @@ import attrs
 import pytest
 
 import sklearn2rknn
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
-from rknn_harness.case import Case, CaseResult, dataset_case, random_case
-from rknn_harness.claim import Claim
-from rknn_harness.conformance import run_case
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import VirtualBoard
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.conformance.run_case import run_case
+from rknn_harness.records.case import Case, dataset_case, random_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Outcome, Stage
 
 from .fault_proxy import FaultProxy
 from .sysfs_tree import NPU, make_tree

@@ -11,16 +11,16 @@ import attrs
 import numpy as np
 import pytest
 
-from rknn_harness.boards import Board
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import (
     BoardDeadlineError,
     ConnectionLostError,
     ProtocolError,
     ProvisioningError,
 )
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import VirtualBoard
 from tests.waiting import PATIENCE, once, wait_for_end
 
 from .fault_proxy import FaultProxy

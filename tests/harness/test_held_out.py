@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rknn_harness.held_out import split
+from rknn_harness.models.held_out import split
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 601])

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rknn_harness.board_runner import frames
-from rknn_harness.boards import VIRTUAL, Board, read_boards
-from rknn_harness.claim import Claim
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import VIRTUAL, Board, read_boards
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import BoardError, BoardsFileError, InfraError, ProtocolError
-from rknn_harness.reference import Layer, Reference
-from rknn_harness.runner_client import BoardSession
+from rknn_harness.verdicts.reference import Layer, Reference
 
 X = np.ones((2, 3))
 NETWORK = cast(

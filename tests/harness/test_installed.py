@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rknn_harness.case import CaseResult
-from rknn_harness.outcomes import ExitCode, Outcome
-from rknn_harness.run_folder import read_run
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import ExitCode, Outcome
+from rknn_harness.records.run_folder import read_run
 from tests.harness.own_files import WRITERS, fitted
 from tests.harness.pretended_run import PRETEND
 from tests.wheels import build_wheels

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from rknn_harness.bounds import FLOAT16, output_bound
-from rknn_harness.judge import Limits, Verdict, judge
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows, has_poisson
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.reference import Answer, Reference, answer_from_output, reference
-from rknn_harness.strategies import specs
+from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
+from rknn_harness.models.strategies import specs
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.verdicts.judge import Limits, Verdict, judge
+from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
+from sklearn2rknn.checking.arithmetic import FLOAT16
+from sklearn2rknn.checking.float_bounds import output_bound
 from tests.harness.emulated import float16_forward
 from tests.harness.samples import SPEC
 

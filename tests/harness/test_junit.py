@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import attrs
 
-from rknn_harness.junit import write_junit
-from rknn_harness.outcomes import Outcome
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.report.junit import write_junit
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
 from tests.harness.samples import failed_results, mixed_results, write_run
 

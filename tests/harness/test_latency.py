@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rknn_harness.latency import summarize
+from rknn_harness.records.latency import summarize
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ import attrs
 import pytest
 
 from rknn_harness.board_runner.lease import Held, Lease
-from rknn_harness.boards import Board
-from rknn_harness.claim import Claim
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.providers.virtual import virtual_board
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardError, LeaseError, ProtocolError, ProvisioningError
-from rknn_harness.runner_client import BoardSession
-from rknn_harness.virtual_board import virtual_board
 from tests.waiting import PATIENCE, wait_for_end
 
 MakeBundle = Callable[..., Path]

@@ -11,10 +11,10 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from rknn_harness.boards import VIRTUAL, Board
-from rknn_harness.cli import main
+from rknn_harness.boards.boards_file import VIRTUAL, Board
+from rknn_harness.boards.same_board_check import refuse_one_board_twice
+from rknn_harness.commands.cli import main
 from rknn_harness.errors import SameBoardError
-from rknn_harness.one_board import refuse_one_board_twice
 
 from .fault_proxy import FaultProxy
 

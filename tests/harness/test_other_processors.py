@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rknn_harness.outcomes import Outcome
-from rknn_harness.run_folder import read_run
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.run_folder import read_run
 from tests.processors import PROCESSORS, environment
 
 
@@ -18,7 +18,7 @@ from tests.processors import PROCESSORS, environment
 def test_every_fixed_model_passes(processor: str, tmp_path: Path) -> None:
     command = ["run", "--seed", "0", "--max-cases", "0", "--jobs", "1", "--run-dir", str(tmp_path / "run")]
     done = subprocess.run(
-        [sys.executable, "-m", "rknn_harness.cli", *command],
+        [sys.executable, "-m", "rknn_harness.commands.cli", *command],
         env=environment(processor),
         capture_output=True,
         text=True,

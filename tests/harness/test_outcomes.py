@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rknn_harness.outcomes import ExitCode, Outcome, exit_code
+from rknn_harness.records.outcomes import ExitCode, Outcome, exit_code
 
 FAILURES = {
     Outcome.MISMATCH,

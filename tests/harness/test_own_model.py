@@ -14,16 +14,16 @@ import pytest
 
 import scirknn
 import sklearn2rknn
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
-from rknn_harness.case import CaseResult
-from rknn_harness.conformance import run_case
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.conformance.run_case import run_case
 from rknn_harness.errors import OwnModelError
-from rknn_harness.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.own_model import OwnFiles, is_estimator, keep_files, kept_model, own_cases
+from rknn_harness.models.own_model import OwnFiles, is_estimator, keep_files, kept_model, own_cases
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
+from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.numbers import summarize
 from rknn_harness.report.views import write_views
-from rknn_harness.run_folder import read_run
 from tests.harness.page_audit import audit
 from tests.harness.samples import write_run
 

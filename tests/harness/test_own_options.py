@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from rknn_harness.cli import main
-from rknn_harness.drawing import Draw
+from rknn_harness.commands.cli import main
 from rknn_harness.errors import OwnModelError
-from rknn_harness.own_model import OwnFiles, keep_files, kept_model, own_cases, read_files
-from rknn_harness.plan import make_plan
+from rknn_harness.models.own_model import OwnFiles, keep_files, kept_model, own_cases, read_files
+from rknn_harness.plan.drawing import Draw
+from rknn_harness.plan.plan import make_plan
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 LABELS = np.array(["ash", "elm", "oak"])[np.arange(60) % 3]
@@ -53,7 +53,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         turned = Turned(**options).fit(X, LABELS)
     for name, model in models.items():
         Path(name).write_bytes(pickle.dumps(model))
-    monkeypatch.setattr("rknn_harness.own_model.load_model", _with_turned(turned))
+    monkeypatch.setattr("rknn_harness.models.own_model.load_model", _with_turned(turned))
     np.save("rows.npy", X)
     np.save("y.npy", LABELS)
     np.save("short.npy", LABELS[:59])

@@ -17,19 +17,20 @@ import pytest
 
 import sklearn2rknn
 import virtual_npu
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
-from rknn_harness.case import Case, dataset_case, random_case
-from rknn_harness.conformance import run_case
-from rknn_harness.datasets import DATASETS
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import ExitCode, Outcome, Stage, exit_code
-from rknn_harness.plan import Entry
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.model_calls import Prediction
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.conformance.run_case import run_case
+from rknn_harness.models.datasets import DATASETS
+from rknn_harness.records.case import Case, dataset_case, random_case
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import ExitCode, Outcome, Stage, exit_code
+from rknn_harness.records.run_folder import RunFolder, manifest, read_run
 from rknn_harness.report.views import write_views
-from rknn_harness.run_folder import RunFolder, manifest, read_run
-from rknn_harness.runner_client import BoardSession, Prediction
 from rknn_harness.suite.suite import Suite
-from rknn_harness.virtual_board import VirtualBoard
 
 TOOLKIT = "2.3.2"
 
@@ -183,7 +184,7 @@ def test_a_toolkit_that_fails_is_told_in_a_sentence(
 def test_an_error_of_the_harness_is_recorded_and_no_models_fault(
     toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rknn_harness.conformance.limits_for", lambda *arguments, **_: 1 / 0)
+    monkeypatch.setattr("rknn_harness.conformance.convert_stage.limits_for", lambda *arguments, **_: 1 / 0)
     result = run_case(case_of(), toolkit, link)
     assert (result.outcome, result.stage) == (Outcome.INFRA_ERROR, None)
     assert result.reason.startswith("The harness itself failed: ZeroDivisionError")
@@ -243,8 +244,8 @@ def test_the_command_ends_with_3_when_the_board_dies(toolkit: sklearn2rknn.Toolk
             f'python = "{sys.executable}"\n'
         )
         command = (
-            f"-m rknn_harness run --board frail --boards {boards} --max-cases 0 --precision float16 "
-            f"--run-dir {run_dir}"
+            f"-m rknn_harness run --board frail --boards {boards} --max-cases 0 "
+            f"--precision float16 --run-dir {run_dir}"
         )
         root = Path(__file__).parents[2]
         process = subprocess.Popen(

@@ -20,14 +20,16 @@ from onnx import numpy_helper
 import scirknn
 import sklearn2rknn
 import virtual_npu
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
-from rknn_harness.case import PROPERTIES, dataset_case
-from rknn_harness.conformance import run_case
-from rknn_harness.latency import summarize
-from rknn_harness.outcomes import Outcome
-from rknn_harness.runner_client import BoardSession, Prediction, Timed
-from rknn_harness.timing import Timing
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.model_calls import Prediction
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.conformance.run_case import run_case
+from rknn_harness.conformance.timing import Timing
+from rknn_harness.records.case import PROPERTIES, dataset_case
+from rknn_harness.records.latency import summarize
+from rknn_harness.records.outcomes import Outcome
 from sklearn2rknn.network.onnx_graph import onnx_from_network
 
 TOOLKIT = "2.3.2"

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 import sklearn2rknn
-from rknn_harness.run_folder import read_run
+from rknn_harness.records.run_folder import read_run
 
 from .golden_screen import check_width
 from .lying_board import boards_toml, lying_board

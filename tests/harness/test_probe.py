@@ -11,12 +11,13 @@ import pytest
 
 import sklearn2rknn
 import virtual_npu
+from rknn_harness.boards.session.timing_calls import Timed
 from rknn_harness.errors import BoardError, ConnectionLostError, InfraError
-from rknn_harness.probe import FAILED, QUESTIONS, UNDECIDED, Answer, Bench, ask
+from rknn_harness.probe.asking import QUESTIONS, ask
+from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import FORMS, dense
-from rknn_harness.probe.question import Rivals, packed, unpacked
-from rknn_harness.probe.timing import EMULATED
-from rknn_harness.runner_client import Timed
+from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Rivals, packed, unpacked
+from rknn_harness.probe.questions.timing import EMULATED
 from sklearn2rknn.errors import ConversionError
 from sklearn2rknn.toolkit.toolkit import Built
 from tests.harness import planted

@@ -10,21 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 import sklearn2rknn
-from rknn_harness.cli import main
+from rknn_harness.commands.cli import main
 from rknn_harness.errors import FactsFileError
-from rknn_harness.probe import (
-    QUESTIONS,
-    UNDECIDED,
-    Answer,
-    Answered,
-    disagreements,
-    document,
-    markdown,
-    read_facts,
-    unsettled,
-    write_facts,
-)
-from rknn_harness.probe.timing import EMULATED
+from rknn_harness.probe.agreement import disagreements, unsettled
+from rknn_harness.probe.asking import QUESTIONS, Answered
+from rknn_harness.probe.facts_file import document, markdown, read_facts, write_facts
+from rknn_harness.probe.question import UNDECIDED, Answer
+from rknn_harness.probe.questions.timing import EMULATED
 
 
 def facts(*, virtual: bool = False, **answers: str) -> dict[str, Any]:

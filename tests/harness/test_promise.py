@@ -13,13 +13,14 @@ import numpy as np
 
 import scirknn
 import sklearn2rknn
-from rknn_harness.judge import judge
-from rknn_harness.limits import Built, limits_for
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.reference import answer_from_output, reference
-from rknn_harness.toolkit_graph import read_graph
-from rknn_harness.witness import RecordingToolkit, model_files
+from rknn_harness.conformance.stage_outputs import RecordingToolkit, model_files
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.verdicts.judge import judge
+from rknn_harness.verdicts.onnx_layers import read_graph
+from rknn_harness.verdicts.reference import answer_from_output, reference
+from rknn_harness.verdicts.tolerances import Built, limits_for
 
 MODELS = 45
 SHOWN, UNSEEN = 100, 400

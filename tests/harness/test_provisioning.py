@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from rknn_harness.board_runner import frames
-from rknn_harness.provisioning import runner_archive
+from rknn_harness.boards.session.runner_archive import runner_archive
 
 
 def test_the_archive_is_the_same_for_the_same_sources(stand_in: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from rknn_harness.board_runner.raw_model import CORES, RawModel
-from rknn_harness.boards import Board
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardError, ProvisioningError
-from rknn_harness.runner_client import BoardSession
 from scirknn.errors import NativeError
 from tests.virtual_npu.rknn_writer import small
 from virtual_npu import VirtualNpu, read

@@ -11,12 +11,12 @@ from typing import Any
 import attrs
 import pytest
 
-from rknn_harness.case import random_case
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import ExitCode, Outcome
-from rknn_harness.report import write_report
+from rknn_harness.records.case import random_case
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import ExitCode, Outcome
+from rknn_harness.records.run_folder import Run
 from rknn_harness.report.numbers import summarize
-from rknn_harness.run_folder import Run
+from rknn_harness.report.render import write_report
 from tests.harness.samples import failed_results, mixed_results, write_run
 
 

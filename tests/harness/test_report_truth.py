@@ -11,8 +11,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rknn_harness.report import write_report
-from rknn_harness.run_folder import read_run
+from rknn_harness.records.run_folder import read_run
+from rknn_harness.report.render import write_report
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
 from tests.harness.page_audit import Page, audit
 from tests.harness.samples import failed_results, mixed_results, write_run

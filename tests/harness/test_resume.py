@@ -12,15 +12,16 @@ import attrs
 import pytest
 
 import sklearn2rknn
-from rknn_harness.boards import Board
-from rknn_harness.case import CaseResult, dataset_case
-from rknn_harness.claim import Claim
-from rknn_harness.outcomes import Outcome
-from rknn_harness.plan import Entry
-from rknn_harness.run_folder import FORMAT, RunFolder, read_run
-from rknn_harness.runner_client import BoardSession
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.records.case import dataset_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.run_folder import FORMAT, RunFolder, read_run
 from rknn_harness.suite.suite import Suite
-from rknn_harness.virtual_board import VirtualBoard
 
 from .vendor_stand_in import ROWS, VendorStandIn
 

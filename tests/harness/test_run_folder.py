@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rknn_harness.case import CaseResult
-from rknn_harness.outcomes import Outcome
-from rknn_harness.run_folder import FORMAT, RunFolder, RunFolderError, manifest, read_run
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.run_folder import FORMAT, RunFolder, RunFolderError, manifest, read_run
 from tests.harness.samples import mixed_results, write_run
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import scirknn
-from rknn_harness.boards import Board
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import BoardError, ConnectionLostError
-from rknn_harness.runner_client import BoardSession
 from tests.waiting import wait_for_end
 
 MakeBundle = Callable[..., Path]

@@ -15,9 +15,12 @@ sys.path.insert(0, {folder!r})
 if {imports!r}:
     import full_of_numbers
 from hypothesis import settings
-from rknn_harness.drawing import Draw, draw_cases
+from rknn_harness.plan.drawing import Draw, draw_cases
 if {everything!r}:
-    import rknn_harness.cli, sklearn2rknn, scirknn, virtual_npu
+    import rknn_harness.commands.cli
+    import sklearn2rknn
+    import scirknn
+    import virtual_npu
 print(json.dumps([case.id for case in draw_cases(Draw(("float16", "int8"), 40, 0))]))
 """
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rknn_harness.boards import VIRTUAL, Board
-from rknn_harness.case import CaseResult, Score, own_case
-from rknn_harness.commands import replay_command, resume_command
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.plan import Entry
+from rknn_harness.boards.boards_file import VIRTUAL, Board
+from rknn_harness.records.case import Score, own_case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.printed_commands import replay_command, resume_command
 from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import board_lines, expected_seconds, plan_lines
 from rknn_harness.screen.live import Record, TimeLeft, live

@@ -11,10 +11,10 @@ import attrs
 import pytest
 
 import sklearn2rknn
-from rknn_harness.boards import VIRTUAL
-from rknn_harness.case import CaseResult
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.run_folder import read_run
+from rknn_harness.boards.boards_file import VIRTUAL
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.run_folder import read_run
 from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import TITLE, board_lines, plan_lines
 
@@ -78,7 +78,7 @@ def test_a_good_run_prints_what_its_golden_file_has(tmp_path: Path) -> None:
         sklearn2rknn.open_toolkit("2.3.2").close()
     except sklearn2rknn.ToolkitNotInstallableError as error:
         pytest.skip(f"needs rknn-toolkit2 2.3.2: {error}")
-    command = [sys.executable, "-m", "rknn_harness.cli", "run", "--seed", "0", "--max-cases", "3"]
+    command = [sys.executable, "-m", "rknn_harness.commands.cli", "run", "--seed", "0", "--max-cases", "3"]
     done = subprocess.run(
         [*command, "--jobs", "2"],
         cwd=tmp_path,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rknn_harness.boards import Board, read_boards
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import Board, read_boards
+from rknn_harness.boards.ssh.connection import Connection
+from rknn_harness.boards.ssh_settings import ssh_settings
 from rknn_harness.errors import BoardsFileError, ConnectionLostError
-from rknn_harness.ssh_settings import ssh_settings
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs an ssh client")
 

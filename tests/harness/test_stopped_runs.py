@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from rknn_harness.outcomes import ExitCode
+from rknn_harness.records.outcomes import ExitCode
+from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.views import write_views
-from rknn_harness.run_folder import read_run
 from tests.harness.pretended_run import BROKEN, PRETEND
 
 ROOT = Path(__file__).parents[2]

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from rknn_harness.case import Case, CaseResult
-from rknn_harness.corpus import corpus_cases
-from rknn_harness.drawing import Draw, draw_cases, smallest_case
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.plan import Entry, groups, make_plan
-from rknn_harness.run_folder import FORMAT, RunFolder, read_run
+from rknn_harness.plan.corpus import corpus_cases
+from rknn_harness.plan.drawing import Draw, draw_cases, smallest_case
+from rknn_harness.plan.plan import groups, make_plan
+from rknn_harness.records.case import Case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.run_folder import FORMAT, RunFolder, read_run
 from rknn_harness.suite.suite import ConformanceFailure, Suite
 
 COUNT = 30

@@ -10,15 +10,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rknn_harness.bounds import FLOAT16, output_bound
-from rknn_harness.mlp_spec import MlpSpec, build_estimator, build_rows
-from rknn_harness.reference import ACTIVATIONS, Floats, Layer
-from rknn_harness.strategies import specs
-from rknn_harness.toolkit_graph import ToolkitGraph, read_graph
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.models.strategies import specs
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.verdicts.onnx_layers import ToolkitGraph, read_graph
+from rknn_harness.verdicts.reference import ACTIVATIONS, Floats, Layer
 from scirknn.bundle import Bundle
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.checking.arithmetic import DOUBLE
+from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16
 from sklearn2rknn.checking.file_bound import _formats
+from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import onnx_from_network
 from sklearn2rknn.passes.float16_pairs import carry_remainders

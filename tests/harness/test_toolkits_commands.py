@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rknn_harness import toolkits_commands
-from rknn_harness.cli import main
+from rknn_harness.commands import toolkits as toolkits_commands
+from rknn_harness.commands.cli import main
 from sklearn2rknn.errors import NetworkError
 from sklearn2rknn.toolkit.containers.image import Image, build_image
 from sklearn2rknn.toolkit.verification import Finding

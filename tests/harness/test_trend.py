@@ -9,9 +9,9 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from rknn_harness.cli import main
-from rknn_harness.outcomes import Outcome
-from rknn_harness.trend import trend
+from rknn_harness.commands.cli import main
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.report.trend import trend
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
 from tests.harness.samples import write_run
 

@@ -16,17 +16,17 @@ import attrs
 import paramiko
 import pytest
 
-from rknn_harness.boards import VIRTUAL, Board
-from rknn_harness.connection import Connection
+from rknn_harness.boards.boards_file import VIRTUAL, Board
+from rknn_harness.boards.providers.virtual import VirtualBoard, started
+from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import AuthenticationError, VirtualBoardError
-from rknn_harness.virtual_board import VirtualBoard, started
 from tests.waiting import is_running, wait_for_end, wait_until
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from rknn_harness.connection import Connection
-from rknn_harness.virtual_board import VirtualBoard
+from rknn_harness.boards.ssh.connection import Connection
+from rknn_harness.boards.providers.virtual import VirtualBoard
 
 running = VirtualBoard(Path(sys.argv[1]))
 with Connection(running.board) as connection:

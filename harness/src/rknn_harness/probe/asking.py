@@ -8,17 +8,17 @@ from typing import Final
 
 import attrs
 
+from rknn_harness.conformance.toolkit_failure import toolkit_failure
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.probe.bench import Bench, OutOfTime
-from rknn_harness.probe.elementwise import ELEMENTWISE_QUESTIONS
-from rknn_harness.probe.float_arithmetic import FLOAT_QUESTIONS
-from rknn_harness.probe.graph_forms import FORM_QUESTIONS
-from rknn_harness.probe.integer_arithmetic import INTEGER_QUESTIONS
-from rknn_harness.probe.lookup_tables import LOOKUP_QUESTIONS
 from rknn_harness.probe.question import FAILED, Answer, Question
-from rknn_harness.probe.sameness import SAMENESS_QUESTIONS
-from rknn_harness.probe.timing import TIMING_QUESTIONS
-from rknn_harness.toolkit_failure import toolkit_failure
+from rknn_harness.probe.questions.elementwise import ELEMENTWISE_QUESTIONS
+from rknn_harness.probe.questions.float_arithmetic import FLOAT_QUESTIONS
+from rknn_harness.probe.questions.graph_forms import FORM_QUESTIONS
+from rknn_harness.probe.questions.integer_arithmetic import INTEGER_QUESTIONS
+from rknn_harness.probe.questions.lookup_tables import LOOKUP_QUESTIONS
+from rknn_harness.probe.questions.sameness import SAMENESS_QUESTIONS
+from rknn_harness.probe.questions.timing import TIMING_QUESTIONS
 from sklearn2rknn.errors import ConversionError, Sklearn2RknnError
 
 __all__ = ["QUESTIONS", "Answered", "ask"]

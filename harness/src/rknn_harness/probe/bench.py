@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from rknn_harness.boards.session.timing_calls import Timed
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.models import Model
-from rknn_harness.runner_client import Timed
 from sklearn2rknn.toolkit.toolkit import Built
 
 __all__ = ["Bench", "Builder", "Device", "OutOfTime", "Samples", "refusal"]
@@ -42,7 +42,7 @@ class Builder(Protocol):
 
 
 class Device(Protocol):
-    """What the bench needs of a board: `rknn_harness.runner_client.BoardSession` has it."""
+    """What the bench needs of a board: `rknn_harness.boards.session.session.BoardSession` has it."""
 
     def load_raw(self, model: bytes, core: str = "auto", *, deadline: float = 60.0) -> None:
         """Load a model file in place of any other."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.comparison import FAMILY, Comparison, Movement, Turn
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
+from rknn_harness.report.comparison import FAMILY, Comparison, Movement, Turn
 from rknn_harness.report.render import replace
 
 __all__ = ["comparison_text", "write_comparison"]

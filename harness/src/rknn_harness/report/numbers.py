@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from rknn_harness.case import CaseResult, results_code
-from rknn_harness.mlp_spec import MlpSpec
-from rknn_harness.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.report.query import Number, Records, failed_properties
-from rknn_harness.run_folder import Run
+from rknn_harness.records.case_result import CaseResult, results_code
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
+from rknn_harness.records.query import Number, Records, failed_properties
+from rknn_harness.records.run_folder import Run
 
 __all__ = ["Fault", "Group", "Question", "Summary", "summarize"]
 

@@ -14,14 +14,15 @@ import attrs
 from markupsafe import Markup
 
 import sklearn2rknn
-from rknn_harness.case import PRECISIONS, PROPERTIES, CaseResult
-from rknn_harness.commands import replay_command
-from rknn_harness.outcomes import Outcome, Stage
+from rknn_harness.records.case import PRECISIONS, PROPERTIES
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.printed_commands import replay_command
+from rknn_harness.records.query import Number, Records, field, last_metrics
+from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
 from rknn_harness.report.numbers import Fault, Question, Summary, summarize
-from rknn_harness.report.query import Number, Records, field, last_metrics
-from rknn_harness.run_folder import Run
 from sklearn2rknn.toolkit.pins.versions import Defect, toolkit_version
 
 __all__ = ["replace", "write_report"]

@@ -11,11 +11,11 @@ import attrs
 from markupsafe import Markup
 from rich.table import Table
 
-from rknn_harness.case import PRECISIONS
+from rknn_harness.records.case import PRECISIONS
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Axis, linear_axis, lines, log_axis
 from rknn_harness.report.render import replace
-from rknn_harness.trend import Trend
+from rknn_harness.report.trend import Trend
 
 __all__ = ["trend_table", "write_trend"]
 

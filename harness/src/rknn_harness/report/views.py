@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rknn_harness.junit import write_junit
+from rknn_harness.records.run_folder import read_run
+from rknn_harness.report.junit import write_junit
 from rknn_harness.report.render import write_report
-from rknn_harness.run_folder import read_run
 
 __all__ = ["write_views"]
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
-from rknn_harness.case import PRECISIONS, CaseResult
-from rknn_harness.commands import replay_command
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.run_folder import Run
+from rknn_harness.records.case import PRECISIONS
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.printed_commands import replay_command
+from rknn_harness.records.run_folder import Run
 from rknn_harness.screen.tally import Kind, Tally, kind_of, row_name
 from rknn_harness.screen.text import INDENT, count_of, listed, paragraph
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rknn_harness.boards import Board
-from rknn_harness.plan import Entry
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.records.entry import Entry
 from rknn_harness.screen.text import INDENT, count_of
 
 __all__ = ["TITLE", "board_lines", "expected_seconds", "plan_lines"]

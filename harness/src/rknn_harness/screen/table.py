@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from rknn_harness.case import PRECISIONS
-from rknn_harness.report.query import last_metrics
+from rknn_harness.records.case import PRECISIONS
+from rknn_harness.records.query import last_metrics
 from rknn_harness.screen.tally import Kind, Tally, kind_of, row_name
 from rknn_harness.screen.text import INDENT, WIDTH
 

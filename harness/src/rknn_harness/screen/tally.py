@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from rknn_harness.case import Case, CaseResult
-from rknn_harness.outcomes import Outcome
-from rknn_harness.plan import Entry
-from rknn_harness.run_folder import Run
+from rknn_harness.records.case import Case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.run_folder import Run
 
 __all__ = ["Cell", "Kind", "Tally", "kind_of", "row_name", "tally"]
 

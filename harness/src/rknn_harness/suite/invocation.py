@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_path
 
-from rknn_harness.outcomes import ExitCode
+from rknn_harness.records.outcomes import ExitCode
 
 __all__ = ["run_suite"]
 

@@ -13,18 +13,20 @@ from typing import Any
 
 import pytest
 
-from rknn_harness.boards import Board, no_board, read_boards
-from rknn_harness.case import PRECISIONS, CaseResult, results_code
-from rknn_harness.corpus import corpus_cases
-from rknn_harness.drawing import Draw
+from rknn_harness.boards.boards_file import Board, no_board, read_boards
+from rknn_harness.boards.same_board_check import refuse_one_board_twice
 from rknn_harness.errors import HarnessError
-from rknn_harness.expectations import Expectation, read_expectations
-from rknn_harness.one_board import refuse_one_board_twice
-from rknn_harness.outcomes import ExitCode
-from rknn_harness.own_model import kept_documents, own_cases
-from rknn_harness.plan import Entry, groups, known_ids, make_plan
+from rknn_harness.models.own_model import kept_documents, own_cases
+from rknn_harness.plan.corpus import corpus_cases
+from rknn_harness.plan.drawing import Draw
+from rknn_harness.plan.expectations import Expectation, read_expectations
+from rknn_harness.plan.plan import groups, known_ids, make_plan
+from rknn_harness.records.case import PRECISIONS
+from rknn_harness.records.case_result import CaseResult, results_code
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import ExitCode
+from rknn_harness.records.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.report.views import write_views
-from rknn_harness.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.suite.suite import Suite
 from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
@@ -83,7 +85,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--expectations", default="expectations", help="folder of known failures (default: expectations)"
     )
     group.addoption("--baseline", help="folder of the last accepted run, whose latencies calls are held to")
-    group.addoption("--own", help="folder of models that are tried too, as rknn_harness.own_model keeps them")
+    group.addoption(
+        "--own", help="folder of models that are tried too, as rknn_harness.models.own_model keeps them"
+    )
     group.addoption("--only-own", action="store_true", help="try nothing but these")
     group.addoption("--trust-pickle", action="store_true", help="load their pickles whatever they name")
     group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")

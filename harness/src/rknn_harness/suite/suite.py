@@ -12,21 +12,22 @@ import attrs
 import pytest
 
 import sklearn2rknn
-from rknn_harness.board_link import BoardLink
-from rknn_harness.boards import Board
-from rknn_harness.case import Case, CaseResult, Key
-from rknn_harness.claim import Claim
-from rknn_harness.commands import replay_command
-from rknn_harness.conformance import run_case
-from rknn_harness.corpus import keep
-from rknn_harness.drawing import Draw, smallest_case
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.providers.virtual import started
+from rknn_harness.conformance.run_case import run_case
 from rknn_harness.errors import InfraError
-from rknn_harness.expectations import Expectation, expected_reason
-from rknn_harness.outcomes import Outcome, Stage
-from rknn_harness.own_model import is_estimator
-from rknn_harness.plan import Entry
-from rknn_harness.run_folder import RunFolder, read_run, statement
-from rknn_harness.virtual_board import started
+from rknn_harness.models.own_model import is_estimator
+from rknn_harness.plan.corpus import keep
+from rknn_harness.plan.drawing import Draw, smallest_case
+from rknn_harness.plan.expectations import Expectation, expected_reason
+from rknn_harness.records.case import Case, Key
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.printed_commands import replay_command
+from rknn_harness.records.run_folder import RunFolder, read_run, statement
 
 __all__ = ["ConformanceFailure", "Suite"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rknn_harness.boards import Board
-from rknn_harness.case import CaseResult
-from rknn_harness.plan import Entry
-from rknn_harness.run_folder import RunFolder, read_run
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.run_folder import RunFolder, read_run
 from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, plan_lines
 from rknn_harness.screen.live import Live, Record, live

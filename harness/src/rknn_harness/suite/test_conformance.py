@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import pytest
 
-from rknn_harness.case import PROPERTIES, CaseResult
+from rknn_harness.records.case import PROPERTIES
+from rknn_harness.records.case_result import CaseResult
 from rknn_harness.suite.suite import Suite
 
 # Each step of a case has a deadline of its own.

@@ -1,0 +1,1 @@
+"""Boards: which there are, and the connection to one."""

@@ -1,0 +1,193 @@
+"""The way to a board for a whole run: a session, opened afresh when it breaks, until it is given up."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import scirknn
+import sklearn2rknn
+from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.health_check import HealthModel, check_health, health_model
+from rknn_harness.boards.providers.power_command import power_cycle
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.errors import (
+    BoardDeadlineError,
+    BoardHealthError,
+    ConnectionLostError,
+    InfraError,
+)
+from virtual_npu import VirtualNpuError
+
+__all__ = ["BoardLink"]
+
+_POWER_MENDS = (BoardDeadlineError, BoardHealthError, ConnectionLostError)
+
+_log = logging.getLogger(__name__)
+
+
+class BoardLink:
+    """The way to one board for a whole run; a context manager.
+
+    Parameters
+    ----------
+    board : Board
+        The virtual board must have been started.
+    logs : pathlib.Path, optional
+        Folder for the runner's logs.
+    claim : Claim, optional
+        What the lease is taken for, and how long another holder is waited for.
+    leased : bool
+        False only to ask for facts and for the lease's holders.
+
+    Attributes
+    ----------
+    board : Board
+    lost : InfraError or None
+        Why the board was given up. A board that is gone must not cost the rest of a run its time-outs.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        logs: Path | None = None,
+        *,
+        claim: Claim | None = None,
+        leased: bool = True,
+    ) -> None:
+        self.board = board
+        self.lost: InfraError | None = None
+        self._logs, self._claim, self._leased = logs, claim or Claim(), leased
+        self._session: BoardSession | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="rknn-harness-health-")
+        self._health: dict[str, HealthModel | None] = {}  # by toolkit; None where it makes no good one
+        self._good: HealthModel | None = None  # one that this board has run right
+        self._cycled = False
+
+    def session(self) -> BoardSession:
+        """Return the open session, or open one.
+
+        Raises
+        ------
+        InfraError
+            The board cannot be reached, or was given up.
+        """
+        if self.lost is not None:
+            raise self.lost
+        if self._session is None:
+            self._session = self._opened()
+            if self._good is not None:
+                check_health(self._session, self._good)
+        return self._session
+
+    def prove(self, toolkit: sklearn2rknn.Toolkit) -> None:
+        """Have the board run a small model of this toolkit, unless it has run one already.
+
+        One that it refuses to load says nothing of the board: it may be too old for this toolkit's files.
+
+        Raises
+        ------
+        BoardHealthError
+            It fails the model, or answers it wrongly.
+        InfraError
+            The board cannot be reached.
+        """
+        if self._good is not None:
+            return
+        if toolkit.version not in self._health:
+            self._health[toolkit.version] = self._made(toolkit)
+        model = self._health[toolkit.version]
+        if model is None:
+            return
+        try:
+            check_health(self.session(), model)
+            self._good = model
+        except BoardHealthError as error:
+            if error.data["kind"] != "load_error":
+                raise
+            self._health[toolkit.version] = None
+
+    def examine(self) -> str:
+        """Have the board, after a failure, run the model that it ran before; if it cannot, see to it.
+
+        Returns
+        -------
+        str
+            What was found and done, a sentence; empty when the board is well.
+        """
+        for last in (False, True):
+            try:
+                session = self.session()
+                if self._good is not None:
+                    check_health(session, self._good)
+                return ""
+            except InfraError as error:
+                self.drop()
+                if not last and isinstance(error, ConnectionLostError):
+                    continue
+                if self.revive(error):
+                    return f"Afterwards its power was cycled: {error}"
+                self.give_up(error)
+                return f"Afterwards the board was given up: {error}"
+        return ""
+
+    def revive(self, reason: InfraError) -> bool:
+        """Cycle the board's power, once in a run and where that may help; say whether it came back."""
+        if self._cycled or self.board.power_command is None or not isinstance(reason, _POWER_MENDS):
+            return False
+        self._cycled = True
+        self.drop()
+        _log.warning("The power of %s is cycled: %s", self.board.name, reason)
+        try:
+            power_cycle(self.board)
+        except InfraError as error:
+            _log.warning("%s", error)
+            return False
+        return True
+
+    def drop(self) -> None:
+        """Forget a session that broke; the next one is opened afresh."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.__exit__(InfraError, None, None)
+
+    def give_up(self, reason: InfraError) -> None:
+        """Open no session any more."""
+        self.drop()
+        self.lost = reason
+
+    def facts(self) -> dict[str, Any]:
+        """Return the board's facts, or say why there are none."""
+        try:
+            return self.session().facts()
+        except InfraError as error:
+            self.drop()
+            return {"unreachable": str(error)}
+
+    def _opened(self) -> BoardSession:
+        session = BoardSession(self.board, logs=self._logs, claim=self._claim, leased=self._leased)
+        return session.__enter__()
+
+    def _made(self, toolkit: sklearn2rknn.Toolkit) -> HealthModel | None:
+        folder = Path(self._folder.name, toolkit.version)
+        folder.mkdir()
+        try:
+            return health_model(toolkit, folder)
+        except (sklearn2rknn.Sklearn2RknnError, scirknn.ScirknnError, VirtualNpuError, OSError) as error:
+            _log.warning("No model to test %s with: %s", self.board.name, error)
+            return None
+
+    def __enter__(self) -> BoardLink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.__exit__(None, None, None)
+        self._folder.cleanup()

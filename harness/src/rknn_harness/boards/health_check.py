@@ -1,0 +1,102 @@
+"""Whether a board still runs a model that is known to be good: a small one, of the run's own toolkit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+import scirknn
+import sklearn2rknn
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.errors import BoardError, BoardHealthError
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.records.mlp_spec import MlpSpec
+
+__all__ = ["HealthModel", "check_health", "health_model"]
+
+DEADLINE = 20.0
+"""Seconds for a model of a few hundred multiply-adds, the board's imports included."""
+
+TOLERANCE = 0.02
+"""Share of the largest output: this tells a dead board from a living one, not one rounding from another.
+
+A float16 rounding is 2^-11 of a value; ten of them in each of two layers, all one way, come to half of that.
+"""
+
+_SPEC = MlpSpec(
+    n_features=8,
+    hidden=(8,),
+    activation="relu",
+    task="regressor",
+    n_outputs=3,
+    labels="int",
+    weight_scale=1.0,
+    rows=64,
+    seed=1,
+)
+
+
+@attrs.frozen(eq=False)
+class HealthModel:
+    """A bundle and what it answers.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    X : numpy.ndarray, shape (n, n_features)
+    output : numpy.ndarray of float32, shape (n, n_outputs)
+        The virtual NPU's.
+    """
+
+    path: Path
+    X: np.ndarray[Any, Any]
+    output: np.ndarray[Any, Any]
+
+
+def health_model(toolkit: sklearn2rknn.Toolkit, folder: Path) -> HealthModel:
+    """Convert the model into `folder`.
+
+    Raises
+    ------
+    sklearn2rknn.Sklearn2RknnError, scirknn.ScirknnError, virtual_npu.VirtualNpuError
+        The toolkit does not make a good one.
+    """
+    X = build_rows(_SPEC)
+    path = folder / "health.rknn"
+    sklearn2rknn.convert(build_estimator(_SPEC), path, batch_size=len(X), example_input=X, toolkit=toolkit)
+    with scirknn.load(path, device="virtual") as model:
+        return HealthModel(path, X, np.asarray(model.raw_output(X), np.float32))
+
+
+def check_health(session: BoardSession, model: HealthModel) -> None:
+    """Run the model twice.
+
+    Raises
+    ------
+    BoardHealthError
+        The board fails it or answers wrongly.
+    InfraError
+        The way to the board failed.
+    """
+    name = session.board.name
+    try:
+        session.load(model.path, deadline=DEADLINE)
+        answers = [session.predict(model.X, deadline=DEADLINE).output for _ in range(2)]
+    except BoardError as error:
+        raise BoardHealthError(
+            f"{name} fails a small model that is known to be good ({error.type}: {error}). Power-cycle it; "
+            "if that does not help, ask 'rknn-harness board doctor', and look at its temperature, its power "
+            "supply and dmesg.",
+            kind=error.kind,
+        ) from error
+    allowed = TOLERANCE * float(np.abs(model.output).max())
+    for answer in answers:
+        if answer.shape != model.output.shape or not np.abs(answer - model.output).max() <= allowed:
+            raise BoardHealthError(
+                f"{name} answers a small model that is known to be good with {answer.ravel()[:3]}, not "
+                f"{model.output.ravel()[:3]}. Power-cycle it.",
+                kind="mismatch",
+            )

@@ -1,0 +1,1 @@
+"""Where boards come from: started here, or powered by a command."""

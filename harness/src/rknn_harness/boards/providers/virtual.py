@@ -1,0 +1,352 @@
+"""The virtual board: an SSH server on loopback, in a process of its own, whose NPU is `virtual_npu`.
+
+It is a board in all that the harness can see: strict host keys, public keys only, commands in a shell, SFTP.
+It serves on a free port of 127.0.0.1 while its standard input is open, so it cannot outlive its owner::
+
+    python -m rknn_harness.boards.providers.virtual FOLDER
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from rknn_harness.boards.boards_file import VIRTUAL, Board
+from rknn_harness.errors import VirtualBoardError
+
+__all__ = ["VirtualBoard", "started", "virtual_board"]
+
+_ROOT = "RKNN_HARNESS_ROOT"  # as the runner knows it
+_PASSED_ON = (_ROOT, "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
+_CHUNK = 1 << 16
+_WINDOW = 8 << 20  # bytes in flight on one channel; the default of 2 MiB halts a large transfer now and then
+_STOP_SECONDS = 5.0
+
+
+class VirtualBoard:
+    """A virtual board that runs; a context manager that ends it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Its keys, its home and its log; made if it is not there. A board started again in the same folder
+        keeps its keys and files, and its port if that is still free.
+    seconds : float
+        How long it may take to come up.
+    root : pathlib.Path, optional
+        A tree with the files that the runner reads of its machine and sets its clocks by, in place of this
+        machine's.
+
+    Attributes
+    ----------
+    board : Board
+        How to reach it.
+    pid : int
+        The server's process.
+
+    Raises
+    ------
+    VirtualBoardError
+        It did not come up; the text ends with what it said.
+    """
+
+    def __init__(self, folder: Path, seconds: float = 30.0, root: Path | None = None) -> None:
+        folder = folder.absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "server.log"
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "rknn_harness.boards.providers.virtual", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, _ROOT: str(root.absolute())} if root else None,
+                start_new_session=True,  # the session's processes are the board's, and end with it
+            )
+        self.pid = self._process.pid
+        try:
+            port = _announced_port(self._process, seconds)
+        except BaseException as error:
+            self.kill()
+            if not isinstance(error, VirtualBoardError):
+                raise
+            said = log.read_text("utf-8", "replace")[-2000:]
+            raise VirtualBoardError(f"{error} Its log, {log}, ends: {said or 'it is empty'}") from None
+        self.board = attrs.evolve(
+            VIRTUAL, port=port, key=folder / "client_key", known_hosts=folder / "known_hosts"
+        )
+
+    def stop(self) -> None:
+        """Ask the server to end, and end what it started; more than once does no harm."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        end = time.monotonic() + _STOP_SECONDS
+        while not self._ended() and time.monotonic() < end:
+            time.sleep(0.005)
+        self.kill()
+
+    def kill(self) -> None:
+        """End every process of the board at once, as a power cut does."""
+        if self._process.returncode is not None:
+            return
+        self._process.kill()
+        while not self._ended():
+            time.sleep(0.001)
+        # Before the server is reaped: until then its number, which is the session's, cannot be another's.
+        _end_session(self.pid)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _ended(self) -> bool:
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def __enter__(self) -> VirtualBoard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@contextlib.contextmanager
+def virtual_board(folder: Path) -> Iterator[Board]:
+    """Run a virtual board in `folder`; yields how to reach it.
+
+    Raises
+    ------
+    VirtualBoardError
+        It did not come up.
+    """
+    with VirtualBoard(folder) as running:
+        yield running.board
+
+
+@contextlib.contextmanager
+def started(board: Board, folder: Path) -> Iterator[Board]:
+    """Yield `board` ready to be reached: the virtual one is run in `folder`, any other is left as it is.
+
+    Raises
+    ------
+    VirtualBoardError
+        The virtual board did not come up.
+    """
+    if board.virtual and not board.port:
+        with virtual_board(folder) as running:
+            yield attrs.evolve(running, name=board.name, work_folder=board.work_folder, tags=board.tags)
+    else:
+        yield board
+
+
+def _announced_port(process: subprocess.Popen[bytes], seconds: float) -> int:
+    assert process.stdout is not None
+    poll = select.poll()
+    poll.register(process.stdout, select.POLLIN)
+    line, end = b"", time.monotonic() + seconds
+    while not line.endswith(b"\n"):
+        if not poll.poll(max(end - time.monotonic(), 0) * 1000):
+            raise VirtualBoardError(f"The virtual board was not ready within {seconds:g} s.")
+        data = os.read(process.stdout.fileno(), 4096)
+        if not data:
+            raise VirtualBoardError("The virtual board ended before it was ready.")
+        line += data
+    return int(json.loads(line)["port"])
+
+
+def _end_session(session: int) -> None:
+    """Kill the processes of a session but for its leader, those forked meanwhile included."""
+    for _ in range(100):
+        members = [pid for pid in _members(session) if pid not in (session, os.getpid())]
+        if not members:
+            return
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _members(session: int) -> Iterator[int]:
+    """Yield the living processes of a session (field 6 of proc(5)'s ``stat``; the name may hold anything)."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()
+                if int(fields[3]) == session and fields[0] != b"Z":
+                    yield int(entry.name)
+
+
+async def _serve(folder: Path) -> None:
+    import asyncssh  # the harness's own process never needs it
+
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    host_key = _key(folder / "host_key")
+    client_key = _key(folder / "client_key")
+    os.chdir(home)  # where relative paths of SFTP begin
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def owner_spoke() -> None:
+        if not os.read(0, _CHUNK):
+            loop.remove_reader(0)
+            ended.set()
+
+    loop.add_reader(0, owner_spoke)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    listen = functools.partial(
+        asyncssh.listen,
+        "127.0.0.1",
+        config=[],
+        server_factory=_server(client_key.export_public_key().decode(), home),
+        server_host_keys=[host_key],
+        password_auth=False,
+        kbdint_auth=False,
+        process_factory=lambda process: _execute(process, home),
+        sftp_factory=_files(),
+        encoding=None,
+        agent_forwarding=False,
+        compression_algs=None,
+        window=_WINDOW,
+    )
+    known = folder / "port"
+    try:
+        server = await listen(port=int(known.read_text()))
+    except (OSError, ValueError):
+        server = await listen(port=0)
+    port = server.get_port()
+    known.write_text(str(port))
+    public = host_key.export_public_key().decode().strip()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
+    print(json.dumps({"port": port}), flush=True)
+    await ended.wait()
+    server.close()
+
+
+def _server(own_key: str, home: Path) -> Any:
+    """Return a class of servers that let in the board's own key, and those that ``ssh-copy-id`` added."""
+    import asyncssh
+
+    added = home / ".ssh" / "authorized_keys"
+
+    class Server(asyncssh.SSHServer):
+        def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+            self._connection = connection
+
+        def begin_auth(self, username: str) -> bool:
+            keys = own_key + (added.read_text("utf-8") if added.is_file() else "")
+            self._connection.set_authorized_keys(asyncssh.import_authorized_keys(keys))
+            return True
+
+    return Server
+
+
+def _files() -> Any:
+    """Return a class of file servers that end well, without which ``scp`` counts a copy as failed."""
+    import asyncssh
+
+    class Files(asyncssh.SFTPServer):
+        def exit(self) -> None:
+            self.channel.exit(0)
+
+    return Files
+
+
+def _key(path: Path) -> Any:
+    import asyncssh
+
+    if not path.exists():
+        temporary = path.with_suffix(".part")
+        temporary.touch(mode=0o600)
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(temporary)
+        temporary.replace(path)
+    return asyncssh.read_private_key(path)
+
+
+async def _execute(process: Any, home: Path) -> None:
+    """Run a client's command as sshd does, in a process group that ends with the channel."""
+    if process.command is None:
+        process.stderr.write(b"This board runs commands; it has no interactive shell.\n")
+        process.exit(1)
+        return
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    child = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        process.command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=home,
+        env={**kept, "HOME": str(home), "USER": "board", "LOGNAME": "board", "SHELL": "/bin/sh"},
+        preexec_fn=os.setpgrp,
+        limit=1 << 20,
+    )
+    feeding = asyncio.ensure_future(_feed(process.stdin, child.stdin))
+    closed = asyncio.ensure_future(process.wait_closed())
+    ending = asyncio.ensure_future(_finish(process, child))
+    try:
+        await asyncio.wait({closed, ending}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        for task in (feeding, closed, ending):
+            task.cancel()
+        await asyncio.gather(feeding, closed, ending, return_exceptions=True)
+
+
+async def _feed(source: Any, target: Any) -> None:
+    try:
+        while data := await source.read(_CHUNK):
+            target.write(data)
+            await target.drain()
+    finally:
+        target.close()
+
+
+async def _finish(process: Any, child: asyncio.subprocess.Process) -> None:
+    """Bring the command's output and status to the client."""
+
+    async def copy(source: Any, target: Any) -> None:
+        while data := await source.read(_CHUNK):
+            target.write(data)
+            await target.drain()
+
+    await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
+    status = await child.wait()
+    if status >= 0:
+        process.exit(status)
+    else:
+        process.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
+
+
+def _main() -> None:
+    (folder,) = sys.argv[1:]
+    try:
+        asyncio.run(_serve(Path(folder).absolute()))
+    finally:
+        # Started by hand it is in its terminal's session, whose processes are not the board's.
+        if os.getsid(0) == os.getpid():
+            _end_session(os.getpid())
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,1 @@
+"""The runner on a board, and what it is asked."""

@@ -1,0 +1,1 @@
+"""SSH: commands, files and channels."""

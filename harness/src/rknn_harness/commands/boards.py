@@ -1,0 +1,185 @@
+"""``rknn-harness board``: what boards there are, what they say, who has them, what ails them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rknn_harness.boards.boards_file import read_boards
+from rknn_harness.boards.claim import Claim, owner
+from rknn_harness.commands.options import (
+    Duration,
+    board_option,
+    boards_option,
+    choose_board,
+    errors_as_exit_codes,
+    reached,
+)
+from rknn_harness.errors import BoardError, InfraError
+from rknn_harness.records.outcomes import ExitCode
+from scirknn.devices.compatibility import Finding
+
+__all__ = ["Findings", "board", "look_at"]
+
+
+@click.group()
+def board() -> None:
+    """List, lock and look at boards.
+
+    \b
+    rknn-harness board list --boards boards.toml
+    rknn-harness board facts --boards boards.toml --board rock5b      versions, clocks, temperatures
+    rknn-harness board doctor --boards boards.toml --board rock5b     what is wrong with it, and the cure
+    rknn-harness board lock --for 2h --why soldering ...              keep runs of others off it
+    rknn-harness board unlock ...
+    """  # noqa: D301
+
+
+@board.command("list")
+@boards_option
+def list_boards(boards_file: Path | None) -> None:
+    """List the boards that can be named."""
+    with errors_as_exit_codes():
+        for entry in read_boards(boards_file).values():
+            where = f"{entry.user}@{entry.host}:{entry.port}" if entry.port else "on this machine"
+            click.echo("\t".join([entry.name, where, entry.device, " ".join(entry.tags)]).rstrip())
+
+
+@board.command("facts")
+@board_option
+@boards_option
+def print_facts(board_name: str, boards_file: Path | None) -> None:
+    """Print what the board says of itself, as JSON."""
+    with errors_as_exit_codes(), reached(board_name, boards_file, leased=False) as link:
+        click.echo(json.dumps(link.session().facts(), indent=1))
+
+
+@board.command()
+@board_option
+@boards_option
+@click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="For how long.")
+@click.option("--why", default="", help="What others are told.")
+def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) -> None:
+    """Keep a board for yourself: runs of others are refused until the time is over or you unlock it.
+
+    Your own runs go on as ever. You are user and host of this machine, or RKNN_HARNESS_OWNER.
+    """
+    with errors_as_exit_codes():
+        _lasting(board_name, boards_file)
+        with reached(board_name, boards_file, claim=Claim(why or "board lock")) as link:
+            made = link.session().reserve(seconds, why)
+    click.echo(f"{board_name} is reserved for {made['owner']} until {_moment(made['until'])}.")
+
+
+@board.command()
+@board_option
+@boards_option
+@click.option("--force", is_flag=True, help="Another's reservation too.")
+def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
+    """End your reservation of a board. A session that runs there goes on."""
+    with errors_as_exit_codes():
+        _lasting(board_name, boards_file)
+        with reached(board_name, boards_file, leased=False) as link:
+            ended = link.session().unreserve(owner=owner(), force=force)
+    if ended is None:
+        click.echo(f"{board_name} was not reserved.")
+    else:
+        why = f" ({ended['what']})" if ended["what"] else ""
+        click.echo(f"{board_name} is no longer reserved for {ended['owner']}{why}.")
+
+
+@board.command("doctor")
+@board_option
+@boards_option
+def examine_board(board_name: str, boards_file: Path | None) -> None:
+    """Look for what may keep a board from running models, and tell the command that mends it."""
+    findings = Findings()
+    with errors_as_exit_codes():
+        look_at(findings, board_name, boards_file)
+    sys.exit(findings.show())
+
+
+class Findings:
+    """What was found, one line each."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[str, str, str, str]] = []
+        self._trouble = False
+
+    def tell(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
+        """Add a line; one that is not good makes the exit code that of trouble."""
+        self._trouble |= not good
+        word = level or ("ok" if good else "no")
+        color = "red" if not good else "green" if word == "ok" else "yellow"
+        self._rows.append((f"[{color}]{word}[/]", escape(name), escape(text), escape(command)))
+
+    def tell_of(self, finding: Finding | Mapping[str, str]) -> None:
+        """Add what scirknn found, here or on a board."""
+        found = dataclasses.asdict(finding) if isinstance(finding, Finding) else finding
+        level = found["level"]
+        self.tell(
+            found["rule"],
+            level != "error",
+            found["text"],
+            level="" if level == "error" else level,
+            command=found["command"],
+        )
+
+    def show(self) -> int:
+        """Print the table and return the exit code."""
+        console = Console(highlight=False)
+        for word, name, text, command in self._rows:
+            line = Table.grid(padding=(0, 2))
+            for width in (7, 11, None):
+                line.add_column(min_width=width)
+            line.add_row(word, name, text)
+            console.print(line)
+            if command:  # in one line, to be copied
+                console.print(f"         [bold]$ {command}[/]", soft_wrap=True)
+        return int(ExitCode.INFRASTRUCTURE if self._trouble else ExitCode.CLEAN)
+
+
+def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Mapping[str, Any] | None:
+    """Look at a board without taking it, and tell what is found.
+
+    Returns
+    -------
+    mapping or None
+        The board's facts; None when it cannot be reached.
+    """
+    try:
+        with reached(board_name, boards_file, leased=False) as link:
+            session = link.session()
+            facts = session.facts()
+            findings.tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
+            for finding in session.doctor():
+                findings.tell_of(finding)
+            for name, holder in session.holders().items():
+                if holder is None:
+                    findings.tell(name, True, "nobody's")
+                else:
+                    who = f"{holder['owner']} ({holder['what'] or 'no reason told'})"
+                    findings.tell(name, True, f"{who} until {_moment(holder['until'])}", level="note")
+            return facts
+    except (BoardError, InfraError) as error:
+        findings.tell("board", False, str(error))
+        return None
+
+
+def _lasting(name: str, boards_file: Path | None) -> None:
+    if not choose_board(name, boards_file).port:
+        raise click.UsageError("The virtual board is made anew for every command: nobody else can take it.")
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

@@ -1,0 +1,337 @@
+"""``rknn-harness``: run the device suite, look at runs, try a case again, ask a board what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+import sklearn2rknn
+from rknn_harness.commands.boards import Findings, board, look_at
+from rknn_harness.commands.comparison import compare, trend
+from rknn_harness.commands.options import Duration, board_option, boards_option, errors_as_exit_codes, reached
+from rknn_harness.commands.own_options import OwnOptions, check_kept, own_options
+from rknn_harness.commands.probe import probe
+from rknn_harness.commands.toolkits import toolkits
+from rknn_harness.conformance.run_case import run_case
+from rknn_harness.errors import HarnessError
+from rknn_harness.models.own_model import is_estimator
+from rknn_harness.plan.corpus import read_case, read_verdict
+from rknn_harness.records.case import PRECISIONS, Case
+from rknn_harness.records.case_result import results_code
+from rknn_harness.records.run_folder import read_run
+from rknn_harness.report.views import write_views
+from rknn_harness.suite.invocation import run_suite
+from scirknn import ScirknnError, read_bundle
+from scirknn.devices.compatibility import BoardVersions, check
+from sklearn2rknn.file_path import FilePath
+from sklearn2rknn.toolkit.environment_choice import parse_choice
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Ship scikit-learn models to a Rockchip board and judge what its NPU makes of them.
+
+    \b
+    rknn-harness run                      convert, ship, predict, judge; a report at the end
+    rknn-harness run --max-cases 5        the same with a few random networks
+    rknn-harness run --toolkit 2.2.0 2.5.0 --precision float16 int8    a matrix of them
+    rknn-harness run --model mine.skops --rows X.npy    judge a model of your own
+    rknn-harness run --resume runs/RUN    go on with a run that broke
+    rknn-harness report runs/RUN          make a run's report again
+    rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
+    rknn-harness probe                    ask a board what documents leave open
+    rknn-harness compare runs/A runs/B    what changed, beyond noise; 1 for a regression
+    rknn-harness trend runs/*             how it went over many runs
+    rknn-harness board facts              what the board says of itself
+    rknn-harness doctor                   whether this machine can do all that
+    rknn-harness toolkits list            the toolkit's versions, and what is here of each
+
+    Without a board of your own everything runs on the virtual one: an SSH server on this machine whose NPU
+    is an emulator. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 trouble on the way to the board
+    or the toolkit.
+    """  # noqa: D301
+
+
+class _SpacedValues(click.Command):
+    """A command whose repeatable options also take their values side by side: ``--toolkit 2.2.0 2.5.0``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeatable = {
+            name for option in self.params if getattr(option, "multiple", False) for name in option.opts
+        }
+        spread: list[str] = []
+        current = ""
+        for position, word in enumerate(args):
+            if word.startswith("-"):
+                current = word if word in repeatable else ""
+            elif current and args[position - 1] != current:
+                spread.append(current)
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+@main.command(cls=_SpacedValues)
+@click.option(
+    "--board", "board_names", multiple=True, help="A board's name; several are possible.  [default: virtual]"
+)
+@boards_option
+@click.option(
+    "--toolkit",
+    "toolkits",
+    multiple=True,
+    help="Version of rknn-toolkit2; several are possible.  [default: 2.3.2]",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(PRECISIONS),
+    help="Several are possible.  [default: float16 int8]",
+)
+@click.option(
+    "--max-cases",
+    type=click.IntRange(0),
+    help="Random networks, each tried on every toolkit and board.  [default: 50]",
+)
+@click.option(
+    "--guard",
+    type=click.Choice(["on", "off"]),
+    help="off: convert random networks plainly, to see the defects that the converter goes around.",
+)
+@click.option(
+    "--corpus",
+    type=FilePath(),
+    help="Folder of failures, which are tried first and added to.  [default: corpus]",
+)
+@click.option(
+    "--examples", type=FilePath(), help="Folder of hypothesis's examples, drawn first.  [default: none]"
+)
+@click.option(
+    "--expectations", type=FilePath(), help="Folder of lists of known failures.  [default: expectations]"
+)
+@click.option(
+    "--baseline", type=FilePath(), help="Folder of the last accepted run, whose latencies calls are held to."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), help="Seed of the random networks; a run records the one it drew."
+)
+@click.option("--run-dir", type=FilePath(), help="Folder of the run.  [default: a new one in runs/]")
+@click.option(
+    "--resume",
+    type=FilePath(exists=True, file_okay=False),
+    help="Go on with a run that broke, in its folder and with its options.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Processes that work side by side.  [default: one per CPU]"
+)
+@click.option(
+    "--wait", type=Duration(), help="How long to wait for a board that others have, such as 90s or 2h."
+)
+@click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
+@click.option("--all", "show_all", is_flag=True, help="A row of the table for every data set.")
+@click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
+@own_options
+def run(
+    board_names: tuple[str, ...],
+    boards_file: Path | None,
+    toolkits: tuple[str, ...],
+    precisions: tuple[str, ...],
+    max_cases: int | None,
+    guard: str | None,
+    corpus: Path | None,
+    examples: Path | None,
+    expectations: Path | None,
+    baseline: Path | None,
+    seed: int | None,
+    run_dir: Path | None,
+    resume: Path | None,
+    jobs: int | None,
+    wait: float | None,
+    keyword: str | None,
+    show_all: bool,
+    verbose: bool,
+    **own: Any,
+) -> None:
+    """Run the device suite and write a run's folder.
+
+    Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
+    against scikit-learn; every toolkit is tried with every board. Each case is on disk the moment it ends, in
+    cases.jsonl; report.html, report.md and junit.xml are made from that.
+
+    With --model your own model is judged and nothing else, unless --max-cases asks for the suite's too: half
+    of the rows go to the converter, and labels and R2 are counted on the other half.
+    """
+    arguments = [
+        *(["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]),
+        *["--all-rows"] * show_all,
+    ]
+    mine = OwnOptions(**own)
+    for option, values in (
+        ("--board", board_names),
+        ("--toolkit", toolkits),
+        ("--precision", precisions),
+        ("--boards", [boards_file]),
+        ("--max-cases", [max_cases]),
+        ("--guard", [guard]),
+        ("--corpus", [corpus]),
+        ("--examples", [examples]),
+        ("--expectations", [expectations]),
+        ("--baseline", [baseline]),
+        ("--seed", [seed]),
+        ("--run-dir", [run_dir]),
+        ("--resume", [resume]),
+        ("--wait", [wait]),
+        ("-k", [keyword]),
+    ):
+        for value in values:
+            if value is not None:
+                arguments += [option, str(value)]
+    if resume is not None:
+        check_kept(resume, trust_pickle=mine.trust_pickle)
+    with tempfile.TemporaryDirectory(prefix="rknn-harness-own-") as folder:
+        arguments += mine.keep(
+            Path(folder),
+            max_cases=max_cases,
+            resume=resume,
+            toolkits=toolkits,
+            precisions=precisions,
+        )
+        code = run_suite(arguments, jobs or os.cpu_count() or 1)
+    sys.exit(int(code))
+
+
+@main.command()
+@click.argument("run_dir", type=FilePath(exists=True, file_okay=False))
+def report(run_dir: Path) -> None:
+    """Make the report and junit.xml of RUN_DIR again from its cases.jsonl."""
+    with errors_as_exit_codes():
+        click.echo(write_views(run_dir))
+
+
+@main.command()
+@board_option
+@boards_option
+@click.option("--toolkit", help="Another version than the case was run with.")
+@click.option("--trust-pickle", is_flag=True, help="Load your model's pickle whatever it names.")
+@click.argument("where", type=FilePath(exists=True, file_okay=False))
+@click.argument("case_id", required=False)
+def replay(
+    board_name: str,
+    boards_file: Path | None,
+    toolkit: str | None,
+    trust_pickle: bool,
+    where: Path,
+    case_id: str | None,
+) -> None:
+    """Try one case again: CASE_ID of the run in WHERE, or the entry of a corpus that WHERE is.
+
+    CASE_ID may be shortened as long as one case alone begins with it. The result goes to the terminal as
+    JSON, and whether the verdict is the one on record; the folder is left as it is.
+    """
+    with errors_as_exit_codes():
+        if case_id is None:
+            case, corpus, known = read_case(where), where.parent, read_verdict(where)
+        else:
+            case, known = _recorded(where, case_id, toolkit, board_name)
+            corpus = where / "corpus"
+        case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
+        models = where / "own"
+        with reached(board_name, boards_file) as link, contextlib.ExitStack() as stack:
+            opened = None
+            if case.kind != "own" or is_estimator(models / str(case.source)):
+                opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit or case.toolkit))
+            result = run_case(case, opened, link, corpus=corpus, models=models, trust_pickle=trust_pickle)
+    click.echo(json.dumps(result.document(), indent=1))
+    found = result.outcome.value, None if result.stage is None else result.stage.value
+    same = (
+        "the same verdict as"
+        if found == known
+        else f"another verdict than ({' at '.join(filter(None, known))})"
+    )
+    click.echo(f"{' at '.join(filter(None, found))}: {same} the one on record", err=True)
+    sys.exit(int(results_code([result])))
+
+
+def _recorded(
+    run_dir: Path, case_id: str, toolkit: str | None, board: str
+) -> tuple[Case, tuple[str, str | None]]:
+    """Return a run's case and its verdict, of the toolkit and the board where it was tried with them."""
+    found = {result.key: result for result in read_run(run_dir).results}
+    ids = {key[0] for key in found}
+    matches = [case_id] if case_id in ids else sorted(name for name in ids if name.startswith(case_id))
+    if len(matches) != 1:
+        raise click.UsageError(f"{len(matches)} cases of {run_dir} begin with {case_id!r}.")
+    same = [result for key, result in found.items() if key[0] == matches[0]]
+    version = parse_choice(toolkit)[0] if toolkit else None
+    # The nearest one on record: false sorts before true.
+    result = min(same, key=lambda one: (version not in (None, one.case.toolkit), one.board != board))
+    return result.case, (result.outcome.value, None if result.stage is None else result.stage.value)
+
+
+@main.command()
+@board_option
+@boards_option
+@click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
+@click.option("--model", type=FilePath(), help="A bundle to check against the board's versions.")
+def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path | None) -> None:
+    """Check that this machine has what a run needs: the toolkit, the board, room on the disk.
+
+    And whether the toolkit's files, or the model given, go with the board's librknnrt, driver and rknnlite.
+    The toolkit's environment is made if it is not there yet (about 170 MB to download, once).
+    """
+    findings = Findings()
+    try:
+        with sklearn2rknn.open_toolkit(toolkit) as opened:
+            findings.tell("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
+    except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
+        findings.tell("toolkit", False, str(error))
+    try:
+        facts = look_at(findings, board_name, boards_file)
+        if facts is not None and facts.get("librknnrt"):
+            for finding in check(_made_with(toolkit, model), _versions_of(facts)):
+                findings.tell_of(finding)
+    except (HarnessError, ScirknnError, click.ClickException) as error:
+        findings.tell("board", False, str(error))
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    room = f"{free >> 20} MiB free in {tempfile.gettempdir()}; a run needs some hundred"
+    findings.tell("disk", free > 1 << 30, room)
+    sys.exit(findings.show())
+
+
+def _made_with(toolkit: str, model: Path | None) -> Mapping[str, Any]:
+    """Say what made the model, or would make one."""
+    if model is not None:
+        return dict(read_bundle(model).details["toolkit"])
+    entry = toolkit_version(parse_choice(toolkit)[0])
+    return {"version": entry.version, "model_format": entry.model_format}
+
+
+def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
+    chips = facts.get("compatible")
+    return BoardVersions(
+        facts.get("librknnrt"), facts.get("driver"), facts.get("rknnlite"), tuple(chips) if chips else None
+    )
+
+
+main.add_command(board)
+main.add_command(compare)
+main.add_command(toolkits)
+main.add_command(probe)
+main.add_command(trend)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What several commands share: options, and exit codes for errors."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sklearn2rknn
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.boards_file import Board, no_board, read_boards
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.providers.virtual import started
+from rknn_harness.errors import HarnessError
+from rknn_harness.records.outcomes import Outcome, exit_code
+from sklearn2rknn.file_path import FilePath
+
+__all__ = ["Duration", "board_option", "boards_option", "errors_as_exit_codes", "reached"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST = 30 * 86_400
+
+board_option = click.option(
+    "--board", "board_name", default="virtual", show_default=True, help="The board's name."
+)
+boards_option = click.option(
+    "--boards",
+    "boards_file",
+    type=FilePath(exists=True, dir_okay=False),
+    help="File of boards, boards.toml. Without one there is the virtual board alone.",
+)
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, from a text such as ``90s``, ``30m``, ``2h`` or ``1d``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a text, or refuse it."""
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", str(value))
+        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+        if not 0 < seconds <= _LONGEST:
+            self.fail(f"{value!r} is no time such as 90s, 30m, 2h or 1d, up to 30d.", param, ctx)
+        return seconds
+
+
+@contextlib.contextmanager
+def reached(
+    name: str, boards_file: Path | None, *, claim: Claim | None = None, leased: bool = True
+) -> Iterator[BoardLink]:
+    """Reach a board by name; the virtual one is started for as long.
+
+    Raises
+    ------
+    click.UsageError
+        There is no such board.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="rknn-harness-") as folder,
+        started(choose_board(name, boards_file), Path(folder)) as running,
+        BoardLink(running, claim=claim, leased=leased) as link,
+    ):
+        yield link
+
+
+@contextlib.contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Turn the harness's errors into a line and an exit code."""
+    try:
+        yield
+    except (HarnessError, sklearn2rknn.Sklearn2RknnError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(int(exit_code([Outcome.INFRA_ERROR])))
+
+
+def choose_board(name: str, boards_file: Path | None) -> Board:
+    """Return a board by name, or raise click.UsageError."""
+    boards = read_boards(boards_file)
+    if name not in boards:
+        raise click.UsageError(no_board(name, boards, boards_file))
+    return boards[name]

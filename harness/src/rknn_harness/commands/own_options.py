@@ -1,0 +1,155 @@
+"""``rknn-harness run --model``: its options, and what is wrong with them before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from rknn_harness.errors import OwnModelError
+from rknn_harness.models.datasets import DATASETS
+from rknn_harness.models.own_model import OwnFiles, keep_files, kept_model, read_files
+from scirknn import read_bundle
+from scirknn.cli.table_files import HEADERS
+from sklearn2rknn.file_path import FilePath
+
+__all__ = ["OwnOptions", "check_kept", "own_options"]
+
+
+def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that give a run models of the user's own."""
+    for option in reversed(
+        [
+            click.option(
+                "--model",
+                "models",
+                type=FilePath(),
+                multiple=True,
+                help="Your own fitted model (.skops, .pkl, .joblib) or bundle (.rknn), in place of the "
+                "suite's; several are possible.",
+            ),
+            click.option("--rows", type=FilePath(), help="Rows of X to judge it on, .npy or CSV."),
+            click.option("--y", type=FilePath(), help="What is true of the rows, .npy or CSV."),
+            click.option("--reference", type=FilePath(), help="The estimator that the bundle was made from."),
+            click.option(
+                "--expect", type=FilePath(), help="Predictions that the bundle must give, .npy or CSV."
+            ),
+            click.option(
+                "--header",
+                type=click.Choice(HEADERS),
+                help="Whether CSV files begin with names.  [default: auto]",
+            ),
+            click.option(
+                "--trust-pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@attrs.frozen
+class OwnOptions:
+    """What a user gave of these options."""
+
+    models: tuple[Path, ...]
+    rows: Path | None
+    y: Path | None
+    reference: Path | None
+    expect: Path | None
+    header: str | None
+    trust_pickle: bool
+
+    def keep(self, folder: Path, **others: Any) -> list[str]:
+        """Check models and rows, copy them into a folder, and return the suite's options.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            An empty one.
+        **others
+            The run's other options, by name.
+
+        Raises
+        ------
+        click.UsageError
+            The text names the value and what to give.
+        """
+        trust = ["--trust-pickle"] * self.trust_pickle
+        if not self.models:
+            self._refuse_alone()
+            return trust
+        files = self._files()
+        self._refuse_together(files, others)
+        try:
+            for each in files:
+                read_files(each, trust_pickle=self.trust_pickle)
+                keep_files(each, folder)
+        except OwnModelError as error:
+            raise click.UsageError(str(error)) from None
+        only = ["--only-own"] * (others.get("max_cases") is None)
+        toolkit = []
+        if files[0].is_bundle:
+            toolkit = ["--toolkit", str(read_bundle(files[0].model).details["toolkit"]["version"])]
+        return ["--own", str(folder), *only, *trust, *toolkit]
+
+    def _refuse_alone(self) -> None:
+        for name in ("rows", "y", "reference", "expect", "header"):
+            value = getattr(self, name)
+            if value is not None:
+                raise click.UsageError(f"--{name} {value} is about a model of yours. Name it: --model FILE.")
+
+    def _files(self) -> list[OwnFiles]:
+        if self.rows is None:
+            raise click.UsageError(
+                f"--model {self.models[0]} needs rows to be judged on. Give rows of X: --rows X.npy or X.csv."
+            )
+        return [
+            OwnFiles(path, self.rows, self.y, self.reference, self.expect, self.header or "auto")
+            for path in self.models
+        ]
+
+    def _refuse_together(self, files: Sequence[OwnFiles], others: Any) -> None:
+        names = [each.name for each in files]
+        for name in names:
+            if names.count(name) > 1:
+                raise click.UsageError(f"Two models are named {name}. Rename one file.")
+            if name in DATASETS and others.get("max_cases") is not None:
+                raise click.UsageError(f"{name} is also a fixed model of the suite. Rename your file.")
+        bundle = next((each for each in files if each.is_bundle), None)
+        if bundle is None:
+            for name in ("reference", "expect"):
+                if getattr(self, name) is not None:
+                    raise click.UsageError(
+                        f"--{name} {getattr(self, name)} is for a bundle (.rknn). {files[0].model} is "
+                        f"compared with its own predictions: leave --{name} out."
+                    )
+        elif len(files) > 1:
+            raise click.UsageError(f"--model {bundle.model} is a bundle. Give it alone.")
+        elif self.reference is not None and self.expect is not None:
+            raise click.UsageError("--reference gives predictions too. Leave --expect out, or --reference.")
+        refused = {"resume": "A run that is resumed has its models"}
+        if bundle is not None:
+            reason = f"{bundle.model} is converted already"
+            refused |= {"toolkits": reason, "precisions": reason}
+        for name, why in refused.items():
+            if others.get(name):
+                option = {"toolkits": "toolkit", "precisions": "precision"}.get(name, name)
+                raise click.UsageError(f"{why}. Leave --{option} out, or --model.")
+
+
+def check_kept(run: Path, *, trust_pickle: bool) -> None:
+    """Raise where a model that a run keeps cannot be read any more.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    for path in sorted(run.glob("own/*/own.json")):
+        try:
+            kept_model(path.parent, trust_pickle=trust_pickle)
+        except OwnModelError as error:
+            raise click.UsageError(str(error)) from None

@@ -1,0 +1,171 @@
+"""``rknn-harness probe``: ask a board every open question, or check a file of answers."""
+
+from __future__ import annotations
+
+import datetime
+import platform as machine
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import sklearn2rknn
+from rknn_harness.boards.board_link import BoardLink
+from rknn_harness.boards.claim import Claim
+from rknn_harness.commands.options import board_option, boards_option, errors_as_exit_codes, reached
+from rknn_harness.errors import InfraError
+from rknn_harness.probe.agreement import disagreements, unsettled
+from rknn_harness.probe.asking import QUESTIONS, Answered, ask
+from rknn_harness.probe.bench import Bench
+from rknn_harness.probe.facts_file import document, read_facts, write_facts
+from rknn_harness.probe.question import FAILED, UNDECIDED
+from rknn_harness.records.outcomes import ExitCode
+from scirknn.devices.compatibility import distribution_version
+
+__all__ = ["probe", "probe_board"]
+
+_PACKAGES = ("rknn-harness", "sklearn2rknn", "scirknn", "virtual-npu")
+
+
+@click.command()
+@board_option
+@boards_option
+@click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
+@click.option("--platform", default="rk3588", show_default=True, help="The board's chip.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Facts file to write; a .md is written beside it.  [default: probe-BOARD-TOOLKIT.json]",
+)
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Ask this question only; more than once for more."
+)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+@click.option(
+    "--check",
+    "checked",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Ask no board: compare the answers in this facts file with what virtual_npu is built on.",
+)
+def probe(
+    board_name: str,
+    boards_file: Path | None,
+    toolkit: str,
+    platform: str,
+    out: Path | None,
+    only: tuple[str, ...],
+    minutes: float,
+    checked: Path | None,
+) -> None:
+    """Settle on a board what documents leave open: rounding, tables, cores, forms, costs.
+
+    Small models whose outputs tell the possible answers apart are built and run; the answers go to a facts
+    file with the board's versions and the raw data in it. Then each is compared with the one that virtual_npu
+    takes, and every disagreement is named. Exit code 1 where there is one, and the board is a virtual one or
+    --check was given: a real board is right, whatever it answers.
+    """
+    unknown = sorted(set(only) - set(QUESTIONS))
+    if unknown:
+        raise click.UsageError(f"There is no question {unknown[0]!r}; there are {', '.join(QUESTIONS)}.")
+    with errors_as_exit_codes():
+        if checked is not None:
+            found = read_facts(checked)
+        else:
+            with reached(board_name, boards_file, claim=Claim(what="probe")) as link:
+                found = probe_board(
+                    link, toolkit=toolkit, platform=platform, only=only, seconds=60 * minutes, told=_show
+                )
+            out = out or Path(f"probe-{board_name}-{toolkit.partition('@')[0]}.json")
+            click.echo(f"{out} and {write_facts(out, found)} written.")
+    apart = disagreements(found)
+    for each in apart:
+        click.echo(f"{each.question}: {each.text}")
+    open_ones = [name for name in unsettled(found) if not only or name in only]
+    if open_ones:
+        click.echo(f"Not settled: {', '.join(open_ones)}.")
+    if not apart:
+        click.echo("virtual_npu agrees with every answer.")
+    judged = checked is not None or found["virtual"]
+    sys.exit(int(ExitCode.CONFORMANCE if apart and judged else ExitCode.CLEAN))
+
+
+def probe_board(
+    link: BoardLink,
+    *,
+    toolkit: str,
+    platform: str = "rk3588",
+    only: tuple[str, ...] = (),
+    seconds: float = 600.0,
+    told: Callable[[Answered], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Ask a board, and return the facts.
+
+    Parameters
+    ----------
+    link : BoardLink
+    toolkit : str
+        Its version.
+    platform : str
+    only : tuple of str
+        Names of questions; empty: all.
+    seconds : float
+        After which no question is begun.
+    told : function
+        Called with each `Answered`.
+
+    Raises
+    ------
+    InfraError
+        The board cannot be reached at all; later failures cost single questions.
+    sklearn2rknn.Sklearn2RknnError
+        The toolkit cannot be had.
+    """
+    begun, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    facts = link.session().facts()
+    virtual = link.board.virtual or bool(facts.get("virtual"))
+    failures = 0
+
+    def broken(error: InfraError) -> None:
+        nonlocal failures
+        failures += 1
+        if failures < 3:
+            link.drop()
+        else:
+            link.give_up(error)
+
+    with sklearn2rknn.open_toolkit(toolkit) as opened:
+        bench = Bench(opened, link.session, virtual=virtual, seconds=seconds, platform=platform)
+        chosen = [question for name, question in QUESTIONS.items() if not only or name in only]
+        answered = ask(chosen, bench, told=told, broken=broken)
+        version = opened.version
+    return document(
+        answered,
+        board=link.board.name,
+        virtual=virtual,
+        toolkit=version,
+        platform=platform,
+        versions=_versions(),
+        facts=facts,
+        facts_after=link.facts(),
+        clocks=bench.clocks,
+        started=begun.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - clock,
+    )
+
+
+def _versions() -> Mapping[str, str]:
+    found = {name: distribution_version(name) or "unknown" for name in _PACKAGES}
+    return {**found, "python": machine.python_version()}
+
+
+def _show(answered: Answered) -> None:
+    question, answer = answered.question, answered.answer
+    colour = {FAILED: "red", UNDECIDED: "yellow"}.get(answer.key, "green")
+    text = question.answers.get(answer.key) or answer.note
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[{colour}]{answer.key}[/]", end=" ")
+    console.print(f"{question.name} ({answered.seconds:.1f} s): {text}", markup=False)

@@ -1,0 +1,1 @@
+"""Run a case: convert, run at every stage, compare."""

@@ -1,0 +1,126 @@
+"""How long a model takes on a board: on its NPU, and beside that on its CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.errors import BoardError
+from rknn_harness.records.case import Case
+from rknn_harness.records.latency import Latency, summarize
+from rknn_harness.verdicts.reference import Reference
+
+__all__ = ["QUICK", "THOROUGH", "Times", "Timing", "keep_samples", "time_on_board", "with_cpu"]
+
+Array = np.ndarray[Any, Any]
+
+
+@attrs.frozen
+class Timing:
+    """How long a model is timed: until both minima are reached, or the maximum; and on the CPU by what."""
+
+    warmup: int
+    min_count: int
+    min_seconds: float
+    max_seconds: float
+    cpu: tuple[str, ...] = ("numpy", "scikit-learn")
+
+
+QUICK = Timing(3, 40, 0.02, 1.0, ("numpy",))
+"""For a virtual board, whose times say nothing of an NPU; nor is scikit-learn's import worth its second."""
+
+THOROUGH = Timing(5, 200, 2.0, 20.0)
+"""For a board: 200 samples and two seconds, as long as that stays below 20 seconds."""
+
+
+@attrs.frozen(eq=False)
+class Times:
+    """What was timed.
+
+    Attributes
+    ----------
+    latency : Latency
+        Of the NPU's predict. Like those of `cpu`, unstable also when a clock moved meanwhile.
+    cpu : dict of str to Latency
+        ``numpy`` and, where the board has it, ``scikit-learn``.
+    clocks : dict
+        See `CaseResult.clocks`.
+    samples : dict of str to numpy.ndarray of float64
+        Seconds of each call, by ``npu`` and the names of `cpu`.
+    """
+
+    latency: Latency
+    cpu: dict[str, Latency]
+    clocks: dict[str, Any]
+    samples: dict[str, Array]
+
+
+def time_on_board(session: BoardSession, rows: Array, timing: Timing) -> Times:
+    """Time the loaded model.
+
+    Parameters
+    ----------
+    session : BoardSession
+    rows : numpy.ndarray, shape (n, n_features)
+        What each call predicts.
+    timing : Timing
+
+    Raises
+    ------
+    BoardError, InfraError
+    """
+    timed = session.time(rows, **_bounds(timing))
+    return Times(_latency(timed, rows, timing), {}, timed.clocks, {"npu": timed.samples})
+
+
+def with_cpu(
+    times: Times, session: BoardSession, rows: Array, network: Reference, timing: Timing, notes: list[str]
+) -> Times:
+    """Add the times of the same network on the board's CPU.
+
+    They are no part of a verdict: why there are none is said in `notes`. The last to be asked of a session's
+    model, for when it fails none may be loaded any more.
+
+    Raises
+    ------
+    InfraError
+    """
+    try:
+        found = session.time_cpu(rows, network, ways=timing.cpu, **_bounds(timing))
+    except (BoardError, ValueError) as error:
+        notes.append(f"The board's CPU was not timed: {error}")
+        return times
+    return attrs.evolve(
+        times,
+        cpu={name: _latency(timed, rows, timing) for name, timed in found.items()},
+        samples=times.samples | {name: timed.samples for name, timed in found.items()},
+    )
+
+
+def _bounds(timing: Timing) -> dict[str, Any]:
+    return attrs.asdict(timing, filter=lambda field, value: field.name != "cpu")
+
+
+def _latency(timed: Timed, rows: Array, timing: Timing) -> Latency:
+    latency = summarize(timed.samples, rows=len(rows), warmup=timing.warmup)
+    return attrs.evolve(latency, unstable=True) if timed.clocks.get("moved") else latency
+
+
+def keep_samples(run_folder: Path, case: Case, board: str, samples: Mapping[str, Array]) -> str:
+    """Write raw samples into a run's folder, and return the file's path in it."""
+    name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{case.id}-{case.toolkit}-{board}")
+    path = run_folder / "samples" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{name}.{os.getpid()}.part")
+    temporary.write_text(json.dumps({key: each.tolist() for key, each in samples.items()}), encoding="utf-8")
+    os.replace(temporary, path)
+    return f"samples/{name}.json"

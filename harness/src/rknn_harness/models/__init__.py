@@ -1,0 +1,1 @@
+"""The models that cases are made of."""

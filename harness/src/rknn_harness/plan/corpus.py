@@ -1,0 +1,126 @@
+"""Failures that were found, kept as files: whatever becomes of the strategies, they are tried first.
+
+::
+
+    corpus/<case's id>/
+        spec.json       the case, and how it failed where
+        model.skops     the estimator
+        inputs.npy      rows
+        expected.npy    scikit-learn's output before the head for them
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import skops.io
+
+from rknn_harness.errors import HarnessError
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.records.case import Case
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.verdicts.reference import reference
+from sklearn2rknn.estimators.model_file import load_model
+
+__all__ = ["CorpusError", "corpus_cases", "keep", "read_case", "read_model", "read_verdict"]
+
+Array = np.ndarray[Any, Any]
+
+
+class CorpusError(HarnessError):
+    """An entry of the corpus cannot be read, or no longer holds what it did."""
+
+
+def keep(corpus: Path, result: CaseResult) -> None:
+    """Keep a random network's failure, unless it is kept already."""
+    case = result.case
+    path = corpus / case.id
+    if path.exists() or not isinstance(case.source, MlpSpec):
+        return
+    part = corpus / f".{case.id}.{os.getpid()}.part"
+    part.mkdir(parents=True)
+    try:
+        estimator, X = build_estimator(case.source), build_rows(case.source)
+        document = {
+            **attrs.evolve(case, kind="corpus").document(),
+            "board": result.board,
+            "outcome": result.outcome.value,
+            "stage": None if result.stage is None else result.stage.value,
+            "reason": result.reason,
+            "properties": {name: wrong for name, wrong in result.properties.items() if wrong},
+            "defect": result.defect,
+        }
+        (part / "spec.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        skops.io.dump(estimator, part / "model.skops")
+        np.save(part / "inputs.npy", X, allow_pickle=False)
+        np.save(part / "expected.npy", reference(estimator, X).answer.output, allow_pickle=False)
+        os.rename(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def corpus_cases(corpus: Path) -> Iterator[Case]:
+    """Yield every entry's case, in the order of their names; none where there is no corpus."""
+    for path in sorted(corpus.glob("*/spec.json")):
+        yield read_case(path.parent)
+
+
+def read_case(entry: Path) -> Case:
+    """Read an entry's case.
+
+    Raises
+    ------
+    CorpusError
+        It is none.
+    """
+    return _read(entry)[0]
+
+
+def read_verdict(entry: Path) -> tuple[str, str | None]:
+    """Read the outcome and the stage that an entry was kept for.
+
+    Raises
+    ------
+    CorpusError
+        It is none.
+    """
+    return _read(entry)[1]
+
+
+def _read(entry: Path) -> tuple[Case, tuple[str, str | None]]:
+    try:
+        document = json.loads((entry / "spec.json").read_text(encoding="utf-8"))
+        return Case.from_document(document), (document["outcome"], document["stage"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CorpusError(f"{entry} is no entry of a corpus: {error!r:.200}.") from None
+
+
+def read_model(entry: Path) -> tuple[Any, Array]:
+    """Return an entry's estimator and rows.
+
+    Raises
+    ------
+    CorpusError
+        They cannot be read, or scikit-learn no longer says of them what it did.
+    """
+    try:
+        estimator = load_model(entry / "model.skops")
+        X = np.load(entry / "inputs.npy", allow_pickle=False)
+        expected = np.load(entry / "expected.npy", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{entry} cannot be read: {error!r:.200}.") from None
+    output = reference(estimator, X).answer.output
+    # float64 sums differ between processors in their last bits.
+    if output.shape != expected.shape or not np.allclose(
+        output, expected, rtol=1e-9, atol=1e-12 * np.abs(X).max()
+    ):
+        raise CorpusError(f"scikit-learn's answer to {entry.name} is no longer the one that was kept.")
+    return estimator, X

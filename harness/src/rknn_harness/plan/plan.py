@@ -1,0 +1,112 @@
+"""What a run will try: settled before the first case, so that a broken run can go on where it stopped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from rknn_harness.models.datasets import DATASETS
+from rknn_harness.plan.drawing import Draw, draw_cases
+from rknn_harness.records.case import PRECISIONS, Case, Key, dataset_case
+from rknn_harness.records.entry import Entry
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
+
+__all__ = ["groups", "known_ids", "make_plan"]
+
+_SIZES = ((1,), (7,), (1, 64), (1024,))
+"""Rows per run, beside the usual 64, that one data set is tried in."""
+
+_CHUNK = 6
+"""Cases that a worker takes at once: few enough that all end at about the same time."""
+
+
+def make_plan(
+    *,
+    toolkits: Sequence[str],
+    boards: Sequence[str],
+    draw: Draw,
+    corpus: Sequence[Case] = (),
+    own: Sequence[Case] = (),
+    only_own: bool = False,
+) -> tuple[Entry, ...]:
+    """Cross every case with the toolkits that have its precision, and with the boards.
+
+    Parameters
+    ----------
+    toolkits : sequence of str
+        Versions.
+    boards : sequence of str
+        Names.
+    draw : Draw
+        Of the random networks; those of a precision that a toolkit lacks are left out for it. Without the
+        guard they are all that is tried.
+    corpus : sequence of Case
+        What failed once; entries whose guard is not the draw's, or of other precisions, are left out.
+    own : sequence of Case
+        The user's own models. One with a toolkit is converted already, and tried with that alone.
+    only_own : bool
+        Whether nothing else is tried.
+
+    Returns
+    -------
+    tuple of Entry
+        The user's own models first, the corpus, the fixed ones, then the random networks, toolkit by toolkit
+        and board by board.
+    """
+    cases = draw_cases(draw)
+    if draw.guard:
+        cases[:0] = _real(draw.precisions)
+    kept = [
+        case
+        for case in corpus
+        if case.precision in draw.precisions and draw.guard != (("guard", "off") in case.options)
+    ]
+    known = {case.id for case in kept}
+    others = [] if only_own else [*kept, *(case for case in cases if case.id not in known)]
+    entries = [
+        Entry(attrs.evolve(case, toolkit=toolkit), board)
+        for board in boards
+        for toolkit in toolkits
+        for case in (*own, *others)
+        if case.precision in toolkit_version(toolkit).config
+        and (case.kind != "own" or case.toolkit in ("", toolkit))
+    ]
+    return tuple(entries)
+
+
+def known_ids(draw: Draw, corpus: Sequence[Case]) -> set[str]:
+    """Return the ids that a list of expectations may name: whatever the precisions, and this run's own."""
+    real = _real(PRECISIONS) + draw_cases(draw)
+    return {case.id for case in (*real, *corpus)}
+
+
+def _real(precisions: Sequence[str]) -> list[Case]:
+    wanted = [(name, (64,)) for name in DATASETS] + [("iris", size) for size in _SIZES]
+    return [dataset_case(name, precision, "", size) for name, size in wanted for precision in precisions]
+
+
+def groups(entries: Sequence[Entry], alone: Sequence[str]) -> Mapping[Key, str]:
+    """Say which entries one worker takes together.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+    alone : sequence of str
+        Boards of which there is one: all that runs on such a board is one worker's. Of the built-in virtual
+        board each worker has its own, and its entries are cut into portions by toolkit.
+
+    Returns
+    -------
+    mapping of Key to str
+    """
+    count: dict[tuple[str, str], int] = defaultdict(int)
+    found = {}
+    for entry in entries:
+        pair = entry.board, entry.case.toolkit
+        found[entry.key] = (
+            entry.board if entry.board in alone else "-".join((*pair, str(count[pair] // _CHUNK)))
+        )
+        count[pair] += 1
+    return found

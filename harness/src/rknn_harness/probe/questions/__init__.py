@@ -1,0 +1,1 @@
+"""The probe's questions, by what they are about."""

@@ -1,0 +1,1 @@
+"""What a run records: cases, results, latencies, its folder."""

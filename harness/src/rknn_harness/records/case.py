@@ -1,0 +1,153 @@
+"""One model to try and what came of it, each as plain data that a line of JSON holds and gives back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from rknn_harness.records.mlp_spec import MlpSpec
+
+__all__ = ["PRECISIONS", "PROPERTIES", "Case", "Key", "Score", "dataset_case", "own_case", "random_case"]
+
+PRECISIONS = ("float16", "int8", "int16")
+
+PROPERTIES = {
+    "bound": "the output lies within the derived bound of scikit-learn's",
+    "labels": "labels are scikit-learn's, away from ties",
+    "onnx_equals_sklearn": "the float32 graph computes what scikit-learn does",
+    "simulator_equals_virtual_npu": "the vendor's simulator and the virtual NPU compute the same",
+    "board_equals_virtual_npu": "the board computes what the virtual NPU does",
+    "rows_independent": "a row's answer depends neither on its neighbours nor on padding",
+    "input_forms": "the input's dtype and memory order change nothing",
+    "deterministic": "the same rows give the same answer twice",
+    "cores_agree": "each core, and the pool of them, gives the same answer",
+    "digest_reproducible": "two conversions give files of the same content",
+    "all_on_npu": "no layer is placed on the CPU",
+    "batch_latency": "a call of many rows takes no longer than as many calls of one",
+    "latency_baseline": "a call takes no longer than a stated factor of the last accepted run's",
+}
+"""What is asked of every case, by name: each either holds or fails with a sentence."""
+
+Key = tuple[str, str, str]
+"""What a result is known by in a run: the case's id, the toolkit, the board."""
+
+
+@attrs.frozen
+class Case:
+    """A model, and how it is to be converted.
+
+    Attributes
+    ----------
+    id : str
+        The same in every run, whatever the toolkit, so that two runs can be compared case by case.
+    kind : {"dataset", "random", "corpus", "own"}
+        A random network that failed once is tried from the corpus, as it was then; a user's own model is kept
+        in the run's folder.
+    source : str or MlpSpec
+        The name of a fixed model (`rknn_harness.models.datasets`) or of the user's own, or a random network's
+        spec.
+    precision : {"float16", "int8", "int16"}
+    toolkit : str
+        Version of rknn-toolkit2.
+    batch_size : tuple of int
+        Rows per run of each model file.
+    options : tuple of (str, str)
+        Other options of the conversion, sorted by name; empty for the converter's own defaults.
+    """
+
+    id: str
+    kind: str
+    source: str | MlpSpec
+    precision: str
+    toolkit: str
+    batch_size: tuple[int, ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def group(self) -> str:
+        """What the case is counted under: its model's name, or ``random``."""
+        return self.source if isinstance(self.source, str) else self.kind
+
+    def document(self) -> dict[str, Any]:
+        """Return the case as JSON types."""
+        source = self.source.document() if isinstance(self.source, MlpSpec) else {"name": self.source}
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "spec": source,
+            "precision": self.precision,
+            "toolkit": self.toolkit,
+            "batch_size": list(self.batch_size),
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Case:
+        """Read what `document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not such a document.
+        """
+        kind, spec = document["kind"], document["spec"]
+        if kind not in ("dataset", "random", "corpus", "own"):
+            raise ValueError(f"No case is of kind {kind!r}.")
+        source = spec["name"] if kind in ("dataset", "own") else MlpSpec.from_document(spec)
+        sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))
+        return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes, options)
+
+
+def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    """Return the case of a real data set."""
+    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "dataset", name, precision, toolkit, batch_size)
+
+
+def own_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    """Return the case of a user's own model; it is kept in the run's folder under `name`."""
+    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "own", name, precision, toolkit, batch_size)
+
+
+def random_case(
+    spec: MlpSpec,
+    precision: str,
+    toolkit: str,
+    batch_size: tuple[int, ...],
+    options: tuple[tuple[str, str], ...] = (),
+) -> Case:
+    """Return the case of a random network, named by what it is and by a digest of its spec."""
+    text = json.dumps(spec.document(), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    widths = "-".join(map(str, spec.widths))
+    chosen = "".join(f"-{name}.{value}" for name, value in options)
+    name = f"{spec.task}-{spec.activation}-{widths}-{precision}-n{_sizes(batch_size)}{chosen}-{digest}"
+    return Case(name, "random", spec, precision, toolkit, batch_size, options)
+
+
+def _sizes(batch_size: tuple[int, ...]) -> str:
+    return "+".join(map(str, batch_size))
+
+
+@attrs.frozen
+class Score:
+    """How well a model does by what is true of its rows, beside scikit-learn.
+
+    Attributes
+    ----------
+    measure : {"accuracy", "R2"}
+    rows : int
+        Rows that it is counted on: those that the file was not built from.
+    board : float or None
+        None where `rows` are too few to say.
+    sklearn : float or None
+        scikit-learn's own; None too where there is no estimator.
+    """
+
+    measure: str
+    rows: int
+    board: float | None
+    sklearn: float | None

@@ -1,0 +1,45 @@
+"""An entry of a run's plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from rknn_harness.records.case import Case, Key
+
+__all__ = ["Entry"]
+
+
+@attrs.frozen
+class Entry:
+    """One case on one board."""
+
+    case: Case
+    board: str
+
+    @property
+    def key(self) -> Key:
+        """What its result will be known by."""
+        return self.case.id, self.case.toolkit, self.board
+
+    @property
+    def name(self) -> str:
+        """Its name among pytest's items."""
+        return "-".join(self.key)
+
+    def document(self) -> dict[str, Any]:
+        """Return the entry as JSON types."""
+        return {**self.case.document(), "board": self.board}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Entry:
+        """Read what `document` wrote.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            It is not such a document.
+        """
+        return cls(Case.from_document(document), document["board"])

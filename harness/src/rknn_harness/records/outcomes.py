@@ -1,0 +1,81 @@
+"""How a case can end, where it can depart, and the exit code of a run."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+__all__ = ["ExitCode", "Outcome", "Stage", "exit_code"]
+
+
+class Outcome(str, enum.Enum):
+    """The end of one case."""
+
+    PASS = "pass"
+    MISMATCH = "mismatch"
+    UNSUPPORTED = "unsupported"
+    CONVERT_ERROR = "convert_error"
+    LOAD_ERROR = "load_error"
+    RUN_ERROR = "run_error"
+    TIMEOUT = "timeout"
+    CPU_FALLBACK = "cpu_fallback"
+    NONDETERMINISTIC = "nondeterministic"
+    INFRA_ERROR = "infra_error"
+
+    @property
+    def meaning(self) -> str:
+        """One line for people."""
+        return _MEANINGS[self]
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the outcome counts against the toolkit or the board.
+
+        A converter that refuses a model in plain words (``unsupported``) does its work, and trouble on the
+        way to the board (``infra_error``) says nothing about either.
+        """
+        return self not in (Outcome.PASS, Outcome.UNSUPPORTED, Outcome.INFRA_ERROR)
+
+
+_MEANINGS = {
+    Outcome.PASS: "agrees with scikit-learn within its limits",
+    Outcome.MISMATCH: "the numbers are not what they must be",
+    Outcome.UNSUPPORTED: "the converter refused the model and said why",
+    Outcome.CONVERT_ERROR: "the toolkit failed to convert the model",
+    Outcome.LOAD_ERROR: "the board did not take the bundle",
+    Outcome.RUN_ERROR: "the board failed while it ran the model",
+    Outcome.TIMEOUT: "a step did not end within its deadline",
+    Outcome.CPU_FALLBACK: "a layer was placed on the CPU",
+    Outcome.NONDETERMINISTIC: "the same input gave two outputs",
+    Outcome.INFRA_ERROR: "the way to the board or to the toolkit broke; says nothing about the model",
+}
+
+
+class Stage(str, enum.Enum):
+    """The witnesses of one model, in the order in which its numbers pass them."""
+
+    SKLEARN = "sklearn"
+    ONNX = "onnx"
+    SIMULATOR = "simulator"
+    VIRTUAL_NPU = "virtual_npu"
+    BOARD = "board"
+
+
+class ExitCode(enum.IntEnum):
+    """What a run's exit code says."""
+
+    CLEAN = 0
+    CONFORMANCE = 1
+    USAGE = 2
+    INFRASTRUCTURE = 3
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
+    """Return the exit code of a run with these outcomes.
+
+    Trouble on the way outranks failures: such a run did not ask all it was told to ask.
+    """
+    seen = set(outcomes)
+    if Outcome.INFRA_ERROR in seen:
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.CONFORMANCE if any(outcome.is_failure for outcome in seen) else ExitCode.CLEAN

@@ -1,0 +1,188 @@
+"""The numbers of a page, each a question to the run's records that can be asked again.
+
+A question is a statistic, a field and conditions: ``median error`` where ``toolkit=2.3.2&precision=int8``.
+The page writes it beside the number (``data-n``, ``data-where``): whoever has ``cases.jsonl`` can check
+the page.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Stage
+from rknn_harness.records.stage_metrics import StageMetrics
+
+__all__ = ["Number", "Records", "failed_properties", "field", "last_metrics"]
+
+Number = float | int
+
+
+def last_metrics(result: CaseResult) -> StageMetrics | None:
+    """Return the metrics of the last stage that spoke: the board's, when it did."""
+    for stage in reversed(Stage):
+        if stage in result.metrics:
+            return result.metrics[stage]
+    return None
+
+
+def failed_properties(result: CaseResult) -> tuple[str, ...]:
+    """Return the names of the properties that failed, in alphabetical order."""
+    return tuple(sorted(name for name, told in result.properties.items() if told))
+
+
+def field(result: CaseResult, name: str) -> Number | None:
+    """Return one number of a record; None where it has none.
+
+    Parameters
+    ----------
+    result : CaseResult
+    name : str
+        ``error``, ``share``, ``agreement``, ``r2`` or ``probability_error`` at the last stage that spoke;
+        ``error.STAGE`` at one stage; ``p50``, ``p90``, ``p99``, ``mad``, ``rows`` and ``samples`` of the
+        timed call; ``work``, its multiply-adds; ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the
+        median on the CPU, and ``gain.WHERE``, that over ``p50``; ``score.board``, ``score.sklearn`` and
+        ``score.rows`` of a user's own model; ``macs``, ``seconds``, ``attempts``;
+        ``NPU`` and ``CPU``, the layers placed there.
+    """
+    head, _, rest = name.partition(".")
+    found: Number | None
+    if head in _METRICS:
+        stage = result.metrics.get(Stage(rest)) if rest else last_metrics(result)
+        found = None if stage is None else getattr(stage, _METRICS[head])
+        return found
+    if head in _TIMES:
+        found = None if result.latency is None else getattr(result.latency, _TIMES[head])
+        return found
+    if head == "estimate":
+        return None if result.estimate is None else result.estimate[("low", "high").index(rest)]
+    if head == "score":
+        return None if result.score is None else getattr(result.score, rest)
+    if head == "cpu":
+        return result.cpu[rest].p50 if rest in result.cpu else None
+    if head == "gain":
+        there, here = field(result, f"cpu.{rest}"), field(result, "p50")
+        return there / here if there is not None and here else None
+    return _PLAIN[name](result)
+
+
+_METRICS = {
+    "error": "relative_error",
+    "share": "output_share",
+    "agreement": "agreement",
+    "r2": "r2",
+    "probability_error": "probability_error",
+}
+_TIMES = {"p50": "p50", "p90": "p90", "p99": "p99", "mad": "mad", "rows": "rows", "samples": "count"}
+_PLAIN: dict[str, Callable[[CaseResult], Number | None]] = {
+    "macs": lambda result: result.macs,
+    "attempts": lambda result: result.attempts,
+    "seconds": lambda result: sum(result.seconds.values()),
+    "NPU": lambda result: sum(where == "NPU" for _, _, where in result.placement),
+    "CPU": lambda result: sum(where == "CPU" for _, _, where in result.placement),
+    "work": lambda result: result.macs * result.latency.rows if result.latency and result.macs else None,
+}
+
+
+def _key(result: CaseResult, name: str) -> str:
+    """Return what a condition on `name` is compared with."""
+    head, _, rest = name.partition(".")
+    if head == "property":
+        told = result.properties.get(rest)
+        return "not examined" if told is None else "failed" if told else "held"
+    if head == "decade":
+        work = field(result, "work")
+        return str(math.floor(math.log10(work))) if work else ""
+    if head == "bin":
+        work = field(result, "work")
+        return str(math.floor(3 * math.log10(work))) if work else ""
+    return _KEYS[name](result)
+
+
+_KEYS: dict[str, Callable[[CaseResult], str]] = {
+    "toolkit": lambda result: result.case.toolkit,
+    "precision": lambda result: result.case.precision,
+    "board": lambda result: result.board,
+    "group": lambda result: result.case.group,
+    "outcome": lambda result: result.outcome.value,
+    "stage": lambda result: result.stage.value if result.stage is not None else "",
+    "defect": lambda result: result.defect,
+    "failed": lambda result: " ".join(failed_properties(result)),
+    "ok": lambda result: "no" if result.is_failure else "yes",
+    "expected": lambda result: "yes" if result.expected else "no",
+    "compared": lambda result: "yes" if result.metrics else "no",
+    "retried": lambda result: "yes" if result.attempts > 1 else "no",
+    "timed": lambda result: "yes" if field(result, "work") and field(result, "p50") else "no",
+}
+
+_STATISTICS: dict[str, Callable[[Sequence[Number]], Number]] = {
+    "count": len,
+    "sum": sum,
+    "least": min,
+    "median": statistics.median,
+    "most": max,
+}
+
+
+class Records:
+    """A run's results, asked for numbers.
+
+    Parameters
+    ----------
+    results : sequence of CaseResult
+    """
+
+    def __init__(self, results: Sequence[CaseResult]) -> None:
+        self.results = results
+        self._columns: dict[tuple[str, str], frozenset[int]] = {}
+        self._known: set[str] = set()
+        self._all = frozenset(range(len(results)))
+
+    def where(self, conditions: Mapping[str, Any]) -> list[int]:
+        """Return the indexes of the results that meet every condition."""
+        found = self._all
+        for name, wanted in conditions.items():
+            found = found & self._rows(name, str(wanted))
+        return sorted(found)
+
+    def values(self, name: str, conditions: Mapping[str, Any]) -> list[Number]:
+        """Return a field of the results that meet every condition, where they have it."""
+        found = (field(self.results[index], name) for index in self.where(conditions))
+        return [value for value in found if value is not None]
+
+    def ask(self, statistic: str, name: str, conditions: Mapping[str, Any]) -> Number | None:
+        """Return a statistic of a field; None where there is nothing to tell.
+
+        Parameters
+        ----------
+        statistic : {"count", "sum", "least", "median", "most"}
+            ``count`` of the field ``cases`` counts results, of another those that have it.
+        name : str
+            See `field`.
+        conditions : mapping of str to str
+            ``toolkit``, ``precision``, ``board``, ``group``, ``outcome``, ``stage``, ``defect``; ``failed``,
+            the names of the failed properties; ``ok``, ``expected``, ``compared``, ``retried`` and ``timed``,
+            yes or no;
+            ``property.NAME``, held, failed or not examined; ``decade``, the timed call's multiply-adds by
+            powers of ten, and ``bin``, by thirds of them.
+        """
+        if name == "cases":
+            return len(self.where(conditions))
+        values = self.values(name, conditions)
+        return _STATISTICS[statistic](values) if values or statistic == "count" else None
+
+    def distinct(self, name: str) -> list[str]:
+        """Return the values that occur, in alphabetical order."""
+        return sorted({_key(result, name) for result in self.results})
+
+    def _rows(self, name: str, wanted: str) -> frozenset[int]:
+        if name not in self._known:
+            column: dict[str, list[int]] = {}
+            for index, result in enumerate(self.results):
+                column.setdefault(_key(result, name), []).append(index)
+            self._columns |= {(name, value): frozenset(rows) for value, rows in column.items()}
+            self._known.add(name)
+        return self._columns.get((name, wanted), frozenset())

@@ -1,0 +1,353 @@
+"""A run's folder: what was run on what, and every case as a line of JSON the moment it ends.
+
+::
+
+    runs/<utc>-<id>/
+        manifest.json    versions, the boards' facts, seed, command line
+        plan.jsonl       what will be tried
+        corpus/          the entries of the corpus that are tried
+        own/             the user's own models, with their rows
+        cases.jsonl      the record; everything else is a view of it
+        broken.jsonl     of a run that was resumed: what had to be tried again
+        report.html  report.md  junit.xml
+        logs/
+
+A run that is killed at any point leaves a readable folder. The folder appears whole, with its manifest and
+its plan; a line of the record is written and flushed at once; readers pass over a torn last line, and whoever
+writes the next cuts it off. Several processes may write: they take turns by a lock on the record, which ends
+with its holder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from rknn_harness.errors import HarnessError
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Outcome
+
+__all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
+
+FORMAT = 2
+"""Number of the manifest's and the lines' format."""
+
+_DISTRIBUTIONS = (
+    "numpy", "scikit-learn", "scipy", "onnx", "onnxruntime", "hypothesis", "pytest",
+    "sklearn2rknn", "scirknn", "virtual-npu", "rknn-harness",
+)  # fmt: skip
+
+VIRTUAL_STATEMENT = (
+    "The board of this run is virtual: programs in numpy on the host executed the model files. "
+    "Nothing here was seen on an NPU, and its times are not an NPU's."
+)
+MIXED_STATEMENT = (
+    "Some boards of this run are virtual: there programs in numpy on the host executed the model files. What "
+    "they show was not seen on an NPU, and their times are not an NPU's."
+)
+
+
+class RunFolderError(HarnessError):
+    """A run's folder cannot be written or read."""
+
+
+@attrs.frozen
+class Run:
+    """A run as read back from its folder.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    manifest : mapping
+    results : tuple of CaseResult
+        In the order in which they ended.
+    torn : bool
+        The last line was cut short: the run was killed while it wrote.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    results: tuple[CaseResult, ...]
+    torn: bool
+
+
+class RunFolder:
+    """A run's folder while it is written; a context manager. Several processes may have it open.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder that `begin` made.
+
+    Raises
+    ------
+    RunFolderError
+        There is no run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._record = os.open(path / "cases.jsonl", os.O_RDWR | os.O_APPEND)
+        except OSError as error:
+            raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
+
+    @classmethod
+    def begin(
+        cls,
+        path: Path,
+        manifest: Mapping[str, Any],
+        plan: Sequence[Entry] = (),
+        corpus: Path | None = None,
+        own: Path | None = None,
+    ) -> RunFolder:
+        """Make a run's folder and open it.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            A folder that does not exist or is empty.
+        manifest : mapping
+        plan : sequence of Entry
+        corpus : pathlib.Path, optional
+            Where the plan's entries of the corpus lie.
+        own : pathlib.Path, optional
+            Where the user's own models lie.
+
+        Raises
+        ------
+        RunFolderError
+            The folder holds something already, or cannot be made.
+        """
+        path = path.absolute()
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            (part / "logs").mkdir(parents=True)
+            _write(part / "manifest.json", _json(manifest))
+            _write(part / "plan.jsonl", "".join(json.dumps(entry.document()) + "\n" for entry in plan))
+            for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
+                assert corpus is not None
+                shutil.copytree(corpus / name, part / "corpus" / name)
+            if own is not None:
+                shutil.copytree(own, part / "own")
+            (part / "cases.jsonl").touch()
+            os.rename(part, path)
+        except OSError as error:
+            shutil.rmtree(part, ignore_errors=True)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise RunFolderError(f"{path} holds a run already. Name another folder.") from None
+            raise RunFolderError(f"No run can be written to {path}: {error}.") from error
+        return cls(path)
+
+    @classmethod
+    def resume(cls, path: Path) -> RunFolder:
+        """Open the folder of a run that broke, and take out of its record what must be tried again.
+
+        What ended on the way to the board or the toolkit goes to ``broken.jsonl``. Nobody else may have the
+        folder open.
+
+        Raises
+        ------
+        RunFolderError
+            There is no run, or its record is damaged.
+        """
+        results = read_run(path).results
+        broken = [result for result in results if result.outcome is Outcome.INFRA_ERROR]
+        if broken:
+            with (path / "broken.jsonl").open("a", encoding="utf-8") as file:
+                file.writelines(result.line() for result in broken)
+        settled = (result.line() for result in results if result.outcome is not Outcome.INFRA_ERROR)
+        _write(path / "cases.jsonl", "".join(settled))
+        folder = cls(path)
+        folder.amend(lambda manifest: manifest.update(finished=None))
+        return folder
+
+    def plan(self) -> tuple[Entry, ...]:
+        """Return what the run will try."""
+        lines = (self.path / "plan.jsonl").read_text(encoding="utf-8").splitlines()
+        return tuple(Entry.from_document(json.loads(line)) for line in lines)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what the run is made with."""
+        document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        return document
+
+    def record(self, result: CaseResult) -> None:
+        """Append a case; it is with the operating system when this returns."""
+        line = result.line().encode()
+        with self._locked():
+            end = os.lseek(self._record, 0, os.SEEK_END)
+            if end and os.pread(self._record, 1, end - 1) != b"\n":  # another was killed while it wrote
+                whole = (self.path / "cases.jsonl").read_bytes().rfind(b"\n") + 1
+                os.ftruncate(self._record, whole)
+            while line:
+                line = line[os.write(self._record, line) :]
+
+    def amend(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the manifest."""
+        with self._locked():
+            document = self.manifest()
+            change(document)
+            _write(self.path / "manifest.json", _json(document))
+
+    def finish(self) -> None:
+        """Note in the manifest that the run is complete."""
+        self.amend(lambda manifest: manifest.update(finished=_now()))
+
+    def close(self) -> None:
+        """Close the record; the folder stays."""
+        os.close(self._record)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._record, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._record, fcntl.LOCK_UN)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def new_folder(parent: Path) -> Path:
+    """Name a folder for a run, ``parent/<utc>-<id>``."""
+    return parent / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_run(path: Path) -> Run:
+    """Read a run's folder, also that of a run that was killed.
+
+    Raises
+    ------
+    RunFolderError
+        There is no run, or a line other than the last is damaged.
+    """
+    try:
+        lines = (path / "cases.jsonl").read_bytes().split(b"\n")
+        text = (path / "manifest.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
+    # A whole record ends with a newline, so what follows the last one is empty or torn.
+    torn = lines.pop() != b""
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']}, not {FORMAT}")
+        results = [CaseResult.from_document(json.loads(line)) for line in lines]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} holds a record that this version does not read ({error!r:.200})."
+        ) from None
+    return Run(path, document, tuple(results), torn)
+
+
+def manifest(
+    *,
+    toolkits: Sequence[Mapping[str, Any]],
+    boards: Mapping[str, Mapping[str, Any]],
+    precisions: Sequence[str],
+    seed: int,
+    command: Sequence[str] = (),
+    source: Path | None = None,
+) -> dict[str, Any]:
+    """Collect what a run is made with, before its first case.
+
+    Parameters
+    ----------
+    toolkits : sequence of mappings
+        Each with the ``version`` of an rknn-toolkit2, and what is known of its environment.
+    boards : mapping of str to mapping
+        By name, each board's own facts with ``virtual`` (bool) and ``device``.
+    precisions : sequence of str
+    seed : int
+    command : sequence of str
+        The command line; this process's by default.
+    source : pathlib.Path, optional
+        A folder inside the git tree whose commit is told.
+
+    Returns
+    -------
+    dict
+        JSON types. ``finished`` is None until the run is complete.
+    """
+    return {
+        "format": FORMAT,
+        "started": _now(),
+        "finished": None,
+        "command": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "toolkits": [dict(toolkit) for toolkit in toolkits],
+        "boards": {name: dict(facts) for name, facts in boards.items()},
+        "precisions": list(precisions),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _DISTRIBUTIONS},
+        },
+        "commit": _commit(source),
+        "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        "statement": statement(boards),
+    }
+
+
+def statement(boards: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the sentence that a run's pages say of boards without an NPU; empty where each has one."""
+    virtual = sum(bool(facts.get("virtual")) for facts in boards.values())
+    return "" if not virtual else VIRTUAL_STATEMENT if virtual == len(boards) else MIXED_STATEMENT
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(source: Path | None) -> dict[str, Any] | None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(source or Path.cwd()), *arguments],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        return {"id": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

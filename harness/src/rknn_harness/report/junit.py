@@ -1,0 +1,111 @@
+"""``junit.xml`` for CI servers: a view of a run's ``cases.jsonl``."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.printed_commands import replay_command
+from rknn_harness.records.run_folder import Run
+
+__all__ = ["write_junit"]
+
+# What XML 1.0 cannot hold (https://www.w3.org/TR/xml/#charsets); a vendor's log may hold it.
+_FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_junit(run: Run) -> Path:
+    """Write a run's ``junit.xml``, a suite per toolkit and board, and return its path.
+
+    A failure of the model is a ``failure``, and so is an expected one that passed; trouble on the way is an
+    ``error``; a refused model and an expected failure are ``skipped``. Each has the command that repeats it.
+    """
+    suites = ElementTree.Element("testsuites")
+    parts: dict[tuple[str, str], list[CaseResult]] = {}
+    for result in run.results:
+        parts.setdefault((result.case.toolkit, result.board), []).append(result)
+    for (toolkit, board), results in sorted(parts.items()):
+        kinds = [_kind(result) for result in results]
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=f"rknn-toolkit2 {toolkit} on {board}",
+            timestamp=str(run.manifest.get("started", "")),
+            tests=str(len(results)),
+            failures=str(kinds.count("failure")),
+            errors=str(kinds.count("error")),
+            skipped=str(kinds.count("skipped")),
+            time=f"{sum(map(_seconds, results)):.3f}",
+        )
+        _properties(suite, run, toolkit, board)
+        for result in results:
+            _case(suite, result, run)
+    path = run.path / "junit.xml"
+    temporary = path.with_name(f".junit.{os.getpid()}.part")
+    ElementTree.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
+    os.replace(temporary, path)
+    return path
+
+
+def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) -> None:
+    properties = ElementTree.SubElement(suite, "properties")
+    facts = run.manifest["boards"].get(board, {})
+    told = {
+        **run.manifest.get("versions", {}),
+        "rknn-toolkit2": toolkit,
+        "seed": run.manifest.get("seed"),
+        "board": board,
+        "board is virtual": facts.get("virtual"),
+        **{name: facts.get(name) for name in ("librknnrt", "driver", "rknnlite")},
+    }
+    for name, value in told.items():
+        ElementTree.SubElement(properties, "property", name=name, value=_clean(str(value)))
+
+
+def _kind(result: CaseResult) -> str:
+    if result.outcome is Outcome.INFRA_ERROR:
+        return "error"
+    if result.is_failure:
+        return "skipped" if result.expected else "failure"
+    if result.expected:
+        return "failure"
+    return "skipped" if result.outcome is Outcome.UNSUPPORTED else ""
+
+
+def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
+    case = ElementTree.SubElement(
+        suite,
+        "testcase",
+        classname=f"{result.case.toolkit}.{result.board}.{result.case.group}.{result.case.precision}",
+        name=_clean(result.case.id),
+        time=f"{_seconds(result):.3f}",
+    )
+    kind = _kind(result)
+    if not kind:
+        return
+    sentences = [f"{name}: {told}" for name, told in result.properties.items() if told]
+    message = result.reason
+    if result.expected:
+        passed = "" if result.is_failure else " to fail, and passed"
+        message = f"expected{passed}: {result.expected}"
+    told = ElementTree.SubElement(
+        case,
+        kind,
+        type=result.defect or result.outcome.value,
+        message=_clean(message or "; ".join(sentences)),
+    )
+    stage = [] if result.stage is None else [f"first at stage {result.stage.value}"]
+    again = f"again: {replay_command(run.path, run.manifest, result)}"
+    told.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again]))
+
+
+def _seconds(result: CaseResult) -> float:
+    return sum(result.seconds.values())
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

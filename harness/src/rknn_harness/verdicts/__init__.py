@@ -1,0 +1,1 @@
+"""Compare answers with the reference, and give verdicts."""

@@ -1,0 +1,103 @@
+"""What a user's own model is compared with beside scikit-learn: recorded predictions, and the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+from sklearn.metrics import r2_score
+
+from rknn_harness.records.case import Score
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.verdicts.judge import Verdict
+from rknn_harness.verdicts.reference import Answer
+from scirknn.bundle import Bundle
+from sklearn2rknn.tolerances import FEWEST_ROWS, are_clear, promises
+
+__all__ = ["few_rows", "score_of", "with_expected", "without_reference"]
+
+Array = np.ndarray[Any, Any]
+
+_ON_NPU = (Stage.VIRTUAL_NPU, Stage.BOARD)
+
+
+def uncounted(verdict: Verdict) -> Verdict:
+    """Take out of a verdict's figures what is counted on too few rows."""
+    metrics = {stage: attrs.evolve(each, agreement=None, r2=None) for stage, each in verdict.metrics.items()}
+    return attrs.evolve(verdict, metrics=metrics)
+
+
+def without_reference(verdict: Verdict) -> Verdict:
+    """Take out of a verdict what was compared with the bundle itself, for want of scikit-learn's answer."""
+    kept = {name: wrong for name, wrong in verdict.properties.items() if name not in ("bound", "labels")}
+    return attrs.evolve(verdict, metrics={}, properties=kept)
+
+
+def with_expected(
+    verdict: Verdict, expected: Array, bundle: Bundle, answers: Mapping[Stage, Answer]
+) -> Verdict:
+    """Compare answers with recorded predictions; the first stage that fails is the verdict.
+
+    Labels count away from ties, by the virtual NPU's probabilities: predictions do not say how near one is.
+    """
+    promised, first = promises(bundle.precision)[0], answers[Stage.VIRTUAL_NPU]
+    for stage in _ON_NPU:
+        predictions = answers[stage].predictions
+        wrong = None
+        if bundle.task == "regressor":
+            r2 = float(r2_score(expected, predictions, multioutput="raw_values").min())
+            if not r2 >= promised.r2:
+                wrong = f"R2 against the recorded predictions is {r2:.4f}; it must be {promised.r2} at least."
+        else:
+            assert first.probabilities is not None
+            clear = are_clear(first.probabilities, one_of_them=bundle.task == "classifier")
+            same = np.equal(expected, predictions).reshape(clear.shape)[clear]
+            least = promised.labels_of(len(same))
+            if len(same) and same.mean() < least:
+                wrong = (
+                    f"{int((~same).sum())} of {len(same)} labels away from ties are not the recorded ones; "
+                    f"{least:.1%} must be."
+                )
+        if wrong is not None:
+            return attrs.evolve(verdict, outcome=Outcome.MISMATCH, stage=stage, reason=wrong)
+    return verdict
+
+
+def score_of(task: str, y: Array | None, board: Array, sklearn: Array | None, rows: Array) -> Score | None:
+    """Score predictions by what is true of the rows; None where that was not given.
+
+    Parameters
+    ----------
+    task : {"classifier", "multilabel", "regressor"}
+    y : numpy.ndarray or None
+    board, sklearn : numpy.ndarray, shape of y
+        Predictions; None: there is no estimator.
+    rows : numpy.ndarray of int
+        Those to count.
+    """
+    if y is None:
+        return None
+    measure = "R2" if task == "regressor" else "accuracy"
+    values = [
+        None if predictions is None or len(rows) < FEWEST_ROWS else _score(task, y[rows], predictions[rows])
+        for predictions in (board, sklearn)
+    ]
+    return Score(measure, len(rows), *values)
+
+
+def _score(task: str, y: Array, predictions: Array) -> float:
+    if task == "regressor":
+        return float(r2_score(y, predictions))
+    return float(np.equal(y, predictions).reshape(len(y), -1).all(axis=1).mean())
+
+
+def few_rows(count: int) -> str:
+    """Return the note on rows that are too few to count on; empty where they are not."""
+    if count >= FEWEST_ROWS:
+        return ""
+    return (
+        f"Not checked on rows of its own: {count} rows are none that the file was built from, and shares of "
+        f"labels and R2 are counted on {FEWEST_ROWS} or more."
+    )
