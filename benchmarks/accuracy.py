@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tests.converter.test_badly_scaled import SEEDS, badly_scaled
+from tests.converter.passes.test_badly_scaled_features import SEEDS, badly_scaled
 from tests.standard_tasks.tasks import SAMPLES, Rows, plain, standard_tasks
 
 import scirknn

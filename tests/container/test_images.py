@@ -24,8 +24,7 @@ from sklearn2rknn.toolkit.pins import lock as toolkit_lock
 from sklearn2rknn.toolkit.pins import versions
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.verification import verify
-
-from .conftest import image_or_skip
+from tests.container.conftest import image_or_skip
 
 if TYPE_CHECKING:
     import docker

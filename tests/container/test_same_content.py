@@ -21,8 +21,7 @@ from sklearn2rknn.passes.prepare_network import condition
 from sklearn2rknn.toolkit.containers.image import image_python
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.venv import ensure_environment
-
-from .conftest import image_or_skip
+from tests.container.conftest import image_or_skip
 
 if TYPE_CHECKING:
     import docker

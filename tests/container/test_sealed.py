@@ -18,8 +18,7 @@ from sklearn2rknn import Built, ConversionError, Toolkit
 from sklearn2rknn.errors import LimitError
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit.containers.image import Image
-
-from .conftest import FAKE_TAG
+from tests.container.conftest import FAKE_TAG
 
 if TYPE_CHECKING:
     import docker

@@ -32,8 +32,7 @@ from sklearn2rknn.toolkit.containers.image import base_tag, find_image, remove_i
 from sklearn2rknn.toolkit.pins import lock, versions
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.pins.wheel import git_blob_id, kept_wheel
-
-from .conftest import FAKE
+from tests.container.conftest import FAKE
 
 if TYPE_CHECKING:
     import docker

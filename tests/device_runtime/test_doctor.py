@@ -18,9 +18,8 @@ import scirknn
 from scirknn import doctor
 from scirknn.cli.commands import main
 from scirknn.devices.compatibility import lite_command, runtime_command
-
-from .conftest import FakeLite, MakeBundle
-from .test_estimators import fitted
+from tests.device_runtime.conftest import FakeLite, MakeBundle
+from tests.device_runtime.estimators.test_estimator import fitted
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

@@ -15,9 +15,8 @@ import pytest
 
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import VirtualBoard
-
-from .differences import command_to_run, file_to_write
-from .pages import ROOT, Block
+from tests.docs.differences import command_to_run, file_to_write
+from tests.docs.pages import ROOT, Block
 
 SECONDS = 900
 KEPT = ("LANG", "LC_ALL", "OPENBLAS_CORETYPE", "SKLEARN2RKNN_")

@@ -14,8 +14,7 @@ import click
 import pytest
 
 from rknn_harness.commands.cli import main
-
-from .pages import PAGES, ROOT, read_page
+from tests.docs.pages import PAGES, ROOT, read_page
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PROGRAMS = ("rknn-harness", "tox", "python3 -m", "python -m")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from .differences import COMMANDS
-from .pages import LANGUAGES, MARKERS, PAGES, ROOT, Page, blocks_to_run, parse_page, read_page
-from .place import Place, install
+from tests.docs.differences import COMMANDS
+from tests.docs.pages import LANGUAGES, MARKERS, PAGES, ROOT, Page, blocks_to_run, parse_page, read_page
+from tests.docs.place import Place, install
 
 ALL = {name: read_page(name) for name in PAGES}
 NOT_RUN = [block for page in ALL.values() for block in page.blocks if "not run" in block.markers]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .rknn_writer import Chain, Dense
+from tests.virtual_npu.rknn_writer import Chain, Dense
 
 Array = npt.NDArray[Any]
 

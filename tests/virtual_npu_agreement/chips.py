@@ -12,9 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from sklearn2rknn.toolkit.toolkit import open_toolkit
-
-from .artifacts import PRECISIONS, TOOLKITS, Artifact, Form
-from .survey import Finding, examine
+from tests.virtual_npu_agreement.artifacts import PRECISIONS, TOOLKITS, Artifact, Form
+from tests.virtual_npu_agreement.survey import Finding, examine
 
 PLATFORMS = ("rk3562", "rk3566", "rk3568", "rk3576")
 # form, widths, hidden, last, samples

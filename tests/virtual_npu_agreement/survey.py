@@ -17,9 +17,16 @@ import onnx
 from sklearn2rknn.errors import ConversionError
 from sklearn2rknn.toolkit.toolkit import Toolkit, open_toolkit
 from tests.virtual_npu.reference import halfway_steps
+from tests.virtual_npu_agreement.artifacts import (
+    PRECISIONS,
+    TOOLKITS,
+    Array,
+    Artifact,
+    Form,
+    build,
+    onnx_bytes,
+)
 from virtual_npu import UnsupportedProgram, VirtualNpu, placement, read
-
-from .artifacts import PRECISIONS, TOOLKITS, Array, Artifact, Form, build, onnx_bytes
 
 COUNT = 40  # artifacts for each toolkit and precision
 SAMPLES = (1, 8, 64, 256)

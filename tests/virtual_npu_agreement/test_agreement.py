@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from .survey import Finding, artifacts, examine, table
+from tests.virtual_npu_agreement.survey import Finding, artifacts, examine, table
 
 toolkits = pytest.importorskip(
     "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
@@ -27,7 +27,7 @@ def findings() -> Iterator[list[Finding]]:
 
 
 def _cases() -> list[tuple[str, str]]:
-    from .artifacts import PRECISIONS, TOOLKITS
+    from tests.virtual_npu_agreement.artifacts import PRECISIONS, TOOLKITS
 
     return [(version, precision) for version in TOOLKITS for precision in PRECISIONS]
 

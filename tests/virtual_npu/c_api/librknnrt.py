@@ -1,0 +1,193 @@
+"""Rockchip's C API through ctypes, as the tests call it: our own library, compiled into a folder."""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+SOURCES = Path(__file__).parents[3] / "virtual_npu" / "librknnrt"
+TYPES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "uint16": 5, "int32": 6, "uint32": 7}
+TYPES |= {"int64": 8, "bool": 9}
+NCHW, NHWC, NC1HWC2, UNDEFINED = range(4)
+
+
+class TensorAttr(c.Structure):
+    _fields_ = (
+        ("index", c.c_uint32),
+        ("n_dims", c.c_uint32),
+        ("dims", c.c_uint32 * 16),
+        ("name", c.c_char * 256),
+        ("n_elems", c.c_uint32),
+        ("size", c.c_uint32),
+        ("fmt", c.c_int),
+        ("type", c.c_int),
+        ("qnt_type", c.c_int),
+        ("fl", c.c_int8),
+        ("zp", c.c_int32),
+        ("scale", c.c_float),
+        ("w_stride", c.c_uint32),
+        ("size_with_stride", c.c_uint32),
+        ("pass_through", c.c_uint8),
+        ("h_stride", c.c_uint32),
+    )
+
+
+class Input(c.Structure):
+    _fields_ = (
+        ("index", c.c_uint32),
+        ("buf", c.c_void_p),
+        ("size", c.c_uint32),
+        ("pass_through", c.c_uint8),
+        ("type", c.c_int),
+        ("fmt", c.c_int),
+    )
+
+
+class Output(c.Structure):
+    _fields_ = (
+        ("want_float", c.c_uint8),
+        ("is_prealloc", c.c_uint8),
+        ("index", c.c_uint32),
+        ("buf", c.c_void_p),
+        ("size", c.c_uint32),
+    )
+
+
+class TensorMem(c.Structure):
+    _fields_ = (
+        ("virt_addr", c.c_void_p),
+        ("phys_addr", c.c_uint64),
+        ("fd", c.c_int32),
+        ("offset", c.c_int32),
+        ("size", c.c_uint32),
+        ("flags", c.c_uint32),
+        ("priv_data", c.c_void_p),
+    )
+
+
+class InitExtend(c.Structure):
+    _fields_ = (
+        ("ctx", c.c_uint64),
+        ("real_model_offset", c.c_int32),
+        ("real_model_size", c.c_uint32),
+        ("model_buffer_fd", c.c_int32),
+        ("model_buffer_flags", c.c_uint32),
+        ("reserved", c.c_uint8 * 112),
+    )
+
+
+_MEM = c.POINTER(TensorMem)
+_SIGNATURES: dict[str, list[Any]] = {
+    "init": [c.POINTER(c.c_uint64), c.c_char_p, c.c_uint32, c.c_uint32, c.POINTER(InitExtend)],
+    "dup_context": [c.POINTER(c.c_uint64), c.POINTER(c.c_uint64)],
+    "destroy": [c.c_uint64],
+    "query": [c.c_uint64, c.c_int, c.c_void_p, c.c_uint32],
+    "set_core_mask": [c.c_uint64, c.c_int],
+    "set_batch_core_num": [c.c_uint64, c.c_int],
+    "set_input_shapes": [c.c_uint64, c.c_uint32, c.c_void_p],
+    "inputs_set": [c.c_uint64, c.c_uint32, c.c_void_p],
+    "run": [c.c_uint64, c.c_void_p],
+    "wait": [c.c_uint64, c.c_void_p],
+    "outputs_get": [c.c_uint64, c.c_uint32, c.c_void_p, c.c_void_p],
+    "outputs_release": [c.c_uint64, c.c_uint32, c.c_void_p],
+    "create_mem": [c.c_uint64, c.c_uint32],
+    "create_mem2": [c.c_uint64, c.c_uint64, c.c_uint64],
+    "create_mem_from_fd": [c.c_uint64, c.c_int32, c.c_void_p, c.c_uint32, c.c_int32],
+    "destroy_mem": [c.c_uint64, _MEM],
+    "set_io_mem": [c.c_uint64, _MEM, c.POINTER(TensorAttr)],
+    "set_weight_mem": [c.c_uint64, _MEM],
+    "set_internal_mem": [c.c_uint64, _MEM],
+    "mem_sync": [c.c_uint64, _MEM, c.c_int],
+}
+
+
+def missing(compiler: str = "gcc") -> str:
+    """What compiling needs and is not here, in words; empty when nothing is."""
+    absent = [name for name in (compiler, "make") if not shutil.which(name)]
+    return f"{' and '.join(absent)} not found: librknnrt.so cannot be compiled" if absent else ""
+
+
+def build(folder: Path, compiler: str = "gcc") -> Path:
+    subprocess.run(["make", "-s", "-C", SOURCES, f"BUILD={folder}", f"CC={compiler}"], check=True)
+    return folder / "librknnrt.so"
+
+
+@contextmanager
+def serving(socket: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "virtual_npu.c_api.server", os.fspath(socket), "--while-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline(), "the server ended before it was ready"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def load(path: Path) -> Any:
+    library = c.CDLL(os.fspath(path))
+    for name, signature in _SIGNATURES.items():
+        function = getattr(library, f"rknn_{name}")
+        function.argtypes = signature
+        function.restype = _MEM if name.startswith("create_mem") else c.c_int
+    return library
+
+
+class Context:
+    """One context; every method but those that return data gives the library's code."""
+
+    def __init__(self, library: Any, model: bytes | None = None) -> None:
+        self.library = library
+        self.id = c.c_uint64(0)
+        self.code = 0
+        if model is not None:
+            self.code = library.rknn_init(c.byref(self.id), model, len(model), 0, None)
+
+    def close(self) -> int:
+        return int(self.library.rknn_destroy(self.id))
+
+    def query(self, command: int, size: int, start: bytes = b"") -> tuple[int, bytes]:
+        room = c.create_string_buffer(start, size)
+        return int(self.library.rknn_query(self.id, command, room, size)), room.raw
+
+    def attr(self, command: int, index: int = 0) -> TensorAttr:
+        attr = TensorAttr(index=index)
+        assert self.library.rknn_query(self.id, command, c.byref(attr), c.sizeof(attr)) == 0
+        return attr
+
+    def set_input(self, data: Array, fmt: int = NHWC, pass_through: bool = False, **other: int) -> int:
+        data = np.ascontiguousarray(data)
+        fields = {"index": 0, "size": data.nbytes, "type": TYPES[data.dtype.name]} | other
+        given = Input(buf=data.ctypes.data, fmt=fmt, pass_through=pass_through, **fields)
+        return int(self.library.rknn_inputs_set(self.id, 1, c.byref(given)))
+
+    def run(self) -> int:
+        return int(self.library.rknn_run(self.id, None))
+
+    def output(self, dtype: str = "float32") -> Array:
+        got = Output(want_float=dtype == "float32")
+        assert self.library.rknn_outputs_get(self.id, 1, c.byref(got), None) == 0
+        values: Array = np.frombuffer(c.string_at(got.buf, got.size), dtype).copy()
+        assert self.library.rknn_outputs_release(self.id, 1, c.byref(got)) == 0
+        return values
+
+    def infer(self, data: Array, dtype: str = "float32", **how: Any) -> Array:
+        assert self.set_input(data, **how) == 0
+        assert self.run() == 0
+        return self.output(dtype)

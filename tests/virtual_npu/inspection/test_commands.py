@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.virtual_npu.rknn_writer import Chain, Dense, write
+from virtual_npu import VirtualNpu, content_digest, read
+from virtual_npu.inspection.commands import main
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "m.rknn"
+    path.write_bytes(write(Chain([Dense(rng.normal(size=(3, 8)), rng.normal(size=3))], samples=2)))
+    return path
+
+
+def test_info_as_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--json", str(model)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["content_digest"] == content_digest(read(model))
+    assert shown["inputs"][0]["shape"] == [1, 8, 2, 1]
+    assert shown["layers"][0]["placement"] == "NPU"
+
+
+def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(model)]) == 0
+    shown = capsys.readouterr().out
+    assert "an estimate from the RK3588's published rates, not measured" in shown
+    assert "Conv:0" in shown
+
+
+def test_disasm(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["disasm", "--cores", "2", str(model)]) == 0
+    assert "core 1 task 0: Conv:0" in capsys.readouterr().out
+
+
+def test_run(model: Path, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(1, 8, 2, 1)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    assert main(["run", str(model), str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), VirtualNpu(read(model)).run(x))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.rknn", "x.npy", "y.npy"]
+
+
+def test_an_older_format_is_shown_by_its_graph(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(model.read_bytes())
+    data[8] = 2
+    model.write_bytes(data)
+    assert main(["info", str(model)]) == 0
+    shown = capsys.readouterr().out
+    assert "lacks      a register program" in shown
+    assert "Conv:0  Conv  NPU" in shown
+    assert main(["info", "--json", str(model)]) == 0
+    assert json.loads(capsys.readouterr().out)["inputs"][0]["shape"] == [1, 8, 2, 1]
+    assert main(["disasm", str(model)]) == 1
+    data[8] = 1
+    model.write_bytes(data)
+    assert main(["info", str(model)]) == 1
+
+
+def test_diff(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    layer = Dense(rng.normal(size=(3, 8)), rng.normal(size=3))
+    other = tmp_path / "other.rknn"
+    other.write_bytes(write(Chain([layer], samples=2, edit={0: {0x4060: 0x12}})))
+    assert main(["diff", str(model), str(model)]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+    assert main(["diff", str(model), str(other)]) == 0
+    assert capsys.readouterr().out == "Conv:0 task 0 DPU.BN_CFG: 0x00000053 -> 0x00000012\n"
+    other.write_bytes(write(Chain([Dense(layer.weights * 2, layer.biases)], samples=3)))
+    assert main(["diff", str(model), str(other)]) == 0
+    shown = capsys.readouterr().out
+    assert "tensor x shape: (1, 8, 2, 1) -> (1, 8, 3, 1)" in shown
+    assert "tensor w0 content: 48 bytes, sha256" in shown
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", b"RKNN"])
+def test_what_cannot_be_read_is_said(
+    content: bytes, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(content)
+    assert main(["info", str(bad)]) == 1
+    assert main(["run", str(model), str(bad), str(tmp_path / "y.npy")]) == 1
+    assert "virtual_npu: " in capsys.readouterr().err
+    assert not (tmp_path / "y.npy").exists()
