@@ -300,7 +300,7 @@ def _labels(
         row = int(np.flatnonzero(settled & ~same)[0])
         return (
             f"Row {row} is labelled {label_text(answer.predictions[row])}, by scikit-learn "
-            f"{label_text(theirs.predictions[row])}, with a margin that no rounding within the limits bridges; "
+            f"{label_text(theirs.predictions[row])}, and the margin is larger than the allowed error; "
             f"{int((settled & ~same).sum())} of {len(same)} rows are so."
         )
     if limits.agreement is not None:
