@@ -133,7 +133,7 @@ def test_bits_do_not_depend_on_threads() -> None:
 
 _RUN_A_CHAIN = f"""
 import sys
-from {__package__}.test_executor import _float_chain, _outputs
+from {__package__}.test_virtual_npu import _float_chain, _outputs
 sys.stdout.buffer.write(_outputs(*_float_chain(3, [784, 512, 300, 12], 64)).tobytes())
 """
 
