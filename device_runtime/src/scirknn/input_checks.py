@@ -14,7 +14,7 @@ import numpy as np
 from scirknn.errors import InputError
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
 
 __all__ = ["check_consistent_length", "check_finite", "check_rows", "check_table"]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +164,10 @@ def test_nothing_half_written_remains(path: Path, monkeypatch: pytest.MonkeyPatc
     bundle = read_bundle(path)
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
 
-    def full(self: Path, content: bytes) -> int:
-        self.open("wb").write(content[:1])
+    def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         write_bundle(bundle, {"model.rknn": b"new", "model.n8.rknn": b"new"})
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before

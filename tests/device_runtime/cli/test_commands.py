@@ -359,3 +359,15 @@ def test_csv_keeps_every_digit(make_bundle: MakeBundle, tmp_path: Path) -> None:
     finally:
         sys.stdout = kept
     assert stream.getvalue().count("\n") == 2
+
+
+@pytest.mark.parametrize("rows", [None, 5])
+def test_blocks_become_one_npy_array(tmp_path: Path, rows: int | None) -> None:
+    from scirknn.cli.table_files import write_blocks
+
+    table = np.asfortranarray(np.random.default_rng(0).normal(size=(5, 3)).astype("f4"))
+    path = tmp_path / "table.npy"
+    assert write_blocks(str(path), [table[:2], table[2:]], ["a", "b", "c"], rows) == 5
+    written = np.load(path)
+    assert written.dtype == np.float32
+    np.testing.assert_array_equal(written, table)

@@ -19,7 +19,7 @@ from scirknn.errors import InputError
 from scirknn.input_checks import check_finite
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array, Float64Array
+    from scirknn.arrays import Array, Floats
 
 __all__ = ["Category", "Coded", "Columns", "Input", "Lookup", "Missing", "Number"]
 
@@ -218,7 +218,7 @@ class Columns:
         numeric = {each.source for each in self.inputs if isinstance(each, (Number, Missing))}
         return np.array(sorted(numeric | set(self.checked)), dtype=np.intp)
 
-    def take(self, X: Array, estimator: str) -> Float64Array:
+    def take(self, X: Array, estimator: str) -> Floats:
         """Compute the network's inputs, before the affine map.
 
         Parameters
@@ -263,7 +263,7 @@ class Columns:
         check_finite(inputs, estimator)
         return inputs
 
-    def _numbers(self, X: Array) -> Float64Array:
+    def _numbers(self, X: Array) -> Floats:
         """Return the examined columns as float64."""
         examined = X if len(self._examined) == X.shape[1] else X[:, self._examined]
         try:

@@ -13,7 +13,7 @@ from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array, Float64Array
+    from scirknn.arrays import Array, Floats
 
 __all__ = ["PARTS", "Affine", "Bundle", "Variant", "metadata_path"]
 
@@ -37,8 +37,8 @@ class Affine:
     offset, scale : numpy.ndarray of float64, shape (n_columns,)
     """
 
-    offset: Float64Array
-    scale: Float64Array
+    offset: Floats
+    scale: Floats
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ apart. The metadata names every model file with its sha256; a file that does not
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Mapping
 
@@ -16,6 +14,7 @@ from scirknn.bundle import first_scirknn
 from scirknn.bundle.contents import Bundle, PathLike, metadata_path
 from scirknn.bundle.metadata import metadata_document, parse_metadata
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
+from scirknn.files import sha256_of_file, write_atomically
 
 __all__ = ["read_bundle", "write_bundle"]
 
@@ -68,7 +67,7 @@ def read_bundle(path: PathLike) -> Bundle:
             raise BundleNotFoundError(
                 f"{sidecar.name} names {variant.file}, which is not beside it. Copy it too."
             )
-        found = _sha256(file)
+        found = sha256_of_file(file)
         if found != variant.sha256:
             raise DigestError(
                 f"{file} is not the file that {sidecar.name} was written for: sha256 is {found}, expected "
@@ -80,8 +79,7 @@ def read_bundle(path: PathLike) -> Bundle:
 def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
     """Write a bundle's model files and its metadata, the metadata last.
 
-    Each file is written under a temporary name and renamed, so a reader never meets half of one: a bundle
-    interrupted between two files fails its digest check.
+    Each file is written atomically; a bundle interrupted between two files fails its digest check.
 
     Parameters
     ----------
@@ -96,24 +94,6 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
     """
     folder = bundle.path.parent
     for variant in bundle.variants:
-        _replace(folder / variant.file, models[variant.file])
+        write_atomically(folder / variant.file, models[variant.file])
     text = json.dumps(metadata_document(bundle), indent=1, allow_nan=False) + "\n"
-    _replace(metadata_path(bundle.path), text.encode("utf-8"))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    write_atomically(metadata_path(bundle.path), text)

@@ -7,7 +7,6 @@ activation.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scirknn.errors import BundleFormatError
+from scirknn.files import sha256_of_bytes
 
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
@@ -69,7 +69,6 @@ def convert(path: Path, document: dict[str, Any]) -> Bundle:
             task = "multilabel"
         if len(classes) != n_outputs and not (n_outputs == 1 and len(classes) <= 2):
             raise _wrong(path, f"it has {len(classes)} classes for {n_outputs} outputs")
-    digest = hashlib.sha256(model).hexdigest()
     return Bundle(
         path=path,
         task=task,
@@ -85,7 +84,7 @@ def convert(path: Path, document: dict[str, Any]) -> Bundle:
         input=None,
         output=None,
         precision="float16",  # unless it was quantized, which it does not say
-        variants=(Variant(path.name, samples, digest),),
+        variants=(Variant(path.name, samples, sha256_of_bytes(model)),),
         details=_toolkit(model),
         form="matmul",
         head_on_npu=True,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 
 if TYPE_CHECKING:
-    from scirknn._typing import Float64Array
+    from scirknn.arrays import Floats
 
 __all__ = ["InputRange", "document", "parse"]
 
@@ -35,8 +35,8 @@ class InputRange:
         How many times as far from the middle the model's integers go, 1 for int8.
     """
 
-    low: Float64Array
-    high: Float64Array
+    low: Floats
+    high: Floats
     rows: int
     room: float
 
@@ -70,7 +70,7 @@ def parse(value: Any, n_inputs: int, fail: Callable[[str], Any]) -> InputRange:
     return InputRange(low, high, rows, float(room))
 
 
-def _ends(values: Any, count: int) -> Float64Array:
+def _ends(values: Any, count: int) -> Floats:
     """Return the numbers, or as many NaN where they are none."""
     numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     try:

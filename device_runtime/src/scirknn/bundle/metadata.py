@@ -14,7 +14,7 @@ from scirknn.bundle.contents import FORMS, HEADS, PARTS, PRECISIONS, TASKS, Affi
 from scirknn.errors import BundleFormatError
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
 
 __all__ = ["FORMAT"]
 

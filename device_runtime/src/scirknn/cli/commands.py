@@ -27,7 +27,7 @@ from scirknn.estimators.range_watch import input_names
 from scirknn.estimators.regressor import MLPRegressor
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
 
 __all__ = ["main"]
 

@@ -6,19 +6,18 @@ import contextlib
 import csv
 import io
 import itertools
-import os
 import sys
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, Sequence
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, List, Sequence
 
 import numpy as np
 
 from scirknn.errors import InputError
+from scirknn.files import open_atomically
 
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
     from scirknn.bundle.columns import Columns
 
     class TakesRows(Protocol):
@@ -262,8 +261,8 @@ def write_blocks(path: str, blocks: Iterable[Array], header: Sequence[str], rows
     Parameters
     ----------
     path : str
-        A ``.npy`` file, any other name for CSV, ``-`` for CSV on standard output. A file is written under a
-        temporary name and renamed.
+        A ``.npy`` file, any other name for CSV, ``-`` for CSV on standard output. A file is written
+        atomically.
     blocks : iterable of numpy.ndarray, shape (rows,) or (rows, columns)
     header : sequence of str
         The first line of CSV.
@@ -276,23 +275,14 @@ def write_blocks(path: str, blocks: Iterable[Array], header: Sequence[str], rows
         Rows written.
     """
     if path == STREAM:
-        return _write_csv(sys.stdout, blocks, header)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+        return _write_csv(sys.stdout.write, blocks, header)
+    with open_atomically(path) as file:
         if path.endswith(".npy"):
-            written = _write_npy(temporary, blocks, rows)
-        else:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                written = _write_csv(file, blocks, header)
-        os.replace(temporary, target)
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-    return written
+            return _write_npy(file, blocks, rows)
+        return _write_csv(lambda text: file.write(text.encode("utf-8")), blocks, header)
 
 
-def _write_csv(file: IO[str], blocks: Iterable[Array], header: Sequence[str]) -> int:
+def _write_csv(write: Callable[[str], Any], blocks: Iterable[Array], header: Sequence[str]) -> int:
     written = 0
     for block in blocks:
         text = io.StringIO()
@@ -305,26 +295,23 @@ def _write_csv(file: IO[str], blocks: Iterable[Array], header: Sequence[str]) ->
             writer.writerows([f"{value:.9g}" for value in row] for row in table.tolist())
         else:
             writer.writerows(table.tolist())
-        file.write(text.getvalue())
+        write(text.getvalue())
         written += len(block)
     return written
 
 
-def _write_npy(path: Path, blocks: Iterable[Array], rows: int | None) -> int:
-    written, target = 0, None
-    kept: list[Array] = []
+def _write_npy(file: BinaryIO, blocks: Iterable[Array], rows: int | None) -> int:
+    """Write the header with the first block; a file that cannot seek will do."""
+    if rows is None:
+        table = np.concatenate(list(blocks))
+        blocks, rows = [table], len(table)
+    written, dtype = 0, None
     for block in blocks:
-        if rows is None:
-            kept.append(block)
-        else:
-            if target is None:
-                shape = (rows, *block.shape[1:])
-                target = np.lib.format.open_memmap(path, mode="w+", dtype=block.dtype, shape=shape)
-            target[written : written + len(block)] = block
+        if dtype is None:
+            dtype = block.dtype
+            layout = np.lib.format.header_data_from_array_1_0(block)
+            layout.update(shape=(rows, *block.shape[1:]), fortran_order=False)
+            np.lib.format.write_array_header_1_0(file, layout)
+        file.write(block.astype(dtype, copy=False).tobytes())
         written += len(block)
-    if target is not None:
-        target.flush()
-    else:
-        with path.open("wb") as file:
-            np.save(file, np.concatenate(kept), allow_pickle=False)
     return written

@@ -15,7 +15,7 @@ from scirknn.devices.run_plan import Run
 from scirknn.errors import NativeError
 
 if TYPE_CHECKING:
-    from scirknn._typing import Float32Array
+    from scirknn.arrays import Float32Array
 
 __all__ = ["Contexts"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from scirknn._typing import Float32Array
+    from scirknn.arrays import Float32Array
 
 __all__ = ["DEVICES", "MASKS", "Session"]
 

@@ -14,7 +14,7 @@ from scirknn.devices.vendor_errors import cure_for, heard_code, name_of
 from scirknn.errors import DeviceError, NativeError
 
 if TYPE_CHECKING:
-    from scirknn._typing import Float32Array
+    from scirknn.arrays import Float32Array
 
 __all__ = ["logging_kept"]
 

@@ -10,7 +10,7 @@ from scirknn.devices.protocol import MASKS
 from scirknn.errors import DeviceError, NativeError
 
 if TYPE_CHECKING:
-    from scirknn._typing import Float32Array
+    from scirknn.arrays import Float32Array
 
 
 class VirtualSession:

@@ -11,7 +11,7 @@ from scirknn.estimators.output_activations import log_activate
 from scirknn.estimators.scores import accuracy
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
 
 __all__ = ["MLPClassifier"]
 

@@ -21,7 +21,7 @@ from scirknn.estimators.range_watch import InputRangeCounts, RangeWatch
 from scirknn.input_checks import check_finite, check_rows, check_table
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array, Float32Array
+    from scirknn.arrays import Array, Float32Array
 _Self = TypeVar("_Self", bound="Estimator")
 
 BLOCK = 1 << 20

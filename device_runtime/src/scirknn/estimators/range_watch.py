@@ -14,7 +14,7 @@ from scirknn.bundle.input_range import ROUNDING
 from scirknn.errors import InputRangeWarning
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array, Float32Array
+    from scirknn.arrays import Array, Float32Array
     from scirknn.bundle.columns import Columns
     from scirknn.bundle.contents import Bundle
 

@@ -8,7 +8,7 @@ from scirknn.estimators.estimator import Estimator
 from scirknn.estimators.scores import r2
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
 
 __all__ = ["MLPRegressor"]
 

@@ -11,7 +11,7 @@ from scirknn.errors import InputError
 from scirknn.input_checks import check_consistent_length
 
 if TYPE_CHECKING:
-    from scirknn._typing import Array
+    from scirknn.arrays import Array
 
 __all__ = ["accuracy", "r2"]
 

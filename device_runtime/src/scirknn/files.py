@@ -1,0 +1,131 @@
+"""Write files that appear complete or not at all, and compute digests; no numpy."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from typing import BinaryIO, Iterator, Union
+
+__all__ = ["open_atomically", "sha256_of_bytes", "sha256_of_file", "write_atomically"]
+
+_PathLike = Union[str, "os.PathLike[str]"]
+_NAME_CHARACTERS = 40  # of the target's name in the temporary one: a name has at most 255 bytes
+_BLOCK_BYTES = 1 << 20
+
+
+def write_atomically(
+    path: _PathLike, content: bytes | str, *, mode: int | None = None, follow_links: bool = True
+) -> None:
+    """Write bytes or text to a file, completely or not at all.
+
+    Parameters
+    ----------
+    path, mode, follow_links
+        As for `open_atomically`.
+    content : bytes or str
+        Text is written as UTF-8, its line ends as they are.
+    """
+    with open_atomically(path, mode=mode, follow_links=follow_links) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def open_atomically(
+    path: _PathLike, *, mode: int | None = None, follow_links: bool = True
+) -> Iterator[BinaryIO]:
+    """Open a binary file that replaces `path` when the block ends without an error.
+
+    The content goes to a temporary file beside the target, is synchronized with the disk and renamed. After
+    an error, or an interrupt, the target is as it was and the temporary file is removed. Of several writers
+    at once, the last one's content stays, complete.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The target of a link is replaced, and the link stays. What exists and is no regular file (a FIFO,
+        ``/dev/null``) is written into and not replaced.
+    mode : int, optional
+        Permissions of the file. Default: those of the file that is replaced, else what the umask leaves.
+    follow_links : bool
+        False where others may write to the folder: whatever has the name `path`, a link too, is replaced.
+
+    Yields
+    ------
+    binary file
+        Not to be closed by the caller. A FIFO cannot seek.
+
+    Raises
+    ------
+    OSError
+        The folder is missing or not writable, or the disk is full.
+    """
+    target = os.path.abspath(path) if not follow_links else _file_to_replace(path)
+    if target is None:
+        with open(path, "wb") as file:
+            yield file
+        return
+    if mode is None:
+        mode = _mode(target)
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name[:_NAME_CHARACTERS]}.{secrets.token_hex(8)}.part")
+    try:
+        with open(temporary, "xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _synchronize_folder(folder)
+
+
+def _file_to_replace(path: _PathLike) -> str | None:
+    """Return the file behind the links of `path`; None where it must be written into instead."""
+    target = os.path.realpath(path)
+    try:
+        state = os.stat(path)
+    except FileNotFoundError:
+        return target
+    # Links below /proc/self/fd, such as /dev/stdout, need not lead to a name of their file.
+    named = os.path.exists(target) and os.path.samestat(os.stat(target), state)
+    return target if stat.S_ISREG(state.st_mode) and named else None
+
+
+def _mode(path: str) -> int | None:
+    """Return the permissions of an existing regular file, without following a link."""
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(state.st_mode) if stat.S_ISREG(state.st_mode) else None
+
+
+def _synchronize_folder(folder: str) -> None:
+    """Make a rename durable where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256_of_bytes(content: bytes) -> str:
+    """Compute the sha256 of bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_file(path: _PathLike) -> str:
+    """Compute the sha256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
+            digest.update(block)
+    return digest.hexdigest()
