@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import warnings
@@ -13,6 +12,7 @@ import attrs
 import sklearn
 
 from scirknn.bundle import Variant, write_bundle
+from scirknn.files import sha256_of_bytes
 from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.build import Attempt, Job, build_with_room, estimate_run, make_job
 from sklearn2rknn.bundle_files import digest_of, make_bundle, model_file_name
@@ -220,7 +220,7 @@ def convert(
         Variant(
             model_file_name(options, samples),
             samples,
-            hashlib.sha256(file.rknn).hexdigest(),
+            sha256_of_bytes(file.rknn),
             digest_of(file.content),
         )
         for samples, file in sorted(attempt.files.items())

@@ -21,6 +21,7 @@ from typing import IO
 import attrs
 import filelock
 
+from scirknn.files import sha256_of_file
 from sklearn2rknn.errors import (
     DiskFullError,
     ToolkitError,
@@ -126,7 +127,6 @@ def ensure_environment(version: str) -> ToolkitEnvironment:
     """
     entry = toolkit_version(version)
     lock = entry.folder / "requirements.lock"
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     _check_machine(version)
     python, python_version = _find_python(entry)
     folder = cache_folder() / f"toolkit-{version}-py{python_version}-{_recipe_digest(lock)[:12]}"
@@ -134,7 +134,7 @@ def ensure_environment(version: str) -> ToolkitEnvironment:
         version=version,
         command=(str(folder / "bin" / "python"), str(WORKER)),
         kind="venv",
-        lock_sha256=digest,
+        lock_sha256=sha256_of_file(lock),
         path=folder,
     )
     if not (folder / MARKER).is_file():

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import attrs
 
+from scirknn.files import sha256_of_file
 from sklearn2rknn.errors import EngineError, EngineMissingError, ImageMissingError, WheelError
 from sklearn2rknn.toolkit.containers.image import find_image
 from sklearn2rknn.toolkit.pins.cache import cache_folder
 from sklearn2rknn.toolkit.pins.lock import canonical_name, pins, read_lock, recorded_digests
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
-from sklearn2rknn.toolkit.pins.wheel import check_wheel, recorded_wheel, sha256_of
+from sklearn2rknn.toolkit.pins.wheel import check_wheel, recorded_wheel
 
 __all__ = ["Finding", "verify"]
 
@@ -53,7 +54,7 @@ def _lock(entry: ToolkitVersion) -> Finding:
     cure = f"Restore it, or make it anew: rknn-harness toolkits lock {entry.version}."
     if not path.is_file():
         return Finding(subject, False, f"there is no {path}. {cure}")
-    expected, found = recorded_digests().get(entry.version), sha256_of(path)
+    expected, found = recorded_digests().get(entry.version), sha256_of_file(path)
     if found != expected:
         return Finding(subject, False, f"sha256 is {found}, recorded is {expected}: it was changed. {cure}")
     locked, wanted = read_lock(path), pins(entry.folder / "requirements.in")
@@ -92,7 +93,7 @@ def _wrong_wheel(entry: ToolkitVersion, path: Path, hashes: frozenset[str] | Non
             check_wheel(entry, path)
         except WheelError as error:
             return f"{error} Delete it."
-    if hashes is not None and sha256_of(path) not in hashes:
+    if hashes is not None and sha256_of_file(path) not in hashes:
         return f"{path} is not one of the files that the lock names: its sha256 differs. Delete it."
     return ""
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from scirknn.devices.compatibility import MODEL_FORMATS, OLDEST_DRIVER, BoardVersions, check
+from scirknn.files import sha256_of_file
 from sklearn2rknn.toolkit.pins.lock import pins, read_lock, recorded_digests
 from sklearn2rknn.toolkit.pins.versions import TOOLKITS, base_image, toolkit_version, toolkit_versions
-from sklearn2rknn.toolkit.pins.wheel import sha256_of
 
 VERSIONS = ("1.5.0", "1.5.2", "1.6.0", "2.0.0", "2.1.0", "2.2.0", "2.3.0", "2.3.2", "2.5.0")
 
@@ -62,7 +62,7 @@ def test_toolkit_1_5_0_is_the_one_the_vendor_describes() -> None:
 def test_a_lock_is_hashed_recorded_and_free_of_torch(version: str) -> None:
     entry = toolkit_version(version)
     lock = entry.folder / "requirements.lock"
-    assert recorded_digests()[version] == sha256_of(lock)
+    assert recorded_digests()[version] == sha256_of_file(lock)
     locked = read_lock(lock)
     assert {name: pinned for name, (pinned, _) in locked.items()} == pins(entry.folder / "requirements.in")
     assert all(hashes for _, hashes in locked.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import shutil
 import tarfile
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import filelock
 
+from scirknn.files import open_atomically, sha256_of_file
 from sklearn2rknn.errors import ImageMissingError, ImageStaleError, ToolkitError
 from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit.containers.engine import connect, engine_failure, typed_engine_errors
 from sklearn2rknn.toolkit.pins.cache import cache_folder
 from sklearn2rknn.toolkit.pins.lock import download_wheels
 from sklearn2rknn.toolkit.pins.versions import TOOLKITS, ToolkitVersion, base_image, toolkit_version
-from sklearn2rknn.toolkit.pins.wheel import keep_wheel, kept_wheel, sha256_of
+from sklearn2rknn.toolkit.pins.wheel import keep_wheel, kept_wheel
 from sklearn2rknn.toolkit.worker_path import WORKER
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def image_python(entry: ToolkitVersion) -> str:
 
 def lock_digest(entry: ToolkitVersion) -> str:
     """Return the sha256 of the version's lock."""
-    return sha256_of(entry.folder / "requirements.lock")
+    return sha256_of_file(entry.folder / "requirements.lock")
 
 
 def recipe_digest(entry: ToolkitVersion) -> str:
@@ -199,14 +199,13 @@ def collect_wheels(entry: ToolkitVersion, python: str, folder: Path, extra: Path
         download_wheels(lock, python, folder, only=cache)
     except ToolkitError:
         for wheel in download_wheels(lock, python, folder):
-            temporary = cache / f".{wheel.name}.{os.getpid()}.part"
-            shutil.copyfile(wheel, temporary)
-            os.replace(temporary, cache / wheel.name)
+            with wheel.open("rb") as source, open_atomically(cache / wheel.name) as copy:
+                shutil.copyfileobj(source, copy)
     text = lock.read_text("utf-8")
     if extra is not None:
         shutil.copyfile(extra, folder / extra.name)
         name, number = extra.name.split("-")[:2]
-        text += f"{name.replace('_', '-')}=={number} \\\n    --hash=sha256:{sha256_of(extra)}\n"
+        text += f"{name.replace('_', '-')}=={number} \\\n    --hash=sha256:{sha256_of_file(extra)}\n"
     return text
 
 

@@ -7,8 +7,6 @@ the wheels wherever it is set up to; the lock names no place.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scirknn.files import sha256_of_file, write_atomically
 from sklearn2rknn.errors import ToolkitError
 from sklearn2rknn.toolkit.pins.pip import pip_failure
 from sklearn2rknn.toolkit.pins.versions import TOOLKITS, toolkit_version, toolkit_versions
@@ -117,7 +116,7 @@ def make_lock(wheels: Sequence[Path], heading: str = "") -> str:
         name = canonical_name(distribution)
         if versions.setdefault(name, version) != version:
             raise ToolkitError(f"{name} has two versions, {versions[name]} and {version}; pin one.")
-        hashes.setdefault((name, version), set()).add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+        hashes.setdefault((name, version), set()).add(sha256_of_file(wheel))
     lines = [f"# {heading}"] if heading else []
     for (name, version), digests in sorted(hashes.items()):
         lines.append(
@@ -139,7 +138,7 @@ def write_lock(version: str) -> Path:
         heading = f"x86-64 Linux, CPython {', '.join(entry.pythons)}; made by rknn-harness toolkits lock."
         text = make_lock(list(wheels.values()), heading)
     path = entry.folder / "requirements.lock"
-    _replace(path, text)
+    write_atomically(path, text)
     record_digests()
     return path
 
@@ -147,20 +146,11 @@ def write_lock(version: str) -> Path:
 def record_digests() -> None:
     """Write down the digest of every lock."""
     found = {name: TOOLKITS / name / "requirements.lock" for name in toolkit_versions()}
-    _replace(
+    write_atomically(
         DIGESTS,
         "".join(
-            f"{hashlib.sha256(lock.read_bytes()).hexdigest()}  {name}/requirements.lock\n"
+            f"{sha256_of_file(lock)}  {name}/requirements.lock\n"
             for name, lock in found.items()
             if lock.is_file()
         ),
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

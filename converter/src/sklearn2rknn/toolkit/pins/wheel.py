@@ -7,26 +7,21 @@ there: the git blob id (``git hash-object FILE``) and the md5 of the vendor's li
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
+from scirknn.files import open_atomically, sha256_of_file
 from sklearn2rknn.errors import WheelError
 from sklearn2rknn.toolkit.pins.cache import cache_folder
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, WheelFile
 
-__all__ = ["check_wheel", "git_blob_id", "keep_wheel", "kept_wheel", "recorded_wheel", "sha256_of"]
+__all__ = ["check_wheel", "git_blob_id", "keep_wheel", "kept_wheel", "recorded_wheel"]
 
 
 def git_blob_id(path: Path) -> str:
     """Return what ``git hash-object`` prints: sha1 of ``blob <length>``, a zero byte and the content."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     return _update(digest, path)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's content."""
-    return _update(hashlib.sha256(), path)
 
 
 def _update(digest: hashlib._Hash, path: Path) -> str:
@@ -59,7 +54,7 @@ def check_wheel(entry: ToolkitVersion, path: Path) -> WheelFile:
     for kind, expected, found in (
         ("git blob id", record.git_blob, git_blob_id),
         ("md5", record.md5, lambda path: _update(hashlib.md5(usedforsecurity=False), path)),
-        ("sha256", record.sha256, sha256_of),
+        ("sha256", record.sha256, sha256_of_file),
     ):
         got = found(path) if expected else None
         if got != expected:
@@ -93,12 +88,8 @@ def keep_wheel(entry: ToolkitVersion, path: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / path.name
     if path.resolve() != kept.resolve():
-        temporary = folder / f".{path.name}.{os.getpid()}.part"
-        try:
-            shutil.copyfile(path, temporary)
-            os.replace(temporary, kept)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with path.open("rb") as wheel, open_atomically(kept) as copy:
+            shutil.copyfileobj(wheel, copy)
     return kept
 
 
