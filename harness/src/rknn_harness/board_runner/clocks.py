@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping
 
+from scirknn.files import write_atomically
+
 __all__ = ["Clocks", "Watch", "cpu_policies", "devfreq", "temperatures"]
 
 _READ_LIMIT = 1 << 16
@@ -164,10 +166,9 @@ class Clocks:
     def _hold(self, chosen: Mapping[_Clock, str]) -> bool:
         """Set clocks, having written down how they were; say whether it was tried."""
         was = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
-        temporary = self.record.with_name(f".{self.record.name}.{os.getpid()}")
         try:
-            temporary.write_text(json.dumps(was))
-            os.replace(str(temporary), str(self.record))
+            # Others may write to the folder too.
+            write_atomically(self.record, json.dumps(was), mode=0o644, follow_links=False)
         except OSError as error:
             print(f"clocks: not held, as {self.record} cannot be written: {error}", file=sys.stderr)
             return False

@@ -25,6 +25,8 @@ import time
 from pathlib import Path
 from typing import Any, Mapping
 
+from scirknn.files import write_atomically
+
 __all__ = ["Held", "Lease", "bounded_text"]
 
 _READ_LIMIT = 1 << 16
@@ -263,14 +265,8 @@ class Lease:
             self.folder.chmod(0o777)  # not sticky: whoever has the board writes who it is
 
     def _write(self, path: Path, entry: Mapping[str, Any]) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(str(temporary), flags, 0o644), "w") as file:
-            json.dump(entry, file)
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(str(temporary), str(path))
+        # Others may write to the folder too, and must be able to read the file.
+        write_atomically(path, json.dumps(entry), mode=0o644, follow_links=False)
 
     def _read(self, path: Path) -> dict[str, Any] | None:
         """Return what `path` says; None when it is absent or not what `_write` writes."""

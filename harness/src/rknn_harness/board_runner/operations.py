@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import os
 import shutil
 import time
@@ -17,6 +16,7 @@ from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import sample
+from scirknn.files import sha256_of_file
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
@@ -124,7 +124,7 @@ class Operations:
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
             raise BadRequest(f"paths is {paths!r:.80}; it must be a list of texts")
         try:
-            return {"ok": True, "digests": [_sha256(path) for path in paths]}, {}
+            return {"ok": True, "digests": [sha256_of_file(path) for path in paths]}, {}
         except FileNotFoundError:
             return {"ok": True, "digests": []}, {}
 
@@ -143,7 +143,7 @@ class Operations:
             for name, content in arrays.items():
                 with open(os.path.join(part, name), "wb") as file:
                     file.write(content.data)
-            digests = [_sha256(os.path.join(part, name)) for name in arrays]
+            digests = [sha256_of_file(os.path.join(part, name)) for name in arrays]
             os.rename(part, folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -272,16 +272,6 @@ def _bounds(header: Mapping[str, Any]) -> dict[str, Any]:
         "min_seconds": _number(header, "min_seconds", 86_400),
         "max_seconds": _number(header, "max_seconds", 86_400),
     }
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while True:
-            block = file.read(1 << 20)
-            if not block:
-                return digest.hexdigest()
-            digest.update(block)
 
 
 def _rows(arrays: Mapping[str, Array]) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from onnx import numpy_helper
 
 import virtual_npu
 from scirknn.bundle import Affine, Bundle
+from scirknn.files import sha256_of_bytes
 from sklearn2rknn import Built, Toolkit
 from sklearn2rknn.network.onnx_graph import pack, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
@@ -99,10 +99,7 @@ class RecordingToolkit(Toolkit):
 
     def digests(self) -> dict[str, str]:
         """Return the sha256 of each ONNX graph, by ``onnx`` and a number."""
-        return {
-            f"onnx {number}": hashlib.sha256(model).hexdigest()
-            for number, model in enumerate(self.protocol.models)
-        }
+        return {f"onnx {number}": sha256_of_bytes(model) for number, model in enumerate(self.protocol.models)}
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:

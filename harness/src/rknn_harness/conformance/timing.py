@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from rknn_harness.errors import BoardError
 from rknn_harness.records.case import Case
 from rknn_harness.records.latency import Latency, summarize
 from rknn_harness.verdicts.reference import Reference
+from scirknn.files import write_atomically
 
 __all__ = ["QUICK", "THOROUGH", "Times", "Timing", "keep_samples", "time_on_board", "with_cpu"]
 
@@ -120,7 +120,5 @@ def keep_samples(run_folder: Path, case: Case, board: str, samples: Mapping[str,
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{case.id}-{case.toolkit}-{board}")
     path = run_folder / "samples" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps({key: each.tolist() for key, each in samples.items()}), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps({key: each.tolist() for key, each in samples.items()}))
     return f"samples/{name}.json"

@@ -10,7 +10,6 @@ A run keeps copies, so that a case can be tried again whatever becomes of the or
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 import shutil
@@ -29,6 +28,7 @@ from rknn_harness.verdicts.pipeline_reference import reference_of
 from scirknn import BundleError, read_bundle
 from scirknn.bundle import Bundle, metadata_path
 from scirknn.errors import InputError
+from scirknn.files import sha256_of_file
 from scirknn.input_checks import check_finite, check_rows, check_table
 from sklearn2rknn import ExampleInputError, Sklearn2RknnError, network_from_estimator
 from sklearn2rknn.estimators.model_file import load_model
@@ -257,7 +257,7 @@ def keep_files(files: OwnFiles, folder: Path) -> dict[str, Any]:
         "given": {part: str(getattr(files, part).absolute()) for part in kept},
         "header": files.header,
         "name": files.name,
-        "sha256": {path.name: _digest(path) for path in sorted(place.iterdir())},
+        "sha256": {path.name: sha256_of_file(path) for path in sorted(place.iterdir())},
     }
     (place / "own.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return document
@@ -267,10 +267,6 @@ def _parts(path: Path) -> Iterator[Path]:
     yield metadata_path(path)
     for _, file in read_bundle(path).files():
         yield file
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @functools.cache
@@ -284,7 +280,7 @@ def kept_model(place: Path, *, trust_pickle: bool = False) -> OwnModel:
     """
     try:
         document = json.loads((place / "own.json").read_text(encoding="utf-8"))
-        digests = {name: _digest(place / name) for name in document["sha256"]}
+        digests = {name: sha256_of_file(place / name) for name in document["sha256"]}
         parts = {part: place / Path(name).name for part, name in document["files"].items()}
         files = OwnFiles(**parts, header=document["header"])
         name = str(document["name"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 from rknn_harness.errors import FactsFileError
 from rknn_harness.probe.asking import Answered
 from rknn_harness.probe.question import FAILED, UNDECIDED
+from scirknn.files import write_atomically
 
 __all__ = ["FORMAT", "document", "markdown", "read_facts", "write_facts"]
 
@@ -100,20 +100,10 @@ def _clocks(facts: Mapping[str, Any]) -> dict[str, Any]:
 def write_facts(path: Path, found: Mapping[str, Any]) -> Path:
     """Write the facts to `path`, and beside it ``.md``; return the path of that."""
     view = path.with_suffix(".md")
-    for target, text in ((path, json.dumps(found, indent=1) + "\n"), (view, markdown(found))):
-        _write(target, text)
-    return view
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(found, indent=1) + "\n")
+    write_atomically(view, markdown(found))
+    return view
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from scirknn.files import sha256_of_bytes
 
 __all__ = ["FORMS", "Form", "Model", "dense"]
 
@@ -55,7 +56,7 @@ class Model:
         parts = [self.graph, self.precision.encode()]
         if self.calibration is not None:
             parts.append(np.ascontiguousarray(self.calibration).tobytes())
-        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+        return sha256_of_bytes(b"\0".join(parts))
 
     def config(self, platform: str) -> dict[str, Any]:
         """Return arguments for the toolkit's ``config``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import attrs
 
 from rknn_harness.records.mlp_spec import MlpSpec
+from scirknn.files import sha256_of_bytes
 
 __all__ = ["PRECISIONS", "PROPERTIES", "Case", "Key", "Score", "dataset_case", "own_case", "random_case"]
 
@@ -121,7 +121,7 @@ def random_case(
 ) -> Case:
     """Return the case of a random network, named by what it is and by a digest of its spec."""
     text = json.dumps(spec.document(), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = sha256_of_bytes(text.encode())[:8]
     widths = "-".join(map(str, spec.widths))
     chosen = "".join(f"-{name}.{value}" for name, value in options)
     name = f"{spec.task}-{spec.activation}-{widths}-{precision}-n{_sizes(batch_size)}{chosen}-{digest}"

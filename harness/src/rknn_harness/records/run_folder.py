@@ -44,6 +44,7 @@ from rknn_harness.errors import HarnessError
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
+from scirknn.files import write_atomically
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
 
@@ -141,8 +142,9 @@ class RunFolder:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             (part / "logs").mkdir(parents=True)
-            _write(part / "manifest.json", _json(manifest))
-            _write(part / "plan.jsonl", "".join(json.dumps(entry.document()) + "\n" for entry in plan))
+            write_atomically(part / "manifest.json", _json(manifest))
+            lines = (json.dumps(entry.document()) + "\n" for entry in plan)
+            write_atomically(part / "plan.jsonl", "".join(lines))
             for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
                 assert corpus is not None
                 shutil.copytree(corpus / name, part / "corpus" / name)
@@ -175,7 +177,7 @@ class RunFolder:
             with (path / "broken.jsonl").open("a", encoding="utf-8") as file:
                 file.writelines(result.line() for result in broken)
         settled = (result.line() for result in results if result.outcome is not Outcome.INFRA_ERROR)
-        _write(path / "cases.jsonl", "".join(settled))
+        write_atomically(path / "cases.jsonl", "".join(settled))
         folder = cls(path)
         folder.amend(lambda manifest: manifest.update(finished=None))
         return folder
@@ -206,7 +208,7 @@ class RunFolder:
         with self._locked():
             document = self.manifest()
             change(document)
-            _write(self.path / "manifest.json", _json(document))
+            write_atomically(self.path / "manifest.json", _json(document))
 
     def finish(self) -> None:
         """Note in the manifest that the run is complete."""
@@ -240,12 +242,6 @@ def new_folder(parent: Path) -> Path:
 
 def _json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def read_run(path: Path) -> Run:

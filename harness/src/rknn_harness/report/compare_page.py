@@ -13,7 +13,7 @@ import attrs
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
 from rknn_harness.report.comparison import FAMILY, Comparison, Movement, Turn
-from rknn_harness.report.render import replace
+from scirknn.files import write_atomically
 
 __all__ = ["comparison_text", "write_comparison"]
 
@@ -37,8 +37,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
         ),
         "replay": lambda turn: _replay(comparison, turn),
     }  # fmt: skip
-    replace(folder / "compare.html", page.render(views))
-    replace(folder / "compare.json", json.dumps(_document(comparison), indent=1) + "\n")
+    write_atomically(folder / "compare.html", page.render(views))
+    write_atomically(folder / "compare.json", json.dumps(_document(comparison), indent=1) + "\n")
     return folder / "compare.html"
 
 

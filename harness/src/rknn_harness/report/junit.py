@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,6 +10,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import Run
+from scirknn.files import open_atomically
 
 __all__ = ["write_junit"]
 
@@ -45,9 +45,8 @@ def write_junit(run: Run) -> Path:
         for result in results:
             _case(suite, result, run)
     path = run.path / "junit.xml"
-    temporary = path.with_name(f".junit.{os.getpid()}.part")
-    ElementTree.ElementTree(suites).write(temporary, encoding="utf-8", xml_declaration=True)
-    os.replace(temporary, path)
+    with open_atomically(path) as file:
+        ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
     return path
 
 

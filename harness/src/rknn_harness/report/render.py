@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
 from rknn_harness.report.numbers import Fault, Question, Summary, summarize
+from scirknn.files import write_atomically
 from sklearn2rknn.toolkit.pins.versions import Defect, toolkit_version
 
-__all__ = ["replace", "write_report"]
+__all__ = ["write_report"]
 
 _SIGNS = {Outcome.PASS: "✓", Outcome.UNSUPPORTED: "-", Outcome.INFRA_ERROR: "!"}
 _BINS = 3
@@ -45,16 +45,9 @@ def write_report(run: Run) -> Path:
         "links": {fault.defect: _defect(fault, run) for fault in summary.faults},
     }
     for name in ("report.md", "report.html"):
-        replace(run.path / name, environment.get_template(name).render(views))
-    replace(run.path / "summary.json", json.dumps(_document(run, summary, page), indent=1) + "\n")
+        write_atomically(run.path / name, environment.get_template(name).render(views))
+    write_atomically(run.path / "summary.json", json.dumps(_document(run, summary, page), indent=1) + "\n")
     return run.path / "report.html"
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 @attrs.frozen(eq=False)

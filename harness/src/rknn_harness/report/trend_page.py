@@ -14,8 +14,8 @@ from rich.table import Table
 from rknn_harness.records.case import PRECISIONS
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Axis, linear_axis, lines, log_axis
-from rknn_harness.report.render import replace
 from rknn_harness.report.trend import Trend
+from scirknn.files import write_atomically
 
 __all__ = ["trend_table", "write_trend"]
 
@@ -46,7 +46,7 @@ def write_trend(trend: Trend, folder: Path) -> Path:
         "measures": _MEASURES,
         "value": getattr,
     }
-    replace(folder / "trend.html", page.render(views))
+    write_atomically(folder / "trend.html", page.render(views))
     document = {
         "format": 1,
         "runs": [
@@ -61,7 +61,7 @@ def write_trend(trend: Trend, folder: Path) -> Path:
             attrs.asdict(point) for points in trend.points.values() for point in points if point is not None
         ],
     }
-    replace(folder / "trend.json", json.dumps(document, indent=1) + "\n")
+    write_atomically(folder / "trend.json", json.dumps(document, indent=1) + "\n")
     return folder / "trend.html"
 
 

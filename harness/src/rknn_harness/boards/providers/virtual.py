@@ -27,6 +27,7 @@ import attrs
 
 from rknn_harness.boards.boards_file import VIRTUAL, Board
 from rknn_harness.errors import VirtualBoardError
+from scirknn.files import write_atomically
 
 __all__ = ["VirtualBoard", "started", "virtual_board"]
 
@@ -274,10 +275,8 @@ def _key(path: Path) -> Any:
     import asyncssh
 
     if not path.exists():
-        temporary = path.with_suffix(".part")
-        temporary.touch(mode=0o600)
-        asyncssh.generate_private_key("ssh-ed25519").write_private_key(temporary)
-        temporary.replace(path)
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        write_atomically(path, key.export_private_key(), mode=0o600)
     return asyncssh.read_private_key(path)
 
 

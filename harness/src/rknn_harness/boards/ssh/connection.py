@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import secrets
 import shlex
@@ -38,6 +37,7 @@ from rknn_harness.errors import (
     ProtocolError,
     ProvisioningError,
 )
+from scirknn.files import sha256_of_bytes
 
 __all__ = ["Completed", "Connection"]
 
@@ -204,7 +204,7 @@ class Connection:
                 raise ValueError(f"{name!r} is no bare file name; files on a board need one.")
         digests = {name: content_sha256(files[name]) for name in sorted(files)}
         text = "".join(f"{digest} {name}\n" for name, digest in digests.items())
-        identity = hashlib.sha256(text.encode()).hexdigest()
+        identity = sha256_of_bytes(text.encode())
         folder = f"artifacts/{identity[:2]}/{identity}"
         self._again(lambda: self._put(files, digests, folder))
         return folder

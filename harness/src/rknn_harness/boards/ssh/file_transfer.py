@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
+
+from scirknn.files import sha256_of_bytes, sha256_of_file
 
 SMALL_BYTES = 1 << 18  # bytes of files that `Connection.keep` is asked to take
 DIGEST_LINE = re.compile(r"^\\?([0-9a-f]{64})  ", re.MULTILINE)
@@ -22,10 +23,4 @@ def content_bytes(content: Path | bytes) -> bytes:
 
 def content_sha256(content: Path | bytes) -> str:
     """Return a content's sha256."""
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    digest = hashlib.sha256()
-    with content.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return sha256_of_bytes(content) if isinstance(content, bytes) else sha256_of_file(content)
