@@ -223,9 +223,9 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
     """Round integers with `rule`, and fit them into their type, as the last stage."""
     given = data_processor_stages.output_stages
 
-    def output(task: Any, dtype: np.dtype[Any], integer: bool) -> Any:
+    def output(task: Any, dtype: np.dtype[Any]) -> Any:
         if dtype.kind == "f":
-            return given(task, dtype, integer)
+            return given(task, dtype)
         factor = np.ldexp(float(task[registers.OUT_CVT_SCALE]), -task[registers.OUT_CVT_SHIFT])
         offset, span = float(task[registers.OUT_CVT_OFFSET]), 256**dtype.itemsize
 

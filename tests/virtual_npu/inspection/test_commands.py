@@ -47,6 +47,31 @@ def test_run(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.rknn", "x.npy", "y.npy"]
 
 
+def test_run_keeps_a_link_and_the_permissions_of_what_it_replaces(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((1, 8, 2, 1), np.float32))
+    (tmp_path / "y.npy").write_bytes(b"old")
+    (tmp_path / "y.npy").chmod(0o604)
+    (tmp_path / "link.npy").symlink_to("y.npy")
+    assert main(["run", str(model), str(tmp_path / "x.npy"), str(tmp_path / "link.npy")]) == 0
+    assert (tmp_path / "link.npy").is_symlink()
+    assert (tmp_path / "y.npy").stat().st_mode & 0o777 == 0o604
+    assert np.load(tmp_path / "y.npy").shape == VirtualNpu(read(model)).output_shape
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.npy", "m.rknn", "x.npy", "y.npy"]
+
+
+def test_run_writes_into_a_device_and_leaves_it_there(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.ones((1, 8, 2, 1), np.float32))
+    assert main(["run", str(model), str(tmp_path / "x.npy"), "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()
+
+
+def test_version_is_the_distribution_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    project = (Path(__file__).parents[3] / "virtual_npu" / "pyproject.toml").read_text()
+    assert f'version = "{capsys.readouterr().out.split()[1]}"' in project
+
+
 def test_an_older_format_is_shown_by_its_graph(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = bytearray(model.read_bytes())
     data[8] = 2

@@ -30,9 +30,12 @@ __all__ = [
     "UnsupportedProgram",
     "VirtualNpu",
     "VirtualNpuError",
+    "__version__",
     "content_digest",
     "disassemble",
     "estimate",
     "placement",
     "read",
 ]
+
+__version__ = "0.2.0"

@@ -3,7 +3,7 @@
 ::
 
     VirtualNpuError
-    ├── FileFormatError      the bytes are not a whole, consistent .rknn file (also ValueError)
+    ├── FileFormatError      the bytes are not a complete, consistent .rknn file (also ValueError)
     ├── UnsupportedFormat    a .rknn file of another format; carries its version and what it lacks
     ├── UnsupportedProgram   the program does what this NPU does not model; carries unit, register, value
     └── InputError           an input is not what the model takes (also ValueError)
@@ -19,7 +19,7 @@ class VirtualNpuError(Exception):
 
 
 class FileFormatError(VirtualNpuError, ValueError):
-    """The bytes are not a whole, consistent ``.rknn`` file."""
+    """The bytes are not a complete, consistent ``.rknn`` file."""
 
 
 class UnsupportedFormat(VirtualNpuError):

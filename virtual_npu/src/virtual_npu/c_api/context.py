@@ -8,11 +8,11 @@ import struct
 import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.c_api.host_data import (
     NC1HWC2,
     NCHW,
@@ -83,8 +83,8 @@ class Context:
         self._model: Model | None = None
         self._npu: VirtualNpu | None = None
         self._cores = 1
-        self._inputs: dict[int, npt.NDArray[Any]] = {}
-        self._outputs: list[npt.NDArray[Any]] = []
+        self._inputs: dict[int, Array] = {}
+        self._outputs: list[Array] = []
 
     def limit(self, operation: int) -> int:
         """Return how many bytes of payload a request may have."""

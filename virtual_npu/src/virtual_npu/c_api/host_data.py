@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import InputError
 from virtual_npu.execute.quantization import dequantize, quantize
 from virtual_npu.rknn_file.model_file import Tensor
@@ -25,7 +25,6 @@ __all__ = [
     "stored_from_host",
 ]
 
-_Array = npt.NDArray[Any]
 
 TYPES: Final = tuple(
     np.dtype(name)
@@ -45,7 +44,7 @@ def host_size(tensor: Tensor, dtype: np.dtype[Any], layout: int) -> int:
     return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
 
 
-def stored_from_host(data: bytes | bytearray, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> _Array:
+def stored_from_host(data: bytes | bytearray, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> Array:
     """Convert a caller's data to stored values.
 
     Parameters
@@ -85,7 +84,7 @@ def stored_from_host(data: bytes | bytearray, tensor: Tensor, dtype: np.dtype[An
     return _stored(values, tensor)
 
 
-def host_from_stored(values: _Array, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> bytes:
+def host_from_stored(values: Array, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> bytes:
     """Convert a model's output to what a caller wants.
 
     Parameters
@@ -127,7 +126,7 @@ def _layouts(tensor: Tensor) -> tuple[int, ...]:
     return (NCHW, NHWC, NC1HWC2) if padded else (NCHW, NHWC)
 
 
-def _stored(values: _Array, tensor: Tensor) -> _Array:
+def _stored(values: Array, tensor: Tensor) -> Array:
     dtype = np.dtype(tensor.dtype)
     if values.dtype == dtype:
         return np.ascontiguousarray(values)

@@ -6,7 +6,7 @@ Observations that fix what the public description leaves open (all from files of
 
 - A surface is ``(LINE_STRIDE + SURF_STRIDE) * 16`` bytes, a line ``LINE_STRIDE * 4``; with GROUP_LINE_OFF
   ``(width + SURF_STRIDE) * 16`` and ``LINE_STRIDE * 16``.
-- ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to whole atoms.
+- ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to full atoms.
 - Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
 - ``CLIP_TRUNCATE`` shortens sums before the bias is added; ``ROUND_TYPE`` 0 rounds halves to even, as the
   register's public description has it.
@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.execute.summation import Summation, SumRule, starts_from_bias, summation
 from virtual_npu.program import registers as r
@@ -31,7 +32,8 @@ from virtual_npu.program.chips.chip import RK3588_ATOM
 from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
 
-__all__ = ["DEPTHWISE", "DTYPES", "Convolution"]
+__all__ = ["DEPTHWISE", "DTYPES", "Convolution", "KernelOperands", "SumOrder"]
+
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {
     0: np.dtype(np.int8),
@@ -42,6 +44,30 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 
 DEPTHWISE: Final = 3
 _EXACT_IN_FLOAT32: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class SumOrder:
+    """How a layer's products are summed: by a rule, and for how many points the layer has in all."""
+
+    rule: SumRule
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelOperands:
+    """What the DPU adds to each weight of a kernel, and to each of its sums; None for nothing."""
+
+    offsets: npt.NDArray[np.int64] | None = None
+    addends: Float32Array | None = None
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether an offset is not 0."""
+        return self.offsets is not None and bool(self.offsets.any())
+
+
+NO_OPERANDS: Final = KernelOperands()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +99,15 @@ class Convolution:
 
     @classmethod
     def decode(
-        cls,
-        task: LoadedTask,
-        memory: Memory,
-        kernel_offsets: npt.NDArray[np.int64] | None,
-        rule: SumRule,
-        samples: int,
-        addends: npt.NDArray[np.float32] | None = None,
+        cls, task: LoadedTask, memory: Memory, order: SumOrder, operands: KernelOperands = NO_OPERANDS
     ) -> Convolution:
         """Decode the registers of CNA and CORE and unpack the weights.
 
         Adding a kernel's offset to each of its weights is what the DPU's addition of the offset times the
-        sum of features comes to, exactly. `samples` is the number of points of the whole layer. With
-        the DPU's `addends`, sums of a float program start from them where the simulator's do.
+        sum of features comes to, exactly. Sums of a float program start from the DPU's addends where the
+        simulator's do.
         """
-        precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
-        task.require(r.CNA_IN_PRECISION, precision)
-        task.require(r.CORE_PROC_PRECISION, precision)
-        for field in (r.DECONV, r.FC_SKIP_EN, r.PADDING, r.DECOMP_CONTROL):
-            task.require(field, 0)
-        depthwise = task.require(r.CONV_MODE, 0, DEPTHWISE) == DEPTHWISE
-        task.require(r.DW_EN, int(depthwise))
-        task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
-        for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
-            task.require(field, 1)
-        dtype = DTYPES[precision]
-        task.require(r.CLIP_ROUND_TYPE, 0)
-        if dtype.kind == "f" or depthwise:
-            task.require(r.CLIP_TRUNCATE, 0)
+        dtype, depthwise = _check_mode(task)
         source = _source(task, memory, dtype)
         weights = _weights(task, memory, dtype)[:, : source.channels]
         if weights.shape[1] < source.channels:
@@ -108,40 +115,41 @@ class Convolution:
         outputs = task[r.DATAOUT_CHANNEL] + 1
         if task.chip.even_kernels and len(weights) == outputs + 1:
             weights = weights[:outputs]
-        points = (task[r.DATAOUT_WIDTH] + 1) * (task[r.DATAOUT_HEIGHT] + 1)
         if depthwise:
-            return cls._depthwise(task, source, weights, outputs, points, kernel_offsets)
+            return cls._depthwise(task, source, weights, operands)
         task.require(r.CONV_STRIDES_AND_DILATION, 0b001_001)
+        points = _points(task)
         if points != source.width * source.height:
             raise UnsupportedProgram("CORE", "DATAOUT_SIZE_0", points, "not as many points as are read")
         if not 0 <= outputs - len(weights) < 64:
             raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1, f"{len(weights)} kernels")
-        for operands in (kernel_offsets, addends):
-            if operands is not None and len(operands) < len(weights):
-                raise UnsupportedProgram("DPU", "CHANNEL", len(operands) - 1, f"{len(weights)} kernels")
+        for values in (operands.offsets, operands.addends):
+            if values is not None and len(values) < len(weights):
+                raise UnsupportedProgram("DPU", "CHANNEL", len(values) - 1, f"{len(weights)} kernels")
         if dtype.kind == "f":
-            if kernel_offsets is not None and kernel_offsets.any():
-                raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
-            packed = np.ascontiguousarray(weights.T)
-            if addends is None or rule != "simulator" or not starts_from_bias(packed, samples):
-                return cls(source, outputs, summation(rule, packed, samples))
-            start = addends[: len(weights)]
-            return cls(source, outputs, summation(rule, packed, samples, start), has_addends=True)
+            return cls._of_floats(source, weights, outputs, order, operands)
         full = weights.astype(np.float64)
-        if kernel_offsets is not None:
-            full += kernel_offsets[: len(weights), None]
-        sums = _shortened(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
+        if operands.offsets is not None:
+            full += operands.offsets[: len(weights), None]
+        sums = _shorten(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
         return cls(source, outputs, sums, integers=full)
 
     @classmethod
+    def _of_floats(
+        cls, source: Cube, weights: Array, outputs: int, order: SumOrder, operands: KernelOperands
+    ) -> Convolution:
+        if operands.has_offsets:
+            raise UnsupportedProgram("DPU", "OD_BYPASS", 0, "kernel offsets of float16")
+        rule, samples, addends = order.rule, order.samples, operands.addends
+        packed = np.ascontiguousarray(weights.T)
+        if addends is None or rule != "simulator" or not starts_from_bias(packed, samples):
+            return cls(source, outputs, summation(rule, packed, samples))
+        start = addends[: len(weights)]
+        return cls(source, outputs, summation(rule, packed, samples, start), has_addends=True)
+
+    @classmethod
     def _depthwise(
-        cls,
-        task: LoadedTask,
-        source: Cube,
-        weights: npt.NDArray[Any],
-        outputs: int,
-        points: int,
-        kernel_offsets: npt.NDArray[np.int64] | None,
+        cls, task: LoadedTask, source: Cube, weights: Array, operands: KernelOperands
     ) -> Convolution:
         """Decode the multiplication of each channel by itself, with which one point is spread over a line.
 
@@ -150,12 +158,13 @@ class Convolution:
         task.require(r.CONV_STRIDES_AND_DILATION, 0b001_000)
         if source.width * source.height != 1 or len(weights) != 1 or source.packed:
             raise UnsupportedProgram("CNA", "CONV_MODE", DEPTHWISE, "but of one point and one kernel")
-        if outputs < source.channels or (kernel_offsets is not None and kernel_offsets.any()):
+        outputs, points = task[r.DATAOUT_CHANNEL] + 1, _points(task)
+        if outputs < source.channels or operands.has_offsets:
             raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1)
         factors = weights[0].astype(np.float32 if weights.dtype.kind == "f" else np.float64)
         return cls(source, outputs, lambda rows: np.repeat(rows * factors, points, axis=0), points)
 
-    def apply(self, features: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def apply(self, features: Array) -> Array:
         """Sum products; `features` has shape (points, at least channels), the result (points, outputs)."""
         sums = self.sums(features[:, : self.source.channels])
         if sums.shape[1] == self.outputs:
@@ -163,6 +172,29 @@ class Convolution:
         full = np.zeros((len(sums), self.outputs), sums.dtype)
         full[:, : sums.shape[1]] = sums
         return full
+
+
+def _check_mode(task: LoadedTask) -> tuple[np.dtype[Any], bool]:
+    """Return the elements' type and whether channels stay apart; refuse what is not modelled."""
+    precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
+    task.require(r.CNA_IN_PRECISION, precision)
+    task.require(r.CORE_PROC_PRECISION, precision)
+    for field in (r.DECONV, r.FC_SKIP_EN, r.PADDING, r.DECOMP_CONTROL, r.CLIP_ROUND_TYPE):
+        task.require(field, 0)
+    for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
+        task.require(field, 1)
+    depthwise = task.require(r.CONV_MODE, 0, DEPTHWISE) == DEPTHWISE
+    task.require(r.DW_EN, int(depthwise))
+    task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
+    dtype = DTYPES[precision]
+    if dtype.kind == "f" or depthwise:
+        task.require(r.CLIP_TRUNCATE, 0)
+    return dtype, depthwise
+
+
+def _points(task: LoadedTask) -> int:
+    """Return how many points CORE hands on."""
+    return (task[r.DATAOUT_WIDTH] + 1) * (task[r.DATAOUT_HEIGHT] + 1)
 
 
 def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Summation:
@@ -175,7 +207,7 @@ def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Sum
     return lambda rows: rows.astype(packed.dtype) @ packed
 
 
-def _shortened(sums: Summation, bits: int) -> Summation:
+def _shorten(sums: Summation, bits: int) -> Summation:
     """Drop the lowest bits of every sum, halves to even.
 
     Observation: where a kernel's bias passes 32 bits, int8 files hold all biases of the layer divided by
@@ -202,12 +234,12 @@ def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:
         raise UnsupportedProgram("CNA", "DATA_SIZE1", task.registers.get(r.DATAIN_CHANNEL.address, 0))
     if task[r.GROUP_LINE_OFF]:
         line, surface = task[r.LINE_STRIDE], width + task[r.SURF_STRIDE]
-        return Cube.of_atoms(task.chip, address, (width, height, channels), line, surface, dtype)
+        return Cube.of_atoms(task.chip, address, (width, height, channels), (line, surface), dtype)
     line, surface = task[r.LINE_STRIDE] * 4, (task[r.LINE_STRIDE] + task[r.SURF_STRIDE]) * RK3588_ATOM
     return Cube(address, width, height, channels, line, surface, dtype)
 
 
-def _weights(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _weights(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Array:
     """Unpack the weights to shape (kernels, channels as stored)."""
     kernels, row = task[r.WEIGHT_KERNELS], task[r.WEIGHT_BYTES_PER_KERNEL]
     stored, rest = divmod(row, dtype.itemsize)
@@ -221,7 +253,7 @@ def _weights(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> npt.NDAr
     for first in range(0, kernels, group):
         count = min(group, kernels - first)
         part = packed[first * stored : (first + count) * stored]
-        whole = part[: count * blocks].reshape(-1, count, block)
-        unpacked[first : first + count, :blocks] = whole.transpose(1, 0, 2).reshape(count, blocks)
+        full = part[: count * blocks].reshape(-1, count, block)
+        unpacked[first : first + count, :blocks] = full.transpose(1, 0, 2).reshape(count, blocks)
         unpacked[first : first + count, blocks:] = part[count * blocks :].reshape(count, stored - blocks)
     return unpacked

@@ -15,13 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
-from virtual_npu.execute.convolution import DEPTHWISE, DTYPES
+from virtual_npu.execute.convolution import DEPTHWISE
 from virtual_npu.execute.data_processor_operands import (
+    BN,
     BOTH_READERS,
+    BS,
     MAX_OF_CHANNELS,
     OUTPUT_DTYPES,
     Stage,
+    is_integer,
     read_kernel_offsets,
     read_operands,
 )
@@ -37,8 +41,6 @@ from virtual_npu.execute.data_processor_stages import (
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
-
-_Array = npt.NDArray[Any]
 
 __all__ = ["DataProcessor"]
 
@@ -68,7 +70,7 @@ class DataProcessor:
     destination: Cube
     kernel_offsets: npt.NDArray[np.int64] | None
     channels: int
-    addends: npt.NDArray[np.float32] | None
+    addends: Float32Array | None
     _stages: tuple[Stage, ...]
     _real_channels: int
     _filling: Any
@@ -80,36 +82,31 @@ class DataProcessor:
             task.require(field, 0)
         task.require(r.DPU_CONV_MODE, 0, *([] if task[r.FLYING_MODE] else [DEPTHWISE]))
         task.require(r.TP_ORG_EN, 0)
-        integer = task.require(r.PROC_PRECISION, *DTYPES) != 2
         task.require(r.RDMA_COMB_USE, 0, *([] if task[r.FLYING_MODE] else [BOTH_READERS]))
         source = _source(task) if task[r.FLYING_MODE] else None
         destination = _destination(task)
         channels = task[r.CUBE_CHANNEL] + 1
         largest = task.require(r.MINMAX_CTL, 0, MAX_OF_CHANNELS) == MAX_OF_CHANNELS
-        if largest and (integer or source is None):
+        if largest and (is_integer(task) or source is None):
             raise UnsupportedProgram("DPU", "MINMAX_CTL", MAX_OF_CHANNELS, "but of float16 from memory")
-        bias = read_operands(task, memory, r.BS_BASE_ADDR, task[r.BRDMA_DATA_USE], channels, integer)
-        norm = read_operands(task, memory, r.BN_BASE_ADDR, task[r.NRDMA_DATA_USE], channels, integer)
-        operand, elementwise = elementwise_stages(task, channels, destination, integer)
+        bias = read_operands(task, memory, BS, channels)
+        norm = read_operands(task, memory, BN, channels)
+        operand, elementwise = elementwise_stages(task, channels, destination)
         return cls(
             source=source,
             operand=operand,
             destination=destination,
             kernel_offsets=None if task[r.OD_BYPASS] else read_kernel_offsets(task, bias, channels),
             _stages=(
-                *scaling_stages(
-                    task, "BS", r.BS_CFG, r.BS_ALU_OPERAND, r.BS_MUL_CFG, r.BS_RELUX, bias, integer
-                ),
-                *scaling_stages(
-                    task, "BN", r.BN_CFG, r.BN_ALU_OPERAND, r.BN_MUL_CFG, r.BN_RELUX, norm, integer
-                ),
+                *scaling_stages(task, BS, bias),
+                *scaling_stages(task, BN, norm),
                 *elementwise,
                 *([largest_channel] if largest else []),
-                *output_stages(task, destination.dtype, integer),
+                *output_stages(task, destination.dtype),
                 *pooling_stages(task, destination.dtype),
             ),
             channels=channels,
-            addends=read_first_addends(task, bias, integer),
+            addends=read_first_addends(task, bias),
             _real_channels=1 if largest else min(channels, task[r.ORIG_CHANNEL] + 1),
             _filling=_filling(task[r.OFFSET_PEND], destination.dtype),
         )
@@ -118,7 +115,7 @@ class DataProcessor:
         """Return the pass over sums that have the addends in them."""
         return self if self.addends is None else replace(self, addends=None, _stages=self._stages[1:])
 
-    def apply(self, values: _Array, operand: _Array | None) -> _Array:
+    def apply(self, values: Array, operand: Array | None) -> Array:
         """Run the stages; give rows of the destination's type, float16 held in float32."""
         for stage in self._stages:
             values = stage(values, operand)
@@ -146,7 +143,7 @@ def _source(task: LoadedTask) -> Cube:
     line = width + notch
     surface = height * line - notch + task[r.SURF_NOTCH_ADDR]
     size = (width, height, task[r.RDMA_CHANNEL] + 1)
-    return Cube.of_atoms(task.chip, task[r.SRC_BASE_ADDR], size, line, surface, dtype)
+    return Cube.of_atoms(task.chip, task[r.SRC_BASE_ADDR], size, (line, surface), dtype)
 
 
 def _destination(task: LoadedTask) -> Cube:
@@ -163,4 +160,4 @@ def _destination(task: LoadedTask) -> Cube:
         item = dtype.itemsize
         return Cube(address, width, height, 1, width * item, 0, dtype, item)
     size, surface = (width, height, written), task[r.DST_SURF_STRIDE]
-    return Cube.of_atoms(task.chip, address, size, line, surface, dtype)
+    return Cube.of_atoms(task.chip, address, size, (line, surface), dtype)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.execute.convolution import DTYPES
 from virtual_npu.program import registers as r
@@ -16,9 +18,11 @@ from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.program.registers import Field
 
-_Array = npt.NDArray[Any]
-Stage = Callable[[_Array, _Array | None], _Array]
+Stage = Callable[[Array, Array | None], Array]
 """Takes the values, shape (points, channels), which it may overwrite, and the second cube's."""
+
+Operands = Mapping[str, Array]
+"""Of a unit that scales: ``addend``, ``offset`` and ``factor`` as far as memory has them, one a channel."""
 
 OUTPUT_DTYPES: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: np.dtype(np.float32)}
 ALU_MAX, ALU_ADD, ALU_DIVIDE, ALU_SUBTRACT = 0, 2, 3, 4  # ALU algorithms, as the TRM numbers them
@@ -27,36 +31,68 @@ MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each
 BOTH_READERS: Final = 5  # RDMA_COMB_USE: the idle main reader helps to fetch the second operand
 
 
-def read_operands(
-    task: LoadedTask, memory: Memory, base: Field, use: int, channels: int, integer: bool
-) -> dict[str, npt.NDArray[Any]]:
-    """Read per-channel operands.
+@dataclass(frozen=True, slots=True)
+class ScalingUnit:
+    """The registers of BS or of BN, which have the same layout."""
 
-    Observation: `use` is a mask of what a channel has (1 addend of 32 bits, 2 kernel offset and 4 factor of
-    16 bits); eight channels' addends (four's on some chips) come first, then offsets, then factors.
+    name: str
+    config: int
+    addend: Field
+    factor: int
+    limit: Field
+    operand_mask: Field
+    operand_address: Field
+
+
+BS: Final = ScalingUnit(
+    name="BS",
+    config=r.BS_CFG,
+    addend=r.BS_ALU_OPERAND,
+    factor=r.BS_MUL_CFG,
+    limit=r.BS_RELUX,
+    operand_mask=r.BRDMA_DATA_USE,
+    operand_address=r.BS_BASE_ADDR,
+)
+BN: Final = ScalingUnit(
+    name="BN",
+    config=r.BN_CFG,
+    addend=r.BN_ALU_OPERAND,
+    factor=r.BN_MUL_CFG,
+    limit=r.BN_RELUX,
+    operand_mask=r.NRDMA_DATA_USE,
+    operand_address=r.BN_BASE_ADDR,
+)
+
+
+def is_integer(task: LoadedTask) -> bool:
+    """Whether the DPU computes in integers."""
+    return DTYPES[task.require(r.PROC_PRECISION, *DTYPES)].kind == "i"
+
+
+def read_operands(task: LoadedTask, memory: Memory, unit: ScalingUnit, channels: int) -> Operands:
+    """Read the operands that a unit has for each channel.
+
+    Observation: a mask says what a channel has (1 addend of 32 bits, 2 kernel offset and 4 factor of 16
+    bits); eight channels' addends (four's on some chips) come first, then offsets, then factors.
     """
-    parts = [
-        (name, dtype)
-        for bit, name, dtype in (
-            (1, "addend", "<i4" if integer else "<f4"),
-            (2, "offset", "<i2"),
-            (4, "factor", "<i2" if integer else "<f2"),
-        )
-        if use & bit
-    ]
+    use, integer = task[unit.operand_mask], is_integer(task)
+    candidates = (
+        (1, "addend", "<i4" if integer else "<f4"),
+        (2, "offset", "<i2"),
+        (4, "factor", "<i2" if integer else "<f2"),
+    )
+    parts = [(name, dtype) for bit, name, dtype in candidates if use & bit]
     if not parts:
         return {}
     if use > 7:
         raise UnsupportedProgram("DPU_RDMA", "BRDMA_DATA_USE", use)
     layout = np.dtype([(name, dtype, (task.chip.operand_group,)) for name, dtype in parts])
     groups = -(-channels // task.chip.operand_group)
-    blob = memory.constant(task[base], groups * layout.itemsize, np.uint8).view(layout)
+    blob = memory.constant(task[unit.operand_address], groups * layout.itemsize, np.uint8).view(layout)
     return {name: blob[name].reshape(-1)[:channels] for name, _ in parts}
 
 
-def read_kernel_offsets(
-    task: LoadedTask, operands: dict[str, npt.NDArray[Any]], channels: int
-) -> npt.NDArray[np.int64] | None:
+def read_kernel_offsets(task: LoadedTask, operands: Operands, channels: int) -> npt.NDArray[np.int64] | None:
     """Return what is added to every weight of a kernel, or None."""
     if task[r.OW_SRC]:
         if "offset" not in operands:
@@ -77,7 +113,7 @@ def float16_of_bits(bits: int) -> float:
     return value
 
 
-def pick_operand(operands: dict[str, npt.NDArray[Any]], name: str, from_memory: int, unit: str) -> Any:
+def pick_operand(operands: Operands, name: str, from_memory: int, unit: str) -> Any:
     """Return an operand that lies in memory, or None where a register holds it."""
     if not from_memory:
         return None
@@ -86,8 +122,9 @@ def pick_operand(operands: dict[str, npt.NDArray[Any]], name: str, from_memory: 
     return operands[name]
 
 
-def decode_second_operand(task: LoadedTask, channels: int, shape: Cube, integer: bool) -> tuple[Cube, Stage]:
+def decode_second_operand(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube, Stage]:
     """Return the element-wise stage's second cube and what it does with it."""
+    integer = is_integer(task)
     dtype = DTYPES[task.require(r.PROC_PRECISION, *DTYPES)]
     task.require(r.EW_OP_SRC, 1)
     task.require(r.ERDMA_DISABLE, 0)
@@ -103,15 +140,15 @@ def decode_second_operand(task: LoadedTask, channels: int, shape: Cube, integer:
     width, height = (shape.width, shape.height) if mode == _PER_ELEMENT else (1, 1)
     address = _shared_start(task) if task[r.RDMA_COMB_USE] else task[r.EW_BASE_ADDR]
     size, surface = (width, height, channels), task[r.EW_SURF_STRIDE]
-    cube = Cube.of_atoms(task.chip, address, size, width, surface, dtype)
+    cube = Cube.of_atoms(task.chip, address, size, (width, surface), dtype)
     functions = {ALU_ADD: np.add, ALU_DIVIDE: np.divide, ALU_SUBTRACT: np.subtract}
     function: Any = np.multiply if task[r.EW_OP_TYPE] else functions[task.require(r.EW_ALU_ALGO, *functions)]
 
-    def stage(values: _Array, operand: _Array | None) -> _Array:
+    def stage(values: Array, operand: Array | None) -> Array:
         assert operand is not None
         if integer:  # all bits kept
             second = (operand.astype(np.float64) + offset) * scale
-            result: _Array = function(values.astype(np.float64), second)
+            result: Array = function(values.astype(np.float64), second)
             return result
         result = function(values.astype(np.float32), operand.astype(np.float32))
         return result

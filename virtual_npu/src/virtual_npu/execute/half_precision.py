@@ -5,10 +5,12 @@ A float32 that holds a float16 value stays exact through copies and casts; only 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from virtual_npu.arrays import Array, Float32Array
 
 __all__ = ["magnitude_bits", "round_to_half"]
 
@@ -17,13 +19,13 @@ _TOP: Final = np.float32(65520).view(np.uint32)  # from here on float16 rounds t
 _NORMAL: Final = np.float32(2.0**-14).view(np.uint32)  # below, float16 keeps multiples of 2**-24
 
 
-def magnitude_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+def magnitude_bits(values: Float32Array) -> npt.NDArray[np.uint32]:
     """Return the bits without the sign: they order as the magnitudes do, NaN last."""
     bits: npt.NDArray[np.uint32] = values.view(np.uint32) & np.uint32(0x7FFFFFFF)
     return bits
 
 
-def round_to_half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def round_to_half(values: Float32Array) -> Float32Array:
     """Round to the nearest float16 value, halves to even, in place; give the array.
 
     Parameters
@@ -44,7 +46,7 @@ def round_to_half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     magnitudes -= np.uint32(1)  # 0 becomes the largest
     small = np.flatnonzero(magnitudes < _NORMAL - np.uint32(1))
     few = flat[small]
-    bits: npt.NDArray[Any] = flat.view(np.uint32)
+    bits: Array = flat.view(np.uint32)
     np.right_shift(bits, np.uint32(_SIGNIFICAND), out=magnitudes)
     magnitudes &= np.uint32(1)
     magnitudes += np.uint32(

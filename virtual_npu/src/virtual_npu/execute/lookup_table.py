@@ -11,11 +11,12 @@ go by, so here the table counts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
@@ -46,8 +47,8 @@ class LookupTable:
 
     start: float
     step: float
-    base: npt.NDArray[Any]
-    rise: npt.NDArray[Any]
+    base: Array
+    rise: Array
     slope: float
     exact: npt.NDArray[np.float64] | None
 
@@ -84,7 +85,7 @@ class LookupTable:
         start = seam - _SEGMENTS * step
         return cls(start, step, base.astype(np.float64), rise.astype(np.float64), slope, exact)
 
-    def apply(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def apply(self, values: Array) -> Array:
         """Look values up; NaN looks up the first entry's NaN and stays NaN."""
         if self.exact is not None:
             place = np.floor(values + (0.5 - self.start))
@@ -94,7 +95,7 @@ class LookupTable:
             if self.slope:
                 np.floor(found + np.minimum(place, 0) * self.slope + 0.5, out=found)
             return found
-        # In float64, where a float32 input and the table's values lose nothing that float16 could tell.
+        # In float64, where a float32 input and the table's values lose nothing that float16 could show.
         offset: npt.NDArray[np.float64] = np.subtract(values, self.start, dtype=np.float64)
         at: npt.NDArray[np.float64] = offset * (1 / self.step)
         np.clip(at, 0, 2 * _SEGMENTS, out=at)

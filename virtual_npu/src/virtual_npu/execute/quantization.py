@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.rknn_file.model_file import Tensor
 
 __all__ = ["dequantize", "quantize"]
 
 
-def quantize(values: npt.NDArray[Any], tensor: Tensor) -> npt.NDArray[Any]:
+def quantize(values: Array, tensor: Tensor) -> Array:
     """Return ``round(value / scale) + zero point`` in the tensor's integer type, saturated.
 
     Rounding is to nearest, halves to even, in float32. NaN, which no integer can hold, becomes 0.
@@ -21,13 +19,13 @@ def quantize(values: npt.NDArray[Any], tensor: Tensor) -> npt.NDArray[Any]:
     limits = np.iinfo(dtype)
     with np.errstate(over="ignore"):  # to infinity, which then saturates
         scaled = np.rint(values.astype(np.float32) / np.float32(tensor.scale or 1)) + (tensor.zero_point or 0)
-    stored: npt.NDArray[Any] = np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
+    stored: Array = np.nan_to_num(np.clip(scaled, limits.min, limits.max)).astype(dtype)
     return stored
 
 
-def dequantize(values: npt.NDArray[Any], tensor: Tensor) -> npt.NDArray[np.float32]:
+def dequantize(values: Array, tensor: Tensor) -> Float32Array:
     """Return ``(stored - zero point) * scale`` in float32; floats as they are."""
-    real: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
+    real: Float32Array = values.astype(np.float32, copy=False)
     if values.dtype.kind != "f" and tensor.scale is not None:
         real = (real - np.float32(tensor.zero_point or 0)) * np.float32(tensor.scale)
     return real

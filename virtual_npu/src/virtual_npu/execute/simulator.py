@@ -12,7 +12,7 @@ on the graphs, weights and results of the simulator's calls to ONNX Runtime:
   and the weights left out that the toolkit has set to 0 because their input is always 0.
 - An int16 weight or value (``w16a16i_dfp``) is ``stored / (2**f - 1)``, not ``stored / 2**f``; no kernel's
   scale is less than 2**-14 of the layer's largest.
-- A bias is a whole number of ``input scale * weight scale``, that unit, the quotient and the product each
+- A bias is a multiple of ``input scale * weight scale``, that unit, the quotient and the product each
   rounded to float32 (3,233 of 3,233 biases of five layers). Where one of an int16 layer's does not fit 32
   bits, all of them are multiples of the least power of two of that unit with which it does.
 - Products are summed in the order of `summation`, by fused multiplication and addition (without it 80 of
@@ -25,11 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import InputError
 from virtual_npu.execute.quantization import quantize
 from virtual_npu.execute.summation import simulator_sums
@@ -37,9 +37,8 @@ from virtual_npu.rknn_file.model_file import Node, RknnFile, Tensor
 
 __all__ = ["SIMULATED_LAYERS", "SimulatedLayer"]
 
-_Array = npt.NDArray[Any]
 
-_ACTIVATIONS: Final[dict[str, Callable[[_Array], _Array]]] = {
+_ACTIVATIONS: Final[dict[str, Callable[[Array], Array]]] = {
     "Conv": lambda x: x,
     "ConvRelu": lambda x: np.maximum(x, np.float32(0)),
     "ConvTanh": np.tanh,
@@ -60,11 +59,11 @@ class SimulatedLayer:
     weights : ndarray of float32, shape (channels, kernels)
     biases : ndarray of float32, shape (kernels,)
     samples : int
-        Points of the whole layer.
+        Points of the layer.
     """
 
-    weights: _Array
-    biases: _Array
+    weights: Array
+    biases: Array
     source: Tensor
     destination: Tensor
     activation: str
@@ -72,9 +71,9 @@ class SimulatedLayer:
 
     @classmethod
     def make(
-        cls, file: RknnFile, node: Node, stored: _Array, kernels: slice, parameters: dict[str, _Array]
+        cls, file: RknnFile, node: Node, stored: Array, kernels: slice, parameters: dict[str, Array]
     ) -> SimulatedLayer:
-        """Scale stored weights by what the real ones tell.
+        """Scale stored weights as the real ones need it.
 
         Parameters
         ----------
@@ -115,7 +114,7 @@ class SimulatedLayer:
             samples=int(np.prod(destination.shape[2:])),
         )
 
-    def apply(self, rows: _Array, outputs: int) -> _Array:
+    def apply(self, rows: Array, outputs: int) -> Array:
         """Compute stored values, shape (points, outputs), of stored values, shape (points, channels)."""
         real = (rows[:, : len(self.weights)] - np.float32(self.source.zero_point or 0)).astype(np.float32)
         real *= np.float32(self.source.scale or 1)
@@ -126,7 +125,7 @@ class SimulatedLayer:
         return full
 
 
-def _scales(real: _Array, dtype: str) -> npt.NDArray[np.float32]:
+def _scales(real: Array, dtype: str) -> Float32Array:
     """Return each kernel's scale."""
     if dtype == "int8":
         scales = (real.max(axis=1, initial=0).astype(np.float64) - real.min(axis=1, initial=0)) / 255
@@ -137,5 +136,5 @@ def _scales(real: _Array, dtype: str) -> npt.NDArray[np.float32]:
         # factor has 14 bits, so no scale is less than 2**-14 of the layer's largest.
         scales = 1 / (2.0 ** (15 - np.ceil(needed) - (needed <= -1)) - 1)
         scales = np.maximum(scales, scales[largest > 0].max(initial=0) * 2.0**-14)
-    found: npt.NDArray[np.float32] = np.where(real.any(axis=1) & (scales > 0), scales, 1).astype(np.float32)
+    found: Float32Array = np.where(real.any(axis=1) & (scales > 0), scales, 1).astype(np.float32)
     return found

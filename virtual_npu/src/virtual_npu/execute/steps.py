@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
-from virtual_npu.execute.convolution import Convolution
+from virtual_npu.execute.convolution import Convolution, KernelOperands, SumOrder
 from virtual_npu.execute.data_processor import DataProcessor
 from virtual_npu.execute.simulator import SIMULATED_LAYERS, SimulatedLayer
 from virtual_npu.execute.summation import SumRule
@@ -22,7 +22,6 @@ from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.rknn_file.model_file import Node, RknnFile, Tensor
 
-_Array = npt.NDArray[Any]
 NATIVE_DTYPES: Final = {name: np.dtype(name) for name in ("float16", "float32", "int8", "int16", "int32")}
 
 
@@ -33,11 +32,11 @@ class Step:
     node: int
     sources: tuple[Cube, ...]
     destination: Cube
-    compute: Callable[[Sequence[_Array]], _Array]
+    compute: Callable[[Sequence[Array]], Array]
 
 
 def decode_step(
-    task: LoadedTask, file: RknnFile, memory: Memory, sums: SumRule, parameters: dict[str, _Array]
+    task: LoadedTask, file: RknnFile, memory: Memory, sums: SumRule, parameters: dict[str, Array]
 ) -> Step:
     """Decode a task, with what CNA, CORE, DPU and PPU do in it."""
     if task.runs("PPU") or task.runs("PPU_RDMA"):
@@ -58,16 +57,16 @@ def decode_step(
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     node = file.nodes[task.node]
-    convolution = Convolution.decode(
-        task, memory, processor.kernel_offsets, sums, _samples(file, node), processor.addends
-    )
+    order = SumOrder(sums, _samples(file, node))
+    operands = KernelOperands(processor.kernel_offsets, processor.addends)
+    convolution = Convolution.decode(task, memory, order, operands)
     behind = processor.without_addends() if convolution.has_addends else processor
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(replace(convolution.source, width=convolution.source.width * convolution.spread), destination)
     simulated = _simulated(task, file, memory, convolution, parameters)
 
-    def compute(rows: Sequence[_Array]) -> _Array:
+    def compute(rows: Sequence[Array]) -> Array:
         if simulated:
             return simulated.apply(rows[0], destination.channels)
         return behind.apply(convolution.apply(rows[0]), _second(rows))
@@ -82,7 +81,7 @@ def _simulated(
     file: RknnFile,
     memory: Memory,
     convolution: Convolution,
-    parameters: dict[str, _Array],
+    parameters: dict[str, Array],
 ) -> SimulatedLayer | None:
     node = file.nodes[task.node]
     names = [file.tensors[i].name for i in node.inputs[1:]]
@@ -94,7 +93,7 @@ def _simulated(
     return SimulatedLayer.make(file, node, convolution.integers, kernels, parameters)
 
 
-def weights_by_kernel(values: _Array) -> _Array:
+def weights_by_kernel(values: Array) -> Array:
     """Give a MatMul's weights and a Conv's the same shape: (kernels, channels)."""
     return values.T if values.ndim == 2 else values.reshape(len(values), -1) if values.ndim else values
 
@@ -130,7 +129,7 @@ def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[
     return found
 
 
-def _rearranged(node: Node, source: Tensor, target: Tensor, rows: Sequence[_Array]) -> _Array:
+def _rearranged(node: Node, source: Tensor, target: Tensor, rows: Sequence[Array]) -> Array:
     return rearranged(node, source, target, rows[0])
 
 
@@ -138,7 +137,7 @@ def _cubes(*cubes: Cube | None) -> tuple[Cube, ...]:
     return tuple(cube for cube in cubes if cube is not None)
 
 
-def _second(rows: Sequence[_Array]) -> _Array | None:
+def _second(rows: Sequence[Array]) -> Array | None:
     return rows[1] if len(rows) > 1 else None
 
 
@@ -167,7 +166,7 @@ def _copy(task: LoadedTask) -> Step:
     channels = task[r.PPU_IN_CHANNEL] + 1
     source, destination = (
         Cube.of_atoms(
-            task.chip, task[base], (width, height, channels), width, task[stride], np.dtype(np.int8)
+            task.chip, task[base], (width, height, channels), (width, task[stride]), np.dtype(np.int8)
         )
         for base, stride in (
             (r.PPU_SRC_BASE_ADDR, r.PPU_SRC_SURF_STRIDE),
@@ -199,4 +198,4 @@ def cube_of_tensor(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube
             return replace(same[-1], channels=channels)
     if tensor.kind == "output" and points > 1:
         points = -(-points // 4) * 4
-    return Cube.of_atoms(memory.chip, address, (width, height, channels), width, points, dtype)
+    return Cube.of_atoms(memory.chip, address, (width, height, channels), (width, points), dtype)

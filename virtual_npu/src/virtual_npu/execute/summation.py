@@ -19,11 +19,12 @@ are), on every machine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.execute.half_precision import magnitude_bits
 
 __all__ = ["SUMS", "SumRule", "Summation", "simulator_sums", "starts_from_bias", "summation"]
@@ -31,21 +32,20 @@ __all__ = ["SUMS", "SumRule", "Summation", "simulator_sums", "starts_from_bias",
 SumRule = Literal["exact", "simulator", "fast"]
 SUMS: Final = ("exact", "simulator", "fast")
 
-_Array = npt.NDArray[Any]
 _Halves = npt.NDArray[np.float16]
-Summation = Callable[[_Array], _Array]
+Summation = Callable[[Array], Array]
 """Rows, shape (points, channels), to sums, shape (points, kernels); float16 values are held in float32."""
 
 _LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
 _CONVOLUTION: Final = 1 << 19  # weights up to which the simulator runs a layer of one row as a convolution
 
 
-def starts_from_bias(weights: _Array, samples: int) -> bool:
+def starts_from_bias(weights: Array, samples: int) -> bool:
     """Whether the simulator's sums start from the bias: one row through more than 2**19 weights."""
     return samples == 1 and weights.size > _CONVOLUTION
 
 
-def summation(rule: SumRule, weights: _Halves, samples: int, biases: _Array | None = None) -> Summation:
+def summation(rule: SumRule, weights: _Halves, samples: int, biases: Array | None = None) -> Summation:
     """Return the function that sums rows of float16 times `weights`, shape (channels, kernels), to float32.
 
     The simulator's order depends on how many kernels there are, the model's own and none to fill up, and on
@@ -55,7 +55,7 @@ def summation(rule: SumRule, weights: _Halves, samples: int, biases: _Array | No
         return _rule(rule, weights.astype(np.float32), samples, biases)
 
 
-def _rule(rule: SumRule, kernels: _Array, samples: int, biases: _Array | None) -> Summation:
+def _rule(rule: SumRule, kernels: Array, samples: int, biases: Array | None) -> Summation:
     if rule == "exact":
         return _exact(kernels)
     if rule == "fast":
@@ -63,7 +63,7 @@ def _rule(rule: SumRule, kernels: _Array, samples: int, biases: _Array | None) -
     return lambda rows: simulator_sums(rows, kernels, samples, biases)
 
 
-def _exact(weights: _Array) -> Summation:
+def _exact(weights: Array) -> Summation:
     kernels = np.asfortranarray(weights, np.float64)  # a seventh faster than in C's order
     # Both bound the sum of magnitudes, so every partial sum, of a row x: the first times the largest |x|, the
     # second times the length of x (Cauchy and Schwarz). What is added is far more than their own rounding.
@@ -73,7 +73,7 @@ def _exact(weights: _Array) -> Summation:
     length = 1.001 * float(np.sqrt(np.einsum("ij,ij->j", weights, weights)[finite].max(initial=0)))
     room = float(_steps(magnitude_bits(weights)).min(initial=np.inf)) * 2.0**53
 
-    def sums(rows: _Array) -> _Array:
+    def sums(rows: Array) -> Array:
         values = rows.astype(np.float64)
         magnitudes = magnitude_bits(rows)
         largest = magnitudes.max(axis=1, initial=0).view(np.float32)
@@ -84,19 +84,19 @@ def _exact(weights: _Array) -> Summation:
             sizes = _lengths(values[wide]) * length
             wide, sizes = wide[sizes >= steps[wide]], sizes[sizes >= steps[wide]]
         if not len(wide):
-            result: _Array = values @ kernels
+            result: Array = values @ kernels
         else:  # large values and small ones apart, both in one product
             # A value of at least 2**e is a multiple of 2**(e - 10).
             least = 2.0 ** (np.ceil(np.log2(sizes / room)) + 11)
-            whole = values[wide]
-            values[wide] = np.where(np.abs(whole) >= least[:, None], whole, 0)
-            small = whole - values[wide]
+            rows_apart = values[wide]
+            values[wide] = np.where(np.abs(rows_apart) >= least[:, None], rows_apart, 0)
+            small = rows_apart - values[wide]
             both = np.concatenate([values, small]) @ kernels
             result = both[: len(rows)]
             result[wide] += both[len(rows) :]
             for index in np.flatnonzero(_lengths(small) * length >= 2.0**_LOWEST * room):
-                result[wide[index]] = _in_order(whole[index, None], kernels, len(kernels))[0]
-        single: _Array = result.astype(np.float32)
+                result[wide[index]] = _in_order(rows_apart[index, None], kernels, len(kernels))[0]
+        single: Array = result.astype(np.float32)
         if not (usual.all() and finite.all()):
             single[np.isnan(single)] = np.nan  # which of several NaN comes through is a matter of order
         single += 0.0  # and so is the sign of zero
@@ -105,8 +105,8 @@ def _exact(weights: _Array) -> Summation:
     return sums
 
 
-def _lengths(rows: _Array) -> _Array:
-    lengths: _Array = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+def _lengths(rows: Array) -> Array:
+    lengths: Array = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     return lengths
 
 
@@ -120,8 +120,8 @@ def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
 
 
 def simulator_sums(
-    rows: _Array, weights: _Array, samples: int, biases: _Array | None = None, *, fused: bool = False
-) -> _Array:
+    rows: Array, weights: Array, samples: int, biases: Array | None = None, *, fused: bool = False
+) -> Array:
     """Sum in float32 as the vendor's simulator does.
 
     It runs ONNX Runtime, whose matrix product (``onnxruntime/core/mlas/lib/sgemm.cpp``, `MlasSgemmOperation`)
@@ -141,7 +141,7 @@ def simulator_sums(
     ----------
     rows, weights : ndarray of float32, shapes (points, channels) and (channels, kernels)
     samples : int
-        Points of the whole layer, of one row of a batch.
+        Points of the layer, of one row of a batch.
     biases : ndarray of float32, shape (kernels,), optional
         Added, where the simulator adds them. Without them it is for the caller to add them, at the end.
     fused : bool
@@ -150,7 +150,7 @@ def simulator_sums(
     if samples == 1 and len(rows) > 1:  # of a batch, one after the other
         each = [simulator_sums(row[None], weights, 1, biases, fused=fused) for row in rows]
         return np.concatenate(each)
-    start: _Array = np.zeros(weights.shape[1], rows.dtype) if biases is None else biases
+    start: Array = np.zeros(weights.shape[1], rows.dtype) if biases is None else biases
     if starts_from_bias(weights, samples):
         return _by_fours(rows, weights, start)
     if weights.shape[1] == 1:
@@ -163,7 +163,7 @@ def simulator_sums(
     return _in_order(rows, weights, block, fused=fused) + start
 
 
-def _in_order(rows: _Array, weights: _Array, block: int, *, fused: bool = False) -> _Array:
+def _in_order(rows: Array, weights: Array, block: int, *, fused: bool = False) -> Array:
     """Sum channel after channel within blocks, then the blocks, in the operands' precision."""
     total = np.zeros((len(rows), weights.shape[1]), rows.dtype)
     if fused:  # a product of float32 values is exact in float64
@@ -178,7 +178,7 @@ def _in_order(rows: _Array, weights: _Array, block: int, *, fused: bool = False)
     return total
 
 
-def _by_fours(rows: _Array, weights: _Array, start: _Array) -> _Array:
+def _by_fours(rows: Array, weights: Array, start: Array) -> Array:
     """Add to `start` the sum of four channels' products, in order, and so on; at last of two, then of one."""
     total = np.tile(start, (len(rows), 1))
     first = 0
@@ -192,7 +192,7 @@ def _by_fours(rows: _Array, weights: _Array, start: _Array) -> _Array:
     return total
 
 
-def _by_eights(rows: _Array, weights: _Array) -> _Array:
+def _by_eights(rows: Array, weights: Array) -> Array:
     """Sum one row: channels modulo 8 in order, then the eight sums, folded as the kernels' number has it."""
     channels, kernels = weights.shape
     lanes = np.zeros((8, kernels), rows.dtype)
@@ -201,7 +201,7 @@ def _by_eights(rows: _Array, weights: _Array) -> _Array:
         lanes[: len(part)] += rows[0, first : first + 8, None] * part
     a, b, c, d = (lanes[i::4] for i in range(4))  # each the lower and the upper half's
     low, high = ((a + b) + c) + d
-    total: _Array = (low + high)[None]
+    total: Array = (low + high)[None]
     fours = kernels // 4 * 4
     if kernels & 2:
         pairs = (lanes[0:2] + lanes[2:4]) + (lanes[4:6] + lanes[6:8])

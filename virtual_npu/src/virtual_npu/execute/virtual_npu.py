@@ -8,11 +8,11 @@ an earlier one wrote, the rows are handed over as they are; memory is touched on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import InputError, UnsupportedProgram
 from virtual_npu.execute.half_precision import round_to_half
 from virtual_npu.execute.quantization import dequantize, quantize
@@ -29,8 +29,6 @@ from virtual_npu.program.loader import load
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.program.task_joining import join_tasks
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor
-
-_Array = npt.NDArray[Any]
 
 __all__ = ["VirtualNpu"]
 
@@ -115,7 +113,7 @@ class VirtualNpu:
         """Logical shape of the output."""
         return self._output.shape
 
-    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def run(self, x: npt.ArrayLike) -> Float32Array:
         """Run the model on real values.
 
         Parameters
@@ -135,7 +133,7 @@ class VirtualNpu:
         """
         return dequantize(self._execute(_quantized(self._checked(x), self._input)), self._output)
 
-    def run_native(self, x: _Array) -> _Array:
+    def run_native(self, x: Array) -> Array:
         """Run the model on stored values: float16, int8 or int16 in and out, logical shapes.
 
         Raises
@@ -148,10 +146,10 @@ class VirtualNpu:
             raise InputError(f"the model stores {self._input.dtype}, the input is {x.dtype}")
         return self._execute(_widened(x)).astype(NATIVE_DTYPES[self._output.dtype])
 
-    def _execute(self, x: _Array) -> _Array:
+    def _execute(self, x: Array) -> Array:
         """Run the steps; float16 values are held in float32 on either side."""
         by_row = is_batch(self._input)
-        results: list[_Array] = [x.reshape(len(x), -1) if by_row else x.reshape(self._feed.channels, -1).T]
+        results: list[Array] = [x.reshape(len(x), -1) if by_row else x.reshape(self._feed.channels, -1).T]
         if self._kept[0]:
             _write(self._memory, self._feed, results[0])
         results[0].flags.writeable = False
@@ -167,7 +165,7 @@ class VirtualNpu:
             final = self._read(self._fetch, self._from[-1][0], results)
         return np.ascontiguousarray(final if is_batch(self._output) else final.T).reshape(self._output.shape)
 
-    def _checked(self, x: npt.ArrayLike) -> _Array:
+    def _checked(self, x: npt.ArrayLike) -> Array:
         try:
             values = np.asarray(x)
         except ValueError as error:
@@ -178,7 +176,7 @@ class VirtualNpu:
             raise InputError(f"the model takes shape {self._input.shape}, the input has {values.shape}")
         return values
 
-    def _read(self, cube: Cube, writer: int | None, results: list[_Array]) -> _Array:
+    def _read(self, cube: Cube, writer: int | None, results: list[Array]) -> Array:
         if writer is not None:
             return results[writer][:, : cube.channels]
         return _read(self._memory, cube)
@@ -214,13 +212,13 @@ class VirtualNpu:
         self._memory.check_constants(starts, ends)
 
 
-def _read(memory: Memory, cube: Cube) -> _Array:
+def _read(memory: Memory, cube: Cube) -> Array:
     view = memory.view(cube)
-    rows: _Array = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
+    rows: Array = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
     return _widened(rows[:, : cube.channels])
 
 
-def _write(memory: Memory, cube: Cube, rows: _Array) -> None:
+def _write(memory: Memory, cube: Cube, rows: Array) -> None:
     view = memory.view(cube, writable=True)
     missing = view.shape[0] * view.shape[3] - rows.shape[1]
     if missing < 0:
@@ -232,11 +230,11 @@ def _write(memory: Memory, cube: Cube, rows: _Array) -> None:
     view[...] = rows.reshape(cube.height, cube.width, cube.groups, -1).transpose(2, 0, 1, 3)
 
 
-def _widened(stored: _Array) -> _Array:
+def _widened(stored: Array) -> Array:
     return stored.astype(np.float32) if stored.dtype == np.float16 else stored
 
 
-def _quantized(x: _Array, tensor: Tensor) -> _Array:
+def _quantized(x: Array, tensor: Tensor) -> Array:
     dtype = NATIVE_DTYPES[tensor.dtype]
     if dtype == np.float16:
         if x.dtype == np.float32:
@@ -244,6 +242,6 @@ def _quantized(x: _Array, tensor: Tensor) -> _Array:
         with np.errstate(over="ignore"):
             return _widened(x.astype(dtype))
     if dtype.kind == "f":
-        floats: _Array = x.astype(dtype)
+        floats: Array = x.astype(dtype)
         return floats
     return quantize(x, tensor)

@@ -1,18 +1,21 @@
-"""The command line: ``python -m virtual_npu info | disasm | run | diff``."""
+"""The command line: ``python3 -m virtual_npu info | disasm | run | diff``."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import secrets
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import virtual_npu
+from virtual_npu.arrays import Array
 from virtual_npu.errors import InputError, UnsupportedFormat, VirtualNpuError
 from virtual_npu.execute.summation import SUMS
 from virtual_npu.execute.virtual_npu import VirtualNpu
@@ -27,13 +30,13 @@ __all__ = ["main"]
 
 _EPILOG = """\
 examples:
-  python -m virtual_npu info model.rknn            what the file holds and where each layer runs
-  python -m virtual_npu info --json model.rknn     the same, for programs
-  python -m virtual_npu disasm model.rknn | less   the register program with register names
-  python -m virtual_npu run model.rknn x.npy y.npy
+  python3 -m virtual_npu info model.rknn            what the file holds and where each layer runs
+  python3 -m virtual_npu info --json model.rknn     the same, for programs
+  python3 -m virtual_npu disasm model.rknn | less   the register program with register names
+  python3 -m virtual_npu run model.rknn x.npy y.npy
                                                    run it: float32 in the model's shape in and out,
                                                    quantized and dequantized inside
-  python -m virtual_npu diff a.rknn b.rknn         what two toolkits made of one model
+  python3 -m virtual_npu diff a.rknn b.rknn         what two toolkits made of one model
 
 exit codes: 0 done, 1 the file cannot be read or run, 2 usage
 """
@@ -54,28 +57,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m virtual_npu",
+        prog="python3 -m virtual_npu",
         description="Read a .rknn file (format 6) and execute its register program, without an NPU.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"virtual-npu {virtual_npu.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    info = commands.add_parser("info", help="show what a file holds")
-    info.add_argument("file", metavar="FILE.rknn")
-    info.add_argument("--json", action="store_true", help="print JSON")
-    info.set_defaults(command=_info)
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(command=run)
+        if run is not _diff:
+            added.add_argument("file", metavar="FILE.rknn")
+        if run in (_disasm, _run):
+            added.add_argument(
+                "--cores",
+                type=int,
+                choices=(1, 2, 3),
+                default=1,
+                help="which of the file's programs (default 1)",
+            )
+        return added
 
-    disasm = commands.add_parser("disasm", help="print the register program")
-    disasm.add_argument("file", metavar="FILE.rknn")
-    _add_cores(disasm)
-    disasm.set_defaults(command=_disasm)
-
-    run = commands.add_parser("run", help="run the model on one input")
-    run.add_argument("file", metavar="FILE.rknn")
+    command("info", _info, "show what a file holds and where each layer runs").add_argument(
+        "--json", action="store_true", help="print JSON"
+    )
+    command("disasm", _disasm, "print the register program with register names")
+    run = command("run", _run, "run the model on one input")
     run.add_argument("input", metavar="IN.npy", help="numbers in the shape that info shows for the input")
     run.add_argument("output", metavar="OUT.npy", help="where to write the float32 output")
-    _add_cores(run)
     run.add_argument(
         "--sums",
         choices=SUMS,
@@ -83,19 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         help="how float16 products are summed: exactly, in the vendor's simulator's order, or as BLAS "
         "likes (default exact)",
     )
-    run.set_defaults(command=_run)
-
-    diff = commands.add_parser("diff", help="show what differs between two files")
+    diff = command("diff", _diff, "show what differs between two files")
     diff.add_argument("first", metavar="A.rknn")
     diff.add_argument("second", metavar="B.rknn")
-    diff.set_defaults(command=_diff)
     return parser
-
-
-def _add_cores(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--cores", type=int, choices=(1, 2, 3), default=1, help="which of the file's programs (default 1)"
-    )
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -119,25 +121,33 @@ def _run(options: argparse.Namespace) -> None:
         x = np.load(options.input, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise InputError(f"{options.input} is no .npy file of numbers") from error
-    y = npu.run(x)
-    target = Path(options.output)
-    handle, temporary = tempfile.mkstemp(suffix=".npy", dir=target.parent)
+    _write(Path(options.output), npu.run(x))
+
+
+def _write(target: Path, values: Array) -> None:
+    """Write a complete .npy file or none; what is no regular file is written into, not replaced."""
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    if target.exists() and not target.is_file():
+        target.write_bytes(content.getvalue())
+        return
+    target = target.resolve()  # the target of a link is replaced, and the link stays
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            np.save(stream, y)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        with temporary.open("xb") as stream:
+            if target.exists():
+                os.fchmod(stream.fileno(), target.stat().st_mode & 0o7777)
+            stream.write(content.getvalue())
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _diff(options: argparse.Namespace) -> None:
-    found = False
-    for line in differences(read(options.first), read(options.second)):
-        found = True
-        print(line)
-    if not found:
-        print("no difference")
+    lines = list(differences(read(options.first), read(options.second)))
+    print("\n".join(lines or ["no difference"]))
 
 
 def _summary(file: RknnFile) -> dict[str, Any]:
@@ -170,43 +180,36 @@ def _summary(file: RknnFile) -> dict[str, Any]:
 
 
 def _graph_summary(file: RknnFile, lacks: str) -> dict[str, Any]:
-    """Summarize a file of an older format: what its graph tells, and what is not in it."""
+    """Summarize a file of an older format: its graph, and what it lacks."""
     shown = ("format", "compiler", "target_platform", "custom_string", "inputs", "outputs")
-    whole = _summary(file)
+    summary = _summary(file)
     return {
-        **{key: whole[key] for key in shown},
+        **{key: summary[key] for key in shown},
         "lacks": lacks,
         "layers": [{"name": name, "type": kind, "placement": where} for name, kind, where in placement(file)],
     }
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "dtype": tensor.dtype,
-        "shape": list(tensor.shape),
-        "native_shape": list(tensor.native_shape),
-        "scale": tensor.scale,
-        "zero_point": tensor.zero_point,
-    }
+    names = ("name", "dtype", "shape", "native_shape", "scale", "zero_point")
+    return {name: getattr(tensor, name) for name in names}
 
 
 def _table(summary: dict[str, Any]) -> str:
+    is_graph = "lacks" in summary
     lines = [
         f"format     {summary['format']}, {summary['target_platform']}, {summary['compiler']}",
+        f"lacks      {summary['lacks']}; shown by its graph"
+        if is_graph
+        else f"digest     {summary['content_digest']}",
+        *([f"custom     {summary['custom_string']}"] if summary["custom_string"] else []),
     ]
-    if "lacks" in summary:
-        lines.append(f"lacks      {summary['lacks']}; shown by its graph")
-    else:
-        lines.append(f"digest     {summary['content_digest']}")
-    if summary["custom_string"]:
-        lines.append(f"custom     {summary['custom_string']}")
     for kind in ("inputs", "outputs"):
         for tensor in summary[kind]:
             scale = "" if tensor["scale"] is None else f", scale {tensor['scale']:.6g}"
             zero = "" if tensor["zero_point"] is None else f", zero point {tensor['zero_point']}"
             lines.append(f"{kind[:-1]:10} {tensor['name']} {tensor['dtype']} {tensor['shape']}{scale}{zero}")
-    if "lacks" in summary:
+    if is_graph:
         layers = [f"{layer['name']}  {layer['type']}  {layer['placement']}" for layer in summary["layers"]]
         return "\n".join([*lines, "", *layers])
     lines.append(f"tasks      {', '.join(f'{n} core: {t}' for n, t in summary['tasks'].items())}")
@@ -222,9 +225,5 @@ def _table(summary: dict[str, Any]) -> str:
             f"{layer['multiply_adds']:12,} {layer['bytes']:11,}  {low:.0f} to {high:.0f}"
         )
     low, high = (1e3 * s for s in summary["estimated_seconds"])
-    lines += [
-        "",
-        f"one run on one core: {low:.2f} to {high:.2f} ms, "
-        "an estimate from the RK3588's published rates, not measured",
-    ]
-    return "\n".join(lines)
+    estimate = "an estimate from the RK3588's published rates, not measured"
+    return "\n".join([*lines, "", f"one run on one core: {low:.2f} to {high:.2f} ms, {estimate}"])

@@ -13,15 +13,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.rknn_file.model_file import Node, Tensor
 
 __all__ = ["LAYOUT_LAYERS", "check_layout", "is_batch", "rearranged", "tensor_cube"]
 
-_Array = npt.NDArray[Any]
 LAYOUT_LAYERS: Final = ("Reshape", "Transpose")
 
 
@@ -30,7 +29,7 @@ def is_batch(tensor: Tensor) -> bool:
     return len(tensor.shape) == 4 and tensor.shape[0] > 1
 
 
-def rearranged(node: Node, source: Tensor, target: Tensor, rows: _Array) -> _Array:
+def rearranged(node: Node, source: Tensor, target: Tensor, rows: Array) -> Array:
     """Carry out the layer: rows of `source` to rows of `target`."""
     by_row = _is_plain(source) or is_batch(source)
     values = (rows if by_row else rows.T).reshape(source.shape)
@@ -84,8 +83,8 @@ def tensor_cube(tensor: Tensor, memory: Memory, dtype: np.dtype[Any], used: Sequ
     if is_batch(tensor):
         # Observation (Gemm of several rows): each row's channels lie together, as one point of its own.
         groups = -(-channels // (memory.chip.atoms[dtype.itemsize] // dtype.itemsize))
-        return Cube.of_atoms(memory.chip, address, (1, batch, channels), groups, 1, dtype)
-    cube = Cube.of_atoms(memory.chip, address, (width, height, channels), width, points, dtype)
+        return Cube.of_atoms(memory.chip, address, (1, batch, channels), (groups, 1), dtype)
+    cube = Cube.of_atoms(memory.chip, address, (width, height, channels), (width, points), dtype)
     near = next((c for c in used if c.address == address and c.dtype == dtype and not c.packed), None)
     if near is None:
         return cube

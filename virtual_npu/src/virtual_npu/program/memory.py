@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import FileFormatError, UnsupportedProgram
 from virtual_npu.program.chips import Chip, chip_of
 from virtual_npu.rknn_file.model_file import RknnFile
@@ -60,13 +61,13 @@ class Cube:
         chip: Chip,
         address: int,
         size: tuple[int, int, int],
-        line: int,
-        surface: int,
+        strides: tuple[int, int],
         dtype: np.dtype[Any],
     ) -> Cube:
-        """Make a cube of `size` (width, height, channels), `line` and `surface` counted in atoms."""
+        """Make a cube of `size` (width, height, channels), its `strides` (line, surface) in atoms."""
         atom = chip.atoms[dtype.itemsize]
-        return cls(address, *size, line * atom, surface * atom, dtype, atom, atom)
+        line, surface = (stride * atom for stride in strides)
+        return cls(address, *size, line, surface, dtype, atom, atom)
 
     @property
     def group(self) -> int:
@@ -148,7 +149,7 @@ class Memory:
         return np.zeros(size, np.uint8)
 
     def _filled(self, buffer: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-        """Return a constant with what units read beyond it: whole groups where the file holds part of one."""
+        """Return a constant, padded to the full groups that units read."""
         region = self._zeros(max(size, len(buffer)) + _OVERREAD)
         region[: len(buffer)] = buffer
         return region
@@ -179,7 +180,7 @@ class Memory:
             raise UnsupportedProgram("memory", what, start, f"up to {end:#x}, outside every tensor")
         return index, offset
 
-    def constant(self, address: int, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def constant(self, address: int, size: int, dtype: npt.DTypeLike) -> Array:
         """Return `size` bytes as elements: weights, biases."""
         index, offset = self._find(address, address + size, "constant")
         self._constants.append((address, address + size))
@@ -197,7 +198,7 @@ class Memory:
             if ((starts < end) & (start < ends)).any():
                 raise UnsupportedProgram("memory", "constant", start, "the program writes over it")
 
-    def view(self, cube: Cube, *, writable: bool = False) -> npt.NDArray[Any]:
+    def view(self, cube: Cube, *, writable: bool = False) -> Array:
         """Return a cube as a (groups, height, width, channels of a group) array over the memory itself."""
         index, offset = self._find(cube.start, cube.end, "cube")
         if (

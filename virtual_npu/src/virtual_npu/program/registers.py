@@ -12,7 +12,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["REGISTER_NAMES", "UNITS", "Field", "decode_commands", "register_name", "unit_of"]
+__all__ = [
+    "REGISTER_NAMES",
+    "UNITS",
+    "Field",
+    "decode_commands",
+    "register_name",
+    "register_names",
+    "unit_of",
+]
 
 UNITS: Final = {1: "CNA", 3: "CORE", 4: "DPU", 5: "DPU_RDMA", 6: "PPU", 7: "PPU_RDMA"}
 """Unit by the top four bits of a register's address; below 0x1000 is the program controller, ``PC``."""
@@ -57,19 +65,20 @@ def decode_commands(
     )
 
 
-def _names(base: int, text: str) -> dict[int, str]:
+def register_names(base: int, text: str) -> dict[int, str]:
+    """Read names from pairs of a hexadecimal offset from `base` and a name."""
     pairs = (item.split(":") for item in text.split())
     return {base + int(offset, 16): name for offset, name in pairs}
 
 
 REGISTER_NAMES: Final[dict[int, str]] = {
-    **_names(
+    **register_names(
         0x0000,
         """0:VERSION 4:VERSION_NUM 8:OPERATION_ENABLE 10:BASE_ADDRESS 14:REGISTER_AMOUNTS 20:INTERRUPT_MASK
         24:INTERRUPT_CLEAR 28:INTERRUPT_STATUS 2c:INTERRUPT_RAW_STATUS 30:TASK_CON 34:TASK_DMA_BASE_ADDR
         3c:TASK_STATUS""",
     ),
-    **_names(
+    **register_names(
         0x1000,
         """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:CONV_CON1 10:CONV_CON2 14:CONV_CON3 20:DATA_SIZE0
         24:DATA_SIZE1 28:DATA_SIZE2 2c:DATA_SIZE3 30:WEIGHT_SIZE0 34:WEIGHT_SIZE1 38:WEIGHT_SIZE2 40:CBUF_CON0
@@ -79,12 +88,12 @@ REGISTER_NAMES: Final[dict[int, str]] = {
         184:PAD_CON1 """
         + " ".join(f"{0x140 + 4 * i:x}:DCOMP_AMOUNT{i}" for i in range(16)),
     ),
-    **_names(
+    **register_names(
         0x3000,
         """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:MAC_GATING 10:MISC_CFG 14:DATAOUT_SIZE_0
         18:DATAOUT_SIZE_1 1c:CLIP_TRUNCATE""",
     ),
-    **_names(
+    **register_names(
         0x4000,
         """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:FEATURE_MODE_CFG 10:DATA_FORMAT 14:OFFSET_PEND
         20:DST_BASE_ADDR 24:DST_SURF_STRIDE 30:DATA_CUBE_WIDTH 34:DATA_CUBE_HEIGHT 38:DATA_CUBE_NOTCH_ADDR
@@ -96,7 +105,7 @@ REGISTER_NAMES: Final[dict[int, str]] = {
         124:LUT_LE_SLOPE_SHIFT 128:LUT_LO_SLOPE_SCALE 12c:LUT_LO_SLOPE_SHIFT """
         + " ".join(f"{0x90 + 4 * i:x}:EW_OP_VALUE_{i}" for i in range(8)),
     ),
-    **_names(
+    **register_names(
         0x5000,
         """0:RDMA_S_STATUS 4:RDMA_S_POINTER 8:RDMA_OPERATION_ENABLE c:RDMA_DATA_CUBE_WIDTH
         10:RDMA_DATA_CUBE_HEIGHT 14:RDMA_DATA_CUBE_CHANNEL 18:RDMA_SRC_BASE_ADDR 1c:RDMA_BRDMA_CFG
@@ -104,7 +113,7 @@ REGISTER_NAMES: Final[dict[int, str]] = {
         40:RDMA_EW_SURF_STRIDE 44:RDMA_FEATURE_MODE_CFG 48:RDMA_SRC_DMA_CFG 4c:RDMA_SURF_NOTCH
         64:RDMA_PAD_CFG 68:RDMA_WEIGHT 6c:RDMA_EW_SURF_NOTCH""",
     ),
-    **_names(
+    **register_names(
         0x6000,
         """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:DATA_CUBE_IN_WIDTH 10:DATA_CUBE_IN_HEIGHT
         14:DATA_CUBE_IN_CHANNEL 18:DATA_CUBE_OUT_WIDTH 1c:DATA_CUBE_OUT_HEIGHT 20:DATA_CUBE_OUT_CHANNEL
@@ -112,7 +121,7 @@ REGISTER_NAMES: Final[dict[int, str]] = {
         40:POOLING_PADDING_CFG 44:PADDING_VALUE_1_CFG 48:PADDING_VALUE_2_CFG 70:DST_BASE_ADDR
         7c:DST_SURF_STRIDE 84:DATA_FORMAT dc:MISC_CTRL""",
     ),
-    **_names(
+    **register_names(
         0x7000,
         """0:RDMA_S_STATUS 4:RDMA_S_POINTER 8:RDMA_OPERATION_ENABLE c:RDMA_CUBE_IN_WIDTH
         10:RDMA_CUBE_IN_HEIGHT 14:RDMA_CUBE_IN_CHANNEL 1c:RDMA_SRC_BASE_ADDR 24:RDMA_SRC_LINE_STRIDE
@@ -127,7 +136,6 @@ CNA_PROC_PRECISION = Field("PROC_PRECISION", 0x100C, 7, 3)
 ARGB_IN = Field("ARGB_IN", 0x100C, 12, 4)
 DECONV = Field("DECONV", 0x100C, 16, 1)
 GROUP_LINE_OFF = Field("GROUP_LINE_OFF", 0x100C, 29, 1)
-NONALIGN_DMA = Field("NONALIGN_DMA", 0x100C, 30, 1)
 CONV_STRIDES_AND_DILATION = Field("CONV_CON3", 0x1014)
 # The public description gives width and height 11 bits; programs for 4,096 samples write 2,816 lines.
 DATAIN_WIDTH = Field("DATAIN_WIDTH", 0x1020, 16, 13)
@@ -165,7 +173,6 @@ SURF_LEN = Field("SURF_LEN", 0x400C, 9, 16)
 COMB_USE = Field("COMB_USE", 0x400C, 31, 1)
 TP_EN = Field("TP_EN", 0x400C, 30, 1)
 OUT_PRECISION = Field("OUT_PRECISION", 0x4010, 29, 3)
-IN_PRECISION = Field("IN_PRECISION", 0x4010, 26, 3)
 MC_SURF_OUT = Field("MC_SURF_OUT", 0x4010, 3, 1)
 PROC_PRECISION = Field("PROC_PRECISION", 0x4010, 0, 3)
 OFFSET_PEND = Field("OFFSET_PEND", 0x4014, 0, 16)
@@ -175,7 +182,6 @@ CUBE_WIDTH = Field("WIDTH", 0x4030, 0, 13)
 MINMAX_CTL = Field("MINMAX_CTL", 0x4034, 22, 3)
 CUBE_HEIGHT = Field("HEIGHT", 0x4034, 0, 13)
 NOTCH_ADDR_0 = Field("NOTCH_ADDR_0", 0x4038, 0, 13)
-NOTCH_ADDR_1 = Field("NOTCH_ADDR_1", 0x4038, 16, 13)
 ORIG_CHANNEL = Field("ORIG_CHANNEL", 0x403C, 16, 13)
 CUBE_CHANNEL = Field("CHANNEL", 0x403C, 0, 13)
 BS_CFG, BN_CFG, EW_CFG = 0x4040, 0x4060, 0x4070
@@ -185,22 +191,17 @@ BS_RELUX = Field("BS_RELUX_CMP_VALUE", 0x404C)
 BN_RELUX = Field("BN_RELUX_CMP_VALUE", 0x406C)
 BN_ALU_OPERAND = Field("BN_ALU_OPERAND", 0x4064, signed=True)
 TP_ORG_EN = Field("TP_ORG_EN", 0x4050, 27, 1)
-SIZE_E_2 = Field("SIZE_E_2", 0x4050, 8, 3)
 OD_BYPASS = Field("OD_BYPASS", 0x4050, 1, 1)
 OW_SRC = Field("OW_SRC", 0x4050, 0, 1)
 OW_OP = Field("OW_OP", 0x4054, 0, 16, signed=True)
-TP_PRECISION = Field("TP_PRECISION", 0x4058, 27, 1)
-SIZE_C_WDMA = Field("SIZE_C_WDMA", 0x4058, 16, 11)
 CHANNEL_WDMA = Field("CHANNEL_WDMA", 0x4058, 0, 13)
 HEIGHT_WDMA = Field("HEIGHT_WDMA", 0x405C, 16, 13)
 WIDTH_WDMA = Field("WIDTH_WDMA", 0x405C, 0, 13)
 EW_DATA_MODE = Field("EW_DATA_MODE", EW_CFG, 28, 2)
-EDATA_SIZE = Field("EDATA_SIZE", EW_CFG, 22, 2)
 EW_EQUAL_OR_BINARY = Field("EW_EQUAL_EN/EW_BINARY_EN", EW_CFG, 20, 2)
 EW_ALU_ALGO = Field("EW_ALU_ALGO", EW_CFG, 16, 4)
 EW_RELUX_EN = Field("EW_RELUX_EN", EW_CFG, 10, 1)
 EW_RELU_BYPASS = Field("EW_RELU_BYPASS", EW_CFG, 9, 1)
-EW_OP_CVT_BYPASS = Field("EW_OP_CVT_BYPASS", EW_CFG, 8, 1)
 EW_LUT_BYPASS = Field("EW_LUT_BYPASS", EW_CFG, 7, 1)
 EW_OP_SRC = Field("EW_OP_SRC", EW_CFG, 6, 1)
 EW_MUL_PRELU = Field("EW_MUL_PRELU", EW_CFG, 5, 1)
@@ -212,13 +213,11 @@ EW_TRUNCATE = Field("EW_TRUNCATE", 0x4078, 22, 10)
 EW_OP_CVT_SHIFT = Field("EW_OP_CVT_SHIFT", 0x4078, 16, 6)
 EW_OP_CVT_SCALE = Field("EW_OP_CVT_SCALE", 0x4078, 0, 16, signed=True)
 OUT_CVT_OFFSET = Field("OUT_CVT_OFFSET", 0x4080, signed=True)
-FP32TOFP16_EN = Field("FP32TOFP16_EN", 0x4084, 16, 1)
 OUT_CVT_SCALE = Field("OUT_CVT_SCALE", 0x4084, 0, 16)
 CVT_TYPE = Field("CVT_TYPE", 0x4088, 31, 1)
 CVT_ROUND = Field("CVT_ROUND", 0x4088, 30, 1)
 MINUS_EXP = Field("MINUS_EXP", 0x4088, 12, 8)
 OUT_CVT_SHIFT = Field("OUT_CVT_SHIFT", 0x4088, 0, 12)
-SURF_ADD = Field("SURF_ADD", 0x40C0, 4, 28)
 LUT_ACCESS_TYPE = Field("LUT_ACCESS_TYPE", 0x4100, 17, 1)
 LUT_TABLE_ID = Field("LUT_TABLE_ID", 0x4100, 16, 1)
 LUT_ADDR = Field("LUT_ADDR", 0x4100, 0, 10)
@@ -264,7 +263,6 @@ EW_SURF_NOTCH = Field("EW_SURF_NOTCH", 0x506C, 4, 28, signed=True)
 PPU_IN_WIDTH = Field("CUBE_IN_WIDTH", 0x600C, 0, 13)
 PPU_IN_HEIGHT = Field("CUBE_IN_HEIGHT", 0x6010, 0, 13)
 PPU_IN_CHANNEL = Field("CUBE_IN_CHANNEL", 0x6014, 0, 13)
-PPU_POOLING_METHOD = Field("POOLING_METHOD", 0x6024, 0, 2)
 PPU_KERNEL = Field("POOLING_KERNEL_CFG", 0x6034)
 PPU_PADDING = Field("POOLING_PADDING_CFG", 0x6040)
 PPU_DST_BASE_ADDR = Field("DST_BASE_ADDR", 0x6070)

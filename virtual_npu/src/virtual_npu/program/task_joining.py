@@ -106,7 +106,7 @@ def _join(
     for base in _BASES:
         if _active(first, base.address) and second[base] != first[base] + moves.get(base, 0):
             return None
-    # A share of kernels must end on whole groups: none of its channels may be there to fill up only.
+    # A share of kernels must end on full groups: none of its channels may be padding.
     last = first[r.CUBE_CHANNEL]
     if r.CUBE_CHANNEL in fields and not last == first[r.ORIG_CHANNEL] == first[r.WEIGHT_KERNELS] - 1:
         return None

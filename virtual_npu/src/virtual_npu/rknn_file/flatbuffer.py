@@ -60,7 +60,7 @@ class Flatbuffer:
         return Table(self, at, struct.unpack_from(f"<{size // 2 - 2}H", self.data, vtable + 4))
 
     def span(self, at: int, item_size: int) -> tuple[int, int]:
-        """Return the start and length of the vector at `at`, whole and inside the buffer."""
+        """Return the start and length of the vector at `at`, which lies inside the buffer."""
         count = int(self.unpack(_U32, at))
         if at + 4 + count * item_size > len(self.data):
             raise FileFormatError(f"flatbuffer vector at {at} of {count} items runs past the end")

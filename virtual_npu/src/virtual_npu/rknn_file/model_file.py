@@ -128,7 +128,7 @@ class _Referable:
 
 @dataclass(frozen=True, slots=True)
 class RknnFile(_Referable):
-    """A whole ``.rknn`` file of format 6.
+    """A ``.rknn`` file of format 6.
 
     Attributes
     ----------

@@ -20,11 +20,13 @@ import os
 import struct
 import weakref
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu.arrays import Array
 from virtual_npu.errors import FileFormatError, UnsupportedFormat
 from virtual_npu.rknn_file.flatbuffer import Flatbuffer, Table
 from virtual_npu.rknn_file.model_file import GRAPH_ENDS, Node, Relocation, RknnFile, Task, Tensor
@@ -57,26 +59,10 @@ _KINDS: Final = {
     10: "task",
 }
 
+_TASK_WORDS: Final = "flags op_idx enable_mask int_mask int_clear int_status regcfg_amount regcfg_offset"
 # struct rknpu_task of Rockchip's kernel driver (include/uapi/drm/rknpu_ioctl.h), packed, 40 bytes.
-_TASK: Final = np.dtype(
-    [
-        (name, "<u4")
-        for name in (
-            "flags",
-            "op_idx",
-            "enable_mask",
-            "int_mask",
-            "int_clear",
-            "int_status",
-            "regcfg_amount",
-            "regcfg_offset",
-        )
-    ]
-    + [("regcmd_addr", "<u8")]
-)
+_TASK: Final = np.dtype([(name, "<u4") for name in _TASK_WORDS.split()] + [("regcmd_addr", "<u8")])
 _RELOCATION: Final = np.dtype([("addend", "<i4"), ("command", "<u4")])
-
-_T = TypeVar("_T")
 
 _in_use: weakref.WeakValueDictionary[bytes, RknnFile] = weakref.WeakValueDictionary()
 """Files by the sha256 of their bytes."""
@@ -105,11 +91,7 @@ def read(source: str | os.PathLike[str] | bytes) -> RknnFile:
     OSError
         The path cannot be read.
     """
-    if isinstance(source, bytes):
-        data = source
-    else:
-        with open(source, "rb") as stream:
-            data = stream.read()
+    data = _content(source)
     digest = hashlib.sha256(data).digest()
     file = _in_use.get(digest)
     if file is None:
@@ -130,10 +112,11 @@ def read_graph(source: str | os.PathLike[str] | bytes) -> RknnFile:
     UnsupportedFormat
         Format 1, which has another header.
     """
-    if isinstance(source, bytes):
-        return _parse(source, graph_only=True)
-    with open(source, "rb") as stream:
-        return _parse(stream.read(), graph_only=True)
+    return _parse(_content(source), graph_only=True)
+
+
+def _content(source: str | os.PathLike[str] | bytes) -> bytes:
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
 
 
 def _parse(data: bytes, *, graph_only: bool = False) -> RknnFile:
@@ -152,7 +135,7 @@ def _parse(data: bytes, *, graph_only: bool = False) -> RknnFile:
         raise FileFormatError(f"the JSON trailer of {trailer_length} bytes does not end where the file does")
     metadata = _trailer(data[trailer_at + 8 :])
     root = Flatbuffer(memoryview(data)[_HEADER_SIZE:trailer_at]).root(b"RKNN")
-    return _graph(root, version, metadata) if version < _FORMAT else _model(root, version, metadata)
+    return _file(root, version, metadata)
 
 
 def _trailer(raw: bytes) -> dict[str, Any]:
@@ -166,17 +149,23 @@ def _trailer(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _model(root: Table, version: int, metadata: dict[str, Any]) -> RknnFile:
-    graphs = root.tables(2)
-    graph = next(graphs, None)
+def _file(root: Table, version: int, metadata: dict[str, Any]) -> RknnFile:
+    """Read format 6, or the graph of an older one, which has no program."""
+    graph = next(root.tables(2), None)
     if graph is None:
         raise FileFormatError("the file holds no graph")
-    buffers = tuple(_bytes(table) for table in root.tables(20))
-    tensors = tuple(_tensor(i, table, len(buffers)) for i, table in enumerate(graph.tables(0)))
+    has_program = version == _FORMAT
+    buffers = tuple(_bytes(table) for table in root.tables(20)) if has_program else ()
+    tensors = tuple(
+        _tensor(i, t, len(buffers) if has_program else None) for i, t in enumerate(graph.tables(0))
+    )
     nodes = tuple(_node(i, table, len(tensors)) for i, table in enumerate(graph.tables(1)))
-    registers = _program(tensors, buffers, "regcmd", np.dtype("<u8"))
-    tasks = _tasks(_program(tensors, buffers, "task", _TASK), len(registers), len(nodes))
-    memory = root.table(19)
+    registers, tasks, memory = np.zeros(0, np.uint64), np.zeros(0, _TASK), None
+    if has_program:
+        registers = _program(tensors, buffers, "regcmd", np.dtype("<u8"))
+        tasks, memory = _program(tensors, buffers, "task", _TASK), root.table(19)
+    else:
+        nodes = tuple(replace(node, task_counts=(0,) * 6) for node in nodes)
     file = RknnFile(
         format_version=version,
         compiler=root.text(7),
@@ -190,40 +179,14 @@ def _model(root: Table, version: int, metadata: dict[str, Any]) -> RknnFile:
         output_indices=_indices(graph, 3, len(tensors)),
         buffers=buffers,
         registers=registers,
-        task_table=tasks,
-        relocations=_relocations(graph, len(registers)),
+        task_table=_tasks(tasks, len(registers), len(nodes)),
+        relocations=_relocations(graph, len(registers)) if has_program else (),
         internal_memory=memory.u64(1) if memory else 0,
         metadata=metadata,
     )
     for cores in (1, 2, 3):
         file.tasks(cores)
     return file
-
-
-def _graph(root: Table, version: int, metadata: dict[str, Any]) -> RknnFile:
-    graph = next(root.tables(2), None)
-    if graph is None:
-        raise FileFormatError("the file holds no graph")
-    tensors = tuple(replace(_tensor(i, table, None), buffer=0) for i, table in enumerate(graph.tables(0)))
-    nodes = tuple(_node(i, table, len(tensors)) for i, table in enumerate(graph.tables(1)))
-    return RknnFile(
-        format_version=version,
-        compiler=root.text(7),
-        target_platform=root.text(8),
-        framework=root.text(9),
-        custom_string=root.text(11),
-        generator=root.text(3),
-        tensors=tensors,
-        nodes=tuple(replace(node, task_counts=(0,) * 6) for node in nodes),
-        input_indices=_indices(graph, 2, len(tensors)),
-        output_indices=_indices(graph, 3, len(tensors)),
-        buffers=(),
-        registers=np.zeros(0, np.uint64),
-        task_table=(),
-        relocations=(),
-        internal_memory=0,
-        metadata=metadata,
-    )
 
 
 def _bytes(table: Table) -> npt.NDArray[np.uint8]:
@@ -242,8 +205,9 @@ def _first(values: npt.NDArray[np.generic]) -> Any:
 
 
 def _tensor(index: int, table: Table, buffers: int | None) -> Tensor:
-    dtype, layout, kind, buffer = table.u8(0), table.u8(1), table.u8(2), table.u32(18)
-    if buffer and buffers is not None and buffer >= buffers:
+    dtype, layout, kind = table.u8(0), table.u8(1), table.u8(2)
+    buffer = 0 if buffers is None else table.u32(18)
+    if buffer and buffer >= (buffers or 0):
         raise FileFormatError(f"tensor {index} names buffer {buffer} of {buffers}")
     return Tensor(
         index=index,
@@ -290,17 +254,17 @@ def _node(index: int, table: Table, tensors: int) -> Node:
 
 def _program(
     tensors: tuple[Tensor, ...], buffers: tuple[npt.NDArray[np.uint8], ...], kind: str, dtype: np.dtype[Any]
-) -> npt.NDArray[Any]:
+) -> Array:
     parts = [buffers[t.buffer] for t in tensors if t.kind == kind]
     if not parts:
         return np.zeros(0, dtype)
     if len(parts) > 1 or len(parts[0]) % dtype.itemsize:
         raise FileFormatError(f"{len(parts)} '{kind}' tensors, the first of {len(parts[0])} bytes")
-    values: npt.NDArray[Any] = np.frombuffer(parts[0].tobytes(), dtype)
+    values: Array = np.frombuffer(parts[0].tobytes(), dtype)
     return values
 
 
-def _tasks(table: npt.NDArray[Any], commands: int, nodes: int) -> tuple[Task, ...]:
+def _tasks(table: Array, commands: int, nodes: int) -> tuple[Task, ...]:
     tasks: list[Task] = []
     for row in table.tolist():
         _flags, node, enable, int_mask, int_clear, _status, count, offset, address = row

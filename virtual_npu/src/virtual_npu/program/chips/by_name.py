@@ -12,13 +12,7 @@ from virtual_npu.program.chips.rk3576 import RK3576
 
 __all__ = ["chip_of"]
 
-_CHIPS: Final = {
-    "rk3562": RK3562,
-    "rk3566": RK356X,
-    "rk3568": RK356X,
-    "rk3576": RK3576,
-    "rk3588": RK3588,
-}
+_CHIPS: Final = {"rk3562": RK3562, "rk3566": RK356X, "rk3568": RK356X, "rk3576": RK3576, "rk3588": RK3588}
 
 
 def chip_of(platform: str) -> Chip:

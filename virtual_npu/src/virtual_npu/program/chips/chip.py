@@ -65,7 +65,7 @@ class Translation:
     enable_mask : int
         Units that run, in the RK3588's bits.
     factors : tuple of float
-        What the PPU multiplies with on the way to memory.
+        What the PPU multiplies the DPU's output by.
     tables : sequence of int64 arrays
         The lookup tables last uploaded, if they were.
     constant : function

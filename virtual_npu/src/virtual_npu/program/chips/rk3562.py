@@ -3,7 +3,7 @@
 Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
 
 - CNA counts channels as they are.
-- A unit at 0x8000 is told the same in every task.
+- A unit at 0x8000 has the same registers in every task.
 - Tasks of the graph's output lay it out for the host; the executor leaves them out (see `execute.steps`).
 """
 
@@ -19,20 +19,7 @@ from virtual_npu.program.chips.chip import Chip, Translation
 __all__ = ["RK3562"]
 
 _LUT: Final = {0: 0, 1: 0, 0x160: rk3562_family_dpu.PRIORITIES}  # LUT_CFG here: there
-_BUFFERS: Final = (
-    0x1004,
-    0x1010,
-    0x1018,
-    0x1030,
-    0x1034,
-    0x1038,
-    0x103C,
-    0x1040,
-    0x1044,
-    0x106C,
-    0x108C,
-    0x1098,
-)
+_BUFFERS: Final = (0x1004, 0x1010, 0x1018, *range(0x1030, 0x1048, 4), 0x106C, 0x108C, 0x1098)
 _NO_MUL: Final = 1 << 4
 
 
@@ -93,9 +80,5 @@ def _data_processor(task: Translation) -> None:
 
 
 RK3562: Final = Chip(
-    operand_group=4,
-    kernel_groups={1: 16, 2: 8},
-    channel_blocks={1: 32, 2: 32},
-    translate=_translate,
-    names=rk3562_family_dpu.NAMES,
+    operand_group=4, kernel_groups={1: 16, 2: 8}, translate=_translate, names=rk3562_family_dpu.NAMES
 )

@@ -2,7 +2,7 @@
 
 Observations, from programs for the same graphs (toolkits 2.2.0 to 2.5.0): every stage ends in a lower and an
 upper bound, which are the ends of a signed 32-bit integer where nothing is bounded, in float programs
-too; ReLU is a lower bound of 0, a clip an upper one besides. BS and EW are told apart by the whole of their
+too; ReLU is a lower bound of 0, a clip an upper one besides. BS and EW are known by all bits of their
 configuration, of which no more values were seen than are listed here. What a layer's own number of channels
 is filled up to is said by CORE and DPU_RDMA only.
 """
@@ -15,15 +15,7 @@ from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import Translation
 
-__all__ = [
-    "BS_ADD",
-    "BS_ADD_CONSTANT",
-    "NAMES",
-    "clipping",
-    "data_processor",
-    "division_of_floats",
-    "reader",
-]
+__all__ = ["BS_ADD", "BS_ADD_CONSTANT", "NAMES", "clipping", "data_processor", "division_of_floats", "reader"]
 
 _LEAST, _MOST = 0x80000000, 0x7FFFFFFF
 BS_ADD, BS_ADD_CONSTANT, _BS_OFF = 0x100092, 0x100012, 0x53
@@ -32,7 +24,7 @@ _MEMORY: Final = 1 << 8  # the addend is read
 _NO_FACTOR, _NO_RELU, _CLIPPED, _BYPASS = 1 << 4, 1 << 6, 1 << 7, 1
 
 _DIVISION: Final = 0x10421C8
-# EW_CFG here: EW_CFG there. Operands for each element; whether they are is told by DPU_RDMA.
+# EW_CFG here: EW_CFG there. Operands for each element; DPU_RDMA says whether they are.
 _ELEMENTWISE: Final = {
     0x10041C1: 0x383,  # nothing
     0x10040C1: 0x383,
@@ -48,47 +40,17 @@ PRIORITIES: Final = 0x68  # LUT_CFG of the RK3588
 _KEPT: Final = {*range(0x1100, 0x1184, 4), *range(0x4100, 0x4114, 4), *range(0x5000, 0x8000, 4)}
 NAMES: Final = {
     **{a: n for a, n in r.REGISTER_NAMES.items() if a in _KEPT or a & 0xFFF in (0x4, 0xC, 0x10, 0x14)},
-    0x101C: "WEIGHT_SIZE0",
-    0x1020: "WEIGHT_SIZE1",
-    0x1024: "WEIGHT_SIZE2",
-    0x1028: "DATA_SIZE1",
-    0x102C: "DATA_SIZE0",
-    0x1048: "CVT_CON0",
-    0x1088: "FEATURE_DATA_ADDR",
-    0x1090: "DMA_CON1",
-    0x1094: "DMA_CON2",
-    0x3018: "MISC_CFG",
-    0x301C: "DATAOUT_SIZE_0",
-    0x3020: "DATAOUT_SIZE_1",
-    0x3024: "CLIP_TRUNCATE",
-    0x4018: "DST_BASE_ADDR",
-    0x401C: "DST_SURF_STRIDE",
-    0x4020: "DATA_CUBE_WIDTH",
-    0x4024: "DATA_CUBE_HEIGHT",
-    0x4028: "DATA_CUBE_NOTCH_ADDR",
-    0x402C: "DATA_CUBE_CHANNEL",
-    0x4030: "WDMA_SIZE_0",
-    0x4034: "WDMA_SIZE_1",
-    0x4038: "BS_CFG",
-    0x4040: "BS_ALU_CFG",
-    0x4044: "BS_MUL_CFG",
-    0x4048: "BS_LOWER_BOUND",
-    0x404C: "BS_UPPER_BOUND",
-    0x4050: "BS_OW_CFG",
-    0x4054: "BS_OW_OP",
-    0x4060: "BN_CFG",
-    0x4064: "BN_ALU_CFG",
-    0x4068: "BN_MUL_CFG",
-    0x406C: "BN_LOWER_BOUND",
-    0x4070: "BN_UPPER_BOUND",
-    0x4074: "EW_LOWER_BOUND",
-    0x4078: "EW_UPPER_BOUND",
-    0x407C: "EW_CFG",
-    0x4080: "EW_CVT_OFFSET_VALUE",
-    0x4084: "EW_CVT_SCALE_VALUE",
-    0x40AC: "OUT_CVT_OFFSET",
-    0x40B0: "OUT_CVT_SCALE",
-    0x40B4: "OUT_CVT_SHIFT",
+    **r.register_names(
+        0,
+        """101c:WEIGHT_SIZE0 1020:WEIGHT_SIZE1 1024:WEIGHT_SIZE2 1028:DATA_SIZE1 102c:DATA_SIZE0 1048:CVT_CON0
+        1088:FEATURE_DATA_ADDR 1090:DMA_CON1 1094:DMA_CON2 3018:MISC_CFG 301c:DATAOUT_SIZE_0
+        3020:DATAOUT_SIZE_1 3024:CLIP_TRUNCATE 4018:DST_BASE_ADDR 401c:DST_SURF_STRIDE 4020:DATA_CUBE_WIDTH
+        4024:DATA_CUBE_HEIGHT 4028:DATA_CUBE_NOTCH_ADDR 402c:DATA_CUBE_CHANNEL 4030:WDMA_SIZE_0
+        4034:WDMA_SIZE_1 4038:BS_CFG 4040:BS_ALU_CFG 4044:BS_MUL_CFG 4048:BS_LOWER_BOUND 404c:BS_UPPER_BOUND
+        4050:BS_OW_CFG 4054:BS_OW_OP 4060:BN_CFG 4064:BN_ALU_CFG 4068:BN_MUL_CFG 406c:BN_LOWER_BOUND
+        4070:BN_UPPER_BOUND 4074:EW_LOWER_BOUND 4078:EW_UPPER_BOUND 407c:EW_CFG 4080:EW_CVT_OFFSET_VALUE
+        4084:EW_CVT_SCALE_VALUE 40ac:OUT_CVT_OFFSET 40b0:OUT_CVT_SCALE 40b4:OUT_CVT_SHIFT""",
+    ),
 }
 """Names of registers, by address, that follow from what they were seen to hold."""
 

@@ -6,7 +6,7 @@ Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
 - CNA counts lines and surfaces in atoms. Layers of one column lie along the width.
 - A table is uploaded in two tasks, one a half.
 - The output conversion has no exponent: what a float16 lookup needs of 2**-15 comes after it, as 0.0055237
-  times itself. Either the PPU multiplies with it on the way to memory, as the two reciprocals of an average
+  times itself. Either the PPU multiplies what it writes by it, as the two reciprocals of an average
   over one point (0x5DA8, a float of 6 bits of exponent and 10 of mantissa, which is what NVDLA's PDP takes:
   nvdla.org, hw/v1/ias/unit_description), or a task of its own reads the lookup back as float32 and has it as
   the factors of BS and BN (0x1DA8 as float16: the same number).
@@ -73,7 +73,7 @@ def _convolution(task: Translation) -> None:
 
 
 def _channels(task: Translation) -> None:
-    """Take the channels, of which the RK3588 counts those past the last whole 64."""
+    """Take the channels, of which the RK3588 counts those past the last full 64."""
     aligned = task.move(r.DATAIN_CHANNEL, 0x1024)
     last = task.take(0x1024, 16, 14)
     if last >= 64 and last // 64 != (max(aligned, 1) - 1) // 64:

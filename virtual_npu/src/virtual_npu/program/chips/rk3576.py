@@ -23,7 +23,7 @@ from virtual_npu.program.chips.chip import Chip, Translation
 
 __all__ = ["RK3576"]
 
-_BUFFERS: Final = (0x1004, 0x1010, 0x1018, 0x1030, 0x1034, 0x1038, 0x103C, 0x1040, 0x1044, 0x108C, 0x1098)
+_BUFFERS: Final = (0x1004, 0x1010, 0x1018, *range(0x1030, 0x1048, 4), 0x108C, 0x1098)
 _TABLE: Final = 0x2000006  # LUT_CFG of a task that looks up
 _UPLOADED: Final = 0xFF0000  # and of one that uploads
 _FACTORS: Final = 4  # in the mask of what is read for each channel
