@@ -22,7 +22,7 @@ import numpy as np
 
 from scirknn.devices import compatibility
 from scirknn.devices.compatibility import BoardVersions, Finding, distribution_version, installed_versions
-from scirknn.devices.rknnlite import logging_kept
+from scirknn.devices.rknnlite import restored_logging
 from scirknn.errors import ScirknnError
 
 if TYPE_CHECKING:
@@ -43,21 +43,10 @@ _RULES = {
 
 
 def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/") -> Iterator[Finding]:
-    """Look at what the machine has.
+    """Examine what the machine, whose files are below `root`, has.
 
-    A machine that can have no NPU has one finding, its chip: nothing else there is to be mended.
-
-    Parameters
-    ----------
-    bundle : Bundle, optional
-        To be held against the versions here, and run once.
-    device : {"npu", "virtual"}
-    root : str
-        Where the machine's files are.
-
-    Yields
-    ------
-    Finding
+    A machine that can have no NPU has one finding, its chip: nothing else there is to be mended. A bundle is
+    compared with the versions here, and run once.
     """
     top, versions = Path(root), installed_versions(root)
     if device == "npu" and not _is_rockchip(versions) and not _is_container(top):
@@ -216,7 +205,7 @@ def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
         yield Finding("rknnlite", "error", text, _with_this_python(install))
         return
     try:
-        with logging_kept():
+        with restored_logging():
             importlib.import_module("rknnlite.api")
     except Exception as error:  # whatever the vendor's package raises
         lacking = "pkg_resources" in str(error)
@@ -284,10 +273,10 @@ def _megahertz(path: Path, unit: int) -> str:
 
 def _goes_with(bundle: Bundle, versions: BoardVersions) -> Iterator[Finding]:
     findings = compatibility.check(_toolkit(bundle), versions)
-    # What is missing has been told of above.
-    told = [each for each in findings if each.level != "note" or each.rule == "one-core"]
-    yield from told
-    if not told:
+    # What is missing has been reported above.
+    new_findings = [each for each in findings if each.level != "note" or each.rule == "one-core"]
+    yield from new_findings
+    if not new_findings:
         version = _toolkit(bundle).get("version")
         yield Finding(
             "versions", "ok", f"{bundle.path.name}, of toolkit {version or 'unknown'}, goes with them"

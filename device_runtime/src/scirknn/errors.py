@@ -7,7 +7,7 @@
     │   ├── BundleNotFoundError    (also FileNotFoundError)
     │   ├── BundleFormatError      the metadata is not what this version reads
     │   └── DigestError            a file's sha256 is not the one the metadata names
-    ├── DeviceError              no NPU, or no way to it, on this machine
+    ├── DeviceError              no usable NPU on this machine
     │   └── CompatibilityError     the model, librknnrt and the driver here do not go together
     ├── NativeError              the vendor's runtime refused or failed a call; carries its code
     ├── OutputRangeError         the model answered NaN or infinity (also ArithmeticError)
@@ -83,7 +83,7 @@ class NativeError(ScirknnError):
     code : int or None
         The vendor's return code, when it gave one.
     name : str or None
-        The vendor's name of what went wrong, such as ``RKNN_ERR_MODEL_INVALID``, when it told. rknnlite
+        The vendor's name of what went wrong, such as ``RKNN_ERR_MODEL_INVALID``, where it is known. rknnlite
         returns -1 for everything and names the code in its log only.
     """
 

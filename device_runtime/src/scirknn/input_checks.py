@@ -31,24 +31,11 @@ def check_rows(
     estimator: str,
     first_step: str | None = None,
 ) -> Array:
-    """Return X as a numeric two-dimensional array. Whether it is finite is left to `check_finite`.
+    """Return X as a numeric array of shape (n, n_features).
 
-    Parameters
-    ----------
-    X : array-like or sparse matrix, shape (n, n_features)
-        Any real dtype and memory order.
-    n_features : int
-    feature_names : tuple of str or None
-        Names seen at fit.
-    estimator : str
-        scikit-learn's class name, for the texts.
-    first_step : str, optional
-        Class name of what meets X first in a pipeline, for the texts on its columns.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n_features)
-        X itself where it already qualifies; the memory of a memory map is not copied.
+    It is X itself where that qualifies; the memory of a memory map is not copied. Whether it is finite is
+    left to `check_finite`. `feature_names` are those seen at fit, `estimator` is scikit-learn's class name
+    and `first_step` that of what meets X first in a pipeline, for the texts.
 
     Raises
     ------
@@ -83,24 +70,11 @@ def check_table(
     *,
     named: Collection[int] | None = None,
 ) -> Array:
-    """Return X as a two-dimensional array of any dtype, for a model that fills, looks up or picks columns.
+    """Return X as an array for a model that fills, looks up or picks columns.
 
-    Parameters
-    ----------
-    X : array-like or sparse matrix, shape (n, n_features)
-        Text and numbers may be mixed.
-    n_features, feature_names
-        As for `check_rows`.
-    first_step : str
-        Class name of what meets X first, for the texts.
-    named : collection of int, optional
-        Columns that a table with names has to have: columns are taken by name, it may have others, in any
-        order. By default it has to have all of them, in order.
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, n_features)
-        X itself where it is an array. What is in it is not looked at.
+    It has shape (n, n_features); text and numbers may be mixed, values are not checked. `named` are the
+    columns that a table with names has to have: it is taken by name, may have others, in any order. By
+    default it has to have all, in order.
 
     Raises
     ------
@@ -129,13 +103,7 @@ def check_table(
 
 
 def check_finite(values: Array, estimator: str) -> None:
-    """Refuse NaN and infinity.
-
-    Raises
-    ------
-    InputError
-        With scikit-learn's text, in which `estimator` is the one that refuses.
-    """
+    """Raise InputError for NaN and infinity, in scikit-learn's words, in which `estimator` refuses."""
     # One reduction finds the common case finite. Float16 overflows in a sum that is itself finite, so what is
     # suspicious is looked at once more.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -156,13 +124,7 @@ def _check_shape(X: Array, n_features: int, estimator: str) -> None:
 
 
 def check_consistent_length(*arrays: Array | None) -> None:
-    """Refuse arrays of different first dimension.
-
-    Raises
-    ------
-    InputError
-        With scikit-learn's text.
-    """
+    """Raise InputError, in scikit-learn's words, for arrays of different first dimension."""
     lengths = [len(array) for array in arrays if array is not None]
     if len(set(lengths)) > 1:
         raise InputError(f"Found input variables with inconsistent numbers of samples: {lengths}")

@@ -107,7 +107,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
         ({"n_features_in": 0}, "'n_features_in' is 0"),
         ({"n_outputs": "3"}, "'n_outputs' is '3'"),
         ({"output_parts": 3}, "'output_parts' is 3, neither 1 nor 2"),
-        ({"parts": 2}, "'parts' is 2, neither of (1, 3)"),
+        ({"parts": 2}, "'parts' is 2, neither 1 nor 3"),
         ({"parts": 3}, "fewer than the 4 features take"),
         ({"channels": 3}, "'channels' is 3, fewer than the 4 features take"),
         ({"feature_names": ["a"]}, "'feature_names' needs 4 names"),

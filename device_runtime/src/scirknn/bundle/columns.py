@@ -2,7 +2,7 @@
 
 What stands before a network in a pipeline and is no arithmetic (selectors, imputers, encoders, and which
 transformer takes which column) is one list of small operations, one for each input of the network. Each takes
-a whole block of rows; the affine map of the bundle follows.
+a block of rows; the affine map of the bundle follows.
 """
 
 from __future__ import annotations
@@ -30,16 +30,7 @@ Key = Union[str, int, float, bool, None]
 
 @dataclass(frozen=True)
 class Number:
-    """A column of X as it is, its missing values filled.
-
-    Attributes
-    ----------
-    source : int
-        Column of X.
-    missing : float or None
-        What stands for a missing value: NaN or a number. None: nothing is filled.
-    fill : float
-    """
+    """Column `source` of X, with `fill` where it is `missing`: NaN, a number, or None for nowhere."""
 
     source: int
     missing: float | None = None
@@ -48,14 +39,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Missing:
-    """1 where a column of X is missing, else 0.
-
-    Attributes
-    ----------
-    source : int
-    missing : float
-        As in `Number`.
-    """
+    """1 where column `source` of X is `missing` (NaN or a number), else 0."""
 
     source: int
     missing: float
@@ -63,14 +47,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Category:
-    """1 where a lookup gives a code, else 0: a column of a one-hot encoding.
-
-    Attributes
-    ----------
-    lookup : int
-        Index into `Columns.lookups`.
-    code : int
-    """
+    """1 where a lookup (its place in `Columns.lookups`) gives `code`, else 0: one-hot encoding."""
 
     lookup: int
     code: int
@@ -78,14 +55,10 @@ class Category:
 
 @dataclass(frozen=True)
 class Coded:
-    """A number for each code of a lookup: an ordinal encoding.
+    """A number for each code of a lookup (its place in `Columns.lookups`): an ordinal encoding.
 
-    Attributes
-    ----------
-    lookup : int
-    values : tuple of float
-        By code; the last one is for what the lookup does not know. NaN where scikit-learn leaves the value
-        missing: rows that meet it are refused.
+    The last of `values` is for what the lookup does not know. NaN where scikit-learn leaves the value
+    missing: rows that meet it are refused.
     """
 
     lookup: int
@@ -152,10 +125,10 @@ class Lookup:
                 else:
                     codes[row] = self.nan
             if unknown and self.unknown != "ignore":
-                self._tell(list(dict.fromkeys(unknown)))
+                self._report_unknown(list(dict.fromkeys(unknown)))
         return codes
 
-    def _tell(self, unknown: list[Any]) -> None:
+    def _report_unknown(self, unknown: list[Any]) -> None:
         if self.unknown == "error":
             raise InputError(f"Found unknown categories {unknown} in column {self.column} during transform")
         warnings.warn(
@@ -219,18 +192,10 @@ class Columns:
         return np.array(sorted(numeric | set(self.checked)), dtype=np.intp)
 
     def take(self, X: Array, estimator: str) -> Floats:
-        """Compute the network's inputs, before the affine map.
+        """Compute the network's inputs, before the affine map: float64, shape (n, len(inputs)).
 
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, n_features_in)
-            Any dtype: a mixed table is an array of objects.
-        estimator : str
-            scikit-learn's class name, for the texts.
-
-        Returns
-        -------
-        numpy.ndarray of float64, shape (n, len(inputs))
+        X has shape (n, n_features_in) and any dtype: a mixed table is an array of objects. `estimator` is
+        scikit-learn's class name, for the texts.
 
         Raises
         ------

@@ -47,30 +47,20 @@ def document(columns: Columns) -> dict[str, Any]:
     }
 
 
-def parse(value: Any, n_features_in: int, fail: Callable[[str], Any]) -> Columns:
-    """Read what `document` wrote.
-
-    Parameters
-    ----------
-    value : object
-        From JSON, of any form.
-    n_features_in : int
-    fail : callable
-        Called with what is wrong; raises.
-    """
+def parse(value: Any, n_features_in: int, fail: Callable[[str], NoReturn]) -> Columns:
+    """Read what `document` wrote, from JSON of any form; `fail` is called with what is wrong, and raises."""
     return _Parser(n_features_in, fail).columns(value)
 
 
 class _Parser:
     """Takes columns out of JSON, strictly."""
 
-    def __init__(self, n_features_in: int, fail: Callable[[str], Any]) -> None:
+    def __init__(self, n_features_in: int, fail: Callable[[str], NoReturn]) -> None:
         self.n_features_in, self._fail = n_features_in, fail
         self.sizes: list[int] = []
 
     def fail(self, why: str) -> NoReturn:
         self._fail(f"'columns' {why}")
-        raise AssertionError
 
     def columns(self, value: Any) -> Columns:
         value = self.entry(value, "entry", {"by_name", "checked", "inputs", "lookups"})

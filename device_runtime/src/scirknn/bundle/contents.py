@@ -95,7 +95,7 @@ class Bundle:
     variants : tuple of Variant
         In ascending order of ``samples``.
     details : dict
-        What is told and not computed with: toolkit, placement, check, source.
+        What is shown and not computed with: toolkit, placement, check, source.
     parts : {1, 3}
         Channels of each feature. With 3 of them the first columns are the features rounded to float16, then
         comes what that takes away, then the first ones again: the model computes with 22 bits.
@@ -144,15 +144,9 @@ class Bundle:
         return self.n_features_in if self.columns is None else len(self.columns.inputs)
 
     def prepare(self, X: Array) -> Array:
-        """Return what the model is to be fed for rows of X, before it is cast and filled up.
+        """Compute the model's input for rows of X, before it is cast and padded.
 
-        Parameters
-        ----------
-        X : numpy.ndarray, shape (n, n_inputs)
-
-        Returns
-        -------
-        numpy.ndarray, shape (n, n_inputs * parts)
+        X has shape (n, n_inputs), the result (n, n_inputs * parts).
         """
         if self.input is not None:
             # In X's own precision: float32 would round a large offset's feature before subtracting it.
@@ -161,7 +155,7 @@ class Bundle:
             return X
         with np.errstate(over="ignore"):
             high = X.astype(np.float16).astype(X.dtype)
-        high = np.where(np.isfinite(high), high, X)  # for the model to overflow, and to be told of
+        high = np.where(np.isfinite(high), high, X)  # for the model to overflow, which is reported
         return np.concatenate([high, X - high, high], axis=1)
 
     def join(self, answer: Array) -> Array:

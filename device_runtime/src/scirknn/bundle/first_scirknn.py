@@ -34,17 +34,7 @@ def recognised(document: Any) -> bool:
 def convert(path: Path, document: dict[str, Any]) -> Bundle:
     """Make a bundle of the first scirknn's metadata.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The model file.
-    document : dict
-        What its metadata says.
-
-    Returns
-    -------
-    Bundle
-        Its ``sha256`` is the file's own: the first scirknn kept none to compare with.
+    Its ``sha256`` is the file's own: the first scirknn kept none to compare with.
 
     Raises
     ------

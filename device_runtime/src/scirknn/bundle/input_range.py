@@ -7,7 +7,7 @@ for some times as far. No output shows it, so rows are compared with the range o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 import numpy as np
 
@@ -46,17 +46,8 @@ def document(held: InputRange) -> dict[str, Any]:
     return {"low": held.low.tolist(), "high": held.high.tolist(), "rows": held.rows, "room": held.room}
 
 
-def parse(value: Any, n_inputs: int, fail: Callable[[str], Any]) -> InputRange:
-    """Read what `document` wrote.
-
-    Parameters
-    ----------
-    value : Any
-        From JSON.
-    n_inputs : int
-    fail : function of str
-        Raises, with what is wrong.
-    """
+def parse(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> InputRange:
+    """Read what `document` wrote, from JSON of any form; `fail` is called with what is wrong, and raises."""
     if not isinstance(value, dict) or not {"low", "high", "rows", "room"} <= set(value):
         fail("'input_range' has no low, high, rows and room")
     low, high = (_ends(value[end], n_inputs) for end in ("low", "high"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class _Reader:
             self.fail("it holds no JSON object")
         self.document: dict[str, Any] = dict(document)
 
-    def fail(self, why: str) -> Any:
+    def fail(self, why: str) -> NoReturn:
         raise BundleFormatError(f"{self.sidecar} cannot be used: {why}. Convert the model again.")
 
     def take(self, key: str, kind: Any) -> Any:
@@ -107,13 +107,38 @@ class _Reader:
         try:
             offset, scale = (np.asarray(value[part], dtype=np.float64) for part in ("offset", "scale"))
         except (KeyError, TypeError, ValueError):
-            return self.fail(f"{key!r} has no numeric offset and scale")  # type: ignore[no-any-return]
+            self.fail(f"{key!r} has no numeric offset and scale")
         if offset.shape != (columns,) or scale.shape != (columns,) or not np.isfinite([offset, scale]).all():
             self.fail(f"{key!r} needs {columns} finite offsets and scales")
         return Affine(offset, scale)
 
-    def classes(self) -> Array | None:
+    def check_format(self) -> None:
+        number = self.take("format", int)
+        if not 1 <= number <= FORMAT:
+            raise BundleFormatError(
+                f"{self.sidecar} has format {number}; this scirknn reads formats up to {FORMAT}. "
+                + ("Update scirknn on this machine." if number > FORMAT else "Convert the model again.")
+            )
+
+    def names(self, count: int) -> tuple[str, ...] | None:
+        names = self.take("feature_names", (list, type(None)))
+        if names is None:
+            return None
+        if len(names) != count or not all(isinstance(name, str) for name in names):
+            self.fail(f"'feature_names' needs {count} names")
+        return tuple(names)
+
+    def parts(self, key: str, options: tuple[int, int]) -> int:
+        # Bundles written before values had parts do not name them.
+        value = self.count(key) if key in self.document else 1
+        if value not in options:
+            self.fail(f"{key!r} is {value}, neither {options[0]} nor {options[1]}")
+        return value
+
+    def classes(self, task: str) -> Array | None:
         value = self.take("classes", (dict, type(None)))
+        if (value is None) != (task == "regressor"):
+            self.fail(f"'classes' and the task {task!r} do not go together")
         if value is None:
             return None
         dtype, values = value.get("dtype"), value.get("values")
@@ -124,10 +149,10 @@ class _Reader:
         try:
             return np.array(values, dtype=dtype)
         except (TypeError, ValueError, OverflowError):
-            return self.fail(f"'classes' do not fit dtype {dtype}")  # type: ignore[no-any-return]
+            self.fail(f"'classes' do not fit dtype {dtype}")
 
     def variants(self) -> tuple[Variant, ...]:
-        found = []
+        variants = []
         for entry in self.take("variants", list):
             try:
                 variant = Variant(**entry)
@@ -142,56 +167,37 @@ class _Reader:
                 self.fail(f"'variants' names {variant.file!r:.60}, which is no bare file name")
             if not isinstance(variant.samples, int) or variant.samples < 1:
                 self.fail(f"'variants' has {variant.samples!r:.60} samples per run")
-            found.append(variant)
-        if not found:
+            variants.append(variant)
+        if not variants:
             self.fail("'variants' is empty")
-        return tuple(sorted(found, key=lambda variant: variant.samples))
+        return tuple(sorted(variants, key=lambda variant: variant.samples))
 
 
 def parse_metadata(path: Path, sidecar: Path, document: Any) -> Bundle:
     """Read a bundle's metadata, or raise what is wrong with it."""
     reader = _Reader(sidecar, document)
-    number = reader.take("format", int)
-    if not 1 <= number <= FORMAT:
-        raise BundleFormatError(
-            f"{sidecar} has format {number}; this scirknn reads formats up to {FORMAT}. "
-            + ("Update scirknn on this machine." if number > FORMAT else "Convert the model again.")
-        )
+    reader.check_format()
     n_features_in, n_outputs = reader.count("n_features_in"), reader.count("n_outputs")
-    names = reader.take("feature_names", (list, type(None)))
-    if names is not None and (
-        len(names) != n_features_in or not all(isinstance(name, str) for name in names)
-    ):
-        reader.fail(f"'feature_names' needs {n_features_in} names")
     columns = None
     if "columns" in reader.document:
         columns = columns_metadata.parse(reader.document.pop("columns"), n_features_in, reader.fail)
     n_inputs = n_features_in if columns is None else len(columns.inputs)
+    known_range = None
+    if "input_range" in reader.document:
+        known_range = input_range.parse(reader.document.pop("input_range"), n_inputs, reader.fail)
+    parts, output_parts = reader.parts("parts", PARTS), reader.parts("output_parts", (1, 2))
     channels = reader.count("channels")
-    # Bundles written before features had parts do not name them.
-    parts = reader.count("parts") if "parts" in reader.document else 1
-    if parts not in PARTS:
-        reader.fail(f"'parts' is {parts}, neither of {PARTS}")
-    output_parts = reader.count("output_parts") if "output_parts" in reader.document else 1
-    if output_parts > 2:
-        reader.fail(f"'output_parts' is {output_parts}, neither 1 nor 2")
     if channels < n_inputs * parts:
         reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
-    held = None
-    if "input_range" in reader.document:
-        held = input_range.parse(reader.document.pop("input_range"), n_inputs, reader.fail)
     task = reader.choice("task", TASKS)
-    classes = reader.classes()
-    if (classes is None) != (task == "regressor"):
-        reader.fail(f"'classes' and the task {task!r} do not go together")
     return Bundle(
         path=path,
         task=task,
         estimator=reader.take("estimator", str),
-        classes=classes,
+        classes=reader.classes(task),
         n_features_in=n_features_in,
         n_outputs=n_outputs,
-        feature_names=None if names is None else tuple(names),
+        feature_names=reader.names(n_features_in),
         single_output=reader.take("single_output", bool),
         dtype=reader.choice("dtype", ("float64", "float32")),
         head=reader.choice("head", HEADS),
@@ -207,5 +213,5 @@ def parse_metadata(path: Path, sidecar: Path, document: Any) -> Bundle:
         details=reader.document,
         parts=parts,
         output_parts=output_parts,
-        input_range=held,
+        input_range=known_range,
     )

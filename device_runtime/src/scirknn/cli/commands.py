@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -57,6 +57,14 @@ in any order and among others; if not, the columns must be the model's, in its o
 read and written a piece at a time.
 """
 
+_BENCH = """\
+examples:
+  python3 -m scirknn bench iris.rknn                           on the core that the driver takes, and on all
+  python3 -m scirknn bench iris.rknn --core 0 --input X.npy    with rows of your own, on core 0
+
+Times are those of predict: the host's work is in them. With the emulator they say nothing of an NPU.
+"""
+
 _DOCTOR = """\
 examples:
   python3 -m scirknn doctor                 the board alone
@@ -69,11 +77,6 @@ Every finding that a command can mend is followed by that command. The exit stat
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Default: those of the process.
 
     Returns
     -------
@@ -105,74 +108,74 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scirknn {scirknn.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    _add_info(commands)
+    _add_predict(commands)
+    _add_bench(commands)
+    _add_doctor(commands)
+    return parser
 
-    def command(name: str, run: Any, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(run=run)
-        return added
 
-    def device(added: argparse.ArgumentParser) -> None:
-        added.add_argument(
-            "--device",
-            choices=DEVICES,
-            help="the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU where there is one",
-        )
+def _add_command(
+    commands: Any, run: Callable[[argparse.Namespace], int], text: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
+    """Add the command that `run` carries out and is named after."""
+    added: argparse.ArgumentParser = commands.add_parser(
+        run.__name__.lstrip("_"),
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.set_defaults(run=run)
+    return added
 
-    info = command("info", _info, "show what a model takes, what it answers and how it was made")
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    text = "the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU where there is one"
+    command.add_argument("--device", choices=DEVICES, help=text)
+
+
+def _add_info(commands: Any) -> None:
+    info = _add_command(commands, _info, "show what a model takes, what it answers and how it was made")
     info.add_argument("model", help="NAME.rknn")
     info.add_argument("--json", action="store_true", help="as JSON")
 
-    predict = command("predict", _predict, "predict each row of a CSV or .npy file", _PREDICT)
+
+def _add_predict(commands: Any) -> None:
+    predict = _add_command(commands, _predict, "predict each row of a CSV or .npy file", _PREDICT)
     predict.add_argument("model", help="NAME.rknn")
     predict.add_argument("input", help="rows: a .csv or .npy file, or - for CSV from standard input")
-    predict.add_argument(
-        "output", nargs="?", default=STREAM, help="a .csv or .npy file; default: CSV on standard output"
-    )
+    output = "a .csv or .npy file; default: CSV on standard output"
+    predict.add_argument("output", nargs="?", default=STREAM, help=output)
     what = predict.add_mutually_exclusive_group()
     what.add_argument("--proba", action="store_true", help="probabilities of the classes")
     what.add_argument("--raw", action="store_true", help="the network's output before its last activation")
-    predict.add_argument(
-        "--header",
-        choices=("auto", "yes", "no"),
-        default="auto",
-        help="whether the first line of CSV names the columns; default: if it is no row of numbers",
-    )
-    predict.add_argument(
-        "--strict",
-        action="store_true",
-        help="write nothing if rows leave the range that an int8 or int16 model was calibrated for",
-    )
-    device(predict)
-    predict.add_argument(
-        "--core",
-        choices=CORES,
-        default="auto",
-        help="NPU cores; pool: all of them, each with rows of its own",
-    )
+    header = "whether the first line of CSV names the columns; default: if it is no row of numbers"
+    predict.add_argument("--header", choices=("auto", "yes", "no"), default="auto", help=header)
+    strict = "write nothing if rows leave the range that an int8 or int16 model was calibrated for"
+    predict.add_argument("--strict", action="store_true", help=strict)
+    _add_device(predict)
+    core = "NPU cores; pool: all of them, each with rows of its own"
+    predict.add_argument("--core", choices=CORES, default="auto", help=core)
 
-    bench = command("bench", _bench, "time a model on this machine, for one row and for many")
+
+def _add_bench(commands: Any) -> None:
+    bench = _add_command(commands, _bench, "time a model on this machine, for one row and for many", _BENCH)
     bench.add_argument("model", help="NAME.rknn")
     bench.add_argument("--input", help="rows to use, .csv or .npy; default: drawn at random")
     bench.add_argument("--rows", type=int, default=4096, help="of the many (default: %(default)s)")
     bench.add_argument("--seconds", type=float, default=1.0, help="for each line (default: %(default)s)")
-    bench.add_argument(
-        "--core", choices=CORES, action="append", help="may be given more than once; default: auto, pool"
-    )
-    device(bench)
+    core = "may be given more than once; default: auto, pool"
+    bench.add_argument("--core", choices=CORES, action="append", help=core)
+    _add_device(bench)
 
-    doctor = command(
-        "doctor", _doctor, "check this board, and say what to type where it lacks something", _DOCTOR
-    )
+
+def _add_doctor(commands: Any) -> None:
+    text = "check this board, and say what to type where it lacks something"
+    doctor = _add_command(commands, _doctor, text, _DOCTOR)
     doctor.add_argument("model", nargs="?", help="NAME.rknn, to be held against the board and run once")
     doctor.add_argument("--json", action="store_true", help="as JSON")
-    device(doctor)
-    return parser
+    _add_device(doctor)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -182,24 +185,24 @@ def _info(options: argparse.Namespace) -> int:
         return 0
     width = max(map(len, facts))
     for name, value in facts.items():
-        for i, line in enumerate(_told(value)):
+        for i, line in enumerate(_lines(value)):
             print(f"{'' if i else name:{width}}  {line}")
     return 0
 
 
-def _told(value: Any) -> list[str]:
-    """Return lines for a person: a list of values is one, each value of a mapping is one of its own."""
+def _lines(value: Any) -> list[str]:
+    """Format a value for a person: a list is one line, a mapping one for each of its values."""
     if isinstance(value, dict):
-        return [f"{key} {', '.join(_told(part))}" for key, part in value.items() if part not in ("", [], {})]
+        return [f"{key} {', '.join(_lines(part))}" for key, part in value.items() if part not in ("", [], {})]
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
-        return [", ".join(_told(each)) for each in value]
+        return [", ".join(_lines(each)) for each in value]
     if isinstance(value, list):
         more = f", ... ({len(value)})" if len(value) > _MANY else ""
-        return [", ".join(line for each in value[:_MANY] for line in _told(each)) + more]
+        return [", ".join(line for each in value[:_MANY] for line in _lines(each)) + more]
     if isinstance(value, float):
         return [f"{value:.4g}"]
     if isinstance(value, str) and re.match("[0-9a-f]{64}$", value):
-        return [value[:12]]  # enough to tell two apart; --json has all of it
+        return [value[:12]]  # --json has all of it
     return ["not known" if value is None else str(value)]
 
 
@@ -266,7 +269,7 @@ def _predict(options: argparse.Namespace) -> int:
             warnings.simplefilter("error" if options.strict else "ignore", InputRangeWarning)
             try:
                 if options.strict and options.output == STREAM:
-                    parts = list(parts)  # a file is renamed when it is whole
+                    parts = list(parts)  # a file is renamed when it is complete
                 written = write_blocks(options.output, parts, _header(model, options), rows)
             except InputRangeWarning as error:
                 raise InputRangeError(f"{error} Or predict without --strict. Nothing was written.") from None

@@ -62,7 +62,7 @@ def read_blocks(path: str, model: TakesRows, *, header: str = "auto", block: int
     Parameters
     ----------
     path : str
-        A ``.npy`` file, which is mapped and not read as a whole; any other is taken for CSV, with comma,
+        A ``.npy`` file, which is mapped into memory; any other is taken for CSV, with comma,
         semicolon or tab; ``-`` for CSV from standard input.
     model : Bundle or another that takes rows
         Where it has feature names and the file's first line has them too, the columns are taken by name, in
@@ -219,7 +219,7 @@ class _Columns:
                 numbers = np.array(table, dtype=np.float64)
                 if self._taken is not None or np.isfinite(numbers).all():
                     return numbers
-        # Slowly, one by one: there are texts, or there is something to be told of.
+        # Slowly, one by one: there are texts, or an error to locate.
         values = np.empty((len(table), len(table[0])), dtype=object if self._texts else np.float64)
         for row, cells in enumerate(table):
             for column, cell in enumerate(cells):
@@ -256,23 +256,11 @@ def _number(cell: str) -> float | None:
 
 
 def write_blocks(path: str, blocks: Iterable[Array], header: Sequence[str], rows: int | None = None) -> int:
-    """Write predictions.
+    """Write predictions and return how many rows they have.
 
-    Parameters
-    ----------
-    path : str
-        A ``.npy`` file, any other name for CSV, ``-`` for CSV on standard output. A file is written
-        atomically.
-    blocks : iterable of numpy.ndarray, shape (rows,) or (rows, columns)
-    header : sequence of str
-        The first line of CSV.
-    rows : int, optional
-        How many there are in all, where that is known: a ``.npy`` file is then filled as they come.
-
-    Returns
-    -------
-    int
-        Rows written.
+    `path` is a ``.npy`` file, any other name for CSV, ``-`` for CSV on standard output. `blocks` have shape
+    (rows,) or (rows, columns), `header` is the first line of CSV. A file is written atomically. Where `rows`,
+    their number in all, is known, a ``.npy`` file is filled as they come.
     """
     if path == STREAM:
         return _write_csv(sys.stdout.write, blocks, header)

@@ -11,7 +11,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Tuple
+from typing import Any, Iterator, Mapping, Tuple
 
 from scirknn.errors import CompatibilityError
 
@@ -54,7 +54,7 @@ _DRIVERS = ("sys/kernel/debug/rknpu/version", "proc/rknpu/version", "sys/module/
 
 @dataclass(frozen=True)
 class BoardVersions:
-    """What a board has, as it tells it itself; None is not known.
+    """The versions that a board reports; None is not known.
 
     Attributes
     ----------
@@ -93,86 +93,70 @@ class Finding:
 
 
 def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ...]:
-    """Say what does not go together.
+    """Return what does not go together; nothing where all is known and does.
 
-    Parameters
-    ----------
-    toolkit : mapping
-        A bundle's ``details["toolkit"]``: ``version``, ``model_format`` and ``target_platform``.
-    board : BoardVersions
-
-    Returns
-    -------
-    tuple of Finding
-        Empty where all is known and goes together.
+    `toolkit` is a bundle's ``details["toolkit"]``: ``version``, ``model_format`` and ``target_platform``.
     """
-    maker = _version(toolkit.get("version"))
     runtime, driver, lite = (_version(text) for text in (board.librknnrt, board.driver, board.rknnlite))
-    found = []
+    return (
+        *_check_runtime(toolkit, runtime),
+        *_check_platform(toolkit.get("target_platform"), board.compatible or ()),
+        *_check_driver(driver, runtime),
+        *_check_lite(lite, runtime),
+    )
 
-    def find(rule: str, level: str, text: str, command: str = "") -> None:
-        found.append(Finding(rule, level, text, command))
 
-    own = toolkit.get("version")
-    install, fetch = "", ""
-    if maker:
-        install = runtime_file(str(own), str(toolkit.get("target_platform")))
-        fetch = runtime_command(str(own), str(toolkit.get("target_platform")))
-    number = toolkit.get("model_format")
+def _check_runtime(toolkit: Mapping[str, Any], runtime: _Version | None) -> Iterator[Finding]:
+    name, platform = str(toolkit.get("version")), str(toolkit.get("target_platform"))
+    maker, number = _version(name), toolkit.get("model_format")
     oldest = _version(MODEL_FORMATS.get(number)) if isinstance(number, int) else None
+    install = runtime_file(name, platform) if maker else ""
+    fetch = runtime_command(name, platform) if maker else ""
     if runtime is None:
-        find("runtime", "note", "The version of librknnrt.so is not known: it is not in /usr/lib.")
+        text = "The version of librknnrt.so is not known: it is not in /usr/lib."
+        yield Finding("runtime", "note", text)
     elif oldest and runtime < oldest:
-        find(
-            "format",
-            "error",
+        text = (
             f"The model has format {number}, which librknnrt reads from {_text(oldest)} on; here is "
-            f"{_text(runtime)}. Install {install}.",
-            fetch,
+            f"{_text(runtime)}. Install {install}."
         )
+        yield Finding("format", "error", text, fetch)
     elif maker and runtime < maker:
-        find(
-            "same-version",
-            "warning",
-            f"librknnrt {_text(runtime)} is older than the toolkit that made the model, {own}. If results "
-            f"are wrong, install {install}.",
-            fetch,
+        text = (
+            f"librknnrt {_text(runtime)} is older than the toolkit that made the model, {name}. If results "
+            f"are wrong, install {install}."
         )
-    platform = toolkit.get("target_platform")
-    chips = [name.split(",", 1)[-1] for name in board.compatible or () if name.startswith("rockchip,")]
-    if isinstance(platform, str) and chips:
-        family = _FAMILIES.get(platform, platform)
-        if not any(chip.startswith(family) for chip in chips):
-            find(
-                "platform",
-                "error",
-                f"The model is for {platform}; this board is {', '.join(chips)}. Convert it with "
-                f"target_platform={chips[-1].rstrip('s')!r}.",
-            )
-    if driver is None:
-        find("driver", "note", "The driver's version is not known: only root may read it.")
-    else:
-        found += _driver(driver, runtime)
+        yield Finding("same-version", "warning", text, fetch)
+
+
+def _check_platform(platform: object, compatible: tuple[str, ...]) -> Iterator[Finding]:
+    chips = [name.split(",", 1)[-1] for name in compatible if name.startswith("rockchip,")]
+    if not isinstance(platform, str) or not chips:
+        return
+    family = _FAMILIES.get(platform, platform)
+    if not any(chip.startswith(family) for chip in chips):
+        text = (
+            f"The model is for {platform}; this board is {', '.join(chips)}. Convert it with "
+            f"target_platform={chips[-1].rstrip('s')!r}."
+        )
+        yield Finding("platform", "error", text)
+
+
+def _check_lite(lite: _Version | None, runtime: _Version | None) -> Iterator[Finding]:
     if lite is None:
-        find("rknnlite", "note", "rknn-toolkit-lite2 is not installed for this Python.")
+        yield Finding("rknnlite", "note", "rknn-toolkit-lite2 is not installed for this Python.")
     elif runtime and lite[:2] != runtime[:2]:
-        find(
-            "rknnlite",
-            "warning",
+        text = (
             f"rknnlite {_text(lite)} and librknnrt {_text(runtime)} are of two versions. Install "
-            f"rknn-toolkit-lite2 {_text(runtime)}.",
-            lite_command(_text(runtime)),
+            f"rknn-toolkit-lite2 {_text(runtime)}."
         )
-    return tuple(found)
+        yield Finding("rknnlite", "warning", text, lite_command(_text(runtime)))
 
 
 def require_compatible(toolkit: object) -> None:
     """Refuse what cannot run on this machine, and warn of what may not.
 
-    Parameters
-    ----------
-    toolkit : object
-        A bundle's ``details["toolkit"]``; anything but a mapping is let pass.
+    `toolkit` is a bundle's ``details["toolkit"]``; anything but a mapping is let pass.
 
     Raises
     ------
@@ -191,31 +175,22 @@ def require_compatible(toolkit: object) -> None:
             warnings.warn(finding.text, stacklevel=4)
 
 
-def _driver(driver: _Version, runtime: _Version | None) -> list[Finding]:
-    text = _text(driver)
-    cure = "Update the vendor's kernel, which holds the driver."
+def _check_driver(driver: _Version | None, runtime: _Version | None) -> Iterator[Finding]:
+    if driver is None:
+        yield Finding("driver", "note", "The driver's version is not known: only root may read it.")
+        return
+    text, cure = _text(driver), "Update the vendor's kernel, which holds the driver."
     if runtime and (2, 0, 0) <= runtime < (2, 1, 0) and driver <= _DRIVER_OF_2_0:
-        return [
-            Finding(
-                "driver-2.0",
-                "error",
-                f"librknnrt {_text(runtime)} does not work with driver {text}. Install librknnrt 2.1.0 or "
-                f"later, or a newer driver: {cure}",
-            )
-        ]
-    if runtime and runtime >= (1, 6, 0) and driver < _numbers(OLDEST_DRIVER):
-        return [
-            Finding("old-driver", "warning", f"Driver {text} is older than {OLDEST_DRIVER}. {cure}"),
-        ]
-    if driver == _ONE_CORE_DRIVER:
-        return [
-            Finding(
-                "one-core",
-                "note",
-                f"With driver {text} only core 0 works; several cores need {_MULTI_CORE_DRIVER}. {cure}",
-            )
-        ]
-    return []
+        text = (
+            f"librknnrt {_text(runtime)} does not work with driver {text}. Install librknnrt 2.1.0 or "
+            f"later, or a newer driver: {cure}"
+        )
+        yield Finding("driver-2.0", "error", text)
+    elif runtime and runtime >= (1, 6, 0) and driver < _numbers(OLDEST_DRIVER):
+        yield Finding("old-driver", "warning", f"Driver {text} is older than {OLDEST_DRIVER}. {cure}")
+    elif driver == _ONE_CORE_DRIVER:
+        text = f"With driver {text} only core 0 works; several cores need {_MULTI_CORE_DRIVER}. {cure}"
+        yield Finding("one-core", "note", text)
 
 
 def runtime_file(version: str, platform: str) -> str:
@@ -250,13 +225,7 @@ def lite_command(version: str) -> str:
 
 
 def installed_versions(root: str = "/") -> BoardVersions:
-    """Read what this machine has.
-
-    Parameters
-    ----------
-    root : str
-        Where the machine's files are.
-    """
+    """Read the versions on this machine, whose files are below `root`."""
     top = Path(root)
     compatible = small_text(top / "proc/device-tree/compatible")
     return BoardVersions(

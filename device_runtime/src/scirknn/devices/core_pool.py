@@ -26,12 +26,7 @@ Context = Dict[int, Session]
 class Contexts:
     """One context, whose callers take turns.
 
-    Parameters
-    ----------
-    name : str
-        The model's, for the texts.
-    contexts : list of dict of int to Session
-        By the rows that one run takes, ascending.
+    `name` is the model's, for the texts; each of `contexts` holds sessions by the rows of one run, ascending.
     """
 
     def __init__(self, name: str, contexts: list[Context]) -> None:
@@ -93,27 +88,27 @@ class CorePool(Contexts):
         if len(todo) < 2:
             super().each(work, todo)
             return
-        taken, failed = _Taken(todo), []
+        shared, errors = SharedIterator(todo), []
 
-        def help_out() -> None:
+        def take_runs() -> None:
             try:
-                for run in taken:
+                for run in shared:
                     work(run)
             except BaseException as error:
-                taken.stop()
-                failed.append(error)
+                shared.stop()
+                errors.append(error)
 
         try:
-            helpers = [self._threads.submit(help_out) for _ in range(min(len(todo), len(self)) - 1)]
+            helpers = [self._threads.submit(take_runs) for _ in range(min(len(todo), len(self)) - 1)]
         except RuntimeError:  # closed; the run itself says so
             helpers = []
-        help_out()
+        take_runs()
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
-        if failed:
+        if errors:
             # The one that broke the pool, not one that met it broken.
-            raise next((error for error in failed if error is self._failure), failed[0])
+            raise next((error for error in errors if error is self._failure), errors[0])
 
     def close(self) -> None:
         """Release the NPU; more than once does no harm."""
@@ -126,8 +121,8 @@ class CorePool(Contexts):
         )
 
 
-class _Taken:
-    """An iterator that threads share."""
+class SharedIterator:
+    """Runs that several threads take, each once."""
 
     def __init__(self, runs: list[Run]) -> None:
         self._runs = iter(runs)

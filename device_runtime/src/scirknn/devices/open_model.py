@@ -22,14 +22,9 @@ _CORE_COUNTS = {"rk3588": 3, "rk3576": 2}  # vendor's API reference, rknn_core_m
 
 
 def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
-    """Load a bundle's model files.
+    """Load a bundle's model files on `device` ("npu" or "virtual"), on a `core` of `CORES`.
 
-    Parameters
-    ----------
-    bundle : Bundle
-    device : {"npu", "virtual"}
-    core : {"auto", "0", "1", "2", "0_1", "0_1_2", "pool"}
-        NPU cores to run on; "pool" makes a context on each core of the bundle's chip.
+    "pool" makes a context on each core of the bundle's chip.
 
     Raises
     ------

@@ -28,7 +28,7 @@ class Session(Protocol):
         Returns
         -------
         numpy.ndarray of float32, shape (N, K)
-            Nobody else's memory.
+            A copy; the caller owns it.
 
         Raises
         ------

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import numpy as np
 
-from scirknn.devices.vendor_errors import cure_for, heard_code, name_of
+from scirknn.devices.vendor_errors import cure_for, last_error_code, name_of
 from scirknn.errors import DeviceError, NativeError
 
 if TYPE_CHECKING:
     from scirknn.arrays import Float32Array
 
-__all__ = ["logging_kept"]
+__all__ = ["NpuSession", "restored_logging"]
 
 
 @contextlib.contextmanager
-def logging_kept() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
     """Undo what importing rknnlite does to the program's logging (it renames levels and adds handlers)."""
     root = logging.getLogger()
     names, values = dict(logging._levelToName), dict(logging._nameToLevel)
@@ -41,15 +41,15 @@ def logging_kept() -> Iterator[None]:
         logging.setLogRecordFactory(record_factory)
 
 
-class _Overheard:
-    """rknnlite's log: the only place where it names the vendor's code. Everything is passed on."""
+class LogRecorder:
+    """Records rknnlite's log, which alone names the vendor's code, and passes everything on."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
-        self.said = ""
+        self.text = ""
 
     def e(self, message: Any, *rest: Any, **options: Any) -> Any:
-        self.said = f"{self.said[-4000:]}\n{message}"
+        self.text = f"{self.text[-4000:]}\n{message}"
         return self._log.e(message, *rest, **options)
 
     def __getattr__(self, name: str) -> Any:
@@ -63,8 +63,8 @@ class NpuSession:
         self._path, self._core, self._conv = path, core, form == "conv"
         self._lock = threading.Lock()
         self._lite: Any = None
-        self._log = _Overheard(None)
-        with logging_kept():
+        self._log = LogRecorder(None)
+        with restored_logging():
             try:
                 from rknnlite.api import RKNNLite
             except ImportError as error:
@@ -74,7 +74,7 @@ class NpuSession:
                 ) from error
             lite = RKNNLite(verbose=False)
             if hasattr(lite, "rknn_log"):
-                lite.rknn_log = self._log = _Overheard(lite.rknn_log)
+                lite.rknn_log = self._log = LogRecorder(lite.rknn_log)
             try:
                 self._begin("load_rknn", lambda: lite.load_rknn(str(path)), "The file cannot be read.")
                 # Chips with one core refuse a mask, so "auto" passes none.
@@ -86,7 +86,7 @@ class NpuSession:
                     lambda: lite.init_runtime(**mask),
                     "Its log above says why: most often librknnrt.so is missing or older than the model's "
                     "toolkit, or this user may not open /dev/dri/renderD129: 'python3 -m scirknn doctor' "
-                    "tells.",
+                    "says which.",
                 )
             except BaseException:
                 lite.release()
@@ -101,7 +101,7 @@ class NpuSession:
         with self._lock:
             if self._lite is None:
                 raise NativeError("inference", None, f"{self._path.name} is closed.")
-            self._log.said = ""
+            self._log.text = ""
             try:
                 outputs = self._lite.inference(inputs=[given])
             except Exception as error:
@@ -131,7 +131,7 @@ class NpuSession:
             self.close()
 
     def _begin(self, call: str, make: Callable[[], object], cure: str) -> None:
-        self._log.said = ""
+        self._log.text = ""
         try:
             code = make()
         except Exception as error:
@@ -141,7 +141,7 @@ class NpuSession:
 
     def _failed(self, call: str, what: str, code: int | None, cure: str) -> NativeError:
         # -1 is all that rknnlite itself returns; its log knows more.
-        name = heard_code(self._log.said) or name_of(code)
+        name = last_error_code(self._log.text) or name_of(code)
         where = "" if self._core == "auto" else f" on core {self._core}"
         text = f"rknnlite's {call} of {self._path.name}{where} {what}{f' ({name})' if name else ''}. "
         return NativeError(call, code, (text + (cure_for(name) or cure)).strip(), name)

@@ -21,14 +21,7 @@ class Run(NamedTuple):
 
 
 def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
-    """Yield the runs that cover `rows` at the least cost.
-
-    Parameters
-    ----------
-    rows : int
-    samples : sequence of int
-        Rows that a run of each variant takes, ascending.
-    """
+    """Yield the runs that cover `rows` at the least cost; `samples` are the variants', ascending."""
     start, largest = 0, samples[-1]
     while rows - start >= largest:
         yield Run(start, start + largest, largest)
@@ -50,7 +43,7 @@ def _rest(rows: int, samples: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     padded = -(-rows // largest)
     best = padded * (RUN_ROWS + largest), (largest,) * padded
     if len(samples) > 1:
-        for whole in {0, rows // largest}:
-            cost, runs = _rest(rows - whole * largest, samples[:-1])
-            best = min(best, (cost + whole * (RUN_ROWS + largest), (largest,) * whole + runs))
+        for full in {0, rows // largest}:
+            cost, runs = _rest(rows - full * largest, samples[:-1])
+            best = min(best, (cost + full * (RUN_ROWS + largest), (largest,) * full + runs))
     return best

@@ -61,17 +61,11 @@ def choose_device(device: str | None) -> str:
 
 
 def open_session(path: Path, device: str, core: str = "auto", form: str = "conv") -> Session:
-    """Load a model file.
+    """Load a model file on `device` ("npu" or "virtual").
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    device : {"npu", "virtual"}
-    core : {"auto", "0", "1", "2", "0_1", "0_1_2"}
-        NPU cores to run on; "auto" leaves the choice to the driver.
-    form : {"conv", "matmul"}
-        The shapes of the model's input and output: ``[1, C, N, 1]`` and ``[1, K, N, 1]``, or ``[N, C]`` and
-        ``[N, K]``.
+    `core` is one of the vendor's masks, "auto" leaves the choice to the driver. `form` is the shape of the
+    model's input and output: ``[1, C, N, 1]`` and ``[1, K, N, 1]`` for "conv", ``[N, C]`` and ``[N, K]`` for
+    "matmul".
 
     Raises
     ------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cure_for", "heard_code", "name_of"]
+__all__ = ["cure_for", "last_error_code", "name_of"]
 
 _NAMES = {
     -1: "RKNN_ERR_FAIL",
@@ -47,9 +47,9 @@ def name_of(code: int | None) -> str | None:
     return None if code is None else _NAMES.get(code)
 
 
-def heard_code(said: str) -> str | None:
-    """Return the name of the last code in what a vendor's library said."""
-    names = re.findall(r"RKNN_ERR_[A-Z_]+", said)
+def last_error_code(log: str) -> str | None:
+    """Return the name of the last code in a log of the vendor's library."""
+    names = re.findall(r"RKNN_ERR_[A-Z_]+", log)
     return names[-1] if names else None
 
 

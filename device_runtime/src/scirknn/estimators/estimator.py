@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="Estimator")
 
 BLOCK = 1 << 20
-"""Values that are in work at a time, on the way in or out: memory does not grow with the rows of X."""
+"""Values in work at a time, as input or output: memory does not grow with the rows of X."""
 
 
 class Estimator:
-    """What classifier and regressor share: the bundle, its contexts, and the way from X to raw output."""
+    """What classifier and regressor share: the bundle, its contexts, and raw output."""
 
     _tasks: tuple[str, ...] = ()
 
@@ -57,7 +57,7 @@ class Estimator:
         self._samples = tuple(variant.samples for variant in bundle.variants)
         self._contexts: Contexts | None = open_contexts(bundle, self.device, core)
         widest = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
-        # Whole runs of the largest variant, as many as contexts or a few more.
+        # Full runs of the largest variant, as many as contexts or a few more.
         share = self._samples[-1] * len(self._contexts)
         self._block = share * max(1, BLOCK // widest // share)
 
@@ -126,7 +126,7 @@ class Estimator:
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
         output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
         answers = bundle.n_outputs * bundle.output_parts
-        fed = self._fed(rows)
+        fed = self._model_input(rows)
 
         def run(part: Run) -> None:
             given = fed[part.start : part.stop]
@@ -154,7 +154,7 @@ class Estimator:
             output *= bundle.output.scale
         return output
 
-    def _fed(self, X: Array) -> Float32Array:
+    def _model_input(self, X: Array) -> Float32Array:
         """Return rows as the model takes them: prepared, float32, zeros up to its channels."""
         bundle = self.bundle
         prepared = bundle.prepare(X)

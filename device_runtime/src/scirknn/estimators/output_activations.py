@@ -16,18 +16,7 @@ __all__ = ["activate", "log_activate"]
 
 
 def activate(head: str, output: Array) -> Array:
-    """Apply an output activation.
-
-    Parameters
-    ----------
-    head : {"softmax", "logistic", "identity", "exp"}
-    output : numpy.ndarray, shape (n, k)
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, k)
-        Of the same dtype.
-    """
+    """Apply the output activation `head` to `output`, shape (n, k); the same shape and dtype."""
     if head == "identity":
         return output
     if head == "softmax":
@@ -41,17 +30,7 @@ def activate(head: str, output: Array) -> Array:
 
 
 def log_activate(head: str, output: Array) -> Array:
-    """Logarithm of a probability head, exact where the probability itself underflows.
-
-    Parameters
-    ----------
-    head : {"softmax", "logistic"}
-    output : numpy.ndarray, shape (n, k)
-
-    Returns
-    -------
-    numpy.ndarray, shape (n, k)
-    """
+    """Compute the logarithm of a softmax or logistic head, exact where the probability underflows."""
     logarithm: Array
     if head == "logistic":
         logarithm = -np.logaddexp(output.dtype.type(0), -output)

@@ -43,13 +43,7 @@ class InputRangeCounts:
 
 
 class RangeWatch:
-    """Counts the rows that leave the range, and warns of the first.
-
-    Parameters
-    ----------
-    bundle : Bundle
-        With an ``input_range``.
-    """
+    """Counts the rows that leave the bundle's input range, and warns of the first."""
 
     def __init__(self, bundle: Bundle) -> None:
         held = bundle.input_range
@@ -58,7 +52,7 @@ class RangeWatch:
         ends = np.stack([held.low - ROUNDING * np.abs(held.low), held.high + ROUNDING * np.abs(held.high)])
         with np.errstate(over="ignore"):
             prepared = bundle.prepare(ends).astype(np.float32)
-        # As rows are fed: filled up with zeros, and a step wider for what rounding does on the way.
+        # As rows are fed: padded with zeros, and a step wider for the rounding before.
         self._low, self._high = np.zeros((2, bundle.channels), dtype=np.float32)
         self._low[: bundle.n_inputs] = np.nextafter(prepared.min(axis=0), np.float32(-np.inf))
         self._high[: bundle.n_inputs] = np.nextafter(prepared.max(axis=0), np.float32(np.inf))
@@ -76,14 +70,9 @@ class RangeWatch:
         return within
 
     def count(self, inputs: Array, inside: Array | None = None) -> None:
-        """Count rows.
+        """Count rows of `inputs`, shape (n, n_inputs), in the units of the range.
 
-        Parameters
-        ----------
-        inputs : numpy.ndarray, shape (n, n_inputs)
-            In the units of the range.
-        inside : numpy.ndarray of bool, shape (n, channels), optional
-            From `inside`; all of them by default.
+        `inside` is the result of the method of that name; by default all are.
         """
         if inside is None:
             with self._lock:
@@ -119,12 +108,7 @@ class RangeWatch:
         return InputRangeCounts(rows, rows_outside, inputs)
 
     def warn(self) -> None:
-        """Warn where rows were outside and no warning has been given.
-
-        Warns
-        -----
-        InputRangeWarning
-        """
+        """Warn (InputRangeWarning) where rows were outside and no warning has been given."""
         if not self._is_due:
             return
         self._is_due = False  # once, and again where the warning is made an error

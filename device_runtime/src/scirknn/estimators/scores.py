@@ -17,18 +17,9 @@ __all__ = ["accuracy", "r2"]
 
 
 def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
-    """Return the (weighted) share of rows predicted right, as ``sklearn.metrics.accuracy_score``.
+    """Compute the (weighted) share of rows predicted right, as ``sklearn.metrics.accuracy_score``.
 
-    Parameters
-    ----------
-    y : array-like, shape (n,) or (n, k)
-    predictions : numpy.ndarray, same shape
-    sample_weight : array-like, shape (n,), optional
-
-    Raises
-    ------
-    InputError
-        The shapes differ.
+    `y` and `predictions` have shape (n,) or (n, k); other shapes are an InputError.
     """
     y, weight = _targets(y, predictions, sample_weight)
     right = y == predictions
@@ -38,23 +29,10 @@ def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
 
 
 def r2(y: Any, predictions: Array, sample_weight: Any = None) -> float:
-    """Return the coefficient of determination, as ``sklearn.metrics.r2_score`` with its defaults.
+    """Compute the coefficient of determination, as ``sklearn.metrics.r2_score`` with its defaults.
 
-    Parameters
-    ----------
-    y : array-like, shape (n,) or (n, k)
-    predictions : numpy.ndarray, same shape
-    sample_weight : array-like, shape (n,), optional
-
-    Returns
-    -------
-    float
-        The mean over outputs. An output whose targets are constant counts 1 where it is met exactly, else 0.
-
-    Raises
-    ------
-    InputError
-        The shapes differ.
+    `y` and `predictions` have shape (n,) or (n, k); other shapes are an InputError. The mean over outputs;
+    one whose targets are constant counts 1 where it is met exactly, else 0.
     """
     y, weight = _targets(y, predictions, sample_weight)
     if len(y) < 2:

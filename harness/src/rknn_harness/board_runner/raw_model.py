@@ -74,11 +74,11 @@ class _Lite:
     """The vendor's rknnlite, which takes NHWC, and reports failure as -1 or None."""
 
     def __init__(self, path: Path, core: str) -> None:
-        from scirknn.devices.rknnlite import logging_kept
+        from scirknn.devices.rknnlite import restored_logging
         from scirknn.errors import DeviceError, NativeError
 
         self._error, self._name = NativeError, path.name
-        with logging_kept():
+        with restored_logging():
             try:
                 from rknnlite.api import RKNNLite
             except ImportError as error:

@@ -48,13 +48,7 @@ _AFFINE: Final = 2  # RKNN_TENSOR_QNT_AFFINE_ASYMMETRIC
 
 
 class Refused(Exception):
-    """A request that gets a code other than 0.
-
-    Attributes
-    ----------
-    code : int
-        One of the C API's.
-    """
+    """A request that gets a `code` of the C API other than 0."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -70,13 +64,7 @@ class Model:
 
 
 class Context:
-    """One context, for one caller at a time.
-
-    Parameters
-    ----------
-    models : mutable mapping of bytes to Model
-        What other contexts have loaded.
-    """
+    """One context, for one caller at a time; `models` are those that other contexts have loaded."""
 
     def __init__(self, models: MutableMapping[bytes, Model]) -> None:
         self._models = models
@@ -99,13 +87,7 @@ class Context:
     def answer(self, operation: int, size: int, payload: bytearray | None) -> bytes:
         """Do what a request asks for.
 
-        Parameters
-        ----------
-        operation : int
-        size : int
-            Length of the payload as it was sent.
-        payload : bytearray or None
-            None when it was longer than `limit`.
+        `size` is the length of the payload as it was sent, which is None when it is longer than `limit`.
 
         Raises
         ------

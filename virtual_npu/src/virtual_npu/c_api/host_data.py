@@ -45,21 +45,10 @@ def host_size(tensor: Tensor, dtype: np.dtype[Any], layout: int) -> int:
 
 
 def stored_from_host(data: bytes | bytearray, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> Array:
-    """Convert a caller's data to stored values.
+    """Convert a caller's data to stored values, in the tensor's logical shape.
 
-    Parameters
-    ----------
-    data : bytes
-    tensor : Tensor
-        One of the model's inputs.
-    dtype : numpy dtype
-        Of `data`. The tensor's own type is taken as stored values; any other as real numbers, which are
-        quantized where the tensor is: ``rint(x / scale) + zero_point``, saturated.
-    layout : {NCHW, NHWC, NC1HWC2, UNDEFINED}
-
-    Returns
-    -------
-    ndarray of the tensor's dtype, logical shape
+    The tensor's own type is taken as stored values; any other `dtype` as real numbers, which are quantized
+    where the tensor is: ``rint(x / scale) + zero_point``, saturated.
 
     Raises
     ------
@@ -85,16 +74,9 @@ def stored_from_host(data: bytes | bytearray, tensor: Tensor, dtype: np.dtype[An
 
 
 def host_from_stored(values: Array, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> bytes:
-    """Convert a model's output to what a caller wants.
+    """Convert stored values of a model's output, in the logical shape, to what a caller wants.
 
-    Parameters
-    ----------
-    values : ndarray of the tensor's dtype, logical shape
-    tensor : Tensor
-        One of the model's outputs.
-    dtype : numpy dtype
-        The tensor's own for stored values, or float32 for real numbers.
-    layout : {NCHW, NHWC, NC1HWC2, UNDEFINED}
+    `dtype` is the tensor's own for stored values, or float32 for real numbers.
 
     Raises
     ------

@@ -40,14 +40,10 @@ _CHUNK: Final = 1 << 20
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Listens on `path`; a context manager, as its base is.
+    """Listens on the socket `path`; a context manager, as its base is.
 
-    Parameters
-    ----------
-    path : path-like
-        A socket that nobody answers on is replaced.
-    mode : int, optional
-        Permissions of the socket; those that the process gives to new files by default.
+    A socket that nobody answers on is replaced. `mode` is the socket's permissions; by default those that the
+    process gives to new files.
 
     Raises
     ------

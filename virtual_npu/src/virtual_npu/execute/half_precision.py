@@ -26,16 +26,9 @@ def magnitude_bits(values: Float32Array) -> npt.NDArray[np.uint32]:
 
 
 def round_to_half(values: Float32Array) -> Float32Array:
-    """Round to the nearest float16 value, halves to even, in place; give the array.
+    """Round float32 to the nearest float16 value, halves to even, in place; return the array.
 
-    Parameters
-    ----------
-    values : ndarray of float32, writable, contiguous in C's or Fortran's order
-
-    Returns
-    -------
-    ndarray of float32
-        Infinity from 65520 on; NaN stays NaN.
+    `values` is writable and contiguous in C's or Fortran's order. Infinity from 65520 on; NaN stays NaN.
     """
     flat = (values if values.flags.c_contiguous else values.T).reshape(-1)
     magnitudes = magnitude_bits(flat)

@@ -75,14 +75,8 @@ class SimulatedLayer:
     ) -> SimulatedLayer:
         """Scale stored weights as the real ones need it.
 
-        Parameters
-        ----------
-        stored : ndarray, shape (kernels, channels)
-            The file's weights less their zero points.
-        kernels : slice
-            Which of the layer's kernels they are.
-        parameters : dict of str to ndarray
-            The model's real weights, shape (all kernels, channels), and biases, by the tensors' names.
+        `stored` are the weights of the layer's `kernels` less their zero points, shape (kernels, channels);
+        `parameters` the model's real weights, shape (all kernels, channels), and biases, by their names.
 
         Raises
         ------

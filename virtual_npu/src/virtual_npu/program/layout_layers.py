@@ -44,13 +44,7 @@ def rearranged(node: Node, source: Tensor, target: Tensor, rows: Array) -> Array
 
 
 def check_layout(node: Node, source: Tensor, target: Tensor) -> None:
-    """Make sure that the layer is one that is carried out here.
-
-    Raises
-    ------
-    UnsupportedProgram
-        It converts between types, or transposes otherwise than samples and channels.
-    """
+    """Refuse a layer that converts, or transposes otherwise than samples and channels."""
     known = source.dtype in ("float16", "float32", "int8", "int16")
     if not known or source.dtype != target.dtype or math.prod(source.shape) != math.prod(target.shape):
         raise UnsupportedProgram(node.placement, node.type, f"{source.dtype} to {target.dtype}")

@@ -72,13 +72,7 @@ class LoadedTask:
         return bool(self.enable_mask >> ENABLE_BITS[unit] & 1)
 
     def require(self, field: Field, *allowed: int) -> int:
-        """Return a field's value if it is one of `allowed`.
-
-        Raises
-        ------
-        UnsupportedProgram
-            It is another value.
-        """
+        """Return a field's value if it is one of `allowed`; raise UnsupportedProgram for another."""
         value = self[field]
         if value not in allowed:
             raise UnsupportedProgram(unit_of(field.address), field.name, value)
@@ -90,11 +84,6 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
 
     Cores share a layer's work and wait for each other where a layer needs what another core made, so layer
     by layer, core by core, is one of the orders the hardware may take.
-
-    Raises
-    ------
-    UnsupportedProgram
-        It writes a register that the public description does not name.
     """
     _, addresses, values = decode_commands(file.registers)
     for relocation in file.relocations:

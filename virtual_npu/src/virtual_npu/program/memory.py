@@ -110,11 +110,7 @@ class Cube:
 
 
 class Memory:
-    """Addressable regions holding a model's tensors.
-
-    Attributes
-    ----------
-    chip : Chip
+    """The addressable regions of a model's tensors, laid out for its `chip`.
 
     Raises
     ------
@@ -187,13 +183,7 @@ class Memory:
         return self._regions[index][offset : offset + size].view(dtype)
 
     def check_constants(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
-        """Make sure that no write touches what was decoded as a constant.
-
-        Raises
-        ------
-        UnsupportedProgram
-            One does.
-        """
+        """Raise UnsupportedProgram if a write touches what was decoded as a constant."""
         for start, end in self._constants:
             if ((starts < end) & (start < ends)).any():
                 raise UnsupportedProgram("memory", "constant", start, "the program writes over it")

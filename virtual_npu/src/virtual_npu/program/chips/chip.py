@@ -98,13 +98,7 @@ class Translation:
         return Field("", address, low, bits, signed).of(self._given.get(address, 0))
 
     def require(self, address: int, *allowed: int, low: int = 0, bits: int = 32) -> int:
-        """Return a bit field that is one of `allowed`.
-
-        Raises
-        ------
-        UnsupportedProgram
-            It is another value.
-        """
+        """Return a bit field that is one of `allowed`; raise UnsupportedProgram for another."""
         value = self.take(address, low, bits)
         if value not in allowed:
             raise UnsupportedProgram(
@@ -138,13 +132,7 @@ class Translation:
             self.registers[address] = self.take(address)
 
     def finish(self) -> None:
-        """Make sure that every bit of the units that run is accounted for.
-
-        Raises
-        ------
-        UnsupportedProgram
-            One is not, and is not 0.
-        """
+        """Raise UnsupportedProgram if a bit of a unit that runs is not 0 and was not taken."""
         for address, bits in self._left.items():
             unit = UNITS.get(address >> 12)
             if bits and (unit is None or self.runs(unit)):
