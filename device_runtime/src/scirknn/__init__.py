@@ -1,4 +1,4 @@
-"""Run converted scikit-learn models on a Rockchip NPU, with scikit-learn's own interface.
+"""Run converted scikit-learn models on a Rockchip NPU, as scikit-learn runs them.
 
 >>> import scirknn
 >>> clf = scirknn.MLPClassifier("iris.rknn")  # doctest: +SKIP

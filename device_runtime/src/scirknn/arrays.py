@@ -1,4 +1,7 @@
-"""Names of array types; at run time each is ``numpy.ndarray``, which Python 3.8 cannot subscript."""
+"""Names of array types.
+
+At run time each is ``numpy.ndarray``, which Python 3.8 cannot subscript.
+"""
 
 from __future__ import annotations
 

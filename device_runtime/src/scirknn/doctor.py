@@ -1,4 +1,4 @@
-"""What a machine needs to run a bundle, looked at one by one, each with the command that mends it.
+"""What a machine needs to run a bundle, each with the command that mends it.
 
 Paths are the kernel's and the vendor's: the driver RKNPU has a card and a render node under ``/dev/dri``
 (their ``uevent`` says so: github.com/airockchip/rknn-toolkit2 issue 534), an older one ``/dev/rknpu``; the
@@ -220,7 +220,7 @@ def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
 
 
 def _with_this_python(install: str) -> str:
-    """Turn ``python3 -m pip install ...`` into what works for this Python, from Debian's bare one on."""
+    """Adapt ``python3 -m pip install ...`` to this Python."""
     python = sys.executable or "python3"
     if _is_the_distributions():
         own = "~/npu/bin/python3"
@@ -233,7 +233,10 @@ def _with_this_python(install: str) -> str:
 
 
 def _is_the_distributions() -> bool:
-    """Whether pip refuses to install for this Python (PEP 668), as on Debian 12 and Ubuntu 24.04."""
+    """Whether pip refuses to install for this Python (PEP 668).
+
+    It does on Debian 12 and Ubuntu 24.04.
+    """
     return sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
 
 

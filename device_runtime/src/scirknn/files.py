@@ -87,7 +87,7 @@ def open_atomically(
 
 
 def _file_to_replace(path: _PathLike) -> str | None:
-    """Return the file behind the links of `path`; None where it must be written into instead."""
+    """Return the file behind the links of `path`; None where it is to be written into."""
     target = os.path.realpath(path)
     try:
         state = os.stat(path)

@@ -103,7 +103,10 @@ def check_table(
 
 
 def check_finite(values: Array, estimator: str) -> None:
-    """Raise InputError for NaN and infinity, in scikit-learn's words, in which `estimator` refuses."""
+    """Refuse NaN and infinity (InputError).
+
+    With scikit-learn's text, in which `estimator` is the one that refuses.
+    """
     # One reduction finds the common case finite. Float16 overflows in a sum that is itself finite, so what is
     # suspicious is looked at once more.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -124,7 +127,7 @@ def _check_shape(X: Array, n_features: int, estimator: str) -> None:
 
 
 def check_consistent_length(*arrays: Array | None) -> None:
-    """Raise InputError, in scikit-learn's words, for arrays of different first dimension."""
+    """Refuse arrays of different first dimension (InputError)."""
     lengths = [len(array) for array in arrays if array is not None]
     if len(set(lengths)) > 1:
         raise InputError(f"Found input variables with inconsistent numbers of samples: {lengths}")

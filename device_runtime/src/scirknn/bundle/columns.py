@@ -30,7 +30,10 @@ Key = Union[str, int, float, bool, None]
 
 @dataclass(frozen=True)
 class Number:
-    """Column `source` of X, with `fill` where it is `missing`: NaN, a number, or None for nowhere."""
+    """Column `source` of X, with `fill` where it is `missing`.
+
+    `missing` is NaN, a number, or None where nothing is filled.
+    """
 
     source: int
     missing: float | None = None
@@ -47,7 +50,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class Category:
-    """1 where a lookup (its place in `Columns.lookups`) gives `code`, else 0: one-hot encoding."""
+    """A column of a one-hot encoding: 1 where a lookup gives `code`, else 0.
+
+    `lookup` is its place in `Columns.lookups`.
+    """
 
     lookup: int
     code: int
@@ -55,10 +61,10 @@ class Category:
 
 @dataclass(frozen=True)
 class Coded:
-    """A number for each code of a lookup (its place in `Columns.lookups`): an ordinal encoding.
+    """An ordinal encoding: a number for each code of a lookup.
 
-    The last of `values` is for what the lookup does not know. NaN where scikit-learn leaves the value
-    missing: rows that meet it are refused.
+    `lookup` is its place in `Columns.lookups`. The last of `values` is for what the lookup does not know.
+    NaN where scikit-learn leaves the value missing: rows that meet it are refused.
     """
 
     lookup: int
@@ -168,7 +174,7 @@ class Columns:
 
     @cached_property
     def named(self) -> frozenset[int] | None:
-        """Columns of X that a table taken by name has to have; None: all of them, in order."""
+        """Columns that a table taken by name has to have; None: all of them, in order."""
         if not self.by_name:
             return None
         looked_up = {lookup.source for lookup in self.lookups}
@@ -192,10 +198,10 @@ class Columns:
         return np.array(sorted(numeric | set(self.checked)), dtype=np.intp)
 
     def take(self, X: Array, estimator: str) -> Floats:
-        """Compute the network's inputs, before the affine map: float64, shape (n, len(inputs)).
+        """Compute the network's inputs, before the affine map.
 
-        X has shape (n, n_features_in) and any dtype: a mixed table is an array of objects. `estimator` is
-        scikit-learn's class name, for the texts.
+        The result is float64, shape (n, len(inputs)). X has shape (n, n_features_in) and any dtype: a
+        mixed table is an array of objects. `estimator` is scikit-learn's class name, for the texts.
 
         Raises
         ------

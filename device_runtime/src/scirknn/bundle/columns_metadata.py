@@ -48,7 +48,10 @@ def document(columns: Columns) -> dict[str, Any]:
 
 
 def parse(value: Any, n_features_in: int, fail: Callable[[str], NoReturn]) -> Columns:
-    """Read what `document` wrote, from JSON of any form; `fail` is called with what is wrong, and raises."""
+    """Read what `document` wrote, from JSON of any form.
+
+    `fail` is called with what is wrong, and raises.
+    """
     return _Parser(n_features_in, fail).columns(value)
 
 

@@ -159,7 +159,10 @@ class Bundle:
         return np.concatenate([high, X - high, high], axis=1)
 
     def join(self, answer: Array) -> Array:
-        """Add up the parts of a model's answer, shape (n, n_outputs * output_parts): (n, n_outputs)."""
+        """Add up the parts of a model's answer.
+
+        Shape (n, n_outputs * output_parts) becomes (n, n_outputs).
+        """
         if self.output_parts == 1:
             return answer
         return answer[:, : self.n_outputs].astype(np.float64) + answer[:, self.n_outputs :]
@@ -171,5 +174,5 @@ class Bundle:
 
 
 def metadata_path(path: PathLike) -> Path:
-    """Return where the metadata of the model file `path` lies: ``NAME.rknn`` has ``NAME.rknn.json``."""
+    """Return the path of a model file's metadata: ``NAME.rknn.json`` of ``NAME.rknn``."""
     return Path(os.fspath(path) + ".json")

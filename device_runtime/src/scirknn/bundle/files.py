@@ -1,7 +1,8 @@
-"""A bundle: ``NAME.rknn`` and, beside it, ``NAME.rknn.json``, which says what the numbers mean.
+"""A bundle's files: ``NAME.rknn`` and, beside it, ``NAME.rknn.json``.
 
-The converter writes bundles and the runtime reads them through this one module, so that the two cannot drift
-apart. The metadata names every model file with its sha256; a file that does not match is refused.
+The second says what the numbers mean. The converter writes bundles and the runtime reads them through
+this one module, so that the two cannot drift apart. The metadata names every model file with its sha256;
+a file that does not match is refused.
 """
 
 from __future__ import annotations

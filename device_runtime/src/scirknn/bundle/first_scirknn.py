@@ -1,8 +1,8 @@
-"""Reads the bundles of the first scirknn (github.com/marty1885/scirknn), which had another form.
+"""Read the bundles of the first scirknn, which had another form.
 
-Its ``NAME.rknn.json`` holds ``input_shape`` and ``output_shape``, each ``[rows of one run, columns]``,
-``mode``, and ``classes`` of a classifier. Its graphs are MatMul and Add over ``[N, C]`` and end in the output
-activation.
+It is github.com/marty1885/scirknn. Its ``NAME.rknn.json`` holds ``input_shape`` and ``output_shape``,
+each ``[rows of one run, columns]``, ``mode``, and ``classes`` of a classifier. Its graphs are MatMul and
+Add over ``[N, C]`` and end in the output activation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The range of inputs that a model of integers was calibrated with, and the rows that leave it.
+"""The range of inputs that a model of integers was calibrated with.
 
 Integers cut off what lies beyond a tensor's range. int8's end with the rows of its calibration; int16's go on
 for some times as far. No output shows it, so rows are compared with the range on their way in.
@@ -47,7 +47,10 @@ def document(held: InputRange) -> dict[str, Any]:
 
 
 def parse(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> InputRange:
-    """Read what `document` wrote, from JSON of any form; `fail` is called with what is wrong, and raises."""
+    """Read what `document` wrote, from JSON of any form.
+
+    `fail` is called with what is wrong, and raises.
+    """
     if not isinstance(value, dict) or not {"low", "high", "rows", "room"} <= set(value):
         fail("'input_range' has no low, high, rows and room")
     low, high = (_ends(value[end], n_inputs) for end in ("low", "high"))

@@ -1,4 +1,4 @@
-"""``python3 -m scirknn``: predictions without a line of Python, and what is wrong with a board."""
+"""The command line: ``python3 -m scirknn info | predict | bench | doctor``."""
 
 from __future__ import annotations
 
@@ -191,7 +191,10 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _lines(value: Any) -> list[str]:
-    """Format a value for a person: a list is one line, a mapping one for each of its values."""
+    """Format a value for a person.
+
+    A list is one line, a mapping one for each of its values.
+    """
     if isinstance(value, dict):
         return [f"{key} {', '.join(_lines(part))}" for key, part in value.items() if part not in ("", [], {})]
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
@@ -282,7 +285,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _plain(values: Array, model: MLPClassifier | MLPRegressor) -> Array:
-    """Return labels that were Python objects in an array of their own kind, of one width for every block."""
+    """Return labels that were Python objects in an array of their own kind and width."""
     if values.dtype.kind != "O":
         return values
     return values.astype(np.array(model.classes_.tolist()).dtype)

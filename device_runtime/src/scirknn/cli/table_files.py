@@ -105,7 +105,7 @@ def read_blocks(path: str, model: TakesRows, *, header: str = "auto", block: int
 
 
 def count_rows(path: str) -> int | None:
-    """Return how many rows a ``.npy`` file has; None for any other, which is not read twice."""
+    """Return how many rows a ``.npy`` file has; None for any other."""
     return len(_mapped(path)) if path.endswith(".npy") else None
 
 
@@ -175,7 +175,7 @@ class _Columns:
         return any(_number(cell) is None for cell in plain)
 
     def refuse_counted(self, cells: Cells, path: str) -> None:
-        """Raise for a first line that counts the columns, as pandas names those of an array."""
+        """Refuse a first line that counts the columns, as pandas names an array's."""
         if self._names is not None and set(self._names) <= set(cells):
             return
         counted = [str(place) for place in range(self._width)]

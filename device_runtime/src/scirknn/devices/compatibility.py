@@ -194,7 +194,7 @@ def _check_driver(driver: _Version | None, runtime: _Version | None) -> Iterator
 
 
 def runtime_file(version: str, platform: str) -> str:
-    """Say which file of which of the vendor's repositories is the librknnrt of a version."""
+    """Return which file of which vendor repository is a version's librknnrt."""
     number = _version(version) or (0, 0, 0)
     if number < (1, 6, 0):
         chip = "RK356X" if platform in _FAMILIES else platform.upper()
@@ -210,7 +210,10 @@ def runtime_file(version: str, platform: str) -> str:
 
 
 def runtime_command(version: str, platform: str = "rk3588") -> str:
-    """Return the command that installs a version's librknnrt.so; empty where the vendor has no tag for it."""
+    """Return the command that installs a version's librknnrt.so.
+
+    Empty where the vendor has no tag for it.
+    """
     where = re.match(r"(\S+) of (\S+?), ", runtime_file(version, platform))
     tag = _TAGS.get(version)
     if where is None or tag is None:
@@ -220,7 +223,10 @@ def runtime_command(version: str, platform: str = "rk3588") -> str:
 
 
 def lite_command(version: str) -> str:
-    """Return the command that installs rknnlite from the package index; empty for what it does not have."""
+    """Return the command that installs rknnlite from the package index.
+
+    Empty for what it does not have.
+    """
     return f"python3 -m pip install rknn-toolkit-lite2=={version}" if version in _LITE_VERSIONS else ""
 
 
@@ -253,7 +259,7 @@ def _text(version: _Version) -> str:
 
 
 def small_text(path: Path) -> str | None:
-    """Return a small file's text; None for what is not there, not ours to read, or empty."""
+    """Return a small file's text; None where it is absent, not readable or empty."""
     try:
         with path.open("rb") as file:
             text = file.read(1 << 16).decode("utf-8", "replace").strip("\0 \t\r\n")
@@ -263,7 +269,7 @@ def small_text(path: Path) -> str | None:
 
 
 def _runtime(top: Path) -> str | None:
-    """Return the version that librknnrt.so carries as text, as ``strings`` would show it."""
+    """Return the version that librknnrt.so carries as text."""
     for name in _RUNTIMES:
         try:
             with (top / name).open("rb") as file:

@@ -1,4 +1,4 @@
-"""A bundle's model files, loaded: in one context, or in one on each core of the chip, which share the runs.
+"""A bundle's model files, loaded in one context or in one on each core.
 
 On small models as many contexts as cores do more than one context on all cores: MatMul, Sigmoid, Tanh and
 Softmax never spread over cores (vendor's compiler support list, 2.3.2), and users measured 1.78 against 1.26
@@ -36,11 +36,14 @@ class Contexts:
         return len(self._contexts)
 
     def run(self, samples: int, rows: Float32Array) -> Float32Array:
-        """Run the variant of `samples` rows on `rows`, shape (samples, C); return (samples, K)."""
+        """Run the variant of `samples` rows on rows (samples, C); return (samples, K)."""
         return self._contexts[0][samples].run(rows)
 
     def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
-        """Do `work`, which calls `run`, for each of `runs`; with several contexts, in as many threads."""
+        """Do `work`, which calls `run`, for each of `runs`.
+
+        With several contexts, in as many threads.
+        """
         for run in runs:
             work(run)
 

@@ -22,9 +22,10 @@ _CORE_COUNTS = {"rk3588": 3, "rk3576": 2}  # vendor's API reference, rknn_core_m
 
 
 def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
-    """Load a bundle's model files on `device` ("npu" or "virtual"), on a `core` of `CORES`.
+    """Load a bundle's model files.
 
-    "pool" makes a context on each core of the bundle's chip.
+    `device` is "npu" or "virtual", `core` one of `CORES`. "pool" makes a context on each core of the
+    bundle's chip.
 
     Raises
     ------

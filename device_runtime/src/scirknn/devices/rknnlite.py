@@ -21,7 +21,10 @@ __all__ = ["NpuSession", "restored_logging"]
 
 @contextlib.contextmanager
 def restored_logging() -> Iterator[None]:
-    """Undo what importing rknnlite does to the program's logging (it renames levels and adds handlers)."""
+    """Undo what importing rknnlite does to the program's logging.
+
+    It renames levels and adds handlers.
+    """
     root = logging.getLogger()
     names, values = dict(logging._levelToName), dict(logging._nameToLevel)
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable
@@ -42,7 +45,7 @@ def restored_logging() -> Iterator[None]:
 
 
 class LogRecorder:
-    """Records rknnlite's log, which alone names the vendor's code, and passes everything on."""
+    """Records rknnlite's log, which alone names the vendor's code; passes all on."""
 
     def __init__(self, log: Any) -> None:
         self._log = log

@@ -21,7 +21,10 @@ class Run(NamedTuple):
 
 
 def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
-    """Yield the runs that cover `rows` at the least cost; `samples` are the variants', ascending."""
+    """Yield the runs that cover `rows` at the least cost.
+
+    `samples` are the rows that each variant takes, ascending.
+    """
     start, largest = 0, samples[-1]
     while rows - start >= largest:
         yield Run(start, start + largest, largest)
@@ -36,7 +39,10 @@ def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
 
 
 def _rest(rows: int, samples: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-    """Return the least cost of covering `rows`, fewer than the largest variant takes twice, and its runs."""
+    """Return the least cost of covering `rows`, and its runs.
+
+    They are fewer than the largest variant takes twice.
+    """
     if rows <= 0:
         return 0, ()
     largest = samples[-1]

@@ -1,4 +1,4 @@
-"""A session runs one model file: on the NPU through the vendor's rknnlite, or on the virtual NPU.
+"""A session runs one model file, on the NPU (rknnlite) or on the virtual NPU.
 
 Neither is imported before a session is opened.
 """

@@ -146,7 +146,9 @@ class MLPClassifier(Estimator):
         return log_activate(self.bundle.head, output)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of ``predict(X)`` against `y`; for a multilabel task, of complete rows.
+        """Compute the accuracy of ``predict(X)`` against `y`.
+
+        For a multilabel task, of complete rows.
 
         Parameters
         ----------

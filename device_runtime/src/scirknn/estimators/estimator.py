@@ -155,7 +155,7 @@ class Estimator:
         return output
 
     def _model_input(self, X: Array) -> Float32Array:
-        """Return rows as the model takes them: prepared, float32, zeros up to its channels."""
+        """Return rows as the model takes them: prepared, float32, padded to its channels."""
         bundle = self.bundle
         prepared = bundle.prepare(X)
         rows, width = prepared.shape
@@ -178,18 +178,23 @@ class Estimator:
 
     @property
     def input_range_counts(self) -> InputRangeCounts | None:
-        """Rows since the model was opened, and those outside the range it was calibrated for.
+        """Rows since the model was opened, and those outside its calibrated range.
 
         None where the bundle has no range: float16, or an older converter.
         """
         return None if self._watch is None else self._watch.counts()
 
     def input_range_text(self) -> str:
-        """Say which rows since the model was opened were outside its range; empty where none was."""
+        """Describe the rows since the model was opened that were outside its range.
+
+        Empty where none was.
+        """
         return "" if self._watch is None else self._watch.text()
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:
-        """Refuse: it is here so that scikit-learn's tools for fitted estimators take this one.
+        """Refuse to fit.
+
+        It is here so that scikit-learn's tools for fitted estimators take this one.
 
         Raises
         ------

@@ -16,7 +16,10 @@ __all__ = ["activate", "log_activate"]
 
 
 def activate(head: str, output: Array) -> Array:
-    """Apply the output activation `head` to `output`, shape (n, k); the same shape and dtype."""
+    """Apply the output activation `head`.
+
+    `output` has shape (n, k); the result has the same shape and dtype.
+    """
     if head == "identity":
         return output
     if head == "softmax":
@@ -30,7 +33,10 @@ def activate(head: str, output: Array) -> Array:
 
 
 def log_activate(head: str, output: Array) -> Array:
-    """Compute the logarithm of a softmax or logistic head, exact where the probability underflows."""
+    """Compute the logarithm of a softmax or logistic head.
+
+    It is exact where the probability underflows.
+    """
     logarithm: Array
     if head == "logistic":
         logarithm = -np.logaddexp(output.dtype.type(0), -output)

@@ -141,7 +141,7 @@ class RangeWatch:
 
 
 def input_names(bundle: Bundle) -> list[str]:
-    """Return a name for each input of the network, from the features that it is made of."""
+    """Return a name for each input of the network, made of its features'."""
 
     def feature(column: int) -> str:
         return f"column {column}" if bundle.feature_names is None else repr(bundle.feature_names[column])

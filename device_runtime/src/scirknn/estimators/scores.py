@@ -17,9 +17,10 @@ __all__ = ["accuracy", "r2"]
 
 
 def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
-    """Compute the (weighted) share of rows predicted right, as ``sklearn.metrics.accuracy_score``.
+    """Compute the (weighted) share of rows predicted right.
 
-    `y` and `predictions` have shape (n,) or (n, k); other shapes are an InputError.
+    It is ``sklearn.metrics.accuracy_score``. `y` and `predictions` have shape (n,) or (n, k); other
+    shapes are an InputError.
     """
     y, weight = _targets(y, predictions, sample_weight)
     right = y == predictions
@@ -29,10 +30,11 @@ def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
 
 
 def r2(y: Any, predictions: Array, sample_weight: Any = None) -> float:
-    """Compute the coefficient of determination, as ``sklearn.metrics.r2_score`` with its defaults.
+    """Compute the coefficient of determination.
 
-    `y` and `predictions` have shape (n,) or (n, k); other shapes are an InputError. The mean over outputs;
-    one whose targets are constant counts 1 where it is met exactly, else 0.
+    It is ``sklearn.metrics.r2_score`` with its defaults. `y` and `predictions` have shape (n,) or (n, k);
+    other shapes are an InputError. The mean over outputs; one whose targets are constant counts 1 where
+    it is met exactly, else 0.
     """
     y, weight = _targets(y, predictions, sample_weight)
     if len(y) < 2:

@@ -1,4 +1,4 @@
-"""A context of the C API: one model, its inputs and outputs, driven by the requests of a ``librknnrt.so``."""
+"""A context of the C API: one model, its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ class Model:
 
 
 class Context:
-    """One context, for one caller at a time; `models` are those that other contexts have loaded."""
+    """One context, for one caller at a time.
+
+    `models` are those that other contexts have loaded.
+    """
 
     def __init__(self, models: MutableMapping[bytes, Model]) -> None:
         self._models = models
@@ -207,12 +210,15 @@ def _elements(tensor: Tensor) -> int:
 
 
 def _input_layout(tensor: Tensor) -> int:
-    """Return the layout that the runtime reports for an input: rows of channels where there are four axes."""
+    """Return the layout that the runtime reports for an input.
+
+    It is rows of channels where there are four axes.
+    """
     return NHWC if len(tensor.shape) == 4 else UNDEFINED
 
 
 def _description(model: Model) -> bytes:
-    """Return what ``librknnrt/context.h`` calls a description, and the attributes of every tensor."""
+    """Return a description (``librknnrt/context.h``) and every tensor's attributes."""
     file = model.file
     weights = sum(len(buffer) for buffer in file.buffers)
     head = struct.pack(

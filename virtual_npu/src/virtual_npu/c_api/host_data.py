@@ -1,4 +1,4 @@
-"""Between a caller's bytes and the values that a model stores, as the vendor's runtime converts them.
+"""Convert between a caller's bytes and stored values, as the vendor does.
 
 Types and layouts are those of Rockchip's C API (its reference guide, "RKNN tensor type" and "format").
 """
@@ -74,9 +74,10 @@ def stored_from_host(data: bytes | bytearray, tensor: Tensor, dtype: np.dtype[An
 
 
 def host_from_stored(values: Array, tensor: Tensor, dtype: np.dtype[Any], layout: int) -> bytes:
-    """Convert stored values of a model's output, in the logical shape, to what a caller wants.
+    """Convert a model's output to what a caller wants.
 
-    `dtype` is the tensor's own for stored values, or float32 for real numbers.
+    `values` are stored ones, in the logical shape. `dtype` is the tensor's own for stored values, or
+    float32 for real numbers.
 
     Raises
     ------

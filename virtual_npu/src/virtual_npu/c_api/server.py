@@ -1,4 +1,4 @@
-"""The virtual NPU as a server on a unix socket, for the ``librknnrt.so`` of ``virtual_npu/librknnrt``.
+"""The virtual NPU as a server on a unix socket, for ``virtual_npu/librknnrt``.
 
 ::
 
@@ -125,7 +125,7 @@ class _Connection(socketserver.BaseRequestHandler):
         return data
 
     def _payload(self, size: int, limit: int) -> bytearray | None:
-        """Return a request's payload; None for one over the limit, which is read and dropped."""
+        """Return a request's payload, or read it away and return None if over the limit."""
         if size <= limit:
             data = self._receive(size)
             if data is None:
@@ -160,7 +160,10 @@ def _wait_for_stdin(ended: threading.Event) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, or until standard input ends; prints the socket once it can be used."""
+    """Serve until SIGTERM, SIGINT or the end of standard input.
+
+    Prints the socket once it can be used.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m virtual_npu.c_api.server", description="Serve the virtual NPU."
     )

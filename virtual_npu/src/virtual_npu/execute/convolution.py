@@ -1,4 +1,4 @@
-"""The convolution units: CNA feeds features and weights, CORE multiplies and accumulates.
+"""The convolution units: CNA feeds features and weights, CORE multiplies and sums.
 
 Only 1x1 kernels: that is what a dense layer compiles to.
 
@@ -48,7 +48,7 @@ _EXACT_IN_FLOAT32: Final = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class SumOrder:
-    """How a layer's products are summed: by a rule, and for how many points the layer has in all."""
+    """How products are summed: a rule, and the points that the layer has in all."""
 
     rule: SumRule
     samples: int
@@ -56,7 +56,7 @@ class SumOrder:
 
 @dataclass(frozen=True, slots=True)
 class KernelOperands:
-    """What the DPU adds to each weight of a kernel, and to each of its sums; None for nothing."""
+    """What the DPU adds to a kernel's weights and to its sums, or None."""
 
     offsets: npt.NDArray[np.int64] | None = None
     addends: Float32Array | None = None
@@ -151,7 +151,7 @@ class Convolution:
     def _depthwise(
         cls, task: LoadedTask, source: Cube, weights: Array, operands: KernelOperands
     ) -> Convolution:
-        """Decode the multiplication of each channel by itself, with which one point is spread over a line.
+        """Decode the multiplication of each channel by itself, which spreads one point.
 
         Observation: Mul of a constant row and a column compiles to it, with weights of one and stride 0.
         """
@@ -165,7 +165,10 @@ class Convolution:
         return cls(source, outputs, lambda rows: np.repeat(rows * factors, points, axis=0), points)
 
     def apply(self, features: Array) -> Array:
-        """Sum products; `features` has shape (points, at least channels), the result (points, outputs)."""
+        """Sum products.
+
+        `features` has shape (points, at least channels), the result (points, outputs).
+        """
         sums = self.sums(features[:, : self.source.channels])
         if sums.shape[1] == self.outputs:
             return sums
@@ -175,7 +178,7 @@ class Convolution:
 
 
 def _check_mode(task: LoadedTask) -> tuple[np.dtype[Any], bool]:
-    """Return the elements' type and whether channels stay apart; refuse what is not modelled."""
+    """Check the modes; return the dtype and whether channels stay apart."""
     precision = task.require(r.CNA_PROC_PRECISION, *DTYPES)
     task.require(r.CNA_IN_PRECISION, precision)
     task.require(r.CORE_PROC_PRECISION, precision)

@@ -1,4 +1,4 @@
-"""The data processing unit (DPU): what happens to sums, or to data read back, before they are written.
+"""The data processing unit (DPU): what happens to values before they are written.
 
 In order: BS (bias, scale, ReLU), BN (the same with other operands), EW (a second cube, or the lookup table),
 output conversion. Float programs work in float32. Integer programs work on integers, held here in float64:
@@ -129,7 +129,7 @@ class DataProcessor:
 
 
 def _filling(bits: int, dtype: np.dtype[Any]) -> Any:
-    """Return what channels past the real ones are written as: OFFSET_PEND, in the output's type."""
+    """Return the value of padding channels: OFFSET_PEND, in the output's type."""
     raw = np.array([bits], "<u2").view(np.int8 if dtype.itemsize == 1 else "<i2")
     return raw.view(dtype)[0] if dtype.itemsize <= 2 else dtype.type(0)
 

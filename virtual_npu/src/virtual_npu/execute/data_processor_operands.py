@@ -157,7 +157,7 @@ def decode_second_operand(task: LoadedTask, channels: int, shape: Cube) -> tuple
 
 
 def _shared_start(task: LoadedTask) -> int:
-    """Return where an operand starts, of whose surfaces two readers fetch every other one."""
+    """Return the start of an operand whose surfaces two readers fetch in turn."""
     apart = task[r.EW_BASE_ADDR] - task[r.SRC_BASE_ADDR]
     stride = task[r.EW_SURF_STRIDE]
     skipped = 2 * stride - (task[r.RDMA_WIDTH] + 1) * (task[r.RDMA_HEIGHT] + 1)

@@ -1,6 +1,7 @@
-"""float16 values kept in float32 between layers: numpy's conversions from and to float16 are slow.
+"""float16 values kept in float32 between layers.
 
-A float32 that holds a float16 value stays exact through copies and casts; only what a unit writes is rounded.
+numpy's conversions from and to float16 are slow. A float32 that holds a float16 value stays exact through
+copies and casts; only what a unit writes is rounded.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ def magnitude_bits(values: Float32Array) -> npt.NDArray[np.uint32]:
 
 
 def round_to_half(values: Float32Array) -> Float32Array:
-    """Round float32 to the nearest float16 value, halves to even, in place; return the array.
+    """Round to the nearest float16 value, in place; return the array.
 
-    `values` is writable and contiguous in C's or Fortran's order. Infinity from 65520 on; NaN stays NaN.
+    Halves go to even. `values` is writable and contiguous in C's or Fortran's order. Infinity from 65520
+    on; NaN stays NaN.
     """
     flat = (values if values.flags.c_contiguous else values.T).reshape(-1)
     magnitudes = magnitude_bits(flat)

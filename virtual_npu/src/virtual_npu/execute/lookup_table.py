@@ -1,11 +1,11 @@
-"""The DPU's lookup tables: LE for low inputs, LO for high ones, straight lines between entries.
+"""The DPU's lookup tables: LE for low inputs, LO for high ones.
 
-The two tables, their priorities and slopes are those of NVDLA's LUT (nvdla.org, hw/v1/ias/lut-programming).
-Beyond the tables the end values hold: the slopes are 0 in every program seen, but for the one below a
-sigmoid that is a layer of its own. There 23107 / 2**22 leads from the first entry, 0.0018, to 0 at -10.5;
-what would lie below 0 is cut off by the larger of it and 0 that follows. Other slopes are refused. The
-vendor's simulator does not look up float16 tanh and sigmoid, it computes them; a chip has only the program to
-go by, so here the table counts.
+Between entries values lie on straight lines. The two tables, their priorities and slopes are those of
+NVDLA's LUT (nvdla.org, hw/v1/ias/lut-programming). Beyond the tables the end values hold: the slopes are
+0 in every program seen, but for the one below a sigmoid that is a layer of its own. There 23107 / 2**22
+leads from the first entry, 0.0018, to 0 at -10.5; what would lie below 0 is cut off by the larger of it
+and 0 that follows. Other slopes are refused. The vendor's simulator does not look up float16 tanh and
+sigmoid, it computes them; a chip has only the program to go by, so here the table counts.
 """
 
 from __future__ import annotations

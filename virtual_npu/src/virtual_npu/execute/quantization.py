@@ -11,9 +11,10 @@ __all__ = ["dequantize", "quantize"]
 
 
 def quantize(values: Array, tensor: Tensor) -> Array:
-    """Return ``round(value / scale) + zero point`` in the tensor's integer type, saturated.
+    """Quantize to the tensor's integer type.
 
-    Rounding is to nearest, halves to even, in float32. NaN, which no integer can hold, becomes 0.
+    It is ``round(value / scale) + zero point``, saturated. Rounding is to nearest, halves to even, in
+    float32. NaN, which no integer can hold, becomes 0.
     """
     dtype = np.dtype(tensor.dtype)
     limits = np.iinfo(dtype)

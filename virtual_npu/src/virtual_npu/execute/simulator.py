@@ -1,8 +1,9 @@
-"""What the vendor's simulator computes of an integer layer, which is not what the register program says.
+"""The vendor's simulator's arithmetic of an integer layer.
 
-The simulator never sees the register program. It keeps every tensor in float32, on the points that the
-integers stand for, and sums in float32; the program sums integers exactly and scales the sum by a factor of
-15 bits. To show that nothing else sets the two apart, a `VirtualNpu` can be given the simulator's numbers.
+It is not what the register program says. The simulator never sees the register program. It keeps every
+tensor in float32, on the points that the integers stand for, and sums in float32; the program sums
+integers exactly and scales the sum by a factor of 15 bits. To show that nothing else sets the two apart,
+a `VirtualNpu` can be given the simulator's numbers.
 
 Experiments, on 480 seeded networks of four toolkits (``docs/virtual-npu-agreement.md`` has the counts), and
 on the graphs, weights and results of the simulator's calls to ONNX Runtime:
@@ -109,7 +110,10 @@ class SimulatedLayer:
         )
 
     def apply(self, rows: Array, outputs: int) -> Array:
-        """Compute stored values, shape (points, outputs), of stored values, shape (points, channels)."""
+        """Compute a layer's stored values from its stored inputs.
+
+        Shapes (points, outputs) from (points, channels).
+        """
         real = (rows[:, : len(self.weights)] - np.float32(self.source.zero_point or 0)).astype(np.float32)
         real *= np.float32(self.source.scale or 1)
         sums = simulator_sums(real, self.weights, self.samples, self.biases, fused=True)

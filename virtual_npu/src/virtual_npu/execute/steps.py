@@ -104,7 +104,7 @@ def _samples(file: RknnFile, node: Node) -> int:
 
 
 def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[Step]:
-    """Make steps of the layers that go by the graph; refuse what else is left to the CPU."""
+    """Make steps of layers that only move data; refuse others that the CPU has."""
 
     def used(tensor: Tensor) -> list[Cube]:
         users = {n.index for n in file.nodes if tensor.index in n.inputs + n.outputs}

@@ -1,6 +1,7 @@
-"""How sums of float16 products are formed, of which the register program says nothing.
+"""How sums of float16 products are formed.
 
-A product of two float16 values fits float32. Three rules for their sum:
+The register program says nothing of it. A product of two float16 values fits float32. Three rules for
+their sum:
 
 ``"exact"``
     The sum itself, rounded once to float32: what an accumulator wide enough gives, in whatever order. It is
@@ -41,15 +42,19 @@ _CONVOLUTION: Final = 1 << 19  # weights up to which the simulator runs a layer 
 
 
 def starts_from_bias(weights: Array, samples: int) -> bool:
-    """Whether the simulator's sums start from the bias: one row through more than 2**19 weights."""
+    """Whether the simulator's sums start from the bias.
+
+    They do for one row through more than 2**19 weights.
+    """
     return samples == 1 and weights.size > _CONVOLUTION
 
 
 def summation(rule: SumRule, weights: _Halves, samples: int, biases: Array | None = None) -> Summation:
-    """Return the function that sums rows of float16 times `weights`, shape (channels, kernels), to float32.
+    """Return the function that sums rows of float16 times `weights` to float32.
 
-    The simulator's order depends on how many kernels there are, the model's own and none to fill up, and on
-    how many rows the layer has in all, `samples`; with `biases` it adds them, where the simulator does.
+    `weights` has shape (channels, kernels). The simulator's order depends on how many kernels there are,
+    the model's own and none to fill up, and on how many rows the layer has in all, `samples`; with
+    `biases` it adds them, where the simulator does.
     """
     with np.errstate(invalid="ignore"):  # a model may hold NaN
         return _rule(rule, weights.astype(np.float32), samples, biases)
@@ -111,7 +116,10 @@ def _lengths(rows: Array) -> Array:
 
 
 def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
-    """Return for each row a power of two of which its float16 values are multiples; infinity if all are 0."""
+    """Return for each row a power of two of which its values are multiples.
+
+    Infinity if all are 0.
+    """
     # 0 becomes the largest unsigned integer, so that the least is that of the other values.
     least = (magnitudes - np.uint32(1)).min(axis=1, initial=0xFFFFFFFF) + np.uint32(1)
     exponents = np.maximum((least >> 23).astype(np.int64) - 127, _LOWEST + 10) - 10
@@ -164,7 +172,10 @@ def simulator_sums(
 
 
 def _in_order(rows: Array, weights: Array, block: int, *, fused: bool = False) -> Array:
-    """Sum channel after channel within blocks, then the blocks, in the operands' precision."""
+    """Sum channel after channel within blocks, then the blocks.
+
+    In the operands' precision.
+    """
     total = np.zeros((len(rows), weights.shape[1]), rows.dtype)
     if fused:  # a product of float32 values is exact in float64
         rows, weights = rows.astype(np.float64), weights.astype(np.float64)
@@ -179,7 +190,10 @@ def _in_order(rows: Array, weights: Array, block: int, *, fused: bool = False) -
 
 
 def _by_fours(rows: Array, weights: Array, start: Array) -> Array:
-    """Add to `start` the sum of four channels' products, in order, and so on; at last of two, then of one."""
+    """Add to `start` the sums of four channels' products at a time, in order.
+
+    At last of two, then of one.
+    """
     total = np.tile(start, (len(rows), 1))
     first = 0
     for count in (4, 2, 1):
@@ -193,7 +207,10 @@ def _by_fours(rows: Array, weights: Array, start: Array) -> Array:
 
 
 def _by_eights(rows: Array, weights: Array) -> Array:
-    """Sum one row: channels modulo 8 in order, then the eight sums, folded as the kernels' number has it."""
+    """Sum one row: channels modulo 8 in order, then the eight sums.
+
+    They are folded as the number of kernels has it.
+    """
     channels, kernels = weights.shape
     lanes = np.zeros((8, kernels), rows.dtype)
     for first in range(0, channels, 8):

@@ -134,7 +134,9 @@ class VirtualNpu:
         return dequantize(self._execute(_quantized(self._checked(x), self._input)), self._output)
 
     def run_native(self, x: Array) -> Array:
-        """Run the model on stored values: float16, int8 or int16 in and out, logical shapes.
+        """Run the model on stored values.
+
+        float16, int8 or int16 in and out, in logical shapes.
 
         Raises
         ------
@@ -182,7 +184,7 @@ class VirtualNpu:
         return _read(self._memory, cube)
 
     def _plan(self) -> None:
-        """Find which rows can be handed over, and which writes nobody needs to find in memory."""
+        """Find which rows can be handed over, and which writes are not read from memory."""
         written = [self._feed, *(step.destination for step in self._steps)]
         reads = [(), *(step.sources for step in self._steps), (self._fetch,)]
         for cube in written:

@@ -125,7 +125,10 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _write(target: Path, values: Array) -> None:
-    """Write a complete .npy file or none; what is no regular file is written into, not replaced."""
+    """Write a complete .npy file or none.
+
+    What is no regular file is written into, not replaced.
+    """
     content = io.BytesIO()
     np.save(content, values, allow_pickle=False)
     if target.exists() and not target.is_file():

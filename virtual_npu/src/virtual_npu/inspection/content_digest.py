@@ -1,4 +1,4 @@
-"""A model's identity: a digest of what its file says, not of the bytes it happens to be.
+"""A model's identity: a digest of the content of its file, not of its bytes.
 
 The toolkit writes uninitialised memory into its files, so two conversions of one model differ in 400 to
 1,400 bytes. Observation (six models, float16, int8 and int16, three builds each): those bytes are
@@ -58,7 +58,7 @@ def content_digest(file: RknnFile) -> str:
 
 
 def _native_size(tensor: Tensor) -> int | None:
-    """Return the bytes that a weight's native shape accounts for, None for all there are.
+    """Return the bytes of a weight's native shape, None for all there are.
 
     The shape is given in parts of six dimensions, one a share of the weights with a layout of its own.
     """

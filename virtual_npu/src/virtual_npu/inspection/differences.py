@@ -1,4 +1,7 @@
-"""What differs between two files: the same model from two toolkits, or before and after a change."""
+"""The differences between two files.
+
+They may be of one model from two toolkits, or before and after a change.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ _TENSOR = ("dtype", "layout", "kind", "native_shape", "shape", "scale", "zero_po
 
 
 def differences(first: RknnFile, second: RknnFile) -> Iterator[str]:
-    """Give the differences line by line: header, tensors, layers, then the program for one core.
+    """Yield the differences line by line.
 
-    Tensors and layers are matched by name, a constant's content by its digest, a layer's tasks by order.
-    Addresses are compared as the tensor and offset that they stand for.
+    In order: header, tensors, layers, the program for one core. Tensors and layers are matched by name, a
+    constant's content by its digest, a layer's tasks by order. Addresses are compared as the tensor and
+    offset that they stand for.
     """
     for name in _HEADER:
         yield from _changed(name, getattr(first, name), getattr(second, name))

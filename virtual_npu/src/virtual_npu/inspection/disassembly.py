@@ -13,7 +13,7 @@ __all__ = ["disassemble"]
 
 
 def disassemble(file: RknnFile, cores: int = 1) -> Iterator[str]:
-    """Give the program for `cores` cores line by line: a heading for each task, then its commands."""
+    """Yield the program for `cores` cores: a heading for each task, then its commands."""
     _, addresses, values = decode_commands(file.registers)
     places = {r.command: f"{r.tensor} + {r.addend:#x}" for r in file.relocations}
     try:

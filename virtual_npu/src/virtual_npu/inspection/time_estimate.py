@@ -1,6 +1,6 @@
-"""An estimate of a model's time on an RK3588, from published rates; this project has measured none of it.
+"""An estimate of a model's time on an RK3588, from published rates.
 
-Sources:
+This project has measured none of it. Sources:
 
 - RK3588 TRM Part 1, chapter 36: 1,024 int8 or 512 float16 or int16 multiply-adds a cycle and core; 1 GHz
   (jas-hacks.blogspot.com, 2023).

@@ -1,8 +1,9 @@
-"""Layers that only move data: Reshape and Transpose, which the MatMul form of a network has at either end.
+"""Layers that only move data: Reshape and Transpose.
 
-They are carried out by the graph, wherever the file places them. For those on the CPU there is no program;
-those on the NPU are compiled in some ten ways (copies with notches, the DPU's transposition, convolutions
-with kernels of ones), none of which computes anything: the values in and out are the same, in another order.
+The MatMul form of a network has them at either end. They are carried out by the graph, wherever the file
+places them. For those on the CPU there is no program; those on the NPU are compiled in some ten ways
+(copies with notches, the DPU's transposition, convolutions with kernels of ones), none of which computes
+anything: the values in and out are the same, in another order.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def tensor_cube(tensor: Tensor, memory: Memory, dtype: np.dtype[Any], used: Sequence[Cube]) -> Cube:
-    """Return where a tensor lies, its surfaces as far apart as the tasks have it that use it."""
+    """Return where a tensor lies.
+
+    Its surfaces are as far apart as the tasks have it that use it.
+    """
     address = memory.address(tensor.name)
     if _is_plain(tensor):
         count, size = math.prod(tensor.shape), dtype.itemsize

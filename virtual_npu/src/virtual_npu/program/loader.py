@@ -1,4 +1,7 @@
-"""Load the register program: relocate it and follow each unit's registers from task to task."""
+"""Load the register program.
+
+It is relocated, and each unit's registers are followed from task to task.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ class LoadedTask:
         return bool(self.enable_mask >> ENABLE_BITS[unit] & 1)
 
     def require(self, field: Field, *allowed: int) -> int:
-        """Return a field's value if it is one of `allowed`; raise UnsupportedProgram for another."""
+        """Return a field's value that is one of `allowed`, else raise UnsupportedProgram."""
         value = self[field]
         if value not in allowed:
             raise UnsupportedProgram(unit_of(field.address), field.name, value)
@@ -124,7 +127,10 @@ class _Core:
     def follow(
         self, tasks: tuple[Task, ...], addresses: list[int], values: list[int], left_out: set[int]
     ) -> list[LoadedTask]:
-        """Return the tasks but for those of layers to be left out, which fill registers all the same."""
+        """Return the tasks but for those of layers to be left out.
+
+        These fill registers all the same.
+        """
         followed = []
         for task in tasks:
             first, end = task.start, task.start + task.count

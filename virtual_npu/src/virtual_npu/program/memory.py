@@ -1,4 +1,4 @@
-"""The memory a model runs in: one region a tensor, one for the pool of internal tensors.
+"""The memory of a model: a region for each tensor, and one for internal ones.
 
 A cube is data laid out as the NPU's DMA reads and writes it: atoms of 16 bytes (8 on some chips), each a few
 channels of one point; points along a line, lines along a surface, surfaces of further channels (``NC1HWC2``).
@@ -64,7 +64,10 @@ class Cube:
         strides: tuple[int, int],
         dtype: np.dtype[Any],
     ) -> Cube:
-        """Make a cube of `size` (width, height, channels), its `strides` (line, surface) in atoms."""
+        """Make a cube whose strides are counted in atoms.
+
+        `size` is (width, height, channels), `strides` is (line, surface).
+        """
         atom = chip.atoms[dtype.itemsize]
         line, surface = (stride * atom for stride in strides)
         return cls(address, *size, line, surface, dtype, atom, atom)
@@ -189,7 +192,7 @@ class Memory:
                 raise UnsupportedProgram("memory", "constant", start, "the program writes over it")
 
     def view(self, cube: Cube, *, writable: bool = False) -> Array:
-        """Return a cube as a (groups, height, width, channels of a group) array over the memory itself."""
+        """Return a cube's memory as (groups, height, width, channels of a group)."""
         index, offset = self._find(cube.start, cube.end, "cube")
         if (
             cube.groups * cube.height * cube.width * min(cube.point, cube.atom)

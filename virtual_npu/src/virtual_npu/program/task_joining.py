@@ -43,7 +43,7 @@ _WHOLE_COUNTS: Final = (r.DATAIN_HEIGHT, r.WEIGHT_KERNELS, r.WEIGHT_BYTES)  # th
 
 
 def join_tasks(tasks: list[LoadedTask]) -> list[LoadedTask]:
-    """Join each task to an earlier one of its layer, where it carries on with the next lines or kernels.
+    """Join tasks of a layer that carry on with the next lines or kernels.
 
     Within a layer, the PPU's copies come last: with them cores wait until all have done their share.
     """

@@ -1,4 +1,4 @@
-"""A reader of flatbuffer tables in which every offset and count is checked before it is used.
+"""A reader of flatbuffer tables that checks every offset and count first.
 
 Layout as in the public "FlatBuffers internals" document: a table starts with a signed 32-bit offset back
 to its vtable; the vtable holds its own size, the table's size, then one 16-bit offset per field (0: absent);

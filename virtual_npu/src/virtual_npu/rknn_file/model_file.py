@@ -90,7 +90,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One entry of the task table: the kernel's ``struct rknpu_task`` (Rockchip's public ``rknpu_ioctl.h``).
+    """One entry of the task table.
+
+    It is the kernel's ``struct rknpu_task`` (Rockchip's public ``rknpu_ioctl.h``).
 
     Attributes
     ----------
@@ -214,8 +216,8 @@ class RknnFile(_Referable):
 
 
 def placement(file: RknnFile) -> list[tuple[str, str, str]]:
-    """List the compute layers as (name, type, where), where being ``"NPU"`` or ``"CPU"``.
+    """List the compute layers as (name, type, where).
 
-    The graph's own input and output operators are left out.
+    Where is ``"NPU"`` or ``"CPU"``. The graph's own input and output operators are left out.
     """
     return [(node.name, node.type, node.placement) for node in file.nodes if node.placement != "none"]

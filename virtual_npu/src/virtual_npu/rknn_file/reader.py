@@ -100,7 +100,7 @@ def read(source: str | os.PathLike[str] | bytes) -> RknnFile:
 
 
 def read_graph(source: str | os.PathLike[str] | bytes) -> RknnFile:
-    """Read what an older file (format 2 to 5) has in common with format 6: tensors, layers and metadata.
+    """Read the tensors, layers and metadata of an older file (format 2 to 5).
 
     The result has no constants, no program and no tasks. Observation: format 2 (compiler 1.4.2) has the same
     header and the same field numbers for tensors and layers, and no table of buffers; format 4 was not seen.

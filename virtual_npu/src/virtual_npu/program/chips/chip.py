@@ -56,7 +56,7 @@ RK3588: Final = Chip()
 
 
 class Translation:
-    """One task: its registers as the chip has them, and what they say in those of the RK3588.
+    """One task: its registers as the chip has them, and in those of the RK3588.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Translation:
         return Field("", address, low, bits, signed).of(self._given.get(address, 0))
 
     def require(self, address: int, *allowed: int, low: int = 0, bits: int = 32) -> int:
-        """Return a bit field that is one of `allowed`; raise UnsupportedProgram for another."""
+        """Return a bit field that is one of `allowed`, else raise UnsupportedProgram."""
         value = self.take(address, low, bits)
         if value not in allowed:
             raise UnsupportedProgram(
@@ -132,7 +132,7 @@ class Translation:
             self.registers[address] = self.take(address)
 
     def finish(self) -> None:
-        """Raise UnsupportedProgram if a bit of a unit that runs is not 0 and was not taken."""
+        """Raise UnsupportedProgram if a unit that runs has a bit that was not taken."""
         for address, bits in self._left.items():
             unit = UNITS.get(address >> 12)
             if bits and (unit is None or self.runs(unit)):

@@ -1,6 +1,7 @@
-"""RK3562: the RK3588's atoms, half its kernels in a group, registers of CNA, CORE and DPU at other addresses.
+"""RK3562: the RK3588's atoms, half its kernels in a group.
 
-Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
+Registers of CNA, CORE and DPU have other addresses. Observations (toolkits 2.2.0 to 2.5.0, the same graph
+for either chip):
 
 - CNA counts channels as they are.
 - A unit at 0x8000 has the same registers in every task.

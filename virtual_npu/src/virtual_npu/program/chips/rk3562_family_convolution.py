@@ -1,8 +1,8 @@
-"""CNA and CORE of RK3562 and RK3576, as far as they are alike: the RK3588's fields at other addresses.
+"""CNA and CORE of RK3562 and RK3576, as far as they are alike.
 
-Observations, from programs for the same graphs (toolkits 2.2.0 to 2.5.0): surfaces are counted in atoms from
-one to the next; CLIP_TRUNCATE is used by every int16 layer that would else pass 32 bits; it is written twice,
-as the precision is.
+They have the RK3588's fields at other addresses. Observations, from programs for the same graphs
+(toolkits 2.2.0 to 2.5.0): surfaces are counted in atoms from one to the next; CLIP_TRUNCATE is used by
+every int16 layer that would else pass 32 bits; it is written twice, as the precision is.
 """
 
 from __future__ import annotations

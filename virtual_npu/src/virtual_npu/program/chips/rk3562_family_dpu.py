@@ -1,10 +1,11 @@
-"""The DPU of RK3562 and RK3576: the RK3588's stages at other addresses, each with bounds of its own.
+"""The DPU of RK3562 and RK3576.
 
-Observations, from programs for the same graphs (toolkits 2.2.0 to 2.5.0): every stage ends in a lower and an
-upper bound, which are the ends of a signed 32-bit integer where nothing is bounded, in float programs
-too; ReLU is a lower bound of 0, a clip an upper one besides. BS and EW are known by all bits of their
-configuration, of which no more values were seen than are listed here. What a layer's own number of channels
-is filled up to is said by CORE and DPU_RDMA only.
+It has the RK3588's stages at other addresses, each with bounds of its own. Observations, from programs
+for the same graphs (toolkits 2.2.0 to 2.5.0): every stage ends in a lower and an upper bound, which are
+the ends of a signed 32-bit integer where nothing is bounded, in float programs too; ReLU is a lower bound
+of 0, a clip an upper one besides. BS and EW are known by all bits of their configuration, of which no
+more values were seen than are listed here. What a layer's own number of channels is filled up to is said
+by CORE and DPU_RDMA only.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def _idle(task: Translation, *bounds: int) -> None:
 
 
 def clipping(task: Translation) -> int:
-    """Take the bounds behind BN, which are written twice; return the bits of BN_CFG that say the same."""
+    """Take the bounds behind BN; return the bits of BN_CFG that say the same.
+
+    They are written twice.
+    """
     lower, upper = task.require(0x406C, _LEAST, 0), task.take(0x4070)
     task.require(0x4074, lower)
     task.require(0x4078, upper)
@@ -78,7 +82,7 @@ def clipping(task: Translation) -> int:
 
 
 def data_processor(task: Translation, channels: int) -> int:
-    """Translate the DPU but for BN, ``BS_OW`` and BS's factors; return BS's configuration.
+    """Translate the DPU but for BN, ``BS_OW`` and BS's factors; return BS_CFG.
 
     `channels` is the number that runs through it, those that fill up included.
     """

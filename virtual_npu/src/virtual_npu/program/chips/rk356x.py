@@ -1,4 +1,4 @@
-"""RK3566 and RK3568: atoms of 8 bytes, the RK3588's registers with few differences.
+"""RK3566 and RK3568: atoms of 8 bytes, nearly the RK3588's registers.
 
 Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
 

@@ -1,6 +1,7 @@
-"""RK3576: the RK3588's atoms and weights, CNA, CORE and DPU at other addresses, constants in memory.
+"""RK3576: the RK3588's atoms and weights.
 
-Observations (toolkits 2.2.0 to 2.5.0, the same graph for either chip):
+CNA, CORE and DPU have other addresses, constants lie in memory. Observations (toolkits 2.2.0 to 2.5.0,
+the same graph for either chip):
 
 - CNA counts channels, kernels and points less one.
 - Constants of BS and BN lie in memory (tensors ``..._BScfgTensor``, ``..._BNcfgTensor``), one after the other
