@@ -27,6 +27,7 @@ import virtual_npu
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import virtual_board
+from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.conformance import convert_stage, run_case
 from rknn_harness.conformance.timing import Timing
@@ -85,10 +86,10 @@ def _transfers(session: BoardSession, board: Board, folder: Path, count: int) ->
     source = folder / "artifact"
 
     def put() -> None:
-        session.connection.put({"artifact": source})
+        session.files.put({"artifact": source})
 
     def paramikos() -> None:
-        session.connection._files().put(str(source), "paramiko")
+        session.connection.sftp().put(str(source), "paramiko")
 
     def opensshs() -> None:
         command = [
@@ -153,19 +154,19 @@ _TIMED = (
 @contextmanager
 def _told(taken: dict[str, float]) -> Iterator[None]:
     """Add up what the board says that its operations took; the way there and back is the harness's."""
-    ask = BoardSession._ask
+    ask = RunnerChannel.ask
 
-    def call(self: BoardSession, op: str, *rest: Any, **fields: Any) -> Any:
+    def call(self: RunnerChannel, op: str, *rest: Any, **fields: Any) -> Any:
         header, arrays = ask(self, op, *rest, **fields)
         if op in _OPERATIONS:
             taken[_BOARD] += header["seconds"]
         return header, arrays
 
-    BoardSession._ask = call  # type: ignore[method-assign]
+    RunnerChannel.ask = call  # type: ignore[method-assign]
     try:
         yield
     finally:
-        BoardSession._ask = ask  # type: ignore[method-assign]
+        RunnerChannel.ask = ask  # type: ignore[method-assign]
 
 
 def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, count: int) -> Table:
@@ -173,7 +174,7 @@ def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, co
     parts: dict[str, list[float]] = {}
     for number in range(count + 1):
         taken = {kind: 0.0 for kind in (*(kind for kind, _, _ in _TIMED), _BOARD)}
-        questions = link.session()._number
+        questions = link.session().runner.requests
         with ExitStack() as stack:
             for entry in _TIMED:
                 stack.enter_context(_timed(taken, *entry))
@@ -183,7 +184,7 @@ def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, co
             result = run_case.run_case(case, toolkit, link, timing=SHORT, run_folder=record.path)
             record.record(result)
             total = time.perf_counter() - started
-        questions = link.session()._number - questions
+        questions = link.session().runner.requests - questions
         if result.outcome.value != "pass":
             raise SystemExit(f"case {number}: {result.outcome.value}: {result.reason}")
         if not number:

@@ -88,9 +88,9 @@ def test_bits_are_those_of_the_x86_virtual_board(
         assert facts["librknnrt"].startswith("2.5.0")
         assert "rockchip,rk3588" in facts["compatible"]
         for path in bundles:
-            here.load(path)
-            there.load(path)
-            mine, theirs = here.predict(X), there.predict(X)
+            here.models.load(path)
+            there.models.load(path)
+            mine, theirs = here.models.predict(X), there.models.predict(X)
             np.testing.assert_array_equal(theirs.output, mine.output, err_msg=path.name)
             np.testing.assert_array_equal(theirs.predictions, mine.predictions, err_msg=path.name)
 

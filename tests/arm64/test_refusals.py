@@ -18,7 +18,7 @@ def test_a_board_without_rknnlite(boards: Mapping[str, Board], models: Mapping[s
     with BoardSession(bare) as session:
         assert session.facts()["rknnlite"] is None
         with pytest.raises(ProvisioningError, match="vendor's runtime cannot be imported"):
-            session.load_raw(models["float16"])
+            session.raw_models.load_raw(models["float16"])
 
 
 @pytest.mark.parametrize("version", ["2.3.0", "2.3.2", "2.5.0"])
@@ -30,10 +30,10 @@ def test_a_library_too_old_for_the_model(
     newer[8] = 7
     with BoardSession(boards[f"arm64-{version}"]) as session:
         with pytest.raises(BoardError, match="init_runtime") as refused:
-            session.load_raw(bytes(newer))
+            session.raw_models.load_raw(bytes(newer))
         assert (refused.value.kind, refused.value.code) == ("load_error", -1)
         # Standard error may follow the answer, on a busy machine by some time.
-        errors = session._errors
+        errors = session.runner.errors
         assert errors is not None
         wait_until(lambda: "RKNN_ERR_MODEL_INVALID" in errors.tail(), "the library says why")
-        session.load_raw(models["float16"])  # and the board is none the worse
+        session.raw_models.load_raw(models["float16"])  # and the board is none the worse

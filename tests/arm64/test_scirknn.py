@@ -19,6 +19,7 @@ import scirknn
 import sklearn2rknn
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.ssh.connection import Completed, Connection
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from scirknn.bundle import metadata_path
 
 NAMES = ("arm64-2.3.0", "arm64-2.3.2", "arm64-2.5.0", "debian11-2.3.2")
@@ -34,7 +35,7 @@ class OnBoard:
 
     def __init__(self, connection: Connection, board: Board, files: Mapping[str, bytes | Path]) -> None:
         self._connection, self._python = connection, board.python
-        self.folder = f"{board.work_folder}/{connection.put(files)}"
+        self.folder = f"{board.work_folder}/{FileTransfer(connection).put(files)}"
 
     def python(self, *arguments: str) -> Completed:
         pythonpath = f"PYTHONPATH={self.folder}/scirknn.pyz"

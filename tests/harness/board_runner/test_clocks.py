@@ -18,7 +18,7 @@ from rknn_harness.board_runner.clocks import Clocks
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.session.session import BoardSession
-from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.errors import BoardError, ConnectionLostError
 from tests.harness.sysfs_tree import CPU, DDR, FILES, NPU, ZONE, make_tree, shown
 from tests.waiting import PATIENCE, wait_until
@@ -44,8 +44,14 @@ def test_clocks_are_held_at_their_highest_and_put_back(tree: Path, tmp_path: Pat
         assert list(governors(tree).values()) == ["performance", "userspace", "performance"]
         assert shown(tree, f"{DDR}/userspace/set_freq") == "2112000000"
         assert set(json.loads(record.read_text())) == set(TOP)
-        told = watch.told()
-    assert told == {"pinned": TOP, "before": TOP, "after": TOP, "moved": False, "temperature": [41.615] * 2}
+        summary = watch.summary()
+    assert summary == {
+        "pinned": TOP,
+        "before": TOP,
+        "after": TOP,
+        "moved": False,
+        "temperature": [41.615] * 2,
+    }
     assert governors(tree) == GOVERNORS
     assert not record.exists()
 
@@ -56,14 +62,14 @@ def test_clocks_that_may_not_be_set_are_recorded(tree: Path, tmp_path: Path) -> 
     (tree / CPU / "scaling_available_governors").unlink()
     with Clocks(str(tree), tmp_path / "clocks.json").watched(hold=True) as watch:
         assert governors(tree) == GOVERNORS
-        told = watch.told()
-    assert (told["pinned"], told["before"], told["moved"]) == (None, TOP, False)
+        summary = watch.summary()
+    assert (summary["pinned"], summary["before"], summary["moved"]) == (None, TOP, False)
 
 
 def test_a_board_without_such_files_has_no_clocks(tmp_path: Path) -> None:
     with Clocks(str(tmp_path), tmp_path / "clocks.json").watched(hold=True) as watch:
-        told = watch.told()
-    assert told == {"pinned": None, "before": {}, "after": {}, "moved": False, "temperature": None}
+        summary = watch.summary()
+    assert summary == {"pinned": None, "before": {}, "after": {}, "moved": False, "temperature": None}
 
 
 @pytest.mark.parametrize("hold", [True, False])
@@ -71,16 +77,16 @@ def test_a_clock_that_moves_is_noticed(tree: Path, tmp_path: Path, hold: bool) -
     with Clocks(str(tree), tmp_path / "clocks.json").watched(hold=hold) as watch:
         (tree / NPU / "cur_freq").write_text("400000000\n")
         (tree / ZONE / "temp").write_text("90000\n")
-        told = watch.told()
-    assert told["moved"]
-    assert (told["before"]["npu"], told["after"]["npu"]) == (1_000_000_000, 400_000_000)
-    assert told["temperature"] == [41.615, 90.0]
+        summary = watch.summary()
+    assert summary["moved"]
+    assert (summary["before"]["npu"], summary["after"]["npu"]) == (1_000_000_000, 400_000_000)
+    assert summary["temperature"] == [41.615, 90.0]
 
 
 def test_a_clock_that_does_not_rise_is_not_called_held(tree: Path, tmp_path: Path) -> None:
     (tree / NPU / "cur_freq").write_text("300000000\n")
     with Clocks(str(tree), tmp_path / "clocks.json").watched(hold=True) as watch:
-        assert set(watch.told()["pinned"]) == {"ddr", "policy4"}
+        assert set(watch.summary()["pinned"]) == {"ddr", "policy4"}
     assert governors(tree) == GOVERNORS
 
 
@@ -112,15 +118,15 @@ def _is_as_long(path: Path, size: int) -> bool:
 
 
 def timed(session: BoardSession, count: int = 3) -> Timed:
-    return session.time(X, warmup=0, min_count=count, min_seconds=0.0, max_seconds=PATIENCE)
+    return session.timing.time_model(X, SamplingBounds(0, count, 0.0, PATIENCE))
 
 
 def test_timing_tells_of_the_clocks(clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path) -> None:
     with BoardSession(clocked, runtime=stand_in) as session:
         assert session.facts()["npu"]["governor"] == "rknpu_ondemand"
-        session.load(bundle("well"))
-        told = timed(session).clocks
-        assert (told["pinned"], told["moved"]) == (TOP, False)
+        session.models.load(bundle("well"))
+        summary = timed(session).clocks
+        assert (summary["pinned"], summary["moved"]) == (TOP, False)
         assert governors(tree) == GOVERNORS
 
 
@@ -138,22 +144,22 @@ def test_a_clock_moved_while_timing_is_told(
             (tree / NPU / "cur_freq").write_text(f"{hertz}\n")
 
     with BoardSession(clocked, runtime=stand_in) as session:
-        session.load(bundle(f"slow, counts in {calls}"))
+        session.models.load(bundle(f"slow, counts in {calls}"))
         thread = threading.Thread(target=throttle)
         thread.start()
-        told = timed(session, count=25).clocks
+        summary = timed(session, count=25).clocks
         thread.join()
-        assert told["moved"]
-        assert told["before"] == told["after"] == TOP  # the samples between saw it
+        assert summary["moved"]
+        assert summary["before"] == summary["after"] == TOP  # the samples between saw it
 
 
 def test_clocks_are_put_back_after_a_hang(
     clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path
 ) -> None:
     with BoardSession(clocked, runtime=stand_in) as session:
-        session.load(bundle("hang"))
+        session.models.load(bundle("hang"))
         with pytest.raises(BoardError) as caught:
-            session.time(X, deadline=0.5)
+            session.timing.time_model(X, deadline=0.5)
         assert caught.value.kind == "timeout"
         assert governors(tree) == GOVERNORS
 
@@ -163,7 +169,7 @@ def test_clocks_are_put_back_when_the_runner_is_killed(
     clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path, number: signal.Signals
 ) -> None:
     with BoardSession(clocked, runtime=stand_in) as session:
-        session.load(bundle("hang"))
+        session.models.load(bundle("hang"))
         pid = session.greeting["runner_pid"]
 
         def kill() -> None:
@@ -173,7 +179,7 @@ def test_clocks_are_put_back_when_the_runner_is_killed(
         thread = threading.Thread(target=kill)
         thread.start()
         with pytest.raises(ConnectionLostError):
-            session.time(X, deadline=30)
+            session.timing.time_model(X, deadline=30)
         thread.join()
     wait_until(lambda: governors(tree) == GOVERNORS, "clocks are put back")
 

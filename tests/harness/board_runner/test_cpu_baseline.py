@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.models.datasets import fitted
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.models.strategies import specs
@@ -58,7 +59,5 @@ def test_a_board_times_both(board: Board) -> None:
     found = fitted("iris")
     truth = reference(found.estimator, found.X)
     with BoardSession(board) as session:
-        samples = session.time_cpu(
-            found.X[:5], truth, warmup=1, min_count=5, min_seconds=0.0, max_seconds=5.0
-        )
+        samples = session.timing.time_cpu(found.X[:5], truth, SamplingBounds(1, 5, 0.0, 5.0))
     assert {name: len(each.samples) for name, each in samples.items()} == {"numpy": 5, "scikit-learn": 5}

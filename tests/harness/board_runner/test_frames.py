@@ -172,8 +172,8 @@ CELLS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(LETTER
 def test_a_table_of_numbers_and_texts_crosses_as_it_is(rows: list[tuple[object, ...]]) -> None:
     table = np.empty((len(rows), len(rows[0])), dtype=object)
     table[...] = rows
-    (frame,) = fed(joined(frames.encode({}, {"X": frames.carried_table(table)})), [])
-    found = frames.table(frames.decode_arrays(frame)["X"])
+    (frame,) = fed(joined(frames.encode({}, {"X": frames.to_wire_table(table)})), [])
+    found = frames.from_wire_table(frames.decode_arrays(frame)["X"])
     assert [[(type(cell), repr(cell)) for cell in row] for row in found.tolist()] == [
         [(type(cell), repr(cell)) for cell in row] for row in rows
     ]
@@ -182,7 +182,7 @@ def test_a_table_of_numbers_and_texts_crosses_as_it_is(rows: list[tuple[object, 
 @pytest.mark.parametrize("cell", ["", "nan", "[1]", "{}", "1 2"])
 def test_a_text_that_is_no_cell_is_a_violation(cell: str) -> None:
     with pytest.raises(frames.ProtocolViolation, match="a cell"):
-        frames.table(np.array([[cell]]))
+        frames.from_wire_table(np.array([[cell]]))
 
 
 @pytest.mark.parametrize("cell", [1j, [1], np.datetime64("2026-11-28")])
@@ -190,4 +190,4 @@ def test_a_cell_that_no_frame_carries_is_refused(cell: object) -> None:
     table = np.empty((1, 1), dtype=object)
     table[0, 0] = cell
     with pytest.raises(ValueError, match="a cell that no frame carries"):
-        frames.carried_table(table)
+        frames.to_wire_table(table)

@@ -57,7 +57,7 @@ def test_a_holder_that_ends_is_waited_for(open_board: Callable[..., BoardSession
     second = open_board(attrs.evolve(OTHER, wait=20.0))
     os.kill(first.greeting["runner_pid"], signal.SIGKILL)
     with second:
-        assert second.holders()["session"] is not None
+        assert second.lease.holders()["session"] is not None
     first.__exit__(None, None, None)
 
 
@@ -76,7 +76,7 @@ def test_a_session_that_was_cut_off_is_ended_by_its_successor(
     with open_board(QUICK) as first:
         os.kill(first.greeting["runner_pid"], signal.SIGSTOP)  # as if on a link that went silent
         with open_board(attrs.evolve(QUICK, wait=PATIENCE)) as second:
-            second.load(bundle("well"))
+            second.models.load(bundle("well"))
         wait_for_end(first.greeting["runner_pid"])
 
 
@@ -89,7 +89,7 @@ def test_a_holder_whose_time_is_over_is_ended(
         file = tmp_path / "lease" / "session.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"until": time.time() - 1}))
         with open_board(attrs.evolve(OTHER, wait=PATIENCE)) as second:
-            second.load(bundle("well"))
+            second.models.load(bundle("well"))
         wait_for_end(pid)
 
 
@@ -97,20 +97,20 @@ def test_a_reservation_outlives_its_session_and_keeps_others_out(
     open_board: Callable[..., BoardSession],
 ) -> None:
     with open_board(QUICK) as session:
-        made = session.reserve(3600, "soldering")
-        assert made["owner"] == "ann@here"
-        assert made["until"] - made["since"] == pytest.approx(3600)
+        made = session.lease.reserve(3600, "soldering", owner="ann@here")
+        assert made.owner == "ann@here"
+        assert made.until - made.since == pytest.approx(3600)
     with pytest.raises(LeaseError, match=r"is reserved by ann@here \(soldering\)"), open_board(OTHER):
         pass
     with open_board(attrs.evolve(QUICK, token="3")) as session:
-        assert session.holders()["reserved"] == made
+        assert session.lease.holders()["reserved"] == made
     with open_board(OTHER, leased=False) as looker:
-        assert looker.holders() == {"session": None, "reserved": made}
+        assert looker.lease.holders() == {"session": None, "reserved": made}
         with pytest.raises(LeaseError):
-            looker.unreserve(owner="bob@there")
-        assert looker.unreserve(owner="bob@there", force=True) == made
+            looker.lease.unreserve(owner="bob@there")
+        assert looker.lease.unreserve(owner="bob@there", force=True) == made
     with open_board(OTHER) as session:
-        assert session.unreserve(owner="bob@there") is None
+        assert session.lease.unreserve(owner="bob@there") is None
 
 
 def test_a_session_that_asks_nothing_ends_with_its_lease(tmp_path: Path) -> None:
@@ -135,19 +135,19 @@ def test_a_session_that_asks_nothing_ends_with_its_lease(tmp_path: Path) -> None
 
 def test_a_reservation_ends(open_board: Callable[..., BoardSession]) -> None:
     with open_board(QUICK) as session:
-        session.reserve(0)
+        session.lease.reserve(0, owner="ann@here")
     with open_board(OTHER) as session:
-        assert session.holders()["reserved"] is None
+        assert session.lease.holders()["reserved"] is None
 
 
 def test_nothing_runs_without_the_lease(open_board: Callable[..., BoardSession], bundle: MakeBundle) -> None:
     with open_board(QUICK, leased=False) as session:
         assert session.facts()
         with pytest.raises(BoardError, match="needs the lease") as caught:
-            session.load(bundle("well"))
+            session.models.load(bundle("well"))
         assert caught.value.kind == "bad_request"
         with pytest.raises(BoardError, match="needs the lease"):
-            session.reserve(1)
+            session.lease.reserve(1, owner="ann@here")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rknn_harness.board_runner.frames import carried as carry
+from rknn_harness.board_runner.frames import to_wire_dtype
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from rknn_harness.board_runner.frames import carried as carry
     ],
 )
 def test_labels_cross_without_loss(values: np.ndarray[Any, Any], dtype: str) -> None:
-    carried = carry(values)
-    assert carried.dtype.str == dtype
-    assert carried.tolist() == values.tolist()
+    converted = to_wire_dtype(values)
+    assert converted.dtype.str == dtype
+    assert converted.tolist() == values.tolist()
 
 
 def test_a_label_that_would_change_is_an_error() -> None:
     with pytest.raises(ValueError, match="range"):
-        carry(np.array([2**64 - 1], dtype=np.uint64))
+        to_wire_dtype(np.array([2**64 - 1], dtype=np.uint64))

@@ -27,25 +27,25 @@ def test_arrays_cross_as_they_are(board: Board) -> None:
     x.flat[:3] = np.nan, np.inf, 1e-7
     with BoardSession(board) as session:
         for core in CORES[:4]:
-            session.load_raw(model, core)
-            np.testing.assert_array_equal(session.run_raw(x), npu.run(x))
-        assert len(session.time_raw(x, min_count=3, min_seconds=0, max_seconds=1).samples) >= 3
+            session.raw_models.load_raw(model, core)
+            np.testing.assert_array_equal(session.raw_models.run_raw(x), npu.run(x))
+        assert len(session.raw_models.time_raw(x, min_count=3, min_seconds=0, max_seconds=1).samples) >= 3
         with pytest.raises(BoardError, match="the input has") as refused:
-            session.run_raw(x[:, :, :1])
+            session.raw_models.run_raw(x[:, :, :1])
         assert refused.value.kind == "run_error"
         with pytest.raises(BoardError, match="no model is loaded"):  # it is no bundle
-            session.predict(np.zeros((1, 4)))
+            session.models.predict(np.zeros((1, 4)))
         with pytest.raises(BoardError, match="core is") as wrong:
-            session.load_raw(model, "7")
+            session.raw_models.load_raw(model, "7")
         assert wrong.value.kind == "bad_request"
         with pytest.raises(BoardError, match=r"refused raw\.rknn") as damaged:
-            session.load_raw(model[:-9])
+            session.raw_models.load_raw(model[:-9])
         assert damaged.value.kind == "load_error"
         with pytest.raises(ProvisioningError, match="cannot be imported"):  # there is no rknnlite here
-            session.load_raw(model, device="npu")
-        session.close_model()
+            session.raw_models.load_raw(model, device="npu")
+        session.models.close()
         with pytest.raises(BoardError, match="no model is loaded"):
-            session.run_raw(x)
+            session.raw_models.run_raw(x)
 
 
 class _Lite:

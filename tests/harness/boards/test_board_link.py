@@ -131,7 +131,7 @@ def test_a_board_that_lost_its_power_comes_back(tmp_path: Path, manner: Path) ->
         link.prove(TOOLKIT)
         first.kill()
         with pytest.raises(ConnectionLostError) as caught:
-            link.session().predict(X)
+            link.session().models.predict(X)
         thread.start()
         assert link.revive(caught.value)
         link.session().facts()

@@ -25,6 +25,7 @@ from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session.model_calls import ModelCalls
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.records.case import Case, dataset_case, random_case
@@ -66,7 +67,7 @@ def equipped(board: Board, vendor: VendorStandIn, folder: Path) -> Board:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for, and that a call on a busy machine keeps."""
-    monkeypatch.setitem(BoardSession.predict.__kwdefaults__ or {}, "deadline", 12.0)
+    monkeypatch.setitem(ModelCalls.predict.__kwdefaults__ or {}, "deadline", 12.0)
     monkeypatch.setitem(BoardSession.__init__.__kwdefaults__ or {}, "grace", 3.0)
 
 
@@ -139,7 +140,7 @@ def test_a_link_that_goes_silent(
             result = attempt(link)
     # The first session's runner waits for requests that never come; the second ends it for the lease.
     assert (result.outcome, result.attempts) == (Outcome.PASS, 2)
-    assert "said nothing" in result.notes[0]
+    assert "No answer from" in result.notes[0]
 
 
 def test_a_link_with_200_ms_of_delay(npu_board: Board, tmp_path: Path, attempt: Try) -> None:

@@ -15,6 +15,7 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import (
     BoardDeadlineError,
     ConnectionLostError,
@@ -42,7 +43,7 @@ def test_a_transfer_that_is_cut_is_begun_anew(
         FaultProxy(board.port, cut_after=1 << 20) as proxy,
         Connection(through(proxy, board, tmp_path)) as connection,
     ):
-        folder = connection.put({"content": content})
+        folder = FileTransfer(connection).put({"content": content})
         assert proxy.connections == 2
     (written,) = board.key.parent.glob(f"home/.cache/*/{folder}/*")
     assert written.read_bytes() == content
@@ -57,7 +58,7 @@ def test_a_transfer_that_is_always_cut_is_given_up_and_leaves_nothing_that_count
         Connection(through(proxy, board, tmp_path), attempts=2) as connection,
     ):
         with pytest.raises(ConnectionLostError, match="sending files"):
-            connection.put({"other": os.urandom(2 << 20)})
+            FileTransfer(connection).put({"other": os.urandom(2 << 20)})
         assert proxy.connections == 2
     assert not list(board.key.parent.glob("home/.cache/*/artifacts/*/[!.]*/other"))
 
@@ -69,12 +70,12 @@ def test_a_link_cut_during_inference_is_lost(
         FaultProxy(board.port) as proxy,
         BoardSession(through(proxy, board, tmp_path), runtime=stand_in) as session,
     ):
-        session.load(bundle(f"hang at {tmp_path / 'hanging'}"))
+        session.models.load(bundle(f"hang at {tmp_path / 'hanging'}"))
         with (
             once((tmp_path / "hanging").exists, proxy.cut, "the model hangs"),
             pytest.raises(ConnectionLostError, match="during 'predict'"),
         ):
-            session.predict(X, deadline=PATIENCE)
+            session.models.predict(X, deadline=PATIENCE)
 
 
 def test_a_silent_link_is_given_up_at_the_deadline(
@@ -84,10 +85,10 @@ def test_a_silent_link_is_given_up_at_the_deadline(
         FaultProxy(board.port) as proxy,
         BoardSession(through(proxy, board, tmp_path), runtime=stand_in, grace=0.2) as session,
     ):
-        session.load(bundle("well"))
+        session.models.load(bundle("well"))
         proxy.silence()
-        with pytest.raises(BoardDeadlineError, match=r"nothing for 0\.4 s"):
-            session.predict(X, deadline=0.2)
+        with pytest.raises(BoardDeadlineError, match=r"'predict' within 0\.4 s"):
+            session.models.predict(X, deadline=0.2)
 
 
 def test_a_board_killed_in_mid_run_is_lost_and_leaves_nothing(
@@ -96,12 +97,12 @@ def test_a_board_killed_in_mid_run_is_lost_and_leaves_nothing(
     running = VirtualBoard(tmp_path / "board")
     with BoardSession(running.board, runtime=stand_in) as session:
         pids = session.greeting["runner_pid"], session.greeting["child_pid"]
-        session.load(bundle(f"hang at {tmp_path / 'hanging'}"))
+        session.models.load(bundle(f"hang at {tmp_path / 'hanging'}"))
         with (
             once((tmp_path / "hanging").exists, running.kill, "the model hangs"),
             pytest.raises(ConnectionLostError, match="during 'predict'"),
         ):
-            session.predict(X, deadline=PATIENCE)
+            session.models.predict(X, deadline=PATIENCE)
     running.stop()
     for pid in pids:
         wait_for_end(pid)
@@ -114,11 +115,11 @@ def test_a_frozen_board_is_given_up_at_the_deadline(
         VirtualBoard(tmp_path / "board") as running,
         BoardSession(running.board, runtime=stand_in, grace=0.2) as session,
     ):
-        session.load(bundle("well"))
+        session.models.load(bundle("well"))
         os.kill(running.pid, signal.SIGSTOP)
         try:
             with pytest.raises(BoardDeadlineError):
-                session.predict(X, deadline=0.1)
+                session.models.predict(X, deadline=0.1)
         finally:
             os.kill(running.pid, signal.SIGCONT)
 
@@ -155,7 +156,7 @@ def test_an_answer_of_wrong_arrays_is_a_protocol_error(board: Board, tmp_path: P
         BoardSession(_impostor(board, tmp_path, answer), leased=False) as session,
         pytest.raises(ProtocolError, match="answered 1 rows with"),
     ):
-        session.predict(X)
+        session.models.predict(X)
 
 
 @pytest.mark.parametrize("answer", ["exit 3", "echo No module named numpy >&2; exit 1"])

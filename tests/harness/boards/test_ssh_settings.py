@@ -11,6 +11,7 @@ import pytest
 
 from rknn_harness.boards.boards_file import Board, read_boards
 from rknn_harness.boards.ssh.connection import Connection
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.boards.ssh_settings import ssh_settings
 from rknn_harness.errors import BoardsFileError, ConnectionLostError
 
@@ -96,7 +97,7 @@ def test_a_proxy_command_carries_the_connection(board: Board, tmp_path: Path, co
     assert desk.proxy.endswith(f"{relay} 127.0.0.1 {board.port}")
     with Connection(desk) as connection:
         assert connection.run(["echo", "here"]).stdout == "here\n"
-        folder = connection.put({"large": bytes(1 << 20)})
+        folder = FileTransfer(connection).put({"large": bytes(1 << 20)})
         assert folder.startswith("artifacts/")
 
 

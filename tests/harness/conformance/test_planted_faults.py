@@ -20,8 +20,7 @@ import virtual_npu
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import VirtualBoard
-from rknn_harness.boards.session.model_calls import Prediction
-from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.model_calls import ModelCalls, Prediction
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.models.datasets import DATASETS
 from rknn_harness.records.case import Case, dataset_case, random_case
@@ -129,17 +128,11 @@ def test_a_file_that_is_no_model_is_a_load_error(toolkit: sklearn2rknn.Toolkit, 
     assert any("virtual NPU could not speak" in note for note in result.notes)
 
 
-class LateRows:
-    """A session that answers each row with the one before it."""
+class LateRows(ModelCalls):
+    """Answers each row with the one before it."""
 
-    def __init__(self, session: BoardSession) -> None:
-        self._session = session
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-    def predict(self, X: Any) -> Prediction:
-        found = self._session.predict(X)
+    def predict(self, X: Any, *, deadline: float = 60.0) -> Prediction:
+        found = super().predict(X, deadline=deadline)
         assert found.probabilities is not None
         parts = (found.output, found.predictions, found.probabilities)
         return Prediction(*(np.roll(part, 1, axis=0) for part in parts))
@@ -149,7 +142,7 @@ def test_a_board_that_mixes_up_rows_is_a_mismatch_at_the_board(
     toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = link.session()
-    monkeypatch.setattr(link, "session", lambda: LateRows(session))
+    monkeypatch.setattr(session, "models", LateRows(session.runner, session.files))
     result = run_case(case_of(), toolkit, link)
     assert (result.outcome, result.stage) == (Outcome.MISMATCH, Stage.BOARD)
 

@@ -24,7 +24,7 @@ from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.session.model_calls import Prediction
 from rknn_harness.boards.session.session import BoardSession
-from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import PROPERTIES, dataset_case
@@ -54,20 +54,22 @@ class Wrong:
         self.session = session
         self.calls = 0
         self.core: str | None = None  # None where it is not chosen
+        self.models = self.timing = self
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.session, name)
+        owners = (self.session, self.session.models, self.session.timing)
+        return getattr(next(owner for owner in owners if hasattr(owner, name)), name)
 
     def predict(self, X: Array) -> Prediction:
-        return self.spoiled(self.session.predict(X), X)
+        return self.spoiled(self.session.models.predict(X), X)
 
     def outputs(self, X: Array, inputs: Sequence[Array]) -> list[Array]:
-        found = zip(self.session.outputs(X, inputs), inputs, strict=True)
+        found = zip(self.session.models.outputs(X, inputs), inputs, strict=True)
         return [self.output(each, X[given] if given.ndim == 1 else given) for each, given in found]
 
     def outputs_on(self, cores: Sequence[str], X: Array) -> dict[str, Array]:
         found = {}
-        for core, output in self.session.outputs_on(cores, X).items():
+        for core, output in self.session.models.outputs_on(cores, X).items():
             self.core = core
             found[core] = self.output(output, X)
         return found
@@ -148,7 +150,7 @@ class PoolMixesRows(Wrong):
 
 
 class SlowBatch(Wrong):
-    def time(self, X: Array, **bounds: Any) -> Timed:
+    def time_model(self, X: Array, bounds: SamplingBounds) -> Timed:
         return Timed(np.full(50, 1e-4 if len(X) == 1 else 1.0), {})
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, Callable, NoReturn
 
 from rknn_harness.board_runner.clocks import Clocks, text
-from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, amended, encode, in_few
+from rknn_harness.board_runner.frames import (
+    Frame,
+    FrameParser,
+    ProtocolViolation,
+    encode,
+    join_small,
+    with_fields,
+)
 from rknn_harness.board_runner.lease import Held, Lease, bounded_text
 from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, error_frame
 from rknn_harness.board_runner.operations import BadRequest, Operations, failure
@@ -94,7 +101,7 @@ class _Runner:
                         self._write(encode({"id": request.header.get("id"), "ok": True}))
                         return 0
                     answer = self._answer(request)
-                    self._write(in_few([answer.line, answer.payload]))
+                    self._write(join_small([answer.line, answer.payload]))
         except ProtocolViolation as error:
             self._write(encode({"id": None, **failure("bad_request", error)}))
             return 2
@@ -139,7 +146,7 @@ class _Runner:
             return process.call(request, seconds, self._source)
         with self._clocks.watched(hold=manner == "pin" and self._lease.held) as watch:
             answer = process.call(request, seconds, self._source, watch.look)
-            return amended(answer, {"clocks": watch.told()})
+            return with_fields(answer, {"clocks": watch.summary()})
 
     def _operations(self) -> dict[str, Callable[[Any], dict[str, Any]]]:
         return {
@@ -213,7 +220,7 @@ def _seconds(header: Any, key: str, most: float) -> float:
 
 def _refused(request: Frame, kind: str, error: Exception, **fields: Any) -> Frame:
     frame = error_frame(request, kind, type(error).__name__, str(error) or repr(error))
-    return amended(frame, {"error": {**frame.header["error"], **fields}}) if fields else frame
+    return with_fields(frame, {"error": {**frame.header["error"], **fields}}) if fields else frame
 
 
 if __name__ == "__main__":

@@ -252,7 +252,7 @@ class Watch:
             self._next = now + _LOOK_SECONDS
         return self._next - now
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Look for the last time.
 
         Returns

@@ -24,13 +24,13 @@ __all__ = [
     "Frame",
     "FrameParser",
     "ProtocolViolation",
-    "amended",
-    "carried",
-    "carried_table",
     "decode_arrays",
     "encode",
-    "in_few",
-    "table",
+    "from_wire_table",
+    "join_small",
+    "to_wire_dtype",
+    "to_wire_table",
+    "with_fields",
 ]
 
 VERSION = 1
@@ -101,15 +101,15 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
     if len(line) > HEADER_LIMIT:
         raise ProtocolViolation(f"a header of {len(line)} bytes; the limit is {HEADER_LIMIT}")
     flat = (np.ascontiguousarray(value).reshape(-1) for value in values.values() if value.size)
-    return in_few([line, *(value.view(np.uint8).data for value in flat)])
+    return join_small([line, *(value.view(np.uint8).data for value in flat)])
 
 
-def in_few(blocks: list[Any]) -> list[Any]:
+def join_small(blocks: list[Any]) -> list[Any]:
     """Join what is small: a write each, and whom it wakes on the way, costs more than a copy."""
     return [b"".join(blocks)] if sum(map(len, blocks)) <= _SMALL else blocks
 
 
-def amended(frame: Frame, fields: Mapping[str, Any]) -> Frame:
+def with_fields(frame: Frame, fields: Mapping[str, Any]) -> Frame:
     """Return `frame` with more fields in its header.
 
     Raises
@@ -124,8 +124,8 @@ def amended(frame: Frame, fields: Mapping[str, Any]) -> Frame:
         raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
 
 
-def carried_table(cells: Any) -> Array:
-    """Return a table of numbers and texts as an array of texts, a JSON value each; `table` reads it.
+def to_wire_table(cells: Any) -> Array:
+    """Return a table of numbers and texts as an array of texts, a JSON value each.
 
     Raises
     ------
@@ -148,8 +148,8 @@ def _plain(cell: Any) -> Any:
     return value
 
 
-def table(rows: Array) -> Array:
-    """Return rows as a model takes them: numbers as they came, what `carried_table` made as objects.
+def from_wire_table(rows: Array) -> Array:
+    """Return rows as a model takes them; the texts of `to_wire_table` as objects.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def table(rows: Array) -> Array:
     return cells
 
 
-def carried(values: Any) -> Array:
+def to_wire_dtype(values: Any) -> Array:
     """Return `values` in a dtype that frames carry, without loss.
 
     Raises

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Callable
 
-from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, encode, in_few
+from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, encode, join_small
 
 __all__ = ["CallerGone", "ModelProcess", "error_frame"]
 
@@ -106,7 +106,7 @@ class ModelProcess:
             self._kill()
 
     def _send(self, request: Frame, deadline: float) -> None:
-        for block in in_few([request.line, request.payload]):
+        for block in join_small([request.line, request.payload]):
             self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
             self._socket.sendall(block)
 

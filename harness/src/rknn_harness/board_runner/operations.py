@@ -193,10 +193,10 @@ class Operations:
         # Not predict() and predict_proba(), each of which would run the network once more.
         answer = {
             "output": np.asarray(output, dtype="<f4"),
-            "predictions": frames.carried(model.decide(output)),
+            "predictions": frames.to_wire_dtype(model.decide(output)),
         }
         if hasattr(model, "probabilities"):
-            answer["probabilities"] = frames.carried(model.probabilities(output))
+            answer["probabilities"] = frames.to_wire_dtype(model.probabilities(output))
         return {"ok": True}, answer
 
     def _outputs(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
@@ -232,7 +232,7 @@ class Operations:
         for name, make in (("numpy", in_numpy), ("scikit-learn", in_scikit_learn)):
             predict = make(header, arrays) if name in (header.get("ways") or ()) else None
             if predict is not None:
-                answer[f"predictions {name}"] = frames.carried(predict(rows))
+                answer[f"predictions {name}"] = frames.to_wire_dtype(predict(rows))
                 answer[f"samples {name}"] = sample(functools.partial(predict, rows), **_bounds(header))
         return {"ok": True}, answer
 
@@ -245,7 +245,7 @@ class Operations:
     def _given(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
         """Take the request's rows out of its arrays: X, or as many of those that are there."""
         if "X" in arrays:
-            self._X = frames.table(arrays.pop("X"))
+            self._X = frames.from_wire_table(arrays.pop("X"))
             return self._X
         count = header.get("rows")
         if self._X is None or type(count) is not int or not 0 < count <= len(self._X):

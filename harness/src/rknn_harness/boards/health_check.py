@@ -83,8 +83,8 @@ def check_health(session: BoardSession, model: HealthModel) -> None:
     """
     name = session.board.name
     try:
-        session.load(model.path, deadline=DEADLINE)
-        answers = [session.predict(model.X, deadline=DEADLINE).output for _ in range(2)]
+        session.models.load(model.path, deadline=DEADLINE)
+        answers = [session.models.predict(model.X, deadline=DEADLINE).output for _ in range(2)]
     except BoardError as error:
         raise BoardHealthError(
             f"{name} fails a small model that is known to be good ({error.type}: {error}). Power-cycle it; "

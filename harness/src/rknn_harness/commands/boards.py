@@ -77,8 +77,8 @@ def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) ->
     with errors_as_exit_codes():
         _lasting(board_name, boards_file)
         with reached(board_name, boards_file, claim=Claim(why or "board lock")) as link:
-            made = link.session().reserve(seconds, why)
-    click.echo(f"{board_name} is reserved for {made['owner']} until {_moment(made['until'])}.")
+            made = link.session().lease.reserve(seconds, why, owner=owner())
+    click.echo(f"{board_name} is reserved for {made.owner} until {_moment(made.until)}.")
 
 
 @board.command()
@@ -90,12 +90,12 @@ def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
     with errors_as_exit_codes():
         _lasting(board_name, boards_file)
         with reached(board_name, boards_file, leased=False) as link:
-            ended = link.session().unreserve(owner=owner(), force=force)
+            ended = link.session().lease.unreserve(owner=owner(), force=force)
     if ended is None:
         click.echo(f"{board_name} was not reserved.")
     else:
-        why = f" ({ended['what']})" if ended["what"] else ""
-        click.echo(f"{board_name} is no longer reserved for {ended['owner']}{why}.")
+        why = f" ({ended.what})" if ended["what"] else ""
+        click.echo(f"{board_name} is no longer reserved for {ended.owner}{why}.")
 
 
 @board.command("doctor")
@@ -164,12 +164,12 @@ def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Ma
             findings.tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
             for finding in session.doctor():
                 findings.tell_of(finding)
-            for name, holder in session.holders().items():
+            for name, holder in session.lease.holders().items():
                 if holder is None:
                     findings.tell(name, True, "nobody's")
                 else:
-                    who = f"{holder['owner']} ({holder['what'] or 'no reason told'})"
-                    findings.tell(name, True, f"{who} until {_moment(holder['until'])}", level="note")
+                    who = f"{holder.owner} ({holder.what or 'no reason given'})"
+                    findings.tell(name, True, f"{who} until {_moment(holder.until)}", level="note")
             return facts
     except (BoardError, InfraError) as error:
         findings.tell("board", False, str(error))

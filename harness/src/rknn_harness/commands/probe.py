@@ -138,7 +138,9 @@ def probe_board(
             link.give_up(error)
 
     with sklearn2rknn.open_toolkit(toolkit) as opened:
-        bench = Bench(opened, link.session, virtual=virtual, seconds=seconds, platform=platform)
+        bench = Bench(
+            opened, lambda: link.session().raw_models, virtual=virtual, seconds=seconds, platform=platform
+        )
         chosen = [question for name, question in QUESTIONS.items() if not only or name in only]
         answered = ask(chosen, bench, told=told, broken=broken)
         version = opened.version

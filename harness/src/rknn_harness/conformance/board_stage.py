@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import numpy as np
 
 import scirknn
@@ -42,16 +41,16 @@ def run_on_board(
     more: PropertyFindings = {}
     try:
         with clock("load"):
-            session.load(converted.path)
+            session.models.load(converted.path)
         with clock("predict"):
-            said = session.predict(X)
+            said = session.models.predict(X)
             answer = Answer(said.output, said.predictions, said.probabilities)
         with clock("time"):
             batch = X[: bundle.variants[-1].samples]
             times = time_on_board(session, batch, timing)
             if len(batch) > 1 and not link.board.virtual:
-                bounds = attrs.asdict(timing, filter=lambda field, value: field.name != "cpu")
-                single = summarize(session.time(X[:1], **bounds).samples, rows=1, warmup=timing.warmup)
+                timed = session.timing.time_model(X[:1], timing.bounds)
+                single = summarize(timed.samples, rows=1, warmup=timing.warmup)
                 more["batch_latency"] = Stage.BOARD, batch_latency(times.latency, single)
         with clock("properties"):
             again = asked_again(session, X, forms=reference.takes_numbers)

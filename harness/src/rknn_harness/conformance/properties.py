@@ -117,7 +117,7 @@ def asked_again(session: BoardSession, X: Array, *, forms: bool = True) -> dict[
                 "int64": whole.astype(np.int64),
                 "of int64": whole,
             }
-    return dict(zip(inputs, session.outputs(X, list(inputs.values())), strict=True))
+    return dict(zip(inputs, session.models.outputs(X, list(inputs.values())), strict=True))
 
 
 def _few(X: Array) -> tuple[Array, Array]:
@@ -157,7 +157,7 @@ def _orders(X: Array) -> Iterator[tuple[str, Any]]:
 
 def cores_agree(session: BoardSession, X: Array, output: Array) -> str | None:
     """Run the rows on each core, and shared among all."""
-    for core, found in session.outputs_on(CORES, X).items():
+    for core, found in session.models.outputs_on(CORES, X).items():
         where = "the pool of cores" if core == "pool" else f"core {core}"
         wrong = difference(output, found, f"the first answer ({where} gave the other)")
         if wrong is not None:

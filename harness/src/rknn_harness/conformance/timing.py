@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 
 from rknn_harness.boards.session.session import BoardSession
-from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.errors import BoardError
 from rknn_harness.records.case import Case
 from rknn_harness.records.latency import Latency, summarize
@@ -33,6 +33,11 @@ class Timing:
     min_seconds: float
     max_seconds: float
     cpu: tuple[str, ...] = ("numpy", "scikit-learn")
+
+    @property
+    def bounds(self) -> SamplingBounds:
+        """The bounds of one model's samples."""
+        return SamplingBounds(self.warmup, self.min_count, self.min_seconds, self.max_seconds)
 
 
 QUICK = Timing(3, 40, 0.02, 1.0, ("numpy",))
@@ -78,7 +83,7 @@ def time_on_board(session: BoardSession, rows: Array, timing: Timing) -> Times:
     ------
     BoardError, InfraError
     """
-    timed = session.time(rows, **_bounds(timing))
+    timed = session.timing.time_model(rows, timing.bounds)
     return Times(_latency(timed, rows, timing), {}, timed.clocks, {"npu": timed.samples})
 
 
@@ -95,7 +100,7 @@ def with_cpu(
     InfraError
     """
     try:
-        found = session.time_cpu(rows, network, ways=timing.cpu, **_bounds(timing))
+        found = session.timing.time_cpu(rows, network, timing.bounds, engines=timing.cpu)
     except (BoardError, ValueError) as error:
         notes.append(f"The board's CPU was not timed: {error}")
         return times
@@ -104,10 +109,6 @@ def with_cpu(
         cpu={name: _latency(timed, rows, timing) for name, timed in found.items()},
         samples=times.samples | {name: timed.samples for name, timed in found.items()},
     )
-
-
-def _bounds(timing: Timing) -> dict[str, Any]:
-    return attrs.asdict(timing, filter=lambda field, value: field.name != "cpu")
 
 
 def _latency(timed: Timed, rows: Array, timing: Timing) -> Latency:

@@ -79,8 +79,8 @@ class Plain:
 
     def on_board(self, session: BoardSession) -> Answer:
         """Run the file on a board."""
-        session.load_raw(self.file)
-        return self.answer([session.run_raw(run) for run in self.runs])
+        session.raw_models.load_raw(self.file)
+        return self.answer([session.raw_models.run_raw(run) for run in self.runs])
 
 
 def convert_plain(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) -> Plain:

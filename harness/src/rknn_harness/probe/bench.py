@@ -42,7 +42,7 @@ class Builder(Protocol):
 
 
 class Device(Protocol):
-    """What the bench needs of a board: `rknn_harness.boards.session.session.BoardSession` has it."""
+    """What the bench needs of a board: `rknn_harness.boards.session.raw_model_calls.RawModelCalls` has it."""
 
     def load_raw(self, model: bytes, core: str = "auto", *, deadline: float = 60.0) -> None:
         """Load a model file in place of any other."""

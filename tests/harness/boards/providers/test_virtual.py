@@ -109,7 +109,7 @@ def test_a_key_that_was_added_on_the_board_opens_it(tmp_path: Path) -> None:
 def test_a_session_of_file_transfer_ends_with_status_0(board: Board) -> None:
     # Without a status scp fails, whatever it copied.
     with Connection(board) as connection:
-        channel = connection._files().get_channel()
+        channel = connection.sftp().get_channel()
         assert channel is not None
         channel.shutdown_write()
         assert channel.recv_exit_status() == 0

@@ -21,6 +21,7 @@ from rknn_harness.boards.boards_file import VIRTUAL, Board, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import BoardError, BoardsFileError, InfraError, ProtocolError
 from rknn_harness.verdicts.reference import Layer, Reference
 
@@ -139,7 +140,7 @@ class Wire:
 
 def answered(answer: bytes) -> BoardSession:
     session = BoardSession(attrs.evolve(VIRTUAL, port=1))
-    session._channel = cast(paramiko.Channel, Wire(answer))
+    session.runner._channel = cast(paramiko.Channel, Wire(answer))
     return session
 
 
@@ -147,20 +148,20 @@ ASK: dict[str, Callable[[BoardSession], object]] = {
     "hello": lambda session: session.hello(),
     "facts": lambda session: session.facts(),
     "doctor": lambda session: session.doctor(),
-    "holders": lambda session: session.holders(),
+    "holders": lambda session: session.lease.holders(),
     "identity": lambda session: session.identity(),
-    "lease": lambda session: session._take_lease(Claim(wait=0.0)),
-    "reserve": lambda session: session.reserve(1.0),
-    "unreserve": lambda session: session.unreserve(owner="me"),
-    "digests": lambda session: session._digests(["x"]),
-    "predict": lambda session: attrs.asdict(session.predict(X)),
-    "store": lambda session: session._keep("artifacts/x", {"x": b""}),
-    "outputs": lambda session: session.outputs(X, [np.array([1]), X]),
-    "cores": lambda session: session.outputs_on(["0", "1"], X),
-    "time": lambda session: session.time(X),
-    "time_cpu": lambda session: session.time_cpu(X, NETWORK),
-    "raw_run": lambda session: session.run_raw(X.astype(np.float32)),
-    "raw_time": lambda session: session.time_raw(X.astype(np.float32)),
+    "lease": lambda session: session.lease.take(Claim(wait=0.0)),
+    "reserve": lambda session: session.lease.reserve(1.0, owner="me"),
+    "unreserve": lambda session: session.lease.unreserve(owner="me"),
+    "digests": lambda session: session._remote_sha256(["x"]),
+    "predict": lambda session: attrs.asdict(session.models.predict(X)),
+    "store": lambda session: session._upload_small_files("artifacts/x", {"x": b""}),
+    "outputs": lambda session: session.models.outputs(X, [np.array([1]), X]),
+    "cores": lambda session: session.models.outputs_on(["0", "1"], X),
+    "time": lambda session: session.timing.time_model(X),
+    "time_cpu": lambda session: session.timing.time_cpu(X, NETWORK),
+    "raw_run": lambda session: session.raw_models.run_raw(X.astype(np.float32)),
+    "raw_time": lambda session: session.raw_models.time_raw(X.astype(np.float32)),
 }
 
 
@@ -172,7 +173,7 @@ def asked(session: BoardSession, op: str) -> None:
             assert "\x1b" not in said  # a terminal would do what it says
         return
     if op in ("hello", "facts", "doctor", "holders", "identity", "reserve", "unreserve"):
-        json.dumps(found, allow_nan=False)  # what a manifest can hold
+        json.dumps(found, allow_nan=False, default=attrs.asdict)  # what a manifest can hold
     if op in ("time", "raw_time"):
         samples = found if isinstance(found, np.ndarray) else cast(Any, found).samples
         assert np.isfinite(samples).all()
@@ -210,7 +211,7 @@ def test_times_that_are_none_are_no_answer(sample: float) -> None:
     entry = {"name": "samples", "dtype": "<f8", "shape": [1]}
     line = json.dumps({"id": 1, "ok": True, "arrays": [entry]}).encode() + b"\n"
     with pytest.raises(ProtocolError, match="samples"):
-        answered(line + np.array([sample]).tobytes()).time(X)
+        answered(line + np.array([sample]).tobytes()).timing.time_model(X)
 
 
 @pytest.mark.parametrize(
@@ -219,17 +220,17 @@ def test_times_that_are_none_are_no_answer(sample: float) -> None:
 )
 def test_a_name_is_a_name(board: Board, name: str) -> None:
     with Connection(board) as connection:
-        folder = connection.put({name: name.encode()})
+        folder = FileTransfer(connection).put({name: name.encode()})
         home = board.key.parent / "home"
         assert (home / board.work_folder / folder / name).read_bytes() == name.encode()
-        assert connection.put({name: name.encode()}) == folder
+        assert FileTransfer(connection).put({name: name.encode()}) == folder
         assert not list(home.rglob("pwned"))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\nb", "a\0b", "\x1b[0m", "/etc/passwd"])
 def test_what_is_no_name_is_refused_here(board: Board, name: str) -> None:
     with Connection(board) as connection, pytest.raises(ValueError, match="bare file name"):
-        connection.put({name: b""})
+        FileTransfer(connection).put({name: b""})
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-b", "a b", "a\\nb", "x" * 65])

@@ -13,6 +13,7 @@ import pytest
 
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.ssh.connection import Connection
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -83,7 +84,7 @@ def test_files_arrive_and_are_not_sent_again(
 ) -> None:
     (tmp_path / "file").write_bytes(b"in a file")
     content = os.urandom(100_000)
-    folder = connection.put({"one": content, "two": tmp_path / "file"})
+    folder = FileTransfer(connection).put({"one": content, "two": tmp_path / "file"})
     assert (home / folder / "one").read_bytes() == content
     assert (home / folder / "two").read_bytes() == b"in a file"
 
@@ -91,10 +92,10 @@ def test_files_arrive_and_are_not_sent_again(
         raise AssertionError("sent again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Connection, "_send", sent)
-        assert connection.put({"two": b"in a file", "one": content}) == folder
+        patch.setattr(FileTransfer, "_send", sent)
+        assert FileTransfer(connection).put({"two": b"in a file", "one": content}) == folder
     (home / folder / "one").write_bytes(b"damaged")
-    connection.put({"one": content, "two": b"in a file"})
+    FileTransfer(connection).put({"one": content, "two": b"in a file"})
     assert (home / folder / "one").read_bytes() == content
     assert not list((home / folder).parent.glob(".*"))
 
@@ -102,12 +103,12 @@ def test_files_arrive_and_are_not_sent_again(
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\nb", "a\0b"])
 def test_a_name_that_leaves_its_folder_is_refused(connection: Connection, name: str) -> None:
     with pytest.raises(ValueError, match="bare file name"):
-        connection.put({name: b""})
+        FileTransfer(connection).put({name: b""})
 
 
 @pytest.mark.parametrize("name", ["-rf", "a b", "$(touch pwned)", "'", '"', "`x`", "\\", "*", "é", "-"])
 def test_any_other_name_is_just_a_name(connection: Connection, home: Path, name: str) -> None:
-    folder = connection.put({name: b"content"})
+    folder = FileTransfer(connection).put({name: b"content"})
     assert os.listdir(home / folder) == [name]
 
 
@@ -124,9 +125,9 @@ def test_a_full_disk_is_said_and_nothing_is_left(board: Board) -> None:
     try:
         with Connection(attrs.evolve(board, work_folder="small")) as connection:
             with pytest.raises(ProvisioningError, match="has room: Filesystem"):
-                connection.put({"large": os.urandom(2 << 20)})
+                FileTransfer(connection).put({"large": os.urandom(2 << 20)})
             assert not [path for path in small.rglob("*") if path.is_file()]
-            connection.put({"small": b"fits"})
+            FileTransfer(connection).put({"small": b"fits"})
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
@@ -136,7 +137,7 @@ def test_a_folder_that_may_not_be_written_is_said(board: Board) -> None:
         Connection(attrs.evolve(board, work_folder="/proc/none")) as connection,
         pytest.raises(ProvisioningError, match="may write there"),
     ):
-        connection.put({"a": b""})
+        FileTransfer(connection).put({"a": b""})
 
 
 def test_a_command_that_does_not_end_is_given_up(board: Board) -> None:

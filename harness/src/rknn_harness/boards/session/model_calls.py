@@ -1,27 +1,34 @@
-"""What a loaded model answers."""
+"""Bundles on a board: loaded, asked for predictions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import attrs
 import numpy as np
 
+import scirknn
 from rknn_harness.board_runner import frames
+from rknn_harness.boards.session.channel import Answer, RunnerChannel
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
+from rknn_harness.errors import InfraError
+from scirknn.bundle import Bundle, metadata_path
 
 Array = np.ndarray[Any, Any]
 
-__all__ = ["Prediction"]
+__all__ = ["ModelCalls", "Prediction", "ask_about_rows", "table_of"]
 
 
 @attrs.frozen(eq=False)
 class Prediction:
-    """What a model answered.
+    """A model's answer.
 
     Attributes
     ----------
     output : numpy.ndarray of float32, shape (n, n_outputs)
-        The network's output before its head.
+        The network's output, before the output activation.
     predictions : numpy.ndarray, shape (n,) or (n, n_outputs)
     probabilities : numpy.ndarray or None, shape (n, n_classes)
         None for a regressor.
@@ -32,18 +39,182 @@ class Prediction:
     probabilities: Array | None
 
 
-def starts_with(whole: Array, rows: Array) -> bool:
-    """Whether `whole` begins with `rows`, bit for bit."""
-    first = whole[: len(rows)]
-    alike = first.dtype == rows.dtype and first.shape == rows.shape
-    return alike and len(rows) > 0 and first.tobytes() == rows.tobytes()
+class ModelCalls:
+    """Requests about the loaded bundle.
+
+    Parameters
+    ----------
+    runner : RunnerChannel
+    files : FileTransfer
+    """
+
+    def __init__(self, runner: RunnerChannel, files: FileTransfer) -> None:
+        self._runner, self._files = runner, files
+
+    def load(
+        self, bundle: Path, *, device: str | None = None, core: str | None = None, deadline: float = 60.0
+    ) -> None:
+        """Load a bundle in place of the model that is loaded; it is sent unless it is on the board.
+
+        Parameters
+        ----------
+        bundle : pathlib.Path
+            The model file, on this machine.
+        device : {"npu", "virtual"}, optional
+            Default: the board's.
+        core : str, optional
+            One of scirknn's names of cores, such as ``"1"`` or ``"pool"``.
+        deadline : float
+            Seconds, transfer excluded.
+
+        Raises
+        ------
+        scirknn.BundleError
+            The bundle on this machine is missing or damaged.
+        BoardError, InfraError
+        """
+        read = scirknn.read_bundle(bundle)
+        digests = [variant.sha256 for variant in read.variants]
+        contents: tuple[object, ...] = (metadata_path(read.path).read_bytes(), *digests)
+        sent = self._runner.sent
+        path = sent.bundle
+        # The one loaded last is loaded again for another core: the board itself checks its digests.
+        if sent.contents != contents or PurePosixPath(path).name != read.path.name:
+            path = self._upload(read)
+        device = device or self._runner.board.device
+        with self._runner.loading():
+            self._runner.ask("load", deadline, bundle=path, device=device, core=core)
+        self._runner.sent.bundle, self._runner.sent.contents = path, contents
+
+    def predict(self, X: Any, *, deadline: float = 60.0) -> Prediction:
+        """Run the loaded model.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+            Numbers: float32, float64, int32 and int64 are sent as they are, others as float64. A table of
+            objects is sent as it is.
+        deadline : float
+            Seconds.
+        """
+        rows = table_of(X)
+        _, arrays = ask_about_rows(self._runner, rows, "predict", deadline)
+        output, predictions = arrays.get("output"), arrays.get("predictions")
+        counts = {array.shape[:1] for array in arrays.values()}
+        if output is None or predictions is None or not _is_output(output) or counts != {rows.shape[:1]}:
+            raise self._runner.protocol_error(f"answered {len(rows)} rows with {_shapes(arrays)!r:.200}")
+        return Prediction(output, predictions, arrays.get("probabilities"))
+
+    def outputs(self, X: Any, inputs: Sequence[Array], *, deadline: float = 180.0) -> list[Array]:
+        """Run the loaded model on several inputs, in their order.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+        inputs : sequence of numpy.ndarray
+            Integers in one axis choose rows of `X`; two axes are rows.
+        deadline : float
+            Seconds for all of them.
+
+        Returns
+        -------
+        list of numpy.ndarray of float32, shape (len(input), n_outputs)
+            The network's output, before the output activation.
+        """
+        arrays = {
+            str(number): table_of(each) if each.ndim > 1 else np.asarray(each, np.int64)
+            for number, each in enumerate(inputs)
+        }
+        _, answer = ask_about_rows(self._runner, table_of(X), "outputs", deadline, arrays)
+        return self._outputs("outputs", answer, {name: len(array) for name, array in arrays.items()})
+
+    def outputs_on(self, cores: Sequence[str], X: Any, *, deadline: float = 180.0) -> dict[str, Array]:
+        """Load the loaded bundle again for each of `cores`, and run it there.
+
+        Parameters
+        ----------
+        cores : sequence of str
+            As `load` takes them; the last one's model stays loaded.
+        X : array-like, shape (n, n_features)
+        deadline : float
+            Seconds for all of them.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray of float32, shape (n, n_outputs)
+            By core, the network's output, before the output activation.
+        """
+        rows = table_of(X)
+        with self._runner.loading():
+            _, answer = ask_about_rows(self._runner, rows, "cores", deadline, cores=list(cores))
+        return dict(zip(cores, self._outputs("cores", answer, dict.fromkeys(cores, len(rows))), strict=True))
+
+    def close(self, *, deadline: float = 30.0) -> None:
+        """Release the loaded model; without one it does nothing."""
+        self._runner.ask("close", deadline)
+
+    def _upload(self, bundle: Bundle) -> str:
+        """Send a bundle, and return its path below the board's work folder."""
+        files: dict[str, Path | bytes] = {file.name: file for _, file in bundle.files()}
+        for file in (bundle.path, metadata_path(bundle.path)):
+            files[file.name] = file
+        try:
+            return f"{self._files.put(files)}/{bundle.path.name}"
+        except InfraError:
+            self._runner.close()
+            raise
+
+    def _outputs(self, op: str, arrays: Mapping[str, Array], counts: Mapping[str, int]) -> list[Array]:
+        """Return the outputs by their names, having checked their numbers of rows."""
+        outputs = [arrays[name] for name in counts if name in arrays]
+        lengths = [len(output) for output in outputs if _is_output(output)]
+        if lengths != list(counts.values()):
+            raise self._runner.protocol_error(
+                f"answered {op!r} of {counts!r:.80} with {_shapes(arrays)!r:.200}"
+            )
+        return outputs
 
 
-def check_rows(X: Any) -> Array:
+def table_of(X: Any) -> Array:
     """Return X as an array that can be sent, or raise ValueError."""
     rows = np.asarray(X)
     if rows.ndim != 2:
         raise ValueError(f"X has the shape {rows.shape}; it needs rows and columns.")
     if rows.dtype.kind in "OU":
-        return frames.carried_table(rows)
+        return frames.to_wire_table(rows)
     return rows if rows.dtype.str in ("<f4", "<f8", "<i4", "<i8") else rows.astype(np.float64)
+
+
+def ask_about_rows(
+    runner: RunnerChannel,
+    rows: Array,
+    op: str,
+    deadline: float,
+    arrays: Mapping[str, Array] | None = None,
+    **fields: Any,
+) -> Answer:
+    """Ask about rows, which are sent unless the runner has them from the request before."""
+    rows_on_board, sent = runner.sent.rows, dict(arrays or {})
+    if rows_on_board is not None and _starts_with(rows_on_board, rows):
+        fields["rows"] = len(rows)
+    else:
+        sent["X"] = rows
+        rows_on_board = rows.copy()
+    answer = runner.ask(op, deadline, sent, **fields)
+    runner.sent.rows = rows_on_board
+    return answer
+
+
+def _starts_with(rows: Array, first: Array) -> bool:
+    """Whether `rows` begins with `first`, bit for bit."""
+    start = rows[: len(first)]
+    alike = start.dtype == first.dtype and start.shape == first.shape
+    return alike and len(first) > 0 and start.tobytes() == first.tobytes()
+
+
+def _is_output(array: Array) -> bool:
+    return bool(array.dtype == np.float32 and array.ndim == 2)
+
+
+def _shapes(arrays: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""The runner as one file for the board: scirknn and `rknn_harness.board_runner` in a zip that Python runs."""
+"""The runner as one zip file that Python runs: scirknn and `rknn_harness.board_runner`."""
 
 from __future__ import annotations
 

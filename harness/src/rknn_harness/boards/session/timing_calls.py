@@ -1,16 +1,46 @@
-"""What a timed model answers."""
+"""Times of a model on a board: on its NPU, and of the same network on its CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 
+from rknn_harness.board_runner import frames
+from rknn_harness.boards.session.channel import RunnerChannel
+from rknn_harness.boards.session.model_calls import ask_about_rows, table_of
+
+if TYPE_CHECKING:
+    from rknn_harness.verdicts.reference import Reference
+
 Array = np.ndarray[Any, Any]
 
-__all__ = ["Timed"]
+__all__ = ["SamplingBounds", "Timed", "TimingCalls", "read_timed"]
+
+_CALL_SECONDS = 60.0  # beyond the maximum, for the calls that have begun
+_CPU_ENGINES = ("numpy", "scikit-learn")
+
+
+@attrs.frozen
+class SamplingBounds:
+    """How long calls are timed: until both minima are reached, or the maximum.
+
+    Attributes
+    ----------
+    warmup : int
+        Calls made first and not counted.
+    min_count : int
+    min_seconds : float
+    max_seconds : float
+        Warm-up included.
+    """
+
+    warmup: int = 5
+    min_count: int = 200
+    min_seconds: float = 2.0
+    max_seconds: float = 20.0
 
 
 @attrs.frozen(eq=False)
@@ -22,29 +52,109 @@ class Timed:
     samples : numpy.ndarray of float64, shape (n_samples,)
         Seconds of each call, in order.
     clocks : dict
-        What the board's clocks did meanwhile, as `rknn_harness.board_runner.clocks.Watch.told` has it; empty
-        where they were not looked at.
+        What the board's clocks did meanwhile, as `rknn_harness.board_runner.clocks.Watch.summary` has it;
+        empty where they were not looked at.
     """
 
     samples: Array
     clocks: dict[str, Any]
 
 
-def is_clock_record(clocks: Mapping[str, Any]) -> bool:
-    """Whether clocks are told as the record of a case has them."""
+class TimingCalls:
+    """Requests that time the loaded bundle.
 
+    Parameters
+    ----------
+    runner : RunnerChannel
+    """
+
+    def __init__(self, runner: RunnerChannel) -> None:
+        self._runner = runner
+
+    def time_model(
+        self, X: Any, bounds: SamplingBounds = SamplingBounds(), *, deadline: float | None = None
+    ) -> Timed:
+        """Time ``predict`` on the board, its clocks watched as `Board.clocks` says.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+        bounds : SamplingBounds
+        deadline : float, optional
+            Seconds; default the maximum and a minute.
+        """
+        seconds = bounds.max_seconds + _CALL_SECONDS if deadline is None else deadline
+        clocks = self._runner.board.clocks
+        header, arrays = ask_about_rows(
+            self._runner, table_of(X), "time", seconds, clocks=clocks, **attrs.asdict(bounds)
+        )
+        return read_timed(self._runner, "time", header, arrays.get("samples"))
+
+    def time_cpu(
+        self,
+        X: Any,
+        network: Reference,
+        bounds: SamplingBounds = SamplingBounds(),
+        *,
+        engines: Sequence[str] = _CPU_ENGINES,
+    ) -> dict[str, Timed]:
+        """Time the same network on the board's CPU, each engine within the bounds.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features)
+        network : Reference
+            Its layers, output activation and classes are sent as arrays and words.
+        bounds : SamplingBounds
+        engines : sequence of {"numpy", "scikit-learn"}
+
+        Returns
+        -------
+        dict of str to Timed
+            By ``numpy`` (float32) and, where it is installed, ``scikit-learn``.
+        """
+        # scikit-learn gets what was fitted; numpy computes in float32.
+        dtype = np.float64 if "scikit-learn" in engines else np.float32
+        arrays: dict[str, Array] = {}
+        for index, layer in enumerate(network.layers):
+            arrays[f"weights_{index}"] = layer.weights.astype(dtype)
+            arrays[f"bias_{index}"] = layer.bias.astype(dtype)
+        if network.classes is not None:
+            arrays["classes"] = frames.to_wire_dtype(network.classes)
+        fields: dict[str, Any] = {"activation": network.activation, "task": network.task, "head": network.head}
+        fields |= {"ways": list(engines), "clocks": self._runner.board.clocks, **attrs.asdict(bounds)}
+        seconds = 2 * bounds.max_seconds + _CALL_SECONDS
+        header, answer = ask_about_rows(self._runner, table_of(X), "time_cpu", seconds, arrays, **fields)
+        return {
+            name: read_timed(self._runner, "time_cpu", header, answer[f"samples {name}"])
+            for name in _CPU_ENGINES
+            if f"samples {name}" in answer
+        }
+
+
+def read_timed(runner: RunnerChannel, op: str, header: Mapping[str, Any], samples: Array | None) -> Timed:
+    """Return the times of an answer, or raise `ProtocolError`."""
+    clocks = header.get("clocks", {})
+    if not isinstance(clocks, dict) or (clocks and not _is_clock_record(clocks)):
+        raise runner.protocol_error(f"answered {op!r} with the clocks {clocks!r:.200}")
+    good = samples is not None and samples.dtype == np.float64 and samples.ndim == 1 and len(samples)
+    if samples is None or not good or not np.isfinite(samples).all() or samples.min() < 0:
+        raise runner.protocol_error(f"answered {op!r} without samples")
+    return Timed(samples, clocks)
+
+
+def _is_clock_record(clocks: Mapping[str, Any]) -> bool:
     def frequencies(value: Any) -> bool:
         return isinstance(value, dict) and all(type(hertz) is int for hertz in value.values())
 
-    warmth = clocks.get("temperature")
+    if set(clocks) != {"pinned", "before", "after", "moved", "temperature"}:
+        return False
+    range_ = clocks["temperature"]
+    is_range = isinstance(range_, list) and len(range_) == 2 and all(type(each) is float for each in range_)
     return (
-        set(clocks) == {"pinned", "before", "after", "moved", "temperature"}
-        and (clocks["pinned"] is None or frequencies(clocks["pinned"]))
+        (clocks["pinned"] is None or frequencies(clocks["pinned"]))
         and frequencies(clocks["before"])
         and frequencies(clocks["after"])
         and type(clocks["moved"]) is bool
-        and (
-            warmth is None
-            or (isinstance(warmth, list) and len(warmth) == 2 and all(type(t) is float for t in warmth))
-        )
+        and (range_ is None or is_range)
     )

@@ -1,0 +1,83 @@
+"""Bare ``.rknn`` files on a board: arrays in, arrays out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from rknn_harness.boards.session.channel import RunnerChannel
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed, read_timed
+from rknn_harness.boards.ssh.file_transfer import FileTransfer
+from rknn_harness.errors import InfraError
+
+Array = np.ndarray[Any, Any]
+
+__all__ = ["RawModelCalls"]
+
+
+class RawModelCalls:
+    """Requests about the loaded model file.
+
+    Parameters
+    ----------
+    runner : RunnerChannel
+    files : FileTransfer
+    """
+
+    def __init__(self, runner: RunnerChannel, files: FileTransfer) -> None:
+        self._runner, self._files = runner, files
+
+    def load_raw(
+        self, model: bytes, core: str = "auto", *, device: str | None = None, deadline: float = 60.0
+    ) -> None:
+        """Load a model file in place of the model that is loaded; it is sent unless it is on the board.
+
+        Parameters
+        ----------
+        model : bytes
+            A ``.rknn`` file.
+        core : str
+            One of `rknn_harness.board_runner.raw_model.CORES`.
+        device : {"npu", "virtual"}, optional
+            Default: the board's.
+        deadline : float
+            Seconds, transfer excluded.
+        """
+        try:
+            folder = self._files.put({"raw.rknn": model})
+        except InfraError:
+            self._runner.close()
+            raise
+        device = device or self._runner.board.device
+        with self._runner.loading():
+            self._runner.ask("raw_load", deadline, file=f"{folder}/raw.rknn", core=core, device=device)
+
+    def run_raw(self, x: Array, *, deadline: float = 60.0) -> Array:
+        """Run the model on float32 of its input's shape, and return the runtime's float32."""
+        _, arrays = self._runner.ask("raw_run", deadline, {"X": np.asarray(x, np.float32)})
+        y = arrays.get("y")
+        if y is None or y.dtype != np.float32:
+            raise self._runner.protocol_error("answered 'raw_run' without an output")
+        return y
+
+    def time_raw(
+        self,
+        x: Array,
+        *,
+        warmup: int = 5,
+        min_count: int = 50,
+        min_seconds: float = 0.3,
+        max_seconds: float = 5.0,
+    ) -> Timed:
+        """Time the bare runtime calls on `x`; see `SamplingBounds`."""
+        bounds = SamplingBounds(warmup, min_count, min_seconds, max_seconds)
+        header, arrays = self._runner.ask(
+            "raw_time",
+            max_seconds + 60.0,
+            {"X": np.asarray(x, np.float32)},
+            clocks=self._runner.board.clocks,
+            **attrs.asdict(bounds),
+        )
+        return read_timed(self._runner, "raw_time", header, arrays.get("samples"))
