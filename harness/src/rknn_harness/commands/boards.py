@@ -94,7 +94,7 @@ def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
     if ended is None:
         click.echo(f"{board_name} was not reserved.")
     else:
-        why = f" ({ended.what})" if ended["what"] else ""
+        why = f" ({ended.what})" if ended.what else ""
         click.echo(f"{board_name} is no longer reserved for {ended.owner}{why}.")
 
 
