@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 import attrs
@@ -18,8 +17,7 @@ from rich.table import Table
 
 import virtual_npu
 from rknn_harness.boards.board_link import BoardLink
-from rknn_harness.boards.boards_file import read_boards
-from rknn_harness.boards.providers.virtual import started
+from rknn_harness.boards.boards_file import VIRTUAL
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.models.common_models import common_models
 from rknn_harness.records.case import random_case
@@ -44,9 +42,7 @@ def main() -> int:
     results: dict[str, list[CaseResult]] = {}
     programs: dict[str, list[Program]] = {}
     with (
-        tempfile.TemporaryDirectory() as folder,
-        started(read_boards(None)["virtual"], Path(folder)) as board,
-        BoardLink(board) as link,
+        BoardLink(VIRTUAL) as link,
     ):
         for choice in options.toolkit:
             with open_toolkit(choice) as toolkit:

@@ -7,18 +7,20 @@
     ├── SameBoardError           two boards of a run are one (also ValueError)
     ├── FactsFileError           a file of a board's facts cannot be used (also ValueError)
     ├── OwnModelError            a model given to a run, or its rows, cannot be used (also ValueError)
-    ├── InfraError               the way to the board failed: it says nothing of a model or a toolkit
+    ├── InfraError               the board cannot be reached: no model or toolkit is to blame
     │   ├── ConnectionLostError    no connection, or the end of one
     │   ├── HostKeyError           the board is not the one that was trusted, or none was yet
     │   ├── AuthenticationError    the board refuses our key, or the key cannot be read
-    │   ├── ProvisioningError      files or the runner cannot be brought to the board
+    │   ├── ProvisioningError      files or the runner cannot be installed on the board
     │   ├── ProtocolError          the runner's answer is malformed
-    │   ├── BoardDeadlineError     the board said nothing in time
-    │   ├── LeaseError             another has the board
+    │   ├── BoardDeadlineError     no answer in time
+    │   ├── BoardBusyError         another has the board
+    │   │   └── LeaseError           its lease says so
+    │   ├── BoardRefusedError      its provider does not hand out the board
     │   ├── BoardHealthError       the board does not run a model that it ran before
     │   ├── PowerError             the board could not be power-cycled
     │   └── VirtualBoardError      the virtual board does not start
-    └── BoardError               the board answered, and the answer is no: it counts against the model
+    └── BoardError               the board answered with an error: it counts against the model
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ from typing import Any
 
 __all__ = [
     "AuthenticationError",
+    "BoardBusyError",
     "BoardDeadlineError",
     "BoardError",
     "BoardHealthError",
+    "BoardRefusedError",
     "BoardsFileError",
     "ConnectionLostError",
     "FactsFileError",
@@ -53,7 +57,7 @@ class HarnessError(Exception):
     Attributes
     ----------
     data : dict
-        What is known beside the text: ``stdout``, ``stderr``, ``status`` and the like, JSON throughout.
+        More than the text: ``stdout``, ``stderr``, ``status`` and the like, as JSON.
     """
 
     def __init__(self, message: str, **data: Any) -> None:
@@ -62,7 +66,7 @@ class HarnessError(Exception):
 
 
 def printable(text: str) -> str:
-    """Return a text with nothing in it that a terminal obeys: a part of it may be a board's."""
+    """Return a text without control characters, which a board's text may contain."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
@@ -83,7 +87,7 @@ class OwnModelError(HarnessError, ValueError):
 
 
 class InfraError(HarnessError):
-    """The way to the board failed; trying again later may help, and no model is to blame."""
+    """The board cannot be reached; trying again later may help, and no model is to blame."""
 
 
 class ConnectionLostError(InfraError):
@@ -110,8 +114,16 @@ class BoardDeadlineError(InfraError):
     """No answer within the request's deadline and the grace beyond it."""
 
 
-class LeaseError(InfraError):
-    """Another session has the board, or a person reserved it; the text says who and until when.
+class BoardBusyError(InfraError):
+    """Another has the board."""
+
+
+class BoardRefusedError(InfraError):
+    """The board's provider does not hand it out."""
+
+
+class LeaseError(BoardBusyError):
+    """Another session has the board, or a person reserved it; the text names who and until when.
 
     Attributes
     ----------

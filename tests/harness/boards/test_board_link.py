@@ -19,9 +19,10 @@ from rknn_harness.boards import board_link, health_check
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.health_check import HealthModel
-from rknn_harness.boards.providers.power_command import power_cycle
+from rknn_harness.boards.providers.provider import provider_of
 from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.ssh.connection import wait_until_reachable
 from rknn_harness.errors import BoardHealthError, ConnectionLostError, LeaseError, PowerError
 
 X = np.ones((2, 3))
@@ -139,18 +140,22 @@ def test_a_board_that_lost_its_power_comes_back(tmp_path: Path, manner: Path) ->
     again[0].stop()
 
 
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [(("false",), "status 1"), (("/no/such",), "No such file"), (("true",), "did not come back within 0 s")],
-)
-def test_power_that_cannot_be_cycled_is_told(own_board: Board, command: tuple[str, ...], said: str) -> None:
-    board = attrs.evolve(own_board, port=1, power_command=command, boot_seconds=0.0)
-    with pytest.raises(PowerError, match=said):
-        power_cycle(board)
+@pytest.mark.parametrize(("command", "expected"), [(("false",), "status 1"), (("/no/such",), "No such file")])
+def test_a_power_command_that_fails_is_an_error(
+    own_board: Board, command: tuple[str, ...], expected: str
+) -> None:
+    with pytest.raises(PowerError, match=expected):
+        provider_of(attrs.evolve(own_board, power_command=command)).power_cycle()
+
+
+def test_a_board_that_does_not_come_back_is_an_error(own_board: Board) -> None:
+    with pytest.raises(PowerError, match="did not come back within 0 s"):
+        wait_until_reachable(attrs.evolve(own_board, port=1, boot_seconds=0.0))
 
 
 def test_the_power_command_sees_no_shell(own_board: Board, tmp_path: Path) -> None:
     words = ("$(touch pwned)", "; touch pwned", "'\"\n*")
     code = f"import sys; open({str(tmp_path / 'told')!r}, 'w').write(repr(tuple(sys.argv[1:])))"
-    power_cycle(attrs.evolve(own_board, power_command=(sys.executable, "-c", code, *words)))
+    command = (sys.executable, "-c", code, *words)
+    assert provider_of(attrs.evolve(own_board, power_command=command)).power_cycle()
     assert (tmp_path / "told").read_text() == repr(words)

@@ -1,4 +1,4 @@
-"""The way to a board for a whole run: a session, opened afresh when it breaks, until it is given up."""
+"""A board for a complete run: acquired, and reached by a session that is opened again when it breaks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 import scirknn
 import sklearn2rknn
-from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.board import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.health_check import HealthModel, check_health, health_model
-from rknn_harness.boards.providers.power_command import power_cycle
+from rknn_harness.boards.providers.provider import provider_of
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.ssh.connection import wait_until_reachable
 from rknn_harness.errors import (
     BoardDeadlineError,
     BoardHealthError,
@@ -31,22 +32,22 @@ _log = logging.getLogger(__name__)
 
 
 class BoardLink:
-    """The way to one board for a whole run; a context manager.
+    """A board for a complete run; a context manager, which acquires it from its provider.
 
     Parameters
     ----------
     board : Board
-        The virtual board must have been started.
     logs : pathlib.Path, optional
-        Folder for the runner's logs.
+        Folder for the logs of the runner and of the provider.
     claim : Claim, optional
-        What the lease is taken for, and how long another holder is waited for.
+        What the board is acquired for, and how long another holder is waited for.
     leased : bool
         False only to ask for facts and for the lease's holders.
 
     Attributes
     ----------
     board : Board
+        Once acquired, with address and keys.
     lost : InfraError or None
         Why the board was given up. A board that is gone must not cost the rest of a run its time-outs.
     """
@@ -59,13 +60,13 @@ class BoardLink:
         claim: Claim | None = None,
         leased: bool = True,
     ) -> None:
-        self.board = board
+        self.board, self._provider = board, provider_of(board)
         self.lost: InfraError | None = None
         self._logs, self._claim, self._leased = logs, claim or Claim(), leased
         self._session: BoardSession | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="rknn-harness-health-")
         self._health: dict[str, HealthModel | None] = {}  # by toolkit; None where it makes no good one
-        self._good: HealthModel | None = None  # one that this board has run right
+        self._good: HealthModel | None = None  # one that this board has run well
         self._cycled = False
 
     def session(self) -> BoardSession:
@@ -79,7 +80,7 @@ class BoardLink:
         if self.lost is not None:
             raise self.lost
         if self._session is None:
-            self._session = self._opened()
+            self._session = self._open_session()
             if self._good is not None:
                 check_health(self._session, self._good)
         return self._session
@@ -87,7 +88,7 @@ class BoardLink:
     def prove(self, toolkit: sklearn2rknn.Toolkit) -> None:
         """Have the board run a small model of this toolkit, unless it has run one already.
 
-        One that it refuses to load says nothing of the board: it may be too old for this toolkit's files.
+        A model that it refuses to load proves nothing: the board may be too old for this toolkit's files.
 
         Raises
         ------
@@ -99,7 +100,7 @@ class BoardLink:
         if self._good is not None:
             return
         if toolkit.version not in self._health:
-            self._health[toolkit.version] = self._made(toolkit)
+            self._health[toolkit.version] = self._convert_health_model(toolkit)
         model = self._health[toolkit.version]
         if model is None:
             return
@@ -112,14 +113,14 @@ class BoardLink:
             self._health[toolkit.version] = None
 
     def examine(self) -> str:
-        """Have the board, after a failure, run the model that it ran before; if it cannot, see to it.
+        """Have the board, after a failure, run the model that it ran before; if it fails, recover or give up.
 
         Returns
         -------
         str
-            What was found and done, a sentence; empty when the board is well.
+            What was done, a sentence; empty when the board is well.
         """
-        for last in (False, True):
+        for is_last in (False, True):
             try:
                 session = self.session()
                 if self._good is not None:
@@ -127,7 +128,7 @@ class BoardLink:
                 return ""
             except InfraError as error:
                 self.drop()
-                if not last and isinstance(error, ConnectionLostError):
+                if not is_last and isinstance(error, ConnectionLostError):
                     continue
                 if self.revive(error):
                     return f"Afterwards its power was cycled: {error}"
@@ -136,15 +137,18 @@ class BoardLink:
         return ""
 
     def revive(self, reason: InfraError) -> bool:
-        """Cycle the board's power, once in a run and where that may help; say whether it came back."""
-        if self._cycled or self.board.power_command is None or not isinstance(reason, _POWER_MENDS):
+        """Cycle the board's power, once in a run and where that may help; return whether it came back."""
+        if self._cycled or not isinstance(reason, _POWER_MENDS):
             return False
-        self._cycled = True
-        self.drop()
-        _log.warning("The power of %s is cycled: %s", self.board.name, reason)
         try:
-            power_cycle(self.board)
+            if not self._provider.power_cycle():
+                return False
+            self._cycled = True
+            self.drop()
+            _log.warning("The power of %s was cycled: %s", self.board.name, reason)
+            wait_until_reachable(self.board)
         except InfraError as error:
+            self._cycled = True
             _log.warning("%s", error)
             return False
         return True
@@ -161,18 +165,18 @@ class BoardLink:
         self.lost = reason
 
     def facts(self) -> dict[str, Any]:
-        """Return the board's facts, or say why there are none."""
+        """Return the facts of the board and its provider, or why the board cannot be reached."""
         try:
-            return self.session().facts()
+            return {**self._provider.facts(), **self.session().facts()}
         except InfraError as error:
             self.drop()
-            return {"unreachable": str(error)}
+            return {**self._provider.facts(), "unreachable": str(error)}
 
-    def _opened(self) -> BoardSession:
+    def _open_session(self) -> BoardSession:
         session = BoardSession(self.board, logs=self._logs, claim=self._claim, leased=self._leased)
         return session.__enter__()
 
-    def _made(self, toolkit: sklearn2rknn.Toolkit) -> HealthModel | None:
+    def _convert_health_model(self, toolkit: sklearn2rknn.Toolkit) -> HealthModel | None:
         folder = Path(self._folder.name, toolkit.version)
         folder.mkdir()
         try:
@@ -182,6 +186,12 @@ class BoardLink:
             return None
 
     def __enter__(self) -> BoardLink:
+        name = f"{self.board.name}_board"
+        try:
+            self.board = self._provider.acquire((self._logs or Path(self._folder.name)) / name, self._claim)
+        except BaseException:
+            self._folder.cleanup()
+            raise
         return self
 
     def __exit__(
@@ -190,4 +200,5 @@ class BoardLink:
         session, self._session = self._session, None
         if session is not None:
             session.__exit__(None, None, None)
+        self._provider.release()
         self._folder.cleanup()

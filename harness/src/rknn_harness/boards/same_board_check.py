@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.board import Board
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import InfraError, SameBoardError
 

@@ -51,7 +51,8 @@ def list_boards(boards_file: Path | None) -> None:
     """List the boards that can be named."""
     with errors_as_exit_codes():
         for entry in read_boards(boards_file).values():
-            where = f"{entry.user}@{entry.host}:{entry.port}" if entry.port else "on this machine"
+            address = f"{entry.user}@{entry.host}:{entry.port}" if entry.host else f"by {entry.kind}"
+            where = "on this machine" if entry.made_for_each_use else address
             click.echo("\t".join([entry.name, where, entry.device, " ".join(entry.tags)]).rstrip())
 
 
@@ -177,8 +178,8 @@ def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Ma
 
 
 def _lasting(name: str, boards_file: Path | None) -> None:
-    if not choose_board(name, boards_file).port:
-        raise click.UsageError("The virtual board is made anew for every command: nobody else can take it.")
+    if choose_board(name, boards_file).made_for_each_use:
+        raise click.UsageError("This board is made anew for every command: nobody else can take it.")
 
 
 def _moment(seconds: float) -> str:

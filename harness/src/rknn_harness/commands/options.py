@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.providers.virtual import started
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.outcomes import Outcome, exit_code
 from sklearn2rknn.file_path import FilePath
@@ -55,18 +53,14 @@ class Duration(click.ParamType[float]):
 def reached(
     name: str, boards_file: Path | None, *, claim: Claim | None = None, leased: bool = True
 ) -> Iterator[BoardLink]:
-    """Reach a board by name; the virtual one is started for as long.
+    """Acquire a board by name.
 
     Raises
     ------
     click.UsageError
         There is no such board.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="rknn-harness-") as folder,
-        started(choose_board(name, boards_file), Path(folder)) as running,
-        BoardLink(running, claim=claim, leased=leased) as link,
-    ):
+    with BoardLink(choose_board(name, boards_file), claim=claim, leased=leased) as link:
         yield link
 
 

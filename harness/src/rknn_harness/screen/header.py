@@ -82,7 +82,7 @@ def expected_seconds(
         a_case = _seconds_a_case(path, boards)
         if a_case is not None:
             return a_case * len(plan)
-    if any(board.port for board in boards.values()):
+    if not all(board.made_for_each_use for board in boards.values()):
         return None
     return _START_SECONDS + _CASE_SECONDS * len(plan) / max(jobs, 1)
 
@@ -100,9 +100,9 @@ def _seconds_a_case(path: Path, boards: Iterable[str]) -> float | None:
 
 
 def _board(board: Board) -> str:
-    if not board.port:
+    if board.made_for_each_use and board.virtual:
         return f"{board.name} (no NPU: the model file's program, executed in numpy)"
-    place = f"{board.user}@{board.host}" + f":{board.port}" * (board.port != 22)
+    place = f"{board.user}@{board.host}" + f":{board.port}" * (board.port != 22) if board.host else board.kind
     if board.virtual or board.device == "virtual":
         return f"{board.name} ({place} over SSH; no NPU: executed in numpy)"
     return f"{board.name} ({place} over SSH)"

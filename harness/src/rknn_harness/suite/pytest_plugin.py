@@ -201,8 +201,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling  # xdist is a plugin that need not be loaded
 
     plan = config.stash[_PLAN]
-    # Of the built-in virtual board, which has no port yet, each worker starts its own.
-    alone = [name for name, board in config.stash[_BOARDS].items() if board.port]
+    # Of a board that is made for each use, each worker has its own.
+    alone = [name for name, board in config.stash[_BOARDS].items() if not board.made_for_each_use]
     group = groups(plan, alone)
     portion = {entry.name: group[entry.key] for entry in plan}
 

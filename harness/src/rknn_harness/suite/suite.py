@@ -15,7 +15,6 @@ import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.providers.virtual import started
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.errors import InfraError
 from rknn_harness.models.own_model import is_estimator
@@ -227,9 +226,7 @@ class Suite:
         return opened
 
     def _link(self, name: str) -> BoardLink:
-        board = self._boards[name]
-        running = self._stack.enter_context(started(board, self._logs / f"{name}_board"))
-        link = self._stack.enter_context(BoardLink(running, self._logs, claim=self._claim))
+        link = self._stack.enter_context(BoardLink(self._boards[name], self._logs, claim=self._claim))
         facts = link.facts()
 
         def tell(manifest: dict[str, Any]) -> None:

@@ -16,10 +16,12 @@ import attrs
 import paramiko
 import pytest
 
-from rknn_harness.boards.boards_file import VIRTUAL, Board
-from rknn_harness.boards.providers.virtual import VirtualBoard, started
+from rknn_harness.boards.boards_file import Board, read_boards
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.providers.provider import provider_of
+from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.ssh.connection import Connection
-from rknn_harness.errors import AuthenticationError, VirtualBoardError
+from rknn_harness.errors import AuthenticationError, ConnectionLostError, VirtualBoardError
 from tests.waiting import is_running, wait_for_end, wait_until
 
 OWNER = """
@@ -154,13 +156,19 @@ def test_one_that_cannot_start_says_why(tmp_path: Path) -> None:
         VirtualBoard(tmp_path)
 
 
-def test_only_the_virtual_board_is_started(tmp_path: Path, board: Board) -> None:
-    with started(VIRTUAL, tmp_path / "new") as running:
-        assert running.port
-        assert running.name == "virtual"
-    with started(board, tmp_path / "none") as same:
-        assert same is board
-    assert not (tmp_path / "none").exists()
+def test_the_provider_starts_a_board_and_stops_it(tmp_path: Path) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text('[board.emulated]\nkind = "virtual"\ntags = ["rk3588"]\n')
+    entry = read_boards(path)["emulated"]
+    assert entry.made_for_each_use
+    provider = provider_of(entry)
+    with Connection(provider.acquire(tmp_path / "new", Claim())) as connection:
+        acquired = connection.board
+        assert (acquired.kind, acquired.name, acquired.tags) == ("ssh", "emulated", ("rk3588",))
+        assert connection.run(["true"]).status == 0
+    provider.release()
+    with pytest.raises(ConnectionLostError), Connection(acquired, attempts=1):
+        pass
 
 
 def _session(session: int) -> list[int]:

@@ -13,6 +13,7 @@ harness it is a board like any other::
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -23,12 +24,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncssh
+import attrs
 
-from rknn_harness.boards.boards_file import Board
-from rknn_harness.errors import VirtualBoardError
+from rknn_harness.boards.board import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.entry import Entry
+from rknn_harness.boards.providers.provider import BoardProvider, board_provider
+from rknn_harness.errors import BoardBusyError, BoardRefusedError, VirtualBoardError
 
 __all__ = ["arm64_boards", "boards_file", "missing"]
 
@@ -49,7 +54,7 @@ _BINFMT: Final = (
 )
 
 # Where Debian's qemu-user looks for an absolute path first. There lie the tree again and, in it, a procfs: so
-# programs see a whole /proc, and the tree's own proc/device-tree where procfs has none.
+# programs see all of /proc, and the tree's own proc/device-tree where procfs has none.
 _PREFIX: Final = "etc/qemu-binfmt/aarch64"
 
 _START: Final = f"""
@@ -82,7 +87,7 @@ _START_SECONDS: Final = 60.0
 
 
 def missing() -> str:
-    """Say what this machine lacks for the board; nothing when it can run here."""
+    """Return what this machine lacks for the board; empty when it can run here."""
     if os.geteuid() != 0:
         return "the arm64 board needs root"
     absent = sorted({package for program, package in _PROGRAMS.items() if not shutil.which(program)})
@@ -123,20 +128,19 @@ def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapp
             f"{tree} is no tree of an arm64 board: make one with containers/arm64/make-tree."
         )
     tree, folder = tree.absolute(), folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "binfmt").mkdir(exist_ok=True)
+    (folder / "binfmt").mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    _write_keys(tree, folder, port)
     with (
+        _locked(tree),
         (folder / "board.log").open("wb") as log,
         _executor(tree, log.fileno()),
-        _sshd(tree, folder, log.fileno()) as sshd,
+        _sshd(tree, folder, port, log.fileno()) as sshd,
     ):
         _wait(lambda: _answers(port) or sshd.poll() is not None, "sshd did not answer", folder)
         if sshd.poll() is not None:
-            raise VirtualBoardError(f"The arm64 board ended before it was ready.{_said(folder)}")
+            raise VirtualBoardError(f"The arm64 board ended before it was ready.{_log_end(folder)}")
         yield {
             f"{name}-{version}": Board(
                 name=f"{name}-{version}",
@@ -154,6 +158,44 @@ def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapp
         }
 
 
+@board_provider("arm64")
+class Arm64Provider(BoardProvider):
+    """Runs one environment of an arm64 board's tree: ``tree`` and ``version`` of the entry."""
+
+    _stack: contextlib.ExitStack | None = None
+
+    @classmethod
+    def read(cls, entry: Entry) -> dict[str, Any]:
+        """Take the tree's folder and the version of rknnlite."""
+        options = {"tree": str(entry.file("tree")), "version": entry.text("version")}
+        return {"options": options, "virtual": True, "port": 0}
+
+    def acquire(self, folder: Path, claim: Claim) -> Board:
+        """Start the board."""
+        self._stack = contextlib.ExitStack()
+        tree, version = Path(self.board.options["tree"]), self.board.options["version"]
+        boards = self._stack.enter_context(arm64_boards(tree, folder, "arm64"))
+        if f"arm64-{version}" not in boards:
+            self.release()
+            raise BoardRefusedError(
+                f"{tree} has no rknnlite {version!r}; it has {', '.join(name[6:] for name in boards)}. "
+                f"Correct 'version' of {self.board.name}."
+            )
+        running = boards[f"arm64-{version}"]
+        names = ("host", "port", "user", "key", "known_hosts", "python")
+        address = {name: getattr(running, name) for name in names}
+        return attrs.evolve(self.board, kind="ssh", **address)
+
+    def release(self) -> None:
+        """Stop the board."""
+        if self._stack is not None:
+            self._stack.close()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the tree's folder."""
+        return {"tree": self.board.options["tree"]}
+
+
 def boards_file(boards: Mapping[str, Board]) -> str:
     """Write boards as `rknn_harness.boards.boards_file.read_boards` reads them."""
     fields = ("host", "port", "user", "key", "known_hosts", "python", "virtual", "tags", "lease_folder")
@@ -162,6 +204,16 @@ def boards_file(boards: Mapping[str, Board]) -> str:
         + "".join(f"{field} = {json.dumps(getattr(board, field), default=str)}\n" for field in fields)
         for name, board in boards.items()
     )
+
+
+@contextlib.contextmanager
+def _locked(tree: Path) -> Iterator[None]:
+    with (tree / ".board.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BoardBusyError(f"{tree} runs an arm64 board. Stop it, or make another tree.") from None
+        yield
 
 
 def _write_keys(tree: Path, folder: Path, port: int) -> None:
@@ -199,10 +251,11 @@ def _executor(tree: Path, log: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sshd(tree: Path, folder: Path, log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the tree's sshd. It is the first process of its namespace: with it end all that it started."""
+def _sshd(tree: Path, folder: Path, port: int, log: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the tree's sshd, the first process of its namespace: all that it started ends with it."""
+    _write_keys(tree, folder, port)
     process = subprocess.Popen(
-        # The whole ends with this process, however that ends.
+        # All of it ends with this process, however that ends.
         [
             *("setpriv", "--pdeathsig", "KILL"),
             *("unshare", "--user", "--mount", "--pid", "--fork", "--kill-child"),
@@ -230,7 +283,7 @@ def _wait(condition: Callable[[], bool], problem: str, folder: Path) -> None:
     end = time.monotonic() + _START_SECONDS
     while not condition():
         if time.monotonic() > end:
-            raise VirtualBoardError(f"The arm64 board is not up: {problem}.{_said(folder)}")
+            raise VirtualBoardError(f"The arm64 board is not up: {problem}.{_log_end(folder)}")
         time.sleep(0.01)
 
 
@@ -241,7 +294,7 @@ def _answers(port: int) -> bool:
     return False
 
 
-def _said(folder: Path) -> str:
+def _log_end(folder: Path) -> str:
     text = (folder / "board.log").read_text("utf-8", "replace")[-2000:]
     return f" Its log, {folder / 'board.log'}, ends: {text or 'it is empty'}"
 

@@ -1,6 +1,6 @@
 """The virtual board: an SSH server on loopback, in a process of its own, whose NPU is `virtual_npu`.
 
-It is a board in all that the harness can see: strict host keys, public keys only, commands in a shell, SFTP.
+To the harness it is a board like any other: strict host keys, public keys only, commands in a shell, SFTP.
 It serves on a free port of 127.0.0.1 while its standard input is open, so it cannot outlive its owner::
 
     python -m rknn_harness.boards.providers.virtual FOLDER
@@ -25,14 +25,17 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.boards.boards_file import VIRTUAL, Board
+from rknn_harness.boards.board import VIRTUAL, Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.entry import Entry
+from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.errors import VirtualBoardError
 from scirknn.files import write_atomically
 
-__all__ = ["VirtualBoard", "started", "virtual_board"]
+__all__ = ["VirtualBoard", "VirtualProvider", "virtual_board"]
 
 _ROOT = "RKNN_HARNESS_ROOT"  # as the runner knows it
-_PASSED_ON = (_ROOT, "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
+_INHERITED = (_ROOT, "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
 _CHUNK = 1 << 16
 _WINDOW = 8 << 20  # bytes in flight on one channel; the default of 2 MiB halts a large transfer now and then
 _STOP_SECONDS = 5.0
@@ -85,10 +88,15 @@ class VirtualBoard:
             self.kill()
             if not isinstance(error, VirtualBoardError):
                 raise
-            said = log.read_text("utf-8", "replace")[-2000:]
-            raise VirtualBoardError(f"{error} Its log, {log}, ends: {said or 'it is empty'}") from None
+            output = log.read_text("utf-8", "replace")[-2000:]
+            raise VirtualBoardError(f"{error} Its log, {log}, ends: {output or 'it is empty'}") from None
         self.board = attrs.evolve(
-            VIRTUAL, port=port, key=folder / "client_key", known_hosts=folder / "known_hosts"
+            VIRTUAL,
+            kind="ssh",
+            made_for_each_use=False,
+            port=port,
+            key=folder / "client_key",
+            known_hosts=folder / "known_hosts",
         )
 
     def stop(self) -> None:
@@ -141,20 +149,29 @@ def virtual_board(folder: Path) -> Iterator[Board]:
         yield running.board
 
 
-@contextlib.contextmanager
-def started(board: Board, folder: Path) -> Iterator[Board]:
-    """Yield `board` ready to be reached: the virtual one is run in `folder`, any other is left as it is.
+@board_provider("virtual")
+class VirtualProvider(BoardProvider):
+    """Starts a virtual board for each use, and stops it afterwards."""
 
-    Raises
-    ------
-    VirtualBoardError
-        The virtual board did not come up.
-    """
-    if board.virtual and not board.port:
-        with virtual_board(folder) as running:
-            yield attrs.evolve(running, name=board.name, work_folder=board.work_folder, tags=board.tags)
-    else:
-        yield board
+    made_for_each_use = True
+    _running: VirtualBoard | None = None
+
+    @classmethod
+    def read(cls, entry: Entry) -> dict[str, Any]:
+        """Return the fields of the built-in virtual board."""
+        names = ("host", "port", "user", "python", "device", "virtual")
+        return {name: getattr(VIRTUAL, name) for name in names}
+
+    def acquire(self, folder: Path, claim: Claim) -> Board:
+        """Start a board in `folder`."""
+        self._running = VirtualBoard(folder)
+        address = {name: getattr(self._running.board, name) for name in ("port", "key", "known_hosts")}
+        return attrs.evolve(self.board, kind="ssh", made_for_each_use=False, **address)
+
+    def release(self) -> None:
+        """Stop the board."""
+        if self._running is not None:
+            self._running.stop()
 
 
 def _announced_port(process: subprocess.Popen[bytes], seconds: float) -> int:
@@ -185,7 +202,7 @@ def _end_session(session: int) -> None:
 
 
 def _members(session: int) -> Iterator[int]:
-    """Yield the living processes of a session (field 6 of proc(5)'s ``stat``; the name may hold anything)."""
+    """Yield a session's living processes: field 6 of proc(5)'s ``stat``; the name may hold anything."""
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
@@ -202,17 +219,7 @@ async def _serve(folder: Path) -> None:
     host_key = _key(folder / "host_key")
     client_key = _key(folder / "client_key")
     os.chdir(home)  # where relative paths of SFTP begin
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def owner_spoke() -> None:
-        if not os.read(0, _CHUNK):
-            loop.remove_reader(0)
-            ended.set()
-
-    loop.add_reader(0, owner_spoke)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    ended = _end_event()
     listen = functools.partial(
         asyncssh.listen,
         "127.0.0.1",
@@ -222,19 +229,19 @@ async def _serve(folder: Path) -> None:
         password_auth=False,
         kbdint_auth=False,
         process_factory=lambda process: _execute(process, home),
-        sftp_factory=_files(),
+        sftp_factory=_sftp_server(),
         encoding=None,
         agent_forwarding=False,
         compression_algs=None,
         window=_WINDOW,
     )
-    known = folder / "port"
+    port_file = folder / "port"
     try:
-        server = await listen(port=int(known.read_text()))
+        server = await listen(port=int(port_file.read_text()))
     except (OSError, ValueError):
         server = await listen(port=0)
     port = server.get_port()
-    known.write_text(str(port))
+    port_file.write_text(str(port))
     public = host_key.export_public_key().decode().strip()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}\n")
     print(json.dumps({"port": port}), flush=True)
@@ -242,8 +249,23 @@ async def _serve(folder: Path) -> None:
     server.close()
 
 
+def _end_event() -> asyncio.Event:
+    """Return an event that is set when the owner is gone, or asks for the end."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def read_owner() -> None:
+        if not os.read(0, _CHUNK):
+            loop.remove_reader(0)
+            ended.set()
+
+    loop.add_reader(0, read_owner)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    return ended
+
+
 def _server(own_key: str, home: Path) -> Any:
-    """Return a class of servers that let in the board's own key, and those that ``ssh-copy-id`` added."""
+    """Return a class of servers that accept the board's own key, and those that ``ssh-copy-id`` added."""
     import asyncssh
 
     added = home / ".ssh" / "authorized_keys"
@@ -260,8 +282,8 @@ def _server(own_key: str, home: Path) -> Any:
     return Server
 
 
-def _files() -> Any:
-    """Return a class of file servers that end well, without which ``scp`` counts a copy as failed."""
+def _sftp_server() -> Any:
+    """Return a class of file servers that end with status 0, without which ``scp`` fails."""
     import asyncssh
 
     class Files(asyncssh.SFTPServer):
@@ -286,7 +308,7 @@ async def _execute(process: Any, home: Path) -> None:
         process.stderr.write(b"This board runs commands; it has no interactive shell.\n")
         process.exit(1)
         return
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     child = await asyncio.create_subprocess_exec(
         "/bin/sh",
         "-c",
@@ -295,7 +317,7 @@ async def _execute(process: Any, home: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=home,
-        env={**kept, "HOME": str(home), "USER": "board", "LOGNAME": "board", "SHELL": "/bin/sh"},
+        env={**inherited, "HOME": str(home), "USER": "board", "LOGNAME": "board", "SHELL": "/bin/sh"},
         preexec_fn=os.setpgrp,
         limit=1 << 20,
     )

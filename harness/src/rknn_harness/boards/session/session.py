@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rknn_harness.board_runner import frames
-from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.board import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.channel import GRACE_SECONDS, RunnerChannel
 from rknn_harness.boards.session.lease_calls import LeaseCalls

@@ -121,7 +121,11 @@ class TimingCalls:
             arrays[f"bias_{index}"] = layer.bias.astype(dtype)
         if network.classes is not None:
             arrays["classes"] = frames.to_wire_dtype(network.classes)
-        fields: dict[str, Any] = {"activation": network.activation, "task": network.task, "head": network.head}
+        fields: dict[str, Any] = {
+            "activation": network.activation,
+            "task": network.task,
+            "head": network.head,
+        }
         fields |= {"ways": list(engines), "clocks": self._runner.board.clocks, **attrs.asdict(bounds)}
         seconds = 2 * bounds.max_seconds + _CALL_SECONDS
         header, answer = ask_about_rows(self._runner, table_of(X), "time_cpu", seconds, arrays, **fields)

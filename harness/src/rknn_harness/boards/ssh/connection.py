@@ -19,17 +19,18 @@ import paramiko
 import tenacity
 from paramiko.pkey import UnknownKeyType
 
-from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.board import Board
 from rknn_harness.errors import (
     AuthenticationError,
     ConnectionLostError,
     HostKeyError,
     InfraError,
+    PowerError,
     ProtocolError,
 )
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["Completed", "Connection"]
+__all__ = ["Completed", "Connection", "wait_until_reachable"]
 
 CONNECT_SECONDS = 10.0
 DEAD_LINK_SECONDS = 10.0
@@ -37,6 +38,7 @@ DEAD_LINK_SECONDS = 10.0
 
 _KEEPALIVE_SECONDS = 5  # bytes to be acknowledged, so that a silent dead link is noticed too
 _ATTEMPTS = 3
+_BOOT_STEP_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -242,6 +244,30 @@ class Connection:
                 f"The connection to {board.name} failed while {doing}: {error or type(error).__name__}. "
                 f"Check that the board is on and that {board.host}:{board.port} can be reached."
             ) from error
+
+
+def wait_until_reachable(board: Board) -> None:
+    """Return once a board that boots can be reached.
+
+    Raises
+    ------
+    PowerError
+        It cannot be reached within its `boot_seconds`.
+    InfraError
+        It can, and is not the board that was trusted.
+    """
+    end = time.monotonic() + board.boot_seconds
+    while True:
+        try:
+            with Connection(board, attempts=1):
+                return
+        except ConnectionLostError as error:
+            if time.monotonic() >= end:
+                raise PowerError(
+                    f"{board.name} did not come back within {board.boot_seconds:g} s after its power was "
+                    f"cycled: {error}"
+                ) from error
+            time.sleep(_BOOT_STEP_SECONDS)
 
 
 def _unconnected(board: Board) -> fabric.Connection:

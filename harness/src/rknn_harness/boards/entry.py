@@ -1,0 +1,85 @@
+"""One entry of ``boards.toml``: typed fields, or which one is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rknn_harness.errors import BoardsFileError
+
+__all__ = ["Entry"]
+
+
+class Entry:
+    """Takes fields out of an entry; those that nobody takes are errors.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    name : str
+    fields : mapping of str to object
+
+    Raises
+    ------
+    BoardsFileError
+        From every method; the text names the file, the entry and the field.
+    """
+
+    def __init__(self, path: Path, name: str, fields: Mapping[str, Any]) -> None:
+        self.path, self.name, self.fields = path, name, dict(fields)
+
+    def fail(self, field: str, why: str) -> NoReturn:
+        """Raise; `why` goes on after the field's name."""
+        raise BoardsFileError(
+            f"{self.path}: [board.{self.name}] {field} {why}.",
+            file=str(self.path),
+            entry=self.name,
+            field=field,
+        )
+
+    def text(self, field: str, default: str | None = None) -> str:
+        """Take a text of one line; without a default it must be there."""
+        value = self.fields.pop(field, default)
+        if value is None:
+            self.fail(field, "is missing")
+        if not isinstance(value, str) or not value or not value.isprintable():
+            self.fail(field, f"is {value!r:.60}, not a text of one line")
+        return value
+
+    def file(self, field: str) -> Path:
+        """Take a path, relative to the file's folder."""
+        return self.path.parent / Path(self.text(field)).expanduser()
+
+    def port(self) -> int | None:
+        """Take ``port``; None when it is not there."""
+        if "port" not in self.fields:
+            return None
+        value = self.fields.pop("port")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+            self.fail("port", f"is {value!r:.60}, not a number from 1 to 65535")
+        return value
+
+    def seconds(self, field: str, default: float) -> float:
+        """Take seconds, up to a day."""
+        value = self.fields.pop(field, default)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 86_400:
+            self.fail(field, f"is {value!r:.60}, not seconds, up to a day")
+        return float(value)
+
+    def flag(self, field: str) -> bool:
+        """Take true or false, by default false."""
+        value = self.fields.pop(field, False)
+        if not isinstance(value, bool):
+            self.fail(field, f"is {value!r:.60}, not true or false")
+        return value
+
+    def words(self, field: str, default: tuple[str, ...] | None) -> Any:
+        """Take a list of texts as a tuple."""
+        value = self.fields.pop(field, default)
+        if value is default:
+            return default
+        if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+            self.fail(field, f"is {value!r:.60}, not a list of texts")
+        return tuple(value)

@@ -1,0 +1,70 @@
+"""Boards that stand somewhere and answer over SSH; power by whatever command the entry names."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from rknn_harness.boards.board import Board
+from rknn_harness.boards.claim import Claim
+from rknn_harness.boards.entry import Entry
+from rknn_harness.boards.providers.provider import BoardProvider, board_provider
+from rknn_harness.boards.ssh_settings import ssh_settings
+from rknn_harness.errors import PowerError
+
+__all__ = ["SshProvider"]
+
+_COMMAND_SECONDS = 120.0
+
+
+@board_provider("ssh")
+class SshProvider(BoardProvider):
+    """Hands out a board at an address; others are kept off it by the lease on the board itself."""
+
+    @classmethod
+    def read(cls, entry: Entry) -> dict[str, Any]:
+        """Take the entry's address; what it leaves out is what ``ssh HOST`` would use."""
+        host, port = entry.text("host").strip("[]"), entry.port()
+        if with_port := re.fullmatch(r"(?:ssh://)?([^:]+|.*\[.+\]):(\d+)", host):
+            entry.fail("host", f"is {host!r}, with a port; write port = {with_port[2]} on a line of its own")
+        user = entry.text("user") if "user" in entry.fields else None
+        try:
+            settings = ssh_settings(host, user=user, port=port)
+        except ValueError as error:
+            entry.fail("host", f"is {host!r}, which ssh refuses: {error}")
+        fields: dict[str, Any] = {
+            "host": settings.host,
+            "port": settings.port or port or 22,
+            "proxy": settings.proxy,
+            "user": user or settings.user or entry.text("user"),
+        }
+        for field, usual in (("key", settings.key), ("known_hosts", settings.known_hosts)):
+            fields[field] = entry.file(field) if field in entry.fields or usual is None else usual
+        return fields
+
+    def acquire(self, folder: Path, claim: Claim) -> Board:
+        """Return the board as it is."""
+        return self.board
+
+    def power_cycle(self) -> bool:
+        """Run the board's ``power_command``."""
+        if self.board.power_command is None:
+            return False
+        try:
+            done = subprocess.run(
+                self.board.power_command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_COMMAND_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise PowerError(f"The power command of {self.board.name} failed: {error}.") from error
+        if done.returncode:
+            output = (done.stderr or done.stdout)[-500:].decode("utf-8", "replace").strip()
+            raise PowerError(
+                f"The power command of {self.board.name} ended with status {done.returncode}: {output}",
+                status=done.returncode,
+            )
+        return True
