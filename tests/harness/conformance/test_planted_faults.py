@@ -141,6 +141,7 @@ class LateRows(ModelCalls):
 def test_a_board_that_mixes_up_rows_is_a_mismatch_at_the_board(
     toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    link.prove(toolkit)
     session = link.session()
     monkeypatch.setattr(session, "models", LateRows(session.runner, session.files))
     result = run_case(case_of(), toolkit, link)

@@ -334,6 +334,7 @@ def test_a_planted_fault_is_caught(
     toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: Patch, name: str
 ) -> None:
     fault = FAULTS[name]
+    link.prove(toolkit)
     if fault.plant is not None:
         fault.plant(monkeypatch, link)
     result = run_case(CASE, toolkit, link, timing=BRIEF, tamper=fault.tamper, **fault.more)
