@@ -1,4 +1,4 @@
-"""Ship models to Rockchip boards over SSH and judge them against scikit-learn.
+"""Run models on Rockchip boards over SSH and judge them against scikit-learn.
 
 The modules are the surface: `rknn_harness.boards.boards_file` and `rknn_harness.boards.session.session` reach
 a board, `rknn_harness.conformance.run_case` runs a case, `rknn_harness.records.run_folder` reads what a run

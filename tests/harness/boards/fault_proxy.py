@@ -64,7 +64,11 @@ class FaultProxy:
             with contextlib.suppress(TimeoutError):
                 client, _ = self._listener.accept()
                 self.connections += 1
-                server = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except ConnectionRefusedError:
+                    client.close()
+                    continue
                 doomed = threading.Event()
                 limit = self._cut_after if self.connections <= self._cuts else None
                 fate = (doomed, self._cut, self._silent)

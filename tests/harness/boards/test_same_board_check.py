@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from rknn_harness.boards.boards_file import VIRTUAL, Board
-from rknn_harness.boards.same_board_check import refuse_one_board_twice
+from rknn_harness.boards.same_board_check import check_boards_differ
 from rknn_harness.commands.cli import main
 from rknn_harness.errors import SameBoardError
 from tests.harness.boards.fault_proxy import FaultProxy
@@ -20,7 +20,7 @@ from tests.harness.boards.fault_proxy import FaultProxy
 
 def refused(one: Board, other: Board) -> str:
     with pytest.raises(SameBoardError) as caught:
-        refuse_one_board_twice({"desk": one, "virtual": VIRTUAL, "shelf": other})
+        check_boards_differ({"desk": one, "virtual": VIRTUAL, "shelf": other})
     said = str(caught.value)
     assert "'desk' and 'shelf' are one board" in said
     assert "--board" in said
@@ -45,7 +45,7 @@ def test_one_address(board: Board) -> None:
     assert "reached at rock.example:22." in said
     several = attrs.evolve(rock, virtual=True)
     assert "reached at rock.example:22 with the lease " in refused(several, several)
-    refuse_one_board_twice({"desk": several, "shelf": attrs.evolve(several, lease_folder="/x")})
+    check_boards_differ({"desk": several, "shelf": attrs.evolve(several, lease_folder="/x")})
 
 
 def test_two_addresses_of_one_lease(board: Board, elsewhere: Board, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_two_addresses_of_one_lease(board: Board, elsewhere: Board, tmp_path: Pa
 
 
 def test_two_virtual_boards_of_one_machine_are_two(board: Board, elsewhere: Board) -> None:
-    refuse_one_board_twice({"desk": board, "shelf": elsewhere})
+    check_boards_differ({"desk": board, "shelf": elsewhere})
 
 
 def test_a_real_board_has_one_npu_whatever_its_leases(board: Board, elsewhere: Board) -> None:
@@ -68,7 +68,7 @@ def test_a_real_board_has_one_npu_whatever_its_leases(board: Board, elsewhere: B
 
 
 def test_a_board_that_is_off_is_no_other(board: Board) -> None:
-    refuse_one_board_twice({"desk": board, "shelf": attrs.evolve(board, port=1)})
+    check_boards_differ({"desk": board, "shelf": attrs.evolve(board, port=1)})
 
 
 def test_a_run_over_both_is_wrong_usage(

@@ -108,7 +108,7 @@ def test_the_virtual_board_cannot_be_locked(command: str) -> None:
 
 def test_a_command_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     found, command = Findings(), "sudo curl -fL " + "x/" * 100 + " && echo [b] done"
-    found.tell_of({"rule": "librknnrt", "level": "error", "text": "There is none.", "command": command})
+    found.add_finding({"rule": "librknnrt", "level": "error", "text": "There is none.", "command": command})
     assert found.show() == 3
     assert f"$ {command}" in [line.strip() for line in capsys.readouterr().out.splitlines()]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
+import rknn_harness
 from rknn_harness.commands.cli import main
 from tests.harness.samples import mixed_results, write_run
 
@@ -19,6 +22,25 @@ def test_help_teaches() -> None:
     assert "\n  rknn-harness run     " in said.output  # click has kept the lines
     for command in ("run", "report", "replay", "doctor"):
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
+
+
+def test_the_version_is_the_packages() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == f"rknn-harness {rknn_harness.__version__}\n"
+
+
+def options_of(command: click.Command) -> Iterator[str]:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            yield from (*parameter.opts, *parameter.secondary_opts)
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from options_of(each)
+
+
+def test_options_are_spelled_with_dashes() -> None:
+    options = list(options_of(main))
+    assert "--max-cases" in options
+    assert not [option for option in options if "_" in option]
 
 
 def test_report_makes_the_views_again(tmp_path: Path) -> None:

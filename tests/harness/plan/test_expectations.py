@@ -13,7 +13,7 @@ from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import FORMAT, RunFolder
-from rknn_harness.suite.pytest_plugin import _without
+from rknn_harness.suite.pytest_plugin import without_skipped
 from rknn_harness.suite.suite import ConformanceFailure, Suite
 
 CASE = dataset_case("iris", "int8", "2.3.2", (64,))
@@ -50,7 +50,7 @@ def test_an_expected_failure_does_not_fail_a_run_and_one_that_passes_does(tmp_pa
     assert results_code([late]) is ExitCode.CONFORMANCE
     with RunFolder.begin(tmp_path / "run", {"format": FORMAT}) as folder, Suite(folder, {}, {}) as suite:
         with pytest.raises(
-            ConformanceFailure, match=r"is expected to fail: Lost\. measured Take it off the list"
+            ConformanceFailure, match=r"is expected to fail: Lost\. measured Remove it from expectations/"
         ):
             suite.require(late)
         with pytest.raises(pytest.xfail.Exception, match="known"):
@@ -64,9 +64,9 @@ def test_an_expected_failure_does_not_fail_a_run_and_one_that_passes_does(tmp_pa
 def test_what_is_skipped_is_not_tried_and_said(tmp_path: Path) -> None:
     rules(tmp_path, f"skip * {CASE.id} It takes the board down. measured")
     found = read_expectations(tmp_path, ["virtual"], ["2.3.2"], {CASE.id})
-    plan, told = _without((Entry(CASE, "virtual"), Entry(CASE, "desk")), found)
+    plan, skipped = without_skipped((Entry(CASE, "virtual"), Entry(CASE, "desk")), found)
     assert [entry.board for entry in plan] == ["desk"]
-    assert told[0]["reason"] == "It takes the board down. measured"
+    assert skipped[0]["reason"] == "It takes the board down. measured"
 
 
 @pytest.mark.parametrize(

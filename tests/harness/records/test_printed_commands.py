@@ -76,7 +76,7 @@ def test_the_commands_of_a_failing_run(tmp_path: Path) -> None:
         )
         replayed = shell(command, folder)
         assert replayed.returncode == 1, replayed.stderr
-        assert "mismatch at board: the same verdict as the one on record" in replayed.stderr
+        assert "mismatch at board: the same as recorded" in replayed.stderr
         assert json.loads(replayed.stdout)["id"] == "sine-float16-n64"
         # The CI server's file has the same, from the folder that the run was started in.
         told = ElementTree.parse(run / "junit.xml").getroot().iter("failure")

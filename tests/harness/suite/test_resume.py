@@ -21,7 +21,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.run_folder import FORMAT, RunFolder, read_run
-from rknn_harness.suite.suite import Suite
+from rknn_harness.suite.suite import Suite, SuiteOptions
 from tests.harness.vendor_stand_in import ROWS, VendorStandIn
 
 TOOLKIT = "2.3.2"
@@ -47,7 +47,7 @@ def conduct(toolkit: sklearn2rknn.Toolkit) -> Conduct:
     """Does what is left of a run on a board."""
 
     def run(folder: RunFolder, board: Board, between: Callable[[], object] = int) -> list[CaseResult]:
-        suite = WarmSuite(folder, {"virtual": board}, {}, wait=0.2)
+        suite = WarmSuite(folder, {"virtual": board}, {}, SuiteOptions(wait=0.2))
         suite.warm = toolkit
         with suite:
             for entry in PLAN:

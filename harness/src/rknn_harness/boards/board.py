@@ -49,8 +49,8 @@ class Board:
     device : {"npu", "virtual"}
         What `scirknn` runs models on.
     virtual : bool
-        Whether no NPU is behind it, only `virtual_npu`: its reports say so, and its bits must be the same as
-        those computed here. Always so where `device` is "virtual". A board that reports no NPU is reported as
+        Whether `virtual_npu` stands for its NPU: reports name that, and its bits must be the same as those
+        computed here. Always so where `device` is "virtual". A board that reports no NPU is reported as
         virtual in any case.
     tags : tuple of str
         What cases may ask for.
@@ -62,7 +62,7 @@ class Board:
         Whether clocks are held at their highest while a model is timed, or looked at only, or neither. The
         default is "ignore" for a virtual board, whose clocks are this machine's, and else "pin".
     lease_folder : str
-        Where on the board it says who has it, the same for all who use it; relative to the user's home, or
+        Where the board records who has it, the same for all who use it; relative to the user's home, or
         absolute. By default a virtual board's is in its work folder.
     """
 

@@ -18,7 +18,7 @@ _LAST_SECOND = 2e11  # in the year 8307; beyond 9999 no date can be written
 
 
 def owner() -> str:
-    """Return the name that reservations are made in: ``RKNN_HARNESS_OWNER``, else user and host."""
+    """Return the owner of reservations: ``RKNN_HARNESS_OWNER``, else user and host."""
     return os.environ.get("RKNN_HARNESS_OWNER") or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
@@ -33,7 +33,7 @@ class Claim:
     wait : float
         Seconds for which another holder is waited for.
     owner : str
-        A reservation by the same owner does not stand in the way.
+        A reservation by the same owner does not exclude it.
     token : str
         Sessions of the same token follow each other: a new one ends an older one that was cut off.
     """

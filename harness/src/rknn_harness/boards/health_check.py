@@ -1,4 +1,4 @@
-"""Whether a board still runs a model that is known to be good: a small one, of the run's own toolkit."""
+"""A small model that is known to be good, and whether a board runs it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DEADLINE = 20.0
 """Seconds for a model of a few hundred multiply-adds, the board's imports included."""
 
 TOLERANCE = 0.02
-"""Share of the largest output: this tells a dead board from a living one, not one rounding from another.
+"""Share of the largest output: it distinguishes a sick board from a sound one, not roundings.
 
-A float16 rounding is 2^-11 of a value; ten of them in each of two layers, all one way, come to half of that.
+A float16 rounding is 2^-11 of a value; ten of them in each of two layers, all in one direction, are half of it.
 """
 
 _SPEC = MlpSpec(
@@ -41,7 +41,7 @@ _SPEC = MlpSpec(
 
 @attrs.frozen(eq=False)
 class HealthModel:
-    """A bundle and what it answers.
+    """A bundle and its expected output.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ def health_model(toolkit: sklearn2rknn.Toolkit, folder: Path) -> HealthModel:
     Raises
     ------
     sklearn2rknn.Sklearn2RknnError, scirknn.ScirknnError, virtual_npu.VirtualNpuError
-        The toolkit does not make a good one.
+        The toolkit cannot make a good one.
     """
     X = build_rows(_SPEC)
     path = folder / "health.rknn"
@@ -77,9 +77,9 @@ def check_health(session: BoardSession, model: HealthModel) -> None:
     Raises
     ------
     BoardHealthError
-        The board fails it or answers wrongly.
+        The board fails the model or answers wrongly.
     InfraError
-        The way to the board failed.
+        The board cannot be reached.
     """
     name = session.board.name
     try:

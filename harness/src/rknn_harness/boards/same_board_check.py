@@ -1,4 +1,4 @@
-"""Two names for one board: a run over both would wait for itself, so it is refused before it begins."""
+"""Two names for one board: a run over both would wait for itself, so it is refused."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from rknn_harness.boards.board import Board
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import InfraError, SameBoardError
 
-__all__ = ["refuse_one_board_twice"]
+__all__ = ["check_boards_differ"]
 
 
-def refuse_one_board_twice(boards: Mapping[str, Board]) -> None:
+def check_boards_differ(boards: Mapping[str, Board]) -> None:
     """Raise if two boards are one.
 
-    Those at one address are. The rest are asked, for a board has many names: a real one is known by its
-    running kernel. Of virtual ones a machine may have several, even at one address, so they are known by the
-    folder of their lease too. One that cannot be reached is no answer: the run will say so.
+    Boards at one address are. The rest are asked, for a board has many names: a real one is known by its
+    running kernel. A machine may have several virtual ones, even at one address: they are known by the folder
+    of their lease too. A board that cannot be reached is left to the run, which reports it.
 
     Parameters
     ----------
     boards : mapping of str to Board
-        Those of a run. The virtual board that is started for it alone is left out.
+        Those of a run. Boards without an address yet are left out.
 
     Raises
     ------
@@ -31,21 +31,21 @@ def refuse_one_board_twice(boards: Mapping[str, Board]) -> None:
     lasting = {name: board for name, board in boards.items() if board.port}
     if len(lasting) < 2:
         return
-    _refuse((name, _address(board)) for name, board in lasting.items())
+    _check_differ((name, _address(board)) for name, board in lasting.items())
     with ThreadPoolExecutor(len(lasting)) as pool:
-        told = zip(lasting, pool.map(_identity, lasting.values()), strict=True)
-        _refuse((name, who) for name, who in told if who)
+        identities = zip(lasting, pool.map(_identity, lasting.values()), strict=True)
+        _check_differ((name, identity) for name, identity in identities if identity)
 
 
-def _refuse(named: Iterable[tuple[str, str]]) -> None:
+def _check_differ(identities: Iterable[tuple[str, str]]) -> None:
     first: dict[str, str] = {}
-    for name, who in named:
-        other = first.setdefault(who, name)
+    for name, identity in identities:
+        other = first.setdefault(identity, name)
         if other != name:
             raise SameBoardError(
-                f"{other!r} and {name!r} are one board: both are {who}. It takes one run at a time, so name "
-                "one of them with --board, and take the other entry out of the file of boards if it is an "
-                "older name.",
+                f"{other!r} and {name!r} are one board: both are {identity}. It takes one run at a time, so "
+                "name one of them with --board, and remove the other entry from the file of boards if it is "
+                "an older name.",
                 boards=[other, name],
             )
 

@@ -1,4 +1,4 @@
-"""``rknn-harness board``: what boards there are, what they say, who has them, what ails them."""
+"""``rknn-harness board``: list, examine and reserve boards."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def list_boards(boards_file: Path | None) -> None:
 @board_option
 @boards_option
 def print_facts(board_name: str, boards_file: Path | None) -> None:
-    """Print what the board says of itself, as JSON."""
+    """Print the board's facts, as JSON."""
     with errors_as_exit_codes(), reached(board_name, boards_file, leased=False) as link:
         click.echo(json.dumps(link.session().facts(), indent=1))
 
@@ -69,14 +69,14 @@ def print_facts(board_name: str, boards_file: Path | None) -> None:
 @board_option
 @boards_option
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="For how long.")
-@click.option("--why", default="", help="What others are told.")
+@click.option("--why", default="", help="The reason that others see.")
 def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) -> None:
     """Keep a board for yourself: runs of others are refused until the time is over or you unlock it.
 
     Your own runs go on as ever. You are user and host of this machine, or RKNN_HARNESS_OWNER.
     """
     with errors_as_exit_codes():
-        _lasting(board_name, boards_file)
+        _refuse_made_for_each_use(board_name, boards_file)
         with reached(board_name, boards_file, claim=Claim(why or "board lock")) as link:
             made = link.session().lease.reserve(seconds, why, owner=owner())
     click.echo(f"{board_name} is reserved for {made.owner} until {_moment(made.until)}.")
@@ -89,7 +89,7 @@ def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) ->
 def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
     """End your reservation of a board. A session that runs there goes on."""
     with errors_as_exit_codes():
-        _lasting(board_name, boards_file)
+        _refuse_made_for_each_use(board_name, boards_file)
         with reached(board_name, boards_file, leased=False) as link:
             ended = link.session().lease.unreserve(owner=owner(), force=force)
     if ended is None:
@@ -103,7 +103,7 @@ def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
 @board_option
 @boards_option
 def examine_board(board_name: str, boards_file: Path | None) -> None:
-    """Look for what may keep a board from running models, and tell the command that mends it."""
+    """Check what may keep a board from running models, and print the commands that mend it."""
     findings = Findings()
     with errors_as_exit_codes():
         look_at(findings, board_name, boards_file)
@@ -111,30 +111,25 @@ def examine_board(board_name: str, boards_file: Path | None) -> None:
 
 
 class Findings:
-    """What was found, one line each."""
+    """A table of findings, one line each."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[str, str, str, str]] = []
-        self._trouble = False
+        self._has_errors = False
 
-    def tell(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
-        """Add a line; one that is not good makes the exit code that of trouble."""
-        self._trouble |= not good
+    def add(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
+        """Add a line; one that is not good makes the exit code 3."""
+        self._has_errors |= not good
         word = level or ("ok" if good else "no")
         color = "red" if not good else "green" if word == "ok" else "yellow"
         self._rows.append((f"[{color}]{word}[/]", escape(name), escape(text), escape(command)))
 
-    def tell_of(self, finding: Finding | Mapping[str, str]) -> None:
-        """Add what scirknn found, here or on a board."""
-        found = dataclasses.asdict(finding) if isinstance(finding, Finding) else finding
-        level = found["level"]
-        self.tell(
-            found["rule"],
-            level != "error",
-            found["text"],
-            level="" if level == "error" else level,
-            command=found["command"],
-        )
+    def add_finding(self, finding: Finding | Mapping[str, str]) -> None:
+        """Add a finding of scirknn's doctor, here or on a board."""
+        entry = dataclasses.asdict(finding) if isinstance(finding, Finding) else finding
+        is_error = entry["level"] == "error"
+        level = "" if is_error else entry["level"]
+        self.add(entry["rule"], not is_error, entry["text"], level=level, command=entry["command"])
 
     def show(self) -> int:
         """Print the table and return the exit code."""
@@ -147,11 +142,11 @@ class Findings:
             console.print(line)
             if command:  # in one line, to be copied
                 console.print(f"         [bold]$ {command}[/]", soft_wrap=True)
-        return int(ExitCode.INFRASTRUCTURE if self._trouble else ExitCode.CLEAN)
+        return int(ExitCode.INFRASTRUCTURE if self._has_errors else ExitCode.CLEAN)
 
 
 def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Mapping[str, Any] | None:
-    """Look at a board without taking it, and tell what is found.
+    """Add findings about a board, without taking it.
 
     Returns
     -------
@@ -162,22 +157,22 @@ def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Ma
         with reached(board_name, boards_file, leased=False) as link:
             session = link.session()
             facts = session.facts()
-            findings.tell("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
+            findings.add("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")
             for finding in session.doctor():
-                findings.tell_of(finding)
+                findings.add_finding(finding)
             for name, holder in session.lease.holders().items():
                 if holder is None:
-                    findings.tell(name, True, "nobody's")
+                    findings.add(name, True, "nobody")
                 else:
                     who = f"{holder.owner} ({holder.what or 'no reason given'})"
-                    findings.tell(name, True, f"{who} until {_moment(holder.until)}", level="note")
+                    findings.add(name, True, f"{who} until {_moment(holder.until)}", level="note")
             return facts
     except (BoardError, InfraError) as error:
-        findings.tell("board", False, str(error))
+        findings.add("board", False, str(error))
         return None
 
 
-def _lasting(name: str, boards_file: Path | None) -> None:
+def _refuse_made_for_each_use(name: str, boards_file: Path | None) -> None:
     if choose_board(name, boards_file).made_for_each_use:
         raise click.UsageError("This board is made anew for every command: nobody else can take it.")
 

@@ -1,4 +1,4 @@
-"""``rknn-harness``: run the device suite, look at runs, try a case again, ask a board what it is."""
+"""``rknn-harness``: the device suite, its runs, boards and toolkits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import attrs
 import click
 
 import sklearn2rknn
+from rknn_harness import __version__
 from rknn_harness.commands.boards import Findings, board, look_at
 from rknn_harness.commands.comparison import compare, trend
 from rknn_harness.commands.options import Duration, board_option, boards_option, errors_as_exit_codes, reached
@@ -27,7 +28,7 @@ from rknn_harness.errors import HarnessError
 from rknn_harness.models.own_model import is_estimator
 from rknn_harness.plan.corpus import read_case, read_verdict
 from rknn_harness.records.case import PRECISIONS, Case
-from rknn_harness.records.case_result import results_code
+from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.views import write_views
 from rknn_harness.suite.invocation import run_suite
@@ -41,32 +42,34 @@ __all__ = ["main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="rknn-harness %(version)s")
 def main() -> None:
-    """Ship scikit-learn models to a Rockchip board and judge what its NPU makes of them.
+    """Run scikit-learn models on a Rockchip board and judge its answers against scikit-learn's.
 
     \b
-    rknn-harness run                      convert, ship, predict, judge; a report at the end
+    rknn-harness run                      convert, send, predict, judge; a report at the end
     rknn-harness run --max-cases 5        the same with a few random networks
     rknn-harness run --toolkit 2.2.0 2.5.0 --precision float16 int8    a matrix of them
     rknn-harness run --model mine.skops --rows X.npy    judge a model of your own
     rknn-harness run --resume runs/RUN    go on with a run that broke
     rknn-harness report runs/RUN          make a run's report again
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
-    rknn-harness probe                    ask a board what documents leave open
     rknn-harness compare runs/A runs/B    what changed, beyond noise; 1 for a regression
-    rknn-harness trend runs/*             how it went over many runs
-    rknn-harness board facts              what the board says of itself
-    rknn-harness doctor                   whether this machine can do all that
-    rknn-harness toolkits list            the toolkit's versions, and what is here of each
+    rknn-harness trend runs/*             pass rate, errors and times over many runs
+    rknn-harness board facts              the board's versions, clocks and temperatures
+    rknn-harness probe                    measure on a board what documents leave open
+    rknn-harness doctor                   whether this machine and the board are ready
+    rknn-harness toolkits list            the toolkit's versions, and what is installed of each
 
     Without a board of your own everything runs on the virtual one: an SSH server on this machine whose NPU
-    is an emulator. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 trouble on the way to the board
-    or the toolkit.
+    is an emulator. Begin with `rknn-harness doctor`, then `rknn-harness run --max-cases 5`; your own board
+    is an entry in boards.toml. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 the board or the
+    toolkit could not be reached or failed.
     """  # noqa: D301
 
 
 class _SpacedValues(click.Command):
-    """A command whose repeatable options also take their values side by side: ``--toolkit 2.2.0 2.5.0``."""
+    """A command whose repeatable options take several values: ``--toolkit 2.2.0 2.5.0``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         repeatable = {
@@ -81,6 +84,16 @@ class _SpacedValues(click.Command):
                 spread.append(current)
             spread.append(word)
         return super().parse_args(ctx, spread)
+
+
+_SUITE_OPTIONS = {
+    "board_names": "--board",
+    "boards_file": "--boards",
+    "toolkits": "--toolkit",
+    "precisions": "--precision",
+    "keyword": "-k",
+}
+"""The suite's options that are not named as the command's."""
 
 
 @main.command(cls=_SpacedValues)
@@ -144,27 +157,7 @@ class _SpacedValues(click.Command):
 @click.option("--all", "show_all", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
 @own_options
-def run(
-    board_names: tuple[str, ...],
-    boards_file: Path | None,
-    toolkits: tuple[str, ...],
-    precisions: tuple[str, ...],
-    max_cases: int | None,
-    guard: str | None,
-    corpus: Path | None,
-    examples: Path | None,
-    expectations: Path | None,
-    baseline: Path | None,
-    seed: int | None,
-    run_dir: Path | None,
-    resume: Path | None,
-    jobs: int | None,
-    wait: float | None,
-    keyword: str | None,
-    show_all: bool,
-    verbose: bool,
-    **own: Any,
-) -> None:
+def run(jobs: int | None, show_all: bool, verbose: bool, **options: Any) -> None:
     """Run the device suite and write a run's folder.
 
     Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
@@ -174,41 +167,17 @@ def run(
     With --model your own model is judged and nothing else, unless --max-cases asks for the suite's too: half
     of the rows go to the converter, and labels and R2 are counted on the other half.
     """
-    arguments = [
-        *(["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]),
-        *["--all-rows"] * show_all,
-    ]
-    mine = OwnOptions(**own)
-    for option, values in (
-        ("--board", board_names),
-        ("--toolkit", toolkits),
-        ("--precision", precisions),
-        ("--boards", [boards_file]),
-        ("--max-cases", [max_cases]),
-        ("--guard", [guard]),
-        ("--corpus", [corpus]),
-        ("--examples", [examples]),
-        ("--expectations", [expectations]),
-        ("--baseline", [baseline]),
-        ("--seed", [seed]),
-        ("--run-dir", [run_dir]),
-        ("--resume", [resume]),
-        ("--wait", [wait]),
-        ("-k", [keyword]),
-    ):
-        for value in values:
-            if value is not None:
-                arguments += [option, str(value)]
-    if resume is not None:
-        check_kept(resume, trust_pickle=mine.trust_pickle)
+    arguments = ["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]
+    arguments += ["--all-rows"] * show_all
+    mine = OwnOptions(**{field.name: options.pop(field.name) for field in attrs.fields(OwnOptions)})
+    for name, value in options.items():
+        for each in value if isinstance(value, tuple) else (value,):
+            if each is not None:
+                arguments += [_SUITE_OPTIONS.get(name, "--" + name.replace("_", "-")), str(each)]
+    if options["resume"] is not None:
+        check_kept(options["resume"], trust_pickle=mine.trust_pickle)
     with tempfile.TemporaryDirectory(prefix="rknn-harness-own-") as folder:
-        arguments += mine.keep(
-            Path(folder),
-            max_cases=max_cases,
-            resume=resume,
-            toolkits=toolkits,
-            precisions=precisions,
-        )
+        arguments += mine.keep(Path(folder), options)
         code = run_suite(arguments, jobs or os.cpu_count() or 1)
     sys.exit(int(code))
 
@@ -238,14 +207,14 @@ def replay(
 ) -> None:
     """Try one case again: CASE_ID of the run in WHERE, or the entry of a corpus that WHERE is.
 
-    CASE_ID may be shortened as long as one case alone begins with it. The result goes to the terminal as
-    JSON, and whether the verdict is the one on record; the folder is left as it is.
+    CASE_ID may be shortened as long as one case alone begins with it. The result is printed as JSON, and
+    whether its verdict is the recorded one; the folder is not changed.
     """
     with errors_as_exit_codes():
         if case_id is None:
-            case, corpus, known = read_case(where), where.parent, read_verdict(where)
+            case, corpus, recorded = read_case(where), where.parent, read_verdict(where)
         else:
-            case, known = _recorded(where, case_id, toolkit, board_name)
+            case, recorded = _recorded(where, case_id, toolkit, board_name)
             corpus = where / "corpus"
         case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
         models = where / "own"
@@ -255,30 +224,35 @@ def replay(
                 opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit or case.toolkit))
             result = run_case(case, opened, link, corpus=corpus, models=models, trust_pickle=trust_pickle)
     click.echo(json.dumps(result.document(), indent=1))
-    found = result.outcome.value, None if result.stage is None else result.stage.value
-    same = (
-        "the same verdict as"
-        if found == known
-        else f"another verdict than ({' at '.join(filter(None, known))})"
-    )
-    click.echo(f"{' at '.join(filter(None, found))}: {same} the one on record", err=True)
+    verdict = _verdict(result)
+    comparison = "the same as recorded" if verdict == recorded else f"recorded was {_at(recorded)}"
+    click.echo(f"{_at(verdict)}: {comparison}", err=True)
     sys.exit(int(results_code([result])))
+
+
+def _verdict(result: CaseResult) -> tuple[str, str | None]:
+    """Return a result's outcome and stage."""
+    return result.outcome.value, None if result.stage is None else result.stage.value
+
+
+def _at(verdict: tuple[str, str | None]) -> str:
+    return " at ".join(filter(None, verdict))
 
 
 def _recorded(
     run_dir: Path, case_id: str, toolkit: str | None, board: str
 ) -> tuple[Case, tuple[str, str | None]]:
     """Return a run's case and its verdict, of the toolkit and the board where it was tried with them."""
-    found = {result.key: result for result in read_run(run_dir).results}
-    ids = {key[0] for key in found}
+    results = {result.key: result for result in read_run(run_dir).results}
+    ids = {key[0] for key in results}
     matches = [case_id] if case_id in ids else sorted(name for name in ids if name.startswith(case_id))
     if len(matches) != 1:
         raise click.UsageError(f"{len(matches)} cases of {run_dir} begin with {case_id!r}.")
-    same = [result for key, result in found.items() if key[0] == matches[0]]
+    tries = [result for key, result in results.items() if key[0] == matches[0]]
     version = parse_choice(toolkit)[0] if toolkit else None
     # The nearest one on record: false sorts before true.
-    result = min(same, key=lambda one: (version not in (None, one.case.toolkit), one.board != board))
-    return result.case, (result.outcome.value, None if result.stage is None else result.stage.value)
+    result = min(tries, key=lambda one: (version not in (None, one.case.toolkit), one.board != board))
+    return result.case, _verdict(result)
 
 
 @main.command()
@@ -289,30 +263,30 @@ def _recorded(
 def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path | None) -> None:
     """Check that this machine has what a run needs: the toolkit, the board, room on the disk.
 
-    And whether the toolkit's files, or the model given, go with the board's librknnrt, driver and rknnlite.
-    The toolkit's environment is made if it is not there yet (about 170 MB to download, once).
+    Checks too that the toolkit's files, or the model given, go with the board's librknnrt, driver and
+    rknnlite. The toolkit's environment is made if it is missing (about 170 MB to download, once).
     """
     findings = Findings()
     try:
         with sklearn2rknn.open_toolkit(toolkit) as opened:
-            findings.tell("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
+            findings.add("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
     except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
-        findings.tell("toolkit", False, str(error))
+        findings.add("toolkit", False, str(error))
     try:
         facts = look_at(findings, board_name, boards_file)
         if facts is not None and facts.get("librknnrt"):
             for finding in check(_made_with(toolkit, model), _versions_of(facts)):
-                findings.tell_of(finding)
+                findings.add_finding(finding)
     except (HarnessError, ScirknnError, click.ClickException) as error:
-        findings.tell("board", False, str(error))
+        findings.add("board", False, str(error))
     free = shutil.disk_usage(tempfile.gettempdir()).free
     room = f"{free >> 20} MiB free in {tempfile.gettempdir()}; a run needs some hundred"
-    findings.tell("disk", free > 1 << 30, room)
+    findings.add("disk", free > 1 << 30, room)
     sys.exit(findings.show())
 
 
 def _made_with(toolkit: str, model: Path | None) -> Mapping[str, Any]:
-    """Say what made the model, or would make one."""
+    """Return the toolkit that made the model, or would make one."""
     if model is not None:
         return dict(read_bundle(model).details["toolkit"])
     entry = toolkit_version(parse_choice(toolkit)[0])

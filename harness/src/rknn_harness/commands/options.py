@@ -42,8 +42,8 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read a text, or refuse it."""
-        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", str(value))
-        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", str(value))
+        seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
         if not 0 < seconds <= _LONGEST:
             self.fail(f"{value!r} is no time such as 90s, 30m, 2h or 1d, up to 30d.", param, ctx)
         return seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "suite's; several are possible.",
             ),
             click.option("--rows", type=FilePath(), help="Rows of X to judge it on, .npy or CSV."),
-            click.option("--y", type=FilePath(), help="What is true of the rows, .npy or CSV."),
+            click.option("--y", type=FilePath(), help="True labels or values of the rows, .npy or CSV."),
             click.option("--reference", type=FilePath(), help="The estimator that the bundle was made from."),
             click.option(
                 "--expect", type=FilePath(), help="Predictions that the bundle must give, .npy or CSV."
@@ -53,7 +53,7 @@ def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @attrs.frozen
 class OwnOptions:
-    """What a user gave of these options."""
+    """The values of these options."""
 
     models: tuple[Path, ...]
     rows: Path | None
@@ -63,14 +63,14 @@ class OwnOptions:
     header: str | None
     trust_pickle: bool
 
-    def keep(self, folder: Path, **others: Any) -> list[str]:
+    def keep(self, folder: Path, others: Mapping[str, Any]) -> list[str]:
         """Check models and rows, copy them into a folder, and return the suite's options.
 
         Parameters
         ----------
         folder : pathlib.Path
             An empty one.
-        **others
+        others : mapping of str to object
             The run's other options, by name.
 
         Raises
@@ -112,7 +112,7 @@ class OwnOptions:
             for path in self.models
         ]
 
-    def _refuse_together(self, files: Sequence[OwnFiles], others: Any) -> None:
+    def _refuse_together(self, files: Sequence[OwnFiles], others: Mapping[str, Any]) -> None:
         names = [each.name for each in files]
         for name in names:
             if names.count(name) > 1:

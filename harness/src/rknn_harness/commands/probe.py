@@ -61,36 +61,36 @@ def probe(
     minutes: float,
     checked: Path | None,
 ) -> None:
-    """Settle on a board what documents leave open: rounding, tables, cores, forms, costs.
+    """Measure on a board what documents leave open: rounding, tables, cores, forms, costs.
 
-    Small models whose outputs tell the possible answers apart are built and run; the answers go to a facts
-    file with the board's versions and the raw data in it. Then each is compared with the one that virtual_npu
-    takes, and every disagreement is named. Exit code 1 where there is one, and the board is a virtual one or
-    --check was given: a real board is right, whatever it answers.
+    Builds and runs small models whose outputs distinguish the possible answers, and writes a facts file with
+    the answers, the board's versions and the raw data. Then compares each answer with virtual_npu's, and
+    prints every disagreement. Exit code 1 for a disagreement where the board is virtual or --check was given:
+    a real board is right, whatever it answers.
     """
     unknown = sorted(set(only) - set(QUESTIONS))
     if unknown:
         raise click.UsageError(f"There is no question {unknown[0]!r}; there are {', '.join(QUESTIONS)}.")
     with errors_as_exit_codes():
         if checked is not None:
-            found = read_facts(checked)
+            facts = read_facts(checked)
         else:
             with reached(board_name, boards_file, claim=Claim(what="probe")) as link:
-                found = probe_board(
-                    link, toolkit=toolkit, platform=platform, only=only, seconds=60 * minutes, told=_show
+                facts = probe_board(
+                    link, toolkit=toolkit, platform=platform, only=only, seconds=60 * minutes, show=_show
                 )
             out = out or Path(f"probe-{board_name}-{toolkit.partition('@')[0]}.json")
-            click.echo(f"{out} and {write_facts(out, found)} written.")
-    apart = disagreements(found)
-    for each in apart:
+            click.echo(f"{out} and {write_facts(out, facts)} written.")
+    wrong = disagreements(facts)
+    for each in wrong:
         click.echo(f"{each.question}: {each.text}")
-    open_ones = [name for name in unsettled(found) if not only or name in only]
+    open_ones = [name for name in unsettled(facts) if not only or name in only]
     if open_ones:
         click.echo(f"Not settled: {', '.join(open_ones)}.")
-    if not apart:
+    if not wrong:
         click.echo("virtual_npu agrees with every answer.")
-    judged = checked is not None or found["virtual"]
-    sys.exit(int(ExitCode.CONFORMANCE if apart and judged else ExitCode.CLEAN))
+    judged = checked is not None or facts["virtual"]
+    sys.exit(int(ExitCode.CONFORMANCE if wrong and judged else ExitCode.CLEAN))
 
 
 def probe_board(
@@ -100,7 +100,7 @@ def probe_board(
     platform: str = "rk3588",
     only: tuple[str, ...] = (),
     seconds: float = 600.0,
-    told: Callable[[Answered], None] = lambda _: None,
+    show: Callable[[Answered], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Ask a board, and return the facts.
 
@@ -114,7 +114,7 @@ def probe_board(
         Names of questions; empty: all.
     seconds : float
         After which no question is begun.
-    told : function
+    show : function
         Called with each `Answered`.
 
     Raises
@@ -122,7 +122,7 @@ def probe_board(
     InfraError
         The board cannot be reached at all; later failures cost single questions.
     sklearn2rknn.Sklearn2RknnError
-        The toolkit cannot be had.
+        The toolkit is not available.
     """
     begun, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     facts = link.session().facts()
@@ -142,7 +142,7 @@ def probe_board(
             opened, lambda: link.session().raw_models, virtual=virtual, seconds=seconds, platform=platform
         )
         chosen = [question for name, question in QUESTIONS.items() if not only or name in only]
-        answered = ask(chosen, bench, told=told, broken=broken)
+        answered = ask(chosen, bench, told=show, broken=broken)
         version = opened.version
     return document(
         answered,
@@ -160,8 +160,8 @@ def probe_board(
 
 
 def _versions() -> Mapping[str, str]:
-    found = {name: distribution_version(name) or "unknown" for name in _PACKAGES}
-    return {**found, "python": machine.python_version()}
+    versions = {name: distribution_version(name) or "unknown" for name in _PACKAGES}
+    return {**versions, "python": machine.python_version()}
 
 
 def _show(answered: Answered) -> None:

@@ -42,16 +42,16 @@ def toolkits() -> None:
     """Make, list, verify and remove what the toolkit's versions run in.
 
     \b
-    rknn-harness toolkits list                the versions, and what is here of each
+    rknn-harness toolkits list                the versions, and what is installed of each
     rknn-harness toolkits make 2.3.2          its virtual environment
     rknn-harness toolkits build 2.3.2         its image, for a container
-    rknn-harness toolkits verify              whether all is what the locks say
+    rknn-harness toolkits verify              whether locks, wheels and images are unchanged
     """  # noqa: D301
 
 
 @toolkits.command("list")
 def list_versions() -> None:
-    """List the versions: what is known of each, and what of it is on this machine."""
+    """List the versions, and what of each is on this machine."""
     table = Table(box=None, pad_edge=False)
     for title in (
         "version",
@@ -129,7 +129,7 @@ def lock(version: str) -> None:
 @toolkits.command("verify")
 @click.argument("versions", nargs=-1)
 def verify_versions(versions: tuple[str, ...]) -> None:
-    """Look whether locks, kept wheels and images are what they were made as; of VERSIONS, or of all.
+    """Check that locks, kept wheels and images are as they were made; of VERSIONS, or of all.
 
     Exits with 1 where one is not.
     """

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
-from rknn_harness.boards.same_board_check import refuse_one_board_twice
+from rknn_harness.boards.same_board_check import check_boards_differ
 from rknn_harness.errors import HarnessError
 from rknn_harness.models.own_model import kept_documents, own_cases
 from rknn_harness.plan.corpus import corpus_cases
@@ -27,7 +27,7 @@ from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.records.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.report.views import write_views
-from rknn_harness.suite.suite import Suite
+from rknn_harness.suite.suite import Suite, SuiteOptions
 from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit.environment_choice import parse_choice
@@ -77,7 +77,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--guard",
         choices=("on", "off"),
         default="on",
-        help="off: convert random networks plainly, without the care that goes around known defects",
+        help="off: convert random networks without avoiding the toolkits' known defects",
     )
     group.addoption("--corpus", default="corpus", help="folder of failures to try first (default: corpus)")
     group.addoption("--examples", default="", help="folder of hypothesis's examples (default: none)")
@@ -90,12 +90,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--only-own", action="store_true", help="try nothing but these")
     group.addoption("--trust-pickle", action="store_true", help="load their pickles whatever they name")
-    group.addoption("--seed", type=int, help="of the random networks (default: drawn, and told)")
+    group.addoption("--seed", type=int, help="of the random networks (default: drawn, and recorded)")
     group.addoption("--all-rows", action="store_true", help="a row of the table for every data set")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle what was left open, so that the manifest and the header can tell it."""
+    """Settle what was left open, so that the manifest and the header can record it."""
     option = config.option
     if _is_worker(config):
         vars(option).update(getattr(config, "workerinput")["rknn"])  # noqa: B009
@@ -108,7 +108,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if option.seed is None:
             option.seed = secrets.randbelow(2**31)
         versions = [parse_choice(choice)[0] for choice in option.toolkit]
-        # Whoever tries a case again may do so from another folder.
+        # A case may be tried again from another folder.
         option.boards = str(Path(option.boards).expanduser().absolute()) if option.boards else None
         file = Path(option.boards) if option.boards else None
         boards = read_boards(file)
@@ -138,61 +138,77 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Make the run's folder, or open it; before pytest-xdist starts its workers."""
     config, option = session.config, session.config.option
-    if not _is_worker(config) and not option.collectonly:
-        try:
-            refuse_one_board_twice(config.stash[_BOARDS])
-        except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
-    if _is_worker(config):
-        folder = RunFolder(Path(option.run_dir))
-    elif option.resume:
-        folder = RunFolder.resume(Path(option.resume))
-    else:
-        toolkits = {parse_choice(choice)[0]: choice for choice in option.toolkit}
-        corpus = [] if option.only_own else list(corpus_cases(Path(option.corpus)))
-        own = own_cases(Path(option.own), option.precision) if option.own else []
-        plan = make_plan(
-            toolkits=list(toolkits),
-            boards=option.board,
-            draw=_draw(option),
-            corpus=corpus,
-            own=own,
-            only_own=option.only_own,
-        )
-        try:
-            rules = read_expectations(
-                Path(option.expectations), option.board, toolkits, known_ids(_draw(option), [*corpus, *own])
-            )
-        except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
-        plan, skipped = _without(plan, rules)
-        config.stash[_PLAN] = plan
-        if option.collectonly:
-            return
-        facts = {
-            name: {"virtual": board.virtual, "device": board.device}
-            for name, board in config.stash[_BOARDS].items()
-        }
-        said = manifest(
-            toolkits=[{"version": version} for version in toolkits],
-            boards=facts,
-            precisions=option.precision,
-            seed=option.seed,
-        ) | {"options": {name: getattr(option, name) for name in _KEPT}, "skipped": skipped}
-        if option.own:
-            said["own"] = kept_documents(Path(option.own))
-        try:
-            path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
-            own_folder = Path(option.own) if option.own else None
-            folder = RunFolder.begin(path, said, plan, Path(option.corpus), own_folder)
-        except HarnessError as error:
-            raise pytest.UsageError(str(error)) from error
+    try:
+        if _is_worker(config):
+            folder = RunFolder(Path(option.run_dir))
+        else:
+            if not option.collectonly:
+                check_boards_differ(config.stash[_BOARDS])
+            if option.resume:
+                folder = RunFolder.resume(Path(option.resume))
+            else:
+                plan, skipped = _make_plan(option)
+                config.stash[_PLAN] = plan
+                if option.collectonly:
+                    return
+                folder = _begin_run(config, plan, skipped)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
     option.run_dir = str(folder.path)
     config.stash[_FOLDER] = folder
     config.stash[_PLAN] = folder.plan()
     screen = screen_of(config)
     if screen is not None:
         screen.planned(folder, config.stash[_BOARDS])
+
+
+def _make_plan(option: Any) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
+    """Return the entries to try, and those to skip with the reason."""
+    toolkits = _toolkit_choices(option)
+    corpus = [] if option.only_own else list(corpus_cases(Path(option.corpus)))
+    own = own_cases(Path(option.own), option.precision) if option.own else []
+    draw = _draw(option)
+    plan = make_plan(
+        toolkits=list(toolkits),
+        boards=option.board,
+        draw=draw,
+        corpus=corpus,
+        own=own,
+        only_own=option.only_own,
+    )
+    ids = known_ids(draw, [*corpus, *own])
+    rules = read_expectations(Path(option.expectations), option.board, toolkits, ids)
+    return without_skipped(plan, rules)
+
+
+def without_skipped(
+    plan: tuple[Entry, ...], rules: Sequence[Expectation]
+) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
+    """Return a plan without what is to be skipped, and that with the reasons."""
+    skips = {(rule.case, rule.toolkit, rule.board): rule.reason for rule in rules if rule.kind == "skip"}
+    skipped = [
+        {"id": entry.case.id, "toolkit": entry.case.toolkit, "board": entry.board, "reason": skips[entry.key]}
+        for entry in plan
+        if entry.key in skips
+    ]
+    return tuple(entry for entry in plan if entry.key not in skips), skipped
+
+
+def _begin_run(config: pytest.Config, plan: tuple[Entry, ...], skipped: list[dict[str, str]]) -> RunFolder:
+    option = config.option
+    boards = config.stash[_BOARDS].items()
+    document = manifest(
+        toolkits=[{"version": version} for version in _toolkit_choices(option)],
+        boards={name: {"virtual": board.virtual, "device": board.device} for name, board in boards},
+        precisions=option.precision,
+        seed=option.seed,
+    )
+    document |= {"options": {name: getattr(option, name) for name in _KEPT}, "skipped": skipped}
+    if option.own:
+        document["own"] = kept_documents(Path(option.own))
+    path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
+    own_folder = Path(option.own) if option.own else None
+    return RunFolder.begin(path, document, plan, Path(option.corpus), own_folder)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -232,19 +248,17 @@ def suite(pytestconfig: pytest.Config) -> Iterator[Suite]:
 def _suite(config: pytest.Config) -> Suite:
     folder, option = config.stash[_FOLDER], config.option
     worker = getattr(config, "workerinput", {}).get("workerid", "")
-    toolkits = {parse_choice(choice)[0]: choice for choice in option.toolkit}
+    toolkits = _toolkit_choices(option)
     before = read_run(Path(option.baseline)).results if option.baseline else ()
-    known = known_ids(_draw(option), [entry.case for entry in folder.plan()])
-    return Suite(
-        folder,
-        config.stash[_BOARDS],
-        toolkits,
-        expectations=read_expectations(Path(option.expectations), option.board, toolkits, known),
+    ids = known_ids(_draw(option), [entry.case for entry in folder.plan()])
+    options = SuiteOptions(
+        expectations=read_expectations(Path(option.expectations), option.board, toolkits, ids),
         baseline={result.key: result for result in before},
         logs=folder.path / "logs" / worker,
         wait=option.wait,
         trust_pickle=option.trust_pickle,
     )
+    return Suite(folder, config.stash[_BOARDS], toolkits, options)
 
 
 @pytest.fixture
@@ -265,7 +279,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     folder = config.stash.get(_FOLDER, None)
     if folder is None:
         return
-    # By now the fixtures are closed, the workers ended, and the record is whole.
+    # By now the fixtures are closed, the workers ended, and the record is complete.
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         results = read_run(folder.path).results
         if results_code(results) is ExitCode.CONFORMANCE:
@@ -308,17 +322,9 @@ def _draw(option: Any) -> Draw:
     return Draw(tuple(option.precision), count, option.seed, option.guard == "on", option.examples)
 
 
-def _without(
-    plan: tuple[Entry, ...], rules: Sequence[Expectation]
-) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
-    """Take out of a plan what is to be skipped, and say why."""
-    skips = {(rule.case, rule.toolkit, rule.board): rule.reason for rule in rules if rule.kind == "skip"}
-    told = [
-        {"id": entry.case.id, "toolkit": entry.case.toolkit, "board": entry.board, "reason": skips[entry.key]}
-        for entry in plan
-        if entry.key in skips
-    ]
-    return tuple(entry for entry in plan if entry.key not in skips), told
+def _toolkit_choices(option: Any) -> dict[str, str]:
+    """Return what to open by version: the version, and after an ``@`` what it is to run in."""
+    return {parse_choice(choice)[0]: choice for choice in option.toolkit}
 
 
 def _is_worker(config: pytest.Config) -> bool:

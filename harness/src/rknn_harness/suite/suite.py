@@ -1,4 +1,4 @@
-"""A run under way, as the device suite sees it: results by entry, each from the record or tried now."""
+"""The part of a run that one process does: results by entry, each from the record or tried now."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import RunFolder, read_run, statement
 
-__all__ = ["ConformanceFailure", "Suite"]
+__all__ = ["ConformanceFailure", "Suite", "SuiteOptions"]
 
 SHRINK_TRIES = 60
 """Smaller networks tried at most for each kind of failure; every one is a conversion and a run."""
@@ -42,23 +42,52 @@ T = TypeVar("T")
 _SMALLER = "Made smaller from"
 
 
-class _Unavailable(Exception):
-    """A toolkit or a board cannot be had."""
+@attrs.frozen
+class _Unavailable:
+    """A toolkit or a board that cannot be opened."""
 
-    def __init__(self, stage: Stage, error: Exception) -> None:
-        super().__init__(f"No {'board' if stage is Stage.BOARD else 'toolkit'}: {error}")
-        self.stage = stage
+    stage: Stage
+    error: Exception
+
+    def result(self, entry: Entry) -> CaseResult:
+        kind = "board" if self.stage is Stage.BOARD else "toolkit"
+        reason = f"No {kind}: {self.error}"
+        return CaseResult(entry.case, Outcome.INFRA_ERROR, self.stage, reason, board=entry.board)
 
 
 class ConformanceFailure(AssertionError):
-    """A case did not pass; the text says which, where, why, and how to run it again."""
+    """A case did not pass; the text names the case, stage, reason and the command that repeats it."""
+
+
+@attrs.frozen
+class SuiteOptions:
+    """How a run tries and judges its entries.
+
+    Attributes
+    ----------
+    expectations : sequence of Expectation
+    baseline : mapping of Key to CaseResult
+        The last accepted run, whose latencies calls are held to.
+    logs : pathlib.Path or None
+        None: the run folder's ``logs``.
+    wait : float
+        Seconds for which a board that others have is waited for.
+    trust_pickle : bool
+        Load a user's pickle whatever it names.
+    """
+
+    expectations: Sequence[Expectation] = ()
+    baseline: Mapping[Key, CaseResult] = attrs.field(factory=dict)
+    logs: Path | None = None
+    wait: float = 5.0
+    trust_pickle: bool = False
 
 
 class Suite:
     """The part of a run that one process does; a context manager.
 
-    Toolkits and boards are opened when the first entry needs them. What cannot be had is no exception: its
-    entries are recorded as ``infra_error``, with the reason.
+    Toolkits and boards are opened when the first entry needs them. Where one cannot be opened, its entries
+    are recorded as ``infra_error``, with the reason.
 
     Parameters
     ----------
@@ -67,15 +96,7 @@ class Suite:
     boards : mapping of str to Board
     toolkits : mapping of str to str
         By version, what to open: the version, and after an ``@`` what it is to run in.
-    expectations : sequence of Expectation
-    baseline : mapping of Key to CaseResult, optional
-        The last accepted run, whose latencies calls are held to.
-    logs : pathlib.Path, optional
-        By default the folder's ``logs``.
-    wait : float
-        Seconds for which a board that others have is waited for.
-    trust_pickle : bool
-        Load a user's pickle whatever it names.
+    options : SuiteOptions
 
     Attributes
     ----------
@@ -88,42 +109,36 @@ class Suite:
         folder: RunFolder,
         boards: Mapping[str, Board],
         toolkits: Mapping[str, str],
-        *,
-        expectations: Sequence[Expectation] = (),
-        baseline: Mapping[Key, CaseResult] | None = None,
-        logs: Path | None = None,
-        wait: float = 5.0,
-        trust_pickle: bool = False,
+        options: SuiteOptions = SuiteOptions(),
     ) -> None:
         self.folder = folder
         self.results: dict[Key, CaseResult] = {result.key: result for result in read_run(folder.path).results}
-        self._boards = boards
-        self._choices = toolkits
-        self._expectations = expectations
-        self._baseline = baseline or {}
-        self._trust_pickle = trust_pickle
-        self._logs = logs or folder.path / "logs"
-        self._claim = Claim(f"run {folder.path.name}", wait)
+        self._boards, self._toolkits, self._options = boards, toolkits, options
+        self._logs = options.logs or folder.path / "logs"
+        self._claim = Claim(f"run {folder.path.name}", options.wait)
         self._stack = contextlib.ExitStack()
         self._opened: dict[str, Any] = {}
 
     def result(self, entry: Entry) -> CaseResult:
-        """Return an entry's result: the one on record, or that of a try, which is recorded."""
+        """Return an entry's recorded result, or try and record it."""
         if entry.key not in self.results:
             result = self.run(entry)
-            self.record(attrs.evolve(result, expected=expected_reason(self._expectations, result)))
+            self.record(attrs.evolve(result, expected=expected_reason(self._options.expectations, result)))
         return self.results[entry.key]
 
     def run(self, entry: Entry) -> CaseResult:
         """Try an entry without recording it."""
-        own, toolkit = self.folder.path / "own", None
-        try:
-            if entry.case.kind != "own" or is_estimator(own / str(entry.case.source)):
-                toolkit = self._available(self._toolkit, entry.case.toolkit, Stage.SIMULATOR)
-            link = self._available(self._link, entry.board, Stage.BOARD)
-        except _Unavailable as error:
-            return CaseResult(entry.case, Outcome.INFRA_ERROR, error.stage, str(error), board=entry.board)
-        before = self._baseline.get(entry.key)
+        own = self.folder.path / "own"
+        toolkit: sklearn2rknn.Toolkit | None = None
+        if entry.case.kind != "own" or is_estimator(own / str(entry.case.source)):
+            opened = self._open_once(self._open_toolkit, entry.case.toolkit, Stage.SIMULATOR)
+            if isinstance(opened, _Unavailable):
+                return opened.result(entry)
+            toolkit = opened
+        link = self._open_once(self._open_board, entry.board, Stage.BOARD)
+        if isinstance(link, _Unavailable):
+            return link.result(entry)
+        before = self._options.baseline.get(entry.key)
         return run_case(
             entry.case,
             toolkit,
@@ -131,7 +146,7 @@ class Suite:
             run_folder=self.folder.path,
             corpus=self.folder.path / "corpus",
             models=own,
-            trust_pickle=self._trust_pickle,
+            trust_pickle=self._options.trust_pickle,
             baseline=None if before is None else before.latency,
         )
 
@@ -141,7 +156,7 @@ class Suite:
         self.results[result.key] = result
 
     def require(self, result: CaseResult) -> None:
-        """Raise unless a case passed or was refused in plain words.
+        """Raise unless a case passed or was refused by the converter.
 
         Raises
         ------
@@ -149,15 +164,15 @@ class Suite:
         """
         if result.expected and not result.is_failure:
             raise ConformanceFailure(
-                f"{result.case.id} passes and is expected to fail: {result.expected} Take it off the list of "
-                f"{result.board} and {result.case.toolkit}."
+                f"{result.case.id} passes and is expected to fail: {result.expected} Remove it from "
+                f"expectations/{result.board}-{result.case.toolkit}.txt."
             )
         if result.outcome not in (Outcome.PASS, Outcome.UNSUPPORTED):
             if result.expected:
                 pytest.xfail(result.expected)
             stage = f" at stage {result.stage.value}" if result.stage is not None else ""
             raise ConformanceFailure(
-                f"{result.case.id}: {result.outcome.value}{stage}. {result.reason}\n{self._again(result)}"
+                f"{result.case.id}: {result.outcome.value}{stage}. {result.reason}\n{self._repeat(result)}"
             )
 
     def require_property(self, result: CaseResult, name: str) -> None:
@@ -173,15 +188,15 @@ class Suite:
         if wrong and result.expected:
             pytest.xfail(result.expected)
         if wrong:
-            raise ConformanceFailure(f"{result.case.id}: {name}. {wrong}\n{self._again(result)}")
+            raise ConformanceFailure(f"{result.case.id}: {name}. {wrong}\n{self._repeat(result)}")
 
-    def _again(self, result: CaseResult) -> str:
+    def _repeat(self, result: CaseResult) -> str:
         return f"Run it again: {replay_command(self.folder.path, self.folder.manifest(), result)}"
 
     def make_smaller(self, draw: Draw, corpus: Path) -> None:
         """Make the first failing random network of each kind of failure smaller; record and keep it.
 
-        Once all is tried: then it is the same network, whichever worker met it first.
+        It comes after all entries: then it is the same network, whichever worker met it first.
         """
         first: dict[tuple[object, ...], Entry] = {}
         done = set()
@@ -194,12 +209,12 @@ class Suite:
                 done.add(_kind(result))
         for kind, entry in list(first.items())[:SHRINK_KINDS]:
             if kind not in done:
-                found = self._smaller(entry, kind, draw)
-                if found is not None and found.key not in self.results:
-                    notes = (*found.notes, f"{_SMALLER} {entry.case.id}.")
-                    expected = expected_reason(self._expectations, found)
-                    self.record(attrs.evolve(found, notes=notes, expected=expected))
-                keep(corpus, found or self.results[entry.key])
+                smaller = self._smaller(entry, kind, draw)
+                if smaller is not None and smaller.key not in self.results:
+                    notes = (*smaller.notes, f"{_SMALLER} {entry.case.id}.")
+                    expected = expected_reason(self._options.expectations, smaller)
+                    self.record(attrs.evolve(smaller, notes=notes, expected=expected))
+                keep(corpus, smaller or self.results[entry.key])
 
     def _smaller(self, entry: Entry, kind: tuple[object, ...], draw: Draw) -> CaseResult | None:
         tried: dict[str, CaseResult] = {}
@@ -209,47 +224,43 @@ class Suite:
                 tried[case.id] = self.run(Entry(attrs.evolve(case, toolkit=entry.case.toolkit), entry.board))
             return case.id in tried and _kind(tried[case.id]) == kind
 
-        first = attrs.evolve(entry.case, toolkit="")
-        found = smallest_case(first, draw, fails)
-        return tried.get(found.id)
+        smallest = smallest_case(attrs.evolve(entry.case, toolkit=""), draw, fails)
+        return tried.get(smallest.id)
 
-    def _toolkit(self, version: str) -> sklearn2rknn.Toolkit:
-        opened = self._stack.enter_context(sklearn2rknn.open_toolkit(self._choices[version]))
+    def _open_toolkit(self, version: str) -> sklearn2rknn.Toolkit:
+        opened = self._stack.enter_context(sklearn2rknn.open_toolkit(self._toolkits[version]))
         facts = {"version": version, **opened.environment.to_json()}
 
-        def tell(manifest: dict[str, Any]) -> None:
-            for known in manifest["toolkits"]:
-                if known["version"] == version:
-                    known.update(facts)
+        def add_facts(manifest: dict[str, Any]) -> None:
+            for entry in manifest["toolkits"]:
+                if entry["version"] == version:
+                    entry.update(facts)
 
-        self.folder.amend(tell)
+        self.folder.amend(add_facts)
         return opened
 
-    def _link(self, name: str) -> BoardLink:
+    def _open_board(self, name: str) -> BoardLink:
         link = self._stack.enter_context(BoardLink(self._boards[name], self._logs, claim=self._claim))
         facts = link.facts()
 
-        def tell(manifest: dict[str, Any]) -> None:
-            known = manifest["boards"].setdefault(name, {})
+        def add_facts(manifest: dict[str, Any]) -> None:
+            entry = manifest["boards"].setdefault(name, {})
             # The file of boards may call a board virtual that looks like hardware, never the other way round.
-            virtual = bool(known.get("virtual")) or bool(facts.get("virtual"))
-            known.update(facts, virtual=virtual)
+            virtual = bool(entry.get("virtual")) or bool(facts.get("virtual"))
+            entry.update(facts, virtual=virtual)
             manifest["statement"] = statement(manifest["boards"])
 
-        self.folder.amend(tell)
+        self.folder.amend(add_facts)
         return link
 
-    def _available(self, open: Callable[[str], T], name: str, stage: Stage) -> T:
-        """Open something once; what failed to open fails again with the same words."""
+    def _open_once(self, open: Callable[[str], T], name: str, stage: Stage) -> T | _Unavailable:
+        """Open something; what failed to open once fails again with the same words."""
         if name not in self._opened:
             try:
                 self._opened[name] = open(name)
             except (InfraError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
                 self._opened[name] = _Unavailable(stage, error)
-        found = self._opened[name]
-        if isinstance(found, _Unavailable):
-            raise found
-        return found  # type: ignore[no-any-return]
+        return self._opened[name]  # type: ignore[no-any-return]
 
     def __enter__(self) -> Suite:
         return self
@@ -261,7 +272,7 @@ class Suite:
 
 
 def _kind(result: CaseResult) -> tuple[object, ...]:
-    """Return what makes two failures the same, so that one of them is made smaller."""
+    """Return the kind of a failure; of each kind one is made smaller."""
     failed = frozenset(name for name, sentence in result.properties.items() if sentence)
     case = result.case
     return case.toolkit, result.board, case.precision, result.outcome, result.stage, failed, result.defect

@@ -1,4 +1,4 @@
-"""What is asked of every model on every board: each property a test, each failure a sentence.
+"""Properties of every model on every board: each a test, each failure a sentence.
 
 The models are those of the run's plan. One is tried when its first test asks; the others look at what came of
 it. ``rknn-harness run`` runs this module; by hand it is
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(0)
 
 
 def test_outcome(suite: Suite, result: CaseResult) -> None:
-    """The model is converted, loaded and run, or refused in plain words."""
+    """The model is converted, loaded and run, or refused by the converter."""
     suite.require(result)
 
 

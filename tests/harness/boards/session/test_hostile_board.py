@@ -17,11 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rknn_harness.board_runner import frames
-from rknn_harness.boards.boards_file import VIRTUAL, Board, read_boards
+from rknn_harness.boards.boards_file import VIRTUAL, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
-from rknn_harness.boards.ssh.connection import Connection
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import BoardError, BoardsFileError, InfraError, ProtocolError
 from rknn_harness.verdicts.reference import Layer, Reference
 
@@ -212,25 +210,6 @@ def test_times_that_are_none_are_no_answer(sample: float) -> None:
     line = json.dumps({"id": 1, "ok": True, "arrays": [entry]}).encode() + b"\n"
     with pytest.raises(ProtocolError, match="samples"):
         answered(line + np.array([sample]).tobytes()).timing.time_model(X)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["a b", "'", '"', "$(touch pwned)", "`touch pwned`", "-rf", "--", "*", "a;b", "~", "\\", "%s", "é", "|x"],
-)
-def test_a_name_is_a_name(board: Board, name: str) -> None:
-    with Connection(board) as connection:
-        folder = FileTransfer(connection).put({name: name.encode()})
-        home = board.key.parent / "home"
-        assert (home / board.work_folder / folder / name).read_bytes() == name.encode()
-        assert FileTransfer(connection).put({name: name.encode()}) == folder
-        assert not list(home.rglob("pwned"))
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\nb", "a\0b", "\x1b[0m", "/etc/passwd"])
-def test_what_is_no_name_is_refused_here(board: Board, name: str) -> None:
-    with Connection(board) as connection, pytest.raises(ValueError, match="bare file name"):
-        FileTransfer(connection).put({name: b""})
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-b", "a b", "a\\nb", "x" * 65])

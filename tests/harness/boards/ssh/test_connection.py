@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncssh
@@ -13,25 +10,12 @@ import pytest
 
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.ssh.connection import Connection
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import (
     AuthenticationError,
     ConnectionLostError,
     HostKeyError,
     InfraError,
-    ProvisioningError,
 )
-
-
-@pytest.fixture
-def connection(board: Board) -> Iterator[Connection]:
-    with Connection(board) as opened:
-        yield opened
-
-
-@pytest.fixture
-def home(board: Board) -> Path:
-    return board.key.parent / "home" / ".cache/rknn-harness"
 
 
 def refused(board: Board, kind: type[InfraError]) -> str:
@@ -77,67 +61,6 @@ def test_a_refused_connection_is_tried_again_and_said(board: Board, caplog: pyte
     ):
         pass
     assert len(caplog.records) == 1
-
-
-def test_files_arrive_and_are_not_sent_again(
-    connection: Connection, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_bytes(b"in a file")
-    content = os.urandom(100_000)
-    folder = FileTransfer(connection).put({"one": content, "two": tmp_path / "file"})
-    assert (home / folder / "one").read_bytes() == content
-    assert (home / folder / "two").read_bytes() == b"in a file"
-
-    def sent(*_: object) -> None:
-        raise AssertionError("sent again")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FileTransfer, "_send", sent)
-        assert FileTransfer(connection).put({"two": b"in a file", "one": content}) == folder
-    (home / folder / "one").write_bytes(b"damaged")
-    FileTransfer(connection).put({"one": content, "two": b"in a file"})
-    assert (home / folder / "one").read_bytes() == content
-    assert not list((home / folder).parent.glob(".*"))
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\nb", "a\0b"])
-def test_a_name_that_leaves_its_folder_is_refused(connection: Connection, name: str) -> None:
-    with pytest.raises(ValueError, match="bare file name"):
-        FileTransfer(connection).put({name: b""})
-
-
-@pytest.mark.parametrize("name", ["-rf", "a b", "$(touch pwned)", "'", '"', "`x`", "\\", "*", "é", "-"])
-def test_any_other_name_is_just_a_name(connection: Connection, home: Path, name: str) -> None:
-    folder = FileTransfer(connection).put({name: b"content"})
-    assert os.listdir(home / folder) == [name]
-
-
-def test_a_full_disk_is_said_and_nothing_is_left(board: Board) -> None:
-    if os.geteuid():
-        pytest.skip("a small file system can be mounted by root only")
-    small = board.key.parent / "home" / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    try:
-        with Connection(attrs.evolve(board, work_folder="small")) as connection:
-            with pytest.raises(ProvisioningError, match="has room: Filesystem"):
-                FileTransfer(connection).put({"large": os.urandom(2 << 20)})
-            assert not [path for path in small.rglob("*") if path.is_file()]
-            FileTransfer(connection).put({"small": b"fits"})
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
-
-
-def test_a_folder_that_may_not_be_written_is_said(board: Board) -> None:
-    with (
-        Connection(attrs.evolve(board, work_folder="/proc/none")) as connection,
-        pytest.raises(ProvisioningError, match="may write there"),
-    ):
-        FileTransfer(connection).put({"a": b""})
 
 
 def test_a_command_that_does_not_end_is_given_up(board: Board) -> None:

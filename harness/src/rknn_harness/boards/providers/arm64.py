@@ -117,7 +117,7 @@ def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapp
     Raises
     ------
     VirtualBoardError
-        Something is missing here, or the board did not come up; the text ends with what it said.
+        Something is missing on this machine, or the board did not come up; the text ends with its log.
     """
     lacking = missing()
     if lacking:

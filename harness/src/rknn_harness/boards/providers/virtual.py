@@ -65,7 +65,7 @@ class VirtualBoard:
     Raises
     ------
     VirtualBoardError
-        It did not come up; the text ends with what it said.
+        It did not come up; the text ends with its log.
     """
 
     def __init__(self, folder: Path, seconds: float = 30.0, root: Path | None = None) -> None:
@@ -100,7 +100,7 @@ class VirtualBoard:
         )
 
     def stop(self) -> None:
-        """Ask the server to end, and end what it started; more than once does no harm."""
+        """Stop the server and what it started; more than once does no harm."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         end = time.monotonic() + _STOP_SECONDS

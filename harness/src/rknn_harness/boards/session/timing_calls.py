@@ -74,7 +74,7 @@ class TimingCalls:
     def time_model(
         self, X: Any, bounds: SamplingBounds = SamplingBounds(), *, deadline: float | None = None
     ) -> Timed:
-        """Time ``predict`` on the board, its clocks watched as `Board.clocks` says.
+        """Time ``predict`` on the board, and watch its clocks; see `Board.clocks`.
 
         Parameters
         ----------

@@ -135,7 +135,7 @@ class Connection:
                 self.close()
                 raise TimeoutError(f"no end within {seconds:g} s") from error
             if result.exited == _NO_STATUS and time.monotonic() >= end:
-                # invoke saw its own timer still at work: the program was ended by it all the same.
+                # invoke saw its own timer still running, but that is what ended the program.
                 self.close()
                 raise TimeoutError(f"no end within {seconds:g} s")
             transport = self._require_open().transport
@@ -312,7 +312,7 @@ def _read_key(board: Board) -> paramiko.PKey:
 
 
 class _RejectUnknownKey(paramiko.RejectPolicy):
-    """Rejects an unknown host key, and says which it is so that it can be compared."""
+    """Rejects an unknown host key, and names it so that it can be compared."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
