@@ -122,8 +122,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     (folder / "__init__.py").write_text(STAND_IN)
     (folder / "devices").mkdir()
-    # What the board's facts are read with.
-    for name in ("arrays.py", "errors.py", "files.py", "devices/__init__.py", "devices/compatibility.py"):
+    # What the runner itself uses.
+    for name in ("errors.py", "files.py", "devices/__init__.py", "devices/compatibility.py"):
         shutil.copy(Path(scirknn.__file__).parent / name, folder / name)
     return folder
 

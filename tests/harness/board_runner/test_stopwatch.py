@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rknn_harness.board_runner.stopwatch import sample
+from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
 
 # Eighths of a second are exact in binary, so that sums of them compare exactly.
 EIGHTHS = st.integers(0, 400).map(lambda n: n / 8)
@@ -31,14 +31,7 @@ def test_both_bounds_hold_or_the_time_is_up(
     step: float, warmup: int, min_count: int, min_seconds: float, max_seconds: float
 ) -> None:
     clock = Clock(step)
-    samples = sample(
-        clock.call,
-        warmup=warmup,
-        min_count=min_count,
-        min_seconds=min_seconds,
-        max_seconds=max_seconds,
-        clock=clock,
-    )
+    samples = sample(clock.call, SamplingBounds(warmup, min_count, min_seconds, max_seconds), clock)
     assert np.array_equal(samples, np.full(len(samples), step))
     assert len(samples) >= 1
     elapsed = clock.calls * step

@@ -140,7 +140,7 @@ class _Runner:
             return _refused(request, "bad_request", error)
 
     def _watched(self, request: Frame, seconds: float, process: ModelProcess) -> Frame:
-        """Pass a request on; with ``clocks``, "record" or "pin", its answer tells of the clocks too."""
+        """Pass a request on; with ``clocks``, "record" or "pin", the answer has them too."""
         manner = request.header.get("clocks")
         if manner not in ("record", "pin"):
             return process.call(request, seconds, self._source)
@@ -158,7 +158,7 @@ class _Runner:
         }
 
     def _kernel(self) -> str:
-        """Return what Linux calls itself by from one boot to the next (random(4))."""
+        """Return Linux's identifier of this boot, see random(4)."""
         return text(Path(self._root, "proc/sys/kernel/random/boot_id")) or ""
 
     def _take(self, header: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The board's clocks and temperatures: read, held at their highest while a model is timed, and put back.
+"""The board's clocks and temperatures: read, held at their highest while a model is timed, restored.
 
 Paths and names are the kernel's (admin-guide/pm/cpufreq, ABI/testing/sysfs-class-devfreq) and the vendor's
 (RKNPU API guide 1.5.0, section 4.8: ``/sys/class/devfreq/fdab0000.npu`` and ``dmc``).
@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, Mapping
 
 from scirknn.files import write_atomically
 
-__all__ = ["Clocks", "Watch", "cpu_policies", "devfreq", "temperatures"]
+__all__ = ["Clock", "Clocks", "Watch", "clocks_of", "number", "temperatures", "text"]
 
 _READ_LIMIT = 1 << 16
 _SETTLE_SECONDS = 0.2
@@ -26,60 +26,57 @@ _LOOK_SECONDS = 0.2
 _MOVED = 0.01
 """Share by which a clock that is not held may differ: some are measured, and jitter."""
 
+_DEVFREQ_FILES = (
+    "governor",
+    "available_governors",
+    "cur_freq",
+    "available_frequencies",
+    "userspace/set_freq",
+)
+_CPUFREQ_FILES = ("governor", "available_governors", "cur_freq", "max_freq", "setspeed")
+
 Frequencies = Dict[str, int]
 """Hz by the clock's name: ``npu``, ``ddr``, ``policy0`` and so on."""
 
 
 @dataclass(frozen=True)
-class _Clock:
+class Clock:
     """One clock's files, and the unit of its frequencies in Hz."""
 
     name: str
+    unit: int
     governor: Path
     governors: Path
     current: Path
     highest: Path
     wanted: Path
-    unit: int
 
     def frequency(self) -> int | None:
+        """Return the current frequency, in Hz."""
         value = number(self.current)
         return None if value is None else value * self.unit
 
+    def available(self) -> list[int] | None:
+        """Return the frequencies that `highest` names, in Hz."""
+        words = (text(self.highest) or "").split()
+        return [int(word) * self.unit for word in words if word.isdigit()] or None
+
     def top(self) -> int | None:
-        """Return the highest frequency in the clock's own unit."""
-        words = [int(word) for word in (text(self.highest) or "").split() if word.isdigit()]
-        return max(words, default=None)
+        """Return the highest frequency, in Hz."""
+        return max(self.available() or [], default=None)
 
 
-def _clocks(top: Path) -> list[_Clock]:
-    found = []
+def clocks_of(top: Path) -> list[Clock]:
+    """Return the NPU's clock, the memory's and the CPU's, as far as there are files of them."""
+    clocks = []
     for name, pattern in (("npu", "*.npu"), ("ddr", "dmc")):
         for folder in sorted((top / "sys/class/devfreq").glob(pattern))[:1]:
-            found.append(
-                _Clock(
-                    name,
-                    governor=folder / "governor",
-                    governors=folder / "available_governors",
-                    current=folder / "cur_freq",
-                    highest=folder / "available_frequencies",
-                    wanted=folder / "userspace/set_freq",
-                    unit=1,
-                )
-            )
+            files = [folder / each for each in _DEVFREQ_FILES]
+            clocks.append(Clock(name, 1, *files))
     for folder in sorted((top / "sys/devices/system/cpu/cpufreq").glob("policy*")):
-        found.append(
-            _Clock(
-                folder.name,
-                governor=folder / "scaling_governor",
-                governors=folder / "scaling_available_governors",
-                current=folder / "scaling_cur_freq",
-                highest=folder / "scaling_max_freq",
-                wanted=folder / "scaling_setspeed",
-                unit=1000,
-            )
-        )
-    return found
+        files = [folder / f"scaling_{each}" for each in _CPUFREQ_FILES]
+        clocks.append(Clock(folder.name, 1000, *files))
+    return clocks
 
 
 class Clocks:
@@ -90,8 +87,8 @@ class Clocks:
     root : str
         Where the machine's files are; tests give a tree of their own.
     record : pathlib.Path
-        Where it is written, while clocks are held, how they were before: should every process of the board
-        be killed, the next one puts them back.
+        File for the earlier state of clocks while they are held: should every process of the board be
+        killed, the next one restores them.
     """
 
     def __init__(self, root: str, record: Path) -> None:
@@ -99,9 +96,9 @@ class Clocks:
         self.record = record
 
     def frequencies(self) -> Frequencies:
-        """Return what the clocks show now."""
-        shown = {clock.name: clock.frequency() for clock in _clocks(self._top)}
-        return {name: value for name, value in shown.items() if value is not None}
+        """Return the current frequencies."""
+        current = {clock.name: clock.frequency() for clock in clocks_of(self._top)}
+        return {name: value for name, value in current.items() if value is not None}
 
     def temperature(self) -> float | None:
         """Return the hottest zone's temperature in degrees Celsius."""
@@ -109,7 +106,7 @@ class Clocks:
 
     @contextlib.contextmanager
     def watched(self, *, hold: bool) -> Iterator[Watch]:
-        """Watch the clocks for a while; with `hold`, at their highest as far as this user may set them."""
+        """Watch the clocks; with `hold`, at their highest as far as this user may set them."""
         chosen = self._choice() if hold else {}
         if not chosen:
             yield Watch(self, None)
@@ -121,12 +118,12 @@ class Clocks:
                 self.restore()
 
     def restore(self) -> bool:
-        """Put the clocks back as the record says, and remove it.
+        """Restore the clocks from the record, and remove it; it stays when a clock could not be set.
 
         Returns
         -------
         bool
-            Whether any was. The record stays when one could not be set.
+            Whether any clock was restored.
         """
         try:
             with self.record.open("rb") as file:
@@ -135,9 +132,9 @@ class Clocks:
             return False
         except (OSError, ValueError, RecursionError):
             saved = None
-        done, any_set = True, False
+        all_set, any_set = True, False
         # Names and words, never paths: others may write where the record lies, and this may be root.
-        for clock in _clocks(self._top):
+        for clock in clocks_of(self._top):
             entry = saved.get(clock.name) if isinstance(saved, dict) else None
             if isinstance(entry, dict) and re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
                 try:
@@ -147,28 +144,28 @@ class Clocks:
                     any_set = True
                 except OSError as error:
                     print(f"clocks: {clock.name} cannot be put back: {error}", file=sys.stderr, flush=True)
-                    done = False
-        if done:
+                    all_set = False
+        if all_set:
             with contextlib.suppress(OSError):
                 self.record.unlink()
         return any_set
 
-    def _choice(self) -> dict[_Clock, str]:
+    def _choice(self) -> dict[Clock, str]:
         """Return the clocks that this user may set, with the governor that holds each."""
-        chosen: dict[_Clock, str] = {}
-        for clock in _clocks(self._top):
+        chosen: dict[Clock, str] = {}
+        for clock in clocks_of(self._top):
             words = (text(clock.governors) or "").split()
             best = next((word for word in ("performance", "userspace") if word in words), None)
             if best is not None and text(clock.governor) and os.access(str(clock.governor), os.W_OK):
                 chosen[clock] = best
         return chosen
 
-    def _hold(self, chosen: Mapping[_Clock, str]) -> bool:
-        """Set clocks, having written down how they were; say whether it was tried."""
-        was = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
+    def _hold(self, chosen: Mapping[Clock, str]) -> bool:
+        """Record the state of clocks, and set them; return False where it cannot be recorded."""
+        state = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
         try:
             # Others may write to the folder too.
-            write_atomically(self.record, json.dumps(was), mode=0o644, follow_links=False)
+            write_atomically(self.record, json.dumps(state), mode=0o644, follow_links=False)
         except OSError as error:
             print(f"clocks: not held, as {self.record} cannot be written: {error}", file=sys.stderr)
             return False
@@ -177,21 +174,21 @@ class Clocks:
                 _write(clock.governor, governor)
                 top = clock.top()
                 if governor == "userspace" and top is not None:
-                    _write(clock.wanted, str(top))
+                    _write(clock.wanted, str(top // clock.unit))
             except OSError as error:
                 print(f"clocks: {clock.name} cannot be held: {error}", file=sys.stderr, flush=True)
         return True
 
     def _held(self) -> Frequencies:
-        """Return the clocks that came to stand at their highest."""
+        """Return the clocks that reached their highest frequency."""
         end = time.monotonic() + _SETTLE_SECONDS
         while True:
             held = {}
-            clocks = _clocks(self._top)
+            clocks = clocks_of(self._top)
             for clock in clocks:
                 top, frequency = clock.top(), clock.frequency()
                 fixed = text(clock.governor) in ("performance", "userspace")
-                if fixed and top is not None and frequency == top * clock.unit:
+                if fixed and top is not None and frequency == top:
                     held[clock.name] = frequency
             if len(held) == len(clocks) or time.monotonic() > end:
                 return held
@@ -199,7 +196,7 @@ class Clocks:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        """Have another process restore the clocks should this one be killed before it does."""
+        """Have another process restore the clocks if this one is killed."""
         listening, speaking = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -228,7 +225,7 @@ class Clocks:
 
 
 class Watch:
-    """What the clocks and temperatures did for a while.
+    """Clocks and temperatures over a while.
 
     Parameters
     ----------
@@ -240,20 +237,20 @@ class Watch:
     def __init__(self, clocks: Clocks, held: Frequencies | None) -> None:
         self._clocks, self._held = clocks, held or None
         self._looks = [clocks.frequencies()]
-        self._warmth = [clocks.temperature()]
+        self._temperatures = [clocks.temperature()]
         self._next = time.monotonic() + _LOOK_SECONDS
 
     def look(self) -> float:
-        """Look if it is time to, and return the seconds until it will be again."""
+        """Look if it is time to, and return the seconds until the next look."""
         now = time.monotonic()
         if now >= self._next:
             self._looks.append(self._clocks.frequencies())
-            self._warmth.append(self._clocks.temperature())
+            self._temperatures.append(self._clocks.temperature())
             self._next = now + _LOOK_SECONDS
         return self._next - now
 
     def summary(self) -> dict[str, Any]:
-        """Look for the last time.
+        """Look for the last time, and summarize.
 
         Returns
         -------
@@ -272,24 +269,24 @@ class Watch:
             values = [look[name] for look in loose if name in look]
             if name not in held and values and max(values) - min(values) > _MOVED * max(values):
                 moved = True
-        warmth = [value for value in self._warmth if value is not None]
+        temperatures = [value for value in self._temperatures if value is not None]
         return {
             "pinned": self._held,
             "before": self._looks[0],
             "after": self._looks[-1],
             "moved": moved,
-            "temperature": [min(warmth), max(warmth)] if warmth else None,
+            "temperature": [min(temperatures), max(temperatures)] if temperatures else None,
         }
 
 
 def text(path: Path) -> str | None:
-    """Return a small file's text; None for what is not there, not ours to read, or empty."""
+    """Return a small file's text; None when it is missing, not readable, or empty."""
     try:
         with path.open("rb") as file:
-            found = file.read(_READ_LIMIT).decode("utf-8", "replace").strip("\0 \t\r\n")
+            content = file.read(_READ_LIMIT).decode("utf-8", "replace").strip("\0 \t\r\n")
     except OSError:
         return None
-    return found or None
+    return content or None
 
 
 def number(path: Path) -> int | None:
@@ -300,44 +297,14 @@ def number(path: Path) -> int | None:
         return None
 
 
-def devfreq(top: Path, pattern: str) -> dict[str, Any] | None:
-    """Return a device's frequencies as devfreq tells them, in Hz."""
-    for folder in sorted((top / "sys/class/devfreq").glob(pattern)):
-        available = (text(folder / "available_frequencies") or "").split()
-        return {
-            "governor": text(folder / "governor"),
-            "frequency": number(folder / "cur_freq"),
-            "available": [int(word) for word in available if word.isdigit()] or None,
-        }
-    return None
-
-
-def cpu_policies(top: Path) -> dict[str, Any] | None:
-    """Return frequencies as cpufreq tells them, from kHz to Hz."""
-
-    def hertz(path: Path) -> int | None:
-        value = number(path)
-        return None if value is None else value * 1000
-
-    found = {
-        folder.name: {
-            "governor": text(folder / "scaling_governor"),
-            "frequency": hertz(folder / "scaling_cur_freq"),
-            "maximum": hertz(folder / "scaling_max_freq"),
-        }
-        for folder in sorted((top / "sys/devices/system/cpu/cpufreq").glob("policy*"))
-    }
-    return found or None
-
-
 def temperatures(top: Path) -> dict[str, float] | None:
     """Return each thermal zone's temperature in degrees Celsius."""
-    found = {}
+    zones = {}
     for folder in sorted((top / "sys/class/thermal").glob("thermal_zone*")):
         value = number(folder / "temp")  # thousandths of a degree
         if value is not None:
-            found[text(folder / "type") or folder.name] = value / 1000
-    return found or None
+            zones[text(folder / "type") or folder.name] = value / 1000
+    return zones or None
 
 
 def _write(path: Path, value: str) -> None:

@@ -1,4 +1,4 @@
-"""What can be told of a board: versions, clocks, temperatures, memory. What is absent is None."""
+"""A board's facts: versions, clocks, temperatures, memory; None for what is missing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from rknn_harness.board_runner.clocks import cpu_policies, devfreq, temperatures, text
+from rknn_harness.board_runner.clocks import Clock, clocks_of, temperatures, text
 from scirknn.devices.compatibility import distribution_version, installed_versions
 
 __all__ = ["gather"]
 
 
 _NPU_MACHINES = ("aarch64", "arm64", "armv7l", "armv8l")
-"""What Rockchip's chips with an NPU are; on any other machine whatever answers for rknnlite is no NPU."""
+"""Machines with Rockchip's NPU; what answers for rknnlite on any other is no NPU."""
 
 
 def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
@@ -33,10 +33,12 @@ def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
     Returns
     -------
     dict
-        JSON. Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes. ``virtual`` says that
+        JSON. Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes. ``virtual``: whether
         no NPU runs models here.
     """
     top = Path(root)
+    clocks = {clock.name: clock for clock in clocks_of(top)}
+    npu, ddr = clocks.pop("npu", None), clocks.pop("ddr", None)
     versions = installed_versions(root)
     return {
         "device": device,
@@ -51,20 +53,24 @@ def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
         "virtual_npu": distribution_version("virtual-npu"),
         "librknnrt": versions.librknnrt,
         "driver": versions.driver,
-        "npu": devfreq(top, "*.npu"),
+        "npu": npu and {**_state(npu), "available": npu.available()},
         "npu_load": text(top / "sys/kernel/debug/rknpu/load"),
-        "ddr": devfreq(top, "dmc"),
-        "cpu": cpu_policies(top),
+        "ddr": ddr and {**_state(ddr), "available": ddr.available()},
+        "cpu": {name: {**_state(clock), "maximum": clock.top()} for name, clock in clocks.items()} or None,
         "cpus": os.cpu_count(),
         "temperatures": temperatures(top),
         "memory": _memory(top),
     }
 
 
+def _state(clock: Clock) -> dict[str, Any]:
+    return {"governor": text(clock.governor), "frequency": clock.frequency()}
+
+
 def _memory(top: Path) -> dict[str, int] | None:
     """Total and available memory, from KiB to bytes."""
-    told = text(top / "proc/meminfo") or ""
-    values = dict(re.findall(r"^(MemTotal|MemAvailable):\s*(\d+) kB", told, re.MULTILINE))
+    content = text(top / "proc/meminfo") or ""
+    values = dict(re.findall(r"^(MemTotal|MemAvailable):\s*(\d+) kB", content, re.MULTILINE))
     if len(values) != 2:
         return None
     return {"total": int(values["MemTotal"]) * 1024, "available": int(values["MemAvailable"]) * 1024}

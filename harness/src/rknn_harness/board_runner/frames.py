@@ -1,7 +1,7 @@
 """The frames that harness and runner exchange: one line of JSON, then the raw bytes of the arrays it names.
 
-Both sides read them as data only. Whatever a peer sends, a parser gives whole frames or `ProtocolViolation`,
-and holds no more than the bounds allow.
+Both sides read them as data only. Whatever a peer sends, a parser yields complete frames or raises
+`ProtocolViolation`, and holds no more than the bounds allow.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 VERSION = 1
-"""Number of the protocol; `hello` tells it."""
+"""Number of the protocol, part of the answer to `hello`."""
 
 HEADER_LIMIT = 1 << 20
 """Bytes of a header line, its line feed included."""
@@ -105,7 +105,7 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
 
 
 def join_small(blocks: list[Any]) -> list[Any]:
-    """Join what is small: a write each, and whom it wakes on the way, costs more than a copy."""
+    """Join small blocks: a write each, and the reader's wakeup, cost more than a copy."""
     return [b"".join(blocks)] if sum(map(len, blocks)) <= _SMALL else blocks
 
 

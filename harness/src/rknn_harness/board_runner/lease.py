@@ -91,7 +91,7 @@ class Lease:
         Parameters
         ----------
         owner : str
-            Whose reservation does not stand in the way.
+            Whose reservation does not exclude it.
         what : str
             What the board is wanted for.
         token : str
@@ -148,7 +148,7 @@ class Lease:
             with contextlib.suppress(OSError):
                 self._session.unlink()
         self._claim = {}
-        self._let_go()
+        self._unlock()
 
     def reserve(self, *, owner: str, what: str, seconds: float) -> dict[str, Any]:
         """Write a reservation, in place of one's own earlier one. The board must be held.
@@ -185,30 +185,30 @@ class Lease:
         return _public(entry, True)
 
     def holders(self) -> dict[str, Any]:
-        """Return who has the board, ``session``, and who reserved it, ``reserved``; None is nobody."""
+        """Return who has the board, ``session``, and who reserved it, ``reserved``, or None."""
         entry = self._read(self._reserved)
         reserved = _public(entry, True) if entry and entry["until"] > time.time() else None
         if self._claim:
             return {"session": _public(self._claim, False), "reserved": reserved}
         session = None
         if (self.folder / "session.lock").exists():
-            if self._locked():
-                self._let_go()
+            if self._try_lock():
+                self._unlock()
             else:
                 session = self._holder()
         return {"session": session, "reserved": reserved}
 
     def place(self) -> str:
-        """Return what tells this lease from others of the machine, by whatever path it is reached."""
+        """Return the identity of this lease on the machine, the same by every path to it."""
         try:
-            found = self.folder.stat()
+            state = self.folder.stat()
         except OSError:
             return os.path.realpath(str(self.folder))
-        return f"{found.st_dev}:{found.st_ino}"
+        return f"{state.st_dev}:{state.st_ino}"
 
     def _try(self, owner: str, token: str) -> dict[str, Any] | None:
         """Lock the board, and return what a holder left that did not give it back."""
-        if not self._locked():
+        if not self._try_lock():
             entry = self._read(self._session)
             overdue = entry is not None and entry["until"] < time.time()
             if entry is not None and (overdue or entry.get("token") == token):
@@ -217,14 +217,14 @@ class Lease:
         reserved = self._read(self._reserved)
         if reserved is not None and reserved["owner"] != owner:
             if reserved["until"] > time.time():
-                self._let_go()
+                self._unlock()
                 raise Held(_public(reserved, True))
             with contextlib.suppress(OSError):
                 self._reserved.unlink()
             print(f"lease: {_public(reserved, True)} is over", file=sys.stderr, flush=True)
         return self._read(self._session)
 
-    def _locked(self) -> bool:
+    def _try_lock(self) -> bool:
         """Try to lock; a descriptor that a child of this process shares with it stays locked with it."""
         if self._descriptor < 0:
             flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -237,7 +237,7 @@ class Lease:
             return False
         return True
 
-    def _let_go(self) -> None:
+    def _unlock(self) -> None:
         """Close the lock, which does not unlock it while a child that hangs in the driver still shares it."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -248,7 +248,7 @@ class Lease:
         return _public(entry, False)
 
     def _end(self, entry: Mapping[str, Any]) -> None:
-        """Kill a holder, if the kernel says that it is the one who locked: the file may say anything."""
+        """Kill a holder, if the kernel confirms that it locked: anyone may have written the file."""
         pid, inode = entry.get("pid"), os.fstat(self._descriptor).st_ino
         with contextlib.suppress(OSError):
             # proc(5): "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"
@@ -269,7 +269,7 @@ class Lease:
         write_atomically(path, json.dumps(entry), mode=0o644, follow_links=False)
 
     def _read(self, path: Path) -> dict[str, Any] | None:
-        """Return what `path` says; None when it is absent or not what `_write` writes."""
+        """Return the entry in a file; None when it is missing or not one of `_write`."""
         try:
             descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
@@ -283,7 +283,7 @@ class Lease:
                 return None
         texts = {key: bounded_text(entry.get(key)) for key in ("owner", "what")}
         if entry["until"] > time.time() + _LONGEST_SECONDS:
-            return None  # the clock has been set back since, or somebody jests
+            return None  # the clock has been set back since, or nobody meant it
         return {**entry, **texts}
 
 

@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class CallerGone(Exception):
-    """Whoever asked has hung up; nobody waits for the answer."""
+    """The caller has hung up; nobody waits for the answer."""
 
 
 class ModelProcess:
@@ -51,7 +51,7 @@ class ModelProcess:
     def call(
         self, request: Frame, seconds: float, caller: int, look: Callable[[], float] | None = None
     ) -> Frame:
-        """Pass `request` on and return the answer; or kill the process and say why there is none.
+        """Pass `request` on and return the answer, or kill the process and return the error.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class ModelProcess:
         return ended
 
     def _wait(self) -> int | None:
-        """Return the wait status; None when the process does not end, as one asleep in a driver may not."""
+        """Return the wait status; None when the process does not end, asleep in a driver."""
         end = time.monotonic() + _KILL_SECONDS
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -194,7 +194,7 @@ def _run_child(
 
 
 def error_frame(request: Frame, kind: str, name: str, message: str, code: int | None = None) -> Frame:
-    """Return the answer to `request` that says why there is no other."""
+    """Return an error as the answer to `request`."""
     error = {"kind": kind, "type": name, "message": message, "code": code}
     header = {"id": request.header.get("id"), "ok": False, "error": error}
     return Frame(header, b"", encode(header)[0])

@@ -1,4 +1,4 @@
-"""What the child process does with each request; only here do scirknn and the native library come in."""
+"""The child process's answers to requests; only here are scirknn's models and the native library loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rknn_harness.board_runner import frames
 from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
-from rknn_harness.board_runner.stopwatch import sample
+from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
 from scirknn.files import sha256_of_file
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Operations:
             return {"ok": True, "digests": []}, {}
 
     def _store(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        """Keep files in a new folder, all or none, and tell what is read back of them, or of those there."""
+        """Store files in a new folder, all or none; answer the digests of what is there then."""
         folder = self._below(header, "folder")
         for name, content in arrays.items():
             if not name or name in (".", "..") or "/" in name or content.dtype != np.uint8:
@@ -179,7 +179,7 @@ class Operations:
 
     def _raw_time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         call = self._loaded(raw=True).call(_rows(arrays))
-        return {"ok": True}, {"samples": sample(call, **_bounds(header))}
+        return {"ok": True}, {"samples": sample(call, _bounds(header))}
 
     def _below(self, header: Mapping[str, Any], key: str) -> str:
         name = header.get(key)
@@ -200,7 +200,7 @@ class Operations:
         return {"ok": True}, answer
 
     def _outputs(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        """Run the model on each array but X: integers in one axis choose rows of X, two axes are rows."""
+        """Run the model on each array but X: integers choose rows of X, two axes are rows."""
         model, X = self._loaded(), self._given(header, arrays)
         answer = {}
         for name, array in arrays.items():
@@ -224,7 +224,7 @@ class Operations:
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._loaded(), self._given(header, arrays)
-        return {"ok": True}, {"samples": sample(lambda: model.predict(rows), **_bounds(header))}
+        return {"ok": True}, {"samples": sample(lambda: model.predict(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         rows = self._given(header, arrays)
@@ -233,7 +233,7 @@ class Operations:
             predict = make(header, arrays) if name in (header.get("ways") or ()) else None
             if predict is not None:
                 answer[f"predictions {name}"] = frames.to_wire_dtype(predict(rows))
-                answer[f"samples {name}"] = sample(functools.partial(predict, rows), **_bounds(header))
+                answer[f"samples {name}"] = sample(functools.partial(predict, rows), _bounds(header))
         return {"ok": True}, answer
 
     def _close(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
@@ -265,13 +265,10 @@ def _device(header: Mapping[str, Any]) -> str:
     return str(device)
 
 
-def _bounds(header: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "warmup": _number(header, "warmup", 1_000_000),
-        "min_count": _number(header, "min_count", 1_000_000),
-        "min_seconds": _number(header, "min_seconds", 86_400),
-        "max_seconds": _number(header, "max_seconds", 86_400),
-    }
+def _bounds(header: Mapping[str, Any]) -> SamplingBounds:
+    counts = (_number(header, name, 1_000_000) for name in ("warmup", "min_count"))
+    seconds = (_number(header, name, 86_400) for name in ("min_seconds", "max_seconds"))
+    return SamplingBounds(*counts, *seconds)  # type: ignore[arg-type]
 
 
 def _rows(arrays: Mapping[str, Array]) -> Array:
@@ -295,7 +292,7 @@ def failure(kind: str, error: BaseException) -> dict[str, Any]:
         "error": {
             "kind": kind,
             "type": type(error).__name__,
-            # Not str(error) alone: some exceptions say nothing.
+            # Not str(error) alone, which is empty for some exceptions.
             "message": (str(error) or repr(error))[:4000],
             "code": code if isinstance(code, int) else None,
         },

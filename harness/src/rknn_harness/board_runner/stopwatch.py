@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
@@ -10,33 +11,43 @@ import numpy as np
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
-__all__ = ["sample"]
+__all__ = ["DEFAULT_BOUNDS", "SamplingBounds", "sample"]
 
-COUNT_LIMIT = 1_000_000
-"""Samples of one answer, 8 MB of them."""
+_MAX_SAMPLES = 1_000_000  # of one answer, 8 MB of them
+
+
+@dataclass(frozen=True)
+class SamplingBounds:
+    """How long calls are timed: until both minima are reached, or the maximum.
+
+    Attributes
+    ----------
+    warmup : int
+        Calls made first and not counted.
+    min_count : int
+    min_seconds : float
+    max_seconds : float
+        Warm-up included.
+    """
+
+    warmup: int = 5
+    min_count: int = 200
+    min_seconds: float = 2.0
+    max_seconds: float = 20.0
+
+
+DEFAULT_BOUNDS = SamplingBounds()
 
 
 def sample(
-    call: Callable[[], object],
-    *,
-    warmup: float,
-    min_count: float,
-    min_seconds: float,
-    max_seconds: float,
-    clock: Callable[[], float] = time.perf_counter,
+    call: Callable[[], object], bounds: SamplingBounds, clock: Callable[[], float] = time.perf_counter
 ) -> Array:
-    """Time `call` until both bounds hold, as MLPerf's load generator does, or until the time is up.
+    """Time a call within bounds, as MLPerf's load generator does; at least once.
 
     Parameters
     ----------
     call : callable
-    warmup : int
-        Calls made first and not counted; they end early when `max_seconds` has passed.
-    min_count : int
-    min_seconds : float
-        Both hold before sampling ends,
-    max_seconds : float
-        unless this many seconds, warm-up included, have passed. One sample is always taken.
+    bounds : SamplingBounds
     clock : callable
         Seconds.
 
@@ -47,7 +58,7 @@ def sample(
     """
     begin = clock()
     done = 0
-    while done < warmup and clock() - begin < max_seconds:
+    while done < bounds.warmup and clock() - begin < bounds.max_seconds:
         call()
         done += 1
     first = clock()
@@ -57,6 +68,6 @@ def sample(
         call()
         end = clock()
         samples.append(end - start)
-        enough = len(samples) >= min_count and end - first >= min_seconds
-        if enough or end - begin >= max_seconds or len(samples) >= COUNT_LIMIT:
+        enough = len(samples) >= bounds.min_count and end - first >= bounds.min_seconds
+        if enough or end - begin >= bounds.max_seconds or len(samples) >= _MAX_SAMPLES:
             return np.array(samples, dtype="<f8")

@@ -23,7 +23,7 @@ DEADLINE = 20.0
 TOLERANCE = 0.02
 """Share of the largest output: it distinguishes a sick board from a sound one, not roundings.
 
-A float16 rounding is 2^-11 of a value; ten of them in each of two layers, all in one direction, are half of it.
+A float16 rounding is 2^-11 of a value; ten in each of two layers, all in one direction, are half of it.
 """
 
 _SPEC = MlpSpec(

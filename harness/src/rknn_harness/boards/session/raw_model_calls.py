@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-import attrs
 import numpy as np
 
 from rknn_harness.boards.session.channel import RunnerChannel
@@ -78,6 +78,6 @@ class RawModelCalls:
             max_seconds + 60.0,
             {"X": np.asarray(x, np.float32)},
             clocks=self._runner.board.clocks,
-            **attrs.asdict(bounds),
+            **dataclasses.asdict(bounds),
         )
         return read_timed(self._runner, "raw_time", header, arrays.get("samples"))

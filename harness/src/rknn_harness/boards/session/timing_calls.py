@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import attrs
 import numpy as np
 
 from rknn_harness.board_runner import frames
+from rknn_harness.board_runner.stopwatch import DEFAULT_BOUNDS, SamplingBounds
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.model_calls import ask_about_rows, table_of
 
@@ -21,26 +23,6 @@ __all__ = ["SamplingBounds", "Timed", "TimingCalls", "read_timed"]
 
 _CALL_SECONDS = 60.0  # beyond the maximum, for the calls that have begun
 _CPU_ENGINES = ("numpy", "scikit-learn")
-
-
-@attrs.frozen
-class SamplingBounds:
-    """How long calls are timed: until both minima are reached, or the maximum.
-
-    Attributes
-    ----------
-    warmup : int
-        Calls made first and not counted.
-    min_count : int
-    min_seconds : float
-    max_seconds : float
-        Warm-up included.
-    """
-
-    warmup: int = 5
-    min_count: int = 200
-    min_seconds: float = 2.0
-    max_seconds: float = 20.0
 
 
 @attrs.frozen(eq=False)
@@ -72,7 +54,7 @@ class TimingCalls:
         self._runner = runner
 
     def time_model(
-        self, X: Any, bounds: SamplingBounds = SamplingBounds(), *, deadline: float | None = None
+        self, X: Any, bounds: SamplingBounds = DEFAULT_BOUNDS, *, deadline: float | None = None
     ) -> Timed:
         """Time ``predict`` on the board, and watch its clocks; see `Board.clocks`.
 
@@ -86,7 +68,7 @@ class TimingCalls:
         seconds = bounds.max_seconds + _CALL_SECONDS if deadline is None else deadline
         clocks = self._runner.board.clocks
         header, arrays = ask_about_rows(
-            self._runner, table_of(X), "time", seconds, clocks=clocks, **attrs.asdict(bounds)
+            self._runner, table_of(X), "time", seconds, clocks=clocks, **dataclasses.asdict(bounds)
         )
         return read_timed(self._runner, "time", header, arrays.get("samples"))
 
@@ -94,7 +76,7 @@ class TimingCalls:
         self,
         X: Any,
         network: Reference,
-        bounds: SamplingBounds = SamplingBounds(),
+        bounds: SamplingBounds = DEFAULT_BOUNDS,
         *,
         engines: Sequence[str] = _CPU_ENGINES,
     ) -> dict[str, Timed]:
@@ -126,7 +108,7 @@ class TimingCalls:
             "task": network.task,
             "head": network.head,
         }
-        fields |= {"ways": list(engines), "clocks": self._runner.board.clocks, **attrs.asdict(bounds)}
+        fields |= {"ways": list(engines), "clocks": self._runner.board.clocks, **dataclasses.asdict(bounds)}
         seconds = 2 * bounds.max_seconds + _CALL_SECONDS
         header, answer = ask_about_rows(self._runner, table_of(X), "time_cpu", seconds, arrays, **fields)
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import InfraError, ProvisioningError
+from scirknn.files import sha256_of_bytes, sha256_of_file
 
 __all__ = ["FileTransfer"]
 
@@ -76,7 +76,7 @@ class FileTransfer:
                 raise ValueError(f"{name!r} is no bare file name; files on a board need one.")
         digests = {name: _sha256(files[name]) for name in sorted(files)}
         text = "".join(f"{digest} {name}\n" for name, digest in digests.items())
-        identity = hashlib.sha256(text.encode()).hexdigest()
+        identity = sha256_of_bytes(text.encode())
         folder = f"artifacts/{identity[:2]}/{identity}"
         self._connection.retry(lambda: self._put(files, digests, folder))
         return folder
@@ -192,13 +192,7 @@ def _content(content: Path | bytes) -> bytes:
 
 
 def _sha256(content: Path | bytes) -> str:
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    digest = hashlib.sha256()
-    with content.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return sha256_of_bytes(content) if isinstance(content, bytes) else sha256_of_file(content)
 
 
 def _is_transport(error: OSError) -> bool:
