@@ -1,4 +1,4 @@
-"""The runner's parent process: ``PYTHON runner.pyz WORK_FOLDER [LEASE_FOLDER]``, frames over its streams."""
+"""The runner's parent process: ``PYTHON runner.pyz WORK_FOLDER [LEASE_FOLDER]``."""
 
 from __future__ import annotations
 
@@ -43,16 +43,8 @@ _WITHOUT_LEASE = ("hello", "facts", "doctor", "digests")
 def main(arguments: list[str] | None = None) -> int:
     """Answer frames until ``quit``, the end of input, or the end of the lease.
 
-    Parameters
-    ----------
-    arguments : list of str, optional
-        The work folder, which bundles lie below, and the lease's folder, by default ``lease`` in it. Default:
-        those of the process.
-
-    Returns
-    -------
-    int
-        Exit status: 0; 2 when the input was no sequence of frames; 3 when the lease was over.
+    Arguments are the work folder, which bundles lie below, and the lease's folder, by default ``lease`` in
+    it. The exit status is 0; 2 when the input was no sequence of frames; 3 when the lease was over.
     """
     work_folder, *rest = sys.argv[1:] if arguments is None else arguments
     source, sink = os.dup(0), os.dup(1)
@@ -73,7 +65,7 @@ def _leave(number: int, frame: object) -> NoReturn:
 
 
 class _Runner:
-    """Passes requests to the child process, made when it is needed, and answers those of the lease."""
+    """Passes requests to the child process, and answers those about the lease."""
 
     def __init__(self, work_folder: str, lease_folder: str, source: int, sink: int) -> None:
         self._work_folder = work_folder

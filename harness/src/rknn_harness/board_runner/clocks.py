@@ -1,4 +1,4 @@
-"""The board's clocks and temperatures: read, held at their highest while a model is timed, restored.
+"""The board's clocks and temperatures; clocks are held while a model is timed.
 
 Paths and names are the kernel's (admin-guide/pm/cpufreq, ABI/testing/sysfs-class-devfreq) and the vendor's
 (RKNPU API guide 1.5.0, section 4.8: ``/sys/class/devfreq/fdab0000.npu`` and ``dmc``).
@@ -67,7 +67,7 @@ class Clock:
 
 
 def clocks_of(top: Path) -> list[Clock]:
-    """Return the NPU's clock, the memory's and the CPU's, as far as there are files of them."""
+    """Return the clocks of the NPU, the memory and the CPU that have files."""
     clocks = []
     for name, pattern in (("npu", "*.npu"), ("ddr", "dmc")):
         for folder in sorted((top / "sys/class/devfreq").glob(pattern))[:1]:
@@ -80,15 +80,10 @@ def clocks_of(top: Path) -> list[Clock]:
 
 
 class Clocks:
-    """The clocks of the machine.
+    """The clocks of a machine whose files lie below `root`.
 
-    Parameters
-    ----------
-    root : str
-        Where the machine's files are; tests give a tree of their own.
-    record : pathlib.Path
-        File for the earlier state of clocks while they are held: should every process of the board be
-        killed, the next one restores them.
+    While clocks are held, the file `record` has their earlier state: should every process of the board be
+    killed, the next one restores them.
     """
 
     def __init__(self, root: str, record: Path) -> None:
@@ -106,7 +101,7 @@ class Clocks:
 
     @contextlib.contextmanager
     def watched(self, *, hold: bool) -> Iterator[Watch]:
-        """Watch the clocks; with `hold`, at their highest as far as this user may set them."""
+        """Watch the clocks; with `hold`, at their highest where this user may set them."""
         chosen = self._choice() if hold else {}
         if not chosen:
             yield Watch(self, None)
@@ -118,12 +113,9 @@ class Clocks:
                 self.restore()
 
     def restore(self) -> bool:
-        """Restore the clocks from the record, and remove it; it stays when a clock could not be set.
+        """Restore the clocks from the record, and return whether any was.
 
-        Returns
-        -------
-        bool
-            Whether any clock was restored.
+        The record stays when one could not be set.
         """
         try:
             with self.record.open("rb") as file:
@@ -161,7 +153,7 @@ class Clocks:
         return chosen
 
     def _hold(self, chosen: Mapping[Clock, str]) -> bool:
-        """Record the state of clocks, and set them; return False where it cannot be recorded."""
+        """Record the state of clocks, and set them; False where it cannot be recorded."""
         state = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
         try:
             # Others may write to the folder too.
@@ -225,14 +217,7 @@ class Clocks:
 
 
 class Watch:
-    """Clocks and temperatures over a while.
-
-    Parameters
-    ----------
-    clocks : Clocks
-    held : dict of str to int or None
-        Those that are held, in Hz; None when none is.
-    """
+    """Clocks and temperatures over a while; `held` are the held clocks, in Hz."""
 
     def __init__(self, clocks: Clocks, held: Frequencies | None) -> None:
         self._clocks, self._held = clocks, held or None
@@ -252,12 +237,9 @@ class Watch:
     def summary(self) -> dict[str, Any]:
         """Look for the last time, and summarize.
 
-        Returns
-        -------
-        dict
-            ``pinned``, Hz by name of the clocks that were held, or None; ``before`` and ``after``, Hz by name
-            of all; ``moved``, whether one moved; ``temperature``, the hottest zone's least and greatest in
-            degrees Celsius, or None.
+        ``pinned``, Hz by name of the held clocks, or None; ``before`` and ``after``, Hz by name of all;
+        ``moved``, whether one moved; ``temperature``, the hottest zone's least and greatest in degrees
+        Celsius, or None.
         """
         self._next = 0.0
         self.look()

@@ -50,19 +50,10 @@ class _Network:
 
 
 def in_numpy(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Callable[[Array], Array]:
-    """Make a predict in float32.
+    """Make a predict in float32, from X of shape (n, n_features) to predictions.
 
-    Parameters
-    ----------
-    header : mapping
-        ``activation``, ``task`` and ``head``.
-    arrays : mapping of str to numpy.ndarray
-        ``weights_0``, ``bias_0`` and so on, and ``classes`` for a classifier.
-
-    Returns
-    -------
-    callable
-        From X of shape (n, n_features) to predictions.
+    The header has ``activation``, ``task`` and ``head``; the arrays are ``weights_0``, ``bias_0`` and so on,
+    and ``classes`` for a classifier.
     """
     network = _Network(header, arrays)
     weights = [np.ascontiguousarray(each, dtype=np.float32) for each in network.weights]
@@ -94,10 +85,7 @@ def in_numpy(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Callable
 def in_scikit_learn(
     header: Mapping[str, Any], arrays: Mapping[str, Array]
 ) -> Callable[[Array], Array] | None:
-    """Make a scikit-learn estimator of the network; None where scikit-learn is not installed.
-
-    Parameters and result are those of `in_numpy`.
-    """
+    """Make predict of a scikit-learn estimator; None where it is not installed."""
     try:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
         from sklearn.preprocessing import LabelBinarizer

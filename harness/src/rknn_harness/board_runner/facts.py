@@ -1,4 +1,4 @@
-"""A board's facts: versions, clocks, temperatures, memory; None for what is missing."""
+"""A board's facts: versions, clocks, temperatures, memory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,10 @@ _NPU_MACHINES = ("aarch64", "arm64", "armv7l", "armv8l")
 
 
 def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
-    """Read the facts of the machine.
+    """Read the facts of the machine whose files lie below `root`, as JSON.
 
-    Parameters
-    ----------
-    root : str
-        Where the machine's files are; tests give a tree of their own.
-    device : {"npu", "virtual"}
-        What runs models here.
-
-    Returns
-    -------
-    dict
-        JSON. Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes. ``virtual``: whether
-        no NPU runs models here.
+    Frequencies are in Hz, temperatures in degrees Celsius, memory in bytes. ``virtual``: whether no NPU runs
+    models here, where `device`, "npu" or "virtual", runs them.
     """
     top = Path(root)
     clocks = {clock.name: clock for clock in clocks_of(top)}

@@ -1,4 +1,4 @@
-"""The frames that harness and runner exchange: one line of JSON, then the raw bytes of the arrays it names.
+"""The frames of harness and runner: a line of JSON, then its arrays' raw bytes.
 
 Both sides read them as data only. Whatever a peer sends, a parser yields complete frames or raises
 `ProtocolViolation`, and holds no more than the bounds allow.

@@ -38,13 +38,7 @@ _LOCKS = Path("/proc/locks")
 
 
 class Held(Exception):
-    """Another has the board.
-
-    Attributes
-    ----------
-    holder : dict
-        ``owner``, ``what``, ``since``, ``until``, and ``reserved``, whether it is a person's reservation.
-    """
+    """Another, the `holder`, has the board."""
 
     def __init__(self, holder: dict[str, Any], why: str = "") -> None:
         until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(holder["until"]))
@@ -55,13 +49,7 @@ class Held(Exception):
 
 
 class Lease:
-    """One process's part in the lease.
-
-    Parameters
-    ----------
-    folder : str
-        Made if it is not there, open to all where its parent is.
-    """
+    """One process's part in the lease; the folder is open to all where its parent is."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -83,23 +71,11 @@ class Lease:
     def take(
         self, *, owner: str, what: str, token: str, seconds: float, wait: float
     ) -> dict[str, Any] | None:
-        """Take the board, or keep it.
+        """Take the board for `seconds` unless renewed; wait `wait` seconds for a holder.
 
         A holder that is gone is followed, and so is one whose time is over or that has the same token: an
-        earlier session of the same caller, cut off from it. Such a process is killed first.
-
-        Parameters
-        ----------
-        owner : str
-            Whose reservation does not exclude it.
-        what : str
-            What the board is wanted for.
-        token : str
-            The caller's own.
-        seconds : float
-            How long the lease lasts unless it is renewed.
-        wait : float
-            Seconds for which another holder is waited for.
+        earlier session of the same caller, cut off from it. Such a process is killed first. A reservation by
+        the same owner does not exclude it.
 
         Returns
         -------
@@ -137,7 +113,7 @@ class Lease:
         return left and _public(left, False)
 
     def renew(self, seconds: float) -> None:
-        """Let the lease last at least `seconds` from now, and a little more, so as not to write each time."""
+        """Let the lease last `seconds` from now, and more, so as not to write each time."""
         if self._claim and self.left < seconds:
             self._claim["until"] = time.time() + seconds + _AHEAD_SECONDS
             self._write(self._session, self._claim)
@@ -151,25 +127,14 @@ class Lease:
         self._unlock()
 
     def reserve(self, *, owner: str, what: str, seconds: float) -> dict[str, Any]:
-        """Write a reservation, in place of one's own earlier one. The board must be held.
-
-        Returns
-        -------
-        dict
-            The reservation.
-        """
+        """Write and return a reservation, in place of an earlier one; needs the lease."""
         now = time.time()
         entry = {"owner": owner, "what": what, "since": now, "until": now + seconds}
         self._write(self._reserved, entry)
         return _public(entry, True)
 
     def unreserve(self, *, owner: str, force: bool) -> dict[str, Any] | None:
-        """Remove a reservation.
-
-        Returns
-        -------
-        dict or None
-            The reservation that was there.
+        """Remove and return the reservation; None when there was none.
 
         Raises
         ------
@@ -185,7 +150,7 @@ class Lease:
         return _public(entry, True)
 
     def holders(self) -> dict[str, Any]:
-        """Return who has the board, ``session``, and who reserved it, ``reserved``, or None."""
+        """Return who has the board, ``session``, and who reserved it, ``reserved``."""
         entry = self._read(self._reserved)
         reserved = _public(entry, True) if entry and entry["until"] > time.time() else None
         if self._claim:
@@ -225,7 +190,7 @@ class Lease:
         return self._read(self._session)
 
     def _try_lock(self) -> bool:
-        """Try to lock; a descriptor that a child of this process shares with it stays locked with it."""
+        """Try to lock; what a child of this process shares stays locked with it."""
         if self._descriptor < 0:
             flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(str(self.folder / "session.lock"), flags, 0o644)
@@ -238,7 +203,7 @@ class Lease:
         return True
 
     def _unlock(self) -> None:
-        """Close the lock, which does not unlock it while a child that hangs in the driver still shares it."""
+        """Close the lock; a child that hangs in the driver and shares it keeps it locked."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -248,7 +213,7 @@ class Lease:
         return _public(entry, False)
 
     def _end(self, entry: Mapping[str, Any]) -> None:
-        """Kill a holder, if the kernel confirms that it locked: anyone may have written the file."""
+        """Kill a holder, if the kernel confirms it: anyone may have written the file."""
         pid, inode = entry.get("pid"), os.fstat(self._descriptor).st_ino
         with contextlib.suppress(OSError):
             # proc(5): "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"

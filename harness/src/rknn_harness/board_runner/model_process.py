@@ -25,17 +25,11 @@ class CallerGone(Exception):
 
 
 class ModelProcess:
-    """A forked process that answers frames.
+    """A forked process that answers frames, by `serve` on its socket.
 
-    It is forked from a parent that never loads the native library, so nothing native is carried over; and it
-    is killed from outside, because a call hung in an ioctl ignores Python's signal handlers.
-
-    Parameters
-    ----------
-    serve : callable
-        Given the child's socket; runs in the child until the socket ends.
-    private : list of int
-        Descriptors of the parent that the child must not hold: it would keep the caller's channel open.
+    It is forked from a parent that never loads the native library, so nothing native is inherited; and it is
+    killed from outside, because a call hung in an ioctl ignores Python's signal handlers. It closes the
+    descriptors `private` of the parent, which would keep the caller's channel open.
     """
 
     def __init__(self, serve: Callable[[socket.socket], None], private: list[int]) -> None:
@@ -51,23 +45,11 @@ class ModelProcess:
     def call(
         self, request: Frame, seconds: float, caller: int, look: Callable[[], float] | None = None
     ) -> Frame:
-        """Pass `request` on and return the answer, or kill the process and return the error.
+        """Pass a request on and return the answer; kill the process after `seconds`.
 
-        Parameters
-        ----------
-        request : Frame
-        seconds : float
-            Until the answer must be complete.
-        caller : int
-            Descriptor on which the caller's hang-up shows.
-        look : callable, optional
-            Called while the answer is awaited; it returns the seconds until it wants to be called again.
-
-        Returns
-        -------
-        Frame
-            The child's answer, or one made here with ``ok`` false: kind ``timeout``, or ``run_error`` with
-            the name of the signal that ended the process. After these `alive` is False.
+        Then, or when the process ends, the answer is an error of kind ``timeout`` or ``run_error`` with the
+        name of the signal, and `alive` is False. `caller` is the descriptor on which the caller's hang-up
+        shows. `look` is called meanwhile; it returns the seconds until its next call.
 
         Raises
         ------

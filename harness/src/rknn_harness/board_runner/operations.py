@@ -1,4 +1,4 @@
-"""The child process's answers to requests; only here are scirknn's models and the native library loaded."""
+"""The child process's answers to requests; only here a native library is loaded."""
 
 from __future__ import annotations
 
@@ -34,15 +34,9 @@ class BadRequest(Exception):
 class Operations:
     """Answers requests, one after another, about at most one loaded model.
 
-    The rows of a request stay until others come: a request about the same, or the first of them, sends their
-    number, ``rows``, in place of the array ``X``.
-
-    Parameters
-    ----------
-    work_folder : str
-        Bundles lie below it.
-    root : str
-        Where the machine's files are.
+    Bundles lie below `work_folder`, the machine's files below `root`. The rows of a request stay until others
+    come: a request about the same, or the first of them, has their number, ``rows``, in place of the array
+    ``X``.
     """
 
     def __init__(self, work_folder: str, root: str = "/") -> None:
@@ -53,13 +47,9 @@ class Operations:
         self._X: Array | None = None
 
     def answer(self, frame: frames.Frame) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Do what `frame` asks; every exception becomes an error answer.
+        """Return the answer's header, without ``id``, and its arrays.
 
-        Returns
-        -------
-        header : dict
-            The answer without its ``id``; in ``seconds`` what the operation itself took.
-        arrays : dict of str to numpy.ndarray
+        Every exception becomes an error answer.
         """
         op = frame.header.get("op")
         operation = self._operations().get(op) if isinstance(op, str) else None
@@ -129,7 +119,7 @@ class Operations:
             return {"ok": True, "digests": []}, {}
 
     def _store(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        """Store files in a new folder, all or none; answer the digests of what is there then."""
+        """Store files in a new folder, all or none; answer the digests there."""
         folder = self._below(header, "folder")
         for name, content in arrays.items():
             if not name or name in (".", "..") or "/" in name or content.dtype != np.uint8:
@@ -243,7 +233,7 @@ class Operations:
         return {"ok": True}, {}
 
     def _given(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
-        """Take the request's rows out of its arrays: X, or as many of those that are there."""
+        """Take a request's rows: the array X, or the first ones of the last X."""
         if "X" in arrays:
             self._X = frames.from_wire_table(arrays.pop("X"))
             return self._X

@@ -1,4 +1,4 @@
-"""A bare ``.rknn`` file, arrays in, arrays out: what questions to an NPU need, and no bundle can give."""
+"""A bare ``.rknn`` file, arrays in, arrays out, for questions to an NPU."""
 
 from __future__ import annotations
 
@@ -19,15 +19,7 @@ _PROGRAMS = {"0_1": 2, "0_1_2": 3}  # which of the file's programs a mask of sev
 
 
 class RawModel:
-    """One model file, loaded.
-
-    Parameters
-    ----------
-    path : str
-    device : {"npu", "virtual"}
-        The vendor's rknnlite, or the virtual NPU.
-    core : str
-        One of `CORES`.
+    """One loaded model file, on the device "npu" or "virtual", and one of `CORES`.
 
     Raises
     ------
@@ -41,17 +33,9 @@ class RawModel:
         self._model = (_Lite if device == "npu" else _Virtual)(Path(path), core)
 
     def run(self, x: Array) -> Array:
-        """Run the model once.
+        """Run the model once on float32 in its input's shape, channels before points.
 
-        Parameters
-        ----------
-        x : numpy.ndarray of float32
-            In the shape of the model's input, channels before points where it has four axes.
-
-        Returns
-        -------
-        numpy.ndarray of float32
-            As the runtime gives it, quantized outputs as real numbers.
+        Returns the runtime's float32, quantized outputs as real numbers.
 
         Raises
         ------

@@ -44,17 +44,7 @@ def sample(
 ) -> Array:
     """Time a call within bounds, as MLPerf's load generator does; at least once.
 
-    Parameters
-    ----------
-    call : callable
-    bounds : SamplingBounds
-    clock : callable
-        Seconds.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n,)
-        Seconds of each call, in order.
+    Returns the seconds of each call, in order, as float64.
     """
     begin = clock()
     done = 0

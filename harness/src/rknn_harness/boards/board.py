@@ -12,7 +12,7 @@ __all__ = ["VIRTUAL", "Board"]
 
 
 def _from_home(path: str) -> str:
-    """Return a path on the board relative to its user's home, where every command begins."""
+    """Return a path relative to the home of the board's user, where commands begin."""
     first, _, rest = path.partition("/")
     return rest or "." if first == "~" else path
 

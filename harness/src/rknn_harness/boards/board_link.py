@@ -1,11 +1,10 @@
-"""A board for a complete run: acquired, and reached by a session that is opened again when it breaks."""
+"""A board for a complete run: acquired, and its session opened again when it breaks."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import scirknn
@@ -32,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class BoardLink:
-    """A board for a complete run; a context manager, which acquires it from its provider.
+    """A board for a complete run; a context manager that acquires it.
 
     Parameters
     ----------
@@ -92,10 +91,8 @@ class BoardLink:
 
         Raises
         ------
-        BoardHealthError
-            It fails the model, or answers it wrongly.
-        InfraError
-            The board cannot be reached.
+        BoardHealthError, InfraError
+            The board fails the model or answers wrongly, or cannot be reached.
         """
         if self._good is not None:
             return
@@ -113,12 +110,9 @@ class BoardLink:
             self._health[toolkit.version] = None
 
     def examine(self) -> str:
-        """Have the board, after a failure, run the model that it ran before; if it fails, recover or give up.
+        """Have the board run its known model after a failure; else recover, or give up.
 
-        Returns
-        -------
-        str
-            What was done, a sentence; empty when the board is well.
+        Returns a sentence about what was done; empty when the board is well.
         """
         for is_last in (False, True):
             try:
@@ -137,7 +131,7 @@ class BoardLink:
         return ""
 
     def revive(self, reason: InfraError) -> bool:
-        """Cycle the board's power, once in a run and where that may help; return whether it came back."""
+        """Cycle the board's power, once in a run; return whether the board came back."""
         if self._cycled or not isinstance(reason, _POWER_MENDS):
             return False
         try:
@@ -165,7 +159,7 @@ class BoardLink:
         self.lost = reason
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts of the board and its provider, or why the board cannot be reached."""
+        """Return the facts of board and provider, or why the board cannot be reached."""
         try:
             return {**self._provider.facts(), **self.session().facts()}
         except InfraError as error:
@@ -194,9 +188,7 @@ class BoardLink:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.__exit__(None, None, None)

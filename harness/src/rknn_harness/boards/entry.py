@@ -12,14 +12,7 @@ __all__ = ["Entry"]
 
 
 class Entry:
-    """Takes fields out of an entry; those that nobody takes are errors.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    name : str
-    fields : mapping of str to object
+    """Takes fields out of an entry of a file; those that nobody takes are errors.
 
     Raises
     ------

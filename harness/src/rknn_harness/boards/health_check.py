@@ -41,15 +41,7 @@ _SPEC = MlpSpec(
 
 @attrs.frozen(eq=False)
 class HealthModel:
-    """A bundle and its expected output.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    X : numpy.ndarray, shape (n, n_features)
-    output : numpy.ndarray of float32, shape (n, n_outputs)
-        The virtual NPU's.
-    """
+    """A bundle, its rows, and the virtual NPU's output for them."""
 
     path: Path
     X: np.ndarray[Any, Any]
@@ -76,10 +68,8 @@ def check_health(session: BoardSession, model: HealthModel) -> None:
 
     Raises
     ------
-    BoardHealthError
-        The board fails the model or answers wrongly.
-    InfraError
-        The board cannot be reached.
+    BoardHealthError, InfraError
+        The board fails the model or answers wrongly, or cannot be reached.
     """
     name = session.board.name
     try:

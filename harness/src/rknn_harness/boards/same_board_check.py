@@ -1,4 +1,4 @@
-"""Two names for one board: a run over both would wait for itself, so it is refused."""
+"""Two names for one board: a run over both would wait for itself."""
 
 from __future__ import annotations
 
@@ -13,20 +13,12 @@ __all__ = ["check_boards_differ"]
 
 
 def check_boards_differ(boards: Mapping[str, Board]) -> None:
-    """Raise if two boards are one.
+    """Raise `SameBoardError` if two boards of a run are one.
 
     Boards at one address are. The rest are asked, for a board has many names: a real one is known by its
     running kernel. A machine may have several virtual ones, even at one address: they are known by the folder
-    of their lease too. A board that cannot be reached is left to the run, which reports it.
-
-    Parameters
-    ----------
-    boards : mapping of str to Board
-        Those of a run. Boards without an address yet are left out.
-
-    Raises
-    ------
-    SameBoardError
+    of their lease too. Boards without an address yet are left out, and one that cannot be reached is left to
+    the run, which reports it.
     """
     lasting = {name: board for name, board in boards.items() if board.port}
     if len(lasting) < 2:

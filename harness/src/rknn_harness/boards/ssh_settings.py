@@ -1,4 +1,4 @@
-"""What ``ssh HOST`` would use: OpenSSH's own reading of the user's and the machine's ssh_config."""
+"""What ``ssh HOST`` would use: OpenSSH's own reading of ssh_config."""
 
 from __future__ import annotations
 
@@ -42,19 +42,13 @@ class SshSettings:
 
 
 def ssh_settings(host: str, *, user: str | None = None, port: int | None = None) -> SshSettings:
-    """Ask ``ssh -G`` for the settings of a host.
+    """Ask ``ssh -G`` for a host's settings; the host alone where there is no client.
 
     Parameters
     ----------
     host : str
-    user : str, optional
-    port : int, optional
-        What was chosen elsewhere, which counts more than the configuration.
-
-    Returns
-    -------
-    SshSettings
-        The host alone where the machine has no ssh client.
+    user, port : str and int, optional
+        Chosen elsewhere, which counts more than the configuration.
 
     Raises
     ------
@@ -97,7 +91,7 @@ def _first_file(names: list[str]) -> Path | None:
 
 
 def _proxy(values: dict[str, list[str]], given: str, host: str, port: int, user: str) -> str:
-    """Return ``ProxyCommand`` with its tokens filled in, or the command that ``ProxyJump`` stands for."""
+    """Return ``ProxyCommand`` with its tokens filled in, or that of ``ProxyJump``."""
     command = values.get("proxycommand", ["none"])[0]
     if command != "none":
         tokens = {"%%": "%", "%h": host, "%n": given, "%p": str(port), "%r": user}

@@ -71,7 +71,7 @@ def print_facts(board_name: str, boards_file: Path | None) -> None:
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="For how long.")
 @click.option("--why", default="", help="The reason that others see.")
 def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) -> None:
-    """Keep a board for yourself: runs of others are refused until the time is over or you unlock it.
+    """Reserve a board: runs of others are refused until the time is over or you unlock it.
 
     Your own runs go on as ever. You are user and host of this machine, or RKNN_HARNESS_OWNER.
     """
@@ -146,13 +146,7 @@ class Findings:
 
 
 def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Mapping[str, Any] | None:
-    """Add findings about a board, without taking it.
-
-    Returns
-    -------
-    mapping or None
-        The board's facts; None when it cannot be reached.
-    """
+    """Add findings about a board, and return its facts; None where it is unreachable."""
     try:
         with reached(board_name, boards_file, leased=False) as link:
             session = link.session()

@@ -69,7 +69,7 @@ def main() -> None:
 
 
 class _SpacedValues(click.Command):
-    """A command whose repeatable options take several values: ``--toolkit 2.2.0 2.5.0``."""
+    """A command whose options take several values: ``--toolkit 2.2.0 2.5.0``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         repeatable = {
@@ -242,7 +242,7 @@ def _at(verdict: tuple[str, str | None]) -> str:
 def _recorded(
     run_dir: Path, case_id: str, toolkit: str | None, board: str
 ) -> tuple[Case, tuple[str, str | None]]:
-    """Return a run's case and its verdict, of the toolkit and the board where it was tried with them."""
+    """Return a run's case and verdict, if possible of this toolkit and board."""
     results = {result.key: result for result in read_run(run_dir).results}
     ids = {key[0] for key in results}
     matches = [case_id] if case_id in ids else sorted(name for name in ids if name.startswith(case_id))

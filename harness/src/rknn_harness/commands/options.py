@@ -53,13 +53,7 @@ class Duration(click.ParamType[float]):
 def reached(
     name: str, boards_file: Path | None, *, claim: Claim | None = None, leased: bool = True
 ) -> Iterator[BoardLink]:
-    """Acquire a board by name.
-
-    Raises
-    ------
-    click.UsageError
-        There is no such board.
-    """
+    """Acquire a board by name, or raise `click.UsageError` where there is none."""
     with BoardLink(choose_board(name, boards_file), claim=claim, leased=leased) as link:
         yield link
 

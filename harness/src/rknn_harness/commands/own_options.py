@@ -1,4 +1,4 @@
-"""``rknn-harness run --model``: its options, and what is wrong with them before any work."""
+"""``rknn-harness run --model``: its options, checked before any work."""
 
 from __future__ import annotations
 
@@ -64,14 +64,7 @@ class OwnOptions:
     trust_pickle: bool
 
     def keep(self, folder: Path, others: Mapping[str, Any]) -> list[str]:
-        """Check models and rows, copy them into a folder, and return the suite's options.
-
-        Parameters
-        ----------
-        folder : pathlib.Path
-            An empty one.
-        others : mapping of str to object
-            The run's other options, by name.
+        """Check models and rows, copy them into a folder; return the suite's options.
 
         Raises
         ------
@@ -142,12 +135,7 @@ class OwnOptions:
 
 
 def check_kept(run: Path, *, trust_pickle: bool) -> None:
-    """Raise where a model that a run keeps cannot be read any more.
-
-    Raises
-    ------
-    click.UsageError
-    """
+    """Raise `click.UsageError` where a model that a run keeps cannot be read any more."""
     for path in sorted(run.glob("own/*/own.json")):
         try:
             kept_model(path.parent, trust_pickle=trust_pickle)

@@ -1,4 +1,4 @@
-"""``rknn-harness probe``: ask a board every open question, or check a file of answers."""
+"""``rknn-harness probe``: ask a board open questions, or check a file of answers."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def probe_board(
     seconds: float = 600.0,
     show: Callable[[Answered], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Ask a board, and return the facts.
+    """Ask a board, and return the facts; begin no question after `seconds`.
 
     Parameters
     ----------
@@ -113,7 +113,6 @@ def probe_board(
     only : tuple of str
         Names of questions; empty: all.
     seconds : float
-        After which no question is begun.
     show : function
         Called with each `Answered`.
 

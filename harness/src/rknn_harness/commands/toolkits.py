@@ -1,4 +1,4 @@
-"""``rknn-harness toolkits``: the toolkit's versions, their environments and images, locks and wheels."""
+"""``rknn-harness toolkits``: versions, environments, images, locks and wheels."""
 
 from __future__ import annotations
 

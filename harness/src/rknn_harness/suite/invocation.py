@@ -1,4 +1,4 @@
-"""Start pytest on the suite as it is installed, whatever folder the run is started in."""
+"""Start pytest on the installed suite, from any folder."""
 
 from __future__ import annotations
 
@@ -18,17 +18,10 @@ _SETTINGS = Path(__file__).with_name("pytest.ini")
 
 
 def run_suite(options: Iterable[str], jobs: int) -> ExitCode:
-    """Run the suite and return its exit code.
+    """Run the suite with pytest's options in so many processes; return its exit code.
 
     Settings, ``conftest.py`` and plugins of the folder, the environment and other packages are left out: they
     are meant for other tests.
-
-    Parameters
-    ----------
-    options : iterable of str
-        pytest's: of `rknn_harness.suite.pytest_plugin`, ``-k``, and what of its own progress shows.
-    jobs : int
-        Processes.
     """
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # xdist's workers read it too
     os.environ.pop("PYTEST_ADDOPTS", None)

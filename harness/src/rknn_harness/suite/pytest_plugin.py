@@ -1,4 +1,4 @@
-"""pytest's part in the device suite: options, the plan as items, the run's folder, the table at the end.
+"""pytest's part in the device suite: options, items, the run's folder, the end.
 
 ``rknn-harness run`` loads it (`rknn_harness.suite.invocation`). With pytest-xdist the first process settles
 the plan and makes the folder; the workers read both there.
@@ -57,7 +57,7 @@ _KEPT = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the suite's options. Their values are plain: they are kept in the manifest, and sent to workers."""
+    """Add the suite's options, with values that the manifest and workers can take."""
     group = parser.getgroup("rknn", "conformance of models on a Rockchip board")
 
     def several(name: str, default: str, text: str, **more: Any) -> None:
@@ -128,7 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand pytest-xdist's workers what was settled; by themselves they read the command line alone."""
+    """Send pytest-xdist's workers the settled options; they read the command line."""
     option = node.config.option
     names = (*_KEPT, "run_dir", "wait", "trust_pickle")
     node.workerinput["rknn"] = {name: getattr(option, name) for name in names}
@@ -213,7 +213,7 @@ def _begin_run(config: pytest.Config, plan: tuple[Entry, ...], skipped: list[dic
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand pytest-xdist's workers portions of the plan: one case's tests never part, nor one real board's."""
+    """Give workers portions of the plan: one case's tests, or one real board's."""
     from xdist.scheduler import LoadScopeScheduling  # xdist is a plugin that need not be loaded
 
     plan = config.stash[_PLAN]
@@ -270,7 +270,7 @@ def result(suite: Suite, request: pytest.FixtureRequest) -> CaseResult:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Turn the outcomes into the exit code: 0 clean, 1 conformance, 2 usage, 3 infrastructure."""
+    """Turn the outcomes into the exit code, see `ExitCode`."""
     config = session.config
     if _is_worker(config):
         return
@@ -323,7 +323,7 @@ def _draw(option: Any) -> Draw:
 
 
 def _toolkit_choices(option: Any) -> dict[str, str]:
-    """Return what to open by version: the version, and after an ``@`` what it is to run in."""
+    """Return the choices by version, such as ``2.3.2@container``."""
     return {parse_choice(choice)[0]: choice for choice in option.toolkit}
 
 

@@ -1,11 +1,10 @@
-"""The part of a run that one process does: results by entry, each from the record or tried now."""
+"""One process's part of a run: results by entry, recorded or tried now."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import attrs
@@ -56,7 +55,7 @@ class _Unavailable:
 
 
 class ConformanceFailure(AssertionError):
-    """A case did not pass; the text names the case, stage, reason and the command that repeats it."""
+    """A case did not pass; the text has the reason and the command that repeats it."""
 
 
 @attrs.frozen
@@ -194,7 +193,7 @@ class Suite:
         return f"Run it again: {replay_command(self.folder.path, self.folder.manifest(), result)}"
 
     def make_smaller(self, draw: Draw, corpus: Path) -> None:
-        """Make the first failing random network of each kind of failure smaller; record and keep it.
+        """Make the first failing random network of each kind of failure smaller.
 
         It comes after all entries: then it is the same network, whichever worker met it first.
         """
@@ -265,9 +264,7 @@ class Suite:
     def __enter__(self) -> Suite:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
 

@@ -1,4 +1,4 @@
-"""The suite's screen while pytest runs it: header, live line and end, in place of pytest's progress."""
+"""The suite's screen while pytest runs it: header, live line and end."""
 
 from __future__ import annotations
 

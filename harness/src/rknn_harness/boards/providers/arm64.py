@@ -1,4 +1,4 @@
-"""The arm64 board: Debian's own sshd and the vendor's own rknnlite under qemu-user, over the virtual NPU.
+"""The arm64 board: the vendor's rknnlite under qemu-user, over the virtual NPU.
 
 The tree comes from ``containers/arm64/make-tree``. Its programs run in namespaces of their own (users,
 mounts, processes), so that nothing outside is changed: the kernel learns of qemu for that user namespace
@@ -160,7 +160,7 @@ def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapp
 
 @board_provider("arm64")
 class Arm64Provider(BoardProvider):
-    """Runs one environment of an arm64 board's tree: ``tree`` and ``version`` of the entry."""
+    """Runs one environment of a tree: ``tree`` and ``version`` of the entry."""
 
     _stack: contextlib.ExitStack | None = None
 
@@ -252,7 +252,7 @@ def _executor(tree: Path, log: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _sshd(tree: Path, folder: Path, port: int, log: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the tree's sshd, the first process of its namespace: all that it started ends with it."""
+    """Run the tree's sshd, the first process of its namespace."""
     _write_keys(tree, folder, port)
     process = subprocess.Popen(
         # All of it ends with this process, however that ends.

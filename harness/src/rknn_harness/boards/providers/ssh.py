@@ -1,4 +1,4 @@
-"""Boards that stand somewhere and answer over SSH; power by whatever command the entry names."""
+"""Boards at an address, reached over SSH, their power switched by a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMMAND_SECONDS = 120.0
 
 @board_provider("ssh")
 class SshProvider(BoardProvider):
-    """Hands out a board at an address; others are kept off it by the lease on the board itself."""
+    """Hands out a board at an address; the lease on the board itself excludes others."""
 
     @classmethod
     def read(cls, entry: Entry) -> dict[str, Any]:

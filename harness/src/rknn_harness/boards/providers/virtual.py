@@ -1,4 +1,4 @@
-"""The virtual board: an SSH server on loopback, in a process of its own, whose NPU is `virtual_npu`.
+"""The virtual board: an SSH server on loopback, whose NPU is `virtual_npu`.
 
 To the harness it is a board like any other: strict host keys, public keys only, commands in a shell, SFTP.
 It serves on a free port of 127.0.0.1 while its standard input is open, so it cannot outlive its owner::
@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import attrs
@@ -130,21 +129,13 @@ class VirtualBoard:
     def __enter__(self) -> VirtualBoard:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
 @contextlib.contextmanager
 def virtual_board(folder: Path) -> Iterator[Board]:
-    """Run a virtual board in `folder`; yields how to reach it.
-
-    Raises
-    ------
-    VirtualBoardError
-        It did not come up.
-    """
+    """Run a virtual board in `folder`; yields how to reach it."""
     with VirtualBoard(folder) as running:
         yield running.board
 
@@ -190,7 +181,7 @@ def _announced_port(process: subprocess.Popen[bytes], seconds: float) -> int:
 
 
 def _end_session(session: int) -> None:
-    """Kill the processes of a session but for its leader, those forked meanwhile included."""
+    """Kill a session's processes but its leader, those forked meanwhile included."""
     for _ in range(100):
         members = [pid for pid in _members(session) if pid not in (session, os.getpid())]
         if not members:
@@ -202,7 +193,7 @@ def _end_session(session: int) -> None:
 
 
 def _members(session: int) -> Iterator[int]:
-    """Yield a session's living processes: field 6 of proc(5)'s ``stat``; the name may hold anything."""
+    """Yield a session's living processes: field 6 of proc(5)'s ``stat``."""
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
@@ -265,7 +256,7 @@ def _end_event() -> asyncio.Event:
 
 
 def _server(own_key: str, home: Path) -> Any:
-    """Return a class of servers that accept the board's own key, and those that ``ssh-copy-id`` added."""
+    """Return a class of servers that accept the board's key, and added ones."""
     import asyncssh
 
     added = home / ".ssh" / "authorized_keys"
@@ -283,7 +274,7 @@ def _server(own_key: str, home: Path) -> Any:
 
 
 def _sftp_server() -> Any:
-    """Return a class of file servers that end with status 0, without which ``scp`` fails."""
+    """Return a class of file servers that end with status 0, as ``scp`` needs."""
     import asyncssh
 
     class Files(asyncssh.SFTPServer):
@@ -303,7 +294,7 @@ def _key(path: Path) -> Any:
 
 
 async def _execute(process: Any, home: Path) -> None:
-    """Run a client's command as sshd does, in a process group that ends with the channel."""
+    """Run a client's command in a process group that ends with the channel."""
     if process.command is None:
         process.stderr.write(b"This board runs commands; it has no interactive shell.\n")
         process.exit(1)

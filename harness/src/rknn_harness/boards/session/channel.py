@@ -41,17 +41,7 @@ Answer = tuple[dict[str, Any], dict[str, Array]]
 
 @attrs.define(eq=False)
 class SentData:
-    """What the runner still has of earlier requests.
-
-    Attributes
-    ----------
-    rows : numpy.ndarray or None
-        The rows that were sent last.
-    bundle : str
-        The path on the board of the bundle that was loaded last; empty for none.
-    contents : tuple
-        That bundle's metadata and digests.
-    """
+    """What the runner has of earlier requests: rows, and the bundle with its path."""
 
     rows: Array | None = None
     bundle: str = ""
@@ -73,7 +63,6 @@ class RunnerChannel:
 
     Attributes
     ----------
-    board : Board
     sent : SentData
         Emptied when the runner answers with an error, which may have ended the process that had it.
     errors : ErrorLog or None
@@ -162,7 +151,7 @@ class RunnerChannel:
             raise ProvisioningError(f"{self.board.name}: {error}", **error.data) from error
 
     def protocol_error(self, text: str) -> InfraError:
-        """Close the channel, and return the error of a malformed answer: ``"<board> <text>."``."""
+        """Close the channel, and return the error ``"<board> <text>."``."""
         return self._failure(ProtocolError, f"{self.board.name} {text}.")
 
     def close(self) -> None:

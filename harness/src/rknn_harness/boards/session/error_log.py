@@ -41,7 +41,7 @@ class ErrorLog:
         return printable(b"".join(list(self._last))[-TAIL_BYTES:].decode("utf-8", "replace"))
 
     def settled_tail(self) -> str:
-        """Return the end once no more comes: an answer may overtake what was written before it."""
+        """Return the end once no more comes, as an answer may overtake earlier output."""
         end, tail = time.monotonic() + _SETTLE_SECONDS, self.tail()
         while time.monotonic() < end:
             time.sleep(_SETTLE_SECONDS / 10)

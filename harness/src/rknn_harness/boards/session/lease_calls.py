@@ -18,12 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class LeaseCalls:
-    """Requests about the board's lease.
-
-    Parameters
-    ----------
-    runner : RunnerChannel
-    """
+    """Requests about the board's lease."""
 
     def __init__(self, runner: RunnerChannel) -> None:
         self._runner = runner

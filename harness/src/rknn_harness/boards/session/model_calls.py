@@ -40,13 +40,7 @@ class Prediction:
 
 
 class ModelCalls:
-    """Requests about the loaded bundle.
-
-    Parameters
-    ----------
-    runner : RunnerChannel
-    files : FileTransfer
-    """
+    """Requests about the loaded bundle."""
 
     def __init__(self, runner: RunnerChannel, files: FileTransfer) -> None:
         self._runner, self._files = runner, files
@@ -54,7 +48,7 @@ class ModelCalls:
     def load(
         self, bundle: Path, *, device: str | None = None, core: str | None = None, deadline: float = 60.0
     ) -> None:
-        """Load a bundle in place of the model that is loaded; it is sent unless it is on the board.
+        """Load a bundle in place of any model; it is sent unless it is on the board.
 
         Parameters
         ----------
@@ -106,7 +100,7 @@ class ModelCalls:
         return Prediction(output, predictions, arrays.get("probabilities"))
 
     def outputs(self, X: Any, inputs: Sequence[Array], *, deadline: float = 180.0) -> list[Array]:
-        """Run the loaded model on several inputs, in their order.
+        """Run the loaded model on several inputs, and return the network's outputs.
 
         Parameters
         ----------
@@ -119,7 +113,7 @@ class ModelCalls:
         Returns
         -------
         list of numpy.ndarray of float32, shape (len(input), n_outputs)
-            The network's output, before the output activation.
+            Before the output activation.
         """
         arrays = {
             str(number): table_of(each) if each.ndim > 1 else np.asarray(each, np.int64)
@@ -131,18 +125,12 @@ class ModelCalls:
     def outputs_on(self, cores: Sequence[str], X: Any, *, deadline: float = 180.0) -> dict[str, Array]:
         """Load the loaded bundle again for each of `cores`, and run it there.
 
-        Parameters
-        ----------
-        cores : sequence of str
-            As `load` takes them; the last one's model stays loaded.
-        X : array-like, shape (n, n_features)
-        deadline : float
-            Seconds for all of them.
+        The last one's model stays loaded; `deadline` is for all of them.
 
         Returns
         -------
         dict of str to numpy.ndarray of float32, shape (n, n_outputs)
-            By core, the network's output, before the output activation.
+            By core, the network's output before the output activation.
         """
         rows = table_of(X)
         with self._runner.loading():
@@ -193,7 +181,7 @@ def ask_about_rows(
     arrays: Mapping[str, Array] | None = None,
     **fields: Any,
 ) -> Answer:
-    """Ask about rows, which are sent unless the runner has them from the request before."""
+    """Ask about rows, which are sent unless the runner has them already."""
     rows_on_board, sent = runner.sent.rows, dict(arrays or {})
     if rows_on_board is not None and _starts_with(rows_on_board, rows):
         fields["rows"] = len(rows)

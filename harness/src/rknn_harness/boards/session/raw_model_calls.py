@@ -18,13 +18,7 @@ __all__ = ["RawModelCalls"]
 
 
 class RawModelCalls:
-    """Requests about the loaded model file.
-
-    Parameters
-    ----------
-    runner : RunnerChannel
-    files : FileTransfer
-    """
+    """Requests about the loaded model file."""
 
     def __init__(self, runner: RunnerChannel, files: FileTransfer) -> None:
         self._runner, self._files = runner, files
@@ -32,7 +26,7 @@ class RawModelCalls:
     def load_raw(
         self, model: bytes, core: str = "auto", *, device: str | None = None, deadline: float = 60.0
     ) -> None:
-        """Load a model file in place of the model that is loaded; it is sent unless it is on the board.
+        """Load a model file in place of any model; it is sent unless it is on the board.
 
         Parameters
         ----------

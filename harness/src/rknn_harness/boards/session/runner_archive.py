@@ -1,4 +1,4 @@
-"""The runner as one zip file that Python runs: scirknn and `rknn_harness.board_runner`."""
+"""The runner as one zip file: scirknn and `rknn_harness.board_runner`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _START = "import sys\nfrom rknn_harness.board_runner.__main__ import main\nsys.e
 
 
 def runner_archive(runtime: Path | None = None) -> bytes:
-    """Build the runner.
+    """Build the runner, the same bytes for the same sources.
 
     Python puts the archive first on its path, so the scirknn in it wins over one installed on the board.
 
@@ -25,11 +25,6 @@ def runner_archive(runtime: Path | None = None) -> bytes:
     ----------
     runtime : pathlib.Path, optional
         Folder of the package ``scirknn`` to send. Default: the one installed here.
-
-    Returns
-    -------
-    bytes
-        The same for the same sources: the members are sorted, undated and stored as they are.
     """
     runtime = runtime or Path(scirknn.__file__).parent
     runner = Path(rknn_harness.board_runner.__file__).parent

@@ -1,4 +1,4 @@
-"""A session on a board: a connection, a runner on one of its channels, and clients over that."""
+"""A session on a board: a connection, a runner on its channel, clients over that."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class BoardSession:
         self.runner.close()
 
     def hello(self) -> dict[str, Any]:
-        """Return ``protocol``, ``scirknn``, ``scirknn_file``, ``runner_pid``, ``child_pid``."""
+        """Return protocol, scirknn's version and file, and the runner's processes."""
         header, _ = self.runner.ask("hello", 60.0)
         return {key: value for key, value in header.items() if key not in ("id", "ok", "arrays")}
 
@@ -118,7 +118,7 @@ class BoardSession:
         return facts
 
     def doctor(self, *, deadline: float = 60.0) -> list[dict[str, str]]:
-        """Return the findings of `scirknn.doctor` there: ``rule``, ``level``, ``text``, ``command``."""
+        """Return the findings of scirknn's doctor on the board."""
         header, _ = self.runner.ask("doctor", deadline, device=self.board.device)
         findings = header.get("findings")
         if not isinstance(findings, list) or not all(
@@ -129,7 +129,7 @@ class BoardSession:
         return [{key: printable(each[key]) for key in _FINDING_KEYS} for each in findings]
 
     def identity(self) -> tuple[str, str]:
-        """Return what identifies the board's running kernel, and its lease among others there."""
+        """Return the identity of the board's running kernel, and of its lease there."""
         header, _ = self.runner.ask("identity", 10.0)
         kernel, lease = header.get("kernel"), header.get("lease")
         if not isinstance(kernel, str) or not isinstance(lease, str):

@@ -43,12 +43,7 @@ class Timed:
 
 
 class TimingCalls:
-    """Requests that time the loaded bundle.
-
-    Parameters
-    ----------
-    runner : RunnerChannel
-    """
+    """Requests that time the loaded bundle."""
 
     def __init__(self, runner: RunnerChannel) -> None:
         self._runner = runner

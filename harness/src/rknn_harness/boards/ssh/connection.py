@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, NoReturn
 
 import attrs
@@ -45,14 +44,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen
 class Completed:
-    """A command that has ended.
-
-    Attributes
-    ----------
-    stdout, stderr : str
-    status : int
-        Exit status; -1 when a signal ended it.
-    """
+    """A command that has ended, with its exit status; -1 when a signal ended it."""
 
     stdout: str
     stderr: str
@@ -91,9 +83,7 @@ class Connection:
         self.retry(self.open)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -108,7 +98,7 @@ class Connection:
             proxy.wait()
 
     def run(self, command: Sequence[str], *, seconds: float = 60.0) -> Completed:
-        """Run a program on the board.
+        """Run a program on the board, and return whatever its exit status is.
 
         Parameters
         ----------
@@ -116,11 +106,6 @@ class Connection:
             Program and arguments, as they are: the shell sees them quoted.
         seconds : float
             After which it is given up.
-
-        Returns
-        -------
-        Completed
-            Whatever its exit status.
         """
         line = shlex.join(command)
         with self.translate_errors(f"running {line:.200}"):
@@ -213,7 +198,7 @@ class Connection:
 
     @contextlib.contextmanager
     def translate_errors(self, doing: str) -> Iterator[None]:
-        """Turn the errors of the libraries below into `InfraError`, which names what was being done."""
+        """Turn the errors of libraries into `InfraError`, which names the step."""
         board = self.board
         try:
             yield
@@ -271,7 +256,7 @@ def wait_until_reachable(board: Board) -> None:
 
 
 def _unconnected(board: Board) -> fabric.Connection:
-    """Return a connection that trusts and shows what the board's entry names, and is not open yet."""
+    """Return a connection with the entry's keys that is not open yet."""
     connection = fabric.Connection(
         board.host,
         user=board.user,
@@ -334,7 +319,7 @@ def _trust_command(board: Board) -> str:
 
 
 def _transport(*arguments: Any, **options: Any) -> paramiko.Transport:
-    """Offer AES-GCM first, which takes half as long as a cipher and a digest one after the other."""
+    """Offer AES-GCM first, which takes half as long as a cipher and then a digest."""
     transport = paramiko.Transport(*arguments, **options)
     offered = transport.get_security_options()
     offered.ciphers = sorted(offered.ciphers, key=lambda name: "-gcm@" not in name)
