@@ -130,7 +130,7 @@ def test_timing_tells_of_the_clocks(clocked: Board, stand_in: Path, bundle: Make
         assert governors(tree) == GOVERNORS
 
 
-def test_a_clock_moved_while_timing_is_told(
+def test_a_clock_moved_while_timing_is_recorded(
     clocked: Board, stand_in: Path, bundle: MakeBundle, tree: Path, tmp_path: Path
 ) -> None:
     calls = tmp_path / "calls"

@@ -30,7 +30,7 @@ FILES = {
 }
 
 
-def test_a_board_is_told_in_si_units(tmp_path: Path) -> None:
+def test_facts_are_in_si_units(tmp_path: Path) -> None:
     for name, content in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,7 @@ def test_a_holder_that_ends_is_waited_for(open_board: Callable[..., BoardSession
     first.__exit__(None, None, None)
 
 
-def test_a_holder_that_was_killed_is_followed_and_told(
+def test_a_holder_that_was_killed_is_followed_and_logged(
     open_board: Callable[..., BoardSession], caplog: pytest.LogCaptureFixture
 ) -> None:
     with open_board(QUICK) as first:
@@ -206,7 +206,7 @@ def test_a_folder_below_one_that_all_write_to_is_open_to_all(tmp_path: Path) -> 
         assert bool((parent / "lease").stat().st_mode & 0o002) is (mode == 0o777)
 
 
-def test_a_folder_that_cannot_be_made_is_told(own_board: Board, stand_in: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(own_board: Board, stand_in: Path) -> None:
     with (
         pytest.raises(ProvisioningError, match="lease_folder"),
         BoardSession(attrs.evolve(own_board, lease_folder="/proc/1/lease"), runtime=stand_in),

@@ -51,7 +51,7 @@ def own_board(board: Board, tmp_path: Path) -> Board:
 
 
 @pytest.mark.parametrize("state", ["hang", "crash", "refuse", "wrong"])
-def test_a_board_that_is_sick_from_the_first_is_told(
+def test_a_board_that_is_sick_from_the_first_is_an_error(
     own_board: Board, manner: Path, hasty: None, state: str
 ) -> None:
     manner.write_text(state)

@@ -45,7 +45,7 @@ def test_a_tilde_is_the_home_on_the_board(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (GOOD + 'work_folder = "~root/x"', "work_folder is '~root/x'; write another user's home"),
         (GOOD.replace('host = "rock.example"\n', ""), "[board.rock] host is missing"),
@@ -66,12 +66,12 @@ def test_a_tilde_is_the_home_on_the_board(tmp_path: Path) -> None:
         ("[", "not TOML"),
     ],
 )
-def test_a_wrong_entry_is_named(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_entry_is_named(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "boards.toml"
     path.write_text(text)
     with pytest.raises(BoardsFileError) as caught:
         read_boards(path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert str(path) in str(caught.value)
 
 

@@ -21,10 +21,10 @@ from tests.harness.boards.fault_proxy import FaultProxy
 def refused(one: Board, other: Board) -> str:
     with pytest.raises(SameBoardError) as caught:
         check_boards_differ({"desk": one, "virtual": VIRTUAL, "shelf": other})
-    said = str(caught.value)
-    assert "'desk' and 'shelf' are one board" in said
-    assert "--board" in said
-    return said
+    message = str(caught.value)
+    assert "'desk' and 'shelf' are one board" in message
+    assert "--board" in message
+    return message
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def elsewhere(board: Board, tmp_path: Path) -> Iterator[Board]:
 def test_one_address(board: Board) -> None:
     # Nobody is asked, so it is found of boards that are off.
     rock = attrs.evolve(board, host="rock.example", port=22, virtual=False)
-    said = refused(rock, attrs.evolve(rock, host="Rock.Example.", user="root", lease_folder="/x"))
-    assert "reached at rock.example:22." in said
+    message = refused(rock, attrs.evolve(rock, host="Rock.Example.", user="root", lease_folder="/x"))
+    assert "reached at rock.example:22." in message
     several = attrs.evolve(rock, virtual=True)
     assert "reached at rock.example:22 with the lease " in refused(several, several)
     check_boards_differ({"desk": several, "shelf": attrs.evolve(several, lease_folder="/x")})
@@ -85,7 +85,7 @@ def test_a_run_over_both_is_wrong_usage(
     file = tmp_path / "boards.toml"
     file.write_text("\n".join(["[board.desk]", *lines, "[board.shelf]", *lines]))
     words = ["--boards", str(file), "--board", "desk", "--board", "shelf", "--run-dir", str(tmp_path / "run")]
-    said = CliRunner().invoke(main, ["run", *words, "--jobs", "1"])
-    assert said.exit_code == 2
-    assert "'desk' and 'shelf' are one board" in said.output + "".join(capfd.readouterr())
+    result = CliRunner().invoke(main, ["run", *words, "--jobs", "1"])
+    assert result.exit_code == 2
+    assert "'desk' and 'shelf' are one board" in result.output + "".join(capfd.readouterr())
     assert not (tmp_path / "run").exists()

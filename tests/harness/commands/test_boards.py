@@ -46,38 +46,38 @@ def ask(board: Board, tmp_path: Path) -> Ask:
 
 
 def test_list(ask: Ask, board: Board) -> None:
-    said = ask("list")
-    assert said.exit_code == 0
-    assert said.output.splitlines() == [
+    result = ask("list")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
         "virtual\ton this machine\tvirtual\tvirtual",
         f"desk\tboard@127.0.0.1:{board.port}\tvirtual\trk3588",
     ]
 
 
 def test_there_is_no_such_board() -> None:
-    said = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
-    assert said.exit_code == 2
-    assert "There is no board 'rock'; there are virtual. Boards of yours are in a file" in said.output
+    result = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
+    assert result.exit_code == 2
+    assert "There is no board 'rock'; there are virtual. Boards of yours are in a file" in result.output
 
 
 def test_facts_of_the_virtual_board() -> None:
-    said = CliRunner().invoke(main, ["board", "facts"])
-    assert said.exit_code == 0
-    assert json.loads(said.output)["virtual_npu"]
+    result = CliRunner().invoke(main, ["board", "facts"])
+    assert result.exit_code == 0
+    assert json.loads(result.output)["virtual_npu"]
 
 
 def test_a_lock_keeps_others_out_until_it_is_undone(ask: Ask) -> None:
-    said = ask("lock", "--for", "2h", "--why", "soldering")
-    assert said.exit_code == 0
-    assert "desk is reserved for ann@here until 20" in said.output
-    said = ask("lock", owner="bob@there")
-    assert said.exit_code == 3
-    assert "is reserved by ann@here (soldering) until" in said.output
+    result = ask("lock", "--for", "2h", "--why", "soldering")
+    assert result.exit_code == 0
+    assert "desk is reserved for ann@here until 20" in result.output
+    result = ask("lock", owner="bob@there")
+    assert result.exit_code == 3
+    assert "is reserved by ann@here (soldering) until" in result.output
     assert ask("lock", "--for", "90s").exit_code == 0  # one's own is renewed
     assert ask("unlock", owner="bob@there").exit_code == 3
-    said = ask("unlock", "--force", owner="bob@there")
-    assert said.exit_code == 0
-    assert "no longer reserved for ann@here" in said.output
+    result = ask("unlock", "--force", owner="bob@there")
+    assert result.exit_code == 0
+    assert "no longer reserved for ann@here" in result.output
     assert "was not reserved" in ask("unlock").output
     assert ask("lock", owner="bob@there").exit_code == 0
 
@@ -85,13 +85,13 @@ def test_a_lock_keeps_others_out_until_it_is_undone(ask: Ask) -> None:
 def test_a_board_in_use_cannot_be_locked_and_can_be_looked_at(ask: Ask, board: Board, tmp_path: Path) -> None:
     own = attrs.evolve(board, lease_folder=str(tmp_path / "lease"))
     with BoardSession(own, claim=Claim("a run", owner="bob@there")):
-        said = ask("lock")
-        assert said.exit_code == 3
-        assert "is in use by bob@there (a run) until" in said.output
+        result = ask("lock")
+        assert result.exit_code == 3
+        assert "is in use by bob@there (a run) until" in result.output
         assert ask("facts").exit_code == 0
-        said = ask("doctor")
-        assert said.exit_code == 0, said.output
-        assert "bob@there (a run) until" in said.output
+        result = ask("doctor")
+        assert result.exit_code == 0, result.output
+        assert "bob@there (a run) until" in result.output
 
 
 @pytest.mark.parametrize("duration", ["2", "h", "-1h", "31d", "0s", "1w", "2h30m", "1e9d"])
@@ -101,12 +101,12 @@ def test_a_time_that_is_none_is_wrong_usage(ask: Ask, duration: str) -> None:
 
 @pytest.mark.parametrize("command", ["lock", "unlock"])
 def test_the_virtual_board_cannot_be_locked(command: str) -> None:
-    said = CliRunner().invoke(main, ["board", command])
-    assert said.exit_code == 2
-    assert "made anew" in said.output
+    result = CliRunner().invoke(main, ["board", command])
+    assert result.exit_code == 2
+    assert "made anew" in result.output
 
 
-def test_a_command_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_is_printed_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     found, command = Findings(), "sudo curl -fL " + "x/" * 100 + " && echo [b] done"
     found.add_finding({"rule": "librknnrt", "level": "error", "text": "There is none.", "command": command})
     assert found.show() == 3
@@ -116,6 +116,6 @@ def test_a_command_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> No
 def test_doctor_tells_what_cannot_be_reached(tmp_path: Path) -> None:
     file = tmp_path / "boards.toml"
     file.write_text('[board.gone]\nhost = "127.0.0.1"\nport = 1\nuser = "x"\nkey = "k"\nknown_hosts = "h"\n')
-    said = CliRunner().invoke(main, ["board", "doctor", "--boards", str(file), "--board", "gone"])
-    assert said.exit_code == 3
-    assert "cannot be read" in " ".join(said.output.split())
+    result = CliRunner().invoke(main, ["board", "doctor", "--boards", str(file), "--board", "gone"])
+    assert result.exit_code == 3
+    assert "cannot be read" in " ".join(result.output.split())

@@ -15,11 +15,11 @@ from tests.harness.samples import mixed_results, write_run
 
 
 def test_help_teaches() -> None:
-    said = CliRunner().invoke(main, ["--help"])
-    assert said.exit_code == 0
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
     for word in ("run", "report", "replay", "doctor", "Exit codes: 0 clean", "virtual one"):
-        assert word in said.output
-    assert "\n  rknn-harness run     " in said.output  # click has kept the lines
+        assert word in result.output
+    assert "\n  rknn-harness run     " in result.output  # click has kept the lines
     for command in ("run", "report", "replay", "doctor"):
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
 
@@ -45,24 +45,24 @@ def test_options_are_spelled_with_dashes() -> None:
 
 def test_report_makes_the_views_again(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", mixed_results(2))
-    said = CliRunner().invoke(main, ["report", str(run.path)])
-    assert said.exit_code == 0
+    result = CliRunner().invoke(main, ["report", str(run.path)])
+    assert result.exit_code == 0
     for name in ("report.html", "report.md", "junit.xml"):
         assert (run.path / name).stat().st_size > 500
 
 
 def test_no_run(tmp_path: Path) -> None:
-    said = CliRunner().invoke(main, ["report", str(tmp_path)])
-    assert said.exit_code == 3
-    assert "is not a run's folder" in said.output
+    result = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "is not a run's folder" in result.output
 
 
 def test_replay_needs_one_case(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", mixed_results(2))
     for case_id, count in (("softmax", 7), ("nothing", 0)):
-        said = CliRunner().invoke(main, ["replay", str(run.path), case_id])
-        assert said.exit_code == 2
-        assert f"{count} cases of" in said.output
+        result = CliRunner().invoke(main, ["replay", str(run.path), case_id])
+        assert result.exit_code == 2
+        assert f"{count} cases of" in result.output
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_replay_needs_one_case(tmp_path: Path) -> None:
 def test_wrong_usage_of_run_is_code_2(
     options: list[str], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    said = CliRunner().invoke(main, ["run", *options])
+    result = CliRunner().invoke(main, ["run", *options])
     captured = capfd.readouterr()
-    assert said.exit_code == 2
-    assert says in said.output + captured.out + captured.err
+    assert result.exit_code == 2
+    assert says in result.output + captured.out + captured.err

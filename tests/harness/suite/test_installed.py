@@ -103,14 +103,14 @@ def test_installed_wheels_run_the_suite_in_an_empty_folder(wheels: list[Path], t
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     empty = tmp_path / "empty"
     empty.mkdir()
-    said = subprocess.run(
+    result = subprocess.run(
         [python, "-c", "import rknn_harness, sklearn2rknn; print(rknn_harness.__file__)"],
         cwd=empty,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout.startswith(str(site))
+    assert result.stdout.startswith(str(site))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
     def run(*options: str) -> list[CaseResult]:

@@ -66,8 +66,8 @@ def settled(path: Path) -> dict[Any, str]:
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("unbroken") / "run"
     process = start(*begin_or_resume(path), "--jobs", "1")
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.CONFORMANCE, said
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == ExitCode.CONFORMANCE, output
     return path
 
 
@@ -88,17 +88,17 @@ def test_a_run_that_is_stopped_anywhere_goes_on_and_ends_as_an_unbroken_one(
             time.sleep(chance.uniform(0.0, 0.01))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sign)
-        said = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=120)[0]
         if process.returncode == ExitCode.CONFORMANCE:
             # On a busy machine the signal may come after the end, which is a place like any other.
-            assert lines(path) == total, said
+            assert lines(path) == total, output
             break
-        assert process.returncode in (-sign, ExitCode.INFRASTRUCTURE), said
+        assert process.returncode in (-sign, ExitCode.INFRASTRUCTURE), output
         if path.exists():
             assert write_views(path).stat().st_size > 1000
     process = start(*begin_or_resume(path), "--jobs", jobs)
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.CONFORMANCE, said
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == ExitCode.CONFORMANCE, output
     assert settled(path) == settled(unbroken)
     assert read_run(path).manifest["finished"]
     assert lines(path) == total
@@ -107,11 +107,11 @@ def test_a_run_that_is_stopped_anywhere_goes_on_and_ends_as_an_unbroken_one(
 def test_what_broke_on_the_way_is_tried_again(unbroken: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     process = start(*begin_or_resume(path), "--jobs", "1", broken=True)
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.INFRASTRUCTURE, said
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == ExitCode.INFRASTRUCTURE, output
     process = start("--resume", str(path), "--jobs", "1")
-    said = process.communicate(timeout=120)[0]
-    assert process.returncode == ExitCode.CONFORMANCE, said
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == ExitCode.CONFORMANCE, output
     assert settled(path) == settled(unbroken)
     broken = (path / "broken.jsonl").read_text().splitlines()
     assert broken
@@ -120,6 +120,6 @@ def test_what_broke_on_the_way_is_tried_again(unbroken: Path, tmp_path: Path) ->
 
 def test_resume_names_what_is_no_run(tmp_path: Path) -> None:
     process = start("--resume", str(tmp_path))
-    said = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=120)[0]
     assert process.returncode == ExitCode.USAGE
-    assert "is not a run's folder" in said
+    assert "is not a run's folder" in output

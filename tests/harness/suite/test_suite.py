@@ -118,7 +118,7 @@ def test_a_failing_network_is_made_smaller_once_for_each_kind_of_failure(
         assert result.notes[0].startswith("Made smaller from ")
 
 
-def test_a_failure_is_told_with_the_command_that_tries_it_again(folder: RunFolder) -> None:
+def test_a_failure_has_the_command_that_tries_it_again(folder: RunFolder) -> None:
     with Pretended(folder, lambda case: True) as suite:
         result = suite.result(PLAN[0])
         with pytest.raises(ConformanceFailure, match=r"mismatch at stage board\. off by one") as caught:
@@ -126,7 +126,7 @@ def test_a_failure_is_told_with_the_command_that_tries_it_again(folder: RunFolde
     assert str(caught.value).endswith(f"\nRun it again: rknn-harness replay {folder.path} {result.case.id}")
 
 
-def test_no_toolkit_is_told_for_every_case(folder: RunFolder) -> None:
+def test_no_toolkit_is_an_infra_error_of_every_case(folder: RunFolder) -> None:
     with Suite(folder, {}, {"2.3.2": "9.9.9"}) as suite:
         for entry in PLAN[:2]:
             with pytest.raises(ConformanceFailure, match=r"infra_error at stage simulator\. No toolkit"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 from pathlib import Path
@@ -134,11 +135,11 @@ class BoardLink:
         """Cycle the board's power, once in a run; return whether the board came back."""
         if self._cycled or not isinstance(reason, _POWER_MENDS):
             return False
+        self.drop()
         try:
             if not self._provider.power_cycle():
                 return False
             self._cycled = True
-            self.drop()
             _log.warning("The power of %s was cycled: %s", self.board.name, reason)
             wait_until_reachable(self.board)
         except InfraError as error:
@@ -190,7 +191,8 @@ class BoardLink:
 
     def __exit__(self, *_: object) -> None:
         session, self._session = self._session, None
-        if session is not None:
-            session.__exit__(None, None, None)
-        self._provider.release()
-        self._folder.cleanup()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._folder.cleanup)
+            stack.callback(self._provider.release)
+            if session is not None:
+                session.__exit__(None, None, None)

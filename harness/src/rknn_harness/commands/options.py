@@ -16,7 +16,7 @@ from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.errors import HarnessError
-from rknn_harness.records.outcomes import Outcome, exit_code
+from rknn_harness.records.outcomes import ExitCode
 from sklearn2rknn.file_path import FilePath
 
 __all__ = ["Duration", "board_option", "boards_option", "errors_as_exit_codes", "reached"]
@@ -60,12 +60,14 @@ def reached(
 
 @contextlib.contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """Turn the harness's errors into a line and an exit code."""
+    """Turn errors into a line and an exit code."""
     try:
         yield
-    except (HarnessError, sklearn2rknn.Sklearn2RknnError) as error:
+    except sklearn2rknn.OptionError as error:
+        raise click.UsageError(str(error)) from None
+    except (HarnessError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(int(exit_code([Outcome.INFRA_ERROR])))
+        sys.exit(int(ExitCode.INFRASTRUCTURE))
 
 
 def choose_board(name: str, boards_file: Path | None) -> Board:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from rknn_harness.commands.options import errors_as_exit_codes
 from rknn_harness.records.outcomes import ExitCode
 from sklearn2rknn.errors import (
     EngineError,
@@ -53,18 +52,8 @@ def toolkits() -> None:
 def list_versions() -> None:
     """List the versions, and what of each is on this machine."""
     table = Table(box=None, pad_edge=False)
-    for title in (
-        "version",
-        "Python",
-        "opset",
-        "format",
-        "precisions",
-        "wheel",
-        "venv",
-        "image",
-        "run",
-        "defects",
-    ):
+    titles = "version Python opset format precisions wheel venv image run defects"
+    for title in titles.split():
         table.add_column(title, overflow="fold")
     for version in toolkit_versions():
         entry = toolkit_version(version)
@@ -99,7 +88,7 @@ def _image(version: str) -> str:
 @_wheel
 def make(version: str, wheel: Path | None) -> None:
     """Make the virtual environment of VERSION, if it is not there yet."""
-    with _errors():
+    with errors_as_exit_codes():
         if wheel is not None:
             keep_wheel(_needs_wheel(version), wheel)
         click.echo(ensure_environment(version).path)
@@ -110,7 +99,7 @@ def make(version: str, wheel: Path | None) -> None:
 @click.option("--image", is_flag=True, help="Remove the image, not the environments.")
 def remove(version: str, image: bool) -> None:
     """Remove the virtual environments of VERSION, or its image."""
-    with _errors():
+    with errors_as_exit_codes():
         if image:
             toolkit_version(version)
             click.echo("removed" if remove_image(version) else "there was none")
@@ -122,7 +111,7 @@ def remove(version: str, image: bool) -> None:
 @click.argument("version")
 def lock(version: str) -> None:
     """Make the lock of VERSION from its requirements.in: every wheel by name, version and sha256."""
-    with _errors():
+    with errors_as_exit_codes():
         click.echo(write_lock(version))
 
 
@@ -135,7 +124,7 @@ def verify_versions(versions: tuple[str, ...]) -> None:
     """
     table = Table(box=None, pad_edge=False, show_header=False)
     wrong = False
-    with _errors():
+    with errors_as_exit_codes():
         for version in versions or toolkit_versions():
             for finding in verify(version):
                 wrong |= finding.ok is False
@@ -148,7 +137,7 @@ def verify_versions(versions: tuple[str, ...]) -> None:
 @toolkits.command()
 @click.argument("version", required=False)
 @_wheel
-@click.option("--all", "every", is_flag=True, help="Every version whose wheel can be had.")
+@click.option("--all", "every", is_flag=True, help="Every version whose wheel is available.")
 @click.option(
     "--base", help="Image to build from.  [default: the one of `toolkits base`, else the pinned one]"
 )
@@ -157,7 +146,7 @@ def build(version: str | None, wheel: Path | None, every: bool, base: str | None
     if every == bool(version) or (every and wheel):
         raise click.UsageError("Give a version, with --wheel where it needs one, or --all.")
     failed = False
-    with _errors():
+    with errors_as_exit_codes():
         if wheel is not None and version:
             _needs_wheel(version)
         for each in toolkit_versions() if every else (str(version),):
@@ -192,24 +181,12 @@ def _needs_wheel(version: str) -> ToolkitVersion:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a CPython (its bin and lib), for a Python that Debian does not have.",
 )
-@click.option("--check", is_flag=True, help="Only look whether the registry has the pinned images.")
+@click.option("--check", is_flag=True, help="Only check that the registry has the pinned images.")
 def base(python: str, interpreter: Path | None, check: bool) -> None:
     """Make a base image from Debian's packages, for where no registry is reachable."""
-    with _errors():
+    with errors_as_exit_codes():
         if check:
             for image in check_pins():
                 click.echo(f"ok {image}")
         else:
             click.echo(make_base_image(python, interpreter))
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    """Turn errors into a line and an exit code."""
-    try:
-        yield
-    except OptionError as error:
-        raise click.UsageError(str(error)) from None
-    except (Sklearn2RknnError, OSError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(int(ExitCode.INFRASTRUCTURE))

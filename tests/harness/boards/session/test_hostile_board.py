@@ -167,8 +167,8 @@ def asked(session: BoardSession, op: str) -> None:
     try:
         found = ASK[op](session)
     except (InfraError, BoardError) as error:
-        for said in (str(error), error.type if isinstance(error, BoardError) else ""):
-            assert "\x1b" not in said  # a terminal would do what it says
+        for text in (str(error), error.type if isinstance(error, BoardError) else ""):
+            assert "\x1b" not in text  # a terminal would do what it says
         return
     if op in ("hello", "facts", "doctor", "holders", "identity", "reserve", "unreserve"):
         json.dumps(found, allow_nan=False, default=attrs.asdict)  # what a manifest can hold

@@ -29,16 +29,16 @@ def test_a_changed_host_key_is_refused(board: Board, tmp_path: Path) -> None:
     other = asyncssh.generate_private_key("ssh-ed25519")
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{board.port} {other.export_public_key().decode()}")
-    said = refused(attrs.evolve(board, known_hosts=known), HostKeyError)
-    assert other.get_fingerprint() in said
-    assert str(known) in said
+    message = refused(attrs.evolve(board, known_hosts=known), HostKeyError)
+    assert other.get_fingerprint() in message
+    assert str(known) in message
 
 
 def test_an_unknown_host_key_is_refused_and_not_learnt(board: Board, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     known.touch()
-    said = refused(attrs.evolve(board, known_hosts=known), HostKeyError)
-    assert asyncssh.read_private_key(board.key.parent / "host_key").get_fingerprint() in said
+    message = refused(attrs.evolve(board, known_hosts=known), HostKeyError)
+    assert asyncssh.read_private_key(board.key.parent / "host_key").get_fingerprint() in message
     assert known.read_text() == ""
     refused(attrs.evolve(board, known_hosts=tmp_path / "none"), HostKeyError)
 
@@ -54,7 +54,7 @@ def test_a_wrong_key_is_refused(board: Board, tmp_path: Path) -> None:
     assert "passphrase" in refused(attrs.evolve(board, key=key), AuthenticationError)
 
 
-def test_a_refused_connection_is_tried_again_and_said(board: Board, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_connection_is_retried_and_logged(board: Board, caplog: pytest.LogCaptureFixture) -> None:
     with (
         pytest.raises(ConnectionLostError, match="refused"),
         Connection(attrs.evolve(board, port=1), attempts=2),
