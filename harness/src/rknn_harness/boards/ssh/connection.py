@@ -27,7 +27,6 @@ from rknn_harness.errors import (
     PowerError,
     ProtocolError,
 )
-from scirknn.files import sha256_of_bytes
 
 __all__ = ["Completed", "Connection", "wait_until_reachable"]
 
