@@ -35,7 +35,7 @@ class WarmSuite(Suite):
 
     warm: sklearn2rknn.Toolkit
 
-    def _toolkit(self, version: str) -> sklearn2rknn.Toolkit:
+    def _open_toolkit(self, version: str) -> sklearn2rknn.Toolkit:
         return self.warm
 
 

@@ -6,10 +6,11 @@ import datetime
 import platform as machine
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 from rich.console import Console
 
@@ -26,7 +27,7 @@ from rknn_harness.probe.question import FAILED, UNDECIDED
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import distribution_version
 
-__all__ = ["probe", "probe_board"]
+__all__ = ["probe"]
 
 _PACKAGES = ("rknn-harness", "sklearn2rknn", "scirknn", "virtual-npu")
 
@@ -52,14 +53,7 @@ _PACKAGES = ("rknn-harness", "sklearn2rknn", "scirknn", "virtual-npu")
     help="Ask no board: compare the answers in this facts file with what virtual_npu is built on.",
 )
 def probe(
-    board_name: str,
-    boards_file: Path | None,
-    toolkit: str,
-    platform: str,
-    out: Path | None,
-    only: tuple[str, ...],
-    minutes: float,
-    checked: Path | None,
+    board_name: str, boards_file: Path | None, out: Path | None, checked: Path | None, **wanted: Any
 ) -> None:
     """Measure on a board what documents leave open: rounding, tables, cores, forms, costs.
 
@@ -68,7 +62,8 @@ def probe(
     prints every disagreement. Exit code 1 for a disagreement where the board is virtual or --check was given:
     a real board is right, whatever it answers.
     """
-    unknown = sorted(set(only) - set(QUESTIONS))
+    choice = _Choice(**wanted)
+    unknown = sorted(set(choice.only) - set(QUESTIONS))
     if unknown:
         raise click.UsageError(f"There is no question {unknown[0]!r}; there are {', '.join(QUESTIONS)}.")
     with errors_as_exit_codes():
@@ -76,15 +71,13 @@ def probe(
             facts = read_facts(checked)
         else:
             with reached(board_name, boards_file, claim=Claim(what="probe")) as link:
-                facts = probe_board(
-                    link, toolkit=toolkit, platform=platform, only=only, seconds=60 * minutes, show=_show
-                )
-            out = out or Path(f"probe-{board_name}-{toolkit.partition('@')[0]}.json")
+                facts = _ask_board(link, choice)
+            out = out or Path(f"probe-{board_name}-{choice.toolkit.partition('@')[0]}.json")
             click.echo(f"{out} and {write_facts(out, facts)} written.")
     wrong = disagreements(facts)
     for each in wrong:
         click.echo(f"{each.question}: {each.text}")
-    open_ones = [name for name in unsettled(facts) if not only or name in only]
+    open_ones = [name for name in unsettled(facts) if not choice.only or name in choice.only]
     if open_ones:
         click.echo(f"Not settled: {', '.join(open_ones)}.")
     if not wrong:
@@ -93,36 +86,18 @@ def probe(
     sys.exit(int(ExitCode.CONFORMANCE if wrong and judged else ExitCode.CLEAN))
 
 
-def probe_board(
-    link: BoardLink,
-    *,
-    toolkit: str,
-    platform: str = "rk3588",
-    only: tuple[str, ...] = (),
-    seconds: float = 600.0,
-    show: Callable[[Answered], None] = lambda _: None,
-) -> dict[str, Any]:
-    """Ask a board, and return the facts; begin no question after `seconds`.
+@attrs.frozen
+class _Choice:
+    """What to ask with which toolkit, for how long."""
 
-    Parameters
-    ----------
-    link : BoardLink
-    toolkit : str
-        Its version.
-    platform : str
-    only : tuple of str
-        Names of questions; empty: all.
-    seconds : float
-    show : function
-        Called with each `Answered`.
+    toolkit: str
+    platform: str
+    only: tuple[str, ...]
+    minutes: float
 
-    Raises
-    ------
-    InfraError
-        The board cannot be reached at all; later failures cost single questions.
-    sklearn2rknn.Sklearn2RknnError
-        The toolkit is not available.
-    """
+
+def _ask_board(link: BoardLink, choice: _Choice) -> dict[str, Any]:
+    """Ask a board, and return the facts; a failure after the first session costs a question."""
     begun, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     facts = link.session().facts()
     virtual = link.board.virtual or bool(facts.get("virtual"))
@@ -136,19 +111,23 @@ def probe_board(
         else:
             link.give_up(error)
 
-    with sklearn2rknn.open_toolkit(toolkit) as opened:
+    with sklearn2rknn.open_toolkit(choice.toolkit) as opened:
         bench = Bench(
-            opened, lambda: link.session().raw_models, virtual=virtual, seconds=seconds, platform=platform
+            opened,
+            lambda: link.session().raw_models,
+            virtual=virtual,
+            seconds=60 * choice.minutes,
+            platform=choice.platform,
         )
-        chosen = [question for name, question in QUESTIONS.items() if not only or name in only]
-        answered = ask(chosen, bench, told=show, broken=broken)
+        questions = [question for name, question in QUESTIONS.items() if name in (choice.only or QUESTIONS)]
+        answered = ask(questions, bench, told=_show, broken=broken)
         version = opened.version
     return document(
         answered,
         board=link.board.name,
         virtual=virtual,
         toolkit=version,
-        platform=platform,
+        platform=choice.platform,
         versions=_versions(),
         facts=facts,
         facts_after=link.facts(),

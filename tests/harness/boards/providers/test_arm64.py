@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import attrs
 import pytest
 
 from rknn_harness.boards.boards_file import Board, read_boards
+from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.providers import arm64
 from rknn_harness.boards.providers.arm64 import arm64_boards, boards_file
-from rknn_harness.errors import VirtualBoardError
+from rknn_harness.boards.providers.provider import provider_of
+from rknn_harness.errors import BoardBusyError, BoardsFileError, VirtualBoardError
 
 
 def test_a_boards_file_reads_back(tmp_path: Path) -> None:
@@ -48,3 +51,26 @@ def test_a_folder_that_is_no_tree_is_named(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(VirtualBoardError, match="make one with containers/arm64/make-tree"):
         with arm64_boards(tmp_path, tmp_path):
             pass
+
+
+def test_an_entry_names_a_tree_and_a_version(tmp_path: Path) -> None:
+    file = tmp_path / "boards.toml"
+    file.write_text('[board.arm]\nkind = "arm64"\ntree = "build/arm64"\nversion = "2.3.2"\n')
+    board = read_boards(file)["arm"]
+    assert board.options == {"tree": str(tmp_path / "build/arm64"), "version": "2.3.2"}
+    assert (board.virtual, board.device, board.made_for_each_use) == (True, "npu", False)
+    file.write_text('[board.arm]\nkind = "arm64"\ntree = "build/arm64"\n')
+    with pytest.raises(BoardsFileError, match=r"\[board.arm\] version is missing"):
+        read_boards(file)
+
+
+def test_a_tree_that_runs_a_board_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm64, "missing", lambda: "")
+    (tmp_path / "opt/rknnlite/2.3.2").mkdir(parents=True)
+    options = {"tree": str(tmp_path), "version": "2.3.2"}
+    provider = provider_of(Board(name="arm", kind="arm64", options=options, port=0))
+    with (tmp_path / ".board.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BoardBusyError, match="runs an arm64 board"):
+            provider.acquire(tmp_path / "keys", Claim())
+    provider.release()
