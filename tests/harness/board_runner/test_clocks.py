@@ -40,7 +40,7 @@ def governors(tree: Path) -> dict[str, str]:
 
 def test_clocks_are_held_at_their_highest_and_put_back(tree: Path, tmp_path: Path) -> None:
     record = tmp_path / "clocks.json"
-    with Clocks(str(tree), record).watched(hold=True) as watch:
+    with Clocks(str(tree), record).watch(hold=True) as watch:
         assert list(governors(tree).values()) == ["performance", "userspace", "performance"]
         assert shown(tree, f"{DDR}/userspace/set_freq") == "2112000000"
         assert set(json.loads(record.read_text())) == set(TOP)
@@ -60,21 +60,21 @@ def test_clocks_that_may_not_be_set_are_recorded(tree: Path, tmp_path: Path) -> 
     for name in (f"{NPU}/available_governors", f"{DDR}/available_governors"):
         (tree / name).write_text("rknpu_ondemand\n")
     (tree / CPU / "scaling_available_governors").unlink()
-    with Clocks(str(tree), tmp_path / "clocks.json").watched(hold=True) as watch:
+    with Clocks(str(tree), tmp_path / "clocks.json").watch(hold=True) as watch:
         assert governors(tree) == GOVERNORS
         summary = watch.summary()
     assert (summary["pinned"], summary["before"], summary["moved"]) == (None, TOP, False)
 
 
 def test_a_board_without_such_files_has_no_clocks(tmp_path: Path) -> None:
-    with Clocks(str(tmp_path), tmp_path / "clocks.json").watched(hold=True) as watch:
+    with Clocks(str(tmp_path), tmp_path / "clocks.json").watch(hold=True) as watch:
         summary = watch.summary()
     assert summary == {"pinned": None, "before": {}, "after": {}, "moved": False, "temperature": None}
 
 
 @pytest.mark.parametrize("hold", [True, False])
 def test_a_clock_that_moves_is_noticed(tree: Path, tmp_path: Path, hold: bool) -> None:
-    with Clocks(str(tree), tmp_path / "clocks.json").watched(hold=hold) as watch:
+    with Clocks(str(tree), tmp_path / "clocks.json").watch(hold=hold) as watch:
         (tree / NPU / "cur_freq").write_text("400000000\n")
         (tree / ZONE / "temp").write_text("90000\n")
         summary = watch.summary()
@@ -85,7 +85,7 @@ def test_a_clock_that_moves_is_noticed(tree: Path, tmp_path: Path, hold: bool) -
 
 def test_a_clock_that_does_not_rise_is_not_called_held(tree: Path, tmp_path: Path) -> None:
     (tree / NPU / "cur_freq").write_text("300000000\n")
-    with Clocks(str(tree), tmp_path / "clocks.json").watched(hold=True) as watch:
+    with Clocks(str(tree), tmp_path / "clocks.json").watch(hold=True) as watch:
         assert set(watch.summary()["pinned"]) == {"ddr", "policy4"}
     assert governors(tree) == GOVERNORS
 
@@ -190,7 +190,7 @@ def test_clocks_are_put_back_by_the_next_session_after_a_power_cut(
     lease = tmp_path / "lease"
     clocks = Clocks(str(tree), lease / "clocks.json")
     lease.mkdir()
-    with clocks.watched(hold=True):
+    with clocks.watch(hold=True):
         record = clocks.record.read_bytes()
         held = governors(tree)
     clocks.record.write_bytes(record)

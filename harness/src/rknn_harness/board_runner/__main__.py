@@ -81,7 +81,7 @@ class _Runner:
         poll.register(self._source, select.POLLIN)
         try:
             while True:
-                if self._lease.held and not poll.poll(max(self._lease.left, 0) * 1000):
+                if self._lease.is_held and not poll.poll(max(self._lease.seconds_left, 0) * 1000):
                     print("lease: over, as no request came; the runner ends", file=sys.stderr, flush=True)
                     return 3
                 data = os.read(self._source, _CHUNK)
@@ -116,27 +116,27 @@ class _Runner:
             if own is not None:
                 header = {"id": request.header.get("id"), "ok": True, **own(request.header)}
                 return Frame(header, b"", encode(header)[0])
-            if op not in _WITHOUT_LEASE and not self._lease.held:
+            if op not in _WITHOUT_LEASE and not self._lease.is_held:
                 raise BadRequest(f"{op!r:.40} needs the lease on the board: take it first")
             self._lease.renew(max(LEASE_SECONDS, seconds))
-            if self._process is None or not self._process.alive:
+            if self._process is None or not self._process.is_alive:
                 self._process = ModelProcess(self._serve_child, private=[self._source, self._sink])
-            return self._watched(request, seconds, self._process)
+            return self._call_watching_clocks(request, seconds, self._process)
         except Held as error:
-            return _refused(request, "leased", error, holder=error.holder)
+            return _error_answer(request, "leased", error, holder=error.holder)
         except BadRequest as error:
-            return _refused(request, "bad_request", error)
+            return _error_answer(request, "bad_request", error)
         except OSError as error:
             if own is None:
                 raise
-            return _refused(request, "bad_request", error)
+            return _error_answer(request, "bad_request", error)
 
-    def _watched(self, request: Frame, seconds: float, process: ModelProcess) -> Frame:
+    def _call_watching_clocks(self, request: Frame, seconds: float, process: ModelProcess) -> Frame:
         """Pass a request on; with ``clocks``, "record" or "pin", the answer has them too."""
         manner = request.header.get("clocks")
         if manner not in ("record", "pin"):
             return process.call(request, seconds, self._source)
-        with self._clocks.watched(hold=manner == "pin" and self._lease.held) as watch:
+        with self._clocks.watch(hold=manner == "pin" and self._lease.is_held) as watch:
             answer = process.call(request, seconds, self._source, watch.look)
             return with_fields(answer, {"clocks": watch.summary()})
 
@@ -167,7 +167,7 @@ class _Runner:
         return {"taken_over": left, "clocks_restored": restored}
 
     def _reserve(self, header: Any) -> dict[str, Any]:
-        if not self._lease.held:
+        if not self._lease.is_held:
             raise BadRequest("a reservation needs the lease on the board: take it first")
         seconds = _seconds(header, "seconds", _LONGEST_RESERVATION)
         owner, what = bounded_text(header.get("owner")), bounded_text(header.get("what"))
@@ -210,7 +210,7 @@ def _seconds(header: Any, key: str, most: float) -> float:
     return float(value)
 
 
-def _refused(request: Frame, kind: str, error: Exception, **fields: Any) -> Frame:
+def _error_answer(request: Frame, kind: str, error: Exception, **fields: Any) -> Frame:
     frame = error_frame(request, kind, type(error).__name__, str(error) or repr(error))
     return with_fields(frame, {"error": {**frame.header["error"], **fields}}) if fields else frame
 

@@ -100,7 +100,7 @@ class Clocks:
         return max((temperatures(self._top) or {}).values(), default=None)
 
     @contextlib.contextmanager
-    def watched(self, *, hold: bool) -> Iterator[Watch]:
+    def watch(self, *, hold: bool) -> Iterator[Watch]:
         """Watch the clocks; with `hold`, at their highest where this user may set them."""
         chosen = self._choice() if hold else {}
         if not chosen:
@@ -108,7 +108,7 @@ class Clocks:
             return
         with self._guard():
             try:
-                yield Watch(self, self._held() if self._hold(chosen) else None)
+                yield Watch(self, self._clocks_at_top() if self._hold(chosen) else None)
             finally:
                 self.restore()
 
@@ -171,7 +171,7 @@ class Clocks:
                 print(f"clocks: {clock.name} cannot be held: {error}", file=sys.stderr, flush=True)
         return True
 
-    def _held(self) -> Frequencies:
+    def _clocks_at_top(self) -> Frequencies:
         """Return the clocks that reached their highest frequency."""
         end = time.monotonic() + _SETTLE_SECONDS
         while True:

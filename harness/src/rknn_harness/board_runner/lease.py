@@ -59,12 +59,12 @@ class Lease:
         self._claim: dict[str, Any] = {}
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether this process has the board."""
         return bool(self._claim)
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until the lease is over."""
         return float(self._claim["until"] - time.time()) if self._claim else 0.0
 
@@ -114,7 +114,7 @@ class Lease:
 
     def renew(self, seconds: float) -> None:
         """Let the lease last `seconds` from now, and more, so as not to write each time."""
-        if self._claim and self.left < seconds:
+        if self._claim and self.seconds_left < seconds:
             self._claim["until"] = time.time() + seconds + _AHEAD_SECONDS
             self._write(self._session, self._claim)
 

@@ -48,7 +48,7 @@ class ModelProcess:
         """Pass a request on and return the answer; kill the process after `seconds`.
 
         Then, or when the process ends, the answer is an error of kind ``timeout`` or ``run_error`` with the
-        name of the signal, and `alive` is False. `caller` is the descriptor on which the caller's hang-up
+        name of the signal, and `is_alive` is False. `caller` is the descriptor on which the caller's hang-up
         shows. `look` is called meanwhile; it returns the seconds until its next call.
 
         Raises
@@ -78,13 +78,13 @@ class ModelProcess:
             return self._death(request)
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the process can be asked; it may still die of the next request."""
         return self.pid != 0
 
     def close(self) -> None:
         """End the process."""
-        if self.alive:
+        if self.is_alive:
             self._kill()
 
     def _send(self, request: Frame, deadline: float) -> None:

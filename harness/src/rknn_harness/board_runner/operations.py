@@ -165,10 +165,10 @@ class Operations:
         return {"ok": True}, {}
 
     def _raw_run(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        return {"ok": True}, {"y": self._loaded(raw=True).run(_rows(arrays))}
+        return {"ok": True}, {"y": self._require_model(raw=True).run(_rows(arrays))}
 
     def _raw_time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        call = self._loaded(raw=True).call(_rows(arrays))
+        call = self._require_model(raw=True).call(_rows(arrays))
         return {"ok": True}, {"samples": sample(call, _bounds(header))}
 
     def _below(self, header: Mapping[str, Any], key: str) -> str:
@@ -178,7 +178,7 @@ class Operations:
         return os.path.join(self._work_folder, name)
 
     def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        model, rows = self._loaded(), self._given(header, arrays)
+        model, rows = self._require_model(), self._rows_of(header, arrays)
         output = model.raw_output(rows)
         # Not predict() and predict_proba(), each of which would run the network once more.
         answer = {
@@ -191,7 +191,7 @@ class Operations:
 
     def _outputs(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         """Run the model on each array but X: integers choose rows of X, two axes are rows."""
-        model, X = self._loaded(), self._given(header, arrays)
+        model, X = self._require_model(), self._rows_of(header, arrays)
         answer = {}
         for name, array in arrays.items():
             if array.ndim == 1:
@@ -203,8 +203,8 @@ class Operations:
 
     def _cores(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         """Load the loaded bundle once more for each of `cores`, and run it there."""
-        self._loaded()
-        rows, cores, answer = self._given(header, arrays), header.get("cores"), {}
+        self._require_model()
+        rows, cores, answer = self._rows_of(header, arrays), header.get("cores"), {}
         if not isinstance(cores, list) or not all(isinstance(core, str) for core in cores):
             raise BadRequest(f"cores is {cores!r:.80}; it must be a list of names")
         for core in cores:
@@ -213,11 +213,11 @@ class Operations:
         return {"ok": True}, answer
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        model, rows = self._loaded(), self._given(header, arrays)
+        model, rows = self._require_model(), self._rows_of(header, arrays)
         return {"ok": True}, {"samples": sample(lambda: model.predict(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        rows = self._given(header, arrays)
+        rows = self._rows_of(header, arrays)
         answer = {}
         for name, make in (("numpy", in_numpy), ("scikit-learn", in_scikit_learn)):
             predict = make(header, arrays) if name in (header.get("ways") or ()) else None
@@ -232,7 +232,7 @@ class Operations:
             model.close()
         return {"ok": True}, {}
 
-    def _given(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
+    def _rows_of(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
         """Take a request's rows: the array X, or the first ones of the last X."""
         if "X" in arrays:
             self._X = frames.from_wire_table(arrays.pop("X"))
@@ -242,7 +242,7 @@ class Operations:
             raise BadRequest(f"rows is {count!r:.40}, and no such rows are here: send an array 'X'")
         return self._X[:count]
 
-    def _loaded(self, raw: bool = False) -> Any:
+    def _require_model(self, raw: bool = False) -> Any:
         if self._model is None or isinstance(self._model, RawModel) != raw:
             raise BadRequest("no model is loaded: load one; after a timeout or a crash, load it again")
         return self._model

@@ -214,7 +214,7 @@ def replay(
         if case_id is None:
             case, corpus, recorded = read_case(where), where.parent, read_verdict(where)
         else:
-            case, recorded = _recorded(where, case_id, toolkit, board_name)
+            case, recorded = _find_case(where, case_id, toolkit, board_name)
             corpus = where / "corpus"
         case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
         models = where / "own"
@@ -239,7 +239,7 @@ def _at(verdict: tuple[str, str | None]) -> str:
     return " at ".join(filter(None, verdict))
 
 
-def _recorded(
+def _find_case(
     run_dir: Path, case_id: str, toolkit: str | None, board: str
 ) -> tuple[Case, tuple[str, str | None]]:
     """Return a run's case and verdict, if possible of this toolkit and board."""

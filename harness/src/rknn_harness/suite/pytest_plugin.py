@@ -123,7 +123,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config) and not option.collectonly and not option.help:
         screen = RunScreen(config)
         config.pluginmanager.register(screen, "rknn-screen")
-        screen.opened(config.stash[_BOARDS])
+        screen.show_header(config.stash[_BOARDS])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -159,7 +159,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.stash[_PLAN] = folder.plan()
     screen = screen_of(config)
     if screen is not None:
-        screen.planned(folder, config.stash[_BOARDS])
+        screen.show_plan(folder, config.stash[_BOARDS])
 
 
 def _make_plan(option: Any) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:

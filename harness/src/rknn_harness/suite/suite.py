@@ -208,14 +208,14 @@ class Suite:
                 done.add(_kind(result))
         for kind, entry in list(first.items())[:SHRINK_KINDS]:
             if kind not in done:
-                smaller = self._smaller(entry, kind, draw)
+                smaller = self._shrink(entry, kind, draw)
                 if smaller is not None and smaller.key not in self.results:
                     notes = (*smaller.notes, f"{_SMALLER} {entry.case.id}.")
                     expected = expected_reason(self._options.expectations, smaller)
                     self.record(attrs.evolve(smaller, notes=notes, expected=expected))
                 keep(corpus, smaller or self.results[entry.key])
 
-    def _smaller(self, entry: Entry, kind: tuple[object, ...], draw: Draw) -> CaseResult | None:
+    def _shrink(self, entry: Entry, kind: tuple[object, ...], draw: Draw) -> CaseResult | None:
         tried: dict[str, CaseResult] = {}
 
         def fails(case: Case) -> bool:

@@ -39,15 +39,15 @@ class RunScreen:
         self._done, self._wrong, self._current = 0, 0, ""
 
     @property
-    def _with_pytests(self) -> bool:
+    def _shows_pytest(self) -> bool:
         """Whether pytest's own progress is shown."""
         return self._config.pluginmanager.hasplugin("terminalreporter")
 
-    def opened(self, boards: Mapping[str, Board]) -> None:
+    def show_header(self, boards: Mapping[str, Board]) -> None:
         """Print the first lines, before a board or a toolkit is looked at."""
         print_lines([TITLE, *board_lines(boards)], self._stream)
 
-    def planned(self, folder: RunFolder, boards: Mapping[str, Board]) -> None:
+    def show_plan(self, folder: RunFolder, boards: Mapping[str, Board]) -> None:
         """Print what will be tried, and begin the live line."""
         option, plan = self._config.option, folder.plan()
         self._record = Record(folder.path / "cases.jsonl")
@@ -57,7 +57,7 @@ class RunScreen:
         left = plan[self._done :]
         seconds = expected_seconds(left, boards, folder.path.parent, jobs)
         print_lines([*plan_lines(option.toolkit, plan, seconds), ""], self._stream)
-        if not self._with_pytests:
+        if not self._shows_pytest:
             self._live = live(len(plan), self._done, self._stream)
             self._show()
 
@@ -103,7 +103,7 @@ class RunScreen:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Print why the suite itself cannot be run."""
-        if report.failed and not self._with_pytests:
+        if report.failed and not self._shows_pytest:
             self.close()
             print_lines(str(report.longrepr).splitlines(), self._stream)
 

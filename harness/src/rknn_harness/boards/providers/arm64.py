@@ -133,7 +133,7 @@ def arm64_boards(tree: Path, folder: Path, name: str = "arm64") -> Iterator[Mapp
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (
-        _locked(tree),
+        _lock(tree),
         (folder / "board.log").open("wb") as log,
         _executor(tree, log.fileno()),
         _sshd(tree, folder, port, log.fileno()) as sshd,
@@ -207,7 +207,7 @@ def boards_file(boards: Mapping[str, Board]) -> str:
 
 
 @contextlib.contextmanager
-def _locked(tree: Path) -> Iterator[None]:
+def _lock(tree: Path) -> Iterator[None]:
     with (tree / ".board.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -82,7 +82,7 @@ class VirtualBoard:
             )
         self.pid = self._process.pid
         try:
-            port = _announced_port(self._process, seconds)
+            port = _read_port(self._process, seconds)
         except BaseException as error:
             self.kill()
             if not isinstance(error, VirtualBoardError):
@@ -103,7 +103,7 @@ class VirtualBoard:
         if self._process.stdin is not None:
             self._process.stdin.close()
         end = time.monotonic() + _STOP_SECONDS
-        while not self._ended() and time.monotonic() < end:
+        while not self._has_ended() and time.monotonic() < end:
             time.sleep(0.005)
         self.kill()
 
@@ -112,7 +112,7 @@ class VirtualBoard:
         if self._process.returncode is not None:
             return
         self._process.kill()
-        while not self._ended():
+        while not self._has_ended():
             time.sleep(0.001)
         # Before the server is reaped: until then its number, which is the session's, cannot be another's.
         _end_session(self.pid)
@@ -121,7 +121,7 @@ class VirtualBoard:
             if pipe is not None:
                 pipe.close()
 
-    def _ended(self) -> bool:
+    def _has_ended(self) -> bool:
         if self._process.returncode is not None:
             return True
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -165,7 +165,7 @@ class VirtualProvider(BoardProvider):
             self._running.stop()
 
 
-def _announced_port(process: subprocess.Popen[bytes], seconds: float) -> int:
+def _read_port(process: subprocess.Popen[bytes], seconds: float) -> int:
     assert process.stdout is not None
     poll = select.poll()
     poll.register(process.stdout, select.POLLIN)

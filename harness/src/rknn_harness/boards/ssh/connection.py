@@ -161,7 +161,7 @@ class Connection:
             self.close()
         board = self.board
         with self.translate_errors(f"connecting to {board.user}@{board.host}:{board.port}"):
-            connection = _unconnected(board)
+            connection = _new_connection(board)
             connection.connect_kwargs["sock"] = self._connect_proxy() if board.proxy else _connect(board)
             try:
                 connection.open()
@@ -254,7 +254,7 @@ def wait_until_reachable(board: Board) -> None:
             time.sleep(_BOOT_STEP_SECONDS)
 
 
-def _unconnected(board: Board) -> fabric.Connection:
+def _new_connection(board: Board) -> fabric.Connection:
     """Return a connection with the entry's keys that is not open yet."""
     connection = fabric.Connection(
         board.host,
