@@ -32,6 +32,7 @@ from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.views import write_views
 from rknn_harness.suite.invocation import run_suite
+from rknn_harness.suite.run_options import RunOptions
 from scirknn import ScirknnError, read_bundle
 from scirknn.devices.compatibility import BoardVersions, check
 from sklearn2rknn.file_path import FilePath
@@ -86,30 +87,16 @@ class _SpacedValues(click.Command):
         return super().parse_args(ctx, spread)
 
 
-_SUITE_OPTIONS = {
-    "board_names": "--board",
-    "boards_file": "--boards",
-    "toolkits": "--toolkit",
-    "precisions": "--precision",
-    "keyword": "-k",
-}
-"""The suite's options that are not named as the command's."""
-
-
 @main.command(cls=_SpacedValues)
-@click.option(
-    "--board", "board_names", multiple=True, help="A board's name; several are possible.  [default: virtual]"
-)
+@click.option("--board", multiple=True, help="A board's name; several are possible.  [default: virtual]")
 @boards_option
 @click.option(
     "--toolkit",
-    "toolkits",
     multiple=True,
     help="Version of rknn-toolkit2; several are possible.  [default: 2.3.2]",
 )
 @click.option(
     "--precision",
-    "precisions",
     multiple=True,
     type=click.Choice(PRECISIONS),
     help="Several are possible.  [default: float16 int8]",
@@ -154,10 +141,12 @@ _SUITE_OPTIONS = {
     "--wait", type=Duration(), help="How long to wait for a board that others have, such as 90s or 2h."
 )
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
-@click.option("--all", "show_all", is_flag=True, help="A row of the table for every data set.")
+@click.option("--all", "all_rows", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
 @own_options
-def run(jobs: int | None, show_all: bool, verbose: bool, **options: Any) -> None:
+def run(
+    jobs: int | None, keyword: str | None, verbose: bool, boards_file: Path | None, **options: Any
+) -> None:
     """Run the device suite and write a run's folder.
 
     Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
@@ -167,18 +156,18 @@ def run(jobs: int | None, show_all: bool, verbose: bool, **options: Any) -> None
     With --model your own model is judged and nothing else, unless --max-cases asks for the suite's too: half
     of the rows go to the converter, and labels and R2 are counted on the other half.
     """
-    arguments = ["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]
-    arguments += ["--all-rows"] * show_all
     mine = OwnOptions(**{field.name: options.pop(field.name) for field in attrs.fields(OwnOptions)})
-    for name, value in options.items():
-        for each in value if isinstance(value, tuple) else (value,):
-            if each is not None:
-                arguments += [_SUITE_OPTIONS.get(name, "--" + name.replace("_", "-")), str(each)]
-    if options["resume"] is not None:
-        check_kept(options["resume"], trust_pickle=mine.trust_pickle)
+    given = {
+        name: value for name, value in {**options, "boards": boards_file}.items() if value not in (None, ())
+    }
+    if "resume" in given:
+        check_kept(given["resume"], trust_pickle=mine.trust_pickle)
+    words = ["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]
+    words += ["-k", keyword] if keyword is not None else []
     with tempfile.TemporaryDirectory(prefix="rknn-harness-own-") as folder:
-        arguments += mine.keep(Path(folder), options)
-        code = run_suite(arguments, jobs or os.cpu_count() or 1)
+        given |= mine.keep(Path(folder), given)
+        texts = {name: str(value) for name, value in given.items() if isinstance(value, Path)}
+        code = run_suite(RunOptions(**{**given, **texts}), jobs or os.cpu_count() or 1, words)
     sys.exit(int(code))
 
 

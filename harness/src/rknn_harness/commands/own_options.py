@@ -63,7 +63,7 @@ class OwnOptions:
     header: str | None
     trust_pickle: bool
 
-    def keep(self, folder: Path, others: Mapping[str, Any]) -> list[str]:
+    def keep(self, folder: Path, others: Mapping[str, Any]) -> dict[str, Any]:
         """Check models and rows, copy them into a folder; return the suite's options.
 
         Raises
@@ -71,10 +71,9 @@ class OwnOptions:
         click.UsageError
             The text names the value and what to give.
         """
-        trust = ["--trust-pickle"] * self.trust_pickle
         if not self.models:
             self._refuse_alone()
-            return trust
+            return {"trust_pickle": self.trust_pickle}
         files = self._files()
         self._refuse_together(files, others)
         try:
@@ -83,11 +82,11 @@ class OwnOptions:
                 keep_files(each, folder)
         except OwnModelError as error:
             raise click.UsageError(str(error)) from None
-        only = ["--only-own"] * (others.get("max_cases") is None)
-        toolkit = []
+        options: dict[str, Any] = {"own": str(folder), "trust_pickle": self.trust_pickle}
+        options["only_own"] = others.get("max_cases") is None
         if files[0].is_bundle:
-            toolkit = ["--toolkit", str(read_bundle(files[0].model).details["toolkit"]["version"])]
-        return ["--own", str(folder), *only, *trust, *toolkit]
+            options["toolkit"] = (str(read_bundle(files[0].model).details["toolkit"]["version"]),)
+        return options
 
     def _refuse_alone(self) -> None:
         for name in ("rows", "y", "reference", "expect", "header"):
@@ -127,11 +126,10 @@ class OwnOptions:
         refused = {"resume": "A run that is resumed has its models"}
         if bundle is not None:
             reason = f"{bundle.model} is converted already"
-            refused |= {"toolkits": reason, "precisions": reason}
+            refused |= {"toolkit": reason, "precision": reason}
         for name, why in refused.items():
             if others.get(name):
-                option = {"toolkits": "toolkit", "precisions": "precision"}.get(name, name)
-                raise click.UsageError(f"{why}. Leave --{option} out, or --model.")
+                raise click.UsageError(f"{why}. Leave --{name} out, or --model.")
 
 
 def check_kept(run: Path, *, trust_pickle: bool) -> None:

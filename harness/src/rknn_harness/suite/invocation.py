@@ -10,6 +10,7 @@ import pytest
 from platformdirs import user_cache_path
 
 from rknn_harness.records.outcomes import ExitCode
+from rknn_harness.suite.run_options import RunOptions
 
 __all__ = ["run_suite"]
 
@@ -17,8 +18,8 @@ _PLUGINS = ("rknn_harness.suite.pytest_plugin", "pytest_timeout", "xdist.plugin"
 _SETTINGS = Path(__file__).with_name("pytest.ini")
 
 
-def run_suite(options: Iterable[str], jobs: int) -> ExitCode:
-    """Run the suite with pytest's options in so many processes; return its exit code.
+def run_suite(options: RunOptions, jobs: int, words: Iterable[str] = ()) -> ExitCode:
+    """Run the suite in so many processes, with more of pytest's options; return its exit code.
 
     Settings, ``conftest.py`` and plugins of the folder, the environment and other packages are left out: they
     are meant for other tests.
@@ -30,7 +31,7 @@ def run_suite(options: Iterable[str], jobs: int) -> ExitCode:
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(cache))
     arguments = ["-c", str(_SETTINGS), "--noconftest", "-p", "no:cacheprovider"]
     arguments += [word for name in _PLUGINS for word in ("-p", name)]
-    arguments += ["--pyargs", "rknn_harness.suite.test_conformance", *options]
+    arguments += ["--pyargs", "rknn_harness.suite.test_conformance", "--rknn", options.to_json(), *words]
     if jobs > 1:
         arguments += ["-n", str(jobs), "--dist", "loadscope", "--no-loadscope-reorder"]
     code = pytest.main(arguments)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
@@ -21,12 +22,12 @@ from rknn_harness.plan.corpus import corpus_cases
 from rknn_harness.plan.drawing import Draw
 from rknn_harness.plan.expectations import Expectation, read_expectations
 from rknn_harness.plan.plan import groups, known_ids, make_plan
-from rknn_harness.records.case import PRECISIONS
 from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.records.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.report.views import write_views
+from rknn_harness.suite.run_options import RunOptions
 from rknn_harness.suite.suite import Suite, SuiteOptions
 from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
@@ -36,8 +37,6 @@ _BOARDS = pytest.StashKey[Mapping[str, Board]]()
 _PLAN = pytest.StashKey[tuple[Entry, ...]]()
 _FOLDER = pytest.StashKey[RunFolder]()
 
-_TOOLKIT = "2.3.2"
-_CASES = 50
 _KEPT = (
     "board",
     "boards",
@@ -57,54 +56,21 @@ _KEPT = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the suite's options, with values that the manifest and workers can take."""
-    group = parser.getgroup("rknn", "conformance of models on a Rockchip board")
-
-    def several(name: str, default: str, text: str, **more: Any) -> None:
-        group.addoption(
-            name, action="append", help=f"{text}; may be given more than once (default: {default})", **more
-        )
-
-    several("--board", "virtual", "name of a board")
-    several("--toolkit", _TOOLKIT, "version of rknn-toolkit2")
-    several("--precision", "float16 and int8", "float16, int8 or int16", choices=PRECISIONS)
-    group.addoption("--boards", help="file of boards, boards.toml")
-    group.addoption("--run-dir", help="folder of this run (default: a new one below runs/)")
-    group.addoption("--resume", help="folder of a run that broke, to go on with; its options are taken")
-    group.addoption("--max-cases", type=int, default=_CASES, help=f"random networks (default: {_CASES})")
-    group.addoption("--wait", type=float, default=5.0, help="seconds to wait for a board that others have")
-    group.addoption(
-        "--guard",
-        choices=("on", "off"),
-        default="on",
-        help="off: convert random networks without avoiding the toolkits' known defects",
-    )
-    group.addoption("--corpus", default="corpus", help="folder of failures to try first (default: corpus)")
-    group.addoption("--examples", default="", help="folder of hypothesis's examples (default: none)")
-    group.addoption(
-        "--expectations", default="expectations", help="folder of known failures (default: expectations)"
-    )
-    group.addoption("--baseline", help="folder of the last accepted run, whose latencies calls are held to")
-    group.addoption(
-        "--own", help="folder of models that are tried too, as rknn_harness.models.own_model keeps them"
-    )
-    group.addoption("--only-own", action="store_true", help="try nothing but these")
-    group.addoption("--trust-pickle", action="store_true", help="load their pickles whatever they name")
-    group.addoption("--seed", type=int, help="of the random networks (default: drawn, and recorded)")
-    group.addoption("--all-rows", action="store_true", help="a row of the table for every data set")
+    """Add the one option that carries all of the suite's."""
+    parser.addoption("--rknn", default="{}", help="RunOptions as JSON, from rknn-harness run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle what was left open, so that the manifest and the header can record it."""
     option = config.option
+    vars(option).update(attrs.asdict(RunOptions.from_json(option.rknn)))
     if _is_worker(config):
         vars(option).update(getattr(config, "workerinput")["rknn"])  # noqa: B009
     try:
         if option.resume and not _is_worker(config):
             vars(option).update(read_run(Path(option.resume)).manifest["options"])
-        option.board = list(dict.fromkeys(option.board or ["virtual"]))
-        option.toolkit = list(dict.fromkeys(option.toolkit or [_TOOLKIT]))
-        option.precision = list(dict.fromkeys(option.precision or ["float16", "int8"]))
+        for name in ("board", "toolkit", "precision"):
+            setattr(option, name, list(dict.fromkeys(getattr(option, name))))
         if option.seed is None:
             option.seed = secrets.randbelow(2**31)
         versions = [parse_choice(choice)[0] for choice in option.toolkit]

@@ -1,8 +1,7 @@
 """Properties of every model on every board: each a test, each failure a sentence.
 
-The models are those of the run's plan. One is tried when its first test asks; the others look at what came of
-it. ``rknn-harness run`` runs this module; by hand it is
-``pytest -p rknn_harness.suite.pytest_plugin --pyargs rknn_harness.suite``.
+The models are those of the run's plan. One is tried when its first test asks; the others look at its result.
+``rknn-harness run`` runs this module.
 """
 
 from __future__ import annotations

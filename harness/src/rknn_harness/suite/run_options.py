@@ -1,0 +1,52 @@
+"""The options of a run, each default once."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+
+__all__ = ["RunOptions"]
+
+
+@attrs.frozen
+class RunOptions:
+    """What a run tries, on what, and where it is kept: the options of ``rknn-harness run``.
+
+    Attributes
+    ----------
+    own : str or None
+        Folder of models that are tried too, as `rknn_harness.models.own_model` keeps them.
+    only_own : bool
+        Whether nothing else is tried.
+    wait : float
+        Seconds to wait for a board that others have.
+    """
+
+    board: tuple[str, ...] = ("virtual",)
+    boards: str | None = None
+    toolkit: tuple[str, ...] = ("2.3.2",)
+    precision: tuple[str, ...] = ("float16", "int8")
+    max_cases: int = 50
+    seed: int | None = None
+    guard: str = "on"
+    corpus: str = "corpus"
+    examples: str = ""
+    expectations: str = "expectations"
+    baseline: str | None = None
+    own: str | None = None
+    only_own: bool = False
+    trust_pickle: bool = False
+    run_dir: str | None = None
+    resume: str | None = None
+    wait: float = 5.0
+    all_rows: bool = False
+
+    def to_json(self) -> str:
+        """Return the options as text."""
+        return json.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> RunOptions:
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
