@@ -27,7 +27,7 @@ from typing import Any
 import attrs
 
 from rknn_harness.boards.board import VIRTUAL, Board
-from rknn_harness.boards.entry import Entry
+from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.providers.provider import provider_class
 from rknn_harness.errors import BoardsFileError
 
@@ -89,7 +89,7 @@ def read_boards(path: Path | None) -> dict[str, Board]:
                 f"{path}: {name!r:.60} cannot be a board's name, which files are named by: it takes "
                 "letters, digits, '.', '_', '+' and '-', and begins with one of the first two."
             )
-        boards[name] = _read_board(Entry(path, name, entry))
+        boards[name] = _read_board(BoardEntry(path, name, entry))
     return boards
 
 
@@ -99,7 +99,7 @@ def no_board(name: str, boards: Mapping[str, Board], path: Path | None) -> str:
     return text if path else f"{text} Boards of yours are in a file, named with --boards boards.toml."
 
 
-def _read_board(entry: Entry) -> Board:
+def _read_board(entry: BoardEntry) -> Board:
     kind = entry.text("kind", "ssh")
     try:
         provider = provider_class(kind)
@@ -127,7 +127,7 @@ def _read_board(entry: Entry) -> Board:
     return board
 
 
-def _check(entry: Entry, board: Board) -> None:
+def _check(entry: BoardEntry, board: Board) -> None:
     for field, known in _CHOICES.items():
         value = getattr(board, field)
         if value not in known:

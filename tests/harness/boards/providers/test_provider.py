@@ -11,10 +11,10 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
+from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board, read_boards
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.entry import Entry
 from rknn_harness.boards.providers import provider
 from rknn_harness.boards.providers.provider import BoardProvider, board_provider, kinds, provider_class
 from rknn_harness.commands.cli import main
@@ -30,7 +30,7 @@ def calls(board: Board, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     @board_provider("shelf")
     class Shelf(BoardProvider):
         @classmethod
-        def read(cls, entry: Entry) -> dict[str, Any]:
+        def read(cls, entry: BoardEntry) -> dict[str, Any]:
             return {"options": {"place": entry.text("place")}, "port": 0}
 
         def acquire(self, folder: Path, claim: Claim) -> Board:

@@ -30,8 +30,8 @@ import asyncssh
 import attrs
 
 from rknn_harness.boards.board import Board
+from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.entry import Entry
 from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.errors import BoardBusyError, BoardRefusedError, VirtualBoardError
 
@@ -165,7 +165,7 @@ class Arm64Provider(BoardProvider):
     _stack: contextlib.ExitStack | None = None
 
     @classmethod
-    def read(cls, entry: Entry) -> dict[str, Any]:
+    def read(cls, entry: BoardEntry) -> dict[str, Any]:
         """Take the tree's folder and the version of rknnlite."""
         options = {"tree": str(entry.file("tree")), "version": entry.text("version")}
         return {"options": options, "virtual": True, "port": 0}

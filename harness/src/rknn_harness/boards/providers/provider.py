@@ -21,8 +21,8 @@ from typing import Any, ClassVar, TypeVar
 
 from rknn_harness.boards import providers
 from rknn_harness.boards.board import Board
+from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.entry import Entry
 
 __all__ = ["ENTRY_POINTS", "BoardProvider", "board_provider", "kinds", "provider_class", "provider_of"]
 
@@ -52,7 +52,7 @@ class BoardProvider(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def read(cls, entry: Entry) -> dict[str, Any]:
+    def read(cls, entry: BoardEntry) -> dict[str, Any]:
         """Take this kind's own fields out of an entry, and return fields of `Board`.
 
         Raises

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rknn_harness.boards.board import Board
+from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.entry import Entry
 from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.boards.ssh_settings import ssh_settings
 from rknn_harness.errors import PowerError
@@ -24,7 +24,7 @@ class SshProvider(BoardProvider):
     """Hands out a board at an address; the lease on the board itself excludes others."""
 
     @classmethod
-    def read(cls, entry: Entry) -> dict[str, Any]:
+    def read(cls, entry: BoardEntry) -> dict[str, Any]:
         """Take the entry's address; what it leaves out is what ``ssh HOST`` would use."""
         host, port = entry.text("host").strip("[]"), entry.port()
         if with_port := re.fullmatch(r"(?:ssh://)?([^:]+|.*\[.+\]):(\d+)", host):

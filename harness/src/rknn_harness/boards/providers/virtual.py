@@ -25,8 +25,8 @@ from typing import Any
 import attrs
 
 from rknn_harness.boards.board import VIRTUAL, Board
+from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.entry import Entry
 from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.errors import VirtualBoardError
 from scirknn.files import write_atomically
@@ -148,7 +148,7 @@ class VirtualProvider(BoardProvider):
     _running: VirtualBoard | None = None
 
     @classmethod
-    def read(cls, entry: Entry) -> dict[str, Any]:
+    def read(cls, entry: BoardEntry) -> dict[str, Any]:
         """Return the fields of the built-in virtual board."""
         names = ("host", "port", "user", "python", "device", "virtual")
         return {name: getattr(VIRTUAL, name) for name in names}

@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 from rknn_harness.errors import BoardsFileError
 
-__all__ = ["Entry"]
+__all__ = ["BoardEntry"]
 
 
-class Entry:
+class BoardEntry:
     """Takes fields out of an entry of a file; those that nobody takes are errors.
 
     Raises
