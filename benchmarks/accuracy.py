@@ -19,6 +19,7 @@ from tests.standard_tasks.tasks import SAMPLES, Rows, plain, standard_tasks
 
 import scirknn
 from sklearn2rknn import (
+    ConversionOptions,
     Sklearn2RknnError,
     Toolkit,
     convert,
@@ -28,11 +29,19 @@ from sklearn2rknn import (
 from sklearn2rknn.checking.agreement import Agreement, agreement
 
 
-def ours(estimator: Any, X: Rows, toolkit: Toolkit, **options: Any) -> Agreement:
+def ours(estimator: Any, X: Rows, toolkit: Toolkit, precision: str = "float16", **options: Any) -> Agreement:
     """Compare what `convert` writes with scikit-learn."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.rknn"
-        convert(estimator, path, example_input=X, batch_size=SAMPLES, check="off", toolkit=toolkit, **options)
+        convert(
+            estimator,
+            path,
+            example_input=X,
+            precision=precision,
+            batch_size=SAMPLES,
+            toolkit=toolkit,
+            options=ConversionOptions(check="off", **options),
+        )
         with scirknn.load(path, device="virtual") as model:
             outputs = np.asarray(model.raw_output(X), np.float64)
     network = network_from_estimator(estimator)

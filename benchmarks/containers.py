@@ -17,7 +17,7 @@ from rknn_harness.records.mlp_spec import MlpSpec
 from sklearn2rknn import Toolkit, open_toolkit
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.toolkit.containers.image import build_image, find_image, remove_image
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
@@ -68,7 +68,7 @@ def main() -> None:
 def prepare(precision: str) -> Job:
     """Return what a conversion of the benchmark's network hands to the toolkit."""
     rows = build_rows(SPEC)
-    network = condition(network_from_estimator(build_estimator(SPEC)), rows, precision)
+    network = prepare_network(network_from_estimator(build_estimator(SPEC)), rows, precision)
     graph = onnx_from_network(network, 1).SerializeToString()
     calibration = None if precision == "float16" else pack(network.prepare(rows), input_channels(network), 1)
 

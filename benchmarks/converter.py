@@ -32,7 +32,7 @@ from sklearn.neural_network import MLPClassifier
 
 from sklearn2rknn import Toolkit, convert, network_from_estimator, onnx_from_network
 from sklearn2rknn.options import SAMPLES
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker, ensure_environment
 
 BARE = """
@@ -103,7 +103,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        network = condition(network_from_estimator(estimator), X, "float16")
+        network = prepare_network(network_from_estimator(estimator), X, "float16")
         model = onnx_from_network(network, SAMPLES).SerializeToString()
         (folder / "model.pkl").write_bytes(pickle.dumps(estimator))
         (folder / "model.onnx").write_bytes(model)

@@ -32,7 +32,11 @@ def measured(name: str, network: HardNetwork, precision: str) -> tuple[str, ...]
             numbers, refused = "", str(error).splitlines()[0]
             try:
                 report = sklearn2rknn.convert(
-                    truth, path, precision=precision, example_input=network.example, check="warn"
+                    truth,
+                    path,
+                    precision=precision,
+                    example_input=network.example,
+                    options=sklearn2rknn.ConversionOptions(check="warn"),
                 )
             except sklearn2rknn.Sklearn2RknnError:
                 return name, "refused", refused

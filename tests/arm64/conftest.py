@@ -121,9 +121,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
                 path,
                 precision=precision,
                 batch_size=samples,
-                head=head,
                 example_input=X / 16,
                 toolkit=toolkit,
+                options=sklearn2rknn.ConversionOptions(head=head),
             )
             files[name] = path.read_bytes()
         for name, platform in (("softmax", "rk3588"), ("for an rk3576", "rk3576")):

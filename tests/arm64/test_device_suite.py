@@ -54,9 +54,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
                         precision=precision,
                         example_input=X,
                         batch_size=samples,
-                        min_labels=0,  # hardly trained: it is the bits that are compared
-                        min_r2=0,
                         toolkit=toolkit,
+                        # Hardly trained: it is the bits that are compared.
+                        options=sklearn2rknn.ConversionOptions(min_labels=0, min_r2=0),
                     )
                     paths.append(path)
     return paths

@@ -17,7 +17,7 @@ from rknn_harness.records.mlp_spec import MlpSpec
 from sklearn2rknn import Toolkit, open_toolkit
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.toolkit.containers.image import image_python
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.venv import ensure_environment
@@ -55,7 +55,7 @@ def job(
 ) -> tuple[bytes, dict[str, object], npt.NDArray[np.float32]]:
     """Return what a conversion of `spec` hands to the toolkit: graph, options and calibration."""
     rows = build_rows(spec)
-    network = condition(network_from_estimator(build_estimator(spec)), rows, precision)
+    network = prepare_network(network_from_estimator(build_estimator(spec)), rows, precision)
     graph = onnx_from_network(network, SAMPLES).SerializeToString(deterministic=True)
     config = {"target_platform": "rk3588", **toolkit_version(version).config[precision]}
     return graph, config, pack(network.prepare(rows), input_channels(network), SAMPLES)

@@ -6,8 +6,11 @@ import inspect
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
+from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scirknn.bundle import read_bundle
-from sklearn2rknn import ExampleInputError, Toolkit, convert
+from sklearn2rknn import ConversionOptions, ExampleInputError, Toolkit, convert
 from sklearn2rknn.__main__ import main
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.rows.example_input import read_rows
@@ -147,13 +150,30 @@ def test_wrong_use_is_one_message(folder: Path, arguments: list[str], code: int,
 def test_help_shows_examples() -> None:
     done = run("--help")
     assert done.exit_code == 0
-    assert "python -m sklearn2rknn iris.pkl iris.rknn --quantization --example_input X.npy" in done.output
-    for name in inspect.signature(convert).parameters:
-        assert name in ("model", "path") or f"--{name}" in done.output
+    assert "sklearn2rknn iris.pkl iris.rknn --example-input X.npy --precision int8" in done.output
+    names = {*inspect.signature(convert).parameters, *(field.name for field in fields(ConversionOptions))}
+    for name in names - {"model", "path", "options"}:
+        assert f"--{name.replace('_', '-')}" in done.output
+    assert "_" not in re.sub(r"kl_divergence|min_r2", "", done.output)
+
+
+def test_options_have_the_defaults_of_their_class() -> None:
+    parameters = {parameter.name: parameter.default for parameter in main.params}
+    defaults = {field.name: field.default for field in fields(ConversionOptions) if field.default is not None}
+    assert defaults.items() <= parameters.items()
+
+
+def test_the_first_word_may_be_convert(folder: Path, toolkit: Toolkit) -> None:
+    assert run("convert", "iris.pkl", "iris.rknn", "--check", "off").exit_code == 0
+    assert "Missing argument 'OUT.rknn'" in run("./convert").output
+
+
+def test_version_is_printed() -> None:
+    assert run("--version").output.strip() == f"sklearn2rknn, version {version('sklearn2rknn')}"
 
 
 def test_example_of_the_help_for_comparison(folder: Path, toolkit: Toolkit) -> None:
-    line = "iris.pkl iris.rknn --form matmul --head npu --activation plain --batch_size 1"
+    line = "iris.pkl iris.rknn --form matmul --head npu --activation plain --batch-size 1"
     assert line in run("--help").output
     done = run(*line.split())
     assert done.exit_code == 0, done.output

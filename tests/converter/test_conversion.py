@@ -29,6 +29,7 @@ from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     CheckError,
     ConversionError,
+    ConversionOptions,
     Toolkit,
     convert,
     network_from_estimator,
@@ -100,7 +101,7 @@ def test_classifiers_keep_their_labels(tmp_path: Path, toolkit: Toolkit, name: s
     labels = estimator.classes_[network.predict(on_the_file(path, X))]
     # The requirement on int8; float16 loses ties only.
     assert np.mean(labels == estimator.predict(X)) >= (0.98 if precision == "int8" else 0.995)
-    assert report.check["virtual_npu"]["labels"] >= 0.98
+    assert report.check.to_json()["virtual_npu"]["labels"] >= 0.98
 
 
 @pytest.mark.parametrize(
@@ -192,8 +193,8 @@ def test_same_model_has_the_same_content_in_every_process(
                 precision=precision,
                 example_input=rows,
                 batch_size=(16, 2),
-                check="off",
                 toolkit=toolkit,
+                options=ConversionOptions(check="off"),
             )
             found.append([variant.content_digest for variant in read_bundle(path).variants])
 
@@ -231,7 +232,7 @@ def test_other_chips_end_on_the_virtual_npu(
     estimator, X = fit("softmax", hidden=(20, 9), activation=activation)
     path = tmp_path / "model.rknn"
     report = convert(estimator, path, platform, precision=precision, example_input=X, toolkit=toolkit)
-    found = report.check["virtual_npu"]
+    found = report.check.to_json()["virtual_npu"]
     assert found["labels"] >= (0.95 if precision == "int8" else 0.99)
     assert found["bound_share"] <= 1
     assert report.placement["cpu"] == 0
@@ -242,8 +243,8 @@ def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit) -> 
     estimator, X = fit("softmax")
     path = tmp_path / "model.rknn"
     report = convert(estimator, path, "rv1106", quantization=True, example_input=X, toolkit=toolkit)
-    assert report.check["simulator"]["labels"] > 0.9
-    assert "unavailable" in report.check["virtual_npu"]
+    assert report.check.to_json()["simulator"]["labels"] > 0.9
+    assert "unavailable" in report.check.to_json()["virtual_npu"]
     assert re.search(r"virtual NPU +not run: ", report.details())
     assert "placement not known" in report.details()
     assert "placement of its layers not known" in str(report)
@@ -283,7 +284,7 @@ def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolki
     convert(estimator, path, toolkit=toolkit)
     before = read_bundle(path)
     with pytest.raises(ConversionError, match="longer than"):
-        convert(estimator, path, toolkit=toolkit, timeout=0.001)
+        convert(estimator, path, toolkit=toolkit, options=ConversionOptions(timeout=0.001))
     assert read_bundle(path).variants == before.variants
 
 

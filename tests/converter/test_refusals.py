@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
 
 from sklearn2rknn import (
+    ConversionOptions,
     ExampleInputError,
     ModelFileError,
     NotFittedError,
@@ -58,7 +60,12 @@ def option(said: str, *, error: type[Sklearn2RknnError] = OptionError, **options
 
     def run(folder: Path) -> Any:
         path = folder / options.pop("path", "model.rknn")
-        return convert(ESTIMATOR, path, **options)
+        asked = {
+            field.name: options.pop(field.name)
+            for field in fields(ConversionOptions)
+            if field.name in options
+        }
+        return convert(ESTIMATOR, path, options=ConversionOptions(**asked), **options)
 
     return what, run, error, said
 
@@ -145,7 +152,7 @@ MODELS = [
     model("bias apart", changed(coefs_=[np.zeros((3, 4)), np.zeros((4, 3))]), Unsupported, "4 columns"),
     model("a step", fitted(PolynomialFeatures()), Unsupported, "(PolynomialFeatures) cannot be conv"),
     model("a clipped step", fitted(MinMaxScaler(clip=True)), Unsupported, "Fit with clip=False"),
-    model("a target", retargeted(func=np.log, inverse_func=np.exp), Unsupported, "func=log: a func"),
+    model("a target", retargeted(func=np.log, inverse_func=np.exp), Unsupported, "func=log: Python func"),
     model("a mixed target", retargeted(transformer=PCA(1)), Unsupported, "(PCA) is not affine"),
     model(
         "weights too large",
@@ -171,9 +178,9 @@ OPTIONS = [
     option("int16 needs example_input", precision="int16", error=ExampleInputError),
     option("it can be 1 to 16384", batch_size=0),
     option("it can be 1 to 16384", batch_size=16385),
-    option("it takes whole numbers", batch_size=2.5),
-    option("it takes whole numbers", batch_size=True),
-    option("it takes whole numbers", batch_size="8"),
+    option("it takes integers", batch_size=2.5),
+    option("it takes integers", batch_size=True),
+    option("it takes integers", batch_size="8"),
     option("several different ones", batch_size=[]),
     option("several different ones", batch_size=[4, 4]),
     option("2.3.2", toolkit="9.9.9"),
@@ -181,6 +188,8 @@ OPTIONS = [
     option("normal, mmse, kl_divergence", quantized_algorithm="best"),
     option("channel, layer", quantized_method="row"),
     option("on, warn, off", check="maybe"),
+    option("allow_cpu is 'no'", allow_cpu="no"),
+    option("timeout is 0", timeout=0),
     option("auto, single, double", accuracy="triple"),
     option("accuracy='double' is for float16", accuracy="double", precision="int8", example_input=X),
     option("refined, plain", activation="fast"),

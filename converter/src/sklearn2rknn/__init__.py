@@ -26,6 +26,8 @@ from sklearn2rknn.estimators.network_from_estimator import network_from_estimato
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import onnx_from_network
+from sklearn2rknn.network.precision import Precision
+from sklearn2rknn.options import ConversionOptions
 from sklearn2rknn.report import ConversionReport
 from sklearn2rknn.toolkit.toolkit import Built, Toolkit, open_toolkit
 
@@ -34,6 +36,7 @@ __all__ = [
     "CheckError",
     "CheckWarning",
     "ConversionError",
+    "ConversionOptions",
     "ConversionReport",
     "CpuFallbackError",
     "EngineError",
@@ -45,6 +48,7 @@ __all__ = [
     "Network",
     "NotFittedError",
     "OptionError",
+    "Precision",
     "RangeError",
     "Sklearn2RknnError",
     "Toolkit",

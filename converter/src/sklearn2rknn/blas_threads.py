@@ -24,14 +24,14 @@ _limiting = threading.Lock()
 
 @functools.cache
 def _controller() -> ThreadpoolController:
-    """Look for the libraries once; numpy's is loaded."""
+    """Return the controller of the loaded libraries, found once."""
     return ThreadpoolController()
 
 
 @contextmanager
 def single_blas_thread(multiplications: int) -> Iterator[None]:
-    """Take one thread for the products within, of so many multiplications, if that is few."""
-    # The number is the process's: who came second would take 1 for what it was, and leave it at that.
+    """Take one thread for the products within, if they are few multiplications."""
+    # The number is the process's: a second caller would save 1 as the value to restore.
     if multiplications > SMALL or not _limiting.acquire(blocking=False):
         yield
         return

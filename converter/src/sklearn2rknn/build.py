@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import attrs
 
 import virtual_npu
-from sklearn2rknn.checking.built_file_check import run_check, shortfall
+from sklearn2rknn.checking.built_file_check import FileUnderCheck, run_check
+from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.errors import (
     ConversionError,
     CpuFallbackError,
@@ -17,12 +19,13 @@ from sklearn2rknn.errors import (
     RangeError,
     Sklearn2RknnError,
 )
-from sklearn2rknn.network.layer import FEWEST_SAMPLES, REFINED
+from sklearn2rknn.network.layer import MIN_REFINED_BATCH_SIZE, REFINED
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
+from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.network.ranges import Floats
-from sklearn2rknn.options import Options
-from sklearn2rknn.passes.prepare_network import condition, count_weights
+from sklearn2rknn.options import ConversionRequest
+from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
 from sklearn2rknn.progress import stage
 from sklearn2rknn.rows.calibration_rows import calibration_rows
 from sklearn2rknn.rows.check_rows import ROW_LIMIT, choose_rows
@@ -37,37 +40,42 @@ TOO_LARGE = re.compile(r"The 'min/max' of '(.*)' is too large for 'w16a16i_dfp'"
 
 
 @attrs.frozen(eq=False)
-class _File:
-    """A model file, what it says, and what the check said of it."""
+class BuiltFile:
+    """A model file, parsed where its format is known, and the result of its check."""
 
     rknn: bytes
     content: RknnFile | str
     placement: Mapping[str, Any]
-    check: Mapping[str, Any]
+    check: CheckResult
+
+    @property
+    def content_digest(self) -> str:
+        """The content's digest; empty where the format is not known."""
+        return "" if isinstance(self.content, str) else virtual_npu.content_digest(self.content)
 
 
 @attrs.frozen(eq=False)
 class Attempt:
-    """What was built for one precision, by rows per run."""
+    """The files built for one precision, by batch size."""
 
-    options: Options
-    files: Mapping[int, _File]
+    request: ConversionRequest
+    files: Mapping[int, BuiltFile]
     promises: tuple[Promise, ...]
 
     @property
     def promise(self) -> Promise:
         """The best that every file keeps; the least where there is none."""
-        kept = (each for each in self.promises if not any(self._missed(each)))
+        kept = (each for each in self.promises if not any(self._failed_limits(each)))
         return next(kept, self.promises[-1])
 
     @property
-    def missed(self) -> str:
+    def failed_limit(self) -> str:
         """Where the promise is not kept; an empty text where it is."""
-        return next(filter(None, self._missed(self.promise)), "")
+        return next(filter(None, self._failed_limits(self.promise)), "")
 
-    def _missed(self, promise: Promise) -> list[str]:
-        required = self.options.required(promise)
-        return [shortfall(file.check, required) for file in self.files.values()]
+    def _failed_limits(self, promise: Promise) -> list[str]:
+        required = self.request.options.require(promise)
+        return [file.check.failed_limit(required) for file in self.files.values()]
 
     @property
     def placement(self) -> Mapping[str, Any]:
@@ -75,33 +83,51 @@ class Attempt:
         return next(iter(self.files.values())).placement
 
     @property
-    def check(self) -> Mapping[str, Any]:
-        """The first file's, or that of one which falls short."""
+    def check(self) -> CheckResult:
+        """The first file's, or that of one which fails a limit."""
         checks = [file.check for file in self.files.values()]
-        missed = self._missed(self.promise)
-        return next((check for check, text in zip(checks, missed, strict=True) if text), checks[0])
+        failed = self._failed_limits(self.promise)
+        return next((check for check, text in zip(checks, failed, strict=True) if text), checks[0])
+
+    def estimate_run(self) -> tuple[float, float] | None:
+        """Return the estimated seconds of a run of the first file, or None where nothing is known."""
+        content = self.files[self.request.batch_sizes[0]].content
+        if isinstance(content, str) or not self.request.target_platform.startswith("rk3588"):
+            return None
+        return virtual_npu.estimate(content).seconds
 
 
 @attrs.frozen(eq=False)
 class Job:
-    """A network to be converted, from which other precisions can be tried too."""
+    """A network to be converted, from which other precisions can be tried too.
+
+    Attributes
+    ----------
+    source : Network
+        Without host steps.
+    request : ConversionRequest
+    rows : numpy.ndarray or None
+        Example input that the file is built from.
+    own : numpy.ndarray or None
+        Rows that it is not built from, and `own_source`, where they are from.
+    """
 
     source: Network
+    request: ConversionRequest
     rows: Floats | None
-    options: Options
     own: Floats | None = None
     own_source: str = "held_out"
 
     @property
     def promises(self) -> tuple[Promise, ...]:
         """What can be promised, the best first."""
-        return promises(self.options.precision, [layer.activation for layer in self.source.layers])
+        return promises(self.request.precision, [layer.activation for layer in self.source.layers])
 
     @property
     def multiplications(self) -> int:
         """How many it takes to run the rows, or as many as a check does."""
         rows = ROW_LIMIT if self.rows is None else max(ROW_LIMIT, len(self.rows))
-        return rows * sum(layer.weights.size for layer in self.source.layers)
+        return rows * count_weights(self.source)
 
     def network(self, reach: float = REACH) -> Network:
         """Return what the toolkit is to be given, in int16 with room for `reach` times the example's range.
@@ -111,160 +137,124 @@ class Job:
         ExampleInputError, OptionError, RangeError
             It is not possible in this precision.
         """
-        options = self.options
-        if self.rows is None and options.precision != "float16":
+        request = self.request
+        if self.rows is None and not request.is_float16:
             raise ExampleInputError(
-                f"{options.precision} needs example_input, from which the ranges are taken: "
+                f"{request.precision} needs example_input, from which the ranges are taken: "
                 "give some hundred rows of X, for example example_input=X_train[:200]."
             )
-        return condition(
-            self.source, self.rows, options.precision, options.accuracy, options.activation, reach
-        )
+        return prepare_network(self.source, self.rows, request.precision, request.options, reach)
 
     def can_be_paired(self, network: Network) -> bool:
         """Whether more float16 pairs are left to try where the best promise is not kept."""
-        options = self.options
-        if options.precision != "float16" or options.accuracy != "auto" or self.rows is None:
+        if not self.request.is_float16 or self.request.options.accuracy != "auto" or self.rows is None:
             return False
         curved = any(layer.activation in ("tanh", "logistic") for layer in self.source.layers)
         left = network.parts == 1 or (network.output_parts == 1 and not curved)
-        small = count_weights(network.undivided or network) <= LARGE
+        small = count_weights(network.unpaired or network) <= LARGE
         return left and small and not network.head_on_npu
 
     def attempt(self, toolkit: Toolkit, network: Network) -> Attempt:
         """Build every file and check it."""
-        options = self.options
+        request = self.request
         if any(layer.activation == REFINED for layer in network.layers):
-            # A row that fills up the run costs nothing.
-            raised = dict.fromkeys(max(FEWEST_SAMPLES, samples) for samples in options.samples)
-            options = attrs.evolve(options, samples=tuple(raised))
-        files = {
-            samples: self._file(toolkit, network, attrs.evolve(options, samples=(samples,)))
-            for samples in options.samples
-        }
-        return Attempt(options, files, self.promises)
+            # Padding rows are free.
+            sizes = dict.fromkeys(max(MIN_REFINED_BATCH_SIZE, size) for size in request.batch_sizes)
+            request = attrs.evolve(request, batch_sizes=tuple(sizes))
+        files = {size: self._build_file(toolkit, network, size) for size in request.batch_sizes}
+        return Attempt(request, files, self.promises)
 
-    def _calibration(self, network: Network) -> Floats | None:
-        if self.rows is None or self.options.precision == "float16":
-            return None
-        options = self.options
-        return calibration_rows(network, self.rows, options.calibration_rows, options.calibration_seed)
-
-    def _file(self, toolkit: Toolkit, network: Network, options: Options) -> _File:
-        """Build the file for ``options.samples[0]`` rows a run, and check it."""
-        (samples,) = options.samples
-        checked = None
+    def _build_file(self, toolkit: Toolkit, network: Network, batch_size: int) -> BuiltFile:
+        """Build the file for a batch size, and check it."""
+        request, options, checked = self.request, self.request.options, None
         if options.check != "off":
-            checked = choose_rows(self.source, self.rows, samples, self.own, self.own_source)
-        with stage(f"Building the {options.precision} file for {samples} rows a run"):
-            built = _build(
-                network,
-                samples,
-                options,
-                toolkit,
-                self._calibration(network),
-                None if checked is None else checked.rows,
-            )
+            checked = choose_rows(self.source, self.rows, batch_size, self.own, self.own_source)
+        rows = None if checked is None else checked.rows
+        with stage(f"Building the {request.precision} file for batches of {batch_size}"):
+            built = self._run_toolkit(toolkit, network, batch_size, rows)
         content = _read(built.rknn)
         placement = _placement(content)
-        # MatMul and Gemm bring these, which compute nothing.
-        tolerated = () if options.form == "conv" else ("Reshape", "Transpose")
-        names = ", ".join(
-            f"{name} ({kind})"
-            for name, kind, where in placement["layers"]
-            if where != "NPU" and kind not in tolerated
-        )
-        if names and not options.allow_cpu:
-            raise CpuFallbackError(
-                "build",
-                f"these layers were placed on the CPU: {names}.",
-                advice="Pass allow_cpu=True to accept it.",
-            )
+        if not options.allow_cpu:
+            _refuse_cpu_layers(placement, options.form)
         if checked is None or built.simulated is None:
-            check: Mapping[str, Any] = {"off": True}
-        else:
-            with stage(f"Checking the {options.precision} file for {samples} rows a run"):
-                check = run_check(
-                    self.source,
-                    network,
-                    checked,
-                    built.simulated,
-                    content,
-                    samples,
-                    quantized=options.precision != "float16",
-                    per_channel=options.method == "channel",
-                )
-        return _File(built.rknn, content, placement, check)
+            return BuiltFile(built.rknn, content, placement, CheckResult())
+        with stage(f"Checking the {request.precision} file for batches of {batch_size}"):
+            file = FileUnderCheck(
+                content=content,
+                simulated=built.simulated,
+                batch_size=batch_size,
+                is_float16=request.is_float16,
+                per_channel=options.quantized_method == "channel",
+            )
+            check = run_check(self.source, network, checked, file)
+        return BuiltFile(built.rknn, content, placement, check)
+
+    def _run_toolkit(
+        self, toolkit: Toolkit, network: Network, batch_size: int, check_rows: Floats | None
+    ) -> Built:
+        def runs(rows: Floats | None) -> Any:
+            if rows is None:
+                return None
+            return pack(network.prepare(rows), input_channels(network), batch_size, network.form)
+
+        options, calibration = self.request.options, None
+        if self.rows is not None and not self.request.is_float16:
+            calibration = calibration_rows(
+                network, self.rows, options.calibration_rows, options.calibration_seed
+            )
+        try:
+            return toolkit.build(
+                onnx_from_network(network, batch_size).SerializeToString(deterministic=True),
+                config=self.request.toolkit_config(network),
+                calibration=runs(calibration),
+                simulate=runs(check_rows),
+                timeout=options.timeout,
+            )
+        except ConversionError as error:
+            too_large = TOO_LARGE.search(error.reason)
+            if too_large is None:
+                raise
+            raise RangeError(
+                f"Numbers of {too_large[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of "
+                "a regressor) before fit, and fit again, or take precision='float16'."
+            ) from error
 
     def better_precision(self, toolkit: Toolkit) -> str:
         """Return the first other precision whose file reaches its limits; empty where there is none."""
-        for precision in self.options.entry.config:
-            if precision == self.options.precision:
+        for precision in map(Precision, self.request.toolkit.config):
+            if precision is self.request.precision:
                 continue
-            options = attrs.evolve(
-                self.options, precision=precision, accuracy="auto", min_labels=None, min_r2=None, check="on"
-            )
+            options = replace(self.request.options, accuracy="auto", min_labels=None, min_r2=None, check="on")
             try:
-                job = attrs.evolve(self, options=options)
+                request = attrs.evolve(self.request, precision=precision, options=options)
+                job = attrs.evolve(self, request=request)
                 attempt = build_with_room(job, toolkit, job.network())[1]
             except Sklearn2RknnError:
                 continue
-            if not attempt.missed:
-                return precision
+            if not attempt.failed_limit:
+                return precision.value
         return ""
 
 
 def build_with_room(job: Job, toolkit: Toolkit, network: Network) -> tuple[Network, Attempt]:
-    """Build, and again with less room for rows outside the example where its bits are missed in it."""
+    """Build, and again with less room for rows outside the example where a limit fails for lack of bits."""
     attempt = job.attempt(toolkit, network)
     for reach in LESS_REACH:
-        if network.reach is None or not attempt.missed:
+        if network.reach is None or not attempt.failed_limit:
             break
         network = job.network(reach)
         attempt = job.attempt(toolkit, network)
     return network, attempt
 
 
-def make_job(source: Network, rows: Floats | None, own: Floats | None, options: Options) -> Job:
+def make_job(source: Network, rows: Floats | None, own: Floats | None, request: ConversionRequest) -> Job:
     """Return the job, with rows that the file is not built from where there are enough."""
     if own is not None and len(own) >= FEWEST_ROWS:
-        return Job(source, rows, options, own, "check_input")
-    if rows is None or options.check == "off":
-        return Job(source, rows, options)
-    building, held = hold_out(rows)
-    return Job(source, building, options, held)
-
-
-def _build(
-    network: Network,
-    samples: int,
-    options: Options,
-    toolkit: Toolkit,
-    calibration: Floats | None,
-    check_rows: Floats | None,
-) -> Built:
-    channels = input_channels(network)
-    runs = None
-    if calibration is not None:
-        runs = pack(network.prepare(calibration), channels, samples, network.form)
-    try:
-        return toolkit.build(
-            onnx_from_network(network, samples).SerializeToString(deterministic=True),
-            config=options.config(network),
-            calibration=runs,
-            simulate=None
-            if check_rows is None
-            else pack(network.prepare(check_rows), channels, samples, network.form),
-            timeout=options.timeout,
-        )
-    except ConversionError as error:
-        found = TOO_LARGE.search(error.reason)
-        if found is None:
-            raise
-        raise RangeError(
-            f"Numbers of {found[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of a "
-            "regressor) before fit, and fit again, or take precision='float16'."
-        ) from error
+        return Job(source, request, rows, own, own_source="check_input")
+    if rows is None or request.options.check == "off":
+        return Job(source, request, rows)
+    building, held_out = hold_out(rows)
+    return Job(source, request, building, held_out)
 
 
 def _read(data: bytes) -> RknnFile | str:
@@ -283,9 +273,14 @@ def _placement(file: RknnFile | str) -> dict[str, Any]:
     return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
 
 
-def estimate_run(attempt: Attempt, options: Options) -> tuple[float, float] | None:
-    """Return the estimated seconds of a run, low and high, or None where nothing is known."""
-    content = attempt.files[options.samples[0]].content
-    if isinstance(content, str) or not options.target_platform.startswith("rk3588"):
-        return None
-    return virtual_npu.estimate(content).seconds
+def _refuse_cpu_layers(placement: Mapping[str, Any], form: str) -> None:
+    # MatMul and Gemm bring these, which compute nothing.
+    tolerated = () if form == "conv" else ("Reshape", "Transpose")
+    layers = placement["layers"]
+    names = [f"{name} ({kind})" for name, kind, where in layers if where != "NPU" and kind not in tolerated]
+    if names:
+        raise CpuFallbackError(
+            "build",
+            f"these layers were placed on the CPU: {', '.join(names)}.",
+            advice="Pass ConversionOptions(allow_cpu=True) to accept it.",
+        )

@@ -2,77 +2,83 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ParamSpec, TypeVar
 
 import attrs
 import sklearn
 
-from scirknn.bundle import Variant, write_bundle
+from scirknn.bundle import Bundle, Variant, write_bundle
 from scirknn.files import sha256_of_bytes
 from sklearn2rknn.blas_threads import single_blas_thread
-from sklearn2rknn.build import Attempt, Job, build_with_room, estimate_run, make_job
-from sklearn2rknn.bundle_files import digest_of, make_bundle, model_file_name
-from sklearn2rknn.checking.built_file_check import CHECKS, is_beyond_bound, last_word
-from sklearn2rknn.errors import (
-    CheckError,
-    CheckWarning,
-    ExampleInputWarning,
-)
+from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
+from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
-from sklearn2rknn.network.layer import ACTIVATION_FORMS
-from sklearn2rknn.network.network import FORMS, Network
-from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.onnx_graph import input_channels
 from sklearn2rknn.network.tensor_ranges import ranges_document
 from sklearn2rknn.options import (
-    HEADS,
-    SAMPLES,
-    check_choice,
-    check_count,
-    check_limit,
+    BATCH_SIZE,
+    ConversionOptions,
+    ConversionRequest,
+    choose_precision,
     package_version,
-    place_head_and_form,
-    read_options,
 )
-from sklearn2rknn.passes.prepare_network import ACCURACIES
 from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.report import ConversionReport, describe
-from sklearn2rknn.rows.calibration_rows import ROWS, input_range, warn_of_constant_columns
+from sklearn2rknn.rows.calibration_rows import input_range, warn_of_constant_columns
 from sklearn2rknn.rows.example_input import validate_example_input
+from sklearn2rknn.toolkit.environment_choice import parse_choice
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.toolkit import Toolkit, shared_toolkit
+from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 
 __all__ = ["convert"]
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
+
+def _accept_moved_keywords(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Accept the fields of `ConversionOptions` as keywords too, with a DeprecationWarning."""
+    names = [field.name for field in fields(ConversionOptions)]
+
+    @functools.wraps(function)
+    def call(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        values: dict[str, Any] = dict(keywords)
+        moved = {name: values.pop(name) for name in names if name in values}
+        if moved:
+            old, new = ", ".join(moved), ", ".join(f"{name}=..." for name in moved)
+            warnings.warn(
+                f"Deprecated keyword of convert: {old}. Write options=ConversionOptions({new}).",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            values["options"] = replace(values.get("options", ConversionOptions()), **moved)
+        return function(*arguments, **values)
+
+    return call
+
+
+@_accept_moved_keywords
 def convert(
     model: Any,
     path: str | os.PathLike[str],
     target_platform: str = "rk3588",
     *,
+    precision: str | None = None,
     quantization: bool = False,
     example_input: Any = None,
-    check_input: Any = None,
-    precision: str | None = None,
-    batch_size: int | Sequence[int] = SAMPLES,
+    batch_size: int | Sequence[int] = BATCH_SIZE,
     toolkit: Toolkit | str | None = None,
-    quantized_algorithm: str = "normal",
-    quantized_method: str = "channel",
-    calibration_rows: int = ROWS,
-    calibration_seed: int = 0,
-    accuracy: str = "auto",
-    activation: str = "refined",
-    form: str = "conv",
-    head: str = "host",
-    check: str = "on",
-    min_labels: float | None = None,
-    min_r2: float | None = None,
-    allow_cpu: bool = False,
-    timeout: float = 300.0,
+    options: ConversionOptions = ConversionOptions(),  # noqa: B008  # frozen
 ) -> ConversionReport:
-    """Convert a fitted estimator and write it as a bundle: ``NAME.rknn`` and ``NAME.rknn.json``.
+    """Convert a fitted estimator and write it as a bundle.
 
     Parameters
     ----------
@@ -80,62 +86,27 @@ def convert(
         Fitted. Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search such as
         GridSearchCV whose best estimator is one of these.
     path : path-like
-        Where to write, ``NAME.rknn``. Existing files are replaced, once the new ones are whole.
+        Where to write, ``NAME.rknn``; ``NAME.rknn.json`` comes beside it. Existing files are replaced, once
+        the new ones are complete.
     target_platform : str
         The chip, such as ``"rk3588"``.
+    precision : Precision or {"float16", "int8", "int16"}, optional
+        By default ``"float16"``.
     quantization : bool
         The same as ``precision="int8"``.
     example_input : array-like, shape (n, n_features_in), optional
         Rows of X as the model will meet it, some hundred. int8 and int16 need them; float16 gains from them
         when features or outputs are large, and the check then runs real rows.
-    check_input : array-like, shape (n, n_features_in), optional
-        Other rows of X, on which the file is checked. By default a quarter of the example input is held out
-        for it, at least 32 rows and at most 512, where at least as many remain.
-    precision : {"float16", "int8", "int16"}, optional
-        By default ``"float16"``.
     batch_size : int or sequence of int
-        Rows per run on the NPU, by default 64, which suits one row and many. The runtime fills up and cuts
-        whatever it is given; for several sizes there are as many files, ``NAME.rknn`` for the first and
+        Rows that a run on the NPU takes, by default 64, which suits one row and many. The runtime pads and
+        cuts whatever it is given; for several sizes there are as many files, ``NAME.rknn`` for the first and
         ``NAME.n<N>.rknn`` for the others. A refined activation takes at least 2.
     toolkit : Toolkit or str, optional
         A toolkit or its version, by default the newest one that is well tried. ``"2.3.2"`` takes a container
         where an engine has its image, else a virtual environment; ``"2.3.2@container"`` and ``"2.3.2@venv"``
         insist.
-    quantized_algorithm : {"normal", "mmse", "kl_divergence"}
-    quantized_method : {"channel", "layer"}
-        How the toolkit finds ranges, and whether weights have a scale per output channel.
-    calibration_rows, calibration_seed : int
-        How many rows of the example input integers take their ranges from, the extreme ones always among
-        them, and the seed with which the others are drawn. Time grows with them, most of all for few rows per
-        run and ``"mmse"``.
-    accuracy : {"auto", "single", "double"}
-        Of float16 with relu or identity: one float16 number for each value between layers, or two, which
-        makes the result as exact as float32 for one layer more per hidden layer, of three times the width.
-        ``"auto"`` takes two where one would not keep the promise (`sklearn2rknn.tolerances`).
-    activation : {"refined", "plain"}
-        Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
-        takes three tasks more for each hidden layer. int8 always takes the plain one, int16 a form of its
-        own, of two tasks more and four channels for each unit.
-    form : {"conv", "matmul", "gemm"}
-        Operators of the graph. 1x1 convolutions are all on the NPU. ``"matmul"``, MatMul and Add as the
-        first scirknn wrote them, is for comparison on a board: the toolkit makes convolutions of them and
-        puts Reshapes around, the CPU's. ``"gemm"`` is for comparing toolkits: 2.2.0, 2.3.0 and 2.3.2 lose
-        the bias of a layer of one input, which the check then finds.
-    head : {"host", "npu"}
-        Where softmax or the logistic function of a classifier is evaluated. In float16 on the NPU it errs by
-        1e-3 (softmax of toolkit 2.5.0: 1e-2), and a runtime then gives probabilities as ``raw_output``.
-    check : {"on", "warn", "off"}
-        The built file is run in the vendor's simulator and on the virtual NPU, whose word is the last. Below
-        the limits nothing is written; with ``"warn"`` it is, and without example input too, since random rows
-        say little. ``"off"`` runs nothing, and the bundle says so.
-    min_labels, min_r2 : float, optional
-        What the check requires in place of `sklearn2rknn.tolerances`: share of labels away from ties that
-        equal scikit-learn's, where probabilities are not held to anything then, and R2 of a regressor's worst
-        output. By default 0.999 and 0.9997, for int8 0.99 and 0.985.
-    allow_cpu : bool
-        Accept layers that the toolkit places on the CPU.
-    timeout : float
-        Seconds that the toolkit may take for each file.
+    options : ConversionOptions
+        What few conversions need. Its fields are still accepted as keywords, with a DeprecationWarning.
 
     Returns
     -------
@@ -168,109 +139,147 @@ def convert(
         The file computes something else than the estimator.
     """
     started = time.monotonic()
-    whole = network_from_estimator(model)
-    options = read_options(
-        path,
-        target_platform,
-        quantization,
-        precision,
-        batch_size,
-        toolkit,
-        quantized_algorithm,
-        quantized_method,
+    network = network_from_estimator(model)
+    version = toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0]
+    request = ConversionRequest(
+        path=path,
+        target_platform=target_platform,
+        precision=choose_precision(precision, quantization),
+        batch_sizes=batch_size,
+        toolkit=toolkit_version(version),
+        options=options,
     )
-    options = attrs.evolve(
-        options,
-        calibration_rows=check_count("calibration_rows", calibration_rows, 1),
-        calibration_seed=check_count("calibration_seed", calibration_seed, 0),
-        accuracy=check_choice("accuracy", accuracy, ACCURACIES),
-        activation=check_choice("activation", activation, ACTIVATION_FORMS),
-        form=check_choice("form", form, FORMS),
-        head=check_choice("head", head, HEADS),
-        check=check_choice("check", check, CHECKS),
-        min_labels=check_limit("min_labels", min_labels),
-        min_r2=check_limit("min_r2", min_r2),
-        allow_cpu=allow_cpu,
-        timeout=timeout,
+    network = request.place_head_and_form(network)
+    rows, own = (
+        None if each is None else validate_example_input(each, network, name)
+        for name, each in (("example_input", example_input), ("check_input", options.check_input))
     )
-    whole = place_head_and_form(whole, options)
-    rows = None if example_input is None else validate_example_input(example_input, whole)
-    own = None if check_input is None else validate_example_input(check_input, whole, "check_input")
-    job = make_job(whole.within(), rows, own, options)
+    job = make_job(network.without_host_steps(), rows, own, request)
     with single_blas_thread(job.multiplications):
-        if rows is not None and options.precision != "float16":
-            assert job.rows is not None
-            _warn_of_missing_classes(job.source, job.rows)
-            warn_of_constant_columns(whole, job.rows)
-        network = job.network()  # what is refused is refused before a toolkit is started
+        _warn_of_poor_rows(job, network)
+        prepared = job.network()  # what is refused is refused before a toolkit is started
         if not isinstance(toolkit, Toolkit):
             toolkit = shared_toolkit(toolkit)
-        network, attempt = build_with_room(job, toolkit, network)
-        if attempt.promise != attempt.promises[0] and job.can_be_paired(network):
-            job = attrs.evolve(job, options=attrs.evolve(options, accuracy="double"))
-            network = job.network()
-            attempt = job.attempt(toolkit, network)
+        job, prepared, attempt = _build(job, toolkit, prepared)
         _judge(job, attempt, toolkit)
-        ranges = ranges_document(network, job.rows, FLOAT16_MAX)
-        held = None
-        if job.rows is not None and options.precision != "float16":
-            held = input_range(whole, network, job.rows)
-    source, options, placement = job.source, attempt.options, attempt.placement
-    variants = tuple(
-        Variant(
-            model_file_name(options, samples),
-            samples,
-            sha256_of_bytes(file.rknn),
-            digest_of(file.content),
-        )
-        for samples, file in sorted(attempt.files.items())
-    )
-    details: dict[str, Any] = {
-        "toolkit": {
-            "version": toolkit.version,
+        conversion = _Conversion(model=model, network=network, prepared=prepared, job=job, attempt=attempt)
+        bundle = conversion.bundle(toolkit)
+    files = {variant.file: attempt.files[variant.samples].rknn for variant in bundle.variants}
+    write_bundle(bundle, files)
+    return conversion.report(bundle.details, time.monotonic() - started)
+
+
+def _build(job: Job, toolkit: Toolkit, prepared: Network) -> tuple[Job, Network, Attempt]:
+    """Build, and once more with float16 pairs where single numbers do not keep the best promise."""
+    prepared, attempt = build_with_room(job, toolkit, prepared)
+    if attempt.promise != attempt.promises[0] and job.can_be_paired(prepared):
+        options = replace(job.request.options, accuracy="double")
+        job = attrs.evolve(job, request=attrs.evolve(job.request, options=options))
+        prepared = job.network()
+        attempt = job.attempt(toolkit, prepared)
+    return job, prepared, attempt
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class _Conversion:
+    """What was built of a model, from which bundle and report are made."""
+
+    model: Any
+    network: Network
+    prepared: Network
+    job: Job
+    attempt: Attempt
+
+    def file_name(self, batch_size: int) -> str:
+        request = self.attempt.request
+        is_first = batch_size == request.batch_sizes[0]
+        return request.path.name if is_first else f"{request.path.stem}.n{batch_size}.rknn"
+
+    def details(self, toolkit: Toolkit) -> dict[str, Any]:
+        request, check, version = self.attempt.request, self.attempt.check, self.attempt.request.toolkit
+        facts = ToolkitFacts(
+            version=toolkit.version,
             **toolkit.environment.to_json(),
-            "target_platform": options.target_platform,
-            "model_format": options.entry.model_format,
-            "oldest_runtime": options.entry.oldest_runtime,
-            "oldest_driver": options.entry.oldest_driver,
-            "options": options.config(network),
-            "form": options.form,
-        },
-        "placement": placement,
-        "ranges": ranges,
-        "check": attempt.check,
-        "source": {
-            "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
-            "sklearn": sklearn.__version__,
-            "weights_digest": whole.weights_digest(),
-            "created_by": f"sklearn2rknn {package_version()}",
-        },
-    }
-    if "held_out" in attempt.check and attempt.check["input"] != "random":
-        details["promise"] = attrs.asdict(attempt.promise)
-    files = {model_file_name(options, samples): file.rknn for samples, file in attempt.files.items()}
-    write_bundle(make_bundle(whole.around(network), options, variants, details, held), files)
-    return ConversionReport(
-        path=options.path,
-        files={name: len(data) for name, data in files.items()},
-        samples=options.samples,
-        estimator=source.estimator,
-        task=source.task,
-        head=source.head,
-        head_on_npu=source.head_on_npu,
-        form=options.form,
-        widths=whole.widths,
-        precision=options.precision,
-        accuracy="single" if network.parts == 1 else "double",
-        activations=tuple(layer.activation for layer in network.layers),
-        target_platform=options.target_platform,
-        toolkit=details["toolkit"],
-        placement=placement,
-        ranges=ranges,
-        check=attempt.check,
-        estimate=estimate_run(attempt, options),
-        seconds=round(time.monotonic() - started, 3),
-    )
+            target_platform=request.target_platform,
+            model_format=version.model_format,
+            oldest_runtime=version.oldest_runtime,
+            oldest_driver=version.oldest_driver,
+            config=request.toolkit_config(self.prepared),
+            form=request.options.form,
+        )
+        details = {
+            "toolkit": facts.to_json(),
+            "placement": self.attempt.placement,
+            "ranges": ranges_document(self.prepared, self.job.rows, FLOAT16_MAX),
+            "check": check.to_json(),
+            "source": {
+                "estimator": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
+                "sklearn": sklearn.__version__,
+                "weights_digest": self.network.weights_digest(),
+                "created_by": f"sklearn2rknn {package_version()}",
+            },
+        }
+        if not check.is_off and check.input != "random":
+            details["promise"] = attrs.asdict(self.attempt.promise)
+        return details
+
+    def bundle(self, toolkit: Toolkit) -> Bundle:
+        network, rows = self.prepared.with_host_steps_of(self.network), self.job.rows
+        calibrated = None
+        if rows is not None and not self.attempt.request.is_float16:
+            calibrated = input_range(self.network, self.prepared, rows)
+        return Bundle(
+            path=self.attempt.request.path,
+            task=network.task,
+            estimator=network.estimator,
+            classes=network.classes,
+            n_features_in=network.n_features_in,
+            n_outputs=network.n_outputs,
+            feature_names=network.feature_names,
+            single_output=network.single_output,
+            dtype=network.dtype,
+            head=network.head,
+            channels=input_channels(network),
+            input=network.input,
+            output=network.output,
+            precision=self.attempt.request.precision.value,
+            variants=tuple(
+                Variant(self.file_name(size), size, sha256_of_bytes(file.rknn), file.content_digest)
+                for size, file in sorted(self.attempt.files.items())
+            ),
+            details=self.details(toolkit),
+            columns=network.columns,
+            first_step=network.first_step,
+            parts=network.parts,
+            output_parts=network.output_parts,
+            form="conv" if network.form == "conv" else "matmul",
+            head_on_npu=network.head_on_npu,
+            input_range=calibrated,
+        )
+
+    def report(self, details: Mapping[str, Any], seconds: float) -> ConversionReport:
+        network, attempt, request = self.network, self.attempt, self.attempt.request
+        return ConversionReport(
+            path=request.path,
+            files={self.file_name(size): len(file.rknn) for size, file in attempt.files.items()},
+            samples=request.batch_sizes,
+            estimator=network.estimator,
+            task=network.task,
+            head=network.head,
+            head_on_npu=network.head_on_npu,
+            form=network.form,
+            widths=network.widths,
+            precision=request.precision,
+            accuracy="single" if self.prepared.parts == 1 else "double",
+            activations=tuple(layer.activation for layer in self.prepared.layers),
+            target_platform=request.target_platform,
+            toolkit=ToolkitFacts.from_json(details["toolkit"]),
+            placement=attempt.placement,
+            ranges=details["ranges"],
+            check=attempt.check,
+            estimate=attempt.estimate_run(),
+            seconds=round(seconds, 3),
+        )
 
 
 def _judge(job: Job, attempt: Attempt, toolkit: Toolkit) -> None:
@@ -278,40 +287,39 @@ def _judge(job: Job, attempt: Attempt, toolkit: Toolkit) -> None:
 
     Random rows are no ground to refuse, except by the bound, which is each row's own.
     """
-    options = job.options
-    missed = attempt.missed
-    if not missed:
+    failed, deciding = attempt.failed_limit, attempt.check.deciding
+    if not failed or deciding is None:
         return
-    said = f"On the check's rows {missed} ({describe(last_word(attempt.check))})."
-    if options.check == "on" and (job.rows is not None or is_beyond_bound(attempt.check)):
+    text = f"On the check's rows {failed} ({describe(deciding)})."
+    if job.request.options.check == "on" and (job.rows is not None or attempt.check.is_beyond_bound):
         better = job.better_precision(toolkit)
-        raise CheckError(
-            "check",
-            said,
-            advice=(
-                f"precision={better!r} would do."
-                if better
-                else "No other precision would do: scale X (and y of a regressor) before fit."
-            )
-            + " Lower limits are set by min_labels and min_r2.",
+        advice = (
+            f"precision={better!r} would do."
+            if better
+            else "No other precision would do: scale X (and y of a regressor) before fit."
         )
+        raise CheckError("check", text, advice=f"{advice} Lower limits are set by min_labels and min_r2.")
     warnings.warn(
-        f"{said} Give typical rows as example_input, scale X before fit, or take another precision.",
+        f"{text} Give typical rows as example_input, scale X before fit, or take another precision.",
         CheckWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
-def _warn_of_missing_classes(source: Network, rows: Floats) -> None:
-    if source.task != "classifier" or source.classes is None:
+def _warn_of_poor_rows(job: Job, network: Network) -> None:
+    """Warn of classes and columns that the example input of integers lacks."""
+    if job.rows is None or job.request.is_float16:
         return
-    met = set(source.predict(source.forward(rows)).tolist())
-    missing = [str(label) for i, label in enumerate(source.classes.tolist()) if i not in met]
-    if missing:
-        named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        warnings.warn(
-            f"No row of example_input is classified as {named}. The ranges of every layer are taken from "
-            "these rows, and what such a row needs may be cut off; give rows of every class.",
-            ExampleInputWarning,
-            stacklevel=3,
-        )
+    source, rows = job.source, job.rows
+    if source.task == "classifier" and source.classes is not None:
+        met = set(source.predict(source.forward(rows)).tolist())
+        missing = [str(label) for i, label in enumerate(source.classes.tolist()) if i not in met]
+        if missing:
+            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            warnings.warn(
+                f"No row of example_input is classified as {names}. The ranges of every layer are taken from "
+                "these rows, and what such a row needs may be cut off; give rows of every class.",
+                ExampleInputWarning,
+                stacklevel=4,
+            )
+    warn_of_constant_columns(network, rows)

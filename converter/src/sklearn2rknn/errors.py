@@ -10,14 +10,14 @@
     ├── RangeError                 numbers that no scale brings into the precision (also ValueError)
     ├── ModelFileError             the model's file cannot be read
     │   └── UntrustedModelError      it names something that loading a model does not need
-    ├── ToolkitError               the converter of the vendor cannot be had or does not answer
+    ├── ToolkitError               the vendor's toolkit is not available
     │   ├── ToolkitNotInstallableError   its environment cannot be made on this machine
     │   │   ├── NetworkError               no package index answers
     │   │   ├── DownloadError              what came is not what the lock names
     │   │   └── WheelError                 the vendor's wheel is not given, or is another file
     │   └── EngineError              the container engine failed
     │       ├── EngineMissingError     none answers
-    │       ├── EnginePermissionError  one is there, for others
+    │       ├── EnginePermissionError  an engine answers, but this user may not use it
     │       ├── RegistryError          it cannot fetch the base image
     │       ├── ImageMissingError      there is no image of this toolkit
     │       ├── ImageStaleError        the image was built from another lock
@@ -31,35 +31,6 @@
 from __future__ import annotations
 
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
-
-__all__ = [
-    "CheckError",
-    "CheckWarning",
-    "ConversionError",
-    "CpuFallbackError",
-    "DiskFullError",
-    "DownloadError",
-    "EngineError",
-    "EngineMissingError",
-    "EnginePermissionError",
-    "ExampleInputError",
-    "ExampleInputWarning",
-    "ImageMissingError",
-    "ImageStaleError",
-    "LimitError",
-    "ModelFileError",
-    "NetworkError",
-    "NotFittedError",
-    "OptionError",
-    "RangeError",
-    "RegistryError",
-    "Sklearn2RknnError",
-    "ToolkitError",
-    "ToolkitNotInstallableError",
-    "UnsupportedModelError",
-    "UntrustedModelError",
-    "WheelError",
-]
 
 
 class Sklearn2RknnError(Exception):
@@ -164,9 +135,9 @@ class ConversionError(Sklearn2RknnError):
     stage : str
         The toolkit's call that failed, such as ``load_onnx`` or ``build``.
     reason : str
-        What it said, or how its process ended.
+        Its message, or how its process ended.
     log : str
-        The lines of its log that tell something.
+        The lines of its log that name an error.
     """
 
     def __init__(self, stage: str, reason: str, log: str = "", *, advice: str = "") -> None:
@@ -175,7 +146,7 @@ class ConversionError(Sklearn2RknnError):
         if advice:
             message += f" {advice}"
         if log:
-            message += "\nIts log says:\n" + "\n".join("  " + line for line in log.splitlines())
+            message += "\nLog:\n" + "\n".join("  " + line for line in log.splitlines())
         super().__init__(message)
 
 
@@ -197,7 +168,7 @@ class CpuFallbackError(ConversionError):
 
 
 class CheckError(ConversionError):
-    """The file computes infinities or NaN, falls below its limits, or errs by more than its bound."""
+    """The file computes infinities or NaN, fails its limits, or errs by more than its bound."""
 
 
 class CheckWarning(UserWarning):

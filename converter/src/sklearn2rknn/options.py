@@ -1,10 +1,11 @@
-"""The options of a conversion, read and checked."""
+"""The options of a conversion, checked."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any
@@ -12,82 +13,150 @@ from typing import Any
 import attrs
 import numpy as np
 
-from scirknn.bundle.contents import PRECISIONS
-from sklearn2rknn.errors import (
-    OptionError,
-)
-from sklearn2rknn.network.network import Network
+from sklearn2rknn.errors import OptionError
+from sklearn2rknn.network.network import FORMS, Network
 from sklearn2rknn.network.onnx_graph import SOFTMAX_OPSET
-from sklearn2rknn.rows.calibration_rows import ROWS
+from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.tolerances import Promise, Requirement
-from sklearn2rknn.toolkit.environment_choice import parse_choice
-from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
-from sklearn2rknn.toolkit.toolkit import Toolkit
+from sklearn2rknn.toolkit.pins.versions import ToolkitVersion
 
-SAMPLES = 64
-"""Rows per run, by default: a run of 64 is estimated to cost hardly more than one of a single row, and a row
-in it a fiftieth (the table in converter/README.md)."""
+__all__ = ["BATCH_SIZE", "ConversionOptions", "ConversionRequest", "choose_precision"]
 
-BATCH_LIMIT = 16384
-"""Rows per run that conversions were measured up to; beyond it the toolkit takes minutes."""
+BATCH_SIZE = 64
+"""Default batch size: a run of 64 rows is estimated to cost hardly more than one of a single row
+(the table in converter/README.md)."""
 
-ALGORITHMS = ("normal", "mmse", "kl_divergence")
-METHODS = ("channel", "layer")
+LARGEST_BATCH_SIZE = 16384  # beyond it the toolkit takes minutes
 
-HEADS = ("host", "npu")
-"""Where the output activation is evaluated."""
+CALIBRATION_ROWS = 256
+"""Default: with the extreme rows among them, more change nothing (converter/ACCURACY.md)."""
 
 
-@attrs.frozen
-class Options:
-    """What `convert` was asked for, found possible."""
+def _option(default: Any, text: str, check: Callable[[str, Any], None], choices: Sequence[str] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "check": check, "choices": choices})
 
-    path: Path
-    entry: ToolkitVersion
-    target_platform: str
-    precision: str
-    samples: tuple[int, ...]
-    algorithm: str
-    method: str
-    calibration_rows: int = ROWS
-    calibration_seed: int = 0
-    accuracy: str = "auto"
-    activation: str = "refined"
-    form: str = "conv"
-    head: str = "host"
-    check: str = "on"
-    min_labels: float | None = None
-    min_r2: float | None = None
-    allow_cpu: bool = False
-    timeout: float = 300.0
 
-    def required(self, promise: Promise) -> Requirement:
+def _choice(text: str, *choices: str) -> Any:
+    """Return an option that is one of some words, the first by default."""
+    return _option(choices[0], text, lambda name, value: _check_choice(name, value, choices), choices)
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}.")
+
+
+def _count(default: int, text: str, least: int) -> Any:
+    def check(name: str, value: Any) -> None:
+        if not _is_integer(value) or value < least:
+            raise OptionError(f"{name} is {value!r:.60}; it can be an integer from {least} on.")
+
+    return _option(default, text, check)
+
+
+def _limit(text: str) -> Any:
+    def check(name: str, value: Any) -> None:
+        if value is not None and not -np.inf < value <= 1:
+            raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
+
+    return _option(None, text, check)
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        raise OptionError(f"{name} is {value!r:.60}; it can be True or False.")
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    if not isinstance(value, (int, float, np.number)) or not value > 0:
+        raise OptionError(f"{name} is {value!r:.60}; it can be a number of seconds above 0.")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionOptions:
+    """Set what few conversions need to set.
+
+    Attributes
+    ----------
+    check_input : array-like, shape (n, n_features_in), optional
+        Other rows of X, on which the file is checked. By default a quarter of the example input is held out
+        for it, at least 32 rows and at most 512, where at least as many remain.
+    quantized_algorithm : {"normal", "mmse", "kl_divergence"}
+        How the toolkit finds ranges.
+    quantized_method : {"channel", "layer"}
+        Whether weights have a scale per output channel or per layer.
+    calibration_rows, calibration_seed : int
+        How many rows of the example input integers take their ranges from, the extreme ones always among
+        them, and the seed with which the others are drawn. Time grows with them, most of all for a small
+        batch size and ``"mmse"``.
+    accuracy : {"auto", "single", "double"}
+        Of float16 with relu or identity: each value between layers as one float16 number or as a float16
+        pair, which makes the result as exact as float32 for one layer more per hidden layer, of three times
+        the width. ``"auto"`` takes pairs where single numbers would not keep the promise
+        (`sklearn2rknn.tolerances`).
+    activation : {"refined", "plain"}
+        Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
+        takes three tasks more for each hidden layer. int8 always takes the plain one, int16 a form of its
+        own, of two tasks more and four channels for each unit.
+    form : {"conv", "matmul", "gemm"}
+        Operators of the graph. 1x1 convolutions are all on the NPU. ``"matmul"``, MatMul and Add as the
+        first scirknn wrote them, is for comparison on a board: the toolkit makes convolutions of them and
+        puts Reshapes around, the CPU's. ``"gemm"`` is for comparing toolkits: 2.2.0, 2.3.0 and 2.3.2 lose
+        the bias of a layer of one input, which the check then finds.
+    head : {"host", "npu"}
+        Where softmax or the logistic function of a classifier is evaluated. In float16 on the NPU it errs by
+        1e-3 (softmax of toolkit 2.5.0: 1e-2), and a runtime then gives probabilities as ``raw_output``.
+    check : {"on", "warn", "off"}
+        The built file is run in the vendor's simulator and on the virtual NPU, whose comparison decides.
+        Below the limits nothing is written; with ``"warn"`` it is, and without example input too, since
+        random rows say little. ``"off"`` runs nothing, and the bundle says so.
+    min_labels, min_r2 : float, optional
+        What the check requires in place of `sklearn2rknn.tolerances`: share of labels away from ties that
+        equal scikit-learn's, where probabilities are not held to anything then, and R2 of a regressor's worst
+        output. By default 0.999 and 0.9997, for int8 0.99 and 0.985.
+    allow_cpu : bool
+        Accept layers that the toolkit places on the CPU.
+    timeout : float
+        Seconds that the toolkit may take for each file.
+
+    Raises
+    ------
+    OptionError
+        An option has no such value.
+    """
+
+    check_input: Any = field(default=None, repr=False, compare=False)
+    quantized_algorithm: str = _choice("How the toolkit finds ranges.", "normal", "mmse", "kl_divergence")
+    quantized_method: str = _choice("One scale of weights for each of these.", "channel", "layer")
+    calibration_rows: int = _count(CALIBRATION_ROWS, "Rows that integers take their ranges from.", 1)
+    calibration_seed: int = _count(0, "Seed with which these rows are drawn.", 0)
+    accuracy: str = _choice(
+        "float16 numbers for each value between layers of relu or identity.", "auto", "single", "double"
+    )
+    activation: str = _choice("Form of tanh and logistic in float16.", "refined", "plain")
+    form: str = _choice("Operators of the graph; all but conv are for comparison.", *FORMS)
+    head: str = _choice("Where softmax or the logistic function is evaluated.", "host", "npu")
+    check: str = _choice("Run the built file, and refuse or warn below the limits.", "on", "warn", "off")
+    min_labels: float | None = _limit("Least share of equal labels (0.999; 0.99 for int8).")
+    min_r2: float | None = _limit("Least R2 of a regressor (0.9997; 0.985 for int8).")
+    allow_cpu: bool = _option(False, "Accept layers that the toolkit places on the CPU.", _check_flag)
+    timeout: float = _option(300.0, "Seconds for each file.", _check_seconds)
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            if option.metadata:
+                option.metadata["check"](option.name, getattr(self, option.name))
+
+    def require(self, promise: Promise) -> Requirement:
         """Return what the check asks for, so that a promise is kept."""
         required, least = promise.for_check(), self.min_labels
         if least is not None:
             required = attrs.evolve(required, labels=least, expected_labels=least, probability=None)
         return required if self.min_r2 is None else attrs.evolve(required, r2=self.min_r2)
-
-    def config(self, network: Network) -> dict[str, Any]:
-        """Return the arguments of the toolkit's ``config``."""
-        quantized = (
-            {"quantized_algorithm": self.algorithm, "quantized_method": self.method}
-            if self.precision != "float16"
-            else {}
-        )
-        return {
-            "target_platform": self.target_platform,
-            "custom_string": f"sklearn2rknn {package_version()}; weights sha256 {network.weights_digest()}",
-            **self.entry.config[self.precision],
-            **quantized,
-        }
-
-
-def check_limit(name: str, value: float | None) -> float | None:
-    """Return a limit that is a number up to 1, or None; else raise OptionError."""
-    if value is not None and not -np.inf < value <= 1:
-        raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
-    return value
 
 
 @functools.cache
@@ -96,89 +165,121 @@ def package_version() -> str:
     return distribution_version("sklearn2rknn")
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """Return a value that is one of `choices`, or raise OptionError."""
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}.")
-    return str(value)
-
-
-def read_options(
-    path: str | os.PathLike[str],
-    target_platform: str,
-    quantization: bool,
-    precision: str | None,
-    batch_size: int | Sequence[int],
-    toolkit: Toolkit | str | None,
-    algorithm: str,
-    method: str,
-) -> Options:
-    """Check every option before anything is started."""
-    target = Path(path)
-    if target.suffix != ".rknn":
-        raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
-    if not target.parent.is_dir():
-        raise OptionError(f"There is no folder {target.parent}. Make it first.")
-    if target.is_dir():
-        raise OptionError(f"{target} is a folder. Give the path of a file.")
-    entry = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
-    wanted = precision if precision is not None else ("int8" if quantization else "float16")
-    check_choice("precision", wanted, [name for name in PRECISIONS if name in entry.config])
-    if quantization and wanted == "float16":
+def choose_precision(precision: str | None, quantization: bool) -> str:
+    """Return the precision that two arguments of `convert` ask for."""
+    if quantization and precision == Precision.FLOAT16:
         raise OptionError(
             "quantization=True and precision='float16' contradict each other. Drop one of them."
         )
-    platform = target_platform.lower() if isinstance(target_platform, str) else target_platform
-    check_choice("target_platform", platform, entry.target_platforms)
-    if wanted == "float16" and platform in entry.integer_only_platforms:
-        raise OptionError(f"{platform} computes in integers only. Pass quantization=True and example_input.")
-    return Options(
-        path=target,
-        entry=entry,
-        target_platform=platform,
-        precision=wanted,
-        samples=_samples(batch_size),
-        algorithm=check_choice("quantized_algorithm", algorithm, ALGORITHMS),
-        method=check_choice("quantized_method", method, METHODS),
-    )
+    return precision or (Precision.INT8 if quantization else Precision.FLOAT16)
 
 
-def place_head_and_form(whole: Network, options: Options) -> Network:
-    """Return the network in the form that was asked for, with its head where it is to be."""
-    whole = attrs.evolve(whole, form=options.form)
-    if options.head == "host" or whole.head == "identity":
-        return whole
-    if whole.head == "exp":
-        raise OptionError(f"{whole.estimator}'s output activation 'exp' has no place on the NPU. Drop head.")
-    entry = options.entry
-    if whole.head == "softmax":
-        if entry.opset_ceiling < SOFTMAX_OPSET:
-            raise OptionError(
-                f"Toolkit {entry.version} reads ONNX up to opset {entry.opset_ceiling}, whose softmax is "
-                "taken over all samples of a run. Drop head='npu' or take another toolkit."
-            )
-        if options.target_platform in entry.softmax_cpu_platforms and not options.allow_cpu:
-            raise OptionError(
-                f"Toolkit {entry.version} places softmax on the CPU of {options.target_platform}. Drop "
-                "head='npu', whose place is the host's CPU too, or pass allow_cpu=True."
-            )
-    return attrs.evolve(whole, head_on_npu=True)
+def _to_precision(value: Any) -> Precision:
+    _check_choice("precision", value, [each.value for each in Precision])
+    return Precision(value)
 
 
-def check_count(name: str, value: Any, least: int) -> int:
-    """Return a number of at least `least`, or raise OptionError."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise OptionError(f"{name} is {value!r:.60}; it can be a whole number from {least} on.")
-    return int(value)
-
-
-def _samples(batch_size: Any) -> tuple[int, ...]:
+def _to_batch_sizes(batch_size: Any) -> tuple[int, ...]:
     sizes = list(batch_size) if isinstance(batch_size, (Sequence, np.ndarray)) else [batch_size]
     for size in sizes:
-        if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
-            raise OptionError(f"batch_size holds {size!r:.60}; it takes whole numbers.")
-        if not 1 <= size <= BATCH_LIMIT:
-            raise OptionError(f"batch_size holds {size}; it can be 1 to {BATCH_LIMIT}.")
+        if not _is_integer(size):
+            raise OptionError(f"batch_size holds {size!r:.60}; it takes integers.")
+        if not 1 <= size <= LARGEST_BATCH_SIZE:
+            raise OptionError(f"batch_size holds {size}; it can be 1 to {LARGEST_BATCH_SIZE}.")
     if not sizes or len(set(sizes)) != len(sizes):
         raise OptionError(f"batch_size is {batch_size!r:.60}; give one number or several different ones.")
     return tuple(int(size) for size in sizes)
+
+
+def _to_lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+@attrs.frozen(kw_only=True)
+class ConversionRequest:
+    """What `convert` was asked for, found possible with its toolkit.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    target_platform : str
+    precision : Precision
+    batch_sizes : tuple of int
+    toolkit : ToolkitVersion
+    options : ConversionOptions
+
+    Raises
+    ------
+    OptionError
+    """
+
+    path: Path = attrs.field(converter=Path)
+    target_platform: str = attrs.field(converter=_to_lower)
+    precision: Precision = attrs.field(converter=_to_precision)
+    batch_sizes: tuple[int, ...] = attrs.field(converter=_to_batch_sizes)
+    toolkit: ToolkitVersion
+    options: ConversionOptions
+
+    def __attrs_post_init__(self) -> None:
+        path, platform, toolkit = self.path, self.target_platform, self.toolkit
+        if path.suffix != ".rknn":
+            raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
+        if not path.parent.is_dir():
+            raise OptionError(f"There is no folder {path.parent}. Make it first.")
+        if path.is_dir():
+            raise OptionError(f"{path} is a folder. Give the path of a file.")
+        _check_choice(
+            "precision", self.precision, [each.value for each in Precision if each in toolkit.config]
+        )
+        _check_choice("target_platform", platform, toolkit.target_platforms)
+        if self.is_float16 and platform in toolkit.integer_only_platforms:
+            raise OptionError(
+                f"{platform} computes in integers only. Pass quantization=True and example_input."
+            )
+
+    @property
+    def is_float16(self) -> bool:
+        """Whether the file is to compute in float16, not in integers."""
+        return self.precision is Precision.FLOAT16
+
+    def toolkit_config(self, network: Network) -> dict[str, Any]:
+        """Return the arguments of the toolkit's ``config``."""
+        options = self.options
+        integers = {} if self.is_float16 else {
+            "quantized_algorithm": options.quantized_algorithm, "quantized_method": options.quantized_method
+        }  # fmt: skip
+        return {
+            "target_platform": self.target_platform,
+            "custom_string": f"sklearn2rknn {package_version()}; weights sha256 {network.weights_digest()}",
+            **self.toolkit.config[self.precision],
+            **integers,
+        }
+
+    def place_head_and_form(self, network: Network) -> Network:
+        """Return a network with its graph's operators and its output activation where they are to be.
+
+        Raises
+        ------
+        OptionError
+            The output activation cannot be evaluated on the NPU.
+        """
+        network = attrs.evolve(network, form=self.options.form)
+        if self.options.head == "host" or network.head == "identity":
+            return network
+        if network.head == "exp":
+            raise OptionError(
+                f"{network.estimator}'s output activation 'exp' cannot be evaluated on the NPU. Drop head."
+            )
+        toolkit = self.toolkit
+        if network.head == "softmax":
+            if toolkit.opset_ceiling < SOFTMAX_OPSET:
+                raise OptionError(
+                    f"Toolkit {toolkit.version} reads ONNX up to opset {toolkit.opset_ceiling}, whose "
+                    "softmax is taken over all rows of a run. Drop head='npu' or take another toolkit."
+                )
+            if self.target_platform in toolkit.softmax_cpu_platforms and not self.options.allow_cpu:
+                raise OptionError(
+                    f"Toolkit {toolkit.version} places softmax on the CPU of {self.target_platform}. Drop "
+                    "head='npu', since the host's CPU evaluates it anyway, or pass allow_cpu=True."
+                )
+        return attrs.evolve(network, head_on_npu=True)

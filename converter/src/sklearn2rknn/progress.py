@@ -1,4 +1,4 @@
-"""Say on stderr what takes long, and nothing of what does not."""
+"""Progress of long work, on stderr."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rich.console import Console
 
 __all__ = ["progress", "stage"]
 
-QUIET_SECONDS = 2.0  # what may pass before a word is said about it
+QUIET_SECONDS = 2.0  # work that takes no longer is not reported
 
 _stages: list[str] = []
-"""What is going on, the innermost last."""
+"""Texts of the running work, the innermost last."""
 
 _starting = Lock()
 
@@ -60,11 +60,11 @@ def _show(done: Event) -> None:
         return
     console = Console(stderr=True)
     if not console.is_terminal:
-        said = ""
+        printed = ""
         while True:
-            if _stages and _stages[-1] != said:
-                said = _stages[-1]
-                console.print(said + " ...")
+            if _stages and _stages[-1] != printed:
+                printed = _stages[-1]
+                console.print(printed + " ...")
             if done.wait(0.1):
                 return
     with console.status("") as status:

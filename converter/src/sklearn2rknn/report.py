@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import json
+import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,20 +17,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sklearn2rknn.network.layer import CHANNELS, HALF
-from sklearn2rknn.summary import is_counted, summary
+from sklearn2rknn.checking.agreement import Agreement
+from sklearn2rknn.checking.check_result import CheckResult
+from sklearn2rknn.network.layer import CLIPPED_TANH, TANH_CHANNELS
+from sklearn2rknn.tolerances import FEWEST_ROWS
+from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 
-__all__ = ["ConversionReport"]
+__all__ = ["ConversionReport", "describe"]
 
-STAGES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU"}
-"""What a check compares with the estimator, the last word last."""
+_TITLES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU"}
+
+_ROWS = {
+    "check_input": "rows of check_input",
+    "held_out": "rows held out of example_input",
+    "example_input": "rows of example_input, which the file was built from",
+    "random": "rows of random input (give example_input for a real check)",
+}
+
+_WIDTH, _INDENT = 80, 12
+
+_CPU_RATE = 8 * 2.4e9
+"""Multiply-adds a second of one A76 core at its best: two 128-bit FMLA a cycle (Arm, Cortex-A76
+Software Optimization Guide) at the RK3588's 2.4 GHz."""
 
 
 @attrs.frozen(repr=False)
 class ConversionReport:
     """What `convert` did.
 
-    ``str()`` gives what a user needs in some lines, `details` all of it, `to_json` a document.
+    ``str()`` gives what a user needs in some lines, `details` everything, `to_json` a document.
 
     Attributes
     ----------
@@ -36,23 +54,22 @@ class ConversionReport:
     files : mapping of str to int
         Size in bytes of each model file.
     samples : tuple of int
-        Rows per run of each file.
+        Batch size of each file.
     estimator, task, head : str
     widths : tuple of int
         Columns of X, of each hidden layer and of the output.
     precision, accuracy, target_platform : str
-    toolkit : mapping
-        Version, lock and options of the toolkit, and what reads its files.
     activations : tuple of str
         Of each layer that the NPU was given; ``"refined"`` and ``"half tanh"`` stand for tanh or logistic.
+    toolkit : ToolkitFacts
     placement : mapping
         Layers on the NPU and on the CPU.
     ranges : sequence of mapping
         Of each tensor as the NPU holds it: ``tensor``, ``width`` (columns), ``low``, ``high`` (None: not
         known) and ``from``, what they are known from. An input that is not known has ``bearable``, how large
         it may be for no tensor to leave the format.
-    check : mapping
-        What the built file computed beside the reference.
+    check : CheckResult
+        How the built file's outputs compare with the estimator's.
     seconds : float
     form : str
         Operators of the graph.
@@ -73,10 +90,10 @@ class ConversionReport:
     accuracy: str
     activations: tuple[str, ...]
     target_platform: str
-    toolkit: Mapping[str, Any]
+    toolkit: ToolkitFacts
     placement: Mapping[str, Any]
     ranges: Sequence[Mapping[str, Any]]
-    check: Mapping[str, Any]
+    check: CheckResult
     seconds: float
     form: str = "conv"
     head_on_npu: bool = False
@@ -85,15 +102,15 @@ class ConversionReport:
     def to_json(self) -> str:
         """Return the report as a JSON document."""
         values = attrs.asdict(self, recurse=False)
-        values["path"] = str(self.path)
+        values |= {"path": str(self.path), "toolkit": self.toolkit.to_json(), "check": self.check.to_json()}
         return json.dumps(values, indent=1, allow_nan=False)
 
     def __rich__(self) -> Text:
         """Return what rich prints: the lines of ``str()``, in colour."""
-        return Text("\n").join(summary(self))
+        return Text("\n").join(_summary(self))
 
     def __str__(self) -> str:
-        return "\n".join(line.plain for line in summary(self))
+        return "\n".join(line.plain for line in _summary(self))
 
     __repr__ = __str__
 
@@ -102,127 +119,181 @@ class ConversionReport:
         return f"<pre>{html.escape(str(self))}</pre>"
 
     def details(self) -> str:
-        """Return all that is known of the conversion: the path and a table."""
-        output = io.StringIO()
-        Console(file=output, width=100, color_system=None, force_terminal=False).print(self._table())
-        # The path is whole, to be copied.
-        return "\n".join([str(self.path), *(line.rstrip() for line in output.getvalue().splitlines())])
-
-    def _table(self) -> Table:
+        """Return everything about the conversion: the path and a table."""
         table = Table(show_header=False, box=None, pad_edge=False)
         table.add_column(style="bold")
         table.add_column(overflow="fold")
-        for name, text in self._lines():
+        for name, text in [*_model_lines(self), *_range_lines(self), *_check_lines(self.check)]:
             table.add_row(name, text)
-        return table
-
-    def _activations(self) -> list[tuple[str, str]]:
-        """Say how tanh and logistic are computed, and what error remains."""
-        refined = self.activations.count("refined")
-        if refined:
-            return [
-                (
-                    "activation",
-                    f"refined: {3 * refined} tasks for errors of 7e-4 at most; plain errs by 5e-3",
-                )
-            ]
-        halves = self.activations.count(HALF)
-        if halves:
-            return [
-                (
-                    "activation",
-                    f"halves: {2 * halves} tasks and {CHANNELS} channels a unit for errors of 3e-4 at most",
-                )
-            ]
-        plain = sorted({"tanh", "logistic"} & set(self.activations))
-        if plain:
-            return [("activation", f"plain: the NPU's table of {' and '.join(plain)} errs by up to 5e-3")]
-        return []
-
-    def _lines(self) -> list[tuple[str, str]]:
-        placement, check = self.placement, self.check
-        lines = [
-            (
-                "model",
-                f"{self.estimator}, {'-'.join(map(str, self.widths))}, {self.head} on the "
-                + ("NPU" if self.head_on_npu else "host")
-                + ("" if self.form == "conv" else f", as {self.form}"),
-            ),
-            ("file", ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in self.files.items())),
-            ("rows per run", ", ".join(map(str, self.samples))),
-            (
-                "precision",
-                self.precision
-                + (", each value as two numbers," if self.accuracy == "double" else "")
-                + f" for {self.target_platform}",
-            ),
-            *self._activations(),
-            (
-                "toolkit",
-                f"{self.toolkit['version']} in a {self.toolkit['environment']} (model format "
-                f"{self.toolkit['model_format']}; needs librknnrt {self.toolkit['oldest_runtime']} or newer)",
-            ),
-            (
-                "layers",
-                f"placement not known: {placement['unknown']}"
-                if "unknown" in placement
-                else f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU",
-            ),
-        ]
-        known = [
-            each for each in self.ranges if "bearable" in each or None not in (each["low"], each["high"])
-        ]
-        lines += [("ranges" if i == 0 else "", describe_range(each)) for i, each in enumerate(known)]
-        if "off" in check:
-            return [
-                *lines,
-                ("check", "off: what the file computes was not looked at"),
-                ("time", f"{self.seconds:.2f} s"),
-            ]
-        rows = {
-            "check_input": "rows of check_input",
-            "held_out": "rows held out of example_input",
-            "example_input": "rows of example_input, which the file was built from",
-            "random": "rows of random input (give example_input for a real check)",
-        }[check["input"]]
-        lines.append(("check", f"{check['rows']} {rows}"))
-        for stage, title in STAGES.items():
-            if stage in check:
-                lines.append((f"  {title}", describe(check[stage], counted=is_counted(check))))
-        if "bound" in check:
-            lines.append(("  bound", _bound(check["bound"])))
-        lines.append(("time", f"{self.seconds:.2f} s"))
-        return lines
+        table.add_row("time", f"{self.seconds:.2f} s")
+        output = io.StringIO()
+        Console(file=output, width=100, color_system=None, force_terminal=False).print(table)
+        # Do not wrap the path, so that it can be copied.
+        return "\n".join([str(self.path), *(line.rstrip() for line in output.getvalue().splitlines())])
 
 
-def _bound(bound: float | None) -> str:
-    if bound is None:
-        return "none: numbers of some rows may leave float16"
-    return f"outputs within {bound:.1e}, derived from the arithmetic"
+def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
+    toolkit, placement = report.toolkit, report.placement
+    place = "NPU" if report.head_on_npu else "host"
+    form = "" if report.form == "conv" else f", as {report.form}"
+    pairs = ", each value as two numbers," if report.accuracy == "double" else ""
+    layers = f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU"
+    if "unknown" in placement:
+        layers = f"placement not known: {placement['unknown']}"
+    lines = [
+        (
+            "model",
+            f"{report.estimator}, {'-'.join(map(str, report.widths))}, {report.head} on the {place}{form}",
+        ),
+        ("file", ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in report.files.items())),
+        ("batch size", ", ".join(map(str, report.samples))),
+        ("precision", f"{report.precision}{pairs} for {report.target_platform}"),
+        ("activation", _activation(report.activations)),
+        (
+            "toolkit",
+            f"{toolkit.version} in a {toolkit.environment} (model format {toolkit.model_format}; needs "
+            f"librknnrt {toolkit.oldest_runtime} or newer)",
+        ),
+        ("layers", layers),
+    ]
+    return [(name, text) for name, text in lines if text]
 
 
-def describe_range(span: Mapping[str, Any]) -> str:
-    """Put what is known of one tensor into words."""
-    low, high = span["low"], span["high"]
-    name = f"{span['tensor']}, {span['width']} wide"
-    if "bearable" in span:
-        return (
-            f"{name}: not known without example_input; nothing can leave float16 up to {span['bearable']:.2g}"
-        )
-    return f"{name}: {low:.3g} to {high:.3g}" + (f" ({span['from']})" if span["from"] else "")
+def _activation(activations: Sequence[str]) -> str:
+    """Say how tanh and logistic are computed, and what error remains."""
+    refined, clipped = activations.count("refined"), activations.count(CLIPPED_TANH)
+    if refined:
+        return f"refined: {3 * refined} tasks for errors of 7e-4 at most; plain errs by 5e-3"
+    if clipped:
+        return f"halves: {2 * clipped} tasks and {TANH_CHANNELS} channels a unit for errors of 3e-4 at most"
+    plain = sorted({"tanh", "logistic"} & set(activations))
+    return f"plain: the NPU's table of {' and '.join(plain)} errs by up to 5e-3" if plain else ""
 
 
-def describe(found: Mapping[str, Any], *, counted: bool = True) -> str:
-    """Put one comparison into words; without a share of labels and R2 where there are too few rows."""
-    if "unavailable" in found:
-        return f"not run: {found['unavailable']}"
+def _range_lines(report: ConversionReport) -> list[tuple[str, str]]:
+    texts = []
+    for each in report.ranges:
+        name = f"{each['tensor']}, {each['width']} wide"
+        if "bearable" in each:
+            texts.append(
+                f"{name}: unknown; give example_input. Inputs up to {each['bearable']:.2g} in size are safe "
+                "in float16"
+            )
+        elif None not in (each["low"], each["high"]):
+            origin = f" ({each['from']})" if each["from"] else ""
+            texts.append(f"{name}: {each['low']:.3g} to {each['high']:.3g}{origin}")
+    return [("" if i else "ranges", text) for i, text in enumerate(texts)]
+
+
+def _check_lines(check: CheckResult) -> list[tuple[str, str]]:
+    if check.is_off:
+        return [("check", "off: the built file was not run")]
+    lines = [("check", f"{check.rows} {_ROWS[check.input]}")]
+    for stage, title in _TITLES.items():
+        if stage in check.stages:
+            lines.append((f"  {title}", describe(check.stages[stage], counted=check.is_counted)))
+        elif stage in check.unavailable:
+            lines.append((f"  {title}", f"not run: {check.unavailable[stage]}"))
+    if check.bound is not None:
+        bound = f"outputs within {check.bound:.1e}, derived from the arithmetic"
+        if check.bound == float("inf"):
+            bound = "none: numbers of some rows may leave float16"
+        lines.append(("  bound", bound))
+    return lines
+
+
+def describe(stage: Agreement, *, counted: bool = True) -> str:
+    """Put one comparison into words.
+
+    Parameters
+    ----------
+    counted : bool
+        Whether there are enough rows for a share of labels and R2.
+    """
     parts = []
-    if "labels" in found and counted:
-        parts.append(f"{100 * found['labels']:.2f} % of labels equal")
-    if "max_probability_error" in found and counted:
-        parts.append(f"probabilities within {found['max_probability_error']:.1e}")
-    if "r2" in found and counted:
-        parts.append(f"R2 {found['r2']:.6f}")
-    share = f" ({100 * found['bound_share']:.0f} % of their bound)" if "bound_share" in found else ""
-    parts.append(f"outputs within {found['max_error']:.1e}{share}")
-    return ", ".join(parts)
+    if counted and stage.labels is not None:
+        parts.append(f"{100 * stage.labels:.2f} % of labels equal")
+    if counted and stage.max_probability_error is not None:
+        parts.append(f"probabilities within {stage.max_probability_error:.1e}")
+    if counted and stage.r2 is not None:
+        parts.append(f"R2 {stage.r2:.6f}")
+    share = "" if stage.bound_share is None else f" ({100 * stage.bound_share:.0f} % of their bound)"
+    return ", ".join([*parts, f"outputs within {stage.max_error:.1e}{share}"])
+
+
+def _summary(report: ConversionReport) -> list[Text]:
+    """Return what a user needs to know, in lines of at most 80 columns."""
+    is_known, right = _right(report)
+    quoted, name = shlex.quote(str(report.path.with_suffix(""))), shlex.quote(report.path.name)
+    return [
+        *_files(report),
+        *_titled("right", right, "" if is_known else "yellow"),
+        *_titled("speed", _speed(report)),
+        _line("next", f"scp {quoted}.* BOARD:   then there   scirknn predict {name} X.csv"),
+    ]
+
+
+def _files(report: ConversionReport) -> list[Text]:
+    names = ", ".join([str(report.path), *list(report.files)[1:], f"{report.path.name}.json"])
+    placement = report.placement
+    layers = placement["npu"] + placement["cpu"]
+    placed = f"{layers} layers all on the NPU"
+    if "unknown" in placement:
+        placed = "placement of its layers not known"
+    elif placement["cpu"]:
+        placed = f"{placement['npu']} of {layers} layers on the NPU"
+    kilobytes = sum(report.files.values()) / 1000
+    facts = f"{kilobytes:.0f} kB, {report.precision}, {report.target_platform.upper()}, {placed}"
+    if len(names) + len(facts) + 4 <= _WIDTH:
+        return [Text(f"  {names}  {facts}")]
+    return [Text(f"  {names}"), _line("", facts)]
+
+
+def _right(report: ConversionReport) -> tuple[bool, str]:
+    """Return whether something is known, and the sentence."""
+    check = report.check
+    if check.is_off:
+        return False, "unknown: the check is off"
+    if check.input == "random":
+        return False, "unknown: give rows (--example-input)"
+    if not check.is_counted:
+        return False, (
+            f"not checked on held-out rows: give {2 * FEWEST_ROWS} rows or more (--example-input), or "
+            f"{FEWEST_ROWS} others (--check-input)"
+        )
+    deciding, rows = check.deciding, check.rows
+    assert deciding is not None, "the simulator has run"
+    kind = "held-out rows" if check.input == "held_out" else "rows of --check-input"
+    by = " by the simulator" if "virtual_npu" in check.unavailable else ""
+    if deciding.r2 is not None:
+        return True, f"R2 {deciding.r2:.6f} against scikit-learn on {rows} {kind}{by}"
+    if deciding.labels is None:
+        return True, f"outputs within {deciding.max_error:.2g} of scikit-learn's on {rows} {kind}{by}"
+    what, count = "label", rows
+    if report.task == "multilabel":
+        what, count, kind = "value", rows * report.widths[-1], f"labels of {rows} {kind}"
+    return True, (
+        f"{round(deciding.labels * count)} of {count} {kind} have scikit-learn's {what}{by} "
+        f"(probabilities ±{deciding.max_probability_error:.2g})"
+    )
+
+
+def _speed(report: ConversionReport) -> str:
+    if report.estimate is None:
+        return "unknown: there is an estimate for the RK3588 alone"
+    low, high = (1000 * seconds for seconds in report.estimate)
+    rows, products = report.samples[0], sum(a * b for a, b in itertools.pairwise(report.widths))
+    cpu = 1000 * rows * products / _CPU_RATE
+    text = f"{low:.2g} to {high:.2g} ms for up to {rows} row{'s' * (rows > 1)} (estimate). "
+    text += f"One A76 core needs {cpu:.1g} ms at best."
+    return text + " The CPU is likely faster." * (cpu < low)
+
+
+def _titled(title: str, text: str, style: str = "") -> list[Text]:
+    """Break a text between words, the title before its first line."""
+    lines = textwrap.wrap(text, _WIDTH - _INDENT, break_long_words=False, break_on_hyphens=False)
+    return [_line("" if i else title, line, style) for i, line in enumerate(lines)]
+
+
+def _line(title: str, text: str, style: str = "") -> Text:
+    return Text.assemble((f"  {title:{_INDENT - 2}}", "bold"), (text, style))

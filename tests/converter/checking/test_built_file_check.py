@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -18,29 +20,65 @@ from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from scirknn.bundle import read_bundle
-from sklearn2rknn import CheckError, CheckWarning, ExampleInputWarning, RangeError, Toolkit, convert
-from sklearn2rknn.checking.built_file_check import last_word, shortfall
+from sklearn2rknn import (
+    CheckError,
+    CheckWarning,
+    ConversionOptions,
+    ExampleInputWarning,
+    RangeError,
+    Toolkit,
+    convert,
+)
+from sklearn2rknn.checking.agreement import Agreement
+from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes import prepare_network
 from sklearn2rknn.tolerances import Requirement, promises
 from sklearn2rknn.toolkit.toolkit import Built
 from tests.converter.fitted import fit
 
 
-def test_limits_name_what_fell_short() -> None:
+def simulated(**values: float) -> CheckResult:
+    numbers: dict[str, Any] = {"max_error": 0.0, "max_probability_error": None, "labels": None, "r2": None}
+    return CheckResult(input="held_out", stages={"simulator": Agreement(**{**numbers, **values})})
+
+
+def test_limits_name_what_fails() -> None:
     required = Requirement(probability=0.002, labels=0.99, expected_labels=0.99, r2=0.999)
-    assert shortfall({"simulator": {"clear_labels": 0.99}}, required) == ""
-    assert shortfall({"off": True}, required) == ""
-    assert "0.9800 of the labels" in shortfall({"simulator": {"clear_labels": 0.98}}, required)
-    assert "are expected to" in shortfall({"simulator": {"expected_labels": 0.98}}, required)
-    assert "0.9900 is R2" in shortfall({"simulator": {"r2": 0.99}}, required)
-    assert shortfall({"simulator": {"probability_reach": 0.001}}, required) == ""
-    assert "move a probability by 0.0022" in shortfall({"simulator": {"probability_reach": 0.0011}}, required)
+    assert simulated(clear_labels=0.99).failed_limit(required) == ""
+    assert CheckResult().failed_limit(required) == ""
+    assert "0.9800 of the labels" in simulated(clear_labels=0.98).failed_limit(required)
+    assert "are expected to" in simulated(expected_labels=0.98).failed_limit(required)
+    assert "0.9900 is R2" in simulated(r2=0.99).failed_limit(required)
+    assert simulated(probability_reach=0.001).failed_limit(required) == ""
+    reach = simulated(probability_reach=0.0011).failed_limit(required)
+    assert "move a probability by 0.0022" in reach
 
 
-def test_virtual_npu_has_the_last_word() -> None:
-    good, bad = {"r2": 1.0}, {"r2": 0.0}
-    assert last_word({"simulator": good, "virtual_npu": bad}) is bad
-    assert last_word({"simulator": good, "virtual_npu": {"unavailable": "other chip"}}) is good
+def test_the_virtual_npu_decides_where_it_ran() -> None:
+    stages = {stage: Agreement(error, None, None, None) for stage, error in STAGE_ERRORS.items()}
+    assert CheckResult(stages=stages).deciding is stages["virtual_npu"]
+    del stages["virtual_npu"]
+    check = CheckResult(stages=stages, unavailable={"virtual_npu": "other chip"})
+    assert check.deciding is stages["simulator"]
+
+
+@pytest.mark.parametrize("bound", [None, 0.5, math.inf])
+def test_a_check_is_read_as_it_was_recorded(bound: float | None) -> None:
+    check = CheckResult(
+        input="random",
+        rows=512,
+        batch_size=64,
+        bound=bound,
+        stages={"simulator": Agreement(0.5, None, None, 0.9, bound_share=2.0)},
+        unavailable={"virtual_npu": "other chip"},
+    )
+    document = json.loads(json.dumps(check.to_json(), allow_nan=False))
+    assert CheckResult.from_json(document) == check
+    assert check.is_beyond_bound
+    assert CheckResult.from_json({"off": True}) == CheckResult()
+
+
+STAGE_ERRORS = {"onnx": 0.0, "simulator": 1.0, "virtual_npu": 2.0}
 
 
 def crowded() -> tuple[Any, npt.NDArray[np.float64]]:
@@ -66,19 +104,22 @@ def test_what_falls_short_is_not_written_and_the_error_names_what_would_do(
     with pytest.raises(CheckError, match=r"the limit is 0\.985 .*precision='float16' would do.*min_r2"):
         convert(estimator, path, precision="int8", example_input=X, toolkit=toolkit)
     assert list(tmp_path.iterdir()) == []
-    assert convert(estimator, path, example_input=X, toolkit=toolkit).check["virtual_npu"]["r2"] > 0.999
+    assert (
+        convert(estimator, path, example_input=X, toolkit=toolkit).check.to_json()["virtual_npu"]["r2"]
+        > 0.999
+    )
 
 
 def test_limits_are_settable_and_a_warning_is_enough(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = crowded()
     path = tmp_path / "model.rknn"
     options: dict[str, Any] = {"precision": "int8", "example_input": X, "toolkit": toolkit}
-    convert(estimator, path, min_r2=-1e9, **options)
+    convert(estimator, path, options=ConversionOptions(min_r2=-1e9), **options)
     with pytest.warns(CheckWarning, match="the limit is 0.985"):
-        convert(estimator, path, check="warn", **options)
+        convert(estimator, path, options=ConversionOptions(check="warn"), **options)
     assert path.exists()
     with pytest.raises(CheckError, match="the limit is 1 "):
-        convert(estimator, path, min_r2=1.0, **options)
+        convert(estimator, path, options=ConversionOptions(min_r2=1.0), **options)
 
 
 def test_every_file_of_a_bundle_is_checked(
@@ -87,9 +128,9 @@ def test_every_file_of_a_bundle_is_checked(
     estimator, X = fit("softmax")
     seen: list[int] = []
 
-    def second_is_bad(*arguments: Any, **_: Any) -> dict[str, Any]:
-        seen.append(arguments[-1])
-        return {"simulator": {"clear_labels": 1.0 if len(seen) == 1 else 0.5, "max_error": 0.0}}
+    def second_is_bad(*arguments: Any) -> CheckResult:
+        seen.append(arguments[-1].batch_size)
+        return simulated(clear_labels=1.0 if len(seen) == 1 else 0.5)
 
     monkeypatch.setattr("sklearn2rknn.build.run_check", second_is_bad)
     with pytest.raises(CheckError, match=r"0\.5000 of the labels"):
@@ -101,16 +142,28 @@ def test_every_file_of_a_bundle_is_checked(
 def test_random_rows_are_no_ground_to_refuse(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, _ = crowded()
     with pytest.warns(CheckWarning, match="Give typical rows"):
-        convert(estimator, tmp_path / "model.rknn", min_r2=1.0, accuracy="single", toolkit=toolkit)
+        convert(
+            estimator,
+            tmp_path / "model.rknn",
+            toolkit=toolkit,
+            options=ConversionOptions(min_r2=1.0, accuracy="single"),
+        )
 
 
 def test_check_off_is_recorded(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = crowded()
     path = tmp_path / "model.rknn"
-    report = convert(estimator, path, precision="int8", example_input=X, check="off", toolkit=toolkit)
+    report = convert(
+        estimator,
+        path,
+        precision="int8",
+        example_input=X,
+        toolkit=toolkit,
+        options=ConversionOptions(check="off"),
+    )
     assert read_bundle(path).details["check"] == {"off": True}
     assert "right     unknown: the check is off" in str(report)
-    assert "off: what the file computes was not looked at" in report.details()
+    assert "off: the built file was not run" in report.details()
 
 
 def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit) -> None:
@@ -122,7 +175,7 @@ def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit) -> Non
             estimator.intercepts_[layer] *= 1e12
         if activation == "relu":  # a factor can be taken out
             report = convert(estimator, path, precision="int16", example_input=X, toolkit=toolkit)
-            assert report.check["virtual_npu"]["r2"] > 0.9999
+            assert report.check.to_json()["virtual_npu"]["r2"] > 0.9999
             continue
         with pytest.raises(RangeError, match=r"Numbers of weights_\d pass 16384, where the toolkit's int16"):
             convert(estimator, path, precision="int16", example_input=X, toolkit=toolkit)
@@ -158,12 +211,13 @@ def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) ->
         report = convert(
             estimator, tmp_path / "iris.rknn", precision=precision, example_input=X, toolkit=toolkit
         )
-        assert last_word(report.check)["clear_labels"] >= promises(precision)[-1].for_check().labels
+        required = promises(precision)[-1].for_check().labels
+        assert report.check.to_json()["virtual_npu"]["clear_labels"] >= required
 
 
 def test_a_table_that_is_never_uploaded(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
     estimator, X = fit("softmax", activation="tanh")
-    monkeypatch.setattr(prepare_network, "halve", lambda network: network)
+    monkeypatch.setattr(prepare_network, "clipped_tanh_pairs", lambda network: network)
     with pytest.raises(
         CheckError, match=r"a lookup before any table was uploaded.* Take precision='float16'"
     ):
@@ -196,16 +250,16 @@ def test_a_file_of_another_function_is_refused_though_its_labels_are_right(
         convert(estimator, path, **options)
     assert list(tmp_path.iterdir()) == []
     with pytest.warns(CheckWarning, match="what the arithmetic allows"):
-        convert(estimator, path, check="warn", **options)
+        convert(estimator, path, options=ConversionOptions(check="warn"), **options)
 
 
 def test_three_stages_are_compared_and_the_bound_is_stated(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("softmax", activation="tanh", max_iter=50)
     report = convert(estimator, tmp_path / "model.rknn", example_input=X, toolkit=toolkit)
-    errors = [report.check[stage]["max_error"] for stage in ("onnx", "simulator", "virtual_npu")]
+    errors = [report.check.to_json()[stage]["max_error"] for stage in ("onnx", "simulator", "virtual_npu")]
     assert errors[0] < 1e-5 < max(errors[1:])  # float32 against float16
-    assert report.check["bound"] > max(errors[1:])
-    assert 0 < report.check["virtual_npu"]["bound_share"] <= 1
+    assert report.check.to_json()["bound"] > max(errors[1:])
+    assert 0 < report.check.to_json()["virtual_npu"]["bound_share"] <= 1
     text = " ".join(report.details().split())
     for said in (
         "float32 ONNX",
@@ -224,12 +278,18 @@ def test_errors_of_a_scaled_target_are_in_its_own_units(tmp_path: Path, toolkit:
     inner = MLPRegressor(hidden_layer_sizes=(16,), max_iter=50, random_state=0)
     estimator = TransformedTargetRegressor(inner, transformer=StandardScaler()).fit(X, y)
     path = tmp_path / "model.rknn"
-    report = convert(estimator, path, example_input=X, check_input=X, accuracy="single", toolkit=toolkit)
+    report = convert(
+        estimator,
+        path,
+        example_input=X,
+        toolkit=toolkit,
+        options=ConversionOptions(check_input=X, accuracy="single"),
+    )
     with scirknn.load(path, device="virtual") as model:
         missed = np.abs(model.predict(X) - estimator.predict(X)).max()
-    assert report.check["virtual_npu"]["max_error"] == pytest.approx(missed, rel=1e-6)
+    assert report.check.to_json()["virtual_npu"]["max_error"] == pytest.approx(missed, rel=1e-6)
     assert missed > 1.0  # a float16 of 1e4 is up to 4 away from the next
-    assert report.check["bound"] >= missed
+    assert report.check.to_json()["bound"] >= missed
 
 
 def test_ranges_are_in_the_report_and_in_the_bundle(tmp_path: Path, toolkit: Toolkit) -> None:
@@ -244,4 +304,4 @@ def test_ranges_are_in_the_report_and_in_the_bundle(tmp_path: Path, toolkit: Too
     assert read_bundle(path).details["ranges"] == report.ranges
     assert re.search(r"ranges +input, 3 wide: -[\d.]+ to [\d.]+ \(example input\)", report.details())
     shown = convert(estimator, path, toolkit=toolkit).details()
-    assert re.search(r"ranges +input, 3 wide: not known without example_input; nothing can leave", shown)
+    assert re.search(r"ranges +input, 3 wide: unknown; give example_input", shown)

@@ -20,6 +20,7 @@ from rknn_harness.verdicts.reference import Answer, Reference
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     CheckWarning,
+    ConversionOptions,
     ExampleInputWarning,
     Sklearn2RknnError,
     Toolkit,
@@ -27,7 +28,7 @@ from sklearn2rknn import (
     network_from_estimator,
 )
 from sklearn2rknn.checking.file_bound import file_bound
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.prepare_network import prepare_network
 from tests.converter.fitted import ACTIVATIONS, KINDS, fit
 from tests.converter.fitted_pipelines import ALL_KINDS, mixed, numeric, retargeted
 from tests.counts import counted
@@ -105,10 +106,8 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
     activation: str,
 ) -> None:
     estimator, X = drawn
-    form: dict[str, Any] = {
-        "accuracy": accuracy if precision == "float16" else "auto",
-        "activation": activation,
-    }
+    accuracy = accuracy if precision == "float16" else "auto"
+    options = ConversionOptions(accuracy=accuracy, activation=activation)
     rows = X if example or precision != "float16" else None
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", ExampleInputWarning)
@@ -122,22 +121,22 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
                 example_input=rows,
                 batch_size=batch_size,
                 toolkit=toolkit,
-                **form,
+                options=options,
             )
         except Sklearn2RknnError as error:
             event(f"{precision}: {type(error).__name__}")
             note(f"refused: {error}")
             assert list(Path(folder).iterdir()) == []
             return
-        if "unavailable" in report.check["virtual_npu"]:
+        if "unavailable" in report.check.to_json()["virtual_npu"]:
             # A register that is not modelled; the simulator had the last word.
-            event(f"{precision}: {report.check['virtual_npu']['unavailable']}")
-            assert report.check["simulator"]["bound_share"] <= 1.0
+            event(f"{precision}: {report.check.to_json()['virtual_npu']['unavailable']}")
+            assert report.check.to_json()["simulator"]["bound_share"] <= 1.0
             return
         whole = network_from_estimator(estimator)
-        inner = whole.within()
+        inner = whole.without_host_steps()
         prepared = None if rows is None else whole.prepare(rows)
-        given_network = whole.around(condition(inner, prepared, precision, **form))
+        given_network = prepare_network(inner, prepared, precision, options).with_host_steps_of(whole)
         files: list[Any] = [None]
         if precision != "float16":
             files = [virtual_npu.read(file) for _, file in read_bundle(path).files()]

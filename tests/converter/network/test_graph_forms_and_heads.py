@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPClassifier
 
 import scirknn
 from scirknn.bundle import read_bundle
-from sklearn2rknn import CheckError, OptionError, Toolkit, convert, open_toolkit
+from sklearn2rknn import CheckError, ConversionOptions, OptionError, Toolkit, convert, open_toolkit
 from tests.converter.fitted import fit
 
 
@@ -32,9 +32,8 @@ def test_every_form_and_head_predicts(
         precision=precision,
         example_input=X,
         batch_size=(16, 3),
-        form=form,
-        head=head,
         toolkit=toolkit,
+        options=ConversionOptions(form=form, head=head),
     )
     assert (report.form, report.head_on_npu) == (form, head == "npu")
     assert ("NPU" if head == "npu" else "host") in report.details().splitlines()[1]
@@ -59,7 +58,9 @@ def test_every_form_and_head_predicts(
 def test_a_regressor_has_no_head_to_place(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("one output")
     path = tmp_path / "model.rknn"
-    assert not convert(estimator, path, example_input=X, head="npu", toolkit=toolkit).head_on_npu
+    assert not convert(
+        estimator, path, example_input=X, toolkit=toolkit, options=ConversionOptions(head="npu")
+    ).head_on_npu
     assert not read_bundle(path).head_on_npu
 
 
@@ -70,7 +71,13 @@ def test_large_outputs_stay_in_the_graph_with_their_head(tmp_path: Path, toolkit
         weights *= 1e4
     path = tmp_path / "model.rknn"
     for accuracy in ("single", "double"):
-        convert(estimator, path, example_input=X, head="npu", accuracy=accuracy, toolkit=toolkit)
+        convert(
+            estimator,
+            path,
+            example_input=X,
+            toolkit=toolkit,
+            options=ConversionOptions(head="npu", accuracy=accuracy),
+        )
         bundle = read_bundle(path)
         assert (bundle.output, bundle.output_parts) == (None, 1)
 
@@ -90,14 +97,14 @@ def test_check_finds_the_bias_that_gemm_loses(tmp_path: Path, version: str) -> N
     path = tmp_path / "model.rknn"
     with open_toolkit(version) as toolkit:
         # Features in two parts are several inputs, of which no bias is lost.
-        options: dict[str, Any] = {"accuracy": "single", "example_input": X, "toolkit": toolkit}
+        options: dict[str, Any] = {"example_input": X, "toolkit": toolkit}
         if version == "2.5.0":
-            convert(estimator, path, form="gemm", **options)
+            convert(estimator, path, options=ConversionOptions(form="gemm", accuracy="single"), **options)
             return
         with pytest.raises(CheckError):
-            convert(estimator, path, form="gemm", **options)
+            convert(estimator, path, options=ConversionOptions(form="gemm", accuracy="single"), **options)
         assert not path.exists()
-        convert(estimator, path, form="matmul", example_input=X, toolkit=toolkit)
+        convert(estimator, path, example_input=X, toolkit=toolkit, options=ConversionOptions(form="matmul"))
 
 
 @pytest.mark.parametrize(
@@ -107,15 +114,17 @@ def test_check_finds_the_bias_that_gemm_loses(tmp_path: Path, version: str) -> N
         ("softmax", {"head": "gpu"}, "host, npu"),
         ("softmax", {"head": "npu", "toolkit": "1.5.0"}, "up to opset 12"),
         ("softmax", {"head": "npu", "target_platform": "rk3566"}, "places softmax on the CPU of rk3566"),
-        ("poisson", {"head": "npu"}, "'exp' has no place on the NPU"),
+        ("poisson", {"head": "npu"}, "'exp' cannot be evaluated on the NPU"),
         ("softmax", {"target_platform": "rk3576", "toolkit": "1.6.0"}, "rk3562, rk3566, rk3568, rk3588"),
         ("softmax", {"precision": "int16", "toolkit": "2.1.0"}, "it can be float16, int8"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_toolkit_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, str], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: dict[str, Any], said: str
 ) -> None:
     monkeypatch.setenv("SKLEARN2RKNN_CACHE", str(tmp_path / "cache"))
+    options = dict(options)
+    path, form, head = tmp_path / "model.rknn", options.pop("form", "conv"), options.pop("head", "host")
     with pytest.raises(OptionError, match=said):
-        convert(fit(kind)[0], tmp_path / "model.rknn", **options)  # type: ignore[arg-type]
+        convert(fit(kind)[0], path, options=ConversionOptions(form=form, head=head), **options)
     assert list(tmp_path.iterdir()) == []

@@ -16,13 +16,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from sklearn2rknn import RangeError, network_from_estimator
+from sklearn2rknn import ConversionOptions, RangeError, network_from_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import samples_within
-from sklearn2rknn.network.tensor_ranges import bearable_input, ranges_document, tensor_ranges
+from sklearn2rknn.network.ranges import sample_bounds
+from sklearn2rknn.network.tensor_ranges import largest_safe_input, ranges_document, tensor_ranges
 from sklearn2rknn.passes.float16_pairs import float16_outputs
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.rows.check_rows import choose_rows
 from tests.converter.fitted import fit
@@ -34,7 +34,7 @@ Table = npt.NDArray[np.float64]
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
 def test_no_sample_is_farther_from_the_mean_than_samuelson_says(values: list[float]) -> None:
     numbers = np.array(values)
-    low, high = samples_within(numbers.mean(), numbers.var(), len(numbers))
+    low, high = sample_bounds(numbers.mean(), numbers.var(), len(numbers))
     # float64's rounding of mean and variance.
     slack = 1e-7 + 1e-6 * np.abs(numbers).max()
     assert ((numbers >= low - slack) & (numbers <= high + slack)).all()
@@ -45,8 +45,8 @@ def test_no_sample_is_farther_from_the_mean_than_samuelson_says(values: list[flo
 def test_the_rows_of_the_fit_lie_within_what_its_statistics_tell(drawn: tuple[Any, Any]) -> None:
     estimator, X = drawn
     network = network_from_estimator(estimator)
-    assume(network.spans is not None)
-    ranges = tensor_ranges(network.within(), None)
+    assume(network.input_ranges is not None)
+    ranges = tensor_ranges(network.without_host_steps(), None)
     values = [network.prepare(X), *network.activations(X)]
     robust = np.array(["RobustScaler" in origin for origin in ranges[0].origins])
     for spans, found in zip(ranges, values, strict=True):
@@ -76,7 +76,7 @@ def test_a_report_says_what_a_range_is_known_from(name: str) -> None:
     estimator = quietly_fitted(
         make_pipeline(steps, perceptron("classifier", "relu", 0)), X, np.arange(100) % 3
     )
-    network = condition(network_from_estimator(estimator).within(), None, "float16")
+    network = prepare_network(network_from_estimator(estimator).without_host_steps(), None, "float16")
     first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
     assert (first["tensor"], first["from"]) == ("input", origin)
     assert (hidden["tensor"], hidden["low"], hidden["from"]) == ("layer 1 (relu)", 0.0, "weight bounds")
@@ -87,7 +87,7 @@ def test_a_report_says_what_a_range_is_known_from(name: str) -> None:
 
 
 def test_nothing_is_known_of_bare_features_but_what_tanh_makes_of_them() -> None:
-    network = condition(network_from_estimator(fit("softmax", activation="tanh")[0]), None, "float16")
+    network = prepare_network(network_from_estimator(fit("softmax", activation="tanh")[0]), None, "float16")
     first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
     assert (first["low"], first["high"], first["from"]) == (None, None, "")
     assert (hidden["low"], hidden["high"], hidden["from"]) == (-0.5, 0.5, "weight bounds")  # refined
@@ -95,11 +95,11 @@ def test_nothing_is_known_of_bare_features_but_what_tanh_makes_of_them() -> None
 
 
 def test_an_end_that_is_not_known_is_told_as_none() -> None:
-    network = condition(network_from_estimator(fit("softmax")[0]), None, "float16")
+    network = prepare_network(network_from_estimator(fit("softmax")[0]), None, "float16")
     first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
     assert (hidden["low"], hidden["high"]) == (0.0, None)
     assert (first["low"], first["high"], last["low"], last["high"]) == (None,) * 4
-    assert first["bearable"] == bearable_input(network, FLOAT16_MAX)
+    assert first["bearable"] == largest_safe_input(network, FLOAT16_MAX)
 
 
 @settings(deadline=None)
@@ -113,7 +113,7 @@ def test_bearable_inputs_keep_every_tensor_in_float16(seed: int, activation: str
         for (before, after), each in zip(pairwise(widths), activations, strict=True)
     )
     network = attrs.evolve(network_from_estimator(fit("softmax")[0]), layers=layers)
-    bearable = bearable_input(network, FLOAT16_MAX)
+    bearable = largest_safe_input(network, FLOAT16_MAX)
     assume(bearable > 0)  # else biases alone may leave it
     corners = rng.choice([-bearable, bearable], (200, widths[0]))
     # Half a float16 step for the stored results that this evaluation in float64 leaves out.
@@ -122,7 +122,7 @@ def test_bearable_inputs_keep_every_tensor_in_float16(seed: int, activation: str
     )
     # Of one layer the bound is sharp: the row that meets it leaves float16 an octave's eighth above.
     alone = attrs.evolve(network, layers=(attrs.evolve(layers[0], activation="identity"),))
-    beyond = 2.0 ** (1 / 8) * bearable_input(alone, FLOAT16_MAX)
+    beyond = 2.0 ** (1 / 8) * largest_safe_input(alone, FLOAT16_MAX)
     signs = np.sign(layers[0].weights).T * np.sign(layers[0].bias)[:, None]
     assert beyond > FLOAT16_MAX or np.abs(alone.activations(beyond * signs)[0]).max() > FLOAT16_MAX
 
@@ -140,14 +140,16 @@ def scaled(activation: str, sizes: tuple[float, float]) -> tuple[Network, Table]
         Layer(last.weights * sizes[1], last.bias, "identity"),
     )
     network = attrs.evolve(network, layers=layers)
-    return network.within(), network.prepare(X)
+    return network.without_host_steps(), network.prepare(X)
 
 
 @pytest.mark.parametrize("sizes", [(1e9, 1e-9), (1e-9, 1e9), (1e6, 1e6), (1e-8, 1e-8), (1e-4, 1e4)])
 @pytest.mark.parametrize("example", [False, True])
 def test_relu_layers_of_any_size_are_moved_into_float16(sizes: tuple[float, float], example: bool) -> None:
     network, rows = scaled("relu", sizes)
-    moved = condition(network, rows if example else None, "float16", "single")
+    moved = prepare_network(
+        network, rows if example else None, "float16", options=ConversionOptions(accuracy="single")
+    )
     reference = network.forward(rows)
     # float64, through factors that are powers of two but for an output that is centred.
     np.testing.assert_allclose(
@@ -161,7 +163,10 @@ def test_relu_layers_of_any_size_are_moved_into_float16(sizes: tuple[float, floa
 
 def test_what_float16_holds_is_left_alone_without_example_input() -> None:
     network, _ = scaled("relu", (1.0, 1.0))
-    assert condition(network, None, "float16", "single").layers == network.layers
+    assert (
+        prepare_network(network, None, "float16", options=ConversionOptions(accuracy="single")).layers
+        == network.layers
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,14 +180,14 @@ def test_what_float16_holds_is_left_alone_without_example_input() -> None:
 def test_what_no_scale_brings_in_is_refused(sizes: tuple[float, float], said: str) -> None:
     network, rows = scaled("tanh", sizes)
     with pytest.raises(RangeError, match=said):
-        condition(network, rows, "float16")
+        prepare_network(network, rows, "float16")
     with pytest.raises(RangeError, match=said):
-        condition(network, None, "float16")
+        prepare_network(network, None, "float16")
 
 
 def test_weights_that_died_in_training_are_no_ground_to_refuse() -> None:
     network, rows = scaled("tanh", (1e-30, 1.0))
-    assert len(condition(network, rows, "float16").layers) == 1  # the constant that they leave
+    assert len(prepare_network(network, rows, "float16").layers) == 1  # the constant that they leave
 
 
 @pytest.mark.parametrize("size", [1e200, 1e-200])
@@ -192,7 +197,7 @@ def test_columns_of_any_size_are_brought_to_1(size: float) -> None:
     rows = np.random.default_rng(0).standard_normal((40, 3)) * size
     sized = Layer(first.weights / size, first.bias, first.activation)
     network = attrs.evolve(network, layers=(sized, *network.layers[1:]))
-    moved = condition(network, rows, "float16")
+    moved = prepare_network(network, rows, "float16")
     assert moved.prepare(rows).std(axis=0) == pytest.approx(np.ones(3))
     np.testing.assert_allclose(moved.forward(rows), network.forward(rows), rtol=1e-9)
 
@@ -200,7 +205,7 @@ def test_columns_of_any_size_are_brought_to_1(size: float) -> None:
 def test_random_rows_lie_within_known_ranges() -> None:
     X = np.random.default_rng(0).normal(50.0, 2.0, (100, 3))
     pipeline = make_pipeline(MinMaxScaler(), perceptron("classifier", "relu", 0))
-    network = network_from_estimator(quietly_fitted(pipeline, X, np.arange(100) % 3)).within()
+    network = network_from_estimator(quietly_fitted(pipeline, X, np.arange(100) % 3)).without_host_steps()
     rows = choose_rows(network, None, 16).rows
     assert rows.min() >= 0.0
     assert rows.max() <= 1.0

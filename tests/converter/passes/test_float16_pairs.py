@@ -16,22 +16,22 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 import scirknn
-from sklearn2rknn import Network, OptionError, Toolkit, convert, network_from_estimator
+from sklearn2rknn import ConversionOptions, Network, OptionError, Toolkit, convert, network_from_estimator
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.passes.float16_pairs import carry_remainders, float16_outputs
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.float16_pairs import float16_outputs, pair_values
+from sklearn2rknn.passes.prepare_network import prepare_network
 from tests.converter.fitted import fit, fitted
 
 
 @settings(max_examples=40, deadline=None)
 @given(fitted(), st.sampled_from(["relu", "identity"]))
-def test_function_stays_the_same(model: tuple[Any, npt.NDArray[Any]], activation: str) -> None:
+def test_pairs_take_two_layers_for_one(model: tuple[Any, npt.NDArray[Any]], activation: str) -> None:
     estimator, X = model
     network = network_from_estimator(estimator)
     hidden = tuple(attrs.evolve(layer, activation=activation) for layer in network.layers[:-1])
     network = attrs.evolve(network, layers=(*hidden, network.layers[-1]))
     for output in (False, True):
-        double = carry_remainders(network, output=output)
+        double = pair_values(network, output=output)
         assert double.n_features_in == network.n_features_in
         assert double.n_outputs == network.n_outputs
         assert len(double.layers) == 2 * len(network.layers) - 1 + output
@@ -45,7 +45,7 @@ def test_curved_layers_take_features_in_two(model: tuple[Any, npt.NDArray[Any]],
     network = network_from_estimator(estimator)
     hidden = tuple(attrs.evolve(layer, activation=activation) for layer in network.layers[:-1])
     network = attrs.evolve(network, layers=(*hidden, network.layers[-1]))
-    double = carry_remainders(network)
+    double = pair_values(network)
     assert len(double.layers) == len(network.layers)
     np.testing.assert_allclose(double.forward(X), network.forward(X), rtol=1e-12, atol=1e-12)
 
@@ -65,7 +65,7 @@ def test_rounding_is_that_of_two_numbers(seed: int, activation: str) -> None:
     )
     network = attrs.evolve(network_from_estimator(fit("one output")[0]), layers=layers)
     X = rng.standard_normal((50, 5))
-    double, both = (carry_remainders(network, output=output) for output in (False, True))
+    double, both = (pair_values(network, output=output) for output in (False, True))
     error, error_of_both = (np.abs(float16_outputs(each, X) - network.forward(X)) for each in (double, both))
     size = X
     for layer in layers:
@@ -88,12 +88,22 @@ def steep(seed: int = 0) -> tuple[Any, npt.NDArray[np.float64]]:
 
 def test_auto_takes_two_numbers_where_one_is_not_enough() -> None:
     estimator, X = steep()
-    assert condition(network_from_estimator(estimator), X, "float16").parts == 3
-    assert condition(network_from_estimator(estimator), X, "float16", "single").parts == 1
-    assert condition(network_from_estimator(estimator), None, "float16").parts == 1
+    assert prepare_network(network_from_estimator(estimator), X, "float16").parts == 3
+    assert (
+        prepare_network(
+            network_from_estimator(estimator), X, "float16", options=ConversionOptions(accuracy="single")
+        ).parts
+        == 1
+    )
+    assert prepare_network(network_from_estimator(estimator), None, "float16").parts == 1
     gentle, X = fit("softmax")
-    assert condition(network_from_estimator(gentle), X, "float16").parts == 1
-    assert condition(network_from_estimator(gentle), None, "float16", "double").parts == 3
+    assert prepare_network(network_from_estimator(gentle), X, "float16").parts == 1
+    assert (
+        prepare_network(
+            network_from_estimator(gentle), None, "float16", options=ConversionOptions(accuracy="double")
+        ).parts
+        == 3
+    )
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16"])
@@ -101,8 +111,8 @@ def test_integers_have_no_two_numbers(precision: str) -> None:
     estimator, X = fit("softmax")
     network: Network = network_from_estimator(estimator)
     with pytest.raises(OptionError, match="accuracy='double' is for"):
-        condition(network, X, precision, "double")
-    assert condition(network, X, precision).parts == 1
+        prepare_network(network, X, precision, options=ConversionOptions(accuracy="double"))
+    assert prepare_network(network, X, precision).parts == 1
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -63,7 +63,7 @@ def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeyp
     X = StandardScaler().fit_transform(X)
     estimator = MLPClassifier((32, 32), max_iter=150, random_state=0).fit(X, y)
     report = convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
-    assert report.check["virtual_npu"]["labels"] == 1.0
+    assert report.check.to_json()["virtual_npu"]["labels"] == 1.0
     monkeypatch.setattr(prepare_network, "fit_biases", lambda network, rows: network)
     with pytest.raises(CheckError):
         convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)

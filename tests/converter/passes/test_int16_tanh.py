@@ -15,10 +15,10 @@ import scirknn
 import virtual_npu
 from scirknn.bundle import read_bundle
 from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
-from sklearn2rknn.network.layer import CHANNELS, HALF, HALVES_ERROR, Layer
+from sklearn2rknn.network.layer import CLIPPED_TANH, TANH_CHANNELS, TANH_PAIRS_ERROR, Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.int16_biases import fit_biases
-from sklearn2rknn.passes.int16_tanh import halve
+from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
 from tests.converter.fitted import fit, mixtures
 from tests.converter.network.test_onnx_graph import run
 
@@ -33,23 +33,23 @@ def _single(activation: str) -> Network:
 @pytest.mark.parametrize(("activation", "share"), [("tanh", 1.0), ("logistic", 0.5)])
 def test_halves_add_up(activation: str, share: float) -> None:
     network = _single(activation)
-    halved = halve(network)
-    assert [layer.activation for layer in halved.layers] == [HALF, "identity"]
-    assert len(halved.layers[0].bias) == CHANNELS
+    halved = clipped_tanh_pairs(network)
+    assert [layer.activation for layer in halved.layers] == [CLIPPED_TANH, "identity"]
+    assert len(halved.layers[0].bias) == TANH_CHANNELS
     X = np.linspace(-40, 40, 80_001)[:, None]
     missed = np.abs(halved.forward(X) - network.forward(X)).max()
-    assert 0.5 * share * HALVES_ERROR < missed <= share * HALVES_ERROR
+    assert 0.5 * share * TANH_PAIRS_ERROR < missed <= share * TANH_PAIRS_ERROR
 
 
 @settings(max_examples=40, deadline=None)
 @given(mixtures())
 def test_mixtures_stay_close(drawn: tuple[Network, npt.NDArray[Any]]) -> None:
     network, X = drawn
-    halved = fit_biases(halve(network), X)
+    halved = fit_biases(clipped_tanh_pairs(network), X)
     gains, error = [np.abs(layer.weights).sum(axis=0).max() for layer in network.layers], 0.0
     for gain in gains[1:]:  # every slope is 1 at most
         error = (error + 1.0) * gain
-    tolerance = HALVES_ERROR * (1 + error)
+    tolerance = TANH_PAIRS_ERROR * (1 + error)
     np.testing.assert_allclose(halved.forward(X), network.forward(X), rtol=1e-6, atol=tolerance)
     # float32: as in test_onnx_graph.
     np.testing.assert_allclose(run(halved, X, 7), halved.forward(X), rtol=1e-5, atol=1e-3)

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scirknn
-from sklearn2rknn import ExampleInputWarning, OptionError, Toolkit, convert, network_from_estimator
+from sklearn2rknn import (
+    ConversionOptions,
+    ExampleInputWarning,
+    OptionError,
+    Toolkit,
+    convert,
+    network_from_estimator,
+)
 from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.rows.calibration_rows import calibration_rows
 from tests.converter.fitted import fit
@@ -68,10 +75,8 @@ def test_rows_and_seed_are_options(tmp_path: Path, toolkit: Toolkit, algorithm: 
             path,
             precision="int8",
             example_input=X,
-            quantized_algorithm=algorithm,
-            min_r2=0.9,
             toolkit=toolkit,
-            **options,
+            options=ConversionOptions(quantized_algorithm=algorithm, min_r2=0.9, **options),
         )
         with scirknn.load(path, device="virtual") as model:
             found.add(model.predict(X).tobytes())
@@ -82,15 +87,15 @@ def test_rows_and_seed_are_options(tmp_path: Path, toolkit: Toolkit, algorithm: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"calibration_rows": 0}, "calibration_rows is 0; it can be a whole number from 1 on"),
+        ({"calibration_rows": 0}, "calibration_rows is 0; it can be an integer from 1 on"),
         ({"calibration_rows": 2.5}, "calibration_rows is 2.5"),
         ({"calibration_rows": True}, "calibration_rows is True"),
-        ({"calibration_seed": -1}, "calibration_seed is -1; it can be a whole number from 0 on"),
+        ({"calibration_seed": -1}, "calibration_seed is -1; it can be an integer from 0 on"),
     ],
 )
-def test_impossible_options(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+def test_impossible_options(options: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
-        convert(fit("softmax")[0], tmp_path / "model.rknn", **options)
+        ConversionOptions(**options)
 
 
 def test_constant_columns_are_told_of(tmp_path: Path, toolkit: Toolkit) -> None:

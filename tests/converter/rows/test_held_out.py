@@ -11,7 +11,7 @@ import pytest
 from sklearn.neural_network import MLPClassifier
 
 from scirknn.bundle import read_bundle
-from sklearn2rknn import ExampleInputWarning, Toolkit, convert
+from sklearn2rknn import ConversionOptions, ExampleInputWarning, Toolkit, convert
 from sklearn2rknn.rows.held_out import hold_out
 from tests.converter.fitted import fit
 
@@ -83,8 +83,14 @@ def test_the_bundle_records_how_many_rows_were_its_own(tmp_path: Path, toolkit: 
 def test_rows_of_ones_own_are_checked(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("softmax")
     own = np.random.default_rng(0).normal(size=(40, X.shape[1]))
-    report = convert(estimator, tmp_path / "m.rknn", example_input=own + 1, check_input=own, toolkit=toolkit)
-    assert (report.check["input"], report.check["held_out"]) == ("check_input", 40)
+    report = convert(
+        estimator,
+        tmp_path / "m.rknn",
+        example_input=own + 1,
+        toolkit=toolkit,
+        options=ConversionOptions(check_input=own),
+    )
+    assert (report.check.to_json()["input"], report.check.to_json()["held_out"]) == ("check_input", 40)
     assert "40 of 40 rows of --check-input have" in str(report)
 
 
@@ -93,9 +99,13 @@ def test_too_few_rows_of_ones_own_are_named(tmp_path: Path, toolkit: Toolkit) ->
     rows = np.random.default_rng(0).normal(size=(100, X.shape[1]))
     with pytest.warns(ExampleInputWarning, match="check_input has 5 rows, too few to count a share of"):
         report = convert(
-            estimator, tmp_path / "m.rknn", example_input=rows, check_input=rows[:5], toolkit=toolkit
+            estimator,
+            tmp_path / "m.rknn",
+            example_input=rows,
+            toolkit=toolkit,
+            options=ConversionOptions(check_input=rows[:5]),
         )
-    assert report.check["input"] == "held_out"
+    assert report.check.to_json()["input"] == "held_out"
 
 
 @pytest.mark.parametrize("kind", ["softmax", "several outputs"])
@@ -104,7 +114,7 @@ def test_below_32_rows_of_its_own_no_accuracy_is_stated(tmp_path: Path, toolkit:
     rows = np.random.default_rng(0).normal(size=(63, X.shape[1]))
     report = convert(estimator, tmp_path / "m.rknn", example_input=rows, toolkit=toolkit)
     (line,) = [line for line in str(report).splitlines() if line.startswith("  right")]
-    assert "not checked on rows of its own" in line
+    assert "not checked on held-out rows" in line
     assert not ACCURACY.search(line)
     check = [line for line in report.details().splitlines() if "NPU  " in line]
     assert not any(re.search(r"labels|R2", line) for line in check)

@@ -21,11 +21,19 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import scirknn
 from scirknn.bundle import read_bundle
-from sklearn2rknn import ExampleInputWarning, Toolkit, convert, network_from_estimator, open_toolkit
-from sklearn2rknn.network.layer import HALF, Layer
+from sklearn2rknn import (
+    ConversionOptions,
+    ExampleInputWarning,
+    Toolkit,
+    convert,
+    network_from_estimator,
+    open_toolkit,
+)
+from sklearn2rknn.checking.check_result import CheckResult
+from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Floats
-from sklearn2rknn.passes.prepare_network import condition
+from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.rows.calibration_rows import STRETCH, calibration_rows, input_range
 from sklearn2rknn.rows.reach import REACH, WIDEST, with_reach
 from tests.counts import FULL
@@ -98,7 +106,14 @@ def test_rows_outside_are_counted_and_int16_holds_them(
     estimator, rows = drawn(kind, activation), example()
     X, path = outside(rows), tmp_path / "model.rknn"
     with pytest.warns(ExampleInputWarning, match="has 12 rows"):
-        convert(estimator, path, precision=precision, example_input=rows, check="off", toolkit=any_toolkit)
+        convert(
+            estimator,
+            path,
+            precision=precision,
+            example_input=rows,
+            toolkit=any_toolkit,
+            options=ConversionOptions(check="off"),
+        )
     is_outside = rows_outside(X, rows)
     with scirknn.load(path, device="virtual") as model:
         count = int(is_outside.any(axis=1).sum())
@@ -126,7 +141,7 @@ def test_rows_outside_are_counted_and_int16_holds_them(
 @pytest.mark.parametrize("activation", ["relu", "tanh", "identity", "logistic"])
 def test_every_tensor_holds_rows_three_times_as_far(activation: str) -> None:
     rows = example()
-    network = condition(network_from_estimator(drawn("three outputs", activation)), rows, "int16")
+    network = prepare_network(network_from_estimator(drawn("three outputs", activation)), rows, "int16")
     chosen, X = calibration_rows(network, rows, 256, 0), outside(rows, 4000)
     held = [network.prepare(chosen), *network.activations(chosen)]
     met = [network.prepare(X), *network.activations(X)]
@@ -170,14 +185,14 @@ def test_no_far_rows_where_no_column_varies() -> None:
 def test_room_is_given_up_where_the_check_misses_its_bits(
     passing: int, room: float, toolkit: Toolkit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shortfalls: list[Any] = []
+    checks: list[Any] = []
 
-    def shortfall(check: Any, required: Any) -> str:
-        if not shortfalls or shortfalls[-1] is not check:
-            shortfalls.append(check)
-        return "" if len(shortfalls) >= passing else "planted"
+    def failed_limit(check: CheckResult, required: Any) -> str:
+        if not checks or checks[-1] is not check:
+            checks.append(check)
+        return "" if len(checks) >= passing else "planted"
 
-    monkeypatch.setattr("sklearn2rknn.build.shortfall", shortfall)
+    monkeypatch.setattr(CheckResult, "failed_limit", failed_limit)
     path = tmp_path / "model.rknn"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -186,8 +201,8 @@ def test_room_is_given_up_where_the_check_misses_its_bits(
             path,
             precision="int16",
             example_input=example(),
-            check="warn",
             toolkit=toolkit,
+            options=ConversionOptions(check="warn"),
         )
     held = read_bundle(path).input_range
     assert held is not None
@@ -196,15 +211,15 @@ def test_room_is_given_up_where_the_check_misses_its_bits(
 
 def test_int8_keeps_its_ranges() -> None:
     network, rows = network_from_estimator(drawn("one output", "relu")), example()
-    eight = condition(network, rows, "int8")
+    eight = prepare_network(network, rows, "int8")
     assert eight.reach is None
     assert input_range(network, eight, rows).room == 1.0
-    assert condition(network, rows, "int16").reach is not None
+    assert prepare_network(network, rows, "int16").reach is not None
 
 
 def test_range_is_in_the_units_of_x() -> None:
     network, rows = network_from_estimator(drawn("one output", "relu")), example()
-    made = condition(network, rows, "int16")
+    made = prepare_network(network, rows, "int16")
     found = input_range(network, made, rows)
     mean = rows.mean(axis=0)
     np.testing.assert_allclose(found.low, mean + STRETCH * (rows.min(axis=0) - mean))
@@ -214,8 +229,10 @@ def test_range_is_in_the_units_of_x() -> None:
 
 
 def test_halves_of_tanh_keep_their_range() -> None:
-    network: Network = condition(network_from_estimator(drawn("one output", "tanh")), example(), "int16")
-    halves = [layer.activation == HALF for layer in network.layers]
+    network: Network = prepare_network(
+        network_from_estimator(drawn("one output", "tanh")), example(), "int16"
+    )
+    halves = [layer.activation == CLIPPED_TANH for layer in network.layers]
     assert halves == [True, True, False]
     results = network.activations(calibration_rows(network, example(), 256, 0))
     for values, is_half in zip(results, halves, strict=True):
@@ -234,7 +251,14 @@ def test_a_pipeline_counts_by_feature(toolkit: Toolkit, tmp_path: Path) -> None:
         model = make_pipeline(steps, network).fit(X, X[:, 0])
         rows = X[X[:, 1] != "c"]
         path = tmp_path / "model.rknn"
-        convert(model, path, precision="int16", example_input=rows, check="off", toolkit=toolkit)
+        convert(
+            model,
+            path,
+            precision="int16",
+            example_input=rows,
+            toolkit=toolkit,
+            options=ConversionOptions(check="off"),
+        )
     given = np.array([rows[0], [120.0, "a", -3.0], [50.0, "c", -3.0], [50.0, "b", -30.0]], dtype=object)
     with scirknn.load(path, device="virtual") as opened:
         opened.predict(rows)
@@ -249,5 +273,5 @@ def test_a_pipeline_counts_by_feature(toolkit: Toolkit, tmp_path: Path) -> None:
 def test_float16_keeps_no_range(toolkit: Toolkit, tmp_path: Path) -> None:
     estimator, path = drawn("one output", "relu"), tmp_path / "model.rknn"
     rows = np.vstack([example()] * 3)
-    convert(estimator, path, example_input=rows, toolkit=toolkit, check="off")
+    convert(estimator, path, example_input=rows, toolkit=toolkit, options=ConversionOptions(check="off"))
     assert read_bundle(path).input_range is None

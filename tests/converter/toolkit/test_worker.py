@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sklearn2rknn import Built, ConversionError, OptionError, Toolkit, ToolkitError, open_toolkit
-from sklearn2rknn.toolkit.log_lines import clean_log, telling_lines
+from sklearn2rknn.toolkit.log_lines import clean_log, error_lines
 from sklearn2rknn.toolkit.toolkit import ISOLATIONS
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment
 from sklearn2rknn.toolkit.worker_path import WORKER
@@ -270,10 +270,10 @@ def test_log_loses_colours_and_progress() -> None:
     assert clean_log(log) == "I rknn building ...\nW a warning"
 
 
-def test_telling_lines_leave_out_what_every_good_build_prints() -> None:
+def test_error_lines_leave_out_what_every_good_build_prints() -> None:
     log = "I fine\nE RKNN: [10:00] Unkown op target: 0\nE build: bias too small\nValueError: no"
-    assert telling_lines(log) == "E build: bias too small\nValueError: no"
-    assert telling_lines("one\ntwo\nthree\nfour") == "two\nthree\nfour"
+    assert error_lines(log) == "E build: bias too small\nValueError: no"
+    assert error_lines("one\ntwo\nthree\nfour") == "two\nthree\nfour"
 
 
 def test_worker_imports_nothing_from_its_own_folder() -> None:

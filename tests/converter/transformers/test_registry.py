@@ -164,7 +164,7 @@ def test_missing_values_have_many_forms() -> None:
         ]
     )
     X[3::5, 0], X[4::5, 1] = 4, "b"
-    with pytest.raises(UnsupportedModelError, match="Put one imputer for each column first"):
+    with pytest.raises(UnsupportedModelError, match="Put the imputer first in the pipeline"):
         network_from_estimator(fitted(imputer, X=X)[0])
     imputer.set_params(
         text=make_pipeline(SimpleImputer(missing_values="?", strategy="most_frequent"), OrdinalEncoder())
@@ -278,7 +278,7 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
     ("steps", "X", "said"),
     [
         ([PolynomialFeatures()], None, "Pipeline step 'polynomialfeatures' (PolynomialFeatures) cannot be"),
-        ([Normalizer()], None, "(Normalizer) cannot be converted: it is neither affine nor a choice of"),
+        ([Normalizer()], None, "(Normalizer) cannot be converted: it is neither a selector of columns nor"),
         ([Binarizer()], None, "(Binarizer) cannot be converted"),
         ([PowerTransformer()], None, "(PowerTransformer) cannot be converted"),
         ([QuantileTransformer(n_quantiles=5)], None, "Apply it to X yourself, before fit and before predict"),
@@ -289,7 +289,11 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
         ([OwnScaler()], None, "(OwnScaler) cannot be converted"),
         ([OwnSelector()], None, "(OwnSelector) cannot be converted"),
         ([OwnPipeline([("scale", StandardScaler())])], None, "(OwnPipeline) cannot be converted"),
-        ([FunctionTransformer(np.log1p)], None, "(FunctionTransformer) has func=log1p: a function cannot"),
+        (
+            [FunctionTransformer(np.log1p)],
+            None,
+            "(FunctionTransformer) has func=log1p: Python functions",
+        ),
         (
             [MinMaxScaler(clip=True)],
             None,
@@ -334,17 +338,17 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
         (
             [StandardScaler(), SimpleImputer(missing_values=0)],
             None,
-            "(SimpleImputer) has missing_values=0: its values are searched for in X itself",
+            "(SimpleImputer) has missing_values=0: a missing value other than NaN must be",
         ),
         (
             [MissingIndicator(features="missing-only")],
             np.where(np.eye(4)[np.arange(40) % 4] > 0, np.nan, 1.0),
-            "(MissingIndicator) has error_on_new=True: rows are not searched for new gaps. Fit with",
+            "(MissingIndicator) has error_on_new=True: the runtime does not look for new missing",
         ),
         (
             [SimpleImputer(), SimpleImputer(add_indicator=True, missing_values=0.0)],
             np.where(np.eye(4)[np.arange(40) % 4] > 0, 0.0, 1.0),
-            "missing_values=0.0: its values are searched for in X itself",
+            "missing_values=0.0: a missing value other than NaN must be",
         ),
         (
             [
@@ -447,12 +451,12 @@ def _without_scale() -> Any:
         (
             lambda: Pipeline([("scale", StandardScaler()), ("mlp", fitted()[0][-1])]),
             NotFittedError,
-            "(StandardScaler) is not fitted. Call fit(X, y) on the whole",
+            "(StandardScaler) is not fitted. Call fit(X, y) on the complete",
         ),
         (
             _changed,
             UnsupportedModelError,
-            "was fitted on 2 features and is given 4 by the steps before it. Fit the whole again",
+            "was fitted on 2 features and is given 4 by the steps before it. Fit the complete",
         ),
         (_without_scale, UnsupportedModelError, "holds statistics that are zero, NaN or infinite"),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +45,8 @@ class Agreement:
     r2 : float or None
         R2 of a regressor's predictions against the reference's, the worst of its outputs; None where the
         reference does not vary.
+    bound_share : float or None
+        Largest error as a share of its own row's and output's derived bound.
     """
 
     max_error: float
@@ -51,10 +56,17 @@ class Agreement:
     clear_labels: float | None = None
     expected_labels: float | None = None
     probability_reach: float | None = None
+    bound_share: float | None = None
 
     def to_json(self) -> dict[str, float]:
         """Return what is known, as JSON takes it."""
         return {name: value for name, value in attrs.asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, float]) -> Agreement:
+        """Read what `to_json` returned."""
+        values: dict[str, Any] = {field.name: document.get(field.name) for field in attrs.fields(cls)}
+        return cls(**values)
 
 
 def agreement(

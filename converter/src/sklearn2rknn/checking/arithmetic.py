@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from scirknn.bundle import Affine
-from sklearn2rknn.network.layer import HALF, HALVES_ERROR, REFINED, activate
+from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, TANH_PAIRS_ERROR, activate
 from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic", "LayerLike"]
@@ -20,14 +20,14 @@ Errors = Mapping[str, tuple[float, float, float]]
 TABLE_ERRORS: Errors = {
     "tanh": (3.02, 1e-3, 5e-3),
     "logistic": (6.31, 1e-3, 2e-3),
-    HALF: (np.inf, 1.2e-4, 1.2e-4),
+    CLIPPED_TANH: (np.inf, 1.2e-4, 1.2e-4),
 }
 # onnxruntime's tanh and logistic are rational functions, good to some units of float32.
 # Two halves and what they lack, whose factors are 2.009 in sum, stand for a tanh.
 _FUNCTIONS: Errors = {
     "tanh": (np.inf, 1e-6, 1e-6),
     "logistic": (np.inf, 1e-6, 1e-6),
-    HALF: (np.inf, 1e-6 + HALVES_ERROR / 2, 1e-6 + HALVES_ERROR / 2),
+    CLIPPED_TANH: (np.inf, 1e-6 + TANH_PAIRS_ERROR / 2, 1e-6 + TANH_PAIRS_ERROR / 2),
 }
 _EXACT: Errors = {"tanh": (np.inf, 1e-15, 1e-15), "logistic": (np.inf, 1e-15, 1e-15)}
 

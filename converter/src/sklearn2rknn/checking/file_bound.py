@@ -23,24 +23,12 @@ def file_bound(
     *,
     per_channel: bool = True,
 ) -> Floats | None:
-    """Bound the error of a built file's outputs, in the units of the estimator's.
+    """Bound the error of a built file's outputs, shape (n, n_outputs), in the units of the estimator's.
 
-    Parameters
-    ----------
-    source, network : Network
-        The estimator's, and what the toolkit was given, both with or both without the host's parts.
-    X : array-like, shape (n, n_features_in)
-        Rows as `source` takes them.
-    file : virtual_npu.RknnFile, optional
-        The file of an integer precision, which holds its steps.
-    per_channel : bool
-        Whether weights have a step per output channel.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n, n_outputs), or None
-        Before the head, against the estimator's own outputs; inf where a number may leave float16. None for
-        an integer file whose tensors are not those of the layers.
+    `source` is the estimator's network and `network` what the toolkit was given, both with or both without
+    host steps; `file` holds the steps of an integer precision. Before the output activation, against the
+    estimator's own outputs; inf where a number may leave float16. None for an integer file whose tensors are
+    not those of the layers.
     """
     own = FLOAT64 if source.dtype == "float64" else FLOAT32
     with np.errstate(over="ignore", invalid="ignore"):
@@ -48,12 +36,11 @@ def file_bound(
             source.layers, source.take(X), own, source.input, source.output, host=own.unit
         )
         rows = network.take(X)
-        undivided = network.undivided or network
-        made = output_bound(undivided.layers, rows, FOLDED, network.input, network.output, host=FOLDED.unit)
+        unpaired = network.unpaired or network
+        maps = network.input, network.output
+        rescaled = output_bound(unpaired.layers, rows, FOLDED, *maps, host=FOLDED.unit)
         if file is None:
-            stored = output_bound(
-                undivided.layers, rows, _formats(network), network.input, network.output, host=2.0**-52
-            )
+            stored = output_bound(unpaired.layers, rows, _formats(network), *maps, host=2.0**-52)
         else:
             steps = tensor_steps(file)
             if len(steps) != tensor_count(network.layers):
@@ -62,28 +49,27 @@ def file_bound(
                 network.layers,
                 rows,
                 steps,
-                network.input,
-                network.output,
+                *maps,
                 host=2.0**-52,
                 per_channel=per_channel,
                 idle=network.idle,
             )
-        # What weights that round to 0 were left out for, and otherwise next to nothing.
-        apart = np.abs(network.forward(X) - source.forward(X))
-        total = estimator + apart + made + stored
+        # The weights that round to 0 and were left out; otherwise negligible.
+        difference = np.abs(network.forward(X) - source.forward(X))
+        total = estimator + difference + rescaled + stored
     total[np.isnan(total)] = np.inf
     return total
 
 
 def _formats(network: Network) -> list[Arithmetic]:
-    """Return what the input and each layer's result are stored in, of the layers without remainders."""
-    layers = (network.undivided or network).layers
-    split = network.parts > 1
-    formats = [DOUBLE if split else FLOAT16]
+    """Return what the input and each layer's result are stored in, of the layers without pairs."""
+    layers = (network.unpaired or network).layers
+    is_pair = network.parts > 1
+    formats = [DOUBLE if is_pair else FLOAT16]
     for layer in layers:
-        # Remainders are carried as far as relus lead.
-        split = split and layer.activation in ("relu", "identity")
-        formats.append(DOUBLE if split else FLOAT16)
+        # Pairs are carried as far as relus lead.
+        is_pair = is_pair and layer.activation in ("relu", "identity")
+        formats.append(DOUBLE if is_pair else FLOAT16)
     if network.output_parts == 1:
         formats[-1] = FLOAT16
     return formats

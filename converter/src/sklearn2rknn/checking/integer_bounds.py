@@ -18,11 +18,11 @@ from sklearn2rknn.checking.arithmetic import (
     host_input,
     host_output,
 )
-from sklearn2rknn.network.layer import HALF, HALF_END
+from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END
 from sklearn2rknn.network.ranges import Floats
 from virtual_npu import RknnFile
 
-__all__ = ["Steps", "kernel_spans", "quantized_output_bound", "tensor_count", "tensor_steps"]
+__all__ = ["Steps", "kernel_ranges", "quantized_output_bound", "tensor_count", "tensor_steps"]
 
 
 @attrs.frozen
@@ -55,22 +55,16 @@ def quantized_output_bound(
     per_channel: bool = True,
     idle: Floats | None = None,
 ) -> Floats:
-    """Bound the error of an int8 or int16 network's output before its head.
+    """Bound the error of an int8 or int16 network's output, shape (n, n_outputs), as `output_bound` does.
 
     Parameters
     ----------
-    layers, X, before, after, host
-        As for `output_bound`.
     tensors : sequence of Steps
-        Of the input and of each layer's result, `tensor_count` of them; a half of tanh has its sum before.
+        Of the input and of each layer's result, `tensor_count` of them; a clipped tanh has its sum before.
     per_channel : bool
         Whether weights have a step per output channel.
     idle : numpy.ndarray or None
-        The network's: the first layer's weights on an input that is always 0, which count for steps only.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n, n_outputs)
+        The first layer's weights on an input that is always 0, which count for steps only.
 
     Raises
     ------
@@ -92,14 +86,14 @@ def quantized_output_bound(
         if not per_channel:
             largest = np.full(len(layer.bias), largest.max())
         step = largest * (1.001 / 127) if source.bits == 8 else 1.001 * _int16_steps(largest)
-        exact = kernel_spans(layer) / 255 if source.bits == 8 else step
+        exact = kernel_ranges(layer) / 255 if source.bits == 8 else step
         coarser, unit = _scaling(layer, exact, source) if per_channel else (np.float64(1), 0.5)
         size = np.abs(value) + error
         total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
         z = value @ layer.weights + layer.bias
         total += 1.001 * 2.0**-15 * (coarser + 1) * (np.abs(z) + total)
-        if layer.activation == HALF:
-            z, total = np.clip(z, 0.0, HALF_END), error_through(_limited, z, total)
+        if layer.activation == CLIPPED_TANH:
+            z, total = np.clip(z, 0.0, CLIPPED_TANH_END), error_through(_limited, z, total)
             total = _quantize(z, total, target, 0.5)
             target = next(following)
         value, error = activate_with_error(layer.activation, z, total, FLOAT16)
@@ -108,18 +102,18 @@ def quantized_output_bound(
 
 
 def tensor_count(layers: Sequence[LayerLike]) -> int:
-    """Return how many tensors a file of these layers has: the input, each result, and what a half sums up."""
-    return 1 + len(layers) + sum(layer.activation == HALF for layer in layers)
+    """Return how many tensors a file of these layers has: the input, each result, and clipped sums."""
+    return 1 + len(layers) + sum(layer.activation == CLIPPED_TANH for layer in layers)
 
 
 def _limited(z: Floats) -> Floats:
-    return np.clip(z, 0.0, HALF_END)
+    return np.clip(z, 0.0, CLIPPED_TANH_END)
 
 
 def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
     """Return the quantization of a file's input and of what each of its layers gives, in order."""
     layers = [node for node in file.nodes if node.placement != "none"]
-    # Files of other chips do not tell what a node gives.
+    # Files of other chips do not say what a node gives.
     tensors = [*file.inputs, *(file.tensors[node.outputs[0]] for node in layers if node.outputs)]
     return tuple(
         Steps(tensor.scale, tensor.zero_point, 16 if tensor.dtype == "int16" else 8)
@@ -137,10 +131,7 @@ def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Fl
 
 
 def _scaling(layer: LayerLike, steps: Floats, source: Steps) -> tuple[Floats, float]:
-    """Return how much larger than each kernel's step the largest is, and what sums and biases err by.
-
-    The latter as a multiple of input step times kernel step.
-    """
+    """Return the largest kernel step over each one, and the error of sums and biases in products of steps."""
     live = steps > 0
     if not live.any():
         return np.ones_like(steps), 0.5
@@ -159,7 +150,6 @@ def _int16_steps(largest: Floats) -> Floats:
     return np.where(largest > 0, 1 / np.maximum(2.0**bits - 1, 2.0 ** (bits - 1)), 0.0)
 
 
-def kernel_spans(layer: LayerLike) -> Floats:
+def kernel_ranges(layer: LayerLike) -> Floats:
     """Return the range of each kernel's weights with 0, of which an int8 step is a 255th."""
-    found: Floats = layer.weights.max(axis=0).clip(min=0) - layer.weights.min(axis=0).clip(max=0)
-    return found
+    return np.asarray(layer.weights.max(axis=0).clip(min=0) - layer.weights.min(axis=0).clip(max=0))

@@ -12,10 +12,10 @@ from sklearn.pipeline import Pipeline
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Number
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
-from sklearn2rknn.estimators.mlp import network_from_perceptron
+from sklearn2rknn.estimators.registry import read_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.transformers.feature_table import FeatureTable, untouched
+from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step
 
@@ -31,10 +31,6 @@ def network_from_estimator(estimator: Any) -> Network:
         Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search whose best
         estimator is one of these.
 
-    Returns
-    -------
-    Network
-
     Raises
     ------
     UnsupportedModelError
@@ -48,15 +44,15 @@ def network_from_estimator(estimator: Any) -> Network:
             f"The model is the class {estimator.__name__}, not an instance of it. "
             "Give the fitted estimator: clf = MLPClassifier().fit(X, y)."
         )
-    steps, target, perceptron = _opened(estimator)
-    network = network_from_perceptron(perceptron)
+    steps, target, model = _unwrap(estimator)
+    network = read_estimator(model)
     if steps:
-        network = _behind(steps, perceptron, network)
-    return network if target is None else _retargeted(target, network)
+        network = _prepend_steps(steps, network)
+    return network if target is None else _append_target_inverse(target, network)
 
 
-def _opened(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
-    """Return the named steps in front of a model, what is around its target (or None), and the model."""
+def _unwrap(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
+    """Return the named steps in front of a model, the wrapper of its target (or None), and the model."""
     steps: list[tuple[str, Any]] = []
     target = None
     while True:
@@ -85,21 +81,21 @@ def _opened(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
             return steps, target, estimator
 
 
-def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> Network:
-    """Put what the steps do in front of a network."""
+def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
+    """Put what the steps compute in front of a network."""
     first = first_step([step for _, step in steps])
     if first is None:  # nothing but "passthrough"
         return network
     # What has no such number was not fitted, or is of a kind that is refused.
     width = int(getattr(first, "n_features_in_", 0))
-    table = untouched(width)
+    table = FeatureTable.of_columns(width)
     for where, step in steps:
         table = apply_step(step, table, where)
     refuse_text(table, network.estimator)
     if table.width != network.n_features_in:
         raise UnsupportedModelError(
             f"{network.estimator} was fitted on {network.n_features_in} features and is given {table.width} "
-            "by the steps before it. Fit the whole again."
+            "by the steps before it. Fit the complete pipeline again."
         )
     layers = network.layers
     if table.weights is not None and table.bias is not None:
@@ -111,21 +107,23 @@ def _behind(steps: list[tuple[str, Any]], perceptron: Any, network: Network) -> 
         layers=layers,
         columns=table.host_columns(width, by_name=by_name),
         input=table.affine(),
-        spans=table.spans if table.spans.known.any() else None,
+        input_ranges=table.ranges if table.ranges.known.any() else None,
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),
     )
 
 
-def _retargeted(target: Any, network: Network) -> Network:
+def _append_target_inverse(target: Any, network: Network) -> Network:
     """Put the inverse of a target's transformer behind a network."""
     named = "TransformedTargetRegressor"
     if network.head != "identity":
         raise UnsupportedModelError(
-            f"{named} scales what comes behind the output activation {network.head!r} of "
+            f"{named} scales the results of the output activation {network.head!r} of "
             f"{network.estimator}. Fit with loss='squared_error'."
         )
-    table = apply_step(target.transformer_, untouched(network.n_outputs), f"{named}'s transformer")
+    table = apply_step(
+        target.transformer_, FeatureTable.of_columns(network.n_outputs), f"{named}'s transformer"
+    )
     if not _is_affine(table, network.n_outputs):
         raise UnsupportedModelError(
             f"{named}'s transformer ({type(target.transformer_).__name__}) is not affine for each target. "

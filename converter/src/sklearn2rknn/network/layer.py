@@ -9,24 +9,11 @@ import numpy as np
 
 from sklearn2rknn.network.ranges import Floats
 
-__all__ = [
-    "ACTIVATIONS",
-    "ACTIVATION_FORMS",
-    "CHANNELS",
-    "FEWEST_SAMPLES",
-    "HALF",
-    "HALF_END",
-    "HALVES_ERROR",
-    "REFINED",
-    "Layer",
-    "rounded_to_float16",
-]
+TANH_CHANNELS = 4
+"""Channels for each unit of tanh in int16: see `int16_tanh`."""
 
-CHANNELS = 4
-"""Channels for each unit."""
-
-HALVES_ERROR = 1.3e-4
-"""Of what stands for a tanh, at most; half of it for a logistic."""
+TANH_PAIRS_ERROR = 1.3e-4
+"""Largest error of a tanh in int16; a logistic has half of it."""
 
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
@@ -35,9 +22,9 @@ ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 REFINED = "refined"
 """``t / (1 + t**2)`` with ``t = tanh(z)``, which is ``tanh(2 z) / 2``: see `refined_tanh`."""
 
-HALF = "half tanh"
-HALF_END = 3.015625
-"""``tanh(min(max(z, 0), HALF_END))``: see `int16_tanh`."""
+CLIPPED_TANH = "half tanh"
+CLIPPED_TANH_END = 3.015625
+"""``tanh(min(max(z, 0), CLIPPED_TANH_END))``: see `int16_tanh`."""
 
 
 def rounded_to_float16(values: Floats) -> Floats:
@@ -62,8 +49,8 @@ def activate(name: str, values: Floats) -> Floats:
         return _logistic(values)
     if name == REFINED:
         return np.tanh(2.0 * values) / 2.0
-    if name == HALF:
-        return np.tanh(np.clip(values, 0.0, HALF_END))
+    if name == CLIPPED_TANH:
+        return np.tanh(np.clip(values, 0.0, CLIPPED_TANH_END))
     return values
 
 
@@ -89,15 +76,14 @@ class Layer:
 
     weights: Floats = attrs.field(converter=_frozen, eq=_same)
     bias: Floats = attrs.field(converter=_frozen, eq=_same)
-    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED, HALF)))
+    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED, CLIPPED_TANH)))
 
     def forward(self, values: Floats) -> Floats:
         """Return the layer's output for `values`, shape (n, n_in), as float64, shape (n, n_out)."""
         return activate(self.activation, values @ self.weights + self.bias)
 
 
-ACTIVATION_FORMS = ("refined", "plain")
-"""How float16 computes tanh and logistic."""
+MIN_REFINED_BATCH_SIZE = 2
+"""Batch size from which on every toolkit version places the division on the NPU."""
 
-FEWEST_SAMPLES = 2
-"""Rows per run from which on every toolkit version places the division on the NPU."""
+HALF = CLIPPED_TANH  # the name that other packages still import

@@ -13,9 +13,9 @@ from scirknn.bundle import Affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
-from sklearn2rknn.network.ranges import Floats, Spans
+from sklearn2rknn.network.ranges import Floats, Ranges
 
-__all__ = ["FORMS", "PARTS", "Network", "Reach", "composed"]
+__all__ = ["FORMS", "PARTS", "Network", "Reach", "compose"]
 
 FORMS = ("conv", "matmul", "gemm")
 """Operators that a dense layer can be written with."""
@@ -76,9 +76,9 @@ class Network:
         Operators of the graph: see `onnx_graph`.
     head_on_npu : bool
         The head, ``"softmax"`` or ``"logistic"``, is in the graph; there is no `output` then.
-    spans : Spans or None
+    input_ranges : Ranges or None
         What is known of the inputs, as the layers take them, without any example.
-    undivided : Network or None
+    unpaired : Network or None
         The same network before its numbers were split into parts; None: they are not.
     idle : numpy.ndarray or None
         The first layer's weights, shape (n_out,), on one input more, which is always 0: see `bias_limits`.
@@ -102,8 +102,8 @@ class Network:
     first_step: str | None = None
     form: str = "conv"
     head_on_npu: bool = False
-    spans: Spans | None = None
-    undivided: Network | None = None
+    input_ranges: Ranges | None = None
+    unpaired: Network | None = None
     idle: Floats | None = None
     reach: Reach | None = None
 
@@ -128,18 +128,26 @@ class Network:
         """Return `rows`, and behind them those that the ranges are to reach to."""
         return rows if self.reach is None else np.vstack([rows, self.reach.rows])
 
-    def within(self) -> Network:
+    def without_host_steps(self) -> Network:
         """Return the network without what the host does in front of its layers."""
         return attrs.evolve(self, columns=None, first_step=None, input=None)
 
-    def around(self, inner: Network) -> Network:
-        """Return `inner`, which computes what ``within()`` does, with this network's host parts before it."""
+    def with_host_steps_of(self, other: Network) -> Network:
+        """Return the network with what the host of `other` does in front of its own."""
         return attrs.evolve(
-            inner,
-            columns=self.columns,
-            first_step=self.first_step,
-            input=composed(self.input, inner.input),
+            self,
+            columns=other.columns,
+            first_step=other.first_step,
+            input=compose(other.input, self.input),
         )
+
+    def divide_channels(self, i: int, factors: Floats) -> Network:
+        """Divide the channels of hidden layer `i`, and multiply them in the next layer."""
+        layers = list(self.layers)
+        layer, after = layers[i : i + 2]
+        layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
+        layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
+        return attrs.evolve(self, layers=tuple(layers))
 
     def take(self, X: npt.ArrayLike) -> Floats:
         """Take the network's inputs, before the affine map, from X, shape (n, n_features_in)."""
@@ -167,38 +175,24 @@ class Network:
 
     def activations(self, X: npt.ArrayLike) -> list[Floats]:
         """Return what each layer computes for X in float64, the raw output last; `output` is not applied."""
-        found, values = [], self.prepare(X)
+        results, values = [], self.prepare(X)
         for layer in self.layers:
             values = layer.forward(values)
-            found.append(values)
-        return found
+            results.append(values)
+        return results
 
     def forward(self, X: npt.ArrayLike) -> Floats:
-        """Compute the reference.
-
-        Parameters
-        ----------
-        X : array-like, shape (n, n_features_in)
-
-        Returns
-        -------
-        numpy.ndarray of float64, shape (n, n_outputs)
-            The output before the head, both host maps applied.
-        """
+        """Compute the reference for X: float64 before the output activation, shape (n, n_outputs)."""
         return self.finish(self.activations(X)[-1])
 
     def predict(self, outputs: Floats) -> npt.NDArray[Any]:
-        """Decide from outputs before the head: class indices, label indicators or regression values.
-
-        Parameters
-        ----------
-        outputs : numpy.ndarray, shape (n, n_outputs)
+        """Decide from outputs before the output activation, shape (n, n_outputs).
 
         Returns
         -------
         numpy.ndarray
-            int64 of shape (n,) for a classifier, int64 of shape (n, n_outputs) for multilabel, float64 of
-            shape (n, n_outputs) for a regressor.
+            Class indices, int64 of shape (n,), for a classifier; indicators, int64 of shape (n, n_outputs),
+            for multilabel; values, float64 of shape (n, n_outputs), for a regressor.
         """
         if self.task == "regressor":
             with np.errstate(over="ignore"):  # what is infinite for scikit-learn is infinite
@@ -231,7 +225,7 @@ class Network:
         return digest.hexdigest()
 
 
-def composed(first: Affine | None, then: Affine | None) -> Affine | None:
+def compose(first: Affine | None, then: Affine | None) -> Affine | None:
     """Return one map for two, in float64."""
     if first is None or then is None:
         return then if first is None else first

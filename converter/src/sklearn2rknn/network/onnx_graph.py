@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sklearn2rknn.network.layer import HALF, HALF_END, REFINED, Layer
+from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Floats
 
@@ -23,7 +23,7 @@ __all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "
 
 OPSET = 12
 SOFTMAX_OPSET = 13
-"""Before it, Softmax normalises over all axes from its own on: over all samples."""
+"""Before it, Softmax normalises over all axes from its own on: over all rows of a run."""
 
 IR_VERSION = 8
 CHANNEL_MULTIPLE = 8
@@ -41,14 +41,8 @@ def input_channels(network: Network) -> int:
     return -(-needed // CHANNEL_MULTIPLE) * CHANNEL_MULTIPLE if network.form == "conv" else needed
 
 
-def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
-    """Write the network's layers as an ONNX graph.
-
-    Parameters
-    ----------
-    network : Network
-    samples : int
-        Rows that one run takes (N).
+def onnx_from_network(network: Network, batch_size: int) -> onnx.ModelProto:
+    """Write the network's layers as an ONNX graph whose run takes `batch_size` rows (N).
 
     Returns
     -------
@@ -75,16 +69,16 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
     if REFINED in activations:
         one = np.ones((1, 1, 1, 1) if conv else (1, 1), np.float32)
         constants.append(numpy_helper.from_array(one, "one"))
-    if HALF in activations:
+    if CLIPPED_TANH in activations:
         constants += [
             numpy_helper.from_array(np.float32(value), name)
-            for name, value in (("zero", 0.0), ("end", HALF_END))
+            for name, value in (("zero", 0.0), ("end", CLIPPED_TANH_END))
         ]
     graph = helper.make_graph(
         nodes,
         "mlp",
-        [_value("x", channels, samples, conv)],
-        [_value("y", network.widths[-1], samples, conv)],
+        [_value("x", channels, batch_size, conv)],
+        [_value("y", network.widths[-1], batch_size, conv)],
         constants,
     )
     softmax = network.head_on_npu and network.head == "softmax"
@@ -98,8 +92,8 @@ def onnx_from_network(network: Network, samples: int) -> onnx.ModelProto:
     return model
 
 
-def _value(name: str, channels: int, samples: int, conv: bool) -> onnx.ValueInfoProto:
-    shape = [1, channels, samples, 1] if conv else [samples, channels]
+def _value(name: str, channels: int, batch_size: int, conv: bool) -> onnx.ValueInfoProto:
+    shape = [1, channels, batch_size, 1] if conv else [batch_size, channels]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
@@ -136,7 +130,7 @@ def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
             ("Add", [f"square_{i}", "one"], f"divisor_{i}"),
             ("Div", [f"tanh_{i}", f"divisor_{i}"], f"activation_{i}"),
         ],
-        HALF: [
+        CLIPPED_TANH: [
             ("Clip", [f"layer_{i}", "zero", "end"], f"clip_{i}"),
             ("Tanh", [f"clip_{i}"], f"activation_{i}"),
         ],
@@ -159,28 +153,20 @@ def _kernel(layer: Layer, channels: int, idle: Floats | None = None) -> npt.NDAr
     return kernel
 
 
-def pack(values: Floats, channels: int, samples: int, form: str = "conv") -> npt.NDArray[np.float32]:
-    """Cut rows into the graph's inputs.
-
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (n, n_features), n at least 1
-        Rows that `Network.prepare` returned.
-    channels, samples : int
-        C and N of the graph.
-    form : str
-        The network's.
+def pack(values: Floats, channels: int, batch_size: int, form: str = "conv") -> npt.NDArray[np.float32]:
+    """Cut rows that `Network.prepare` returned, shape (n, n_features), into the graph's inputs.
 
     Returns
     -------
     numpy.ndarray of float32, shape (ceil(n / N), 1, C, N, 1), without convolutions (ceil(n / N), N, C)
-        The last run is filled up with rows from the front, so that a calibration meets real rows only.
+        For C channels and batch size N. The last run is padded with rows from the front, so that a
+        calibration meets real rows only.
     """
     rows, features = values.shape
-    runs = -(-rows // samples)
-    padded = np.zeros((runs * samples, channels), dtype=np.float32)
-    padded[:, :features] = np.take(values, np.arange(runs * samples), axis=0, mode="wrap")
-    tables = padded.reshape(runs, samples, channels)
+    runs = -(-rows // batch_size)
+    padded = np.zeros((runs * batch_size, channels), dtype=np.float32)
+    padded[:, :features] = np.take(values, np.arange(runs * batch_size), axis=0, mode="wrap")
+    tables = padded.reshape(runs, batch_size, channels)
     return np.ascontiguousarray(tables.transpose(0, 2, 1))[:, None, :, :, None] if form == "conv" else tables
 
 

@@ -8,13 +8,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Spans", "samples_within", "side_by_side", "unknown"]
+__all__ = ["Floats", "Ranges", "sample_bounds"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @attrs.frozen(eq=False)
-class Spans:
+class Ranges:
     """Ranges of columns.
 
     Attributes
@@ -29,6 +29,21 @@ class Spans:
     high: Floats
     origins: tuple[str, ...]
 
+    @classmethod
+    def unknown(cls, width: int) -> Ranges:
+        """Return the ranges of columns that nothing is known of."""
+        return cls(np.full(width, -np.inf), np.full(width, np.inf), ("",) * width)
+
+    @classmethod
+    def concatenate(cls, ranges: Sequence[Ranges]) -> Ranges:
+        """Return the ranges of several tables' columns, side by side."""
+        none = cls.unknown(0)  # a table may be left with no columns
+        return cls(
+            np.concatenate([none.low, *(each.low for each in ranges)]),
+            np.concatenate([none.high, *(each.high for each in ranges)]),
+            tuple(origin for each in ranges for origin in each.origins),
+        )
+
     @property
     def largest(self) -> Floats:
         """The largest magnitude of each column."""
@@ -41,50 +56,35 @@ class Spans:
 
     @property
     def origin(self) -> str:
-        """What they are known from, all told; empty where a column's range is not known."""
+        """What they are known from, together; empty where a column's range is not known."""
         return ", ".join(dict.fromkeys(self.origins)) if self.known.all() else ""
 
-    def select(self, indices: Sequence[int]) -> Spans:
+    def select(self, indices: Sequence[int]) -> Ranges:
         """Return those of the columns at `indices`."""
         chosen = list(indices)
-        return Spans(self.low[chosen], self.high[chosen], tuple(self.origins[index] for index in chosen))
+        return Ranges(self.low[chosen], self.high[chosen], tuple(self.origins[index] for index in chosen))
 
-    def map(self, offset: Floats, scale: Floats) -> Spans:
+    def map(self, offset: Floats, scale: Floats) -> Ranges:
         """Return those of ``(v - offset) * scale``."""
         ends = np.stack([(self.low - offset) * scale, (self.high - offset) * scale])
         return attrs.evolve(self, low=ends.min(axis=0), high=ends.max(axis=0))
 
-    def narrowed(self, low: Floats, high: Floats, origin: str) -> Spans:
-        """Take over each range that is narrower than the one that is known."""
+    def intersect(self, low: Floats, high: Floats, origin: str) -> Ranges:
+        """Return the narrower one of each known range and ``low`` to ``high``."""
         with np.errstate(invalid="ignore"):
             better = np.isfinite(low) & np.isfinite(high) & ~(high - low >= self.high - self.low)
-        return Spans(
+        return Ranges(
             np.where(better, low, self.low),
             np.where(better, high, self.high),
             tuple(origin if each else old for each, old in zip(better.tolist(), self.origins, strict=True)),
         )
 
-    def widened(self, value: float) -> Spans:
-        """Take in a value that any column may hold too."""
+    def include(self, value: float) -> Ranges:
+        """Return ranges that hold a value too."""
         return attrs.evolve(self, low=np.minimum(self.low, value), high=np.maximum(self.high, value))
 
 
-def unknown(width: int) -> Spans:
-    """Return the spans of columns that nothing is known of."""
-    return Spans(np.full(width, -np.inf), np.full(width, np.inf), ("",) * width)
-
-
-def side_by_side(spans: Sequence[Spans]) -> Spans:
-    """Return the spans of several tables' columns."""
-    none = unknown(0)  # a table may be left with no columns
-    return Spans(
-        np.concatenate([none.low, *(each.low for each in spans)]),
-        np.concatenate([none.high, *(each.high for each in spans)]),
-        tuple(origin for each in spans for origin in each.origins),
-    )
-
-
-def samples_within(
+def sample_bounds(
     mean: npt.ArrayLike, variance: npt.ArrayLike, count: npt.ArrayLike
 ) -> tuple[Floats, Floats]:
     r"""Return bounds on samples whose mean and variance are known.

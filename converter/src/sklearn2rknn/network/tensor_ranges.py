@@ -7,20 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.network.layer import HALF, REFINED, Layer, activate
+from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, Layer, activate
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats, Spans, unknown
-
-__all__ = [
-    "EXAMPLE",
-    "WEIGHTS",
-    "bearable_input",
-    "known_of_inputs",
-    "measured",
-    "ranges_document",
-    "tensor_ranges",
-    "through",
-]
+from sklearn2rknn.network.ranges import Floats, Ranges
 
 EXAMPLE = "example input"
 WEIGHTS = "weight bounds"
@@ -29,50 +18,47 @@ _CODOMAINS = {
     "tanh": (-1.0, 1.0),
     "logistic": (0.0, 1.0),
     REFINED: (-0.5, 0.5),
-    HALF: (0.0, 1.0),
+    CLIPPED_TANH: (0.0, 1.0),
     "relu": (0.0, np.inf),
 }
 
 
-def tensor_ranges(network: Network, rows: Floats | None) -> tuple[Spans, ...]:
+def tensor_ranges(network: Network, rows: Floats | None) -> tuple[Ranges, ...]:
     """Return what is known of the network's input and of each layer's result.
 
-    Parameters
-    ----------
-    network : Network
-        Without parts.
-    rows : numpy.ndarray, shape (n, n_features_in), or None
-        Example input: its ranges are measured. Without it they are those that the scalers saw when they were
-        fitted, and are carried through the layers by interval arithmetic.
+    With example rows the ranges are measured. Without them they are those that the scalers saw when they were
+    fitted, carried through the layers by interval arithmetic. The network is without float16 pairs.
     """
     if rows is not None:
-        return tuple(measured(values) for values in (network.prepare(rows), *network.activations(rows)))
-    found = [known_of_inputs(network)]
+        return tuple(
+            measured_ranges(values) for values in (network.prepare(rows), *network.activations(rows))
+        )
+    ranges = [input_ranges(network)]
     for layer in network.layers:
-        found.append(through(layer, found[-1]))
-    return tuple(found)
+        ranges.append(propagate(layer, ranges[-1]))
+    return tuple(ranges)
 
 
-def known_of_inputs(network: Network) -> Spans:
+def input_ranges(network: Network) -> Ranges:
     """Return what is known of the inputs without any example."""
-    return network.spans or unknown(len(network.layers[0].weights))
+    return network.input_ranges or Ranges.unknown(len(network.layers[0].weights))
 
 
-def measured(values: Floats) -> Spans:
+def measured_ranges(values: Floats) -> Ranges:
     """Return the ranges of columns of example rows."""
-    return Spans(values.min(axis=0), values.max(axis=0), (EXAMPLE,) * values.shape[1])
+    return Ranges(values.min(axis=0), values.max(axis=0), (EXAMPLE,) * values.shape[1])
 
 
-def through(layer: Layer, spans: Spans) -> Spans:
+def propagate(layer: Layer, ranges: Ranges) -> Ranges:
     """Return the ranges of a layer's result for inputs within theirs."""
-    known = spans.known
-    low, high = _bounds(layer, np.where(known, spans.low, 0.0), np.where(known, spans.high, 0.0))
+    known = ranges.known
+    low, high = _bounds(layer, np.where(known, ranges.low, 0.0), np.where(known, ranges.high, 0.0))
     if not known.all():
         fed = layer.weights[~known].any(axis=0)
         least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
         low, high = np.where(fed, least, low), np.where(fed, greatest, high)
     ends = np.isfinite(low) & np.isfinite(high)
-    return Spans(low, high, tuple(np.where(ends, WEIGHTS, "").tolist()))
+    return Ranges(low, high, tuple(np.where(ends, WEIGHTS, "").tolist()))
 
 
 def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -86,35 +72,25 @@ def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
     return low, np.minimum(np.where(np.isnan(high), np.inf, high), greatest)
 
 
-def bearable_input(network: Network, largest: float) -> float:
-    """Return how large inputs of unknown range may be for no tensor to leave a format, by the weights.
+def largest_safe_input(network: Network, largest: float) -> float:
+    """Return how large inputs of unknown range may be, so that no tensor leaves a format.
 
-    Parameters
-    ----------
-    network : Network
-        Without parts.
-    largest : float
-        Where the format ends.
-
-    Returns
-    -------
-    float
-        In the units of the network's input, rounded down by less than a tenth; 0 where even inputs of next to
-        nothing could make a tensor leave the format.
+    The format ends at `largest`. In the units of the network's input, by its weights, rounded down by less
+    than a tenth; 0 where even negligible inputs could make a tensor leave the format.
     """
-    spans = known_of_inputs(network)
+    ranges = input_ranges(network)
 
     def fit(sizes: Floats) -> npt.NDArray[np.bool_]:
-        """Tell of each size whether every tensor stays within the end."""
+        """Return for each size whether no tensor leaves the format."""
         low, high = (
-            np.where(spans.known, ends, way * sizes[:, None])
-            for ends, way in ((spans.low, -1), (spans.high, 1))
+            np.where(ranges.known, ends, sign * sizes[:, None])
+            for ends, sign in ((ranges.low, -1), (ranges.high, 1))
         )
-        found = np.maximum(-low, high).max(axis=1) <= largest
+        fitting = np.maximum(-low, high).max(axis=1) <= largest
         for layer in network.layers:
             low, high = _bounds(layer, low, high)
-            found &= np.maximum(-low, high).max(axis=1) <= largest
-        return np.asarray(found)
+            fitting &= np.maximum(-low, high).max(axis=1) <= largest
+        return np.asarray(fitting)
 
     if fit(np.array([largest])).all():
         return largest
@@ -134,21 +110,21 @@ def ranges_document(network: Network, rows: Floats | None, largest: float) -> li
 
     Where the input's is not, ``bearable`` tells how large it may be for no tensor to pass `largest`.
     """
-    undivided = network.undivided or network
-    names = [f"layer {i} ({layer.activation})" for i, layer in enumerate(undivided.layers, 1)]
+    unpaired = network.unpaired or network
+    names = [f"layer {i} ({layer.activation})" for i, layer in enumerate(unpaired.layers, 1)]
     names = ["input", *names[:-1], "output"]
     document: list[dict[str, Any]] = [
         {
             "tensor": name,
-            "width": len(spans.low),
-            "low": _finite(spans.low.min()),
-            "high": _finite(spans.high.max()),
-            "from": spans.origin,
+            "width": len(ranges.low),
+            "low": _finite(ranges.low.min()),
+            "high": _finite(ranges.high.max()),
+            "from": ranges.origin,
         }
-        for name, spans in zip(names, tensor_ranges(undivided, rows), strict=True)
+        for name, ranges in zip(names, tensor_ranges(unpaired, rows), strict=True)
     ]
     if document[0]["high"] is None or document[0]["low"] is None:
-        document[0]["bearable"] = bearable_input(undivided, largest)
+        document[0]["bearable"] = largest_safe_input(unpaired, largest)
     return document
 
 

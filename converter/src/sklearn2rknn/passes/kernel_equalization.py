@@ -1,91 +1,71 @@
-"""Even out the kernels of a layer for integers, where small weights beside large ones are scaled coarsely.
+"""Equalize the kernels of a layer for integers, where small weights beside large ones are scaled coarsely.
 
 The register program multiplies a kernel's sum by its step as a share of the largest step of the layer, in
-multiples of 2**-14 (2.2.0 to 2.5.0; the simulator multiplies by the real number and shows nothing). A kernel
-whose weights are 1/240 of another's has a factor of 69 in place of 68.65, so its sum errs by 0.5 %, and at
-1/10,000 by a quarter. Such kernels are common where a relu never fires, or hardly ever: large weights and a
-bias far below 0.
+multiples of 2**-14 (2.2.0 to 2.5.0; the simulator multiplies by the real number). A kernel whose weights are
+1/240 of another's has a factor of 69 in place of 68.65, so its sum errs by 0.5 %, and at 1/10,000 by a
+quarter. Such kernels are common where a relu never fires: large weights and a bias far below 0.
 
 relu and identity let a positive factor through, so large kernels are divided, and the next layer's weights
-for them multiplied. That costs bits elsewhere: the channel has fewer of the tensor's steps, and the next
-layer's kernels are less even inside. The derived bound of the whole weighs one against the other.
+for them multiplied. That costs bits elsewhere; the derived bound of the network weighs one against the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import attrs
 import numpy as np
 
-from sklearn2rknn.checking.integer_bounds import Steps, kernel_spans, quantized_output_bound
+from sklearn2rknn.checking.integer_bounds import Steps, kernel_ranges, quantized_output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Floats
 
-__all__ = ["even_kernels"]
+__all__ = ["equalize_kernels"]
 
-ENOUGH = 16.0
-"""Spread of steps, for channels of the largest range, that errs by a quarter of int8's own rounding.
-
-In int16 hardly any spread is that small beside a step; beyond this one it pays to look.
-"""
+MIN_STEP_SPREAD = 16.0
+"""Ratio of the largest kernel step to the smallest from which on kernels are equalized: it errs by a quarter
+of int8's own rounding, for channels of the largest range."""
 
 ROWS = 32
 LIMITS = 2.0 ** -np.arange(2, 22, 2)
 
 
-def even_kernels(
-    network: Network, rows: Floats, bits: int = 8, finish: Callable[[Network], Network] = lambda made: made
+def equalize_kernels(
+    network: Network, rows: Floats, bits: int = 8, then: Callable[[Network], Network] = lambda made: made
 ) -> Network:
-    """Return the same function, with the kernels of hidden relu and identity layers divided where it helps.
+    """Return the same function, with large kernels divided where that lowers the error bound.
 
-    Parameters
-    ----------
-    network : Network
-    rows : numpy.ndarray, shape (n, n_features_in)
-        Example input.
-    bits : {8, 16}
-    finish : function
-        Applied to what is returned, and to what is weighed: int16's room for biases.
+    `rows` are example input; `then` is applied to every candidate and to the result: int16's room for biases.
     """
     rows = rows[np.linspace(0, len(rows) - 1, min(ROWS, len(rows))).round().astype(int)]
     values = network.prepare(network.with_far_rows(rows))
     for i in range(len(network.layers) - 1):
         ranges = np.abs(network.activations(rows)[i]).max(axis=0)
-        if network.layers[i].activation in ("relu", "identity") and _uneven(network.layers[i], ranges):
-            best = _expected_error(finish(network), values, len(rows), bits)
+        if network.layers[i].activation in ("relu", "identity") and _is_uneven(network.layers[i], ranges):
+            best = _expected_error(then(network), values, len(rows), bits)
             for candidate in _candidates(network, i, ranges):
-                error = _expected_error(finish(candidate), values, len(rows), bits)
+                error = _expected_error(then(candidate), values, len(rows), bits)
                 if error < best:
                     best, network = error, candidate
-    return finish(network)
+    return then(network)
 
 
-def _uneven(layer: Layer, ranges: Floats) -> bool:
-    spans = kernel_spans(layer)
-    live = (ranges > 0) & (spans > 0)
+def _is_uneven(layer: Layer, ranges: Floats) -> bool:
+    sizes = kernel_ranges(layer)
+    live = (ranges > 0) & (sizes > 0)
     if not live.any():
         return False
-    return bool(spans.max() * (ranges[live] / spans[live]).max() > ENOUGH * ranges.max())
+    return bool(sizes.max() * (ranges[live] / sizes[live]).max() > MIN_STEP_SPREAD * ranges.max())
 
 
 def _candidates(network: Network, i: int, ranges: Floats) -> Iterator[Network]:
     """Divide large kernels down to a share of the largest: of all channels, and of those always 0."""
-    spans = kernel_spans(network.layers[i])
-    for limit in LIMITS * spans.max():
-        factors = np.maximum(spans / limit, 1.0)
-        yield _divided(network, i, factors)
+    sizes = kernel_ranges(network.layers[i])
+    for limit in LIMITS * sizes.max():
+        factors = np.maximum(sizes / limit, 1.0)
+        yield network.divide_channels(i, factors)
         if (ranges == 0).any():
-            yield _divided(network, i, np.where(ranges == 0, factors, 1.0))
-
-
-def _divided(network: Network, i: int, factors: Floats) -> Network:
-    layers = list(network.layers)
-    layer, after = layers[i : i + 2]
-    layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
-    layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
-    return attrs.evolve(network, layers=tuple(layers))
+            yield network.divide_channels(i, np.where(ranges == 0, factors, 1.0))
 
 
 def _expected_error(network: Network, values: Floats, count: int, bits: int) -> float:

@@ -1,22 +1,28 @@
-"""Change a network's numbers, not what it computes, so that a narrow number format holds them.
+"""The list of arithmetic passes: they change a network's numbers, not what it computes.
 
-Everything here is exact in real numbers and done in float64: what a map on the host takes away, the
-neighbouring layer's weights put back.
+A narrow number format then holds them. Every pass is exact in real numbers and done in float64: what a map on
+the host takes away, the neighbouring layer's weights put back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import attrs
 import numpy as np
 
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.network.ranges import Floats
-from sklearn2rknn.passes.float16_pairs import carry_remainders, float16_outputs
+from sklearn2rknn.options import ConversionOptions
+from sklearn2rknn.passes import scaling
+from sklearn2rknn.passes.float16_pairs import float16_outputs, pair_values
 from sklearn2rknn.passes.int16_biases import fit_biases
-from sklearn2rknn.passes.int16_tanh import halve
-from sklearn2rknn.passes.kernel_equalization import even_kernels
+from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
+from sklearn2rknn.passes.kernel_equalization import equalize_kernels
 from sklearn2rknn.passes.layer_merging import collapse_constant, merge_linear
 from sklearn2rknn.passes.range_checks import (
     FLOAT16_MAX,
@@ -25,18 +31,6 @@ from sklearn2rknn.passes.range_checks import (
     refuse_starvation,
 )
 from sklearn2rknn.passes.refined_tanh import refine
-from sklearn2rknn.passes.scaling import (
-    INT16_WIDE,
-    balance,
-    bring_into_float16,
-    bring_output_into_float16,
-    largest_numbers,
-    mean_and_deviation,
-    middle_and_half_range,
-    scale_input,
-    scale_output,
-    shift_and_power,
-)
 from sklearn2rknn.rows.check_rows import choose_rows
 from sklearn2rknn.rows.reach import REACH, with_reach
 from sklearn2rknn.tolerances import (
@@ -49,29 +43,151 @@ from sklearn2rknn.tolerances import (
     probability_reach,
 )
 
-__all__ = ["ACCURACIES", "condition", "count_weights"]
+__all__ = ["PASSES", "Preparation", "count_weights", "prepare_network"]
 
 
-ACCURACIES = ("auto", "single", "double")
-"""One float16 number for each value between layers, two, or two where one is not enough."""
+@attrs.frozen(eq=False, kw_only=True)
+class Preparation:
+    """What the passes of one network go by.
 
-HIDDEN_TABLES = ("tanh", "logistic")
+    Attributes
+    ----------
+    source : Network
+        As it was before the first pass.
+    rows : numpy.ndarray, shape (n, n_features_in), or None
+        Example input.
+    precision : Precision
+    options : ConversionOptions
+    reach : float
+        Of int16: how many times as far as the example its ranges go.
+    """
+
+    source: Network
+    rows: Floats | None
+    precision: Precision
+    options: ConversionOptions
+    reach: float
 
 
-def condition(
+Pass = Callable[[Network, Preparation], Network]
+
+
+def _merge_layers(network: Network, how: Preparation) -> Network:
+    return merge_linear(network)
+
+
+def _scale_inputs(network: Network, how: Preparation) -> Network:
+    """Centre the features and give them unit size, by the example or by what the scalers saw in fit."""
+    if how.rows is not None:
+        # Not by the extremes: integers would cut off a row beyond them, however little the column varies.
+        return scaling.scale_input(network, *scaling.mean_and_deviation(how.rows))
+    if network.input_ranges is not None and how.precision is Precision.FLOAT16:
+        return scaling.scale_input(network, *scaling.shift_and_power(network.input_ranges))
+    return network
+
+
+def _scale_hidden_layers(network: Network, how: Preparation) -> Network:
+    """Bring float16 into its window, and the channels of integers closer to one range."""
+    if how.precision is Precision.FLOAT16:
+        return scaling.bring_into_float16(network, how.rows)
+    if how.rows is None:
+        return network
+    largest = scaling.INT16_WIDE if how.precision is Precision.INT16 else np.inf
+    return scaling.balance(network, how.rows, largest)
+
+
+def _scale_outputs(network: Network, how: Preparation) -> Network:
+    """Spread the outputs of integers over one range; of float16 those of a regressor, or far ones."""
+    if how.precision is Precision.FLOAT16:
+        return scaling.bring_output_into_float16(network, how.rows)
+    if how.rows is None or network.head_on_npu:
+        return network
+    middle, half = scaling.middle_and_half_range(network.activations(how.rows)[-1])
+    if how.precision is Precision.INT16:
+        numbers = scaling.largest_numbers(network.layers[-1], middle)
+        half = np.maximum(half, numbers / scaling.INT16_WIDE)
+    return scaling.scale_output(network, middle, half)
+
+
+def _refuse_starvation(network: Network, how: Preparation) -> Network:
+    if how.precision is Precision.FLOAT16:
+        refuse_starvation(network, how.rows)
+    return network
+
+
+def _collapse_constant(network: Network, how: Preparation) -> Network:
+    # Not before the scaling, since small weights need not be small any more in the new scales.
+    return collapse_constant(network)
+
+
+def _replace_tanh(network: Network, how: Preparation) -> Network:
+    """Write tanh and logistic in the form that errs least in the precision."""
+    if how.precision is Precision.FLOAT16 and how.options.activation == "refined":
+        return refine(network)
+    if how.precision is Precision.INT16 and how.rows is not None:
+        return clipped_tanh_pairs(with_reach(network, how.rows, how.reach))
+    return network
+
+
+def _equalize_kernels(network: Network, how: Preparation) -> Network:
+    rows = how.rows
+    if rows is None or how.precision is Precision.FLOAT16:
+        return network
+    if how.precision is Precision.INT8:
+        return equalize_kernels(network, rows)
+    return equalize_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
+
+
+def _refuse_overflow(network: Network, how: Preparation) -> Network:
+    refuse_overflow(network, how.rows, FLOAT16_MAX if how.precision is Precision.FLOAT16 else FLOAT32_MAX)
+    return network
+
+
+def _pair_values(network: Network, how: Preparation) -> Network:
+    """Carry values as float16 pairs where asked for, or where single numbers do not keep the promise."""
+    accuracy, rows = how.options.accuracy, how.rows
+    if how.precision is not Precision.FLOAT16 or accuracy == "single":
+        return network
+    if not network.layers[0].weights.any():
+        return network  # a constant has no weights to pair
+    if accuracy == "double":
+        return pair_values(network, output=not network.head_on_npu)
+    if rows is None or count_weights(network) > LARGE or _keeps_promise(how.source, network, rows):
+        return network
+    paired = pair_values(network)
+    if network.head_on_npu or _keeps_promise(how.source, paired, rows, near=NEAR):
+        return paired
+    return pair_values(network, output=True)
+
+
+PASSES: tuple[Pass, ...] = (
+    _merge_layers,
+    _scale_inputs,
+    _scale_hidden_layers,
+    _scale_outputs,
+    _refuse_starvation,
+    _collapse_constant,
+    _replace_tanh,
+    _equalize_kernels,
+    _refuse_overflow,
+    _pair_values,
+)
+"""In the order in which they are applied. Each returns the network as it is where it has nothing to do."""
+
+
+def prepare_network(
     network: Network,
     rows: Floats | None,
     precision: str,
-    accuracy: str = "auto",
-    activation: str = "refined",
+    options: ConversionOptions = ConversionOptions(),  # noqa: B008  # frozen
     reach: float = REACH,
 ) -> Network:
-    """Return the same function in numbers of convenient size.
+    """Return the same function in numbers that the precision holds well.
 
-    Integers have one step for a whole tensor, so every column is spread over the same range. float16 has fine
-    steps near 0 only: columns are centred and given unit size, and a classifier's outputs, which count near
-    0, stay as they are. Without example input float16 goes by the ranges that the scalers saw when they were
-    fitted, or by the weights alone, and changes what would leave it only.
+    Integers have one step for a complete tensor, so every column is spread over the same range. float16 has
+    fine steps near 0 only: columns are centred and given unit size, and a classifier's outputs, which count
+    near 0, stay as they are. Without example input float16 goes by the ranges that the scalers saw when they
+    were fitted, or by the weights alone, and changes only what would leave it.
 
     Parameters
     ----------
@@ -79,12 +195,9 @@ def condition(
         Without host maps.
     rows : numpy.ndarray, shape (n, n_features_in), or None
         Example input.
-    precision : {"float16", "int8", "int16"}
-    accuracy : {"auto", "single", "double"}
-        Of float16. ``"auto"`` carries remainders where there is example input that shows the need and the
-        network is not large.
-    activation : {"refined", "plain"}
-        Form of tanh and logistic in float16; int8 takes the plain one, int16 has its own, `int16_tanh`.
+    precision : Precision or {"float16", "int8", "int16"}
+    options : ConversionOptions
+        Of which ``accuracy`` and ``activation`` count.
     reach : float
         Of int16: how many times as far as the example its ranges go.
 
@@ -93,48 +206,16 @@ def condition(
     OptionError
         There is no double accuracy for this precision.
     RangeError
-        A number overflows or starves all the same; the text names the layer, the range and the cure.
+        A value still overflows or underflows; the text names the layer, the range and the cure.
     """
-    if accuracy == "double" and precision != "float16":
-        raise OptionError(f"accuracy='double' is for float16; {precision} has steps of its own. Drop one.")
-    source = network
-    network = merge_linear(network)
-    if precision == "float16":
-        if rows is not None:
-            network = scale_input(network, *mean_and_deviation(rows))
-        elif network.spans is not None:
-            network = scale_input(network, *shift_and_power(network.spans))
-        network = bring_output_into_float16(bring_into_float16(network, rows), rows)
-        refuse_starvation(network, rows)
-    elif rows is not None:
-        # Not by the extremes: then a row beyond them would be cut off, however little the column varies.
-        network = scale_input(network, *mean_and_deviation(rows))
-        network = balance(network, rows, INT16_WIDE if precision == "int16" else np.inf)
-        if not network.head_on_npu:
-            middle, half = middle_and_half_range(network.activations(rows)[-1])
-            if precision == "int16":
-                half = np.maximum(half, largest_numbers(network.layers[-1], middle) / INT16_WIDE)
-            network = scale_output(network, middle, half)
-    # Not before, since small weights need not be small any more in the new scales.
-    network = collapse_constant(network)
-    if rows is not None and precision == "int16":
-        network = halve(with_reach(network, rows, reach))
-        network = even_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
-    if rows is not None and precision == "int8":
-        network = even_kernels(network, rows)
-    if precision == "float16" and activation == "refined":
-        network = refine(network)
-    refuse_overflow(network, rows, FLOAT16_MAX if precision == "float16" else FLOAT32_MAX)
-    if precision != "float16" or accuracy == "single" or not network.layers[0].weights.any():
-        return network  # a constant, with no weights, has no remainders
-    if accuracy == "double":
-        return carry_remainders(network, output=not network.head_on_npu)
-    if rows is None or count_weights(network) > LARGE or _keeps_promise(source, network, rows):
-        return network
-    double = carry_remainders(network)
-    if network.head_on_npu or _keeps_promise(source, double, rows, near=NEAR):
-        return double
-    return carry_remainders(network, output=True)
+    how = Preparation(source=network, rows=rows, precision=Precision(precision), options=options, reach=reach)
+    if options.accuracy == "double" and how.precision is not Precision.FLOAT16:
+        raise OptionError(
+            f"accuracy='double' is for float16; {how.precision} has steps of its own. Drop one of them."
+        )
+    for change in PASSES:
+        network = change(network, how)
+    return network
 
 
 def count_weights(network: Network) -> int:
@@ -148,7 +229,7 @@ def _keeps_promise(source: Network, network: Network, rows: Floats, near: float 
     Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides. By default
     all rows count: pairs for a row that would have done with one number do no harm.
     """
-    if source.task != "regressor" and set(HIDDEN_TABLES) & {layer.activation for layer in source.layers}:
+    if source.task != "regressor" and {"tanh", "logistic"} & {layer.activation for layer in source.layers}:
         return False  # how steep a unit is between the rows cannot be seen on them
     rows = choose_rows(source, rows, 1).rows
     reference, outputs = source.forward(rows), float16_outputs(network, rows)

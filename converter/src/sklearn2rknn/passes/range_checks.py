@@ -12,15 +12,6 @@ from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.network.tensor_ranges import WEIGHTS, tensor_ranges
 from sklearn2rknn.rows.check_rows import choose_rows
 
-__all__ = [
-    "FLOAT16_MAX",
-    "FLOAT16_NORMAL",
-    "FLOAT16_TINIEST",
-    "FLOAT32_MAX",
-    "refuse_overflow",
-    "refuse_starvation",
-]
-
 FLOAT16_MAX = 65504.0
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -32,14 +23,7 @@ FLOAT16_TINIEST = 2.0**-25
 
 
 def refuse_overflow(network: Network, rows: Floats | None, largest: float = FLOAT16_MAX) -> None:
-    """Raise where a weight, a bias or a number of known range does not fit the format.
-
-    Parameters
-    ----------
-    network : Network
-    rows : numpy.ndarray, shape (n, n_features_in), or None
-    largest : float
-        Where the format ends.
+    """Raise where a weight, a bias or a number of known range passes `largest`, the format's end.
 
     Raises
     ------
@@ -58,12 +42,11 @@ def refuse_overflow(network: Network, rows: Floats | None, largest: float = FLOA
     names = ["Features", *(f"Results of layer {i} of {count}" for i in range(1, count + 1))]
     with np.errstate(over="ignore", invalid="ignore"):
         ranges = tensor_ranges(network, rows)
-    for name, spans in zip(names, ranges, strict=True):
-        reached = spans.largest[spans.known] if rows is None else spans.largest
+    for name, each in zip(names, ranges, strict=True):
+        reached = each.largest[each.known] if rows is None else each.largest
         if len(reached) and not reached.max() <= largest:
             raise RangeError(
-                f"{name} reach {reached.max():.3g} ({spans.origin or WEIGHTS}); {_end(largest)}. "
-                f"{_cure(rows)}"
+                f"{name} reach {reached.max():.3g} ({each.origin or WEIGHTS}); {_end(largest)}. {_cure(rows)}"
             )
 
 
@@ -98,7 +81,7 @@ def refuse_starvation(network: Network, rows: Floats | None) -> None:
         starved = attrs.evolve(network, layers=(*network.layers[:i], rounded, *network.layers[i + 1 :]))
         outputs = network.forward(sample)
         missed = np.abs(starved.forward(sample) - outputs).max(axis=0)
-        # What float16 cannot tell from the output's own size is no loss, nor is the spread's hundredth.
+        # What float16 does not resolve of the output's own size is no loss, nor is the spread's hundredth.
         unit = 1.0 if network.task != "regressor" else 0.0
         size_of_outputs = np.maximum(np.abs(outputs).max(axis=0), unit)
         if ((missed > 2.0**-11 * size_of_outputs) & (missed > 0.01 * np.ptp(outputs, axis=0))).any():

@@ -1,14 +1,11 @@
-r"""tanh and logistic by a form that errs less on the NPU than its own.
+r"""tanh and logistic in a form that errs less on the NPU than its own.
 
-The NPU looks both up in a table that ends at 0.9952 and 0.9982 and holds these values beyond. With
-:math:`t = \tanh(z)` the one function
-
-.. math:: u(z) = \frac{t}{1 + t^2} = \frac{\tanh(2z)}{2}
-
-serves both, :math:`\tanh(x) = 2u(x/2)` and :math:`\sigma(x) = 1/2 + u(x/4)`: its slope in *t* is 0 where
-*t* is 1, so the table's end does no harm. The factors are powers of two and go into the weights around it,
-and the 1/2 into the next layer's bias. A multiplication, an addition and a division more are its price, three
-tasks a layer, all on the NPU in float16; the division would be the CPU's in int8 and for a single row.
+The NPU looks both up in a table that ends at 0.9952 and 0.9982 and holds these values beyond. With :math:`t =
+\tanh(z)` the one function :math:`u(z) = t / (1 + t^2) = \tanh(2z) / 2` serves both, :math:`\tanh(x) =
+2u(x/2)` and :math:`\sigma(x) = 1/2 + u(x/4)`: its slope in *t* is 0 where *t* is 1, so the table's end does
+no harm. The factors are powers of two and go into the weights around it, and the 1/2 into the next layer's
+bias. The price: a multiplication, an addition and a division, three tasks a layer, all on the NPU in float16;
+the division would be the CPU's in int8 and for a single row.
 """
 
 from __future__ import annotations

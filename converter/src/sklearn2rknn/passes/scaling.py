@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 import numpy as np
 
 from scirknn.bundle import Affine
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.network import Network, composed
-from sklearn2rknn.network.ranges import Floats, Spans
-from sklearn2rknn.network.tensor_ranges import known_of_inputs, tensor_ranges, through
+from sklearn2rknn.network.network import Network, compose
+from sklearn2rknn.network.ranges import Floats, Ranges
+from sklearn2rknn.network.tensor_ranges import input_ranges, propagate, tensor_ranges
 
 __all__ = ["balance", "bring_into_float16", "scale_input", "scale_output"]
 
@@ -22,7 +20,7 @@ FLOAT16_WIDE = 2.0**15
 """The same for a range that bounds give: they are wide themselves."""
 
 INT16_WIDE = 2.0**10
-"""What int16, which ends at 2**14, is given in relu and identity layers, and for outputs that hardly vary."""
+"""Largest number in int16's relu and identity layers and steady outputs; the format ends at 2**14."""
 
 FLOAT16_FEW = 2.0**-6
 """Range below which too few of a layer's numbers are left above float16's subnormals."""
@@ -31,8 +29,8 @@ FLOAT64_TINY = 1e-300  # its inverse is still finite
 
 
 def mean_and_deviation(columns: Floats) -> tuple[Floats, Floats]:
-    # By a power of two of their size, whose square may be infinite or 0.
     """Return each column's mean and standard deviation, safe from overflow."""
+    # By a power of two of their size, whose square may be infinite or 0.
     size = 2.0 ** np.floor(np.log2(_unit(np.abs(columns).max(axis=0))))
     columns = columns / size
     deviation = columns.std(axis=0)
@@ -60,7 +58,7 @@ def _unit(sizes: Floats) -> Floats:
 
 
 def balance(network: Network, rows: Floats, most: float = np.inf) -> Network:
-    """Bring the channels of a hidden layer closer to one range, for a format with one step for all of them.
+    """Bring the channels of hidden layers closer to one range, for a format with one step.
 
     relu and identity let a positive factor through: channel j of range r_j (the largest magnitude over
     `rows`) is divided by sqrt(r_j), and the next layer's weights for it are multiplied. The root is a
@@ -69,44 +67,44 @@ def balance(network: Network, rows: Floats, most: float = np.inf) -> Network:
     al. 2019 (Data-free quantization through weight equalization and bias correction). No sum, weight or bias
     of a channel is left above `most`.
     """
-
-    def divisor(layer: Layer, values: Floats) -> Floats:
-        ranges = np.abs(layer.forward(values)).max(axis=0)
-        sums = np.abs(values @ layer.weights + layer.bias).max(axis=0)
-        root = np.sqrt(np.where(ranges > 0, ranges, 1.0))  # a channel that is always 0 keeps its weights
-        factors: Floats = np.maximum(root, np.maximum(sums, largest_numbers(layer)) / most)
-        return factors
-
-    return _rescale(network, rows, divisor)
+    values = network.prepare(rows)
+    for i in range(len(network.layers) - 1):
+        layer = network.layers[i]
+        if layer.activation in ("relu", "identity"):
+            ranges = np.abs(layer.forward(values)).max(axis=0)
+            sums = np.abs(values @ layer.weights + layer.bias).max(axis=0)
+            root = np.sqrt(np.where(ranges > 0, ranges, 1.0))  # a channel that is always 0 keeps its weights
+            factors = np.maximum(root, np.maximum(sums, largest_numbers(layer)) / most)
+            network = network.divide_channels(i, factors)
+        values = network.layers[i].forward(values)
+    return network
 
 
 def bring_into_float16(network: Network, rows: Floats | None) -> Network:
-    """Divide hidden relu and identity layers that leave the window of float16 by powers of two, per channel.
+    """Divide hidden channels that leave the window of float16 by powers of two.
+
+    relu and identity let them through.
 
     The window is that of the ranges which example rows or, without, known inputs give each channel; where
     nothing is known, that of the weights.
     """
-    layers = list(network.layers)
-    given = known_of_inputs(network) if rows is None else network.prepare(rows)
-    for i in range(len(layers) - 1):
-        layer, after = layers[i], layers[i + 1]
-        result = _result(layer, given)
+    inputs = input_ranges(network) if rows is None else network.prepare(rows)
+    for i in range(len(network.layers) - 1):
+        layer = network.layers[i]
         if layer.activation in ("relu", "identity"):
-            factors = _divisors(layer, result)
+            factors = _divisors(layer, _result(layer, inputs))
             if (factors != 1).any():
-                layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
-                layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
-                result = _result(layers[i], given)
-        given = result
-    return attrs.evolve(network, layers=tuple(layers))
+                network = network.divide_channels(i, factors)
+        inputs = _result(network.layers[i], inputs)
+    return network
 
 
-def _result(layer: Layer, given: Floats | Spans) -> Floats | Spans:
-    return through(layer, given) if isinstance(given, Spans) else layer.forward(given)
+def _result(layer: Layer, inputs: Floats | Ranges) -> Floats | Ranges:
+    return propagate(layer, inputs) if isinstance(inputs, Ranges) else layer.forward(inputs)
 
 
 def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
-    """Centre and scale a regressor's outputs where rows tell how, and others that leave float16's window."""
+    """Centre and scale a regressor's outputs where rows show how, and others that leave float16's window."""
     if network.head_on_npu:
         return network  # it takes them as they are
     if rows is None:
@@ -118,29 +116,29 @@ def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
     return network
 
 
-def shift_and_power(spans: Spans) -> tuple[Floats, Floats]:
+def shift_and_power(ranges: Ranges) -> tuple[Floats, Floats]:
     """Return what to take from inputs of known range, and to divide them by; nothing where they do well."""
     with np.errstate(invalid="ignore"):
-        middle = np.where(spans.known, spans.low / 2 + spans.high / 2, 0.0)
-        half = np.where(spans.known, spans.high / 2 - spans.low / 2, 1.0)
+        middle = np.where(ranges.known, ranges.low / 2 + ranges.high / 2, 0.0)
+        half = np.where(ranges.known, ranges.high / 2 - ranges.low / 2, 1.0)
     far = np.abs(middle) > half
     return np.where(far, middle, 0.0), _powers(half, FLOAT16_FEW, FLOAT16_WIDE, 1.0)
 
 
-def _divisors(layer: Layer, result: Floats | Spans) -> Floats:
+def _divisors(layer: Layer, result: Floats | Ranges) -> Floats:
     """Return what to divide a layer's channels by, from what is known best of them."""
     weights = np.maximum(np.abs(layer.weights).max(axis=0), np.abs(layer.bias))
     by_weights = _powers(weights, FLOAT16_FEW**2, FLOAT16_SAFE, 1.0)
-    if isinstance(result, Spans):
+    if isinstance(result, Ranges):
         ranges, many, goal = result.largest, FLOAT16_WIDE, FLOAT16_SAFE
     else:
         ranges, many, goal = np.abs(result).max(axis=0), FLOAT16_SAFE, 1.0
-    # Of a channel without range, or that no row of the example switches on, the weights tell.
+    # Of a channel without range, or that no row of the example switches on, the weights count.
     known = np.isfinite(ranges) & (ranges > 0)
     by_range = _powers(np.where(known, ranges, 0.0), FLOAT16_FEW, many, goal)
     # A small difference of large numbers cannot become large itself.
-    bearable = 2.0 ** np.ceil(np.log2(np.maximum(weights, FLOAT64_TINY) / FLOAT16_WIDE))
-    return np.where(known, np.maximum(by_range, bearable), by_weights)
+    safe = 2.0 ** np.ceil(np.log2(np.maximum(weights, FLOAT64_TINY) / FLOAT16_WIDE))
+    return np.where(known, np.maximum(by_range, safe), by_weights)
 
 
 def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
@@ -153,29 +151,15 @@ def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
     return np.asarray(2.0 ** np.clip(exponents, -500, 500))
 
 
-def _rescale(network: Network, rows: Floats, divisor: Callable[[Layer, Floats], Floats]) -> Network:
-    """Divide each hidden relu or identity channel by what `divisor` says, and multiply in the next layer."""
-    layers = list(network.layers)
-    values = network.prepare(rows)
-    for i in range(len(layers) - 1):
-        if layers[i].activation in ("relu", "identity"):
-            factors = divisor(layers[i], values)
-            layer, after = layers[i], layers[i + 1]
-            layers[i] = Layer(layer.weights / factors, layer.bias / factors, layer.activation)
-            layers[i + 1] = Layer(after.weights * factors[:, None], after.bias, after.activation)
-        values = layers[i].forward(values)
-    return attrs.evolve(network, layers=tuple(layers))
-
-
 def scale_input(network: Network, offset: Floats, unit: Floats) -> Network:
     """Give the host the map ``(x - offset) / unit``, and the first layer its inverse."""
     if not offset.any() and (unit == 1).all():
         return network
     first = network.layers[0]
     folded = Layer(first.weights * unit[:, None], first.bias + offset @ first.weights, first.activation)
-    spans = None if network.spans is None else network.spans.map(offset, 1.0 / unit)
+    ranges = None if network.input_ranges is None else network.input_ranges.map(offset, 1.0 / unit)
     return attrs.evolve(
-        network, layers=(folded, *network.layers[1:]), input=Affine(offset, 1.0 / unit), spans=spans
+        network, layers=(folded, *network.layers[1:]), input=Affine(offset, 1.0 / unit), input_ranges=ranges
     )
 
 
@@ -184,5 +168,5 @@ def scale_output(network: Network, offset: Floats, unit: Floats) -> Network:
     last = network.layers[-1]
     folded = Layer(last.weights / unit, (last.bias - offset) / unit, "identity")
     # As the host's map is written: (v - (-offset / unit)) * unit.
-    output = composed(Affine(-offset / unit, unit), network.output)
+    output = compose(Affine(-offset / unit, unit), network.output)
     return attrs.evolve(network, layers=(*network.layers[:-1], folded), output=output)

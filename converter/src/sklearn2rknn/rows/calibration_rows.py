@@ -11,36 +11,18 @@ from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Floats
 
-__all__ = ["ROWS", "calibration_rows", "input_range", "warn_of_constant_columns"]
-
-ROWS = 256
-"""Rows by default: with the extreme ones among them more change nothing (converter/ACCURACY.md)."""
+__all__ = ["calibration_rows", "input_range", "warn_of_constant_columns"]
 
 STRETCH = 1.1
 """How far beyond the example's extreme rows the ranges reach: rows met later lie outside too."""
 
 
 def calibration_rows(network: Network, rows: Floats, count: int, seed: int) -> Floats:
-    """Return rows that cover what the network meets.
+    """Return rows that cover what the network meets, shape (up to 1.5 count, number of inputs).
 
-    Up to half of them are extreme: they hold the largest or smallest value of some tensor or channel, the
-    features among them. The others are drawn. The extreme ones appear once more, moved away from the mean of
-    all rows by a tenth.
-
-    Parameters
-    ----------
-    network : Network
-        As the toolkit is given it.
-    rows : numpy.ndarray, shape (n, number of inputs)
-        The example input.
-    count : int
-        Rows to choose; all of them where there are no more.
-    seed : int
-        Of the drawing.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (up to 1.5 count, number of inputs)
+    Up to half of `count` are extreme: they hold the largest or smallest value of some tensor or channel, the
+    features among them. The others are drawn with `seed`. The extreme ones appear once more, moved away from
+    the mean of all rows by a tenth. `network` is what the toolkit is given, `rows` the example input.
     """
     extreme = _extreme_rows(network, rows)[: max(1, count // 2)]
     drawn = np.random.default_rng(seed).permutation(len(rows))
@@ -52,31 +34,25 @@ def calibration_rows(network: Network, rows: Floats, count: int, seed: int) -> F
 def _extreme_rows(network: Network, rows: Floats) -> list[int]:
     """Return the rows with the extremes of each tensor, then those with the extremes of each channel."""
     tensors = [network.prepare(rows), *network.activations(rows)]
-    found = [tensor.argmax() // tensor.shape[1] for tensor in tensors]
-    found += [tensor.argmin() // tensor.shape[1] for tensor in tensors]
+    extreme = [tensor.argmax() // tensor.shape[1] for tensor in tensors]
+    extreme += [tensor.argmin() // tensor.shape[1] for tensor in tensors]
     for tensor in tensors:
-        found += [*tensor.argmax(axis=0), *tensor.argmin(axis=0)]
-    return list(dict.fromkeys(int(row) for row in found))
+        extreme += [*tensor.argmax(axis=0), *tensor.argmin(axis=0)]
+    return list(dict.fromkeys(int(row) for row in extreme))
 
 
-def input_range(whole: Network, network: Network, rows: Floats) -> InputRange:
-    """Return the range of each input that the model is calibrated for, as the runtime compares rows with it.
+def input_range(source: Network, network: Network, rows: Floats) -> InputRange:
+    """Return the range of each input that the model is calibrated for.
 
-    Parameters
-    ----------
-    whole : Network
-        The estimator's, with what the host does in front of its layers.
-    network : Network
-        As the toolkit is given it.
-    rows : numpy.ndarray, shape (n, number of inputs)
-        The example input, as the layers of `whole` take it.
+    `source` is the estimator's network with its host steps, `network` what the toolkit is given, and `rows`
+    the example input as the layers of `source` take it.
     """
     middle = rows.mean(axis=0)
     ends = np.stack([rows.min(axis=0), rows.max(axis=0)])
     ends = middle + STRETCH * (ends - middle)
     room = 1.0 if network.reach is None else round(network.reach.room, 2)
-    if whole.input is not None:
-        ends = ends / whole.input.scale + whole.input.offset
+    if source.input is not None:
+        ends = ends / source.input.scale + source.input.offset
     return InputRange(ends.min(axis=0), ends.max(axis=0), len(rows), room)
 
 
@@ -96,5 +72,5 @@ def warn_of_constant_columns(source: Network, rows: Floats) -> None:
             f"example_input has one value only in {what} {named}. Other values are cut off where they leave "
             "the range of the other columns; give rows in which it varies, or drop it before fit.",
             ExampleInputWarning,
-            stacklevel=3,
+            stacklevel=5,
         )

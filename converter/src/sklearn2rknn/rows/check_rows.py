@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats, Spans
+from sklearn2rknn.network.ranges import Floats, Ranges
 
 __all__ = ["ROW_LIMIT", "CheckInput", "choose_rows"]
 
@@ -17,7 +17,7 @@ WEIGHT_LIMIT = 250_000_000
 """Weights that the runs of a check may pass over in all: a second or two."""
 
 NARROW = 6.0
-"""Width of a range up to which normal numbers would not stay within."""
+"""Ranges narrower than this are sampled uniformly, because standard normal numbers would fall outside."""
 
 FEWEST_RUNS = 8
 SEED = 0
@@ -42,36 +42,33 @@ class CheckInput:
     alike: Floats
 
     @property
-    def own(self) -> int:
+    def held_out(self) -> int:
         """How many of the rows the file was not built from."""
         return len(self.rows) if self.source in ("check_input", "held_out") else 0
 
 
 def choose_rows(
-    network: Network, rows: Floats | None, samples: int, own: Floats | None = None, source: str = "held_out"
+    network: Network,
+    rows: Floats | None,
+    batch_size: int,
+    own: Floats | None = None,
+    source: str = "held_out",
 ) -> CheckInput:
     """Return the rows to check: fewer for a large network that takes few in a run.
 
-    Parameters
-    ----------
-    network : Network
-    rows : numpy.ndarray or None
-        The rows that the file is built from.
-    samples : int
-        Rows of a run.
-    own : numpy.ndarray or None
-        Rows that it is not built from, and `source`, where they are from.
+    `rows` are those that the file is built from; `own` are others, from `source`. Without any, rows are
+    drawn.
     """
     weights = sum(layer.weights.size for layer in network.layers)
-    limit = min(ROW_LIMIT, samples * max(FEWEST_RUNS, WEIGHT_LIMIT // weights))
+    limit = min(ROW_LIMIT, batch_size * max(FEWEST_RUNS, WEIGHT_LIMIT // weights))
     if own is not None:
         alike = own if rows is None else np.vstack([own, take_evenly(rows, ROW_LIMIT)])
         return CheckInput(take_evenly(own, limit), source, alike)
     if rows is not None:
         return CheckInput(take_evenly(rows, limit), "example_input", take_evenly(rows, ROW_LIMIT))
     random = np.random.default_rng(SEED).standard_normal((limit, len(network.layers[0].weights)))
-    if network.spans is not None:
-        random = _within(random, network.spans)
+    if network.input_ranges is not None:
+        random = _move_into(random, network.input_ranges)
     return CheckInput(random, "random", random)
 
 
@@ -81,9 +78,9 @@ def take_evenly(rows: Floats, count: int) -> Floats:
     return np.asarray(rows[chosen])
 
 
-def _within(random: Floats, spans: Spans) -> Floats:
-    """Move normal numbers into the ranges that are known, over their whole width where they are narrow."""
-    width = np.where(spans.known, spans.high - spans.low, np.inf)
+def _move_into(random: Floats, ranges: Ranges) -> Floats:
+    """Move normal numbers into the known ranges, over their full width where they are narrow."""
+    width = np.where(ranges.known, ranges.high - ranges.low, np.inf)
     narrow = width < NARROW
-    spread = spans.low + np.where(narrow, width, 1.0) * (0.5 + 0.5 * np.tanh(random))
-    return np.where(narrow, spread, np.clip(random, spans.low, spans.high))
+    spread = ranges.low + np.where(narrow, width, 1.0) * (0.5 + 0.5 * np.tanh(random))
+    return np.where(narrow, spread, np.clip(random, ranges.low, ranges.high))

@@ -1,4 +1,4 @@
-"""The example input: rows of X that tell which ranges the model meets."""
+"""The example input: rows of X, from which ranges are taken."""
 
 from __future__ import annotations
 
@@ -47,36 +47,28 @@ def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDAr
 def validate_example_input(example_input: Any, network: Network, what: str = "example_input") -> Floats:
     """Return the example input as the network's layers take it: float64, shape (n, number of inputs).
 
-    `what` is the argument's name.
+    `what` is the argument's name. Few rows are warned of with an ExampleInputWarning.
 
     Raises
     ------
     ExampleInputError
         It is no table of finite numbers with the model's features as columns.
-
-    Warns
-    -----
-    ExampleInputWarning
-        It has fewer rows than give a reliable range.
     """
     parse = _numbers if network.columns is None else _table
     rows = parse(example_input, network, what)
-    if len(rows) < FEW_ROWS and what == "check_input":
-        warnings.warn(
-            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}, too few to count a share of. Rows of "
-            f"example_input are held out instead; give at least {FEW_ROWS}.",
-            ExampleInputWarning,
-            stacklevel=3,
+    if len(rows) < FEW_ROWS:
+        purpose = (
+            "know the range of X: int8 cuts off what lies outside it, int16 what lies four times as far. "
+            f"Give at least {FEW_ROWS}, better some hundred, typical rows of X, such as X_train[:300], with "
+            "the smallest and largest values among them."
         )
-    elif len(rows) < FEW_ROWS:
-        warnings.warn(
-            f"{what} has {len(rows)} row{'s' * (len(rows) != 1)}, too few to know the range of X: int8 cuts "
-            "off what lies outside it, int16 what lies four times as far. Give at least "
-            f"{FEW_ROWS}, better some hundred, typical rows of X, such as X_train[:300], with the smallest "
-            "and largest values among them.",
-            ExampleInputWarning,
-            stacklevel=3,
-        )
+        if what == "check_input":
+            purpose = (
+                f"count a share of. Rows of example_input are held out instead; give at least {FEW_ROWS}."
+            )
+        plural = "s" * (len(rows) != 1)
+        text = f"{what} has {len(rows)} row{plural}, too few to {purpose}"
+        warnings.warn(text, ExampleInputWarning, stacklevel=5)
     return network.prepare(rows)
 
 
@@ -98,20 +90,25 @@ def _table(example_input: Any, network: Network, what: str) -> npt.NDArray[Any]:
     return table
 
 
+def _check_names(example_input: Any, network: Network, what: str) -> None:
+    names = getattr(example_input, "columns", None)
+    if names is None or network.feature_names is None:
+        return
+    given = tuple(str(name) for name in names)
+    if sorted(given) != sorted(network.feature_names):
+        raise ExampleInputError(
+            f"{what} has the columns {_shortened(given)}; the model was fitted on "
+            f"{_shortened(network.feature_names)}. Give X with the columns it was fitted on."
+        )
+    if given != network.feature_names:
+        raise ExampleInputError(
+            f"{what} has the model's columns in another order. Give X[model.feature_names_in_]."
+        )
+
+
 def _numbers(example_input: Any, network: Network, what: str) -> Floats:
     """Return a table of finite numbers."""
-    names = getattr(example_input, "columns", None)
-    if names is not None and network.feature_names is not None:
-        given = tuple(str(name) for name in names)
-        if given != network.feature_names:
-            if sorted(given) != sorted(network.feature_names):
-                raise ExampleInputError(
-                    f"{what} has the columns {_shortened(given)}; the model was fitted on "
-                    f"{_shortened(network.feature_names)}. Give X with the columns it was fitted on."
-                )
-            raise ExampleInputError(
-                f"{what} has the model's columns in another order. Give X[model.feature_names_in_]."
-            )
+    _check_names(example_input, network, what)
     if hasattr(example_input, "toarray"):
         raise ExampleInputError(f"{what} is a sparse matrix. Give a dense sample of it: X[:100].toarray().")
     try:

@@ -20,15 +20,6 @@ def hold_out(rows: Floats) -> tuple[Floats, Floats | None]:
 
     They are held out only where at least as many remain. One is drawn from each of as many equal stretches,
     with a fixed seed: a table may be sorted by its labels, and its labels may alternate.
-
-    Parameters
-    ----------
-    rows : numpy.ndarray, shape (n, number of inputs)
-
-    Returns
-    -------
-    building : numpy.ndarray
-    held : numpy.ndarray or None
     """
     count = min(max(len(rows) // 4, FEWEST_ROWS), MOST_ROWS)
     if len(rows) < 2 * count:

@@ -7,7 +7,7 @@ once, so its range may grow by more than 4; it may grow by 16, which takes 4 bit
 more is moved towards the middle.
 
 Rows are searched for from the example and from rows drawn in the box, by the signs of the gradient, in steps
-that grow shorter. Interval arithmetic (`tensor_ranges.through`) would be certain, but is too wide by about
+that grow shorter. Interval arithmetic (`tensor_ranges.propagate`) would be certain, but is too wide by about
 the root of the width for each layer.
 """
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sklearn2rknn.network.layer import Layer, activate
 from sklearn2rknn.network.network import Network, Reach
 from sklearn2rknn.network.ranges import Floats
-from sklearn2rknn.network.tensor_ranges import measured, through
+from sklearn2rknn.network.tensor_ranges import measured_ranges, propagate
 
 __all__ = ["LESS_REACH", "REACH", "WIDEST", "with_reach"]
 
@@ -49,14 +49,8 @@ SHARES = 2.0 ** (-np.arange(0, 32) / 4)
 def with_reach(network: Network, rows: Floats, times: float = REACH) -> Network:
     """Return the network with the rows that its ranges are to reach to; as it is where no column varies.
 
-    Parameters
-    ----------
-    network : Network
-        In its final scales, before `int16_tanh`.
-    rows : numpy.ndarray, shape (n, number of inputs)
-        The example input.
-    times : float
-        How many times as far from the middle as the example, where it is more than 1.
+    The network is in its final scales, with no clipped tanh yet. `times` says how many times as far from the
+    middle as the example, `rows`, where it is more than 1.
     """
     low, high = rows.min(axis=0), rows.max(axis=0)
     middle, half = low / 2 + high / 2, times * (high / 2 - low / 2)
@@ -65,15 +59,15 @@ def with_reach(network: Network, rows: Floats, times: float = REACH) -> Network:
     corners = np.stack([middle - half, middle + half])
     drawn = np.random.default_rng(0).uniform(-1.0, 1.0, (STARTS, len(middle)))
     starts = np.vstack([rows, middle + half * drawn])
-    found, bounds = list(corners), measured(network.prepare(corners))
+    candidates, bounds = list(corners), measured_ranges(network.prepare(corners))
     for i, (layer, results) in enumerate(zip(network.layers, network.activations(starts), strict=True)):
-        bounds = through(layer, bounds)
+        bounds = propagate(layer, bounds)
         signs = {"relu": (1.0,), "identity": (1.0, -1.0)}.get(layer.activation, ())  # others have an end
         for sign in signs:
             units = np.argsort(-bounds.high if sign > 0 else bounds.low, kind="stable")[:UNITS]
             best = starts[(sign * results[:, units]).argmax(axis=0)]
-            found.append(_farthest(network, i, _Units(units, sign), best, corners))
-    far, share = _bearable(network, np.array(found), rows, middle)
+            candidates.append(_farthest(network, i, _Units(units, sign), best, corners))
+    far, share = _fit_corners(network, np.array(candidates), rows, middle)
     return attrs.evolve(network, reach=Reach(far, max(1.0, times * share)))
 
 
@@ -122,7 +116,7 @@ def _slope(layer: Layer, values: Floats) -> Floats:
     return np.ones_like(values)
 
 
-def _bearable(network: Network, corners: Floats, rows: Floats, middle: Floats) -> tuple[Floats, float]:
+def _fit_corners(network: Network, corners: Floats, rows: Floats, middle: Floats) -> tuple[Floats, float]:
     """Return corners moved towards the middle until no tensor's range grows by more than `WIDEST`.
 
     And the share of their distance that is left to all of them.

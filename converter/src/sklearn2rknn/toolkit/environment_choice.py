@@ -39,18 +39,15 @@ def parse_choice(toolkit: str | None) -> tuple[str, str | None]:
 def choose_environment(toolkit: str | None = None) -> ContainerEnvironment | ToolkitEnvironment:
     """Return where the toolkit is to be run; make the virtual environment where it is that.
 
-    Parameters
-    ----------
-    toolkit : str, optional
-        ``"2.3.2"`` takes a container where an engine answers and has the image, else a virtual environment.
-        ``"2.3.2@container"`` and ``"2.3.2@venv"`` insist.
+    ``"2.3.2"`` takes a container where an engine answers and has the image, else a virtual environment;
+    ``"2.3.2@container"`` and ``"2.3.2@venv"`` insist.
 
     Raises
     ------
     OptionError
         There is no such version or kind.
     EngineError
-        A container was insisted on and cannot be had.
+        '@container' was requested, but no container is available.
     ToolkitNotInstallableError
         The environment cannot be made.
     """

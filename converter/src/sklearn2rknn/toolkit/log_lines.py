@@ -1,11 +1,11 @@
-"""The lines of the toolkit's log that say something."""
+"""The lines of the toolkit's log that name an error."""
 
 from __future__ import annotations
 
 import re
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_TELLING = re.compile(
+_ERROR = re.compile(
     r"^(E |W |\w*(Error|Exception)\b|[A-Za-z_.]*(Error|Exception): )|abort|terminate|Segmentation"
 )
 _HARMLESS = re.compile(
@@ -22,8 +22,8 @@ def clean_log(log: str) -> str:
     return "\n".join(line for line in lines if line and "%|" not in line)
 
 
-def telling_lines(log: str, limit: int = 8) -> str:
-    """Return the last lines of a log that say what went wrong, or its very last ones."""
+def error_lines(log: str, limit: int = 8) -> str:
+    """Return the last lines of a log that name an error, or its very last ones."""
     lines = clean_log(log).splitlines()
-    telling = [line for line in lines if _TELLING.search(line) and not _HARMLESS.search(line)]
-    return "\n".join((telling or lines[-3:])[-limit:])
+    errors = [line for line in lines if _ERROR.search(line) and not _HARMLESS.search(line)]
+    return "\n".join((errors or lines[-3:])[-limit:])

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from sklearn2rknn.errors import ConversionError, LimitError, OptionError, ToolkitError
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit.environment_choice import choose_environment
-from sklearn2rknn.toolkit.log_lines import clean_log, telling_lines
+from sklearn2rknn.toolkit.log_lines import clean_log, error_lines
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker
 
 __all__ = ["Built", "Toolkit", "open_toolkit", "shared_toolkit"]
@@ -154,10 +154,6 @@ class Toolkit:
         timeout : float
             Seconds the job may take.
 
-        Returns
-        -------
-        Built
-
         Raises
         ------
         ConversionError
@@ -189,8 +185,8 @@ class Toolkit:
             if not answer.get("ok"):
                 stage, reason = str(answer.get("stage")), str(answer.get("reason"))
                 if answer.get("kind") in LIMITS:
-                    raise LimitError(LIMITS[answer["kind"]], stage, reason, telling_lines(log))
-                raise ConversionError(stage, reason, telling_lines(log))
+                    raise LimitError(LIMITS[answer["kind"]], stage, reason, error_lines(log))
+                raise ConversionError(stage, reason, error_lines(log))
             simulated = None
             if simulate is not None:
                 simulated = np.load(folder / "simulated.npy", allow_pickle=False)
@@ -250,7 +246,7 @@ class Toolkit:
         hello = self._read(START_SECONDS)
         if hello is None or not hello.get("ready"):
             reason = hello.get("reason") if hello else "it ended or did not answer"
-            printed = telling_lines(self._printed())
+            printed = error_lines(self._printed())
             self.close()
             raise ToolkitError(
                 f"Toolkit {self.version} does not start: {reason}. {self.environment.cure}"
@@ -273,7 +269,7 @@ class Toolkit:
             self.close()
             raise
         if answer is None or answer.get("id") != request["id"]:
-            printed = telling_lines(self._printed())
+            printed = error_lines(self._printed())
             self.close()
             raise ConversionError("worker", "the toolkit's process ended or did not answer.", printed)
         return answer
@@ -316,7 +312,7 @@ def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> T
     OptionError
         There is no such version or isolation.
     EngineError
-        A container was insisted on and cannot be had.
+        '@container' was requested, but no container is available.
     ToolkitNotInstallableError
         The environment cannot be made on this machine.
     """

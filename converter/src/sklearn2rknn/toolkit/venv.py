@@ -1,8 +1,8 @@
 """The toolkit's own virtual environment, made on first use from a hash-pinned lock.
 
 It lies in the user's cache folder, or in the one that the environment variable ``SKLEARN2RKNN_CACHE`` names.
-Its name carries the digest of what it is made from, so a new lock gives a new environment. A file written
-last says that it is whole; a folder without it is the remains of an interrupted making and is made anew.
+Its name carries the digest of what it is made from, so a new lock gives a new environment. A marker file is
+written last; a folder without it was interrupted and is made anew.
 """
 
 from __future__ import annotations
@@ -176,18 +176,18 @@ def _find_python(entry: ToolkitVersion) -> tuple[str, str]:
     if here in entry.pythons:
         return sys.executable, here
     for version in reversed(entry.pythons):
-        found = shutil.which(f"python{version}")
-        if not found:
+        path = shutil.which(f"python{version}")
+        if not path:
             continue
         # A shim may be there and lead nowhere; Debian's python3 may be there without venv.
         probe = subprocess.run(
-            [found, "-c", "import ensurepip, sys, venv; print('{}.{}'.format(*sys.version_info[:2]))"],
+            [path, "-c", "import ensurepip, sys, venv; print('{}.{}'.format(*sys.version_info[:2]))"],
             capture_output=True,
             text=True,
             check=False,
         )
         if probe.returncode == 0 and probe.stdout.strip() == version:
-            return found, version
+            return path, version
     raise ToolkitNotInstallableError(
         f"Toolkit {entry.version} has wheels for Python {', '.join(entry.pythons)}; this is {here}, and none "
         f"of those is on the PATH. Install Python {entry.pythons[-1]} beside it, or use one of them for "
@@ -224,7 +224,7 @@ def _make(folder: Path, python: str, lock: Path, version: str, wheel: Path | Non
 
 
 def environment_folders(version: str) -> list[Path]:
-    """Return the whole environments of `version`, those of earlier locks too."""
+    """Return the complete environments of `version`, those of earlier locks too."""
     return [
         folder
         for folder in sorted(cache_folder().glob(f"toolkit-{version}-py*"))

@@ -54,16 +54,16 @@ def _lock(entry: ToolkitVersion) -> Finding:
     cure = f"Restore it, or make it anew: rknn-harness toolkits lock {entry.version}."
     if not path.is_file():
         return Finding(subject, False, f"there is no {path}. {cure}")
-    expected, found = recorded_digests().get(entry.version), sha256_of_file(path)
-    if found != expected:
-        return Finding(subject, False, f"sha256 is {found}, recorded is {expected}: it was changed. {cure}")
-    locked, wanted = read_lock(path), pins(entry.folder / "requirements.in")
-    if {name: pinned for name, (pinned, _) in locked.items()} != wanted:
+    expected, actual = recorded_digests().get(entry.version), sha256_of_file(path)
+    if actual != expected:
+        return Finding(subject, False, f"sha256 is {actual}, recorded is {expected}: it was changed. {cure}")
+    locked, required = read_lock(path), pins(entry.folder / "requirements.in")
+    if {name: pinned for name, (pinned, _) in locked.items()} != required:
         return Finding(subject, False, f"it does not pin what requirements.in asks for. {cure}")
     bare = [name for name, (_, hashes) in locked.items() if not hashes]
     if bare:
         return Finding(subject, False, f"{', '.join(bare)} has no hash. {cure}")
-    return Finding(subject, True, f"{len(locked)} pins, sha256 {found[:12]}")
+    return Finding(subject, True, f"{len(locked)} pins, sha256 {actual[:12]}")
 
 
 def _wheels(entry: ToolkitVersion) -> Iterator[Finding]:
@@ -71,20 +71,20 @@ def _wheels(entry: ToolkitVersion) -> Iterator[Finding]:
     locked: Mapping[str, tuple[str, frozenset[str]]] = {}
     if (entry.folder / "requirements.lock").is_file():
         locked = read_lock(entry.folder / "requirements.lock")
-    found = 0
+    count = 0
     for path in sorted((cache_folder() / "wheels").glob("*.whl")):
         distribution, version = path.name.split("-")[:2]
         pinned, hashes = locked.get(canonical_name(distribution), ("", frozenset[str]()))
         if recorded_wheel(entry, path.name) is None and pinned != version:
             continue
-        found += 1
+        count += 1
         wrong = _wrong_wheel(entry, path, hashes if pinned == version else None)
         if wrong:
             yield Finding(f"wheel {path.name}", False, wrong)
-    if not found:
+    if not count:
         yield Finding(f"wheels {entry.version}", None, "none are kept")
     else:
-        yield Finding(f"wheels {entry.version}", True, f"{found} kept and looked at")
+        yield Finding(f"wheels {entry.version}", True, f"{count} kept and checked")
 
 
 def _wrong_wheel(entry: ToolkitVersion, path: Path, hashes: frozenset[str] | None) -> str:

@@ -1,3 +1,1 @@
-"""What a fitted transformer does to features; importing any of it fills the registry."""
-
-from sklearn2rknn.transformers import families  # noqa: F401
+"""What the steps of a pipeline compute; each module of readers is found by itself."""

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion
+from sklearn.preprocessing import FunctionTransformer
+
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import join_parts, refusal, refuse_text
-from sklearn2rknn.transformers.registry import APART, apply_step
+from sklearn2rknn.transformers.registry import APART, apply_step, reads
 
 
+@reads(FunctionTransformer)
 def apply_function_transformer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Hand features on; a function of Python's own is refused."""
     for option in ("func", "inverse_func"):
         function = getattr(step, option)
         if function is not None:
             name = getattr(function, "__name__", repr(function))
-            raise refusal(named, f"{option}={name:.60}", "a function cannot be read", APART)
+            raise refusal(named, f"{option}={name:.60}", "Python functions cannot be converted", APART)
     return table
 
 
+@reads(ColumnTransformer)
 def apply_column_transformer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Apply each transformer to its columns."""
     weights = step.transformer_weights or {}
@@ -33,6 +39,7 @@ def apply_column_transformer(step: Any, table: FeatureTable, named: str) -> Feat
     return join_parts(parts, named)
 
 
+@reads(FeatureUnion)
 def apply_feature_union(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Apply each transformer to every feature."""
     weights = step.transformer_weights or {}

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.decomposition import PCA, TruncatedSVD
 
-from sklearn2rknn.network.ranges import samples_within
+from sklearn2rknn.network.ranges import sample_bounds
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import refuse_text
+from sklearn2rknn.transformers.registry import reads
 
 
+@reads(PCA)
 def apply_pca(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Subtract the mean and multiply by the components."""
     refuse_text(table, named)
     # The mean is subtracted before the matrix, not after it: X may be large beside what varies in it.
-    table = table.know(*samples_within(step.mean_, _pca_variance(step), step.n_samples_), "PCA")
+    table = table.with_range(*sample_bounds(step.mean_, _pca_variance(step), step.n_samples_), "PCA")
     mixed = table.map(step.mean_, 1.0).mix(step.components_.T)
     if not step.whiten:
         return mixed
@@ -38,6 +41,7 @@ def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
     return np.asarray(kept @ step.components_**2 + left + 1e-12 * kept.sum())
 
 
+@reads(TruncatedSVD)
 def apply_svd(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Multiply by the components."""
     refuse_text(table, named)

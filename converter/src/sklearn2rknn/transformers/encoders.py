@@ -7,13 +7,16 @@ from typing import Any
 
 import attrs
 import numpy as np
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from scirknn.bundle.columns import Category, Coded, Lookup, Number
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText
 from sklearn2rknn.transformers.refusals import is_nan, join_parts, refusal
+from sklearn2rknn.transformers.registry import reads
 
 
+@reads(OneHotEncoder)
 def apply_one_hot(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Look up categories, one feature for each."""
     unknown = "error" if step.handle_unknown == "error" else "ignore"
@@ -25,24 +28,25 @@ def apply_one_hot(step: Any, table: FeatureTable, named: str) -> FeatureTable:
         codes = [code for code in range(lookup.size) if code != dropped[index]]
         columns = tuple(Category(0, code) for code in codes)
         part = FeatureTable(columns, (lookup,), np.zeros(len(codes)), np.ones(len(codes)))
-        parts.append(part.know(0.0, 1.0, "OneHotEncoder"))
+        parts.append(part.with_range(0.0, 1.0, "OneHotEncoder"))
     return _with_checks(join_parts(parts, named), table)
 
 
+@reads(OrdinalEncoder)
 def apply_ordinal(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Look up categories' codes."""
-    known = step.handle_unknown == "error"
-    otherwise = math.nan if known else float(step.unknown_value)
+    refuses_unknown = step.handle_unknown == "error"
+    otherwise = math.nan if refuses_unknown else float(step.unknown_value)
     parts = []
-    for index, lookup in enumerate(_lookups(step, table, "error" if known else "ignore", named)):
+    for index, lookup in enumerate(_lookups(step, table, "error" if refuses_unknown else "ignore", named)):
         values = [float(code) for code in range(lookup.size)]
         if index in step._missing_indices:
             values[step._missing_indices[index]] = float(step.encoded_missing_value)
         coded = Coded(0, (*values, otherwise))
-        told = np.array([*values, *([] if known else [otherwise])])
-        told = told[np.isfinite(told)]
+        codes = np.array([*values, *([] if refuses_unknown else [otherwise])])
+        codes = codes[np.isfinite(codes)]
         part = FeatureTable((coded,), (lookup,), np.zeros(1), np.ones(1))
-        parts.append(part.know(told.min(), told.max(), "OrdinalEncoder") if len(told) else part)
+        parts.append(part.with_range(codes.min(), codes.max(), "OrdinalEncoder") if len(codes) else part)
     return _with_checks(join_parts(parts, named), table)
 
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
-from sklearn2rknn.network.ranges import Floats, Spans, side_by_side, unknown
+from sklearn2rknn.network.ranges import Floats, Ranges
 
-__all__ = ["FeatureTable", "FilledText", "join", "untouched"]
+__all__ = ["FeatureTable", "FilledText", "join"]
 
 
 @attrs.frozen
@@ -52,7 +52,7 @@ class FeatureTable:
     bias : numpy.ndarray of float64, shape (width,), or None
     checked : frozenset of int
         Columns of X that are finite numbers wherever scikit-learn takes a row, though no feature holds them.
-    spans : Spans
+    ranges : Ranges
         What is known of the columns behind their affine map, as a matrix or the network takes them.
     """
 
@@ -63,9 +63,15 @@ class FeatureTable:
     weights: Floats | None = None
     bias: Floats | None = None
     checked: frozenset[int] = frozenset()
-    spans: Spans = attrs.field(
-        default=attrs.Factory(lambda self: unknown(len(self.columns)), takes_self=True)
+    ranges: Ranges = attrs.field(
+        default=attrs.Factory(lambda self: Ranges.unknown(len(self.columns)), takes_self=True)
     )
+
+    @classmethod
+    def of_columns(cls, width: int) -> FeatureTable:
+        """Return the columns of X themselves."""
+        columns = tuple(Number(index) for index in range(width))
+        return cls(columns, (), np.zeros(width), np.ones(width))
 
     @property
     def width(self) -> int:
@@ -87,15 +93,15 @@ class FeatureTable:
             columns=tuple(self.columns[index] for index in chosen),
             offset=self.offset[chosen],
             scale=self.scale[chosen],
-            spans=self.spans.select(chosen),
+            ranges=self.ranges.select(chosen),
         )
 
-    def know(self, low: npt.ArrayLike, high: npt.ArrayLike, origin: str) -> FeatureTable:
-        """Return the same features, of which a step's statistics tell a range each."""
+    def with_range(self, low: npt.ArrayLike, high: npt.ArrayLike, origin: str) -> FeatureTable:
+        """Return the same features with the ranges that a step's statistics give."""
         if self.weights is not None:
             return self  # what a matrix gives is bounded through its columns
         least, greatest = (np.broadcast_to(np.asarray(end, np.float64), self.width) for end in (low, high))
-        return attrs.evolve(self, spans=self.spans.narrowed(least, greatest, origin))
+        return attrs.evolve(self, ranges=self.ranges.intersect(least, greatest, origin))
 
     def map(self, offset: npt.ArrayLike, scale: npt.ArrayLike) -> FeatureTable:
         """Return ``(v - offset) * scale`` of each feature."""
@@ -107,7 +113,7 @@ class FeatureTable:
             self,
             offset=self.offset + shift / self.scale,
             scale=self.scale * factor,
-            spans=self.spans.map(shift, factor),
+            ranges=self.ranges.map(shift, factor),
         )
 
     def mix(self, matrix: npt.ArrayLike) -> FeatureTable:
@@ -134,61 +140,50 @@ class FeatureTable:
         return Columns(n_features_in, inputs, self.lookups, checked, by_name)
 
 
-def untouched(width: int) -> FeatureTable:
-    """Return the columns of X themselves."""
-    columns = tuple(Number(index) for index in range(width))
-    return FeatureTable(columns, (), np.zeros(width), np.ones(width))
-
-
 def join(tables: Sequence[FeatureTable]) -> FeatureTable:
     """Put the features of several tables of the same X side by side."""
     lookups = tuple(dict.fromkeys(lookup for table in tables for lookup in table.lookups))
-    columns: list[Input | FilledText] = []
-    offsets: list[float] = []
-    scales: list[float] = []
-    places: list[list[int]] = []
-    spans: list[Spans] = []
-    known: dict[Any, int] = {}
-    mixing = any(table.weights is not None for table in tables)
+    has_matrix = any(table.weights is not None for table in tables)
+    chosen: list[tuple[Input | FilledText, FeatureTable, int]] = []
+    places: dict[tuple[str, float, float], int] = {}
+    blocks = []
     for table in tables:
-        at = []
-        for i, (column, offset, scale) in enumerate(
-            zip(table.columns, table.offset, table.scale, strict=True)
-        ):
+        block = []
+        for i, column in enumerate(table.columns):
             if isinstance(column, (Category, Coded)):
                 column = replace(column, lookup=lookups.index(table.lookups[column.lookup]))
             # By its text, in which NaN equals NaN.
-            key = (repr(column), float(offset), float(scale))
+            key = (repr(column), float(table.offset[i]), float(table.scale[i]))
             # Where a matrix follows anyway, a column that two tables share is needed once.
-            if not mixing or key not in known:
-                known[key] = len(columns)
-                columns.append(column)
-                offsets.append(float(offset))
-                scales.append(float(scale))
-                spans.append(table.spans.select([i]))
-                at.append(len(columns) - 1)
-            else:
-                at.append(known[key])
-        places.append(at)
-    weights = bias = None
-    if mixing:
-        weights = np.zeros((len(columns), sum(table.width for table in tables)))
-        bias = np.zeros(weights.shape[1])
-        start = 0
-        for table, at in zip(tables, places, strict=True):
-            stop = start + table.width
-            block = np.eye(table.width) if table.weights is None else table.weights
-            np.add.at(weights[:, start:stop], at, block)
-            bias[start:stop] = 0.0 if table.bias is None else table.bias
-            start = stop
-    checked = frozenset().union(*(table.checked for table in tables))
+            if not has_matrix or key not in places:
+                places[key] = len(chosen)
+                chosen.append((column, table, i))
+            block.append(places[key])
+        blocks.append(block)
+    weights, bias = _join_matrices(tables, blocks, len(chosen)) if has_matrix else (None, None)
     return FeatureTable(
-        tuple(columns),
-        lookups,
-        np.array(offsets),
-        np.array(scales),
-        weights,
-        bias,
-        checked,
-        side_by_side(spans),
+        columns=tuple(column for column, _, _ in chosen),
+        lookups=lookups,
+        offset=np.array([table.offset[i] for _, table, i in chosen]),
+        scale=np.array([table.scale[i] for _, table, i in chosen]),
+        weights=weights,
+        bias=bias,
+        checked=frozenset().union(*(table.checked for table in tables)),
+        ranges=Ranges.concatenate([table.ranges.select([i]) for _, table, i in chosen]),
     )
+
+
+def _join_matrices(
+    tables: Sequence[FeatureTable], blocks: Sequence[Sequence[int]], n_columns: int
+) -> tuple[Floats, Floats]:
+    """Return weights and bias of all tables, each of which takes the columns that its block names."""
+    weights = np.zeros((n_columns, sum(table.width for table in tables)))
+    bias = np.zeros(weights.shape[1])
+    start = 0
+    for table, block in zip(tables, blocks, strict=True):
+        stop = start + table.width
+        own = np.eye(table.width) if table.weights is None else table.weights
+        np.add.at(weights[:, start:stop], list(block), own)
+        bias[start:stop] = 0.0 if table.bias is None else table.bias
+        start = stop
+    return weights, bias

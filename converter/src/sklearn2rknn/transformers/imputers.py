@@ -9,13 +9,16 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+from sklearn.impute import MissingIndicator, SimpleImputer
 
 from scirknn.bundle.columns import Coded, Missing, Number
-from sklearn2rknn.network.ranges import unknown
+from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText
 from sklearn2rknn.transformers.refusals import is_nan, is_number, join_parts, refusal
+from sklearn2rknn.transformers.registry import reads
 
 
+@reads(SimpleImputer)
 def apply_imputer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Fill missing values."""
     missing = _missing(step.missing_values, named)
@@ -33,7 +36,7 @@ def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTabl
     """Fill the missing values of a table of one feature."""
     column = one.columns[0]
     if one.weights is None and is_number(fill):
-        one = attrs.evolve(one, spans=one.spans.widened(float(fill)))
+        one = attrs.evolve(one, ranges=one.ranges.include(float(fill)))
     if one.weights is None and isinstance(column, Coded) and is_nan(missing):
         value = float(fill / one.scale[0] + one.offset[0])
         values = tuple(value if math.isnan(each) else each for each in column.values[:-1])
@@ -55,16 +58,20 @@ def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTabl
     raise refusal(
         named,
         f"missing_values={missing!r:.60}",
-        "its values are searched for in X itself, as it comes, once",
-        "Put one imputer for each column first in the pipeline.",
+        "a missing value other than NaN must be imputed first, by one imputer per column",
+        "Put the imputer first in the pipeline.",
     )
 
 
+@reads(MissingIndicator)
 def apply_indicator(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Say where values are missing."""
     if step.error_on_new and step.features == "missing-only":
         raise refusal(
-            named, "error_on_new=True", "rows are not searched for new gaps", "Fit with error_on_new=False."
+            named,
+            "error_on_new=True",
+            "the runtime does not look for new missing values",
+            "Fit with error_on_new=False.",
         )
     return join_parts(_indicators(table, _missing(step.missing_values, named), step.features_, named), named)
 
@@ -72,7 +79,7 @@ def apply_indicator(step: Any, table: FeatureTable, named: str) -> FeatureTable:
 def _indicators(
     table: FeatureTable, missing: Any, features: npt.NDArray[np.intp], named: str
 ) -> list[FeatureTable]:
-    found = []
+    indicators = []
     for index in features:
         one = table.select([index])
         column = one.columns[0]
@@ -81,14 +88,16 @@ def _indicators(
             raise refusal(
                 named,
                 f"an indicator of missing values of feature {int(index)}",
-                "it can be told of numbers that come straight from X only",
+                "only numbers that come straight from X have one",
                 "Fit with add_indicator=False, or put the imputer first.",
             )
         assert isinstance(column, Number)
         columns = (Missing(column.source, float(missing)),)
-        told = unknown(1).narrowed(np.zeros(1), np.ones(1), "MissingIndicator")
-        found.append(attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1), spans=told))
-    return found
+        ranges = Ranges(np.zeros(1), np.ones(1), ("MissingIndicator",))
+        indicators.append(
+            attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1), ranges=ranges)
+        )
+    return indicators
 
 
 def _missing(value: Any, named: str) -> Any:

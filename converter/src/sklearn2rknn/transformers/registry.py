@@ -1,8 +1,12 @@
-"""What the steps of a pipeline do to features, taken from their fitted numbers.
+"""Which steps of a pipeline can be read, and by what.
 
-Scalers are affine and per feature, PCA and TruncatedSVD are matrices, selectors pick, imputers fill, encoders
-look up; `FeatureTable` holds all of it. Each formula is the step's ``transform`` (scikit-learn's source). A
-step that is none of these is refused by name.
+A reader takes a fitted step's numbers and returns the features behind it; each formula is the step's
+``transform`` (scikit-learn's source). Readers are in the modules of this folder, or in one that another
+distribution names in an entry point of the group ``sklearn2rknn.transformers``::
+
+    @reads(StandardScaler)
+    def apply_standard_scaler(step, table, named):
+        return table.map(step.mean_, 1 / step.scale_)
 """
 
 from __future__ import annotations
@@ -11,22 +15,23 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
+from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.feature_table import FeatureTable
 
-__all__ = ["apply_step", "first_step"]
+__all__ = ["TRANSFORMERS", "apply_step", "first_step", "reads"]
 
-Step = Callable[[Any, FeatureTable, str], FeatureTable]
+StepReader = Callable[[Any, FeatureTable, str], FeatureTable]
 
-STEPS: dict[type[BaseEstimator], Step] = {}
-"""What computes each transformer, by its exact class: a subclass may compute anything. SelectorMixin stands
-for all selectors. `sklearn2rknn.transformers.families` fills it."""
+TRANSFORMERS: Registry[StepReader] = Registry("sklearn2rknn.transformers", "sklearn2rknn.transformers")
+"""SelectorMixin stands for all selectors."""
+
+reads = TRANSFORMERS.reads
 
 APART = "Apply it to X yourself, before fit and before predict, and convert the rest of the pipeline."
 
@@ -42,10 +47,6 @@ def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
         The features in front of it.
     where : str
         What to call it, such as ``"Pipeline step 'pca'"``.
-
-    Returns
-    -------
-    FeatureTable
 
     Raises
     ------
@@ -64,26 +65,20 @@ def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
         for name, each in step.steps:
             table = apply_step(each, table, f"{where}, step {name!r}")
         return table
-    apply = STEPS.get(kind)
-    if apply is None and isinstance(step, SelectorMixin) and kind.transform is SelectorMixin.transform:
-        apply = STEPS.get(SelectorMixin)
-    if apply is None:
-        raise UnsupportedModelError(
-            f"{named} cannot be converted: it is neither affine nor a choice of columns nor one of "
-            f"{', '.join(sorted(each.__name__ for each in STEPS if each is not SelectorMixin))}. {APART}"
-        )
+    read = _reader(step, named)
     try:
         check_is_fitted(step)
     except _SklearnNotFittedError:
         raise NotFittedError(
-            f"{named} is not fitted. Call fit(X, y) on the whole before converting."
+            f"{named} is not fitted. Call fit(X, y) on the complete model before converting."
         ) from None
     fitted_on = getattr(step, "n_features_in_", table.width)
     if fitted_on != table.width:
         raise UnsupportedModelError(
-            f"{named} was fitted on {fitted_on} features and is given {table.width}. Fit the whole again."
+            f"{named} was fitted on {fitted_on} features and is given {table.width}. Fit the complete model "
+            "again."
         )
-    result = apply(step, table, named)
+    result = read(step, table, named)
     numbers = (result.offset, result.scale, result.weights, result.bias)
     if not all(each is None or np.isfinite(each).all() for each in numbers) or not result.scale.all():
         raise UnsupportedModelError(
@@ -91,6 +86,20 @@ def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
             "for a column without a finite value, and fit again without it."
         )
     return result
+
+
+def _reader(step: Any, named: str) -> StepReader:
+    kind = type(step)
+    read = TRANSFORMERS.find(kind)
+    if read is None and isinstance(step, SelectorMixin) and kind.transform is SelectorMixin.transform:
+        read = TRANSFORMERS.find(SelectorMixin)
+    if read is None:
+        names = [name for name in TRANSFORMERS.names() if name != SelectorMixin.__name__]
+        raise UnsupportedModelError(
+            f"{named} cannot be converted: it is neither a selector of columns nor one of "
+            f"{', '.join(names)}. {APART}"
+        )
+    return read
 
 
 def first_step(steps: Iterable[Any]) -> Any:

@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn2rknn.network.ranges import samples_within
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+from sklearn2rknn.network.ranges import sample_bounds
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import refusal, refuse_text
+from sklearn2rknn.transformers.registry import reads
 
 ROBUST_REACH = 10.0
 """Scales (interquartile ranges by default) that a RobustScaler's features are taken to reach from their
 centre: quartiles bound nothing."""
 
 
+@reads(StandardScaler)
 def apply_standard_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Subtract means and divide by deviations."""
     refuse_text(table, named)
     if step.mean_ is not None and step.var_ is not None:
-        table = table.know(*samples_within(step.mean_, step.var_, step.n_samples_seen_), "StandardScaler")
+        table = table.with_range(
+            *sample_bounds(step.mean_, step.var_, step.n_samples_seen_), "StandardScaler"
+        )
     return table.map(step.mean_ if step.with_mean else 0.0, 1.0 / step.scale_ if step.with_std else 1.0)
 
 
+@reads(MinMaxScaler)
 def apply_min_max_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Map ranges to a range."""
     refuse_text(table, named)
     _refuse_clip(step, named)
-    table = table.know(step.data_min_, step.data_max_, "MinMaxScaler")
+    table = table.with_range(step.data_min_, step.data_max_, "MinMaxScaler")
     return table.map(-step.min_ / step.scale_, step.scale_)
 
 
+@reads(MaxAbsScaler)
 def apply_max_abs_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Divide by the largest sizes."""
     refuse_text(table, named)
     _refuse_clip(step, named)
-    return table.know(-step.max_abs_, step.max_abs_, "MaxAbsScaler").map(0.0, 1.0 / step.scale_)
+    return table.with_range(-step.max_abs_, step.max_abs_, "MaxAbsScaler").map(0.0, 1.0 / step.scale_)
 
 
 def _refuse_clip(step: Any, named: str) -> None:
@@ -41,12 +49,13 @@ def _refuse_clip(step: Any, named: str) -> None:
         raise refusal(named, "clip=True", "cutting values off is not affine", "Fit with clip=False.")
 
 
+@reads(RobustScaler)
 def apply_robust_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Subtract medians and divide by quantile ranges."""
     refuse_text(table, named)
     if step.center_ is not None and step.scale_ is not None:
         reach = ROBUST_REACH * step.scale_
-        table = table.know(step.center_ - reach, step.center_ + reach, "RobustScaler")
+        table = table.with_range(step.center_ - reach, step.center_ + reach, "RobustScaler")
     return table.map(
         step.center_ if step.with_centering else 0.0, 1.0 / step.scale_ if step.with_scaling else 1.0
     )

@@ -6,11 +6,14 @@ from typing import Any
 
 import attrs
 import numpy as np
+from sklearn.feature_selection import SelectorMixin
 
 from scirknn.bundle.columns import Number
 from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.registry import reads
 
 
+@reads(SelectorMixin)
 def apply_selector(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Pick features."""
     support = np.asarray(step.get_support(), dtype=bool)

@@ -42,7 +42,7 @@ from rknn_harness.verdicts.own_judge import few_rows, score_of, uncounted, with_
 from rknn_harness.verdicts.pipeline_reference import reference_of
 from rknn_harness.verdicts.reference import Answer, Floats, Reference, answer_from_output
 from rknn_harness.verdicts.tolerances import Built, given_limits, limits_for
-from sklearn2rknn.checking.built_file_check import is_beyond_bound
+from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.tolerances import FEWEST_ROWS
 from virtual_npu import RknnFile, VirtualNpuError, estimate, read
 
@@ -161,17 +161,16 @@ def convert_case(
             precision=case.precision,
             batch_size=case.batch_size,
             example_input=tried.example,
-            check_input=tried.check,
             toolkit=recorder,
-            allow_cpu=True,
-            check="warn",
-            **options,
+            options=sklearn2rknn.ConversionOptions(
+                check_input=tried.check, allow_cpu=True, check="warn", **options
+            ),
         )
         bundle = scirknn.read_bundle(path)
         files = model_files(bundle)
         known["estimate"] = estimate(files[-1]).seconds
     refused = [str(each.message) for each in caught if each.category is sklearn2rknn.CheckWarning]
-    if case.kind == "dataset" and is_beyond_bound(bundle.details["check"]):
+    if case.kind == "dataset" and CheckResult.from_json(bundle.details["check"]).is_beyond_bound:
         refused = []  # no rounding explains such a file: the fault is the toolkit's
     known["digests"] = recorder.digests() | {each.file: each.content_digest for each in bundle.variants}
     placement = tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"])

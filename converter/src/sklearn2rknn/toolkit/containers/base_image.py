@@ -39,18 +39,13 @@ UNUSED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/sha
 def make_base_image(python: str = DEBIAN_PYTHON, interpreter: Path | None = None) -> str:
     """Make the base image for a Python from Debian's packages and return its tag.
 
-    Parameters
-    ----------
-    python : str
-        ``"3.11"`` is Debian's own.
-    interpreter : pathlib.Path, optional
-        For any other: the folder of a CPython built for this machine (``bin``, ``lib``), which is copied into
-        the image.
+    Any Python but Debian's own ``"3.11"`` is copied from `interpreter`, the folder of a CPython built for
+    this machine (``bin``, ``lib``).
 
     Raises
     ------
     ToolkitError
-        mmdebstrap is not there or failed, or `interpreter` is no such Python.
+        mmdebstrap is missing or failed, or `interpreter` is no such Python.
     NetworkError
         Debian's packages cannot be fetched.
     EngineError
@@ -74,11 +69,11 @@ def make_base_image(python: str = DEBIAN_PYTHON, interpreter: Path | None = None
         with progress("Making a base image from Debian's packages"):
             _debian(tree)
             with typed_engine_errors("Making the base image"):
-                said = client.api.import_image_from_file(
+                answer = client.api.import_image_from_file(
                     str(tree), repository=BASE_REPOSITORY, tag=python, changes=[ENVIRONMENT]
                 )
-    if '"error"' in str(said):
-        raise engine_failure(str(said), "Making the base image")
+    if '"error"' in str(answer):
+        raise engine_failure(str(answer), "Making the base image")
     return base_tag(python)
 
 
@@ -134,7 +129,7 @@ def _debian(tree: Path) -> None:
 def _with_interpreter(client: docker.DockerClient, interpreter: Path, python: str) -> None:
     """Add a CPython to Debian's base, without its tests, where everyone may read it."""
 
-    def wanted(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if re.search(r"/(__pycache__|test|tests|idlelib|site-packages)(/|$)|\.a$", entry.name):
             return None
         entry.uid = entry.gid = 0
@@ -153,7 +148,7 @@ def _with_interpreter(client: docker.DockerClient, interpreter: Path, python: st
             entry.size = len(recipe)
             archive.addfile(entry, io.BytesIO(recipe))
             for part in ("bin", "lib"):
-                archive.add(interpreter / part, f"python/{part}", filter=wanted)
+                archive.add(interpreter / part, f"python/{part}", filter=plain)
         context.seek(0)
         doing = f"Making the base image for Python {python}"
         with typed_engine_errors(doing):

@@ -23,6 +23,7 @@ from sklearn2rknn.toolkit.containers.engine import connect, typed_engine_errors
 from sklearn2rknn.toolkit.containers.image import LABEL_VERSION, Image, find_image
 
 if TYPE_CHECKING:
+    import docker
     from docker.models.containers import Container
 
 __all__ = ["ContainerEnvironment", "ContainerLimits", "ContainerWorker", "container_environment"]
@@ -85,20 +86,9 @@ class ContainerEnvironment:
     def start(
         self, variables: Mapping[str, str], output: IO[bytes], jobs: str | os.PathLike[str] | None = None
     ) -> ContainerWorker:
-        """Start the worker.
+        """Start the worker with environment variables, its stderr going to `output`.
 
-        Parameters
-        ----------
-        variables : mapping of str to str
-            Its environment variables.
-        output : file
-            Where its stderr goes.
-        jobs : path-like, optional
-            Folder to make the jobs' folder in; by default the system's temporary folder.
-
-        Raises
-        ------
-        EngineError
+        The jobs' folder is made in `jobs`, by default in the system's temporary folder.
         """
         return ContainerWorker(self, variables, output, jobs)
 
@@ -132,8 +122,7 @@ class ContainerWorker:
         output: IO[bytes],
         jobs: str | os.PathLike[str] | None,
     ) -> None:
-        limits = environment.limits
-        # Anyone may write to the inner folder, since nobody must; the outer one keeps everyone else out.
+        # The inner folder is world-writable: the container runs as user nobody. The outer one is private.
         self._outer = tempfile.TemporaryDirectory(
             prefix="sklearn2rknn-", dir=jobs, ignore_cleanup_errors=True
         )
@@ -143,27 +132,7 @@ class ContainerWorker:
             self.jobs.chmod(0o777)
             client = connect()
             with typed_engine_errors(f"Starting the container of toolkit {environment.version}"):
-                from docker.types import LogConfig, Mount
-
-                self.container: Container = client.containers.create(
-                    environment.image.id,
-                    stdin_open=True,
-                    network_mode="none",
-                    read_only=True,
-                    cap_drop=["ALL"],
-                    security_opt=["no-new-privileges"],
-                    user=NOBODY,
-                    init=True,
-                    mem_limit=limits.memory,
-                    memswap_limit=limits.memory,
-                    pids_limit=limits.processes,
-                    tmpfs={SCRATCH: f"size={limits.scratch},mode=1777"},
-                    mounts=[Mount(str(self.jobs), str(self.jobs), type="bind")],
-                    environment={**variables, "TOOLKIT_SCRATCH": SCRATCH, "HOME": SCRATCH},
-                    labels={LABEL_VERSION: environment.version},
-                    log_config=LogConfig(type="none"),
-                    auto_remove=True,
-                )
+                self.container = _create_container(client, environment, variables, self.jobs)
                 stream = client.api.attach_socket(
                     str(self.container.id), params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
                 )
@@ -224,6 +193,36 @@ class ContainerWorker:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
 
+def _create_container(
+    client: docker.DockerClient,
+    environment: ContainerEnvironment,
+    variables: Mapping[str, str],
+    jobs: Path,
+) -> Container:
+    from docker.types import LogConfig, Mount
+
+    limits = environment.limits
+    return client.containers.create(
+        environment.image.id,
+        stdin_open=True,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        user=NOBODY,
+        init=True,
+        mem_limit=limits.memory,
+        memswap_limit=limits.memory,
+        pids_limit=limits.processes,
+        tmpfs={SCRATCH: f"size={limits.scratch},mode=1777"},
+        mounts=[Mount(str(jobs), str(jobs), type="bind")],
+        environment={**variables, "TOOLKIT_SCRATCH": SCRATCH, "HOME": SCRATCH},
+        labels={LABEL_VERSION: environment.version},
+        log_config=LogConfig(type="none"),
+        auto_remove=True,
+    )
+
+
 class _Input:
     """The worker's stdin: one direction of the socket."""
 
@@ -235,7 +234,7 @@ class _Input:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: `write` has sent everything."""
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # the other side was first
@@ -243,7 +242,7 @@ class _Input:
 
 
 def _split(connection: socket.socket, stdout: int, stderr: IO[bytes]) -> None:
-    """Part the engine's stream: frames of a type (1 stdout, 2 stderr), three zeros, a length and the data."""
+    """Split the engine's stream: frames of a type (1 stdout, 2 stderr), three zeros, a length, data."""
     try:
         with connection.makefile("rb") as stream:
             while len(header := stream.read(8)) == 8:

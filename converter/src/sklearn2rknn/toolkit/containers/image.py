@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import shutil
 import tarfile
@@ -28,17 +27,6 @@ from sklearn2rknn.toolkit.worker_path import WORKER
 if TYPE_CHECKING:
     import docker
 
-__all__ = [
-    "Image",
-    "base_tag",
-    "build_image",
-    "find_image",
-    "follow",
-    "image_python",
-    "image_tag",
-    "remove_image",
-]
-
 REPOSITORY = "sklearn2rknn-toolkit"
 BASE_REPOSITORY = "sklearn2rknn-base"
 
@@ -51,7 +39,7 @@ LABEL_STAGE = "sklearn2rknn.stage"
 
 @attrs.frozen
 class Image:
-    """An image of the toolkit, found to be what the lock makes.
+    """A verified image of the toolkit.
 
     Attributes
     ----------
@@ -118,10 +106,10 @@ def find_image(version: str, client: docker.DockerClient | None = None) -> Image
     cure = f"Build it: rknn-harness toolkits build {version}."
     with typed_engine_errors(f"Looking for the image of toolkit {version}"):
         try:
-            found = client.images.get(image_tag(version))
+            image = client.images.get(image_tag(version))
         except docker.errors.ImageNotFound:
             raise ImageMissingError(f"There is no image {image_tag(version)}. {cure}") from None
-    labels = found.labels
+    labels = image.labels
     for label, expected, what in (
         (LABEL_LOCK, lock_digest(entry), "lock"),
         (LABEL_RECIPE, recipe_digest(entry), "worker or Dockerfile"),
@@ -131,11 +119,11 @@ def find_image(version: str, client: docker.DockerClient | None = None) -> Image
                 f"The image {image_tag(version)} was built from another {what} ({labels.get(label)}, "
                 f"expected {expected}). {cure}"
             )
-    return Image(version, str(found.id), labels[LABEL_LOCK], int(found.attrs["Size"]))
+    return Image(version, str(image.id), labels[LABEL_LOCK], int(image.attrs["Size"]))
 
 
 def remove_image(version: str) -> bool:
-    """Remove the image of `version`; tell whether there was one."""
+    """Remove the image of `version`; return whether there was one."""
     import docker.errors
 
     client = connect()
@@ -150,20 +138,15 @@ def remove_image(version: str) -> bool:
 def build_image(version: str, *, wheel: Path | None = None, base: str | None = None) -> Image:
     """Build the image of toolkit `version` from its lock.
 
-    Parameters
-    ----------
-    version : str
-    wheel : pathlib.Path, optional
-        The vendor's file, for a version that no package index has.
-    base : str, optional
-        The image to build from; by default the one that ``toolkits base`` made, else the pinned one.
+    `wheel` is the vendor's file, for a version that no package index has; `base` the image to build from, by
+    default the one that ``toolkits base`` made, else the pinned one.
 
     Raises
     ------
     WheelError
         The version needs a wheel; none was given, or it is not the vendor's.
     NetworkError, DownloadError
-        The lock's wheels cannot be had.
+        The lock's wheels are not available.
     RegistryError
         There is no base image, and no registry to fetch it from.
     DiskFullError, EngineError
@@ -182,7 +165,8 @@ def build_image(version: str, *, wheel: Path | None = None, base: str | None = N
         # One at a time: a build's stage, while it is being made, looks like one that is left over.
         building = filelock.FileLock(str(cache_folder() / "build.lock"))
         with progress(f"Building the image of toolkit {version}"), building:
-            _build(client, entry, python, folder, lock, base or _base(client, python), extra)
+            (folder / "requirements.lock").write_text(lock, "utf-8")
+            _build(client, entry, folder, base or _base(client, python), extra)
     return find_image(version, client)
 
 
@@ -221,26 +205,20 @@ def _base(client: docker.DockerClient, python: str) -> str:
 
 
 def _build(
-    client: docker.DockerClient,
-    entry: ToolkitVersion,
-    python: str,
-    folder: Path,
-    lock: str,
-    base: str,
-    extra: Path | None,
+    client: docker.DockerClient, entry: ToolkitVersion, folder: Path, base: str, extra: Path | None
 ) -> None:
     doing = f"Building the image of toolkit {entry.version}"
     wheel = entry.wheel
     source = wheel.source if extra is None else f"{wheel.repository} {wheel.commit} {extra.name}"
     with tempfile.TemporaryFile() as context:
-        _write_context(context, folder / "wheels", lock)
+        _write_context(context, folder)
         context.seek(0)
         with typed_engine_errors(doing):
-            said = client.api.build(
+            messages = client.api.build(
                 fileobj=context,
                 custom_context=True,
                 tag=image_tag(entry.version),
-                buildargs={"BASE_IMAGE": base, "PYTHON": python},
+                buildargs={"BASE_IMAGE": base, "PYTHON": image_python(entry)},
                 labels={
                     LABEL_VERSION: entry.version,
                     LABEL_LOCK: lock_digest(entry),
@@ -253,23 +231,20 @@ def _build(
                 decode=True,
                 timeout=1800,
             )
-            follow(said, doing)
+            follow(messages, doing)
     # The build stage and the image that was replaced are as large as the new one and serve nothing.
     with typed_engine_errors(doing):
         for label in (f"{LABEL_STAGE}=build", f"{LABEL_VERSION}={entry.version}"):
             client.images.prune(filters={"dangling": True, "label": label})
 
 
-def _write_context(file: Any, wheels: Path, lock: str) -> None:
+def _write_context(file: Any, folder: Path) -> None:
     with tarfile.open(fileobj=file, mode="w") as archive:
         for path in (TOOLKITS / "Dockerfile", WORKER):
             archive.add(path, path.name, filter=_plain)
         archive.add(TOOLKITS / "torch_stand_in", "torch_stand_in", filter=_plain)
-        data = lock.encode()
-        entry = tarfile.TarInfo("requirements.lock")
-        entry.size = len(data)
-        archive.addfile(entry, io.BytesIO(data))
-        archive.add(wheels, "wheels", filter=_plain)
+        for name in ("requirements.lock", "wheels"):
+            archive.add(folder / name, name, filter=_plain)
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -282,10 +257,10 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def follow(said: Iterator[Mapping[str, Any]], doing: str) -> None:
-    """Read a build to its end; on failure raise with the last that it printed."""
+def follow(messages: Iterator[Mapping[str, Any]], doing: str) -> None:
+    """Read a build to its end; on failure raise with its last lines."""
     printed: list[str] = []
-    for message in said:
+    for message in messages:
         printed.append(str(message.get("stream", "")))
         if "error" in message:
             tail = re.sub(r"\x1b\[[0-9;]*m", "", "".join(printed[-30:]))[-1500:]

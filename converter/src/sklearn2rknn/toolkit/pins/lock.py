@@ -19,16 +19,6 @@ from sklearn2rknn.errors import ToolkitError
 from sklearn2rknn.toolkit.pins.pip import pip_failure
 from sklearn2rknn.toolkit.pins.versions import TOOLKITS, toolkit_version, toolkit_versions
 
-__all__ = [
-    "canonical_name",
-    "download_wheels",
-    "make_lock",
-    "pins",
-    "read_lock",
-    "recorded_digests",
-    "write_lock",
-]
-
 DIGESTS = TOOLKITS / "locks.sha256"
 """The digest of every lock, as sha256sum writes and checks them."""
 
@@ -48,23 +38,23 @@ def canonical_name(name: str) -> str:
 
 def pins(path: Path) -> dict[str, str]:
     """Return the versions that a file of requirements pins, by name."""
-    found = {}
+    versions = {}
     for line in path.read_text("utf-8").splitlines():
         name, equal, version = line.partition("==")
         if equal and not line.startswith(("#", " ")):
-            found[canonical_name(name.strip())] = version.split()[0]
-    return found
+            versions[canonical_name(name.strip())] = version.split()[0]
+    return versions
 
 
 def read_lock(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
     """Return what a lock names: version and hashes by name."""
-    found: dict[str, tuple[str, frozenset[str]]] = {}
+    pinned: dict[str, tuple[str, frozenset[str]]] = {}
     for paragraph in path.read_text("utf-8").replace("\\\n", " ").splitlines():
         name, equal, rest = paragraph.partition("==")
         if equal and not paragraph.startswith("#"):
             hashes = frozenset(re.findall(r"--hash=sha256:([0-9a-f]{64})", rest))
-            found[canonical_name(name.strip())] = rest.split()[0], hashes
-    return found
+            pinned[canonical_name(name.strip())] = rest.split()[0], hashes
+    return pinned
 
 
 def recorded_digests() -> dict[str, str]:
@@ -145,12 +135,12 @@ def write_lock(version: str) -> Path:
 
 def record_digests() -> None:
     """Write down the digest of every lock."""
-    found = {name: TOOLKITS / name / "requirements.lock" for name in toolkit_versions()}
+    locks = {name: TOOLKITS / name / "requirements.lock" for name in toolkit_versions()}
     write_atomically(
         DIGESTS,
         "".join(
             f"{sha256_of_file(lock)}  {name}/requirements.lock\n"
-            for name, lock in found.items()
+            for name, lock in locks.items()
             if lock.is_file()
         ),
     )

@@ -30,13 +30,13 @@ _PIP_SAYS = (
 )
 
 
-def pip_failure(said: str, doing: str) -> ToolkitNotInstallableError:
+def pip_failure(output: str, doing: str) -> ToolkitNotInstallableError:
     """Turn what pip printed into the error that names the cure."""
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()] or lines
     tail = "\n".join("  " + line for line in errors[-4:])
     for pattern, kind, cure in _PIP_SAYS:
-        if re.search(pattern, said, re.IGNORECASE):
+        if re.search(pattern, output, re.IGNORECASE):
             return kind(f"{doing} pip said:\n{tail}\n{cure}")
     return ToolkitNotInstallableError(
         f"{doing} pip or venv said:\n{tail}\nCheck the network and pip's settings (pip config list), and "

@@ -17,18 +17,6 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = [
-    "Defect",
-    "ToolkitVersion",
-    "Wheel",
-    "WheelFile",
-    "base_image",
-    "base_images",
-    "default_version",
-    "toolkit_version",
-    "toolkit_versions",
-]
-
 TOOLKITS = Path(__file__).with_name("toolkits")
 """Locks, table and torch stand-in: the repository's ``containers`` folder, or its copy in a wheel."""
 

@@ -48,18 +48,16 @@ def check_wheel(entry: ToolkitVersion, path: Path) -> WheelFile:
         raise WheelError(f"There is no file {path}. {whereabouts(entry)}")
     record = recorded_wheel(entry, path.name)
     if record is None:
-        raise WheelError(
-            f"{path.name} is no wheel that is known of toolkit {entry.version}. {whereabouts(entry)}"
-        )
-    for kind, expected, found in (
+        raise WheelError(f"{path.name} is no wheel of toolkit {entry.version}. {whereabouts(entry)}")
+    for kind, expected, digest in (
         ("git blob id", record.git_blob, git_blob_id),
         ("md5", record.md5, lambda path: _update(hashlib.md5(usedforsecurity=False), path)),
         ("sha256", record.sha256, sha256_of_file),
     ):
-        got = found(path) if expected else None
-        if got != expected:
+        actual = digest(path) if expected else None
+        if actual != expected:
             raise WheelError(
-                f"{path} is not the vendor's file: its {kind} is {got}, expected {expected}. It was "
+                f"{path} is not the vendor's file: its {kind} is {actual}, expected {expected}. It was "
                 f"truncated, changed or is a web page in its stead; fetch the raw file again. "
                 f"{whereabouts(entry)}"
             )

@@ -1,0 +1,135 @@
+"""What the check of a built file found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from sklearn2rknn.checking.agreement import Agreement
+from sklearn2rknn.rows.check_rows import SEED
+from sklearn2rknn.tolerances import FEWEST_ROWS, SAFETY, Requirement
+
+__all__ = ["STAGES", "CheckResult"]
+
+STAGES = ("onnx", "simulator", "virtual_npu")
+"""What a check compares with the estimator: the float32 graph, the vendor's simulator, the virtual NPU."""
+
+
+@attrs.frozen
+class CheckResult:
+    """How a built file's outputs compare with the estimator's.
+
+    Attributes
+    ----------
+    input : {"check_input", "held_out", "example_input", "random", "off"}
+        Where the rows are from; ``"off"`` where nothing was run.
+    rows, held_out : int
+        How many there are, and how many of them the file was not built from.
+    batch_size : int
+        Of the file.
+    bound : float or None
+        Largest of the derived error bounds of these rows; infinite where numbers may leave float16. None
+        behind an output activation on the NPU, and for integer files of unknown tensors.
+    stages : mapping of str to Agreement
+        By stage, one of `STAGES`.
+    unavailable : mapping of str to str
+        Why a stage was not run.
+    """
+
+    input: str = "off"
+    rows: int = 0
+    held_out: int = 0
+    batch_size: int = 0
+    bound: float | None = None
+    stages: Mapping[str, Agreement] = attrs.Factory(dict)
+    unavailable: Mapping[str, str] = attrs.Factory(dict)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing was run."""
+        return self.input == "off"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether enough rows were held out for a share of them to be stated."""
+        return self.held_out >= FEWEST_ROWS
+
+    @property
+    def deciding(self) -> Agreement | None:
+        """The virtual NPU's comparison, or the simulator's where the file cannot be executed."""
+        return self.stages.get("virtual_npu", self.stages.get("simulator"))
+
+    @property
+    def is_beyond_bound(self) -> bool:
+        """Whether the file computes something else than its graph: no rounding explains such an error."""
+        deciding = self.deciding
+        return deciding is not None and (deciding.bound_share or 0.0) > 1.0
+
+    def failed_limit(self, required: Requirement) -> str:
+        """Return which limit is not met, the derived bound included; empty where all are."""
+        deciding = self.deciding
+        if deciding is None:
+            return ""
+        if self.is_beyond_bound:
+            return f"an output errs by {deciding.bound_share:.3g} times what the arithmetic allows"
+        if required.probability is not None:
+            reach = SAFETY * (deciding.probability_reach or 0.0)
+            if reach > required.probability:
+                return (
+                    f"errors of the outputs can move a probability by {reach:.2g} near a decision; the limit "
+                    f"is {required.probability:g}"
+                )
+            error = deciding.max_probability_error or 0.0
+            if error > required.probability:
+                return f"a probability is {error:.2g} off; the limit is {required.probability:g}"
+        clear = "of the labels away from ties are"
+        for value, limit, what in (
+            (deciding.clear_labels, required.labels, f"{clear} scikit-learn's"),
+            (deciding.expected_labels, required.expected_labels, f"{clear} expected to stay the same"),
+            (deciding.r2, required.r2, "is R2 against scikit-learn's predictions"),
+        ):
+            if value is not None and value < limit:
+                return f"{value:.4f} {what}; the limit is {limit:g}"
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a bundle records."""
+        if self.is_off:
+            return {"off": True}
+        document: dict[str, Any] = {
+            "rows": self.rows,
+            "input": self.input,
+            "held_out": self.held_out,
+            "samples_per_run": self.batch_size,
+        }
+        if self.input == "random":
+            document["seed"] = SEED
+        if self.bound is not None:
+            document["bound"] = self.bound if math.isfinite(self.bound) else None
+        for stage in STAGES:
+            if stage in self.stages:
+                document[stage] = self.stages[stage].to_json()
+            elif stage in self.unavailable:
+                document[stage] = {"unavailable": self.unavailable[stage]}
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> CheckResult:
+        """Read what a bundle records."""
+        if "off" in document:
+            return cls()
+        bound = document.get("bound", math.nan)
+        stages = {stage: document[stage] for stage in STAGES if stage in document}
+        missing = {stage: each["unavailable"] for stage, each in stages.items() if "unavailable" in each}
+        return cls(
+            input=document.get("input", "random"),
+            rows=document.get("rows", 0),
+            held_out=document.get("held_out", 0),
+            batch_size=document.get("samples_per_run", 0),
+            bound=math.inf if bound is None else None if math.isnan(bound) else bound,
+            stages={name: Agreement.from_json(each) for name, each in stages.items() if name not in missing},
+            unavailable=missing,
+        )

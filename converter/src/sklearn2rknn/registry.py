@@ -1,0 +1,66 @@
+"""Registries of what scikit-learn's classes are converted by, open to other packages."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Registry"]
+
+Reader = TypeVar("Reader", bound=Callable[..., Any])
+
+
+class Registry(Generic[Reader]):
+    """Readers by the exact class that each reads: a subclass may compute anything.
+
+    Every module of a folder is an entry, imported at the first look-up; its readers register themselves with
+    `reads`. So does a module, or a function that registers some, which another distribution names in an entry
+    point.
+
+    Parameters
+    ----------
+    folder : str
+        Name of the package whose modules are the entries.
+    group : str
+        Group of the entry points.
+    """
+
+    def __init__(self, folder: str, group: str) -> None:
+        self._folder, self._group = folder, group
+        self._readers: dict[type, Reader] = {}
+        self._is_complete = False
+
+    def reads(self, *classes: type) -> Callable[[Reader], Reader]:
+        """Register the decorated function as the reader of some classes; the last one counts."""
+
+        def register(reader: Reader) -> Reader:
+            self._readers.update(dict.fromkeys(classes, reader))
+            return reader
+
+        return register
+
+    def find(self, kind: type) -> Reader | None:
+        """Return the reader of a class, or None."""
+        self._complete()
+        return self._readers.get(kind)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the classes that are read, sorted."""
+        self._complete()
+        return tuple(sorted(kind.__name__ for kind in self._readers))
+
+    def _complete(self) -> None:
+        """Import the entries, once."""
+        if self._is_complete:
+            return
+        self._is_complete = True  # before: an entry may look others up
+        package = importlib.import_module(self._folder)
+        for module in pkgutil.iter_modules(package.__path__, f"{self._folder}."):
+            importlib.import_module(module.name)
+        for point in entry_points(group=self._group):
+            entry = point.load()
+            if callable(entry):
+                entry()

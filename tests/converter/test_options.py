@@ -1,0 +1,98 @@
+"""The options of a conversion: checked once, and accepted in the spelling of before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scirknn.bundle import read_bundle
+from sklearn2rknn import ConversionOptions, OptionError, Precision, Toolkit, convert
+from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
+from tests.converter.fitted import fit
+
+
+def test_options_are_frozen_and_equal_by_value() -> None:
+    options = ConversionOptions(form="matmul")
+    assert options == ConversionOptions(form="matmul") != ConversionOptions()
+    assert ConversionOptions(check_input=np.zeros((2, 2))) == ConversionOptions()
+    with pytest.raises(FrozenInstanceError):
+        options.form = "conv"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"min_r2": 1.5}, "min_r2 is 1.5; it can be a number up to 1"),
+        ({"timeout": -1.0}, "timeout is -1.0; it can be a number of seconds above 0"),
+        ({"timeout": float("nan")}, "timeout is nan"),
+        ({"allow_cpu": "yes"}, "allow_cpu is 'yes'; it can be True or False"),
+        ({"head": "gpu"}, "head is 'gpu'; it can be host, npu"),
+    ],
+)
+def test_an_impossible_option_is_refused_when_it_is_made(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(OptionError, match=expected):
+        ConversionOptions(**options)
+
+
+def test_a_precision_is_its_name() -> None:
+    assert [*Precision] == ["float16", "int8", "int16"]
+    assert f"{Precision.INT8} {Precision.INT8!s}" == "int8 int8"
+    assert json.dumps(Precision.INT16) == '"int16"'
+
+
+@pytest.mark.parametrize("precision", [Precision.INT8, "int8"])
+def test_precisions_are_given_as_members_or_names(tmp_path: Path, toolkit: Toolkit, precision: str) -> None:
+    estimator, X = fit("softmax")
+    path = tmp_path / "model.rknn"
+    report = convert(estimator, path, "RK3588", precision=precision, example_input=X, toolkit=toolkit)
+    assert report.precision is Precision.INT8
+    assert type(read_bundle(path).precision) is str
+    assert json.loads(report.to_json())["precision"] == "int8"
+
+
+def test_moved_keywords_are_accepted_with_a_warning_that_names_the_options(
+    tmp_path: Path, toolkit: Toolkit
+) -> None:
+    estimator, X = fit("softmax")
+    moved: Any = {"form": "matmul", "accuracy": "single"}
+    new = r"options=ConversionOptions\(accuracy=\.\.\., form=\.\.\.\)"
+    with pytest.warns(
+        DeprecationWarning, match=rf"keyword of convert: accuracy, form\. Write {new}"
+    ) as caught:
+        report = convert(
+            estimator,
+            tmp_path / "model.rknn",
+            example_input=X,
+            toolkit=toolkit,
+            options=ConversionOptions(check="off", form="gemm"),
+            **moved,
+        )
+    assert [each.filename for each in caught if each.category is DeprecationWarning] == [__file__]
+    assert (report.form, report.accuracy, report.check.is_off) == ("matmul", "single", True)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(ConversionOptions)])
+def test_every_option_was_a_keyword(tmp_path: Path, name: str) -> None:
+    default: Any = {name: getattr(ConversionOptions(), name)}
+    with pytest.warns(DeprecationWarning, match=name), pytest.raises(OptionError, match=r"ends in \.rknn"):
+        convert(fit("softmax")[0], tmp_path / "model", **default)
+
+
+def test_an_unknown_keyword_is_a_type_error(tmp_path: Path) -> None:
+    unknown: Any = {"acuracy": "single"}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'acuracy'"):
+        convert(fit("softmax")[0], tmp_path / "model.rknn", **unknown)
+
+
+def test_facts_of_the_toolkit_are_read_as_they_were_recorded(tmp_path: Path, toolkit: Toolkit) -> None:
+    path = tmp_path / "model.rknn"
+    report = convert(fit("softmax")[0], path, toolkit=toolkit, options=ConversionOptions(check="off"))
+    document = read_bundle(path).details["toolkit"]
+    assert ToolkitFacts.from_json(document) == report.toolkit
+    assert report.toolkit.to_json() == document
+    assert document["options"]["target_platform"] == report.toolkit.target_platform == "rk3588"
