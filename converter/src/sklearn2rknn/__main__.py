@@ -48,7 +48,7 @@ Exit code: 0 converted, 1 the conversion failed, 2 wrong usage.
 
 
 class _Command(click.Command):
-    """A command that can be named first, and whose --batch-size takes all the numbers that follow it."""
+    """A command whose name may come first and whose --batch-size takes many numbers."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words = args[1:] if args[:1] == ["convert"] else args

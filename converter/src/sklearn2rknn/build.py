@@ -90,7 +90,7 @@ class Attempt:
         return next((check for check, text in zip(checks, failed, strict=True) if text), checks[0])
 
     def estimate_run(self) -> tuple[float, float] | None:
-        """Return the estimated seconds of a run of the first file, or None where nothing is known."""
+        """Return the estimated seconds of a run of the first file, or None."""
         content = self.files[self.request.batch_sizes[0]].content
         if isinstance(content, str) or not self.request.target_platform.startswith("rk3588"):
             return None
@@ -130,7 +130,7 @@ class Job:
         return rows * count_weights(self.source)
 
     def network(self, reach: float = REACH) -> Network:
-        """Return what the toolkit is to be given, in int16 with room for `reach` times the example's range.
+        """Return the prepared network; `reach` is int16's room beyond the example.
 
         Raises
         ------
@@ -220,7 +220,7 @@ class Job:
             ) from error
 
     def better_precision(self, toolkit: Toolkit) -> str:
-        """Return the first other precision whose file reaches its limits; empty where there is none."""
+        """Return the first other precision that meets its limits, or an empty text."""
         for precision in map(Precision, self.request.toolkit.config):
             if precision is self.request.precision:
                 continue
@@ -237,7 +237,7 @@ class Job:
 
 
 def build_with_room(job: Job, toolkit: Toolkit, network: Network) -> tuple[Network, Attempt]:
-    """Build, and again with less room for rows outside the example where a limit fails for lack of bits."""
+    """Build, and again with less room outside the example where bits are lacking."""
     attempt = job.attempt(toolkit, network)
     for reach in LESS_REACH:
         if network.reach is None or not attempt.failed_limit:
@@ -248,7 +248,7 @@ def build_with_room(job: Job, toolkit: Toolkit, network: Network) -> tuple[Netwo
 
 
 def make_job(source: Network, rows: Floats | None, own: Floats | None, request: ConversionRequest) -> Job:
-    """Return the job, with rows that the file is not built from where there are enough."""
+    """Return the job, with held-out rows where there are enough."""
     if own is not None and len(own) >= FEWEST_ROWS:
         return Job(source, request, rows, own, own_source="check_input")
     if rows is None or request.options.check == "off":
@@ -258,7 +258,7 @@ def make_job(source: Network, rows: Floats | None, own: Floats | None, request: 
 
 
 def _read(data: bytes) -> RknnFile | str:
-    """Parse a file; where its format is not known, as of chips with another NPU, say why."""
+    """Return the parsed file, or why it cannot be parsed."""
     try:
         return virtual_npu.read(data)
     except (virtual_npu.FileFormatError, virtual_npu.UnsupportedFormat) as error:

@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 
 def _accept_moved_keywords(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Accept the fields of `ConversionOptions` as keywords too, with a DeprecationWarning."""
+    """Accept the fields of `ConversionOptions` as deprecated keywords."""
     names = [field.name for field in fields(ConversionOptions)]
 
     @functools.wraps(function)
@@ -170,7 +170,7 @@ def convert(
 
 
 def _build(job: Job, toolkit: Toolkit, prepared: Network) -> tuple[Job, Network, Attempt]:
-    """Build, and once more with float16 pairs where single numbers do not keep the best promise."""
+    """Build, and again with float16 pairs where the best promise is not kept."""
     prepared, attempt = build_with_room(job, toolkit, prepared)
     if attempt.promise != attempt.promises[0] and job.can_be_paired(prepared):
         options = replace(job.request.options, accuracy="double")

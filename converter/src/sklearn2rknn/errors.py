@@ -58,7 +58,7 @@ class ExampleInputWarning(UserWarning):
 
 
 class RangeError(Sklearn2RknnError, ValueError):
-    """A number lies outside what the precision can hold, and no exact rescaling brings it in."""
+    """A number does not fit the precision, and no exact rescaling brings it in."""
 
 
 class ModelFileError(Sklearn2RknnError):
@@ -168,7 +168,7 @@ class CpuFallbackError(ConversionError):
 
 
 class CheckError(ConversionError):
-    """The file computes infinities or NaN, fails its limits, or errs by more than its bound."""
+    """The file computes infinities or NaN, or fails its limits or its bound."""
 
 
 class CheckWarning(UserWarning):

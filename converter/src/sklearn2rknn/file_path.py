@@ -11,7 +11,7 @@ __all__ = ["FilePath"]
 
 
 class FilePath(click.Path):
-    """A path whose ``~`` is the user's home, also where the shell left it, as in ``--rows=~/X.csv``."""
+    """A path whose ``~`` is the user's home, as in ``--rows=~/X.csv`` too."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(path_type=Path, **options)

@@ -256,7 +256,7 @@ class ConversionRequest:
         }
 
     def place_head_and_form(self, network: Network) -> Network:
-        """Return a network with its graph's operators and its output activation where they are to be.
+        """Return a network in the requested form, its output activation where requested.
 
         Raises
         ------

@@ -21,7 +21,7 @@ _starting = Lock()
 
 @contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Show a spinner, or one line where stderr is no terminal, once `QUIET_SECONDS` have passed.
+    """Show a spinner, or one line without a terminal, after `QUIET_SECONDS`.
 
     Within another one only the text changes.
     """

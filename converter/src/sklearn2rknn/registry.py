@@ -1,4 +1,4 @@
-"""Registries of what scikit-learn's classes are converted by, open to other packages."""
+"""Registries of the readers of scikit-learn's classes, open to other packages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Registry(Generic[Reader]):
         self._is_complete = False
 
     def reads(self, *classes: type) -> Callable[[Reader], Reader]:
-        """Register the decorated function as the reader of some classes; the last one counts."""
+        """Register the decorated function as the reader of classes; the last one counts."""
 
         def register(reader: Reader) -> Reader:
             self._readers.update(dict.fromkeys(classes, reader))

@@ -1,1 +1,1 @@
-"""What the converter checks a built file by: error bounds, and answers beside scikit-learn's."""
+"""The check of a built file: error bounds, and comparisons with scikit-learn."""

@@ -101,7 +101,7 @@ def activate_with_error(
 
 
 def _refined(z: Floats, error: Floats, target: Arithmetic) -> tuple[Floats, Floats]:
-    """Return ``t / (1 + t**2)`` of ``t = tanh(z)``, and what it may err by before it is stored."""
+    """Return ``t / (1 + t**2)`` of ``t = tanh(z)``, and its error before it is stored."""
     t = np.tanh(z)
     _, reach = activate_with_error("tanh", z, error, target)
     reach = stored_error(t, reach, target)

@@ -118,7 +118,7 @@ def _emulate(content: RknnFile | str, runs: npt.NDArray[np.float32]) -> npt.NDAr
 
 @attrs.frozen(eq=False)
 class _Judge:
-    """Compares outputs with the reference, shape (n, n_outputs); `alike` is that of more rows of the kind."""
+    """Compares outputs with the reference; `alike` is that of more rows of the kind."""
 
     source: Network
     network: Network

@@ -59,12 +59,12 @@ class CheckResult:
 
     @property
     def deciding(self) -> Agreement | None:
-        """The virtual NPU's comparison, or the simulator's where the file cannot be executed."""
+        """The virtual NPU's comparison, or the simulator's where there is none."""
         return self.stages.get("virtual_npu", self.stages.get("simulator"))
 
     @property
     def is_beyond_bound(self) -> bool:
-        """Whether the file computes something else than its graph: no rounding explains such an error."""
+        """Whether the file errs by more than rounding explains."""
         deciding = self.deciding
         return deciding is not None and (deciding.bound_share or 0.0) > 1.0
 

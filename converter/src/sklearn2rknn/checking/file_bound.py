@@ -23,7 +23,7 @@ def file_bound(
     *,
     per_channel: bool = True,
 ) -> Floats | None:
-    """Bound the error of a built file's outputs, shape (n, n_outputs), in the units of the estimator's.
+    """Bound the error of a built file's outputs, shape (n, n_outputs).
 
     `source` is the estimator's network and `network` what the toolkit was given, both with or both without
     host steps; `file` holds the steps of an integer precision. Before the output activation, against the
@@ -62,7 +62,7 @@ def file_bound(
 
 
 def _formats(network: Network) -> list[Arithmetic]:
-    """Return what the input and each layer's result are stored in, of the layers without pairs."""
+    """Return the formats of the input and of each layer's result, without pairs."""
     layers = (network.unpaired or network).layers
     is_pair = network.parts > 1
     formats = [DOUBLE if is_pair else FLOAT16]

@@ -1,4 +1,4 @@
-"""Bounds on the error of a file's outputs, derived from the arithmetic, row by row.
+"""Bounds on the error of a float16 file's outputs, derived row by row.
 
 converter/ACCURACY.md, "The derivation of the bound", has the formulas and their sources.
 """

@@ -55,7 +55,7 @@ def quantized_output_bound(
     per_channel: bool = True,
     idle: Floats | None = None,
 ) -> Floats:
-    """Bound the error of an int8 or int16 network's output, shape (n, n_outputs), as `output_bound` does.
+    """Bound the error of an int8 or int16 network's output, as `output_bound` does.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def quantized_output_bound(
 
 
 def tensor_count(layers: Sequence[LayerLike]) -> int:
-    """Return how many tensors a file of these layers has: the input, each result, and clipped sums."""
+    """Return the count of tensors: the input, each result, and clipped sums."""
     return 1 + len(layers) + sum(layer.activation == CLIPPED_TANH for layer in layers)
 
 
@@ -111,7 +111,7 @@ def _limited(z: Floats) -> Floats:
 
 
 def tensor_steps(file: RknnFile) -> tuple[Steps, ...]:
-    """Return the quantization of a file's input and of what each of its layers gives, in order."""
+    """Return the quantization of a file's input and of each layer's result."""
     layers = [node for node in file.nodes if node.placement != "none"]
     # Files of other chips do not say what a node gives.
     tensors = [*file.inputs, *(file.tensors[node.outputs[0]] for node in layers if node.outputs)]
@@ -131,7 +131,7 @@ def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Fl
 
 
 def _scaling(layer: LayerLike, steps: Floats, source: Steps) -> tuple[Floats, float]:
-    """Return the largest kernel step over each one, and the error of sums and biases in products of steps."""
+    """Return the largest step over each kernel's, and the error of sums in steps."""
     live = steps > 0
     if not live.any():
         return np.ones_like(steps), 0.5
@@ -144,12 +144,12 @@ def _scaling(layer: LayerLike, steps: Floats, source: Steps) -> tuple[Floats, fl
 
 
 def _int16_steps(largest: Floats) -> Floats:
-    """Return 1 / (2**f - 1) for kernels of these largest weights, as files of four toolkits have it."""
+    """Return 1 / (2**f - 1) for largest weights, as files of four toolkits have it."""
     log = np.log2(np.where(largest > 0, largest, 1.0))
     bits = 15 - np.ceil(log) - (log <= -1)
     return np.where(largest > 0, 1 / np.maximum(2.0**bits - 1, 2.0 ** (bits - 1)), 0.0)
 
 
 def kernel_ranges(layer: LayerLike) -> Floats:
-    """Return the range of each kernel's weights with 0, of which an int8 step is a 255th."""
+    """Return each kernel's range of weights and 0; an int8 step is a 255th of it."""
     return np.asarray(layer.weights.max(axis=0).clip(min=0) - layer.weights.min(axis=0).clip(max=0))

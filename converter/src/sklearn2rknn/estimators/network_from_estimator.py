@@ -52,7 +52,7 @@ def network_from_estimator(estimator: Any) -> Network:
 
 
 def _unwrap(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
-    """Return the named steps in front of a model, the wrapper of its target (or None), and the model."""
+    """Return the named steps before a model, its target's wrapper or None, and it."""
     steps: list[tuple[str, Any]] = []
     target = None
     while True:

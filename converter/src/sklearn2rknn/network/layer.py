@@ -79,7 +79,7 @@ class Layer:
     activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED, CLIPPED_TANH)))
 
     def forward(self, values: Floats) -> Floats:
-        """Return the layer's output for `values`, shape (n, n_in), as float64, shape (n, n_out)."""
+        """Return the layer's output, float64 of shape (n, n_out), for (n, n_in)."""
         return activate(self.activation, values @ self.weights + self.bias)
 
 

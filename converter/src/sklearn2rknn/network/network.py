@@ -1,4 +1,4 @@
-"""The multi-layer perceptron as plain numbers: dense layers, a head, and what surrounds them on the host."""
+"""A model as plain numbers: dense layers, and what the host computes around them."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Network:
         return attrs.evolve(self, layers=tuple(layers))
 
     def take(self, X: npt.ArrayLike) -> Floats:
-        """Take the network's inputs, before the affine map, from X, shape (n, n_features_in)."""
+        """Take the network's inputs from X, shape (n, n_features_in)."""
         if self.columns is not None:
             step = self.first_step or self.estimator
             X = self.columns.take(
@@ -159,7 +159,7 @@ class Network:
         return np.asarray(X, dtype=np.float64)
 
     def prepare(self, X: npt.ArrayLike) -> Floats:
-        """Map X, shape (n, n_features_in), as the host does before the NPU: (n, number of inputs * parts)."""
+        """Return the NPU's input for X, shape (n, number of inputs * parts)."""
         values = _affine(self.input, self.take(X))
         if self.parts == 1:
             return values
@@ -174,7 +174,7 @@ class Network:
         return _affine(self.output, values)
 
     def activations(self, X: npt.ArrayLike) -> list[Floats]:
-        """Return what each layer computes for X in float64, the raw output last; `output` is not applied."""
+        """Return each layer's result for X in float64, the raw output last."""
         results, values = [], self.prepare(X)
         for layer in self.layers:
             values = layer.forward(values)
@@ -182,7 +182,7 @@ class Network:
         return results
 
     def forward(self, X: npt.ArrayLike) -> Floats:
-        """Compute the reference for X: float64 before the output activation, shape (n, n_outputs)."""
+        """Return the outputs for X before the output activation, shape (n, n_outputs)."""
         return self.finish(self.activations(X)[-1])
 
     def predict(self, outputs: Floats) -> npt.NDArray[Any]:
@@ -208,7 +208,7 @@ class Network:
         )
 
     def weights_digest(self) -> str:
-        """Return the sha256 (hex) of shapes, activations, weights and biases (float64, little-endian).
+        """Return the sha256 (hex) of shapes, activations, weights and biases.
 
         And of what the host does around the layers, where it does something.
         """

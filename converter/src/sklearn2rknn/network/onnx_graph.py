@@ -32,7 +32,7 @@ _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
 def input_channels(network: Network) -> int:
-    """Return C: the features' channels, one more where the network has one that is always 0, padded to 8s.
+    """Return C, the channels of features and of an input that is always 0, padded.
 
     Without convolutions there are no images to be taken for, and nothing is padded.
     """
@@ -42,7 +42,7 @@ def input_channels(network: Network) -> int:
 
 
 def onnx_from_network(network: Network, batch_size: int) -> onnx.ModelProto:
-    """Write the network's layers as an ONNX graph whose run takes `batch_size` rows (N).
+    """Return the network's layers as an ONNX graph of a batch size (N).
 
     Returns
     -------
@@ -119,7 +119,7 @@ def _head_node(head: str, current: str) -> onnx.NodeProto:
 
 
 def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
-    """Return the nodes that take ``layer_<i>`` to ``activation_<i>``; none for identity."""
+    """Return the nodes from ``layer_<i>`` to ``activation_<i>``; none for identity."""
     if activation in _OPERATORS:
         operator = _OPERATORS[activation]
         return [helper.make_node(operator, [f"layer_{i}"], [f"activation_{i}"], name=f"{activation}_{i}")]
@@ -154,7 +154,7 @@ def _kernel(layer: Layer, channels: int, idle: Floats | None = None) -> npt.NDAr
 
 
 def pack(values: Floats, channels: int, batch_size: int, form: str = "conv") -> npt.NDArray[np.float32]:
-    """Cut rows that `Network.prepare` returned, shape (n, n_features), into the graph's inputs.
+    """Cut prepared rows, shape (n, n_features), into the graph's inputs.
 
     Returns
     -------
@@ -171,6 +171,6 @@ def pack(values: Floats, channels: int, batch_size: int, form: str = "conv") -> 
 
 
 def unpack(outputs: npt.NDArray[np.float32], rows: int) -> npt.NDArray[np.float32]:
-    """Return the first `rows` rows, shape (rows, K), of outputs (runs, 1, K, N, 1) or (runs, N, K)."""
+    """Return the first rows, shape (rows, K), of (runs, 1, K, N, 1) or (runs, N, K)."""
     tables = outputs if outputs.ndim == 3 else outputs[:, 0, :, :, 0].transpose(0, 2, 1)
     return np.asarray(tables.reshape(-1, tables.shape[2])[:rows])

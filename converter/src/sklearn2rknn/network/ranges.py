@@ -1,4 +1,4 @@
-"""The least and the greatest number of each column of a tensor, and how they are known."""
+"""The range of each column of a tensor, and how it is known."""
 
 from __future__ import annotations
 

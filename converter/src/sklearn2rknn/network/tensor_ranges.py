@@ -62,7 +62,7 @@ def propagate(layer: Layer, ranges: Ranges) -> Ranges:
 
 
 def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Return the ends of a layer's result, shape (..., n_out), for ends of its inputs, shape (..., n_in)."""
+    """Return the ends of a layer's result for the ends of its inputs."""
     with np.errstate(over="ignore", invalid="ignore"):
         centre = (low / 2 + high / 2) @ layer.weights + layer.bias
         reach = (high / 2 - low / 2) @ np.abs(layer.weights)
@@ -73,7 +73,7 @@ def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
 
 
 def largest_safe_input(network: Network, largest: float) -> float:
-    """Return how large inputs of unknown range may be, so that no tensor leaves a format.
+    """Return how large unknown inputs may be, so that no tensor leaves a format.
 
     The format ends at `largest`. In the units of the network's input, by its weights, rounded down by less
     than a tenth; 0 where even negligible inputs could make a tensor leave the format.
@@ -106,7 +106,7 @@ def largest_safe_input(network: Network, largest: float) -> float:
 
 
 def ranges_document(network: Network, rows: Floats | None, largest: float) -> list[dict[str, Any]]:
-    """Return the ranges of what the NPU holds, for a report; None stands for an end that is not known.
+    """Return the ranges of what the NPU holds, for a report; None is unknown.
 
     Where the input's is not, ``bearable`` tells how large it may be for no tensor to pass `largest`.
     """

@@ -27,7 +27,7 @@ BELOW = 1.0 - 2.0**-9
 
 
 def pair_values(network: Network, *, output: bool = False) -> Network:
-    """Return the same function with float16 pairs between its layers, as far as relus lead.
+    """Return the same function with float16 pairs, as far as relus lead.
 
     With `output` the outputs are pairs too, where all layers are relu or identity. `Network.prepare` makes
     pairs of the features.
@@ -80,7 +80,7 @@ def _split(weights: Floats) -> Floats:
 
 
 def float16_outputs(network: Network, X: Floats) -> Floats:
-    """Compute what the network gives when inputs, weights and every layer's result are float16.
+    """Return the outputs with inputs, weights and every layer's result in float16.
 
     Sums are exact here and float32 on the NPU. tanh and logistic are exact too, which the NPU's are not.
 

@@ -1,4 +1,4 @@
-r"""Keep int16 biases within 32 bits, beyond which every toolkit writes a wrong register program.
+r"""Int16 biases within 32 bits; beyond, toolkits write wrong register programs.
 
 A bias is stored as a 32-bit multiple of input scale times weight scale. Where one of a layer does not fit,
 the toolkit halves all of them until it does, doubles the output's factor as often, and leaves the weights:
@@ -92,7 +92,7 @@ def _range(values: Floats) -> float:
 
 
 def _movable_biases(layer: Layer, size: float) -> Floats:
-    """Return the part of each bias that goes into a weight; one large bias spoils all of the layer."""
+    """Return the part of each bias that goes into a weight."""
     large = np.abs(layer.bias) > size * np.abs(layer.weights).max(axis=0)
     return np.asarray(np.where(large, MOVED_BIAS_SHARE * layer.bias, 0.0))
 

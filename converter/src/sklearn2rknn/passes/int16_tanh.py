@@ -1,4 +1,4 @@
-r"""tanh and logistic in int16: clipped where the NPU's table ends, looked up by a layer of their own.
+r"""tanh and logistic in int16: clipped where the NPU's table ends.
 
 In int16 every toolkit (2.2.0 to 2.5.0) fuses a tanh with the convolution before it and then never uploads the
 table that it looks up. A tanh behind a ConvClip is a layer of its own and has its table. Of the fused limits
@@ -30,7 +30,7 @@ _FORMS = {"tanh": (1.0, 1.0, 0.0), "logistic": (0.5, 0.5, 0.5)}
 
 
 def clipped_tanh_pairs(network: Network) -> Network:
-    """Return the function with pairs of clipped tanhs, within `TANH_PAIRS_ERROR` a unit."""
+    """Return the function with clipped tanhs, within `TANH_PAIRS_ERROR` a unit."""
     layers: list[Layer] = []
     form = None
     for layer in network.layers:

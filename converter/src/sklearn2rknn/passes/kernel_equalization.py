@@ -1,4 +1,4 @@
-"""Equalize the kernels of a layer for integers, where small weights beside large ones are scaled coarsely.
+"""Equal kernels for integers, which scale small ones beside large ones coarsely.
 
 The register program multiplies a kernel's sum by its step as a share of the largest step of the layer, in
 multiples of 2**-14 (2.2.0 to 2.5.0; the simulator multiplies by the real number). A kernel whose weights are
@@ -33,7 +33,7 @@ LIMITS = 2.0 ** -np.arange(2, 22, 2)
 def equalize_kernels(
     network: Network, rows: Floats, bits: int = 8, then: Callable[[Network], Network] = lambda made: made
 ) -> Network:
-    """Return the same function, with large kernels divided where that lowers the error bound.
+    """Return the function with large kernels divided where that lowers the bound.
 
     `rows` are example input; `then` is applied to every candidate and to the result: int16's room for biases.
     """
@@ -59,7 +59,7 @@ def _is_uneven(layer: Layer, ranges: Floats) -> bool:
 
 
 def _candidates(network: Network, i: int, ranges: Floats) -> Iterator[Network]:
-    """Divide large kernels down to a share of the largest: of all channels, and of those always 0."""
+    """Yield networks with large kernels divided: of all channels, of those always 0."""
     sizes = kernel_ranges(network.layers[i])
     for limit in LIMITS * sizes.max():
         factors = np.maximum(sizes / limit, 1.0)
@@ -69,7 +69,7 @@ def _candidates(network: Network, i: int, ranges: Floats) -> Iterator[Network]:
 
 
 def _expected_error(network: Network, values: Floats, count: int, bits: int) -> float:
-    """Return the mean bound of the first `count` rows, where ranges are taken from all."""
+    """Return the mean bound of the first `count` rows; ranges are from all."""
     steps = [_steps(values, bits)]
     current = values
     for layer in network.layers:

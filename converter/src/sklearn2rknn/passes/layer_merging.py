@@ -15,7 +15,7 @@ __all__ = ["collapse_constant", "merge_linear"]
 
 
 def collapse_constant(network: Network) -> Network:
-    """Replace a network that does not depend on X by one layer of zero weights with the constant as bias.
+    """Replace a network that does not depend on X by one layer, a constant bias.
 
     The toolkit refuses a layer whose weights are all 0, or round to 0 in float16, and one that follows relus
     which never fire. Past such a layer nothing depends on X, so the replacement is exact; for weights that
@@ -47,7 +47,7 @@ def _is_constant(network: Network) -> bool:
 
 
 def merge_linear(network: Network) -> Network:
-    """Multiply layers with no activation between them into one, where that makes no more weights.
+    """Multiply layers without activation into one, where that adds no weights.
 
     Nothing is lost, and a narrow format rounds once less.
     """

@@ -1,4 +1,4 @@
-"""The list of arithmetic passes: they change a network's numbers, not what it computes.
+"""The list of arithmetic passes: they change numbers, not the function.
 
 A narrow number format then holds them. Every pass is exact in real numbers and done in float64: what a map on
 the host takes away, the neighbouring layer's weights put back.
@@ -77,7 +77,7 @@ def _merge_layers(network: Network, how: Preparation) -> Network:
 
 
 def _scale_inputs(network: Network, how: Preparation) -> Network:
-    """Centre the features and give them unit size, by the example or by what the scalers saw in fit."""
+    """Centre the features and give them unit size, by the example or the scalers."""
     if how.rows is not None:
         # Not by the extremes: integers would cut off a row beyond them, however little the column varies.
         return scaling.scale_input(network, *scaling.mean_and_deviation(how.rows))
@@ -97,7 +97,7 @@ def _scale_hidden_layers(network: Network, how: Preparation) -> Network:
 
 
 def _scale_outputs(network: Network, how: Preparation) -> Network:
-    """Spread the outputs of integers over one range; of float16 those of a regressor, or far ones."""
+    """Spread the outputs of integers over one range, and scale those of float16."""
     if how.precision is Precision.FLOAT16:
         return scaling.bring_output_into_float16(network, how.rows)
     if how.rows is None or network.head_on_npu:
@@ -144,7 +144,7 @@ def _refuse_overflow(network: Network, how: Preparation) -> Network:
 
 
 def _pair_values(network: Network, how: Preparation) -> Network:
-    """Carry values as float16 pairs where asked for, or where single numbers do not keep the promise."""
+    """Carry float16 pairs where requested, or where the promise needs them."""
     accuracy, rows = how.options.accuracy, how.rows
     if how.precision is not Precision.FLOAT16 or accuracy == "single":
         return network
@@ -224,7 +224,7 @@ def count_weights(network: Network) -> int:
 
 
 def _keeps_promise(source: Network, network: Network, rows: Floats, near: float = 1.0) -> bool:
-    """Whether float16 keeps the promise on unseen rows too, by errors emulated on these.
+    """Whether float16 keeps the promise on unseen rows, by errors emulated here.
 
     Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides. By default
     all rows count: pairs for a row that would have done with one number do no harm.

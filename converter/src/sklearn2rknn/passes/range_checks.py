@@ -23,7 +23,7 @@ FLOAT16_TINIEST = 2.0**-25
 
 
 def refuse_overflow(network: Network, rows: Floats | None, largest: float = FLOAT16_MAX) -> None:
-    """Raise where a weight, a bias or a number of known range passes `largest`, the format's end.
+    """Raise where a weight, a bias or a known range passes `largest`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def _cure(rows: Floats | None) -> str:
 
 
 def refuse_starvation(network: Network, rows: Floats | None) -> None:
-    """Raise where a layer's weights lose so many bits below float16's normal numbers that outputs change.
+    """Raise where weights lose so many bits as subnormal float16 that outputs change.
 
     Raises
     ------

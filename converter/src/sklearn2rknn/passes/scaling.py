@@ -58,7 +58,7 @@ def _unit(sizes: Floats) -> Floats:
 
 
 def balance(network: Network, rows: Floats, most: float = np.inf) -> Network:
-    """Bring the channels of hidden layers closer to one range, for a format with one step.
+    """Bring the channels of hidden layers closer to one range.
 
     relu and identity let a positive factor through: channel j of range r_j (the largest magnitude over
     `rows`) is divided by sqrt(r_j), and the next layer's weights for it are multiplied. The root is a
@@ -104,7 +104,7 @@ def _result(layer: Layer, inputs: Floats | Ranges) -> Floats | Ranges:
 
 
 def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
-    """Centre and scale a regressor's outputs where rows show how, and others that leave float16's window."""
+    """Centre and scale outputs of a regressor, and those beyond float16's window."""
     if network.head_on_npu:
         return network  # it takes them as they are
     if rows is None:
@@ -117,7 +117,7 @@ def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
 
 
 def shift_and_power(ranges: Ranges) -> tuple[Floats, Floats]:
-    """Return what to take from inputs of known range, and to divide them by; nothing where they do well."""
+    """Return offset and divisor of inputs of known range; 0 and 1 where not needed."""
     with np.errstate(invalid="ignore"):
         middle = np.where(ranges.known, ranges.low / 2 + ranges.high / 2, 0.0)
         half = np.where(ranges.known, ranges.high / 2 - ranges.low / 2, 1.0)
@@ -142,7 +142,7 @@ def _divisors(layer: Layer, result: Floats | Ranges) -> Floats:
 
 
 def _powers(sizes: Floats, few: float, many: float, goal: float) -> Floats:
-    """Return powers of two that bring sizes near the goal, if any is out of the window, else ones."""
+    """Return powers of two that bring sizes to the goal, ones within the window."""
     live = sizes[sizes > FLOAT64_TINY]
     if not len(live) or (live.min() >= few and live.max() <= many):
         return np.ones_like(sizes)

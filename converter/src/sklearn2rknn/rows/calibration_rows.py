@@ -18,7 +18,7 @@ STRETCH = 1.1
 
 
 def calibration_rows(network: Network, rows: Floats, count: int, seed: int) -> Floats:
-    """Return rows that cover what the network meets, shape (up to 1.5 count, number of inputs).
+    """Return up to 1.5 `count` rows that cover what the network meets.
 
     Up to half of `count` are extreme: they hold the largest or smallest value of some tensor or channel, the
     features among them. The others are drawn with `seed`. The extreme ones appear once more, moved away from
@@ -32,7 +32,7 @@ def calibration_rows(network: Network, rows: Floats, count: int, seed: int) -> F
 
 
 def _extreme_rows(network: Network, rows: Floats) -> list[int]:
-    """Return the rows with the extremes of each tensor, then those with the extremes of each channel."""
+    """Return the rows with the extremes of each tensor, then of each channel."""
     tensors = [network.prepare(rows), *network.activations(rows)]
     extreme = [tensor.argmax() // tensor.shape[1] for tensor in tensors]
     extreme += [tensor.argmin() // tensor.shape[1] for tensor in tensors]

@@ -79,7 +79,7 @@ def take_evenly(rows: Floats, count: int) -> Floats:
 
 
 def _move_into(random: Floats, ranges: Ranges) -> Floats:
-    """Move normal numbers into the known ranges, over their full width where they are narrow."""
+    """Move normal numbers into the known ranges; fill those that are narrow."""
     width = np.where(ranges.known, ranges.high - ranges.low, np.inf)
     narrow = width < NARROW
     spread = ranges.low + np.where(narrow, width, 1.0) * (0.5 + 0.5 * np.tanh(random))

@@ -27,7 +27,7 @@ FEW_ROWS = FEWEST_ROWS
 
 
 def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDArray[Any]:
-    """Return the rows of a ``.npy`` or CSV file, as the command line of `scirknn` reads them.
+    """Return the rows of a ``.npy`` or CSV file, read as `scirknn` reads them.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDAr
 
 
 def validate_example_input(example_input: Any, network: Network, what: str = "example_input") -> Floats:
-    """Return the example input as the network's layers take it: float64, shape (n, number of inputs).
+    """Return the example input as the layers take it, shape (n, number of inputs).
 
     `what` is the argument's name. Few rows are warned of with an ExampleInputWarning.
 

@@ -1,4 +1,4 @@
-"""Hold rows of the example input out of a conversion, so that its file is judged on others than its own."""
+"""Rows that are held out of a conversion, for the check of its file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEED = 0
 
 
 def hold_out(rows: Floats) -> tuple[Floats, Floats | None]:
-    """Return the rows to build from, and those held out: a quarter, at least 32, at most 512.
+    """Return the rows to build from, and those held out: a quarter, 32 to 512.
 
     They are held out only where at least as many remain. One is drawn from each of as many equal stretches,
     with a fixed seed: a table may be sorted by its labels, and its labels may alternate.

@@ -1,4 +1,4 @@
-r"""How far beyond the example int16's ranges reach: rows around it that drive every tensor far.
+r"""Room in int16's ranges beyond the example: rows that drive every tensor far.
 
 int16 has 15 bits beside the sign, and R2 of 0.9997 takes fewer than 7. Others hold what later rows bring.
 With the middle *m* and the half width *h* of each column of the example, ranges are taken from rows of the
@@ -47,7 +47,7 @@ SHARES = 2.0 ** (-np.arange(0, 32) / 4)
 
 
 def with_reach(network: Network, rows: Floats, times: float = REACH) -> Network:
-    """Return the network with the rows that its ranges are to reach to; as it is where no column varies.
+    """Return the network with the rows that its ranges are to reach to.
 
     The network is in its final scales, with no clipped tanh yet. `times` says how many times as far from the
     middle as the example, `rows`, where it is more than 1.
@@ -73,7 +73,7 @@ def with_reach(network: Network, rows: Floats, times: float = REACH) -> Network:
 
 @attrs.frozen(eq=False)
 class _Units:
-    """Some units of a layer, whose greatest results (sign 1) or least ones (sign -1) are meant."""
+    """Units of a layer whose greatest (sign 1) or least (sign -1) results are sought."""
 
     places: npt.NDArray[np.intp]
     sign: float
@@ -84,7 +84,7 @@ class _Units:
 
 
 def _farthest(network: Network, i: int, units: _Units, at: Floats, corners: Floats) -> Floats:
-    """Return the row of the box with the farthest result of the units of layer `i`, from a row for each."""
+    """Return the row of the box with the farthest result of units of layer `i`."""
     low, high = corners
     values = units.of(network.activations(at)[i])
     for step in STEPS:
@@ -97,7 +97,7 @@ def _farthest(network: Network, i: int, units: _Units, at: Floats, corners: Floa
 
 
 def _gradients(network: Network, i: int, units: _Units, at: Floats) -> Floats:
-    """Return the gradient of each unit's sum at a row of its own, by the inputs as `rows` hold them."""
+    """Return the gradient of each unit's sum, by the inputs, at a row of its own."""
     results = network.activations(at)
     gradients = units.sign * network.layers[i].weights[:, units.places].T
     for layer, values in zip(reversed(network.layers[:i]), reversed(results[:i]), strict=True):
@@ -117,7 +117,7 @@ def _slope(layer: Layer, values: Floats) -> Floats:
 
 
 def _fit_corners(network: Network, corners: Floats, rows: Floats, middle: Floats) -> tuple[Floats, float]:
-    """Return corners moved towards the middle until no tensor's range grows by more than `WIDEST`.
+    """Return corners moved inwards until no range grows by more than `WIDEST`.
 
     And the share of their distance that is left to all of them.
     """
@@ -133,7 +133,7 @@ def _fit_corners(network: Network, corners: Floats, rows: Floats, middle: Floats
 
 
 def _sizes(network: Network, rows: Floats) -> list[tuple[Floats, Floats]]:
-    """Return each row's largest number in the input and in each layer's result, and its largest sum there."""
+    """Return each row's largest number and largest sum, in the input and each layer."""
     values = network.prepare(rows)
     largest = np.abs(values).max(axis=1)
     sizes = [(largest, largest)]

@@ -1,4 +1,4 @@
-"""Where a toolkit runs: in a container where an engine has its image, else in a virtual environment."""
+"""The choice of where a toolkit runs: in a container or a virtual environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = ("container", "venv")
 
 
 def parse_choice(toolkit: str | None) -> tuple[str, str | None]:
-    """Split ``"2.3.2@container"`` into version and kind; None is the default version, without a kind.
+    """Split ``"2.3.2@container"`` into version and kind; None is the default.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def parse_choice(toolkit: str | None) -> tuple[str, str | None]:
 
 
 def choose_environment(toolkit: str | None = None) -> ContainerEnvironment | ToolkitEnvironment:
-    """Return where the toolkit is to be run; make the virtual environment where it is that.
+    """Return where the toolkit runs; make the virtual environment if needed.
 
     ``"2.3.2"`` takes a container where an engine answers and has the image, else a virtual environment;
     ``"2.3.2@container"`` and ``"2.3.2@venv"`` insist.

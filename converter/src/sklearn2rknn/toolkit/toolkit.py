@@ -1,4 +1,4 @@
-"""The vendor's toolkit as this process sees it: a worker process that turns ONNX into ``.rknn``."""
+"""The vendor's toolkit: a worker process that turns ONNX into ``.rknn``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Built:
 
 
 class Toolkit:
-    """One version of the toolkit, in a process that is started with the first build and kept.
+    """One version of the toolkit, in a process that the first build starts.
 
     A context manager; safe to share between threads, which then take turns.
 
@@ -275,7 +275,7 @@ class Toolkit:
         return answer
 
     def _read(self, seconds: float) -> dict[str, Any] | None:
-        """Read one answer, or None when the worker ends, is silent too long or sends something else."""
+        """Return one answer, or None when the worker ends, hangs or sends nonsense."""
         assert self._process is not None
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -303,7 +303,7 @@ class Toolkit:
 
 
 def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> Toolkit:
-    """Return a toolkit by its version, ``"2.3.2"``; ``"2.3.2@container"`` or ``"@venv"`` say where it runs.
+    """Return a toolkit by version, such as ``"2.3.2"`` or ``"2.3.2@container"``.
 
     `isolation` is that of `Toolkit`: ``"job"`` takes a fresh process for each conversion.
 
@@ -324,7 +324,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_toolkit(toolkit: str | None = None) -> Toolkit:
-    """Return this process's own toolkit of a version, kept and reused until the process ends."""
+    """Return this process's own toolkit of a version, kept until the process ends."""
     with _shared_lock:
         # By process too: a worker's pipes must not be shared with a fork.
         key = (os.getpid(), toolkit)

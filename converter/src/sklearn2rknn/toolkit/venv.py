@@ -1,4 +1,4 @@
-"""The toolkit's own virtual environment, made on first use from a hash-pinned lock.
+"""The toolkit's virtual environment, made on first use from a pinned lock.
 
 It lies in the user's cache folder, or in the one that the environment variable ``SKLEARN2RKNN_CACHE`` names.
 Its name carries the digest of what it is made from, so a new lock gives a new environment. A marker file is
@@ -88,7 +88,7 @@ class ToolkitEnvironment:
     def start(
         self, variables: Mapping[str, str], output: IO[bytes], jobs: str | os.PathLike[str] | None = None
     ) -> VenvWorker:
-        """Start the worker, `variables` added to this process's own and its stderr going to `output`.
+        """Start the worker with more environment variables, its stderr to `output`.
 
         Raises
         ------
@@ -153,7 +153,7 @@ def ensure_environment(version: str) -> ToolkitEnvironment:
 
 
 def _recipe_digest(lock: Path) -> str:
-    """Digest of everything that goes into the environment: the lock and the stand-in for torch."""
+    """Return the digest of the lock and the stand-in for torch."""
     digest = hashlib.sha256(lock.read_bytes())
     for file in sorted((TOOLKITS / "torch_stand_in").rglob("*.py")):
         digest.update(file.read_bytes())
@@ -171,7 +171,7 @@ def _check_machine(version: str) -> None:
 
 
 def _find_python(entry: ToolkitVersion) -> tuple[str, str]:
-    """Return a Python that the toolkit has wheels for, this one first: (path, version)."""
+    """Return path and version of a Python that the toolkit has wheels for."""
     here = "{}.{}".format(*sys.version_info[:2])
     if here in entry.pythons:
         return sys.executable, here
@@ -196,7 +196,7 @@ def _find_python(entry: ToolkitVersion) -> tuple[str, str]:
 
 
 def _make(folder: Path, python: str, lock: Path, version: str, wheel: Path | None) -> None:
-    """Make the environment at its final place, since a virtual environment cannot be moved."""
+    """Make the environment at its final place; it cannot be moved."""
     if folder.exists():
         shutil.rmtree(folder)
     free = shutil.disk_usage(folder.parent).free
@@ -233,7 +233,7 @@ def environment_folders(version: str) -> list[Path]:
 
 
 def remove_environments(version: str) -> list[Path]:
-    """Remove every environment of `version`, half-made ones too, and return their folders."""
+    """Remove every environment of `version` and return their folders."""
     toolkit_version(version)
     removed = []
     for folder in sorted(cache_folder().glob(f"toolkit-{version}-py*")):

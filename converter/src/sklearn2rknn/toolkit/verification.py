@@ -37,7 +37,7 @@ class Finding:
 
 
 def verify(version: str) -> list[Finding]:
-    """Look at the lock of toolkit `version`, at what is kept of its wheels, and at its image.
+    """Check the lock of toolkit `version`, its kept wheels and its image.
 
     Raises
     ------

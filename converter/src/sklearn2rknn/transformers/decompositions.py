@@ -28,7 +28,7 @@ def apply_pca(step: Any, table: FeatureTable, named: str) -> FeatureTable:
 
 
 def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
-    """Return an upper bound on each feature's variance over n, which PCA takes over n - 1.
+    """Return an upper bound on each feature's variance.
 
     The components' share of it, and all that they leave, which no feature can exceed.
     """

@@ -1,4 +1,4 @@
-"""The features between two steps of a pipeline, as what the host and one layer have to compute for them."""
+"""The features between two steps of a pipeline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["FeatureTable", "FilledText", "join"]
 
 @attrs.frozen
 class FilledText:
-    """A column of X whose missing values are filled with text: something for an encoder only.
+    """A column of X whose missing values are filled with text, for an encoder.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class FeatureTable:
 
     @property
     def is_raw(self) -> bool:
-        """Whether no arithmetic was done: the features are values of X, filled or looked up at most."""
+        """Whether the features are values of X, filled or looked up at most."""
         return self.weights is None and not self.offset.any() and bool((self.scale == 1).all())
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.intp]) -> FeatureTable:
@@ -124,13 +124,13 @@ class FeatureTable:
         return attrs.evolve(self, weights=self.weights @ factor, bias=self.bias @ factor)
 
     def affine(self) -> Affine | None:
-        """Return the map from columns to what the network takes, or None where it is the identity."""
+        """Return the map from columns to the network's inputs; None for the identity."""
         if not self.offset.any() and (self.scale == 1).all():
             return None
         return Affine(self.offset, self.scale)
 
     def host_columns(self, n_features_in: int, *, by_name: bool) -> Columns | None:
-        """Return the columns as a bundle holds them, or None where they are the columns of X."""
+        """Return the columns as a bundle holds them; None for those of X."""
         inputs = tuple(each for each in self.columns if not isinstance(each, FilledText))
         held = {each.source for each in inputs if isinstance(each, (Number, Missing))}
         checked = tuple(sorted(self.checked - held))
@@ -176,7 +176,7 @@ def join(tables: Sequence[FeatureTable]) -> FeatureTable:
 def _join_matrices(
     tables: Sequence[FeatureTable], blocks: Sequence[Sequence[int]], n_columns: int
 ) -> tuple[Floats, Floats]:
-    """Return weights and bias of all tables, each of which takes the columns that its block names."""
+    """Return weights and bias of all tables, each on the columns of its block."""
     weights = np.zeros((n_columns, sum(table.width for table in tables)))
     bias = np.zeros(weights.shape[1])
     start = 0

@@ -103,7 +103,7 @@ def _reader(step: Any, named: str) -> StepReader:
 
 
 def first_step(steps: Iterable[Any]) -> Any:
-    """Return the transformer or estimator among `steps` that meets X first; it knows the columns' names."""
+    """Return the first transformer or estimator of `steps`, which has the names."""
     for step in steps:
         if step is None or isinstance(step, str):
             continue

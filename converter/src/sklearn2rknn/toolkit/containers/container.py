@@ -1,4 +1,4 @@
-"""The toolkit's worker in a sealed container: no network, a read-only root, no capabilities, nobody's rights.
+"""The toolkit's worker in a sealed container, as user nobody, without network.
 
 The worker speaks on stdin and stdout as it does in a virtual environment; files pass through a folder that
 both sides see under the same path. So the engine must run on this machine.
@@ -53,7 +53,7 @@ class ContainerLimits:
 
 @attrs.frozen
 class ContainerEnvironment:
-    """A place where the toolkit's worker can be started: a container of a verified image.
+    """A container of a verified image, in which the worker can be started.
 
     Attributes
     ----------
@@ -242,7 +242,7 @@ class _Input:
 
 
 def _split(connection: socket.socket, stdout: int, stderr: IO[bytes]) -> None:
-    """Split the engine's stream: frames of a type (1 stdout, 2 stderr), three zeros, a length, data."""
+    """Split the engine's stream of frames: type (1 stdout), 3 zeros, length, data."""
     try:
         with connection.makefile("rb") as stream:
             while len(header := stream.read(8)) == 8:

@@ -1,4 +1,4 @@
-"""Images of the toolkit: ``containers/Dockerfile`` built from a version's lock, without a network."""
+"""Images of the toolkit, built from ``containers/Dockerfile`` and a lock."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def lock_digest(entry: ToolkitVersion) -> str:
 
 
 def recipe_digest(entry: ToolkitVersion) -> str:
-    """Return the sha256 over what an image is made from, but for the base and the lock's wheels."""
+    """Return the sha256 of lock, Dockerfile, worker and stand-in of an image."""
     digest = hashlib.sha256()
     stand_in = sorted((TOOLKITS / "torch_stand_in").rglob("*.py"))
     for file in (entry.folder / "requirements.lock", TOOLKITS / "Dockerfile", WORKER, *stand_in):
@@ -171,7 +171,7 @@ def build_image(version: str, *, wheel: Path | None = None, base: str | None = N
 
 
 def collect_wheels(entry: ToolkitVersion, python: str, folder: Path, extra: Path | None) -> str:
-    """Put the wheels that the lock names into `folder`; return the lock, with `extra` in it where given.
+    """Put the lock's wheels, and `extra`, into `folder`; return the lock's text.
 
     They come from the cache folder when it has them all, so that a second build needs no network.
     """

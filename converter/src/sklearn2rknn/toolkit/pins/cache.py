@@ -1,4 +1,4 @@
-"""The folder that environments and wheels are kept in: the user's cache folder, or another by a variable."""
+"""The cache folder of environments and wheels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a toolkit's lock: every wheel by name, version and sha256, for every Python that it serves.
+"""A toolkit's lock: every wheel by name, version and sha256, for each Python.
 
 ``rknn-harness toolkits lock 2.3.2`` reads ``toolkits/2.3.2/requirements.in`` and writes ``requirements.lock``
 beside it. Where the toolkit's own wheel is a file that the user supplies, the lock is without it. pip finds
@@ -64,7 +64,7 @@ def recorded_digests() -> dict[str, str]:
 
 
 def download_wheels(requirements: Path, python: str, folder: Path, *, only: Path | None = None) -> list[Path]:
-    """Download the wheels that `requirements` pins, for CPython `python` on x86-64 Linux.
+    """Download pinned wheels for CPython `python` on x86-64 Linux.
 
     Where `only` names a folder, they are taken from there and nothing is fetched.
 
@@ -90,7 +90,7 @@ def download_wheels(requirements: Path, python: str, folder: Path, *, only: Path
 
 
 def make_lock(wheels: Sequence[Path], heading: str = "") -> str:
-    """Return the lock's text: one requirement a paragraph, each with the hash of every wheel given for it.
+    """Return the lock's text, each requirement with the hashes of its wheels.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def make_lock(wheels: Sequence[Path], heading: str = "") -> str:
 
 
 def write_lock(version: str) -> Path:
-    """Write the lock of toolkit `version` from its ``requirements.in`` and return its path."""
+    """Write the lock of a version from its ``requirements.in``; return its path."""
     entry = toolkit_version(version)
     wheels: Mapping[str, Path]
     with tempfile.TemporaryDirectory() as name:

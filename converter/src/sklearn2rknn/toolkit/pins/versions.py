@@ -1,4 +1,4 @@
-"""The table of toolkit versions, ``toolkits/versions.toml``: a version more is a paragraph more."""
+"""The table of toolkit versions, ``toolkits/versions.toml``."""
 
 from __future__ import annotations
 

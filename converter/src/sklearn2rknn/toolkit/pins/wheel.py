@@ -1,4 +1,4 @@
-"""The toolkit's own wheel, where no package index has it: what it must be, and where a verified one is kept.
+"""The vendor's own wheel, where no package index has it.
 
 A wheel of the vendor's repository is recorded in the table by its file name and by what identifies its bytes
 there: the git blob id (``git hash-object FILE``) and the md5 of the vendor's list, as far as each is known.
@@ -19,7 +19,7 @@ __all__ = ["check_wheel", "git_blob_id", "keep_wheel", "kept_wheel", "recorded_w
 
 
 def git_blob_id(path: Path) -> str:
-    """Return what ``git hash-object`` prints: sha1 of ``blob <length>``, a zero byte and the content."""
+    """Return what ``git hash-object`` prints: the sha1 of header and content."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     return _update(digest, path)
 
@@ -80,7 +80,7 @@ def whereabouts(entry: ToolkitVersion) -> str:
 
 
 def keep_wheel(entry: ToolkitVersion, path: Path) -> Path:
-    """Verify a wheel and keep a copy in the cache folder, where environments and images are made from it."""
+    """Verify a wheel and keep a copy in the cache folder."""
     check_wheel(entry, path)
     folder = cache_folder() / "wheels"
     folder.mkdir(parents=True, exist_ok=True)
