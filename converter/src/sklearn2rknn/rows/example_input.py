@@ -20,10 +20,7 @@ from sklearn2rknn.tolerances import FEWEST_ROWS
 if TYPE_CHECKING:
     from scirknn.cli.table_files import TakesRows
 
-__all__ = ["FEW_ROWS", "read_rows", "validate_example_input"]
-
-FEW_ROWS = FEWEST_ROWS
-"""Fewer rows leave ranges to chance: the largest of n values is exceeded by 1/(n+1) of all others."""
+__all__ = ["read_rows", "validate_example_input"]
 
 
 def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDArray[Any]:
@@ -56,15 +53,15 @@ def validate_example_input(example_input: Any, network: Network, what: str = "ex
     """
     parse = _numbers if network.columns is None else _table
     rows = parse(example_input, network, what)
-    if len(rows) < FEW_ROWS:
+    if len(rows) < FEWEST_ROWS:
         purpose = (
             "know the range of X: int8 cuts off what lies outside it, int16 what lies four times as far. "
-            f"Give at least {FEW_ROWS}, better some hundred, typical rows of X, such as X_train[:300], with "
+            f"Give at least {FEWEST_ROWS}, better some hundred, typical rows of X, as X_train[:300], with "
             "the smallest and largest values among them."
         )
         if what == "check_input":
             purpose = (
-                f"count a share of. Rows of example_input are held out instead; give at least {FEW_ROWS}."
+                f"count a share of. Rows of example_input are held out instead; give at least {FEWEST_ROWS}."
             )
         plural = "s" * (len(rows) != 1)
         text = f"{what} has {len(rows)} row{plural}, too few to {purpose}"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.rows.check_rows import ROW_LIMIT
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
 __all__ = ["hold_out"]
-
-MOST_ROWS = 512
-"""Rows that a check runs at most."""
 
 SEED = 0
 
@@ -21,7 +19,7 @@ def hold_out(rows: Floats) -> tuple[Floats, Floats | None]:
     They are held out only where at least as many remain. One is drawn from each of as many equal stretches,
     with a fixed seed: a table may be sorted by its labels, and its labels may alternate.
     """
-    count = min(max(len(rows) // 4, FEWEST_ROWS), MOST_ROWS)
+    count = min(max(len(rows) // 4, FEWEST_ROWS), ROW_LIMIT)
     if len(rows) < 2 * count:
         return rows, None
     ends = np.arange(count + 1) * len(rows) // count
