@@ -31,7 +31,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from sklearn2rknn import Toolkit, convert, network_from_estimator, onnx_from_network
-from sklearn2rknn.options import SAMPLES
+from sklearn2rknn.options import BATCH_SIZE
 from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker, ensure_environment
 
@@ -104,7 +104,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         network = prepare_network(network_from_estimator(estimator), X, "float16")
-        model = onnx_from_network(network, SAMPLES).SerializeToString()
+        model = onnx_from_network(network, BATCH_SIZE).SerializeToString()
         (folder / "model.pkl").write_bytes(pickle.dumps(estimator))
         (folder / "model.onnx").write_bytes(model)
         with _bare(environment, folder) as bare_once, Toolkit(environment) as toolkit:
