@@ -235,8 +235,8 @@ def mixed(draw: st.DrawFn, kinds: tuple[str, ...] = FEW_KINDS) -> tuple[Any, Tab
         kinds = FEW_KINDS
     kind = draw(st.sampled_from(kinds))
     activation = draw(st.sampled_from(ACTIVATIONS))
-    whole = make_pipeline(transformer, *behind, perceptron(kind, activation, seed))
+    pipeline = make_pipeline(transformer, *behind, perceptron(kind, activation, seed))
     try:
-        return quietly_fitted(whole, X, target(kind, np.random.default_rng(seed), len(X))), X
+        return quietly_fitted(pipeline, X, target(kind, np.random.default_rng(seed), len(X))), X
     except ValueError:  # raw features of 1e4 have led the solver to weights that are not finite
         reject()

@@ -36,7 +36,7 @@ def test_large_products_keep_theirs() -> None:
         assert threads() == before
 
 
-def test_error_restores_them() -> None:
+def test_an_error_restores_the_threads() -> None:
     with pytest.raises(KeyError), single_blas_thread(1):
         raise KeyError
 

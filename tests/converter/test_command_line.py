@@ -39,7 +39,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_line_of_the_article(folder: Path, toolkit: Toolkit) -> None:
+def test_the_command_of_the_article_converts(folder: Path, toolkit: Toolkit) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sklearn2rknn", "iris.pkl", "iris.rknn", "--target_platform", "rk3588"],
         capture_output=True,
@@ -94,7 +94,7 @@ def test_columns_of_csv_are_found_by_name(folder: Path) -> None:
         read_rows(folder / "other.csv", network_from_estimator(estimator))
 
 
-def test_json(folder: Path, toolkit: Toolkit) -> None:
+def test_json_prints_the_report_as_json(folder: Path, toolkit: Toolkit) -> None:
     done = run("iris.pkl", "iris.rknn", "--json")
     assert json.loads(done.stdout)["samples"] == [64]
 

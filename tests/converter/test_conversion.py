@@ -127,7 +127,9 @@ def test_regressors_keep_their_values(tmp_path: Path, toolkit: Toolkit, load: An
         assert r2.min() >= (0.97 if precision == "int8" else 0.999)
 
 
-def test_snippets_of_the_article(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toolkit: Toolkit) -> None:
+def test_the_snippets_of_the_article_convert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toolkit: Toolkit
+) -> None:
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True)
     X_train = X[np.random.default_rng(0).permutation(150)][:112]
@@ -208,7 +210,7 @@ def test_same_model_has_the_same_content_in_every_process(
 @pytest.mark.parametrize("precision", ["float16", "int8", "int16"])
 @pytest.mark.parametrize("n_features", [3, 8])
 @pytest.mark.parametrize("size", [1.0, 1e-20])
-def test_constant_network(
+def test_a_constant_network_keeps_its_outputs(
     tmp_path: Path, toolkit: Toolkit, precision: str, n_features: int, size: float
 ) -> None:
     estimator, X = fit("softmax", n_features=n_features)
@@ -251,7 +253,7 @@ def test_other_chips_say_what_is_not_known(tmp_path: Path, toolkit: Toolkit) -> 
     assert read_bundle(path).variants[0].content_digest == ""
 
 
-def test_width_one_and_one_feature(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_width_of_one_and_one_feature_keep_their_bias(tmp_path: Path, toolkit: Toolkit) -> None:
     # A fan-in of 1 is where the toolkit's Gemm loses its bias.
     estimator, X = fit("one output", n_features=1, hidden=(1, 1))
     estimator.intercepts_[0][:] = 0.7
@@ -260,7 +262,7 @@ def test_width_one_and_one_feature(tmp_path: Path, toolkit: Toolkit) -> None:
     np.testing.assert_allclose(on_the_file(path, X)[:, 0], estimator.predict(X), atol=2e-3)
 
 
-def test_large_features_are_no_trouble_with_example_input(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_large_features_are_scaled_by_the_example_input(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("softmax", max_iter=30)
     estimator.coefs_[0] /= 1e7
     X = X * 1e7
@@ -288,7 +290,7 @@ def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolki
     assert read_bundle(path).variants == before.variants
 
 
-def test_constant_of_many_inputs(tmp_path: Path) -> None:
+def test_a_constant_of_many_inputs_stays_on_the_npu(tmp_path: Path) -> None:
     """2.5.0 splits so many inputs, and lets go of parts whose weights are 0."""
     estimator, X = fit("one output", n_features=4100, hidden=(1,))
     estimator.coefs_[0][:] = 0.0

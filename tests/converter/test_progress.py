@@ -1,4 +1,4 @@
-"""What takes long is told of, on stderr."""
+"""Progress of long work is shown on stderr."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn2rknn import progress as module
 from sklearn2rknn.progress import progress, stage
 
 
-def test_it_speaks_only_after_a_while(
+def test_progress_is_shown_only_after_a_while(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with progress("Making something"):
@@ -21,7 +21,7 @@ def test_it_speaks_only_after_a_while(
         _wait_for(capfd, "Making something ...\n")
 
 
-def test_what_lies_within_changes_the_text(
+def test_inner_progress_changes_the_text(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "QUIET_SECONDS", 0.0)
@@ -37,7 +37,7 @@ def test_what_lies_within_changes_the_text(
     assert capfd.readouterr() == ("", "")
 
 
-def test_it_ends_with_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_ends_with_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="no"), progress("Failing"):
         raise ValueError("no")
     with stage("nobody looks"):

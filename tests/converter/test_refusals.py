@@ -219,7 +219,7 @@ EXAMPLES = [
     ),
 ]
 
-WHOLE = pickle.dumps(ESTIMATOR)
+PICKLED = pickle.dumps(ESTIMATOR)
 
 FILES = [
     file("none.pkl", None, "no file"),
@@ -228,7 +228,7 @@ FILES = [
     file("empty.pkl", b"", "empty.pkl"),
     file("junk.joblib", b"junk", "junk.joblib"),
     file("junk.skops", b"PK\3\4", "junk.skops"),
-    file("cut.pkl", WHOLE[: len(WHOLE) // 2], "cut.pkl"),
+    file("cut.pkl", PICKLED[: len(PICKLED) // 2], "cut.pkl"),
     file("hostile.pkl", b"cos\nsystem\n(S'true'\ntR.", "os.system", UntrustedModelError),
     file("hostile.joblib", b"cbuiltins\neval\n(S'1'\ntR.", "builtins.eval", UntrustedModelError),
 ]
@@ -255,5 +255,5 @@ def test_bad_input_is_named_before_anything_starts(
     assert [each.name for each in tmp_path.iterdir()] == ["folder.rknn"]
 
 
-def test_there_are_forty_of_them() -> None:
+def test_at_least_forty_kinds_of_bad_input_are_listed() -> None:
     assert len({name for name, *_ in CASES}) == len(CASES) >= 40

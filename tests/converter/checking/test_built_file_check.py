@@ -166,7 +166,7 @@ def test_check_off_is_recorded(tmp_path: Path, toolkit: Toolkit) -> None:
     assert "off: the built file was not run" in report.details()
 
 
-def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_numbers_that_int16_cannot_hold_are_refused(tmp_path: Path, toolkit: Toolkit) -> None:
     path = tmp_path / "model.rknn"
     for activation in ("relu", "tanh"):
         estimator, X = fit("several outputs", hidden=(9, 6), activation=activation)
@@ -181,7 +181,7 @@ def test_numbers_that_int16_cannot_hold(tmp_path: Path, toolkit: Toolkit) -> Non
             convert(estimator, path, precision="int16", example_input=X, toolkit=toolkit)
 
 
-def test_long_path_stays_whole_in_the_report(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_a_long_path_is_not_wrapped_in_the_report(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, _ = fit("softmax")
     path = tmp_path / ("a" * 60) / ("b" * 60) / "model.rknn"
     path.parent.mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_good_conversions_pass_their_limits(tmp_path: Path, toolkit: Toolkit) ->
         assert report.check.to_json()["virtual_npu"]["clear_labels"] >= required
 
 
-def test_a_table_that_is_never_uploaded(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
+def test_a_table_that_is_never_loaded_is_refused(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
     estimator, X = fit("softmax", activation="tanh")
     monkeypatch.setattr(prepare_network, "clipped_tanh_pairs", lambda network: network)
     with pytest.raises(

@@ -129,19 +129,19 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
             assert list(Path(folder).iterdir()) == []
             return
         if "unavailable" in report.check.to_json()["virtual_npu"]:
-            # A register that is not modelled; the simulator had the last word.
+            # A register that is not modelled; the simulator decides.
             event(f"{precision}: {report.check.to_json()['virtual_npu']['unavailable']}")
             assert report.check.to_json()["simulator"]["bound_share"] <= 1.0
             return
-        whole = network_from_estimator(estimator)
-        inner = whole.without_host_steps()
-        prepared = None if rows is None else whole.prepare(rows)
-        given_network = prepare_network(inner, prepared, precision, options).with_host_steps_of(whole)
+        network = network_from_estimator(estimator)
+        inner = network.without_host_steps()
+        prepared = None if rows is None else network.prepare(rows)
+        given_network = prepare_network(inner, prepared, precision, options).with_host_steps_of(network)
         files: list[Any] = [None]
         if precision != "float16":
             files = [virtual_npu.read(file) for _, file in read_bundle(path).files()]
         # Files of several sizes are calibrated apart; a row may pass through any of them.
-        bounds = [file_bound(whole, given_network, X, file) for file in files]
+        bounds = [file_bound(network, given_network, X, file) for file in files]
         assert all(bound is not None for bound in bounds)
         bound: npt.NDArray[np.float64] = np.max([each for each in bounds if each is not None], axis=0)
         assert rows is None or np.isfinite(bound).all()
@@ -150,6 +150,6 @@ def test_every_drawn_model_keeps_its_bound_or_is_refused(
             try:
                 judged(model, estimator, X, bound)
             except scirknn.OutputRangeError:
-                # Rows that nothing was told of, refused when they are met.
+                # Rows of unknown range are refused when they are met.
                 assert rows is None
                 assert not np.isfinite(bound).all()

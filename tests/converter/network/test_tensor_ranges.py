@@ -56,7 +56,7 @@ def test_the_rows_of_the_fit_lie_within_what_its_statistics_tell(drawn: tuple[An
         assert not outside.any() or robust.any()
 
 
-TOLD: dict[str, tuple[Any, str]] = {
+ORIGINS: dict[str, tuple[Any, str]] = {
     "standard": (StandardScaler(), "StandardScaler"),
     "min and max": (MinMaxScaler(), "MinMaxScaler"),
     "largest": (MaxAbsScaler(), "MaxAbsScaler"),
@@ -69,9 +69,9 @@ TOLD: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", ORIGINS)
 def test_a_report_says_what_a_range_is_known_from(name: str) -> None:
-    steps, origin = TOLD[name]
+    steps, origin = ORIGINS[name]
     X = np.random.default_rng(0).normal(50.0, 2.0, (100, 3))
     estimator = quietly_fitted(
         make_pipeline(steps, perceptron("classifier", "relu", 0)), X, np.arange(100) % 3
@@ -94,7 +94,7 @@ def test_nothing_is_known_of_bare_features_but_what_tanh_makes_of_them() -> None
     assert last["from"] == "weight bounds"
 
 
-def test_an_end_that_is_not_known_is_told_as_none() -> None:
+def test_an_unknown_end_is_none_in_the_document() -> None:
     network = prepare_network(network_from_estimator(fit("softmax")[0]), None, "float16")
     first, hidden, last = ranges_document(network, None, FLOAT16_MAX)
     assert (hidden["low"], hidden["high"]) == (0.0, None)

@@ -94,7 +94,7 @@ def test_narrow_layers(tmp_path: Path, toolkit: Toolkit, hidden: tuple[int, ...]
 
 
 @pytest.mark.parametrize("size", [1e-4, 1e-6])
-def test_outputs_that_hardly_vary(tmp_path: Path, toolkit: Toolkit, size: float) -> None:
+def test_outputs_that_hardly_vary_keep_their_values(tmp_path: Path, toolkit: Toolkit, size: float) -> None:
     """Spread over int16's range they would take weights beyond it."""
     estimator, X = fit("softmax", hidden=(9, 6), activation="logistic")
     estimator.coefs_[0] *= size
@@ -106,7 +106,7 @@ def test_outputs_that_hardly_vary(tmp_path: Path, toolkit: Toolkit, size: float)
         )
 
 
-def test_large_sums_of_small_weights(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_large_sums_of_small_weights_keep_their_values(tmp_path: Path, toolkit: Toolkit) -> None:
     """The limit, taken for an integer, must not come before 3.016: the rests' biases see to it."""
     rng = np.random.default_rng(0)
     estimator, _ = fit("several outputs", n_features=60, hidden=(8,), activation="tanh")

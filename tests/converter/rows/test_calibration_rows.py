@@ -44,11 +44,11 @@ def test_rows_are_of_the_example_and_their_number_is_kept(n: int, count: int, se
 def test_extremes_of_features_and_hidden_units_are_among_them() -> None:
     network, rows = network_from_estimator(fit("softmax", hidden=(9, 6))[0]), heavy_tailed(3000)
     chosen = calibration_rows(network, rows, 100, 0)[:100]
-    for whole, few in zip(
+    for full, few in zip(
         [rows, *network.activations(rows)], [chosen, *network.activations(chosen)], strict=True
     ):
-        np.testing.assert_array_equal(whole.max(axis=0), few.max(axis=0))
-        np.testing.assert_array_equal(whole.min(axis=0), few.min(axis=0))
+        np.testing.assert_array_equal(full.max(axis=0), few.max(axis=0))
+        np.testing.assert_array_equal(full.min(axis=0), few.min(axis=0))
 
 
 def test_ranges_reach_a_tenth_beyond_the_example() -> None:
@@ -93,12 +93,12 @@ def test_rows_and_seed_are_options(tmp_path: Path, toolkit: Toolkit, algorithm: 
         ({"calibration_seed": -1}, "calibration_seed is -1; it can be an integer from 0 on"),
     ],
 )
-def test_impossible_options(options: dict[str, Any], said: str) -> None:
+def test_impossible_options_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(OptionError, match=said):
         ConversionOptions(**options)
 
 
-def test_constant_columns_are_told_of(tmp_path: Path, toolkit: Toolkit) -> None:
+def test_constant_columns_are_warned_of(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("softmax")
     X[:, 1] = 3.0
     with pytest.warns(ExampleInputWarning, match=r"one value only in column 1\. .*drop it before fit"):

@@ -48,12 +48,12 @@ def with_container(monkeypatch: pytest.MonkeyPatch, error: Exception | None = No
         ("@venv", ("2.3.2", "venv")),
     ],
 )
-def test_an_ask_is_parted(asked: str | None, found: tuple[str, str | None]) -> None:
+def test_version_and_kind_are_split(asked: str | None, found: tuple[str, str | None]) -> None:
     assert parse_choice(asked) == found
 
 
 @pytest.mark.parametrize("asked", ["2.3.3", "2.3.2@", "2.3.2@docker", "latest", "2.3.2@venv@venv"])
-def test_a_wrong_ask_names_what_there_is(asked: str) -> None:
+def test_a_wrong_version_or_kind_names_the_choices(asked: str) -> None:
     with pytest.raises(OptionError, match=r"there are 1\.5\.0|@container or @venv"):
         parse_choice(asked)
 
@@ -66,7 +66,7 @@ def test_a_container_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("kind", [EngineMissingError, EnginePermissionError, ImageMissingError])
-def test_without_one_the_environment_is_taken(
+def test_without_a_container_the_environment_is_taken(
     monkeypatch: pytest.MonkeyPatch, venv: None, kind: type[EngineError]
 ) -> None:
     with_container(monkeypatch, kind("the cure"))
@@ -75,7 +75,7 @@ def test_without_one_the_environment_is_taken(
         choose_environment("2.3.2@container")
 
 
-def test_a_stale_image_is_told_of(monkeypatch: pytest.MonkeyPatch, venv: None) -> None:
+def test_a_stale_image_is_warned_of(monkeypatch: pytest.MonkeyPatch, venv: None) -> None:
     with_container(monkeypatch, ImageStaleError("It was built from another lock."))
     with pytest.warns(UserWarning, match="another lock"):
         assert choose_environment("2.3.2") is VENV

@@ -206,7 +206,9 @@ def test_two_processes_at_once_make_one(quick: None, tmp_path: Path) -> None:
     assert answers[0] == answers[1]
 
 
-def test_no_network(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_named_with_its_cure(
+    wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as bound:  # not listening: whoever connects is refused
         bound.bind(("127.0.0.1", 0))
         monkeypatch.delenv("PIP_NO_INDEX")
@@ -225,7 +227,7 @@ def test_changed_wheel_is_refused(wheelhouse: Path, tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
-def test_missing_wheel(wheelhouse: Path, tmp_path: Path) -> None:
+def test_a_missing_wheel_leaves_no_environment(wheelhouse: Path, tmp_path: Path) -> None:
     next(wheelhouse.glob("*.whl")).unlink()
     with pytest.raises(ToolkitNotInstallableError, match="No matching distribution"):
         ensure_environment(VERSION)
@@ -239,7 +241,9 @@ def test_full_disk_is_seen_before(wheelhouse: Path, tmp_path: Path, monkeypatch:
     assert leftovers(tmp_path) == []
 
 
-def test_cache_that_is_no_folder(wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_is_no_folder_is_refused(
+    wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(ToolkitNotInstallableError, match=CACHE_VARIABLE):
@@ -255,7 +259,7 @@ def test_cache_that_is_no_folder(wheelhouse: Path, tmp_path: Path, monkeypatch: 
         ("Linux", "x86_64", ""),
     ],
 )
-def test_other_machines(
+def test_other_machines_are_refused(
     wheelhouse: Path, monkeypatch: pytest.MonkeyPatch, system: str, machine: str, libc: str
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: system)
@@ -266,7 +270,7 @@ def test_other_machines(
 
 
 @pytest.mark.parametrize("shim", [None, "exit 127", "echo 3.9"])
-def test_python_without_wheels(
+def test_a_python_without_wheels_is_refused(
     wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shim: str | None
 ) -> None:
     programs = tmp_path / "bin"

@@ -154,7 +154,7 @@ def test_each_job_has_a_fresh_process_where_owners_share_a_toolkit(tmp_path: Pat
                 os.kill(each, 0)
 
 
-def test_unknown_isolation() -> None:
+def test_an_unknown_isolation_is_refused() -> None:
     with pytest.raises(OptionError, match="isolation is 'thread'; it can be failure or job"):
         open_toolkit("2.3.2@venv", isolation="thread")
 
@@ -214,7 +214,7 @@ def test_close_ends_the_worker_and_a_build_starts_another(tmp_path: Path) -> Non
     toolkit.close()
 
 
-def test_toolkit_that_cannot_be_imported(tmp_path: Path) -> None:
+def test_a_toolkit_that_cannot_be_imported_is_a_toolkit_error(tmp_path: Path) -> None:
     toolkit = fake_toolkit(tmp_path, {"FAKE_IMPORT_ERROR": "1"})
     with pytest.raises(ToolkitError, match=r"does not start: ImportError: No module named 'cv2'.*made again"):
         build(toolkit)
@@ -229,7 +229,9 @@ def test_toolkit_that_cannot_be_imported(tmp_path: Path) -> None:
         (("echo", "[]"), "does not start"),
     ],
 )
-def test_program_that_is_no_worker(tmp_path: Path, command: tuple[str, ...], said: str) -> None:
+def test_a_program_that_is_no_worker_is_a_toolkit_error(
+    tmp_path: Path, command: tuple[str, ...], said: str
+) -> None:
     with fake_toolkit(tmp_path, {}, *command) as toolkit, pytest.raises(ToolkitError, match=said):
         build(toolkit)
 
@@ -252,8 +254,8 @@ def test_jobs_are_given_cleared_memory(toolkit: Toolkit) -> None:
 
 def test_programs_that_the_toolkit_starts_cost_a_job_nothing(tmp_path: Path) -> None:
     started, program = tmp_path / "started", tmp_path / "file"
-    told = 'echo "cleared ${MALLOC_PERTURB_-no} ${GLIBC_TUNABLES-no}"'
-    program.write_text(f"#!/bin/sh\n{told} >> {started}\necho ELF 64-bit\n")
+    report = 'echo "cleared ${MALLOC_PERTURB_-no} ${GLIBC_TUNABLES-no}"'
+    program.write_text(f"#!/bin/sh\n{report} >> {started}\necho ELF 64-bit\n")
     program.chmod(0o755)
     variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     for isolation in ISOLATIONS:

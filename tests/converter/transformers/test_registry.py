@@ -173,7 +173,7 @@ def test_missing_values_have_many_forms() -> None:
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_columns_without_a_value(empty: bool) -> None:
+def test_columns_without_a_value_are_imputed_as_in_scikit_learn(empty: bool) -> None:
     X = np.random.default_rng(0).normal(size=(40, 3))
     X[:, 1] = np.nan
     assert_same(*fitted(SimpleImputer(keep_empty_features=empty), X=X))

@@ -1,4 +1,4 @@
-"""An engine that is not there, not ours, full, or without a registry: each is told with its cure."""
+"""An engine that is not there, not ours, full, or without a registry: each is named with its cure."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from sklearn2rknn.errors import (
 from sklearn2rknn.toolkit.containers.engine import connect, engine_failure, typed_engine_errors
 
 
-def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
     with pytest.raises(EngineMissingError, match=r"nothing\.sock .*containers/engine start.*VERSION@venv"):
         connect()
 
 
-def test_no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sdk_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "docker", None)
     with pytest.raises(EngineMissingError, match=r"sklearn2rknn\[container\]"):
         connect()
 
 
-def test_an_address_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_a_missing_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "nonsense://x")
     with pytest.raises(EngineMissingError, match="nonsense"):
         connect()
 
 
-def test_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_denied_engine_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     def from_env(**options: object) -> None:
         cause = ("Connection aborted.", PermissionError(13, "Permission denied"))
         raise docker.errors.DockerException(f"Error while fetching server API version: {cause}")

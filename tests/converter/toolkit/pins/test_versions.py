@@ -34,7 +34,7 @@ def test_a_row_is_whole(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_wheels_can_be_told(version: str) -> None:
+def test_wheels_are_identified(version: str) -> None:
     wheel = toolkit_version(version).wheel
     if wheel.source == "repository":
         assert {file.python for file in wheel.files} == set(toolkit_version(version).wheel_pythons)

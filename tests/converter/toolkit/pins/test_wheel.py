@@ -42,7 +42,7 @@ def test_the_blob_id_is_gits(tmp_path_factory: pytest.TempPathFactory, content: 
     assert git_blob_id(path) == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def test_git_says_the_same(wheel: Path) -> None:
+def test_git_computes_the_same_blob_id(wheel: Path) -> None:
     try:
         said = subprocess.run(["git", "hash-object", str(wheel)], capture_output=True, text=True, check=True)
     except FileNotFoundError:
