@@ -240,3 +240,10 @@ def mixed(draw: st.DrawFn, kinds: tuple[str, ...] = FEW_KINDS) -> tuple[Any, Tab
         return quietly_fitted(pipeline, X, target(kind, np.random.default_rng(seed), len(X))), X
     except ValueError:  # raw features of 1e4 have led the solver to weights that are not finite
         reject()
+
+
+def fitted(*steps: Any, kind: str = "classifier", X: Any = None) -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    X = rng.normal(5.0, 2.0, (40, 4)) if X is None else X
+    y = target(kind, rng, len(X))
+    return quietly_fitted(make_pipeline(*steps, perceptron(kind, "relu", 0)), X, y), X

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA, KernelPCA
-from sklearn.feature_selection import RFE, SelectFromModel, SelectPercentile, VarianceThreshold
-from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.decomposition import PCA
+from sklearn.feature_selection import RFE, SelectFromModel, SelectPercentile
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
-    Binarizer,
-    FunctionTransformer,
-    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
-    Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
-    PolynomialFeatures,
-    PowerTransformer,
-    QuantileTransformer,
     RobustScaler,
     StandardScaler,
 )
 
 from scirknn.bundle.columns import Category, Columns, Number
-from sklearn2rknn import NotFittedError, Sklearn2RknnError, UnsupportedModelError, network_from_estimator
-from tests.converter.fitted_pipelines import mixed, mixed_table, numeric, perceptron, quietly_fitted, target
+from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from tests.converter.fitted_pipelines import (
+    fitted,
+    mixed,
+    mixed_table,
+    numeric,
+    perceptron,
+    quietly_fitted,
+    target,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -69,13 +68,6 @@ def test_pipelines_of_numbers(model: tuple[Any, npt.NDArray[Any]]) -> None:
 @given(mixed())
 def test_pipelines_of_mixed_tables(model: tuple[Any, npt.NDArray[Any]]) -> None:
     assert_same(*model)
-
-
-def fitted(*steps: Any, kind: str = "classifier", X: Any = None) -> tuple[Any, Any]:
-    rng = np.random.default_rng(0)
-    X = rng.normal(5.0, 2.0, (40, 4)) if X is None else X
-    y = target(kind, rng, len(X))
-    return quietly_fitted(make_pipeline(*steps, perceptron(kind, "relu", 0)), X, y), X
 
 
 def test_what_is_affine_goes_to_the_host_and_what_mixes_to_a_layer() -> None:
@@ -247,226 +239,6 @@ def test_data_frames_give_names_and_take_columns_by_name() -> None:
     assert network.columns is not None
     assert network.columns.by_name
     assert_same(estimator, X)
-
-
-class Own(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
-    def fit(self, X: Any, y: Any = None) -> Own:
-        self.fitted_ = True
-        return self
-
-    def transform(self, X: Any) -> Any:
-        return X
-
-
-class OwnScaler(StandardScaler):  # type: ignore[misc]  # sklearn is untyped
-    pass
-
-
-class OwnSelector(VarianceThreshold):  # type: ignore[misc]  # sklearn is untyped
-    def transform(self, X: Any) -> Any:
-        return 2 * super().transform(X)
-
-
-class OwnPipeline(Pipeline):  # type: ignore[misc]  # sklearn is untyped
-    pass
-
-
-TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=object)
-
-
-@pytest.mark.parametrize(
-    ("steps", "X", "said"),
-    [
-        ([PolynomialFeatures()], None, "Pipeline step 'polynomialfeatures' (PolynomialFeatures) cannot be"),
-        ([Normalizer()], None, "(Normalizer) cannot be converted: it is neither a selector of columns nor"),
-        ([Binarizer()], None, "(Binarizer) cannot be converted"),
-        ([PowerTransformer()], None, "(PowerTransformer) cannot be converted"),
-        ([QuantileTransformer(n_quantiles=5)], None, "Apply it to X yourself, before fit and before predict"),
-        ([KBinsDiscretizer(encode="ordinal")], None, "(KBinsDiscretizer) cannot be converted"),
-        ([KernelPCA(2)], None, "(KernelPCA) cannot be converted"),
-        ([KNNImputer()], None, "(KNNImputer) cannot be converted"),
-        ([Own()], None, "Pipeline step 'own' (Own) cannot be converted"),
-        ([OwnScaler()], None, "(OwnScaler) cannot be converted"),
-        ([OwnSelector()], None, "(OwnSelector) cannot be converted"),
-        ([OwnPipeline([("scale", StandardScaler())])], None, "(OwnPipeline) cannot be converted"),
-        (
-            [FunctionTransformer(np.log1p)],
-            None,
-            "(FunctionTransformer) has func=log1p: Python functions",
-        ),
-        (
-            [MinMaxScaler(clip=True)],
-            None,
-            "(MinMaxScaler) has clip=True: cutting values off is not affine. Fit",
-        ),
-        (
-            [FeatureUnion([("a", StandardScaler()), ("b", Normalizer())])],
-            None,
-            "Pipeline step 'featureunion', transformer 'b' (Normalizer)",
-        ),
-        (
-            [ColumnTransformer([("a", make_pipeline(Normalizer()), [0])])],
-            None,
-            "Pipeline step 'columntransformer', transformer 'a', step 'normalizer' (Normalizer)",
-        ),
-        (
-            [FeatureUnion([("a", StandardScaler()), ("b", MaxAbsScaler())], transformer_weights={"b": 0.0})],
-            None,
-            "a weight of 0 in transformer_weights: the features vanish. Use 'drop'",
-        ),
-        (
-            [ColumnTransformer([("a", OneHotEncoder(min_frequency=0.3), [0, 1])])],
-            TEXT,
-            "(OneHotEncoder) has infrequent categories: several categories share one column. Group rare",
-        ),
-        (
-            [OrdinalEncoder(max_categories=2)],
-            TEXT,
-            "(OrdinalEncoder) has infrequent categories",
-        ),
-        (
-            [StandardScaler(), OneHotEncoder(handle_unknown="ignore")],
-            None,
-            "(OneHotEncoder) looks up values that another step has computed. Put it first",
-        ),
-        ([PCA(2), OrdinalEncoder()], None, "(OrdinalEncoder) looks up values that another step has computed"),
-        (
-            [OneHotEncoder(sparse_output=False), OneHotEncoder()],
-            TEXT,
-            "looks up values that another step has computed",
-        ),
-        (
-            [StandardScaler(), SimpleImputer(missing_values=0)],
-            None,
-            "(SimpleImputer) has missing_values=0: a missing value other than NaN must be",
-        ),
-        (
-            [MissingIndicator(features="missing-only")],
-            np.where(np.eye(4)[np.arange(40) % 4] > 0, np.nan, 1.0),
-            "(MissingIndicator) has error_on_new=True: the runtime does not look for new missing",
-        ),
-        (
-            [SimpleImputer(), SimpleImputer(add_indicator=True, missing_values=0.0)],
-            np.where(np.eye(4)[np.arange(40) % 4] > 0, 0.0, 1.0),
-            "missing_values=0.0: a missing value other than NaN must be",
-        ),
-        (
-            [
-                ColumnTransformer(
-                    [("a", SimpleImputer(strategy="most_frequent"), [1]), ("b", OneHotEncoder(), [0])]
-                )
-            ],
-            np.array([["a", "1"], ["b", "2"], ["a", np.nan], ["b", "1"]] * 10, dtype=object),
-            "MLPClassifier is given column 1 of X, which an imputer fills with '1'. Put a OneHotEncoder or",
-        ),
-        (
-            [OneHotEncoder()],
-            np.array([[np.datetime64("2020-01-01")], [np.datetime64("2021-01-01")]] * 20),
-            "has the category datetime.date(2020, 1, 1) of type date; categories can be text",
-        ),
-    ],
-    ids=lambda value: value[:40] if isinstance(value, str) else "",
-)
-def test_what_has_no_counterpart_is_refused_by_name(steps: list[Any], X: Any, said: str) -> None:
-    estimator, _ = fitted(*steps, X=X)
-    with pytest.raises(UnsupportedModelError, match=re.escape(said)):
-        network_from_estimator(estimator)
-
-
-def _regressor(**options: Any) -> Any:
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(40, 3)), rng.uniform(1.0, 2.0, 40)
-    inner = options.pop("regressor", perceptron("one output", "relu", 0))
-    return quietly_fitted(TransformedTargetRegressor(inner, **options), X, y)
-
-
-def _searched(**options: Any) -> Any:
-    search = GridSearchCV(perceptron("classifier", "relu", 0), {"alpha": [1e-4]}, cv=2, **options)
-    rng = np.random.default_rng(0)
-    return quietly_fitted(search, rng.normal(size=(40, 3)), target("classifier", rng, 40))
-
-
-def _changed() -> Any:
-    estimator, _ = fitted(StandardScaler(), PCA(2))
-    estimator.steps.pop(1)
-    return estimator
-
-
-def _without_scale() -> Any:
-    estimator, _ = fitted(StandardScaler())
-    estimator[0].scale_[2] = np.nan
-    return estimator
-
-
-@pytest.mark.parametrize(
-    ("model", "error", "said"),
-    [
-        (
-            lambda: _regressor(func=np.log, inverse_func=np.exp),
-            UnsupportedModelError,
-            "transformer (FunctionTransformer) has func=log",
-        ),
-        (
-            lambda: _regressor(transformer=PowerTransformer()),
-            UnsupportedModelError,
-            "transformer (PowerTransformer) cannot be converted",
-        ),
-        (
-            lambda: _regressor(transformer=PCA(1)),
-            UnsupportedModelError,
-            "transformer (PCA) is not affine for each target. Use a scaler",
-        ),
-        (lambda: _regressor(transformer=MinMaxScaler(clip=True)), UnsupportedModelError, "clip=True"),
-        (
-            lambda: _regressor(regressor=TransformedTargetRegressor(perceptron("one output", "relu", 0))),
-            UnsupportedModelError,
-            "lies inside another one",
-        ),
-        (
-            lambda: _regressor(regressor=MLPRegressor(loss="poisson", hidden_layer_sizes=(3,), max_iter=3)),
-            UnsupportedModelError,
-            "loss='squared_error'",
-        ),
-        (TransformedTargetRegressor, NotFittedError, "TransformedTargetRegressor is not fitted"),
-        (
-            lambda: _searched(refit=False),
-            UnsupportedModelError,
-            "refit=False keeps no best_estimator_. Search with refit=True",
-        ),
-        (
-            lambda: make_pipeline(StandardScaler(), "passthrough"),
-            UnsupportedModelError,
-            "str cannot be converted",
-        ),
-        (
-            lambda: make_pipeline(StandardScaler(), LogisticRegression()),
-            UnsupportedModelError,
-            "LogisticRegression cannot be converted; MLPClassifier and MLPRegressor",
-        ),
-        (
-            lambda: OwnPipeline([("mlp", MLPClassifier())]),
-            UnsupportedModelError,
-            "Give a Pipeline of scikit-learn itself",
-        ),
-        (
-            lambda: Pipeline([("scale", StandardScaler()), ("mlp", fitted()[0][-1])]),
-            NotFittedError,
-            "(StandardScaler) is not fitted. Call fit(X, y) on the complete",
-        ),
-        (
-            _changed,
-            UnsupportedModelError,
-            "was fitted on 2 features and is given 4 by the steps before it. Fit the complete",
-        ),
-        (_without_scale, UnsupportedModelError, "holds statistics that are zero, NaN or infinite"),
-    ],
-    ids=lambda value: value[:40] if isinstance(value, str) else "",
-)
-def test_models_that_cannot_be_converted_say_why(
-    model: Any, error: type[Sklearn2RknnError], said: str
-) -> None:
-    with pytest.raises(error, match=re.escape(said)):
-        network_from_estimator(model())
 
 
 def test_first_step_knows_the_names_behind_what_does_nothing() -> None:
