@@ -28,6 +28,7 @@ def test_options_are_frozen_and_equal_by_value() -> None:
     ("options", "expected"),
     [
         ({"min_r2": 1.5}, "min_r2 is 1.5; it can be a number up to 1"),
+        ({"min_labels": "0.9"}, "min_labels is '0.9'; it can be a number up to 1"),
         ({"timeout": -1.0}, "timeout is -1.0; it can be a number of seconds above 0"),
         ({"timeout": float("nan")}, "timeout is nan"),
         ({"allow_cpu": "yes"}, "allow_cpu is 'yes'; it can be True or False"),

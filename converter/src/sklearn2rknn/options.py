@@ -56,7 +56,8 @@ def _count(default: int, text: str, least: int) -> Any:
 
 def _limit(text: str) -> Any:
     def check(name: str, value: Any) -> None:
-        if value is not None and not -np.inf < value <= 1:
+        is_number = isinstance(value, (int, float, np.number))
+        if value is not None and not (is_number and -np.inf < value <= 1):
             raise OptionError(f"{name} is {value!r:.60}; it can be a number up to 1.")
 
     return _option(None, text, check)

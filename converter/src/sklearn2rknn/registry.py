@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
@@ -32,6 +33,7 @@ class Registry(Generic[Reader]):
         self._folder, self._group = folder, group
         self._readers: dict[type, Reader] = {}
         self._is_complete = False
+        self._completing = threading.RLock()
 
     def reads(self, *classes: type) -> Callable[[Reader], Reader]:
         """Register the decorated function as the reader of classes; the last one counts."""
@@ -53,14 +55,15 @@ class Registry(Generic[Reader]):
         return tuple(sorted(kind.__name__ for kind in self._readers))
 
     def _complete(self) -> None:
-        """Import the entries, once."""
-        if self._is_complete:
-            return
-        self._is_complete = True  # before: an entry may look others up
-        package = importlib.import_module(self._folder)
-        for module in pkgutil.iter_modules(package.__path__, f"{self._folder}."):
-            importlib.import_module(module.name)
-        for point in entry_points(group=self._group):
-            entry = point.load()
-            if callable(entry):
-                entry()
+        """Import the entries, once; other threads wait for it."""
+        with self._completing:
+            if self._is_complete:
+                return
+            self._is_complete = True  # before: an entry may look others up
+            package = importlib.import_module(self._folder)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._folder}."):
+                importlib.import_module(module.name)
+            for point in entry_points(group=self._group):
+                entry = point.load()
+                if callable(entry):
+                    entry()
