@@ -143,7 +143,7 @@ def _conversion_options(command: Callable[..., None]) -> Callable[..., None]:
     "--toolkit",
     default=default_version(),
     show_default=True,
-    help=f"One of {', '.join(toolkit_versions())}; @container or @venv behind it insists on where it runs.",
+    help=f"One of {', '.join(toolkit_versions())}; @container or @venv after it insists on where it runs.",
 )
 @_conversion_options
 @click.option("--trust-pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")

@@ -136,7 +136,7 @@ def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
     toolkit, placement = report.toolkit, report.placement
     place = "NPU" if report.head_on_npu else "host"
     form = "" if report.form == "conv" else f", as {report.form}"
-    pairs = ", each value as two numbers," if report.accuracy == "double" else ""
+    pairs = ", in float16 pairs," if report.accuracy == "double" else ""
     layers = f"{placement['npu']} on the NPU, {placement['cpu']} on the CPU"
     if "unknown" in placement:
         layers = f"placement not known: {placement['unknown']}"
@@ -165,7 +165,7 @@ def _activation(activations: Sequence[str]) -> str:
     if refined:
         return f"refined: {3 * refined} tasks for errors of 7e-4 at most; plain errs by 5e-3"
     if clipped:
-        return f"halves: {2 * clipped} tasks and {TANH_CHANNELS} channels a unit for errors of 3e-4 at most"
+        return f"clipped: {2 * clipped} tasks and {TANH_CHANNELS} channels a unit for errors of 3e-4 at most"
     plain = sorted({"tanh", "logistic"} & set(activations))
     return f"plain: the NPU's table of {' and '.join(plain)} errs by up to 5e-3" if plain else ""
 

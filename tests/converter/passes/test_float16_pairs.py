@@ -123,7 +123,7 @@ def test_steep_network_on_the_register_program(tmp_path: Path, toolkit: Toolkit,
     # Five, and one for outputs in two parts where the check's rows ask for it.
     assert (report.accuracy, report.placement["cpu"]) == ("double", 0)
     assert report.placement["npu"] in (5, 6)
-    assert "each value as two numbers" in report.details()
+    assert "in float16 pairs" in report.details()
     # Rows between the example's too; one number errs by up to 0.1 there.
     rows = np.random.default_rng(1).uniform(-1.7, 1.7, (1000, 2))
     with scirknn.load(path, device="virtual") as model:

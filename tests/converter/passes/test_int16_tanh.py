@@ -65,7 +65,7 @@ def test_register_program_is_right(tmp_path: Path, version: str) -> None:
                 estimator, path, precision="int16", example_input=X, batch_size=(1, 2, 64), toolkit=toolkit
             )
             assert (report.placement["npu"], report.placement["cpu"]) == (5, 0)
-            assert "halves: 4 tasks and 4 channels a unit" in report.details()
+            assert "clipped: 4 tasks and 4 channels a unit" in report.details()
             reference = network_from_estimator(estimator).forward(X)
             with scirknn.load(path, device="virtual") as model:
                 for rows in (1, 2, len(X)):  # of each of the files

@@ -23,7 +23,7 @@ TABLE_ERRORS: Errors = {
     CLIPPED_TANH: (np.inf, 1.2e-4, 1.2e-4),
 }
 # onnxruntime's tanh and logistic are rational functions, good to some units of float32.
-# Two halves and what they lack, whose factors are 2.009 in sum, stand for a tanh.
+# A tanh is approximated by clipped tanhs; 2.009 is the sum of their factors.
 _FUNCTIONS: Errors = {
     "tanh": (np.inf, 1e-6, 1e-6),
     "logistic": (np.inf, 1e-6, 1e-6),
@@ -60,7 +60,7 @@ class Arithmetic:
     sum : float
         Unit roundoff of sums.
     products : int
-        Products that stand for one.
+        Stored products per real product: 3 with float16 pairs.
     """
 
     unit: float
@@ -74,11 +74,11 @@ class Arithmetic:
 # Numbers go from float64 through float32 into float16, so a second, smaller rounding is added to the unit.
 FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, TABLE_ERRORS)
 DOUBLE = Arithmetic(2.0**-19, 2.0**-24, 65504.0, TABLE_ERRORS, products=3)
-"""Two float16 numbers for each value."""
+"""A float16 pair for each value."""
 FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS)
 FLOAT64 = Arithmetic(2.0**-53, 0.0, float(np.finfo(np.float64).max), _EXACT, sum=2.0**-53)
 FOLDED = attrs.evolve(FLOAT64, unit=2.0**-51, sum=2.0**-51)
-"""A network whose numbers were folded from others in float64, with some roundings each."""
+"""A network whose numbers were computed from others in float64, with some roundings each."""
 
 
 def stored_error(value: Floats, error: Floats, target: Arithmetic) -> Floats:
@@ -89,7 +89,7 @@ def stored_error(value: Floats, error: Floats, target: Arithmetic) -> Floats:
 def activate_with_error(
     activation: str, z: Floats, error: Floats, target: Arithmetic
 ) -> tuple[Floats, Floats]:
-    """Return an activation's values and what they may err by before they are stored."""
+    """Return an activation's values and their error before they are stored."""
     if activation == REFINED:
         return _refined(z, error, target)
     value = activate(activation, z)
@@ -113,7 +113,7 @@ def _refined(z: Floats, error: Floats, target: Arithmetic) -> tuple[Floats, Floa
 
 
 def error_through(function: Callable[[Floats], Floats], z: Floats, error: Floats) -> Floats:
-    """Return what an error becomes behind a rising function."""
+    """Return the error of a rising function's result for an error of its argument."""
     here = function(z)
     return np.maximum(function(z + error) - here, here - function(z - error))
 
@@ -128,7 +128,7 @@ def host_input(X: Floats, before: Affine | None, host: float) -> tuple[Floats, F
 
 
 def host_output(value: Floats, error: Floats, after: Affine | None, host: float) -> Floats:
-    """Return an output's error behind the host's affine map."""
+    """Return an output's error after the host's affine map."""
     if after is None:
         return error + 2 * host * np.abs(value)
     size = np.abs(value) + error + np.abs(after.offset)

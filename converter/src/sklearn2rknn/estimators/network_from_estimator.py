@@ -114,7 +114,7 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
 
 
 def _append_target_inverse(target: Any, network: Network) -> Network:
-    """Put the inverse of a target's transformer behind a network."""
+    """Put the inverse of a target's transformer after a network."""
     named = "TransformedTargetRegressor"
     if network.head != "identity":
         raise UnsupportedModelError(

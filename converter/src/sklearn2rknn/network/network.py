@@ -21,7 +21,7 @@ FORMS = ("conv", "matmul", "gemm")
 """Operators that a dense layer can be written with."""
 
 PARTS = 3
-"""Channels of a feature that is given in parts: high, low and, for the weights' own low part, high again."""
+"""Channels of a feature as a float16 pair: high, low and, for the weights' own low number, high again."""
 
 
 @attrs.frozen(eq=False)
@@ -67,7 +67,7 @@ class Network:
     output_parts : int
         Columns of the last layer for each output: 1, or 2 to be added up.
     parts : int
-        Channels of the first layer for each feature: 1, or `PARTS` where remainders are carried.
+        Channels of the first layer for each feature: 1, or `PARTS` with float16 pairs.
     columns : Columns or None
         How the network's inputs come from the columns of X; None: they are the columns of X.
     first_step : str or None
@@ -79,9 +79,9 @@ class Network:
     input_ranges : Ranges or None
         What is known of the inputs, as the layers take them, without any example.
     unpaired : Network or None
-        The same network before its numbers were split into parts; None: they are not.
+        The same network without float16 pairs; None: it has none.
     idle : numpy.ndarray or None
-        The first layer's weights, shape (n_out,), on one input more, which is always 0: see `bias_limits`.
+        The first layer's weights, shape (n_out,), on one input more, which is always 0: see `int16_biases`.
     reach : Reach or None
         What int16's ranges hold beside the example: see `reach`.
     """
@@ -125,7 +125,7 @@ class Network:
         return (self.n_features_in, *(int(layer.weights.shape[1]) for layer in self.layers))
 
     def with_far_rows(self, rows: Floats) -> Floats:
-        """Return `rows`, and behind them those that the ranges are to reach to."""
+        """Return `rows`, and after them those that the ranges are to reach to."""
         return rows if self.reach is None else np.vstack([rows, self.reach.rows])
 
     def without_host_steps(self) -> Network:

@@ -65,7 +65,7 @@ def _lookups(step: Any, table: FeatureTable, unknown: str, named: str) -> list[L
         )
     if not table.is_raw or not all(isinstance(each, (Number, FilledText)) for each in table.columns):
         raise UnsupportedModelError(
-            f"{named} looks up values that another step has computed. Put it first, or behind an imputer "
+            f"{named} looks up values that another step has computed. Put it first, or after an imputer "
             "only: a ColumnTransformer gives each column its own steps."
         )
     return [

@@ -53,7 +53,7 @@ class FeatureTable:
     checked : frozenset of int
         Columns of X that are finite numbers wherever scikit-learn takes a row, though no feature holds them.
     ranges : Ranges
-        What is known of the columns behind their affine map, as a matrix or the network takes them.
+        What is known of the columns after their affine map, as a matrix or the network takes them.
     """
 
     columns: tuple[Input | FilledText, ...]

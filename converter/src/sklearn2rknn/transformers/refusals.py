@@ -19,7 +19,7 @@ def refuse_text(table: FeatureTable, reader: str) -> None:
         if isinstance(column, FilledText):
             raise UnsupportedModelError(
                 f"{reader} is given column {column.source} of X, which an imputer fills with "
-                f"{column.fill!r:.60}. Put a OneHotEncoder or an OrdinalEncoder behind the imputer."
+                f"{column.fill!r:.60}. Put a OneHotEncoder or an OrdinalEncoder after the imputer."
             )
 
 

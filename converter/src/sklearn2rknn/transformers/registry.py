@@ -1,6 +1,6 @@
 """Which steps of a pipeline can be read, and by what.
 
-A reader takes a fitted step's numbers and returns the features behind it; each formula is the step's
+A reader takes a fitted step's numbers and returns the features after it; each formula is the step's
 ``transform`` (scikit-learn's source). Readers are in the modules of this folder, or in one that another
 distribution names in an entry point of the group ``sklearn2rknn.transformers``::
 
@@ -37,7 +37,7 @@ APART = "Apply it to X yourself, before fit and before predict, and convert the 
 
 
 def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
-    """Return the features behind a fitted transformer.
+    """Return the features after a fitted transformer.
 
     Parameters
     ----------
