@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_a_bundle_of_before_is_read(tmp_path: Path) -> None:
-    metadata = json.loads((BEFORE / "iris.rknn.json").read_text())
+    metadata = json.loads((BEFORE / "bundle.json").read_text())
     for variant in metadata["variants"]:  # what the toolkit made is not in the repository
         content = variant["file"].encode()
         (tmp_path / variant["file"]).write_bytes(content)
