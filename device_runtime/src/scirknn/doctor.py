@@ -139,24 +139,24 @@ def _nodes(top: Path) -> Iterator[Finding]:
 
 
 def _node(top: Path, node: Path) -> Finding:
-    shown = f"/{node.relative_to(top)}"
+    name = f"/{node.relative_to(top)}"
     try:
         status = node.stat()
     except OSError as error:
         return Finding(
             "nodes",
             "error",
-            f"{shown} is not there ({error.strerror}), though the kernel has it. In a container, hand it in.",
+            f"{name} is not there ({error.strerror}), though the kernel has it. In a container, hand it in.",
             "docker run --device /dev/dri ...",
         )
     group, user = _group_name(status.st_gid), _user_name()
     if os.access(node, os.R_OK | os.W_OK):
-        return Finding("nodes", "ok", f"{shown}, group {group}")
+        return Finding("nodes", "ok", f"{name}, group {group}")
     if status.st_mode & 0o060 != 0o060 or status.st_gid == 0:
         return Finding(
             "nodes",
             "error",
-            f"{shown} is open to root alone. Give it to a group, and join that.",
+            f"{name} is open to root alone. Give it to a group, and join that.",
             f"echo '{_RULES[node.parent.name]}' | sudo tee /etc/udev/rules.d/99-rknpu.rules && "
             f"sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG render {user}",
         )
@@ -168,7 +168,7 @@ def _node(top: Path, node: Path) -> Finding:
     return Finding(
         "nodes",
         "error",
-        f"{user} may not open {shown}, which is the group {group}'s. Join it and log in again.",
+        f"{user} may not open {name}, which is the group {group}'s. Join it and log in again.",
         f"sudo usermod -aG {group} {user}",
     )
 
@@ -251,15 +251,15 @@ def _clocks(top: Path) -> Iterator[Finding]:
     for folder, governor_file, current_file, highest_file, unit in folders:
         governor = compatibility.small_text(folder / governor_file)
         current, highest = (_megahertz(folder / name, unit) for name in (current_file, highest_file))
-        shown = f"{folder.name}: {governor or 'its governor is not known'}, {current} of {highest} MHz"
+        state = f"{folder.name}: {governor or 'its governor is not known'}, {current} of {highest} MHz"
         path = f"/{(folder / governor_file).relative_to(top)}"
         if governor in ("performance", "userspace"):
-            yield Finding("clocks", "ok", shown)
+            yield Finding("clocks", "ok", state)
         else:
             yield Finding(
                 "clocks",
                 "note",
-                f"{shown}. Times vary with it; until the next start it is held by",
+                f"{state}. Times vary with it; until the next start it is held by",
                 f"echo performance | sudo tee {path}",
             )
 
@@ -277,7 +277,7 @@ def _megahertz(path: Path, unit: int) -> str:
 def _goes_with(bundle: Bundle, versions: BoardVersions) -> Iterator[Finding]:
     findings = compatibility.check(_toolkit(bundle), versions)
     # What is missing has been reported above.
-    new_findings = [each for each in findings if each.level != "note" or each.rule == "one-core"]
+    new_findings = [finding for finding in findings if finding.level != "note" or finding.rule == "one-core"]
     yield from new_findings
     if not new_findings:
         version = _toolkit(bundle).get("version")

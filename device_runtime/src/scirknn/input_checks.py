@@ -185,8 +185,8 @@ def _refuse_not_finite(X: Array, estimator: str) -> None:
 
 
 def _check_names(X: Any, fitted: tuple[str, ...] | None, estimator: str) -> None:
-    given = _names(X)
-    if given is None:
+    names = _names(X)
+    if names is None:
         if fitted is not None:
             warnings.warn(
                 f"X does not have valid feature names, but {estimator} was fitted with feature names",
@@ -196,9 +196,9 @@ def _check_names(X: Any, fitted: tuple[str, ...] | None, estimator: str) -> None
     if fitted is None:
         warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=5)
         return
-    if given == fitted:
+    if names == fitted:
         return
-    unseen, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
+    unseen, missing = sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))
     message = "The feature names should match those that were passed during fit.\n"
     if unseen:
         message += "Feature names unseen at fit time:\n" + _bullets(unseen)
@@ -215,5 +215,5 @@ def _names(X: Any) -> tuple[str, ...] | None:
 
 
 def _bullets(names: list[str]) -> str:
-    shown = "".join(f"- {name}\n" for name in names[:5])
-    return shown + ("- ...\n" if len(names) > 5 else "")
+    text = "".join(f"- {name}\n" for name in names[:5])
+    return text + ("- ...\n" if len(names) > 5 else "")

@@ -19,7 +19,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_info_as_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_as_json_has_the_content_digest(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--json", str(model)]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["content_digest"] == content_digest(read(model))
@@ -34,12 +34,12 @@ def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.Captur
     assert "Conv:0" in shown
 
 
-def test_disasm(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_disasm_shows_every_core_s_tasks(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["disasm", "--cores", "2", str(model)]) == 0
     assert "core 1 task 0: Conv:0" in capsys.readouterr().out
 
 
-def test_run(model: Path, tmp_path: Path) -> None:
+def test_run_writes_the_executor_s_output(model: Path, tmp_path: Path) -> None:
     x = np.random.default_rng(1).normal(size=(1, 8, 2, 1)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     assert main(["run", str(model), str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]) == 0
@@ -88,7 +88,9 @@ def test_an_older_format_is_shown_by_its_graph(model: Path, capsys: pytest.Captu
     assert main(["info", str(model)]) == 1
 
 
-def test_diff(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_shows_registers_and_tensors_that_changed(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(0)
     layer = Dense(rng.normal(size=(3, 8)), rng.normal(size=3))
     other = tmp_path / "other.rknn"
@@ -105,7 +107,7 @@ def test_diff(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", b"RKNN"])
-def test_what_cannot_be_read_is_said(
+def test_a_file_that_cannot_be_read_is_an_error(
     content: bytes, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = tmp_path / "bad"

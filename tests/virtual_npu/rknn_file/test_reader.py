@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.virtual_npu.rknn_writer import Chain, Dense, container, flatbuffer, ints, small, u8, u32, write
+from tests.virtual_npu.flatbuffer_writer import container, flatbuffer, ints, u8, u32
+from tests.virtual_npu.rknn_writer import Chain, Dense, small, write
 from virtual_npu import (
     FileFormatError,
     UnsupportedFormat,

@@ -56,8 +56,8 @@ class UnsupportedProgram(VirtualNpuError):
     """
 
     def __init__(self, unit: str, register: str, value: int | str, note: str = "") -> None:
-        shown = f"{value:#x}" if isinstance(value, int) else value
-        super().__init__(f"{unit} {register} = {shown} is not modelled" + (f": {note}" if note else ""))
+        text = f"{value:#x}" if isinstance(value, int) else value
+        super().__init__(f"{unit} {register} = {text} is not modelled" + (f": {note}" if note else ""))
         self.unit = unit
         self.register = register
         self.value = value

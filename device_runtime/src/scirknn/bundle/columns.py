@@ -119,10 +119,10 @@ class Lookup:
             codes = np.array([code_of.get(item, -1) for item in items], dtype=np.int64)
         except TypeError:  # an item that has no hash
             raise InputError(f"Found unknown categories in column {self.column} during transform") from None
-        strange = np.flatnonzero(codes < 0)
-        if len(strange):
+        unknown_rows = np.flatnonzero(codes < 0)
+        if len(unknown_rows):
             unknown = []
-            for row in strange.tolist():
+            for row in unknown_rows.tolist():
                 codes[row] = self.size
                 if not _is_nan(items[row]):
                     unknown.append(items[row])
@@ -184,9 +184,9 @@ class Columns:
     def _plain(self) -> tuple[Array, Array]:
         """Places among the inputs, and columns of X, of numbers that need no filling."""
         pairs = [
-            (place, each.source)
-            for place, each in enumerate(self.inputs)
-            if isinstance(each, Number) and each.missing is None
+            (place, item.source)
+            for place, item in enumerate(self.inputs)
+            if isinstance(item, Number) and item.missing is None
         ]
         places, sources = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
         return places, sources
@@ -194,7 +194,7 @@ class Columns:
     @cached_property
     def _examined(self) -> Array:
         """Columns of X that must be numbers, in order."""
-        numeric = {each.source for each in self.inputs if isinstance(each, (Number, Missing))}
+        numeric = {item.source for item in self.inputs if isinstance(item, (Number, Missing))}
         return np.array(sorted(numeric | set(self.checked)), dtype=np.intp)
 
     def take(self, X: Array, estimator: str) -> Floats:
@@ -216,16 +216,18 @@ class Columns:
         if self.checked:
             check_finite(numbers[:, np.searchsorted(self._examined, self.checked)], estimator)
         codes = [lookup.encode(X[:, lookup.source]) for lookup in self.lookups]
-        for place, each in enumerate(self.inputs):
-            if isinstance(each, Category):
-                inputs[:, place] = codes[each.lookup] == each.code
-            elif isinstance(each, Coded):
-                inputs[:, place] = np.array(each.values)[codes[each.lookup]]
-            elif each.missing is not None:
-                column = numbers[:, np.searchsorted(self._examined, each.source)]
-                missing = np.isnan(column) if math.isnan(each.missing) else column == each.missing
-                if isinstance(each, Number):
-                    inputs[:, place] = np.where(missing, each.fill, column)
+        for place, column_input in enumerate(self.inputs):
+            if isinstance(column_input, Category):
+                inputs[:, place] = codes[column_input.lookup] == column_input.code
+            elif isinstance(column_input, Coded):
+                inputs[:, place] = np.array(column_input.values)[codes[column_input.lookup]]
+            elif column_input.missing is not None:
+                column = numbers[:, np.searchsorted(self._examined, column_input.source)]
+                missing = (
+                    np.isnan(column) if math.isnan(column_input.missing) else column == column_input.missing
+                )
+                if isinstance(column_input, Number):
+                    inputs[:, place] = np.where(missing, column_input.fill, column)
                 else:
                     # Not refused by what follows, since 0 and 1 are finite.
                     if not np.isfinite(column[~missing]).all():

@@ -17,17 +17,17 @@ def document(columns: Columns) -> dict[str, Any]:
         return None if math.isnan(value) else value
 
     inputs: list[dict[str, Any]] = []
-    for each in columns.inputs:
-        if isinstance(each, Category):
-            inputs.append({"lookup": each.lookup, "is": each.code})
-        elif isinstance(each, Coded):
-            inputs.append({"lookup": each.lookup, "values": [number(value) for value in each.values]})
-        elif isinstance(each, Missing):
-            inputs.append({"from": each.source, "is_missing": number(each.missing)})
-        elif each.missing is not None:
-            inputs.append({"from": each.source, "missing": number(each.missing), "fill": each.fill})
+    for item in columns.inputs:
+        if isinstance(item, Category):
+            inputs.append({"lookup": item.lookup, "is": item.code})
+        elif isinstance(item, Coded):
+            inputs.append({"lookup": item.lookup, "values": [number(value) for value in item.values]})
+        elif isinstance(item, Missing):
+            inputs.append({"from": item.source, "is_missing": number(item.missing)})
+        elif item.missing is not None:
+            inputs.append({"from": item.source, "missing": number(item.missing), "fill": item.fill})
         else:
-            inputs.append({"from": each.source})
+            inputs.append({"from": item.source})
     return {
         "by_name": columns.by_name,
         "checked": list(columns.checked),
@@ -69,12 +69,12 @@ class _Parser:
         value = self.entry(value, "entry", {"by_name", "checked", "inputs", "lookups"})
         if not isinstance(value["by_name"], bool):
             self.fail("has a by_name that is neither true nor false")
-        lookups = tuple(self.lookup(each) for each in self.list(value["lookups"]))
-        self.sizes = [each.size for each in lookups]
-        inputs = tuple(self.input(each) for each in self.list(value["inputs"]))
+        lookups = tuple(self.lookup(item) for item in self.list(value["lookups"]))
+        self.sizes = [item.size for item in lookups]
+        inputs = tuple(self.input(item) for item in self.list(value["inputs"]))
         if not inputs:
             self.fail("has no inputs")
-        checked = tuple(self.index(each, self.n_features_in) for each in self.list(value["checked"]))
+        checked = tuple(self.index(item, self.n_features_in) for item in self.list(value["checked"]))
         return Columns(self.n_features_in, inputs, lookups, checked, value["by_name"])
 
     def input(self, value: Any) -> Input:
@@ -92,7 +92,7 @@ class _Parser:
             return Category(lookup, self.index(value["is"], self.sizes[lookup]))
         if keys == {"lookup", "values"}:
             lookup = self.index(value["lookup"], len(self.sizes))
-            values = tuple(self.number(each) for each in self.list(value["values"]))
+            values = tuple(self.number(item) for item in self.list(value["values"]))
             if len(values) != self.sizes[lookup] + 1:
                 self.fail(f"has {len(values)} values for a lookup of {self.sizes[lookup]} codes")
             return Coded(lookup, values)
@@ -108,7 +108,7 @@ class _Parser:
             self.fail("has a lookup with a key that is not finite")
         if len(set(keys)) != len(keys):
             self.fail("has a lookup with a key twice")
-        codes = tuple(self.index(each, size) for each in self.list(value["codes"]))
+        codes = tuple(self.index(item, size) for item in self.list(value["codes"]))
         if len(codes) != len(keys):
             self.fail(f"has a lookup of {len(keys)} keys and {len(codes)} codes")
         if value["unknown"] not in UNKNOWN:

@@ -68,10 +68,10 @@ def read_bundle(path: PathLike) -> Bundle:
             raise BundleNotFoundError(
                 f"{sidecar.name} names {variant.file}, which is not beside it. Copy it too."
             )
-        found = sha256_of_file(file)
-        if found != variant.sha256:
+        digest = sha256_of_file(file)
+        if digest != variant.sha256:
             raise DigestError(
-                f"{file} is not the file that {sidecar.name} was written for: sha256 is {found}, expected "
+                f"{file} is not the file that {sidecar.name} was written for: sha256 is {digest}, expected "
                 f"{variant.sha256}. It was truncated, changed or mixed up; copy the bundle again."
             )
     return bundle

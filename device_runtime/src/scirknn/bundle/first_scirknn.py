@@ -51,7 +51,7 @@ def convert(path: Path, document: dict[str, Any]) -> Bundle:
     model = path.read_bytes()
     task, head = mode, "identity"
     if mode == "classifier":
-        if not isinstance(classes, list) or {type(each) for each in classes} not in _LABELS:
+        if not isinstance(classes, list) or {type(label) for label in classes} not in _LABELS:
             raise _wrong(path, "'classes' is no list of numbers or of names")
         # Of a multilabel classifier the metadata says nothing; its graph has no softmax.
         head = "softmax" if b"oftmax" in model else "logistic"
@@ -95,14 +95,14 @@ def _shape(path: Path, document: dict[str, Any], key: str) -> tuple[int, int]:
 def _toolkit(model: bytes) -> dict[str, Any]:
     """Return what the file itself says of its toolkit."""
     version, platform = _TOOLKIT.search(model[:4096]), _PLATFORM.search(model)
-    said: dict[str, Any] = {}
+    toolkit: dict[str, Any] = {}
     if version:
-        said["version"] = version.group(1).decode("ascii")
+        toolkit["version"] = version.group(1).decode("ascii")
     if platform:
-        said["target_platform"] = platform.group(1).decode("ascii")
+        toolkit["target_platform"] = platform.group(1).decode("ascii")
     if model[:4] == b"RKNN":
-        said["model_format"] = int.from_bytes(model[8:16], "little")
-    return {"toolkit": said} if said else {}
+        toolkit["model_format"] = int.from_bytes(model[8:16], "little")
+    return {"toolkit": toolkit} if toolkit else {}
 
 
 def _wrong(path: Path, why: str) -> BundleFormatError:

@@ -41,9 +41,14 @@ class InputRange:
     room: float
 
 
-def document(held: InputRange) -> dict[str, Any]:
+def document(limits: InputRange) -> dict[str, Any]:
     """Return the range as JSON takes it."""
-    return {"low": held.low.tolist(), "high": held.high.tolist(), "rows": held.rows, "room": held.room}
+    return {
+        "low": limits.low.tolist(),
+        "high": limits.high.tolist(),
+        "rows": limits.rows,
+        "room": limits.room,
+    }
 
 
 def parse(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> InputRange:

@@ -198,10 +198,10 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [f"{key} {', '.join(_lines(part))}" for key, part in value.items() if part not in ("", [], {})]
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
-        return [", ".join(_lines(each)) for each in value]
+        return [", ".join(_lines(item)) for item in value]
     if isinstance(value, list):
-        more = f", ... ({len(value)})" if len(value) > _MANY else ""
-        return [", ".join(line for each in value[:_MANY] for line in _lines(each)) + more]
+        rest = f", ... ({len(value)})" if len(value) > _MANY else ""
+        return [", ".join(line for item in value[:_MANY] for line in _lines(item)) + rest]
     if isinstance(value, float):
         return [f"{value:.4g}"]
     if isinstance(value, str) and re.match("[0-9a-f]{64}$", value):
@@ -234,12 +234,12 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
 
 
 def _ranges(bundle: Bundle) -> list[str] | None:
-    held = bundle.input_range
-    if held is None:
+    limits = bundle.input_range
+    if limits is None:
         return None
     return [
         f"{name} {low:.6g} to {high:.6g}"
-        for name, low, high in zip(input_names(bundle), held.low.tolist(), held.high.tolist())
+        for name, low, high in zip(input_names(bundle), limits.low.tolist(), limits.high.tolist())
     ]
 
 
@@ -325,13 +325,13 @@ def _times(model: MLPClassifier | MLPRegressor, X: Array, seconds: float) -> tup
     """Return the median and the 90th percentile of the seconds that `predict` takes."""
     for _ in range(3):
         model.predict(X)
-    taken: list[float] = []
+    seconds_of_calls: list[float] = []
     end = time.perf_counter() + seconds
-    while not taken or time.perf_counter() < end:
+    while not seconds_of_calls or time.perf_counter() < end:
         started = time.perf_counter()
         model.predict(X)
-        taken.append(time.perf_counter() - started)
-    return float(np.median(taken)), float(np.percentile(taken, 90))
+        seconds_of_calls.append(time.perf_counter() - started)
+    return float(np.median(seconds_of_calls)), float(np.percentile(seconds_of_calls, 90))
 
 
 def _rows(options: argparse.Namespace, bundle: Bundle) -> Array:

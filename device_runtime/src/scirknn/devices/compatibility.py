@@ -246,8 +246,8 @@ _Version = Tuple[int, ...]
 
 
 def _version(text: object) -> _Version | None:
-    found = re.search(r"\d+(?:\.\d+){1,3}", text) if isinstance(text, str) else None
-    return _numbers(found.group()) if found else None
+    match = re.search(r"\d+(?:\.\d+){1,3}", text) if isinstance(text, str) else None
+    return _numbers(match.group()) if match else None
 
 
 def _numbers(text: str) -> _Version:
@@ -277,9 +277,9 @@ def _runtime(top: Path) -> str | None:
         except (OSError, ValueError):  # absent, or empty and so not to be mapped
             continue
         with data:
-            found = _RUNTIME_VERSION.search(data)
-            if found:
-                return found.group(1).decode("ascii")
+            match = _RUNTIME_VERSION.search(data)
+            if match:
+                return match.group(1).decode("ascii")
     return None
 
 

@@ -100,13 +100,13 @@ class NpuSession:
         """Run the model once; see `Session.run`."""
         samples = len(rows)
         # N rows of C channels are the same bytes in NHWC as in the row-major (N, C).
-        given = rows.reshape(1, samples, 1, -1) if self._conv else rows
+        model_input = rows.reshape(1, samples, 1, -1) if self._conv else rows
         with self._lock:
             if self._lite is None:
                 raise NativeError("inference", None, f"{self._path.name} is closed.")
             self._log.text = ""
             try:
-                outputs = self._lite.inference(inputs=[given])
+                outputs = self._lite.inference(inputs=[model_input])
             except Exception as error:
                 raise self._failed("inference", f"raised {error!r:.200}", None, "") from error
             if outputs is None:
@@ -115,7 +115,9 @@ class NpuSession:
             if len(outputs) != 1 or not outputs[0].size or outputs[0].size % samples:
                 shapes = ", ".join(str(output.shape) for output in outputs)
                 raise NativeError(
-                    "inference", None, f"{self._path.name} answered {shapes} to an input of {given.shape}."
+                    "inference",
+                    None,
+                    f"{self._path.name} answered {shapes} to an input of {model_input.shape}.",
                 )
             answer = outputs[0].reshape(-1, samples).T if self._conv else outputs[0].reshape(samples, -1)
             # Here, as the memory may be the context's own and the next caller's answer.

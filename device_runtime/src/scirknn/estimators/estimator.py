@@ -126,15 +126,15 @@ class Estimator:
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
         output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
         answers = bundle.n_outputs * bundle.output_parts
-        fed = self._model_input(rows)
+        model_input = self._model_input(rows)
 
         def run(part: Run) -> None:
-            given = fed[part.start : part.stop]
-            if len(given) < part.samples:
-                given = np.concatenate(
-                    [given, np.zeros((part.samples - len(given), bundle.channels), dtype=np.float32)]
+            run_input = model_input[part.start : part.stop]
+            if len(run_input) < part.samples:
+                run_input = np.concatenate(
+                    [run_input, np.zeros((part.samples - len(run_input), bundle.channels), dtype=np.float32)]
                 )
-            answer = contexts.run(part.samples, given)
+            answer = contexts.run(part.samples, run_input)
             if answer.shape[1] != answers:
                 raise NativeError(
                     "run", None, f"{bundle.path.name} has {answer.shape[1]} outputs, not {answers}."
@@ -160,21 +160,21 @@ class Estimator:
         prepared = bundle.prepare(X)
         rows, width = prepared.shape
         if prepared.dtype == np.float32 and prepared.flags.c_contiguous and width == bundle.channels:
-            fed = prepared
+            model_input = prepared
         else:
-            fed = np.empty((rows, bundle.channels), dtype=np.float32)
+            model_input = np.empty((rows, bundle.channels), dtype=np.float32)
             with np.errstate(over="ignore"):
-                fed[:, :width] = prepared
-            fed[:, width:] = 0
+                model_input[:, :width] = prepared
+            model_input[:, width:] = 0
         watch = self._watch
-        inside = np.isfinite(fed) if watch is None else watch.inside(fed)
+        inside = np.isfinite(model_input) if watch is None else watch.inside(model_input)
         is_inside = inside.all()
-        if not is_inside and not np.isfinite(fed).all():
+        if not is_inside and not np.isfinite(model_input).all():
             check_finite(X, bundle.estimator)
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         if watch is not None:
             watch.count(X, None if is_inside else inside)
-        return fed
+        return model_input
 
     @property
     def input_range_counts(self) -> InputRangeCounts | None:

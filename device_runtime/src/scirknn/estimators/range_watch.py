@@ -46,10 +46,12 @@ class RangeWatch:
     """Counts the rows that leave the bundle's input range, and warns of the first."""
 
     def __init__(self, bundle: Bundle) -> None:
-        held = bundle.input_range
-        assert held is not None
-        self._bundle, self._range = bundle, held
-        ends = np.stack([held.low - ROUNDING * np.abs(held.low), held.high + ROUNDING * np.abs(held.high)])
+        limits = bundle.input_range
+        assert limits is not None
+        self._bundle, self._range = bundle, limits
+        ends = np.stack(
+            [limits.low - ROUNDING * np.abs(limits.low), limits.high + ROUNDING * np.abs(limits.high)]
+        )
         with np.errstate(over="ignore"):
             prepared = bundle.prepare(ends).astype(np.float32)
         # As rows are fed: padded with zeros, and a step wider for the rounding before.
@@ -59,14 +61,14 @@ class RangeWatch:
         self._lock = threading.Lock()
         self._rows = self._rows_outside = 0
         self._outside = np.zeros(bundle.channels, dtype=np.int64)
-        self._least = held.low.copy()
-        self._greatest = held.high.copy()
+        self._least = limits.low.copy()
+        self._greatest = limits.high.copy()
         self._is_due = self._is_reported = False
 
-    def inside(self, fed: Float32Array) -> Array:
+    def inside(self, model_input: Float32Array) -> Array:
         """Say of each number whether it is inside, shape (n, channels); NaN is not."""
-        within: Array = fed >= self._low
-        within &= fed <= self._high
+        within: Array = model_input >= self._low
+        within &= model_input <= self._high
         return within
 
     def count(self, inputs: Array, inside: Array | None = None) -> None:
@@ -80,16 +82,16 @@ class RangeWatch:
             return
         rows = len(inputs)
         if rows == 1:
-            held, rows_outside = inside[0], 1
+            inside_counts, rows_outside = inside[0], 1
             least = greatest = inputs[0]
         else:
-            held, rows_outside = inside.sum(axis=0), rows - np.count_nonzero(inside.all(axis=1))
+            inside_counts, rows_outside = inside.sum(axis=0), rows - np.count_nonzero(inside.all(axis=1))
             least, greatest = inputs.min(axis=0), inputs.max(axis=0)
         with self._lock:
             self._rows += rows
             self._rows_outside += rows_outside
             self._outside += rows
-            self._outside -= held
+            self._outside -= inside_counts
             np.minimum(self._least, least, out=self._least)
             np.maximum(self._greatest, greatest, out=self._greatest)
             self._is_due = not self._is_reported
@@ -117,25 +119,25 @@ class RangeWatch:
 
     def text(self) -> str:
         """Say how many rows were outside, where, and what it means; empty where none was."""
-        counts, held, precision = self.counts(), self._range, self._bundle.precision
+        counts, limits, precision = self.counts(), self._range, self._bundle.precision
         if not counts.rows_outside:
             return ""
         names = input_names(self._bundle)
-        shown = []
+        inputs = []
         for name, rows in list(counts.inputs.items())[:NAMED]:
             place = names.index(name)
-            shown.append(
-                f"{name} in {rows} ({held.low[place]:.6g} to {held.high[place]:.6g}; "
+            inputs.append(
+                f"{name} in {rows} ({limits.low[place]:.6g} to {limits.high[place]:.6g}; "
                 f"met {self._least[place]:.6g} to {self._greatest[place]:.6g})"
             )
-        more = len(counts.inputs) - len(shown)
+        others = len(counts.inputs) - len(inputs)
         meaning = f"{precision} cuts off what lies beyond, and predictions go wrong"
-        if held.room > 1:
-            meaning = f"{precision} goes on for {held.room:.3g} times as far, and cuts off what lies beyond"
+        if limits.room > 1:
+            meaning = f"{precision} goes on for {limits.room:.3g} times as far, and cuts off what lies beyond"
         return (
             f"{counts.rows_outside} of {counts.rows} rows have inputs outside the range that "
-            f"{self._bundle.path.name} was calibrated for: {', '.join(shown)}"
-            + (f" and {more} more inputs" if more else "")
+            f"{self._bundle.path.name} was calibrated for: {', '.join(inputs)}"
+            + (f" and {others} more inputs" if others else "")
             + f". {meaning}. Convert again with such rows in example_input, or check the rows."
         )
 
@@ -153,14 +155,18 @@ def input_names(bundle: Bundle) -> list[str]:
 
 
 def _name(columns: Columns, place: int, feature: Callable[[int], str]) -> str:
-    each = columns.inputs[place]
-    if isinstance(each, (Category, Coded)):
-        lookup = columns.lookups[each.lookup]
+    column_input = columns.inputs[place]
+    if isinstance(column_input, (Category, Coded)):
+        lookup = columns.lookups[column_input.lookup]
         name = feature(lookup.source)
-        if isinstance(each, Coded):
+        if isinstance(column_input, Coded):
             return f"{name} encoded"
-        keys = [key for key, code in zip(lookup.keys, lookup.codes) if code == each.code]
-        if not keys and each.code == lookup.nan:
+        keys = [key for key, code in zip(lookup.keys, lookup.codes) if code == column_input.code]
+        if not keys and column_input.code == lookup.nan:
             return f"{name} is missing"
-        return f"{name} == {keys[0]!r}" if len(keys) == 1 else f"{name} encoded, category {each.code}"
-    return f"{feature(each.source)} is missing" if isinstance(each, Missing) else feature(each.source)
+        return f"{name} == {keys[0]!r}" if len(keys) == 1 else f"{name} encoded, category {column_input.code}"
+    return (
+        f"{feature(column_input.source)} is missing"
+        if isinstance(column_input, Missing)
+        else feature(column_input.source)
+    )

@@ -122,8 +122,8 @@ class DataProcessor:
         dtype, channels = self.destination.dtype, self.destination.channels
         values = round_to_float16(values) if dtype == np.float16 else values.astype(dtype)
         if channels > values.shape[1]:
-            given, values = values, np.zeros((len(values), channels), values.dtype)
-            values[:, : given.shape[1]] = given
+            narrow, values = values, np.zeros((len(values), channels), values.dtype)
+            values[:, : narrow.shape[1]] = narrow
         values[:, self._real_channels :] = self._filling
         return values
 

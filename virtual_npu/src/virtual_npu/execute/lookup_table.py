@@ -89,12 +89,12 @@ class LookupTable:
         """Look values up; NaN looks up the first entry's NaN and stays NaN."""
         if self.exact is not None:
             place = np.floor(values + (0.5 - self.start))
-            found: npt.NDArray[np.float64] = self.exact[
+            results: npt.NDArray[np.float64] = self.exact[
                 np.clip(place, 0, len(self.exact) - 1).astype(np.intp)
             ]
             if self.slope:
-                np.floor(found + np.minimum(place, 0) * self.slope + 0.5, out=found)
-            return found
+                np.floor(results + np.minimum(place, 0) * self.slope + 0.5, out=results)
+            return results
         # In float64, where a float32 input and the table's values lose nothing that float16 could show.
         offset: npt.NDArray[np.float64] = np.subtract(values, self.start, dtype=np.float64)
         at: npt.NDArray[np.float64] = offset * (1 / self.step)

@@ -134,5 +134,5 @@ def _scales(real: Array, dtype: str) -> Float32Array:
         # factor has 14 bits, so no scale is less than 2**-14 of the layer's largest.
         scales = 1 / (2.0 ** (15 - np.ceil(needed) - (needed <= -1)) - 1)
         scales = np.maximum(scales, scales[largest > 0].max(initial=0) * 2.0**-14)
-    found: Float32Array = np.where(real.any(axis=1) & (scales > 0), scales, 1).astype(np.float32)
-    return found
+    rounded: Float32Array = np.where(real.any(axis=1) & (scales > 0), scales, 1).astype(np.float32)
+    return rounded

@@ -60,7 +60,7 @@ def decode_step(
     order = SumOrder(sums, _samples(file, node))
     operands = KernelOperands(processor.kernel_offsets, processor.addends)
     convolution = Convolution.decode(task, memory, order, operands)
-    behind = processor.without_addends() if convolution.has_addends else processor
+    stages = processor.without_addends() if convolution.has_addends else processor
     if convolution.outputs != processor.channels:
         raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", convolution.outputs - 1)
     _match(replace(convolution.source, width=convolution.source.width * convolution.spread), destination)
@@ -69,7 +69,7 @@ def decode_step(
     def compute(rows: Sequence[Array]) -> Array:
         if simulated:
             return simulated.apply(rows[0], destination.channels)
-        return behind.apply(convolution.apply(rows[0]), _second(rows))
+        return stages.apply(convolution.apply(rows[0]), _second(rows))
 
     return _checked(
         Step(task.node, _cubes(convolution.source, processor.operand), destination, compute), memory
@@ -85,8 +85,8 @@ def _simulated(
 ) -> SimulatedLayer | None:
     node = file.nodes[task.node]
     names = [file.tensors[i].name for i in node.inputs[1:]]
-    known = node.type in SIMULATED_LAYERS and len(names) == 2 and set(names) <= parameters.keys()
-    if not known or convolution.integers is None:
+    is_simulated = node.type in SIMULATED_LAYERS and len(names) == 2 and set(names) <= parameters.keys()
+    if not is_simulated or convolution.integers is None:
         return None
     first = (task[r.DECOMPRESS_ADDR0] - memory.address(names[0])) // task[r.WEIGHT_BYTES_PER_KERNEL]
     kernels = slice(first, first + len(convolution.integers))
@@ -110,7 +110,7 @@ def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[
         users = {n.index for n in file.nodes if tensor.index in n.inputs + n.outputs}
         return [c for step in steps if step.node in users for c in (*step.sources, step.destination)]
 
-    found = []
+    layout = []
     for node in file.nodes:
         if node.type not in LAYOUT_LAYERS:
             if node.placement == "CPU":
@@ -125,8 +125,8 @@ def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[
             for tensor in (source, target)
         ]
         compute = partial(_rearranged, node, source, target)
-        found.append(_checked(Step(node.index, (ends[0],), ends[1], compute), memory))
-    return found
+        layout.append(_checked(Step(node.index, (ends[0],), ends[1], compute), memory))
+    return layout
 
 
 def _rearranged(node: Node, source: Tensor, target: Tensor, rows: Sequence[Array]) -> Array:

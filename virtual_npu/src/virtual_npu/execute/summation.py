@@ -156,8 +156,8 @@ def simulator_sums(
         Multiply and add with one rounding where the simulator does: products of float16 values need none.
     """
     if samples == 1 and len(rows) > 1:  # of a batch, one after the other
-        each = [simulator_sums(row[None], weights, 1, biases, fused=fused) for row in rows]
-        return np.concatenate(each)
+        sums = [simulator_sums(row[None], weights, 1, biases, fused=fused) for row in rows]
+        return np.concatenate(sums)
     start: Array = np.zeros(weights.shape[1], rows.dtype) if biases is None else biases
     if starts_from_bias(weights, samples):
         return _by_fours(rows, weights, start)

@@ -184,10 +184,10 @@ def _summary(file: RknnFile) -> dict[str, Any]:
 
 def _graph_summary(file: RknnFile, lacks: str) -> dict[str, Any]:
     """Summarize a file of an older format: its graph, and what it lacks."""
-    shown = ("format", "compiler", "target_platform", "custom_string", "inputs", "outputs")
+    keys = ("format", "compiler", "target_platform", "custom_string", "inputs", "outputs")
     summary = _summary(file)
     return {
-        **{key: summary[key] for key in shown},
+        **{key: summary[key] for key in keys},
         "lacks": lacks,
         "layers": [{"name": name, "type": kind, "placement": where} for name, kind, where in placement(file)],
     }

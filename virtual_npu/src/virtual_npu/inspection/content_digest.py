@@ -73,6 +73,6 @@ def _mailboxes(file: RknnFile) -> set[str]:
     _, addresses, _ = decode_commands(file.registers)
     units = addresses >> 12
     touched = {r.tensor for r in file.relocations if units[r.command] not in (6, 7)}
-    taken = {file.tensors[i].name for node in file.nodes for i in node.inputs + node.outputs}
+    operands = {file.tensors[i].name for node in file.nodes for i in node.inputs + node.outputs}
     constants = {tensor.name for tensor in file.tensors if tensor.kind == "constant"}
-    return constants - touched - taken
+    return constants - touched - operands

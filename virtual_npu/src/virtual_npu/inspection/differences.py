@@ -96,7 +96,7 @@ def _tasks(file: RknnFile) -> dict[str, list[dict[str, str]]]:
     places = {r.command: f"{r.tensor} + {r.addend:#x}" for r in file.relocations}
 
     def registers(task: Task) -> dict[str, str]:
-        found = {"runs": " ".join(unit for unit, bit in ENABLE_BITS.items() if task.enable_mask >> bit & 1)}
+        texts = {"runs": " ".join(unit for unit, bit in ENABLE_BITS.items() if task.enable_mask >> bit & 1)}
         table: dict[str, list[int]] = {}
         for command in range(task.start, task.start + task.count):
             address, value = int(addresses[command]), int(values[command])
@@ -104,11 +104,11 @@ def _tasks(file: RknnFile) -> dict[str, list[dict[str, str]]]:
             if name == "DPU.LUT_ACCESS_DATA":  # 513 entries, one after the other
                 table.setdefault(name, []).append(value)
             else:
-                found[name] = places.get(command, f"{value:#010x}")
+                texts[name] = places.get(command, f"{value:#010x}")
         for name, entries in table.items():
             digest = hashlib.sha256(repr(entries).encode()).hexdigest()[:12]
-            found[name] = f"{len(entries)} entries, sha256 {digest}"
-        return found
+            texts[name] = f"{len(entries)} entries, sha256 {digest}"
+        return texts
 
     tasks: dict[str, list[dict[str, str]]] = {}
     for task in file.tasks(1)[0]:

@@ -88,5 +88,5 @@ def _layer(file: RknnFile, node: Node, tasks: int) -> LayerEstimate:
         products = math.prod(weights.shape) * points
     rate = _MULTIPLIERS.get(weights.dtype if weights else "", 512) * _CLOCK
     busy = max(products / rate, moved / _BYTES_PER_SECOND)
-    low, high = (busy + tasks * each for each in _TASK_SECONDS)
+    low, high = (busy + tasks * cost for cost in _TASK_SECONDS)
     return LayerEstimate(node.name, node.type, node.placement, products, moved, tasks, (low, high))

@@ -46,8 +46,8 @@ def rearranged(node: Node, source: Tensor, target: Tensor, rows: Array) -> Array
 
 def check_layout(node: Node, source: Tensor, target: Tensor) -> None:
     """Refuse a layer that converts, or transposes otherwise than samples and channels."""
-    known = source.dtype in ("float16", "float32", "int8", "int16")
-    if not known or source.dtype != target.dtype or math.prod(source.shape) != math.prod(target.shape):
+    is_modelled = source.dtype in ("float16", "float32", "int8", "int16")
+    if not is_modelled or source.dtype != target.dtype or math.prod(source.shape) != math.prod(target.shape):
         raise UnsupportedProgram(node.placement, node.type, f"{source.dtype} to {target.dtype}")
     if node.type == "Transpose" and _permutation(source.shape, target.shape) is None:
         raise UnsupportedProgram(node.placement, "Transpose", f"{source.shape} to {target.shape}")

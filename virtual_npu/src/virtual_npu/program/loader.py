@@ -33,7 +33,6 @@ from virtual_npu.rknn_file.model_file import GRAPH_ENDS, RknnFile, Task
 __all__ = ["LoadedTask", "load"]
 
 _TABLE_SIZE: Final = 513
-_POINTER: Final = 0x004  # S_POINTER of every unit: which of its two register groups comes next
 _LUT_ACCESS_CFG: Final = 0x4100
 _LUT_ACCESS_DATA: Final = 0x4104
 _OTHER: Final = "others"  # units of other chips, whose registers do not bear on what is computed
@@ -67,8 +66,8 @@ class LoadedTask:
 
     def without_reads(self) -> LoadedTask:
         """Return the task as it is while DPU_RDMA stands still."""
-        kept = {a: v for a, v in self.registers.items() if a >> 12 != 5}
-        return replace(self, registers=kept)
+        registers = {a: v for a, v in self.registers.items() if a >> 12 != 5}
+        return replace(self, registers=registers)
 
     def runs(self, unit: str) -> bool:
         """Whether the task starts a unit."""
@@ -152,8 +151,8 @@ class _Core:
                     entry += 1
             elif value or address in REGISTER_NAMES or self._chip.translate is not None:
                 unit = UNITS.get(address >> 12, _OTHER)
-                known = unit in self._groups and address in REGISTER_NAMES
-                if self._chip.translate is None and not known:
+                is_known = unit in self._groups and address in REGISTER_NAMES
+                if self._chip.translate is None and not is_known:
                     raise UnsupportedProgram(
                         unit_of(address), register_name(address), value, "not a register known"
                     )

@@ -47,14 +47,14 @@ def join_tasks(tasks: list[LoadedTask]) -> list[LoadedTask]:
 
     Within a layer, the PPU's copies come last: with them cores wait until all have done their share.
     """
-    done: list[LoadedTask] = []
+    joined: list[LoadedTask] = []
     layer: list[LoadedTask] = []
     for task in tasks:
         if layer and layer[0].node != task.node:
-            done += _joined(layer)
+            joined += _joined(layer)
             layer = []
         layer.append(task)
-    return done + _joined(layer)
+    return joined + _joined(layer)
 
 
 def _joined(layer: list[LoadedTask]) -> list[LoadedTask]:

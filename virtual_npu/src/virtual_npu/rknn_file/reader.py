@@ -281,7 +281,7 @@ def _tasks(table: Array, commands: int, nodes: int) -> tuple[Task, ...]:
 
 
 def _relocations(graph: Table, commands: int) -> tuple[Relocation, ...]:
-    found = []
+    relocations = []
     allowed = commands + 1  # each command takes at most one address, or the table is not to be believed
     for table in graph.tables(7):
         name, entries = table.text(0), table.vector(1, _RELOCATION)
@@ -291,5 +291,5 @@ def _relocations(graph: Table, commands: int) -> tuple[Relocation, ...]:
         for addend, command in entries.tolist():
             if command >= commands:
                 raise FileFormatError(f"relocation of '{name}' names command {command} of {commands}")
-            found.append(Relocation(name, addend, command))
-    return tuple(found)
+            relocations.append(Relocation(name, addend, command))
+    return tuple(relocations)

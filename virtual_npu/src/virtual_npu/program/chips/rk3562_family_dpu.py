@@ -101,10 +101,10 @@ def data_processor(task: Translation, channels: int) -> int:
     width = task.move(r.CUBE_WIDTH, 0x4020)
     height = task.move(r.CUBE_HEIGHT, 0x4024)
     task.move(r.NOTCH_ADDR_0, 0x4028)
-    own = task.move(r.ORIG_CHANNEL, 0x402C)
+    real_channels = task.move(r.ORIG_CHANNEL, 0x402C)
     task.put(r.CUBE_CHANNEL, channels - 1)
     task.put(r.CHANNEL_WDMA, channels - 1)
-    task.require(0x4030, own, low=16, bits=13)
+    task.require(0x4030, real_channels, low=16, bits=13)
     task.take(0x4030, 0, 16)  # how much is written at once
     task.require(0x4034, width | height << 16)
     task.put(r.WIDTH_WDMA, width)

@@ -137,7 +137,7 @@ def _reader(task: Translation) -> None:
 
 def _average_of_one_point(task: Translation) -> None:
     task.ignore(0x6004, 0x60DC)
-    for theirs, field in (
+    for size, field in (
         (0x600C, r.CUBE_WIDTH),
         (0x6018, r.CUBE_WIDTH),
         (0x6010, r.CUBE_HEIGHT),
@@ -145,7 +145,7 @@ def _average_of_one_point(task: Translation) -> None:
         (0x6014, r.CUBE_CHANNEL),
         (0x6020, r.CUBE_CHANNEL),
     ):
-        task.require(theirs, field.of(task.registers.get(field.address, 0)))
+        task.require(size, field.of(task.registers.get(field.address, 0)))
     for address in (0x6024, 0x6034, 0x6040, 0x6044, 0x6048, 0x604C, 0x6050):  # average, one point, no padding
         task.require(address, 0)
     task.require(0x6084, 2, low=0, bits=3)  # float16

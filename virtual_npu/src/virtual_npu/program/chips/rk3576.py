@@ -97,28 +97,28 @@ def _data_processor(task: Translation) -> None:
 
 def _constants(task: Translation, mask: int, address: int) -> dict[str, int]:
     """Read what the bits of `mask` say is there."""
-    found, place = {}, address
+    values, place = {}, address
     for bit, name, size, form in (
         (1, "addend", 32, "<i"), (2, "offset", 16, "<h"), (4, "factor", 16, "<h"), (8, "shift", 16, "B"),
     ):  # fmt: skip
         if mask & bit:
-            (found[name],) = struct.unpack_from(form, task.constant(place, size))
+            (values[name],) = struct.unpack_from(form, task.constant(place, size))
             place += size
-    return found
+    return values
 
 
 def _lookup(task: Translation) -> None:
     start = {task.take(address, signed=True) for address in range(0x4110, 0x4120, 4)}
     end = {task.take(address, signed=True) for address in range(0x4140, 0x4150, 4)}
     places = range(0x4188, 0x4198, 4)
-    beyond = [task.take(address, low, 16, signed=True) for address in places for low in (0, 16)]
+    end_values = [task.take(address, low, 16, signed=True) for address in places for low in (0, 16)]
     if len(start) != 1 or len(end) != 1:
         raise UnsupportedProgram("DPU", "LUT_LE_START", min(start), "four tables that differ")
     low, high = start.pop(), end.pop()
     if task.tables and not (
-        {*beyond[:4]} <= {0, int(task.tables[0][0])} and {*beyond[4:]} <= {0, int(task.tables[1][-1])}
+        {*end_values[:4]} <= {0, int(task.tables[0][0])} and {*end_values[4:]} <= {0, int(task.tables[1][-1])}
     ):
-        raise UnsupportedProgram("DPU", "0x4188", str(beyond), "not the table's ends beyond them")
+        raise UnsupportedProgram("DPU", "0x4188", str(end_values), "not the table's ends beyond them")
     task.registers[r.LUT_CFG.address] = rk3562_family_dpu.PRIORITIES
     task.copy(0x410C)
     task.put(r.LUT_LE_START, low)
