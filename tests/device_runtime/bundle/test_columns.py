@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPRegressor
 import scirknn
 from scirknn.bundle import metadata_path, read_bundle
 from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Number
-from scirknn.bundle.columns_metadata import document, parse
+from scirknn.bundle.columns_metadata import from_json, to_json
 from scirknn.estimators import estimator as estimators
 from tests.device_runtime.conftest import MakeBundle
 
@@ -214,8 +214,8 @@ def _never(why: str) -> Any:
 
 
 def test_a_document_is_read_as_it_was_written() -> None:
-    text = json.dumps(document(COLUMNS), allow_nan=False)
-    assert repr(parse(json.loads(text), 4, _never)) == repr(COLUMNS)
+    text = json.dumps(to_json(COLUMNS), allow_nan=False)
+    assert repr(from_json(json.loads(text), 4, _never)) == repr(COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -249,14 +249,14 @@ def test_a_document_is_read_as_it_was_written() -> None:
     ids=str,
 )
 def test_a_damaged_document_says_where(place: tuple[Any, ...], value: Any, said: str) -> None:
-    whole = {"columns": json.loads(json.dumps(document(COLUMNS)))}
+    whole = {"columns": json.loads(json.dumps(to_json(COLUMNS)))}
     *outer, last = ("columns", *place)
     target: Any = whole
     for key in outer:
         target = target[key]
     target[last] = value
     with pytest.raises(scirknn.BundleFormatError) as caught:
-        parse(whole["columns"], 4, _never)
+        from_json(whole["columns"], 4, _never)
     assert said in str(caught.value)
 
 

@@ -7,10 +7,10 @@ from typing import Any, Callable, NoReturn
 
 from scirknn.bundle.columns import UNKNOWN, Category, Coded, Columns, Input, Lookup, Missing, Number
 
-__all__ = ["document", "parse"]
+__all__ = ["from_json", "to_json"]
 
 
-def document(columns: Columns) -> dict[str, Any]:
+def to_json(columns: Columns) -> dict[str, Any]:
     """Return the columns as JSON takes them, with null for NaN."""
 
     def number(value: float) -> float | None:
@@ -47,8 +47,8 @@ def document(columns: Columns) -> dict[str, Any]:
     }
 
 
-def parse(value: Any, n_features_in: int, fail: Callable[[str], NoReturn]) -> Columns:
-    """Read what `document` wrote, from JSON of any form.
+def from_json(value: Any, n_features_in: int, fail: Callable[[str], NoReturn]) -> Columns:
+    """Read what `to_json` wrote, from JSON of any form.
 
     `fail` is called with what is wrong, and raises.
     """

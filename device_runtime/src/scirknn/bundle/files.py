@@ -11,9 +11,8 @@ import json
 from pathlib import Path
 from typing import Mapping
 
-from scirknn.bundle import first_scirknn
+from scirknn.bundle import first_scirknn, metadata
 from scirknn.bundle.contents import Bundle, PathLike, metadata_path
-from scirknn.bundle.metadata import metadata_document, parse_metadata
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
 from scirknn.files import sha256_of_file, write_atomically
 
@@ -62,7 +61,7 @@ def read_bundle(path: PathLike) -> Bundle:
         raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
     if first_scirknn.recognised(document):
         return first_scirknn.convert(path, document)
-    bundle = parse_metadata(path, sidecar, document)
+    bundle = metadata.from_json(path, sidecar, document)
     for variant, file in bundle.files():
         if not file.is_file():
             raise BundleNotFoundError(
@@ -96,5 +95,5 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
     folder = bundle.path.parent
     for variant in bundle.variants:
         write_atomically(folder / variant.file, models[variant.file])
-    text = json.dumps(metadata_document(bundle), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(metadata.to_json(bundle), indent=1, allow_nan=False) + "\n"
     write_atomically(metadata_path(bundle.path), text)

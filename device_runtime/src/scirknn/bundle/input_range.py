@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["InputRange", "document", "parse"]
+__all__ = ["InputRange", "from_json", "to_json"]
 
 ROUNDING = 2.0**-22
 """Share of a range's end by which a number may pass it: the same number in float32 is no other."""
@@ -41,7 +41,7 @@ class InputRange:
     room: float
 
 
-def document(limits: InputRange) -> dict[str, Any]:
+def to_json(limits: InputRange) -> dict[str, Any]:
     """Return the range as JSON takes it."""
     return {
         "low": limits.low.tolist(),
@@ -51,8 +51,8 @@ def document(limits: InputRange) -> dict[str, Any]:
     }
 
 
-def parse(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> InputRange:
-    """Read what `document` wrote, from JSON of any form.
+def from_json(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> InputRange:
+    """Read what `to_json` wrote, from JSON of any form.
 
     `fail` is called with what is wrong, and raises.
     """

@@ -16,7 +16,7 @@ from scirknn.errors import BundleFormatError
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "from_json", "to_json"]
 
 FORMAT = 3
 """Number of the metadata's newest format; a reader refuses any newer.
@@ -27,7 +27,7 @@ written as an older format, for older readers too. Metadata without a number is 
 _LABEL_DTYPE = re.compile(r"^(<U\d{1,6}|[<|][iufb][1248])$")
 
 
-def metadata_document(bundle: Bundle) -> dict[str, Any]:
+def to_json(bundle: Bundle) -> dict[str, Any]:
     """Return a bundle's metadata as JSON takes it."""
 
     def affine(value: Affine | None) -> dict[str, Any] | None:
@@ -52,11 +52,11 @@ def metadata_document(bundle: Bundle) -> dict[str, Any]:
         "output": affine(bundle.output),
         "precision": bundle.precision,
         "variants": [vars(variant) for variant in bundle.variants],
-        **({} if columns is None else {"columns": columns_metadata.document(columns)}),
+        **({} if columns is None else {"columns": columns_metadata.to_json(columns)}),
         **({} if bundle.first_step is None else {"first_step": bundle.first_step}),
         **({} if bundle.form == "conv" else {"form": bundle.form}),
         **({"head_on_npu": True} if bundle.head_on_npu else {}),
-        **({} if bundle.input_range is None else {"input_range": input_range.document(bundle.input_range)}),
+        **({} if bundle.input_range is None else {"input_range": input_range.to_json(bundle.input_range)}),
         **bundle.details,
     }
 
@@ -173,18 +173,18 @@ class _Reader:
         return tuple(sorted(variants, key=lambda variant: variant.samples))
 
 
-def parse_metadata(path: Path, sidecar: Path, document: Any) -> Bundle:
+def from_json(path: Path, sidecar: Path, document: Any) -> Bundle:
     """Read a bundle's metadata, or raise what is wrong with it."""
     reader = _Reader(sidecar, document)
     reader.check_format()
     n_features_in, n_outputs = reader.count("n_features_in"), reader.count("n_outputs")
     columns = None
     if "columns" in reader.document:
-        columns = columns_metadata.parse(reader.document.pop("columns"), n_features_in, reader.fail)
+        columns = columns_metadata.from_json(reader.document.pop("columns"), n_features_in, reader.fail)
     n_inputs = n_features_in if columns is None else len(columns.inputs)
     known_range = None
     if "input_range" in reader.document:
-        known_range = input_range.parse(reader.document.pop("input_range"), n_inputs, reader.fail)
+        known_range = input_range.from_json(reader.document.pop("input_range"), n_inputs, reader.fail)
     parts, output_parts = reader.parts("parts", PARTS), reader.parts("output_parts", (1, 2))
     channels = reader.count("channels")
     if channels < n_inputs * parts:

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from virtual_npu.program.registers import ENABLE_BITS, decode_commands, register_name, unit_of
+from virtual_npu.inspection.disassembly import relocated_places
+from virtual_npu.program.registers import decode_commands, register_name, running_units, unit_of
 from virtual_npu.rknn_file.model_file import RknnFile, Task, Tensor
 
 __all__ = ["differences"]
@@ -93,10 +94,10 @@ def _programs(first: RknnFile, second: RknnFile) -> Iterator[str]:
 
 def _tasks(file: RknnFile) -> dict[str, list[dict[str, str]]]:
     _, addresses, values = decode_commands(file.registers)
-    places = {r.command: f"{r.tensor} + {r.addend:#x}" for r in file.relocations}
+    places = relocated_places(file)
 
     def registers(task: Task) -> dict[str, str]:
-        texts = {"runs": " ".join(unit for unit, bit in ENABLE_BITS.items() if task.enable_mask >> bit & 1)}
+        texts = {"runs": running_units(task.enable_mask)}
         table: dict[str, list[int]] = {}
         for command in range(task.start, task.start + task.count):
             address, value = int(addresses[command]), int(values[command])

@@ -19,6 +19,7 @@ __all__ = [
     "decode_commands",
     "register_name",
     "register_names",
+    "running_units",
     "unit_of",
 ]
 
@@ -47,6 +48,11 @@ class Field(NamedTuple):
 def unit_of(address: int) -> str:
     """Return the unit a register belongs to."""
     return UNITS.get(address >> 12, "PC" if address < 0x1000 else f"unit {address >> 12:#x}")
+
+
+def running_units(enable_mask: int) -> str:
+    """List the units that a task's enable mask starts."""
+    return " ".join(unit for unit, bit in ENABLE_BITS.items() if enable_mask >> bit & 1)
 
 
 def register_name(address: int) -> str:
