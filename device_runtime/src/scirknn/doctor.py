@@ -282,7 +282,9 @@ def _goes_with(bundle: Bundle, versions: BoardVersions) -> Iterator[Finding]:
     if not new_findings:
         version = _toolkit(bundle).get("version")
         yield Finding(
-            "versions", "ok", f"{bundle.path.name}, of toolkit {version or 'unknown'}, goes with them"
+            "versions",
+            "ok",
+            f"{bundle.path.name}, of toolkit {version or 'unknown'}, is compatible with them",
         )
 
 

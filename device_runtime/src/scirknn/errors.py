@@ -8,7 +8,7 @@
     │   ├── BundleFormatError      the metadata is not what this version reads
     │   └── DigestError            a file's sha256 is not the one the metadata names
     ├── DeviceError              no usable NPU on this machine
-    │   └── CompatibilityError     the model, librknnrt and the driver here do not go together
+    │   └── CompatibilityError     the model, librknnrt and the driver here are not compatible
     ├── NativeError              the vendor's runtime refused or failed a call; carries its code
     ├── OutputRangeError         the model answered NaN or infinity (also ArithmeticError)
     └── InputError               X is not what the model takes (also ValueError, as in scikit-learn)

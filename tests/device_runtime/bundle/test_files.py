@@ -111,7 +111,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
         ({"parts": 3}, "fewer than the 4 features take"),
         ({"channels": 3}, "'channels' is 3, fewer than the 4 features take"),
         ({"feature_names": ["a"]}, "'feature_names' needs 4 names"),
-        ({"classes": None}, "'classes' and the task 'classifier' do not go together"),
+        ({"classes": None}, "'classes' and the task 'classifier' contradict each other"),
         ({"classes": {"dtype": "O8", "values": [1]}}, "'classes' has no known dtype"),
         ({"classes": {"dtype": "<i8", "values": ["x"]}}, "'classes' do not fit dtype <i8"),
         ({"input": {"offset": [0]}}, "'input' has no numeric offset and scale"),

@@ -1,4 +1,4 @@
-"""Which versions go together: every rule, broken and kept."""
+"""Compatible versions: every rule, broken and kept."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class _Reader:
     def classes(self, task: str) -> Array | None:
         value = self.take("classes", (dict, type(None)))
         if (value is None) != (task == "regressor"):
-            self.fail(f"'classes' and the task {task!r} do not go together")
+            self.fail(f"'classes' and the task {task!r} contradict each other")
         if value is None:
             return None
         dtype, values = value.get("dtype"), value.get("values")

@@ -69,7 +69,7 @@ _DOCTOR = """\
 examples:
   python3 -m scirknn doctor                 the board alone
   sudo python3 -m scirknn doctor            the driver's version too, which only root may read
-  python3 -m scirknn doctor iris.rknn       and whether the model goes with it; it is run once
+  python3 -m scirknn doctor iris.rknn       and whether the model is compatible; it is run once
 
 Every finding that a command can mend is followed by that command. The exit status is 1 if there is an error.
 """

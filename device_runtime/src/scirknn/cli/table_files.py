@@ -279,7 +279,7 @@ def _write_csv(write: Callable[[str], Any], blocks: Iterable[Array], header: Seq
             writer.writerow(header)
         table = block.reshape(len(block), -1)
         if table.dtype == np.float32:
-            # Nine digits tell every float32 from its neighbours.
+            # Nine digits separate every float32 from its neighbours.
             writer.writerows([f"{value:.9g}" for value in row] for row in table.tolist())
         else:
             writer.writerows(table.tolist())

@@ -1,4 +1,4 @@
-"""Which versions go together: a model file, librknnrt, the driver and rknnlite.
+"""Compatible versions of a model file, librknnrt, the driver and rknnlite.
 
 An estimator asks this before it opens the NPU, and so does ``rknn-harness doctor``. The rules come from
 users' reports and the vendor's changelog, each with its place; the vendor's own rule is one version for all.
@@ -72,7 +72,7 @@ class BoardVersions:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that does not go together, or is not known.
+    """One thing that is not compatible, or is not known.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class Finding:
 
 
 def check(toolkit: Mapping[str, Any], board: BoardVersions) -> tuple[Finding, ...]:
-    """Return what does not go together; nothing where all is known and does.
+    """Return what is not compatible, or not known.
 
     `toolkit` is a bundle's ``details["toolkit"]``: ``version``, ``model_format`` and ``target_platform``.
     """

@@ -13,7 +13,7 @@ Observations that fix what the public description leaves open (all from files of
 - Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points. A line of the model's input is
   ``LINE_STRIDE`` times 16 bytes for each channel, as the input's size has it. Softmax reads its maxima in
   this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the task that writes them have it.
-  What in the registers tells the two apart is open.
+  Which register separates the two is open.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def cube_of_tensor(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube
     """Return how the runtime lays out an input or output.
 
     Observation: surfaces of an input follow each other closely, those of an output start at multiples of
-    four points (one point stays one). How an image's lines are padded only the task that reads it tells.
+    four points (one point stays one). Only the task that reads an image shows how its lines are padded.
     """
     address, dtype = memory.address(tensor.name), NATIVE_DTYPES[tensor.dtype]
     if len(tensor.shape) == 2 or is_batch(tensor):

@@ -53,8 +53,8 @@ def summation(rule: SumRule, weights: _Halves, samples: int, biases: Array | Non
     """Return the function that sums rows of float16 times `weights` to float32.
 
     `weights` has shape (channels, kernels). The simulator's order depends on how many kernels there are,
-    the model's own and none to fill up, and on how many rows the layer has in all, `samples`; with
-    `biases` it adds them, where the simulator does.
+    without padding, and on how many rows the layer has in all, `samples`; with `biases` it adds them, where
+    the simulator does.
     """
     with np.errstate(invalid="ignore"):  # a model may hold NaN
         return _rule(rule, weights.astype(np.float32), samples, biases)

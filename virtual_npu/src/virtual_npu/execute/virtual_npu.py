@@ -196,7 +196,7 @@ class VirtualNpu:
         self._kept: npt.NDArray[np.bool_] = np.zeros(len(written), np.bool_)
 
         def writer(cube: Cube, before: int) -> int | None:
-            """Return which write put exactly `cube` there, or None if it takes memory to tell."""
+            """Return which write put exactly `cube` there, or None if memory must be read."""
             touched = np.flatnonzero((starts[:before] < cube.end) & (cube.start < ends[:before]))
             if not len(touched):
                 return None

@@ -30,7 +30,7 @@ class Chip:
     kernel_groups, channel_blocks : mapping of int to int
         By an element's bytes, how many kernels lie together, and how many channels of each at a time.
     even_kernels : bool
-        Whether a kernel is added to fill up where their number is odd.
+        Whether a padding kernel is added where their number is odd.
     translate : function or None
         Reads a task; None where the registers are the RK3588's.
     names : mapping of int to str, or None

@@ -4,8 +4,8 @@ It has the RK3588's stages at other addresses, each with bounds of its own. Obse
 for the same graphs (toolkits 2.2.0 to 2.5.0): every stage ends in a lower and an upper bound, which are
 the ends of a signed 32-bit integer where nothing is bounded, in float programs too; ReLU is a lower bound
 of 0, a clip an upper one besides. BS and EW are known by all bits of their configuration, of which no
-more values were seen than are listed here. What a layer's own number of channels is filled up to is said
-by CORE and DPU_RDMA only.
+more values were seen than are listed here. Only CORE and DPU_RDMA hold the
+number of channels with padding.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def clipping(task: Translation) -> int:
 def data_processor(task: Translation, channels: int) -> int:
     """Translate the DPU but for BN, ``BS_OW`` and BS's factors; return BS_CFG.
 
-    `channels` is the number that runs through it, those that fill up included.
+    `channels` is the number that runs through it, padding included.
     """
     task.ignore(0x4004, 0x40B8, 0x40C0, 0x40D0)
     for low, bits in ((0, 1), (31, 1)):  # FLYING_MODE, COMB_USE

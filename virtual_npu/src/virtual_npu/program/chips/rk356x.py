@@ -85,7 +85,7 @@ def _data_processor(task: Translation) -> None:
     task.ignore(0x4004, 0x40C0)
     task.take(0x400C, 8, 1)  # burst
     if task.take(0x4030, 0, 13) == task.take(0x4034, 0, 13) == 0:
-        task.take(0x400C, 25, 1)  # NONALIGN, SURF_LEN: one point's atoms follow each other, filled up or not
+        task.take(0x400C, 25, 1)  # NONALIGN, SURF_LEN: one point's atoms follow each other, padded or not
         task.take(0x400C, 9, 16)
     for low, bits in ((0, 1), (30, 2)):  # FLYING_MODE, TP_EN, COMB_USE
         task.registers[0x400C] = task.registers.get(0x400C, 0) | task.take(0x400C, low, bits) << low

@@ -9,7 +9,7 @@ the same graph for either chip):
   written many times over.
 - There is one lookup table of both halves, with a start and an end for each of four, all the same, and the
   value beyond them at 0x4188 to 0x4194: that of the table's end in three places of four, 0 in the first.
-- int8 kernels are of an even number, the last one to fill up.
+- int8 kernels are of an even number, the last one as padding.
 """
 
 from __future__ import annotations
