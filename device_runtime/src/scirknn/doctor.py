@@ -233,10 +233,7 @@ def _with_this_python(install: str) -> str:
 
 
 def _is_the_distributions() -> bool:
-    """Whether pip refuses to install for this Python (PEP 668).
-
-    It does on Debian 12 and Ubuntu 24.04.
-    """
+    """Whether pip refuses to install for this Python (PEP 668), as on Debian 12."""
     return sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
 
 

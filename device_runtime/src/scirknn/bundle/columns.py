@@ -30,10 +30,7 @@ Key = Union[str, int, float, bool, None]
 
 @dataclass(frozen=True)
 class Number:
-    """Column `source` of X, with `fill` where it is `missing`.
-
-    `missing` is NaN, a number, or None where nothing is filled.
-    """
+    """Column `source` of X; `fill` replaces `missing`: NaN, a number, or None."""
 
     source: int
     missing: float | None = None

@@ -48,10 +48,7 @@ def to_json(columns: Columns) -> dict[str, Any]:
 
 
 def from_json(value: Any, n_features_in: int, fail: Callable[[str], NoReturn]) -> Columns:
-    """Read what `to_json` wrote, from JSON of any form.
-
-    `fail` is called with what is wrong, and raises.
-    """
+    """Read what `to_json` wrote, from any JSON; `fail` raises what is wrong."""
     return _Parser(n_features_in, fail).columns(value)
 
 

@@ -159,10 +159,7 @@ class Bundle:
         return np.concatenate([high, X - high, high], axis=1)
 
     def join(self, answer: Array) -> Array:
-        """Add up the parts of a model's answer.
-
-        Shape (n, n_outputs * output_parts) becomes (n, n_outputs).
-        """
+        """Add the parts of an answer (n, n_outputs * output_parts) to (n, n_outputs)."""
         if self.output_parts == 1:
             return answer
         return answer[:, : self.n_outputs].astype(np.float64) + answer[:, self.n_outputs :]

@@ -52,10 +52,7 @@ def to_json(limits: InputRange) -> dict[str, Any]:
 
 
 def from_json(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> InputRange:
-    """Read what `to_json` wrote, from JSON of any form.
-
-    `fail` is called with what is wrong, and raises.
-    """
+    """Read what `to_json` wrote, from any JSON; `fail` raises what is wrong."""
     if not isinstance(value, dict) or not {"low", "high", "rows", "room"} <= set(value):
         fail("'input_range' has no low, high, rows and room")
     low, high = (_ends(value[end], n_inputs) for end in ("low", "high"))

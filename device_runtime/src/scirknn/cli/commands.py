@@ -191,10 +191,7 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _lines(value: Any) -> list[str]:
-    """Format a value for a person.
-
-    A list is one line, a mapping one for each of its values.
-    """
+    """Format a value for a person: a list as one line, a mapping as several."""
     if isinstance(value, dict):
         return [f"{key} {', '.join(_lines(part))}" for key, part in value.items() if part not in ("", [], {})]
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):

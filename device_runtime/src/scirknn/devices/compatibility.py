@@ -210,10 +210,7 @@ def runtime_file(version: str, platform: str) -> str:
 
 
 def runtime_command(version: str, platform: str = "rk3588") -> str:
-    """Return the command that installs a version's librknnrt.so.
-
-    Empty where the vendor has no tag for it.
-    """
+    """Return the command that installs a version's librknnrt.so; empty if unknown."""
     where = re.match(r"(\S+) of (\S+?), ", runtime_file(version, platform))
     tag = _TAGS.get(version)
     if where is None or tag is None:
@@ -223,10 +220,7 @@ def runtime_command(version: str, platform: str = "rk3588") -> str:
 
 
 def lite_command(version: str) -> str:
-    """Return the command that installs rknnlite from the package index.
-
-    Empty for what it does not have.
-    """
+    """Return the command that installs a version's rknnlite; empty if unknown."""
     return f"python3 -m pip install rknn-toolkit-lite2=={version}" if version in _LITE_VERSIONS else ""
 
 

@@ -40,10 +40,7 @@ class Contexts:
         return self._contexts[0][samples].run(rows)
 
     def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
-        """Do `work`, which calls `run`, for each of `runs`.
-
-        With several contexts, in as many threads.
-        """
+        """Do `work`, which calls `run`, for each of `runs`."""
         for run in runs:
             work(run)
 

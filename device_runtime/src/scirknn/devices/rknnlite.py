@@ -21,10 +21,7 @@ __all__ = ["NpuSession", "restored_logging"]
 
 @contextlib.contextmanager
 def restored_logging() -> Iterator[None]:
-    """Undo what importing rknnlite does to the program's logging.
-
-    It renames levels and adds handlers.
-    """
+    """Undo what importing rknnlite does to logging: new level names, more handlers."""
     root = logging.getLogger()
     names, values = dict(logging._levelToName), dict(logging._nameToLevel)
     handlers, level, disabled = list(root.handlers), root.level, root.manager.disable

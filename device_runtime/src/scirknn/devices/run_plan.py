@@ -21,10 +21,7 @@ class Run(NamedTuple):
 
 
 def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
-    """Yield the runs that cover `rows` at the least cost.
-
-    `samples` are the rows that each variant takes, ascending.
-    """
+    """Yield the runs that cover `rows` at the least cost; `samples` ascend."""
     start, largest = 0, samples[-1]
     while rows - start >= largest:
         yield Run(start, start + largest, largest)
@@ -39,10 +36,7 @@ def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:
 
 
 def _rest(rows: int, samples: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-    """Return the least cost of covering `rows`, and its runs.
-
-    They are fewer than the largest variant takes twice.
-    """
+    """Return the least cost of covering fewer than twice the largest, and its runs."""
     if rows <= 0:
         return 0, ()
     largest = samples[-1]

@@ -185,10 +185,7 @@ class Estimator:
         return None if self._watch is None else self._watch.counts()
 
     def input_range_text(self) -> str:
-        """Describe the rows since the model was opened that were outside its range.
-
-        Empty where none was.
-        """
+        """Describe the rows outside the model's range so far; empty where none was."""
         return "" if self._watch is None else self._watch.text()
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:

@@ -16,10 +16,7 @@ __all__ = ["activate", "log_activate"]
 
 
 def activate(head: str, output: Array) -> Array:
-    """Apply the output activation `head`.
-
-    `output` has shape (n, k); the result has the same shape and dtype.
-    """
+    """Apply the output activation `head` to `output`, shape (n, k)."""
     if head == "identity":
         return output
     if head == "softmax":
@@ -33,10 +30,7 @@ def activate(head: str, output: Array) -> Array:
 
 
 def log_activate(head: str, output: Array) -> Array:
-    """Compute the logarithm of a softmax or logistic head.
-
-    It is exact where the probability underflows.
-    """
+    """Compute a softmax or logistic head's logarithm, exact where it underflows."""
     logarithm: Array
     if head == "logistic":
         logarithm = -np.logaddexp(output.dtype.type(0), -output)

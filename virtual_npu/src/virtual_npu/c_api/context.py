@@ -210,10 +210,7 @@ def _elements(tensor: Tensor) -> int:
 
 
 def _input_layout(tensor: Tensor) -> int:
-    """Return the layout that the runtime reports for an input.
-
-    It is rows of channels where there are four axes.
-    """
+    """Return the layout that the runtime reports for an input."""
     return NHWC if len(tensor.shape) == 4 else UNDEFINED
 
 

@@ -165,10 +165,7 @@ class Convolution:
         return cls(source, outputs, lambda rows: np.repeat(rows * factors, points, axis=0), points)
 
     def apply(self, features: Array) -> Array:
-        """Sum products.
-
-        `features` has shape (points, at least channels), the result (points, outputs).
-        """
+        """Sum products of `features` (points, channels) to (points, outputs)."""
         sums = self.sums(features[:, : self.source.channels])
         if sums.shape[1] == self.outputs:
             return sums

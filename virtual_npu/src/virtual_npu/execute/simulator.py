@@ -110,10 +110,7 @@ class SimulatedLayer:
         )
 
     def apply(self, rows: Array, outputs: int) -> Array:
-        """Compute a layer's stored values from its stored inputs.
-
-        Shapes (points, outputs) from (points, channels).
-        """
+        """Compute stored values (points, outputs) from stored ones (points, channels)."""
         real = (rows[:, : len(self.weights)] - np.float32(self.source.zero_point or 0)).astype(np.float32)
         real *= np.float32(self.source.scale or 1)
         sums = simulator_sums(real, self.weights, self.samples, self.biases, fused=True)

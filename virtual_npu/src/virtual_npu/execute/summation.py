@@ -42,10 +42,7 @@ _CONVOLUTION: Final = 1 << 19  # weights up to which the simulator runs a layer 
 
 
 def starts_from_bias(weights: Array, samples: int) -> bool:
-    """Whether the simulator's sums start from the bias.
-
-    They do for one row through more than 2**19 weights.
-    """
+    """Whether the simulator's sums start from the bias: one row, over 2**19 weights."""
     return samples == 1 and weights.size > _CONVOLUTION
 
 
@@ -116,10 +113,7 @@ def _lengths(rows: Array) -> Array:
 
 
 def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
-    """Return for each row a power of two of which its values are multiples.
-
-    Infinity if all are 0.
-    """
+    """Return for each row a power of two that divides it; infinity if all are 0."""
     # 0 becomes the largest unsigned integer, so that the least is that of the other values.
     least = (magnitudes - np.uint32(1)).min(axis=1, initial=0xFFFFFFFF) + np.uint32(1)
     exponents = np.maximum((least >> 23).astype(np.int64) - 127, _LOWEST + 10) - 10
@@ -172,10 +166,7 @@ def simulator_sums(
 
 
 def _in_order(rows: Array, weights: Array, block: int, *, fused: bool = False) -> Array:
-    """Sum channel after channel within blocks, then the blocks.
-
-    In the operands' precision.
-    """
+    """Sum channel after channel within blocks, then the blocks."""
     total = np.zeros((len(rows), weights.shape[1]), rows.dtype)
     if fused:  # a product of float32 values is exact in float64
         rows, weights = rows.astype(np.float64), weights.astype(np.float64)
@@ -190,10 +181,7 @@ def _in_order(rows: Array, weights: Array, block: int, *, fused: bool = False) -
 
 
 def _by_fours(rows: Array, weights: Array, start: Array) -> Array:
-    """Add to `start` the sums of four channels' products at a time, in order.
-
-    At last of two, then of one.
-    """
+    """Add to `start` the sums of four, at last two and one channels' products."""
     total = np.tile(start, (len(rows), 1))
     first = 0
     for count in (4, 2, 1):
@@ -207,10 +195,7 @@ def _by_fours(rows: Array, weights: Array, start: Array) -> Array:
 
 
 def _by_eights(rows: Array, weights: Array) -> Array:
-    """Sum one row: channels modulo 8 in order, then the eight sums.
-
-    They are folded as the number of kernels has it.
-    """
+    """Sum one row: channels modulo 8 in order, then the eight sums."""
     channels, kernels = weights.shape
     lanes = np.zeros((8, kernels), rows.dtype)
     for first in range(0, channels, 8):

@@ -66,10 +66,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def tensor_cube(tensor: Tensor, memory: Memory, dtype: np.dtype[Any], used: Sequence[Cube]) -> Cube:
-    """Return where a tensor lies.
-
-    Its surfaces are as far apart as the tasks have it that use it.
-    """
+    """Return where a tensor lies, with the strides of the tasks that use it."""
     address = memory.address(tensor.name)
     if _is_plain(tensor):
         count, size = math.prod(tensor.shape), dtype.itemsize

@@ -126,10 +126,7 @@ class _Core:
     def follow(
         self, tasks: tuple[Task, ...], addresses: list[int], values: list[int], left_out: set[int]
     ) -> list[LoadedTask]:
-        """Return the tasks but for those of layers to be left out.
-
-        These fill registers all the same.
-        """
+        """Return the tasks but those of `left_out` layers, which fill registers too."""
         followed = []
         for task in tasks:
             first, end = task.start, task.start + task.count

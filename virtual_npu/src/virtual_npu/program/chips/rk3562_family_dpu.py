@@ -64,10 +64,7 @@ def _idle(task: Translation, *bounds: int) -> None:
 
 
 def clipping(task: Translation) -> int:
-    """Take the bounds behind BN; return the bits of BN_CFG that say the same.
-
-    They are written twice.
-    """
+    """Take the two copies of BN's bounds; return the bits of BN_CFG that say the same."""
     lower, upper = task.require(0x406C, _LEAST, 0), task.take(0x4070)
     task.require(0x4074, lower)
     task.require(0x4078, upper)
