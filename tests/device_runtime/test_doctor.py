@@ -129,7 +129,7 @@ def test_a_kernel_without_the_vendors_driver(board: Path, monkeypatch: pytest.Mo
         (0o660, 0, [], "is open to root alone", "tee /etc/udev/rules.d/99-rknpu.rules"),
     ],
 )
-def test_permissions(
+def test_missing_permissions_have_a_command_that_mends_them(
     mode: int,
     group: int,
     members: list[str],
@@ -275,7 +275,7 @@ def test_the_command_prints_each_cure(
     assert told[line + 1].strip().startswith("$ sudo curl -fL -o /usr/lib/librknnrt.so https://github.com/")
 
 
-def test_a_pc_is_told_that_it_has_no_npu_and_nothing_more(
+def test_a_pc_has_one_finding_that_there_is_no_npu(
     board: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (board / CHIP).unlink()
@@ -289,7 +289,7 @@ def test_a_pc_is_told_that_it_has_no_npu_and_nothing_more(
     )
 
 
-def test_nothing_is_written(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_writes_nothing(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor who looks must not touch: every file is opened for reading."""
     real = builtins.open
     modes = []

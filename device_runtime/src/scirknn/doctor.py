@@ -63,30 +63,25 @@ def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/
         if bundle is not None:
             yield from _goes_with(bundle, versions)
     else:
-        version = distribution_version("virtual-npu")
-        if version is None and importlib.util.find_spec("virtual_npu") is None:
-            yield Finding(
-                "virtual-npu",
-                "error",
-                "The virtual NPU is not installed for this Python.",
-                "python3 -m pip install ./virtual_npu",
-            )
-        else:
-            yield Finding("virtual-npu", "ok", version or "importable")
+        yield _virtual_npu()
     if bundle is not None:
         yield from _runs(bundle, device)
+
+
+def _virtual_npu() -> Finding:
+    version = distribution_version("virtual-npu")
+    if version is None and importlib.util.find_spec("virtual_npu") is None:
+        text = "The virtual NPU is not installed for this Python."
+        return Finding("virtual-npu", "error", text, "python3 -m pip install ./virtual_npu")
+    return Finding("virtual-npu", "ok", version or "importable")
 
 
 def _python(device: str) -> Iterator[Finding]:
     lowest, highest = _LITE_PYTHONS
     version = platform.python_version()
     if device == "npu" and not lowest <= sys.version_info[:2] <= highest:
-        yield Finding(
-            "python",
-            "error",
-            f"{version}; rknn-toolkit-lite2 has wheels for 3.{lowest[1]} to 3.{highest[1]}. Use one.",
-            "sudo apt install python3.11 python3.11-venv",
-        )
+        text = f"{version}; rknn-toolkit-lite2 has wheels for 3.{lowest[1]} to 3.{highest[1]}. Use one."
+        yield Finding("python", "error", text, "sudo apt install python3.11 python3.11-venv")
     else:
         yield Finding("python", "ok", f"{version}, {sys.executable}")
     yield Finding("numpy", "ok", np.__version__)
@@ -110,12 +105,9 @@ def _no_npu(versions: BoardVersions) -> Finding:
 def _chip(versions: BoardVersions) -> Finding:
     if _is_rockchip(versions):
         return Finding("chip", "ok", ", ".join(versions.compatible or ()))
-    return Finding(
-        "chip",
-        "error",
-        "This container hides /proc/device-tree, in which rknnlite looks for the chip. Start it with",
-        "docker run --device /dev/dri --security-opt systempaths=unconfined ...",
-    )
+    text = "This container hides /proc/device-tree, in which rknnlite looks for the chip. Start it with"
+    command = "docker run --device /dev/dri --security-opt systempaths=unconfined ..."
+    return Finding("chip", "error", text, command)
 
 
 def _nodes(top: Path) -> Iterator[Finding]:
@@ -127,12 +119,9 @@ def _nodes(top: Path) -> Iterator[Finding]:
     if not nodes and (top / "dev/rknpu").exists():
         nodes = [top / "dev/rknpu"]
     if not nodes:
-        mainline = (top / "sys/module/rocket").exists()
-        why = (
-            "this kernel has the mainline driver, rocket, which librknnrt cannot use"
-            if mainline
-            else ("no node under /dev/dri belongs to the driver RKNPU")
-        )
+        why = "no node under /dev/dri belongs to the driver RKNPU"
+        if (top / "sys/module/rocket").exists():
+            why = "this kernel has the mainline driver, rocket, which librknnrt cannot use"
         yield Finding("nodes", "error", f"There is no NPU: {why}. Boot the vendor's kernel.", _VENDOR_KERNEL)
     for node in nodes:
         yield _node(top, node)
@@ -143,46 +132,34 @@ def _node(top: Path, node: Path) -> Finding:
     try:
         status = node.stat()
     except OSError as error:
-        return Finding(
-            "nodes",
-            "error",
-            f"{name} is not there ({error.strerror}), though the kernel has it. In a container, hand it in.",
-            "docker run --device /dev/dri ...",
+        text = (
+            f"{name} is not there ({error.strerror}), though the kernel has it. In a container, hand it in."
         )
+        return Finding("nodes", "error", text, "docker run --device /dev/dri ...")
     group, user = _group_name(status.st_gid), _user_name()
     if os.access(node, os.R_OK | os.W_OK):
         return Finding("nodes", "ok", f"{name}, group {group}")
     if status.st_mode & 0o060 != 0o060 or status.st_gid == 0:
-        return Finding(
-            "nodes",
-            "error",
-            f"{name} is open to root alone. Give it to a group, and join that.",
+        command = (
             f"echo '{_RULES[node.parent.name]}' | sudo tee /etc/udev/rules.d/99-rknpu.rules && "
-            f"sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG render {user}",
+            f"sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG render {user}"
         )
+        text = f"{name} is open to root alone. Give it to a group, and join that."
+        return Finding("nodes", "error", text, command)
     with contextlib.suppress(KeyError):
         if user in grp.getgrgid(status.st_gid).gr_mem:
-            return Finding(
-                "nodes", "error", f"{user} is in the group {group}, but was not at log-in.", f"newgrp {group}"
-            )
-    return Finding(
-        "nodes",
-        "error",
-        f"{user} may not open {name}, which is the group {group}'s. Join it and log in again.",
-        f"sudo usermod -aG {group} {user}",
-    )
+            text = f"{user} is in the group {group}, but was not at log-in."
+            return Finding("nodes", "error", text, f"newgrp {group}")
+    text = f"{user} may not open {name}, which is the group {group}'s. Join it and log in again."
+    return Finding("nodes", "error", text, f"sudo usermod -aG {group} {user}")
 
 
 def _driver(versions: BoardVersions) -> Iterator[Finding]:
     if versions.driver:
         yield Finding("driver", "ok", versions.driver)
     else:
-        yield Finding(
-            "driver",
-            "note",
-            "Its version is not known: only root may read it.",
-            "sudo cat /sys/kernel/debug/rknpu/version",
-        )
+        text = "Its version is not known: only root may read it."
+        yield Finding("driver", "note", text, "sudo cat /sys/kernel/debug/rknpu/version")
 
 
 def _runtime(versions: BoardVersions, bundle: Bundle | None) -> Iterator[Finding]:
@@ -208,13 +185,10 @@ def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
         with restored_logging():
             importlib.import_module("rknnlite.api")
     except Exception as error:  # whatever the vendor's package raises
-        lacking = "pkg_resources" in str(error)
-        yield Finding(
-            "rknnlite",
-            "error",
-            f"rknnlite {versions.rknnlite or ''} cannot be imported: {error}",
-            _with_this_python("python3 -m pip install 'setuptools<82'" if lacking else install),
-        )
+        if "pkg_resources" in str(error):
+            install = "python3 -m pip install 'setuptools<82'"
+        text = f"rknnlite {versions.rknnlite or ''} cannot be imported: {error}"
+        yield Finding("rknnlite", "error", text, _with_this_python(install))
     else:
         yield Finding("rknnlite", "ok", versions.rknnlite or "importable")
 
@@ -253,12 +227,8 @@ def _clocks(top: Path) -> Iterator[Finding]:
         if governor in ("performance", "userspace"):
             yield Finding("clocks", "ok", state)
         else:
-            yield Finding(
-                "clocks",
-                "note",
-                f"{state}. Times vary with it; until the next start it is held by",
-                f"echo performance | sudo tee {path}",
-            )
+            text = f"{state}. Times vary with it; until the next start it is held by"
+            yield Finding("clocks", "note", text, f"echo performance | sudo tee {path}")
 
 
 def _devfreq(top: Path) -> list[Path]:

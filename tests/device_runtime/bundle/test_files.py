@@ -44,7 +44,7 @@ def test_what_was_written_is_read(path: Path) -> None:
     assert {file.name for file in path.parent.iterdir()} == {"model.rknn", "model.n8.rknn", "model.rknn.json"}
 
 
-def test_features_in_parts(path: Path) -> None:
+def test_features_in_parts_add_up_to_themselves(path: Path) -> None:
     edit(path, parts=3, channels=16)
     bundle = read_bundle(path)
     X = np.array([[1 / 3, -1000.1, 1e-9, 1e5]])  # the last is none of float16's

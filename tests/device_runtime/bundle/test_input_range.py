@@ -253,7 +253,7 @@ def csv_file(folder: Path, X: Any) -> str:
     return str(file)
 
 
-def test_info_shows_it(path: Path, capsys: Any) -> None:
+def test_info_shows_the_input_range(path: Path, capsys: Any) -> None:
     assert main(["info", str(path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "input range column 0 -1 to 1, column 1 -2 to 2, column 2 0 to 0.5, column 3 10 to 20" in said

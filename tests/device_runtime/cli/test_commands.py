@@ -152,7 +152,7 @@ def test_a_mixed_table_is_read_as_the_pipeline_does(make_bundle: MakeBundle, tmp
         ("1,2,3,4,\xff\n", "is no UTF-8 text"),
     ],
 )
-def test_wrong_files_are_told_by_line(
+def test_wrong_files_are_refused_by_line(
     text: str, message: str, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given, output = tmp_path / "in.csv", tmp_path / "out.csv"

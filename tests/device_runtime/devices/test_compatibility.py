@@ -91,7 +91,9 @@ def test_the_top_complaint_is_foreseen() -> None:
         ({"target_platform": "rk3566"}, {"compatible": ("vendor,board", "rockchip,rk3568")}, {}),
     ],
 )
-def test_each_rule(toolkit: dict[str, Any], changes: dict[str, Any], found: dict[str, str]) -> None:
+def test_each_rule_has_its_finding(
+    toolkit: dict[str, Any], changes: dict[str, Any], found: dict[str, str]
+) -> None:
     assert rules({**TOOLKIT, **toolkit}, board(**changes)) == found
 
 

@@ -67,7 +67,7 @@ def test_a_pool_runs_on_all_its_cores_at_once(
 
 
 @pytest.mark.parametrize("rows", [1, 30])
-def test_a_context_that_fails_closes_the_pool_and_is_told_once(
+def test_a_context_that_fails_closes_the_pool_and_is_reported_once(
     rows: int, make_bundle: MakeBundle, lite: type[FakeLite]
 ) -> None:
     lite.error = "RKNN_ERR_TIMEOUT"

@@ -218,7 +218,7 @@ def test_an_input_too_large_for_any_tensor_is_refused(context: Context) -> None:
     np.testing.assert_array_equal(context.infer(NHWC_ROWS), executor_answer("float16"))
 
 
-def test_calls_out_of_order(context: Context) -> None:
+def test_calls_out_of_order_get_codes(context: Context) -> None:
     got = Output(want_float=1)
     assert context.run() == INPUT
     assert context.library.rknn_outputs_get(context.id, 1, c.byref(got), None) == OUTPUT

@@ -19,7 +19,7 @@ WIDE = (300, 120, 33, 10)
 
 
 @pytest.mark.parametrize("version", ["2.3.2", "2.5.0"])
-def test_gemm_of_several_rows(version: str) -> None:
+def test_gemm_of_several_rows_agrees_with_the_simulator(version: str) -> None:
     from sklearn2rknn.errors import ToolkitError
 
     try:

@@ -61,7 +61,7 @@ def test_int8_is_within_a_step(toolkit: Any, samples: int) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 8, 256])
-def test_softmax(toolkit: Any, samples: int) -> None:
+def test_softmax_agrees_with_the_simulator(toolkit: Any, samples: int) -> None:
     _, outputs, simulated = _outputs(toolkit, (64, 32, 10), samples, last="Softmax")
     assert np.abs(outputs - simulated).max() <= 1e-3  # the exponential's table is right to 5e-4
 

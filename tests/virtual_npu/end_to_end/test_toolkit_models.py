@@ -285,7 +285,7 @@ def test_int16_lookup_without_a_table_is_refused(convert: Convert) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_softmax(convert: Convert, precision: str) -> None:
+def test_softmax_agrees_with_the_simulator(convert: Convert, precision: str) -> None:
     found = convert(Case((64, 32, 10), precision=precision, last="Softmax"))
     assert {where for _, _, where in placement(found.file)} == {"NPU"}
     outputs = _run(found)

@@ -17,7 +17,7 @@ def _check(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
 
 
 @given(arrays(np.uint32, st.integers(0, 40)))
-def test_any_bits(bits: np.ndarray[tuple[int, ...], np.dtype[np.uint32]]) -> None:
+def test_any_bits_round_as_numpy_does(bits: np.ndarray[tuple[int, ...], np.dtype[np.uint32]]) -> None:
     _check(bits.view(np.float32))
 
 

@@ -99,7 +99,7 @@ def _simulated(row: Array, kernel: Array, points: int, kernels: int, place: int)
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), POINTS, CHANNELS, KERNELS)
-def test_the_simulators_order(seed: int, points: int, channels: int, kernels: int) -> None:
+def test_simulator_sums_follow_its_order(seed: int, points: int, channels: int, kernels: int) -> None:
     rows, weights = _operands(seed, points, channels, kernels)
     result = _sums("simulator", rows, weights)
     for i in {0, points - 1}:

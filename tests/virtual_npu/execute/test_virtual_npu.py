@@ -53,7 +53,7 @@ def _integer_chain(seed: int, channels: int, kernels: int, samples: int, dtype: 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.lists(WIDTHS, min_size=2, max_size=5), SAMPLES)
-def test_float16_chain(seed: int, widths: list[int], samples: int) -> None:
+def test_a_float16_chain_agrees_with_float64_to_rounding(seed: int, widths: list[int], samples: int) -> None:
     chain, rows = _float_chain(seed, widths, samples)
     y = reference.as_rows(VirtualNpu(read(write(chain))).run(reference.as_input(rows)))
     expected = reference.float16(chain, rows)

@@ -27,7 +27,7 @@ from virtual_npu import (
 SMALL = small()
 
 
-def test_everything_is_found(tmp_path: Path) -> None:
+def test_every_part_of_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "small.rknn"
     path.write_bytes(SMALL)
     file = read(path)

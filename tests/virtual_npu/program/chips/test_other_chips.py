@@ -137,7 +137,7 @@ def test_two_cores_of_an_rk3576_give_the_same_bits(files: Files, precision: str)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_an_int16_lookup(files: Files, platform: str) -> None:
+def test_an_int16_lookup_is_refused_unless_its_table_is_uploaded(files: Files, platform: str) -> None:
     """Uploaded for an RK3566 and RK3568; for the others the program looks up what was left there."""
     wanted = artifact("int16", (16, 8), "", "Tanh", samples=32, platform=platform)
     file = files(wanted)
