@@ -1,15 +1,13 @@
 """The convolution units: CNA feeds features and weights, CORE multiplies and sums.
 
-Only 1x1 kernels: that is what a dense layer compiles to.
-
-Observations that fix what the public description leaves open (all from files of 2.2.0 to 2.5.0):
+Only 1x1 kernels: that is what a dense layer compiles to. Observations (files of 2.2.0 to 2.5.0) that fix
+what the public description leaves open:
 
 - A surface is ``(LINE_STRIDE + SURF_STRIDE) * 16`` bytes, a line ``LINE_STRIDE * 4``; with GROUP_LINE_OFF
   ``(width + SURF_STRIDE) * 16`` and ``LINE_STRIDE * 16``.
 - ``DATAIN_CHANNEL_REAL`` holds ``(channels - 1) mod 64``; ``DATAIN_CHANNEL`` is rounded up to full atoms.
 - Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
-- ``CLIP_TRUNCATE`` shortens sums before the bias is added; ``ROUND_TYPE`` 0 rounds halves to even, as the
-  register's public description has it.
+- ``CLIP_TRUNCATE`` shortens sums before the bias is added; ``ROUND_TYPE`` 0 rounds halves to even.
 - Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points. A line of the model's input is
   ``LINE_STRIDE`` times 16 bytes for each channel, as the input's size has it. Softmax reads its maxima in
   this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the task that writes them have it.

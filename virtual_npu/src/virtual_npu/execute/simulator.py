@@ -1,25 +1,16 @@
 """The vendor's simulator's arithmetic of an integer layer.
 
-It is not what the register program says. The simulator never sees the register program. It keeps every
-tensor in float32, on the points that the integers stand for, and sums in float32; the program sums
-integers exactly and scales the sum by a factor of 15 bits. To show that nothing else sets the two apart,
-a `VirtualNpu` can be given the simulator's numbers.
-
-Experiments, on 480 seeded networks of four toolkits (``docs/virtual-npu-agreement.md`` has the counts), and
-on the graphs, weights and results of the simulator's calls to ONNX Runtime:
+The simulator never sees the register program. It keeps every tensor in float32, on the points that the
+integers stand for; the program sums integers exactly and scales the sum by a factor of 15 bits. The rules
+[simulator; ``docs/virtual-npu-agreement.md`` has the experiments and counts]:
 
 - An int8 weight is ``(stored - zero point) * scale`` with ``scale = (max - min) / 255`` of its kernel, 0 in
-  that range, rounded once to float32 (with a difference in float32 a quarter of the kernels are a bit off),
-  and the weights left out that the toolkit has set to 0 because their input is always 0.
-- An int16 weight or value (``w16a16i_dfp``) is ``stored / (2**f - 1)``, not ``stored / 2**f``; no kernel's
-  scale is less than 2**-14 of the layer's largest.
-- A bias is a multiple of ``input scale * weight scale``, that unit, the quotient and the product each
-  rounded to float32 (3,233 of 3,233 biases of five layers). Where one of an int16 layer's does not fit 32
-  bits, all of them are multiples of the least power of two of that unit with which it does.
-- Products are summed in the order of `summation`, by fused multiplication and addition (without it 80 of
-  141,312 values of one int16 layer differ, with it none), but for single rows and kernels.
-- The sum is divided by the output's scale and rounded to nearest, halves to even; tanh and sigmoid are
-  computed, not looked up.
+  that range; weights of an input that is always 0 are left out.
+- An int16 weight or value (``w16a16i_dfp``) is ``stored / (2**f - 1)``, not ``stored / 2**f``.
+- A bias is a multiple of ``input scale * weight scale``, each step rounded to float32. Where one of an int16
+  layer does not fit 32 bits, all are multiples of the least power of two of that unit with which it does.
+- Products are summed as `simulator_sums` does, the sum is divided by the output's scale and rounded to
+  nearest, halves to even; tanh and sigmoid are computed, not looked up.
 """
 
 from __future__ import annotations

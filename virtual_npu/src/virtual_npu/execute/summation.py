@@ -1,20 +1,15 @@
 """How sums of float16 products are formed.
 
-The register program says nothing of it. A product of two float16 values fits float32. Three rules for
-their sum:
+The register program says nothing of it. A product of two float16 values fits float32. Rules for their sum:
 
 ``"exact"``
-    The sum itself, rounded once to float32: what an accumulator wide enough gives, in whatever order. It is
-    formed in float64, where BLAS may choose the order because nothing is lost: a row's products are multiples
-    of one power of two and their sum stays below 2**53 of it. Where a row spans more, its large and its small
-    values are summed apart; where that is not enough, in float64 channel after channel.
+    The sum itself, rounded once to float32. It is formed in float64, in any order: a row's products are
+    multiples of one power of two and their sum stays below 2**53 of it. Where a row spans more, its large and
+    small values are summed apart; where that is not enough, channel after channel.
 ``"simulator"``
-    The order in which the vendor's simulator sums, to compare bits with it: see `simulator_sums`.
+    The order in which the vendor's simulator sums: see `simulator_sums`.
 ``"fast"``
-    float32 in whatever order BLAS takes: it depends on the library, its threads and the number of rows.
-
-By the first two a row's sums depend on the row and the weights alone (the second: and on how many rows there
-are), on every machine.
+    float32 in BLAS's order, which depends on the library, its threads and the number of rows.
 """
 
 from __future__ import annotations
@@ -124,20 +119,13 @@ def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
 def simulator_sums(
     rows: Array, weights: Array, samples: int, biases: Array | None = None, *, fused: bool = False
 ) -> Array:
-    """Sum in float32 as the vendor's simulator does.
+    """Sum products of float32 as the vendor's simulator does, in ONNX Runtime.
 
-    It runs ONNX Runtime, whose matrix product (``onnxruntime/core/mlas/lib/sgemm.cpp``, `MlasSgemmOperation`)
-    sums channel after channel in blocks, and the blocks in order. A block is 128 channels, and the fewer the
-    rows the longer: 256 up to 64 rows, 512 up to 32, 1,024 up to 16. A matrix with one row or one column
-    takes kernels of its own (``SgemmKernelM1Avx.S``, ``SgemmKernelM1TransposeBAvx.S`` in the same folder).
-    Experiment (2.3.2; 2,048, 1,000 and 300 channels, 2 to 1,030 rows): 100 % of the values, any other block
-    99.4 to 99.9 %.
-
-    One row through more than 2**19 weights runs as Gemm, not as Conv: weights not transposed, so the other
-    of the two kernels, and the bias is what the sum starts from. Experiment (the graphs handed to ONNX
-    Runtime by all four toolkits): Conv at 1,024 x 512 and 1,000 x 524, Gemm at 1,025 x 512, 1,000 x 525 and
-    larger shapes; with two rows always Conv. Of Gemm's bits this order has all (5 to 4,096 channels, 1 to 300
-    kernels); with the bias added last, a third to six sevenths of 300 are others.
+    Its matrix product (``onnxruntime/core/mlas/lib/sgemm.cpp``, `MlasSgemmOperation`) sums channel after
+    channel in blocks, and the blocks in order. A block is 128 channels, 256 up to 64 rows, 512 up to 32,
+    1,024 up to 16. A matrix with one row or one column takes kernels of its own (``SgemmKernelM1Avx.S``,
+    ``SgemmKernelM1TransposeBAvx.S``). One row through more than 2**19 weights runs as Gemm, whose sums start
+    from the bias. [simulator; ``docs/virtual-npu-agreement.md`` has the shapes and shares of equal bits]
 
     Parameters
     ----------
