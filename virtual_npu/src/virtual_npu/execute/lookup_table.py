@@ -56,12 +56,8 @@ class LookupTable:
     def decode(cls, task: LoadedTask, *, integer: bool) -> LookupTable:
         """Decode the LUT registers and take the tables last uploaded."""
         if not task.tables:
-            raise UnsupportedProgram(
-                "DPU",
-                "EW_LUT_BYPASS",
-                0,
-                "a lookup before any table was uploaded: the chip's result is stale",
-            )
+            note = "a lookup before any table was uploaded: the chip's result is stale"
+            raise UnsupportedProgram("DPU", "EW_LUT_BYPASS", 0, note)
         task.require(r.LUT_CFG, _PRIORITIES)
         task.require(r.LUT_LE_SLOPE_OFLOW_SCALE, 0)
         task.require(r.LUT_LO_SLOPE_SCALE, 0)

@@ -50,10 +50,8 @@ def decode_step(
             raise UnsupportedProgram("DPU", "FLYING_MODE", 0, "no unit gives it data")
         _match(processor.source, destination)
         sources = _cubes(processor.source, processor.operand)
-        return _checked(
-            Step(task.node, sources, destination, lambda rows: processor.apply(rows[0], _second(rows))),
-            memory,
-        )
+        step = Step(task.node, sources, destination, lambda rows: processor.apply(rows[0], _second(rows)))
+        return _checked(step, memory)
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     node = file.nodes[task.node]
@@ -71,9 +69,8 @@ def decode_step(
             return simulated.apply(rows[0], destination.channels)
         return stages.apply(convolution.apply(rows[0]), _second(rows))
 
-    return _checked(
-        Step(task.node, _cubes(convolution.source, processor.operand), destination, compute), memory
-    )
+    sources = _cubes(convolution.source, processor.operand)
+    return _checked(Step(task.node, sources, destination, compute), memory)
 
 
 def _simulated(
@@ -120,12 +117,9 @@ def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[
             raise UnsupportedProgram(node.placement, node.type, node.name)
         source, target = file.tensors[node.inputs[0]], file.tensors[node.outputs[0]]
         check_layout(node, source, target)
-        ends = [
-            tensor_cube(tensor, memory, NATIVE_DTYPES[tensor.dtype], used(tensor))
-            for tensor in (source, target)
-        ]
+        read, written = (tensor_cube(t, memory, NATIVE_DTYPES[t.dtype], used(t)) for t in (source, target))
         compute = partial(_rearranged, node, source, target)
-        layout.append(_checked(Step(node.index, (ends[0],), ends[1], compute), memory))
+        layout.append(_checked(Step(node.index, (read,), written, compute), memory))
     return layout
 
 
@@ -143,12 +137,8 @@ def _second(rows: Sequence[Array]) -> Array | None:
 
 def _match(source: Cube, destination: Cube) -> None:
     if (source.width, source.height) != (destination.width, destination.height):
-        raise UnsupportedProgram(
-            "DPU",
-            "DATA_CUBE_WIDTH",
-            destination.width - 1,
-            "writes another number of points than it is given",
-        )
+        note = "writes another number of points than it is given"
+        raise UnsupportedProgram("DPU", "DATA_CUBE_WIDTH", destination.width - 1, note)
 
 
 def _checked(step: Step, memory: Memory) -> Step:
@@ -164,10 +154,9 @@ def _copy(task: LoadedTask) -> Step:
     task.require(r.PPU_PADDING, 0)
     width, height = task[r.PPU_IN_WIDTH] + 1, task[r.PPU_IN_HEIGHT] + 1
     channels = task[r.PPU_IN_CHANNEL] + 1
+    size, dtype = (width, height, channels), np.dtype(np.int8)
     source, destination = (
-        Cube.of_atoms(
-            task.chip, task[base], (width, height, channels), (width, task[stride]), np.dtype(np.int8)
-        )
+        Cube.of_atoms(task.chip, task[base], size, (width, task[stride]), dtype)
         for base, stride in (
             (r.PPU_SRC_BASE_ADDR, r.PPU_SRC_SURF_STRIDE),
             (r.PPU_DST_BASE_ADDR, r.PPU_DST_SURF_STRIDE),

@@ -78,17 +78,12 @@ class VirtualNpu:
         if sums not in SUMS:
             raise ValueError(f"sums is one of {', '.join(SUMS)}, not {sums!r}")
         if len(file.inputs) != 1 or len(file.outputs) != 1:
-            raise UnsupportedProgram(
-                "CPU", "inputs", len(file.inputs), "one input and one output are modelled"
-            )
+            note = "one input and one output are modelled"
+            raise UnsupportedProgram("CPU", "inputs", len(file.inputs), note)
         self._input, self._output = file.inputs[0], file.outputs[0]
         if cores > 1 and any(is_batch(t) for t in file.tensors if t.kind in ("input", "output", "internal")):
-            raise UnsupportedProgram(
-                "PC",
-                "cores",
-                cores,
-                "rows of a batch: a core's filling runs into another's values, and time decides what is left",
-            )
+            note = "rows of a batch: a core's padding runs into another's values; time decides what is left"
+            raise UnsupportedProgram("PC", "cores", cores, note)
         for tensor in (self._input, self._output):
             if tensor.dtype not in NATIVE_DTYPES:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
@@ -224,9 +219,8 @@ def _write(memory: Memory, cube: Cube, rows: Array) -> None:
     view = memory.view(cube, writable=True)
     missing = view.shape[0] * view.shape[3] - rows.shape[1]
     if missing < 0:
-        raise UnsupportedProgram(
-            "DPU", "DATA_CUBE_CHANNEL", cube.channels - 1, "writes fewer channels than it has"
-        )
+        note = "writes fewer channels than it has"
+        raise UnsupportedProgram("DPU", "DATA_CUBE_CHANNEL", cube.channels - 1, note)
     if missing:
         rows = np.pad(rows, ((0, 0), (0, missing)))
     view[...] = rows.reshape(cube.height, cube.width, cube.groups, -1).transpose(2, 0, 1, 3)

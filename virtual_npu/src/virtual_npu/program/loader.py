@@ -94,9 +94,8 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
     programs = file.tasks(cores)
     left_out = {node.index for node in file.nodes if node.type in (*GRAPH_ENDS, *LAYOUT_LAYERS)}
     if cores > 1 and not any(programs) and any(file.tasks()):
-        raise UnsupportedProgram(
-            "PC", "cores", cores, f"a program for so many is not in a file for {file.target_platform}"
-        )
+        note = f"a program for so many is not in a file for {file.target_platform}"
+        raise UnsupportedProgram("PC", "cores", cores, note)
     loaded = [
         task
         for tasks in programs
@@ -150,9 +149,8 @@ class _Core:
                 unit = UNITS.get(address >> 12, _OTHER)
                 is_known = unit in self._groups and address in REGISTER_NAMES
                 if self._chip.translate is None and not is_known:
-                    raise UnsupportedProgram(
-                        unit_of(address), register_name(address), value, "not a register known"
-                    )
+                    name = register_name(address)
+                    raise UnsupportedProgram(unit_of(address), name, value, "not a register known")
                 self._groups[unit][self._turn[unit]][address] = value
         registers = {}
         for unit, groups in self._groups.items():

@@ -194,10 +194,8 @@ class Memory:
     def view(self, cube: Cube, *, writable: bool = False) -> Array:
         """Return a cube's memory as (groups, height, width, channels of a group)."""
         index, offset = self._find(cube.start, cube.end, "cube")
-        if (
-            cube.groups * cube.height * cube.width * min(cube.point, cube.atom)
-            > len(self._regions[index]) + _SCRATCH
-        ):
+        size = cube.groups * cube.height * cube.width * min(cube.point, cube.atom)
+        if size > len(self._regions[index]) + _SCRATCH:
             raise UnsupportedProgram("memory", "cube", cube.start, "a cube larger than the tensor it lies in")
         if writable and not self._regions[index].flags.writeable:
             self._regions[index] = self._regions[index].copy()

@@ -25,7 +25,6 @@ def chip_of(platform: str) -> Chip:
     """
     chip = _CHIPS.get(platform.lower().removesuffix("s"))
     if chip is None:
-        raise UnsupportedProgram(
-            "PC", "target platform", platform, f"programs of {', '.join(sorted(_CHIPS))} are read"
-        )
+        note = f"programs of {', '.join(sorted(_CHIPS))} are read"
+        raise UnsupportedProgram("PC", "target platform", platform, note)
     return chip

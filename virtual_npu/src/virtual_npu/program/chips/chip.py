@@ -101,9 +101,8 @@ class Translation:
         """Return a bit field that is one of `allowed`, else raise UnsupportedProgram."""
         value = self.take(address, low, bits)
         if value not in allowed:
-            raise UnsupportedProgram(
-                unit_of(address), f"{address:#06x}", value << low, "not known of this chip"
-            )
+            name = f"{address:#06x}"
+            raise UnsupportedProgram(unit_of(address), name, value << low, "not known of this chip")
         return value
 
     def ignore(self, *addresses: int) -> None:
@@ -136,6 +135,5 @@ class Translation:
         for address, bits in self._left.items():
             unit = UNITS.get(address >> 12)
             if bits and (unit is None or self.runs(unit)):
-                raise UnsupportedProgram(
-                    unit_of(address), f"{address:#06x}", self._given[address], "not known of this chip"
-                )
+                name, value = f"{address:#06x}", self._given[address]
+                raise UnsupportedProgram(unit_of(address), name, value, "not known of this chip")
