@@ -25,6 +25,7 @@ from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.providers.virtual import VirtualBoard
+from rknn_harness.boards.session import channel
 from rknn_harness.boards.session.model_calls import ModelCalls
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.conformance.run_case import run_case
@@ -106,7 +107,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for, and that a call on a busy machine keeps."""
     monkeypatch.setitem(ModelCalls.predict.__kwdefaults__ or {}, "deadline", 12.0)
-    monkeypatch.setitem(BoardSession.__init__.__kwdefaults__ or {}, "grace", 3.0)
+    monkeypatch.setattr(channel, "GRACE_SECONDS", 3.0)
 
 
 @pytest.fixture
@@ -161,12 +162,13 @@ STRIKES = {
 
 @pytest.mark.parametrize("name", STRIKES)
 def test_a_strike_during_inference_ends_the_session(
-    rig: Rig, stand_in: Path, bundle: MakeBundle, name: str
+    rig: Rig, stand_in: Path, bundle: MakeBundle, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strike, hanging = STRIKES[name], rig.folder / "hanging"
     late = strike.error is BoardDeadlineError
     board = attrs.evolve(rig.board, python=rig.server.board.python)
-    with BoardSession(board, runtime=stand_in, grace=0.2 if late else PATIENCE) as session:
+    monkeypatch.setattr(channel, "GRACE_SECONDS", 0.2 if late else PATIENCE)
+    with BoardSession(board, runtime=stand_in) as session:
         rig.runner, child = session.greeting["runner_pid"], session.greeting["child_pid"]
         session.models.load(bundle("well" if late else f"hang at {hanging}"))
         with contextlib.ExitStack() as stack:

@@ -58,8 +58,6 @@ class RunnerChannel:
     connection : Connection
     logs : pathlib.Path, optional
         Folder for the runner's standard error.
-    grace : float
-        Seconds by which an answer may be late.
 
     Attributes
     ----------
@@ -70,12 +68,10 @@ class RunnerChannel:
         How many were sent.
     """
 
-    def __init__(
-        self, connection: Connection, *, logs: Path | None = None, grace: float = GRACE_SECONDS
-    ) -> None:
+    def __init__(self, connection: Connection, *, logs: Path | None = None) -> None:
         self.board, self.sent = connection.board, SentData()
         self.errors: ErrorLog | None = None
-        self._connection, self._logs, self._grace = connection, logs, grace
+        self._connection, self._logs = connection, logs
         self._channel: paramiko.Channel | None = None
         self._parser = frames.FrameParser()
         self.requests = 0
@@ -126,7 +122,7 @@ class RunnerChannel:
             blocks = frames.encode({"op": op, "id": self.requests, "deadline": deadline, **fields}, arrays)
         except frames.ProtocolViolation as error:
             raise ValueError(f"{op!r} cannot be asked of {self.board.name}: {error}.") from None
-        frame, answer = self._exchange(self._channel, op, blocks, deadline + self._grace)
+        frame, answer = self._exchange(self._channel, op, blocks, deadline + GRACE_SECONDS)
         if frame.header.get("id") != self.requests:
             raise self.protocol_error(f"answered request {frame.header.get('id')!r:.40}, not {self.requests}")
         if frame.header.get("ok") is not True:

@@ -14,7 +14,7 @@ import numpy as np
 from rknn_harness.board_runner import frames
 from rknn_harness.boards.board import Board
 from rknn_harness.boards.claim import Claim
-from rknn_harness.boards.session.channel import GRACE_SECONDS, RunnerChannel
+from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.lease_calls import LeaseCalls
 from rknn_harness.boards.session.model_calls import ModelCalls
 from rknn_harness.boards.session.raw_model_calls import RawModelCalls
@@ -45,8 +45,6 @@ class BoardSession:
         Folder for what the runner and the vendor's library print, ``<board>-<time>-runner.log``.
     runtime : pathlib.Path, optional
         Folder of the package ``scirknn`` to send instead of the one installed here.
-    grace : float
-        Seconds by which an answer may be late.
     claim : Claim, optional
         What the board's lease is taken for, which the session holds until it ends.
     leased : bool
@@ -71,7 +69,6 @@ class BoardSession:
         *,
         logs: Path | None = None,
         runtime: Path | None = None,
-        grace: float = GRACE_SECONDS,
         claim: Claim | None = None,
         leased: bool = True,
     ) -> None:
@@ -80,7 +77,7 @@ class BoardSession:
         self._claim = (claim or Claim()) if leased else None
         self._runtime = runtime
         self.connection = Connection(board)
-        self.runner = RunnerChannel(self.connection, logs=logs, grace=grace)
+        self.runner = RunnerChannel(self.connection, logs=logs)
         self.files = FileTransfer(self.connection)
         self.lease = LeaseCalls(self.runner)
         self.models = ModelCalls(self.runner, self.files)
