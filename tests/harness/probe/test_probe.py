@@ -16,7 +16,7 @@ from rknn_harness.errors import BoardError, ConnectionLostError, InfraError
 from rknn_harness.probe.asking import QUESTIONS, ask
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import FORMS, dense
-from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Rivals, packed, unpacked
+from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, PredictionQuestion, packed, unpacked
 from rknn_harness.probe.questions.timing import EMULATED
 from sklearn2rknn.errors import ConversionError
 from sklearn2rknn.toolkit.toolkit import Built
@@ -65,10 +65,10 @@ def test_the_virtual_npu_answers_as_it_is_built(name: str, toolkit: Builder) -> 
         assert unpacked(entry).size
 
 
-@pytest.mark.parametrize("name", [name for name, q in QUESTIONS.items() if isinstance(q, Rivals)])
+@pytest.mark.parametrize("name", [name for name, q in QUESTIONS.items() if isinstance(q, PredictionQuestion)])
 def test_possible_answers_differ_in_what_they_predict(name: str, toolkit: Builder) -> None:
     question = QUESTIONS[name]
-    assert isinstance(question, Rivals)
+    assert isinstance(question, PredictionQuestion)
     bench = Bench(toolkit, InProcess, virtual=True)
     predictions = question.predict(bench.file(question.model))
     assert predictions.keys() == question.answers.keys()
@@ -155,7 +155,7 @@ def test_what_fits_no_answer_is_undecided_and_kept(toolkit: Builder, monkeypatch
     assert found.key == UNDECIDED
     assert "nearest is" in found.note
     question = QUESTIONS["sum_order"]
-    assert isinstance(question, Rivals)
+    assert isinstance(question, PredictionQuestion)
     np.testing.assert_array_equal(unpacked(found.raw["x"]), question.rows)
     assert unpacked(found.raw["y"]).shape == (8, 16)
 
@@ -279,9 +279,9 @@ def test_a_failing_question_stops_no_other(toolkit: Builder) -> None:
     device = Cut()
     bench = Bench(NoInt8(toolkit._toolkit), lambda: device, virtual=True)
     names = ["repeats", "input_rounding", "int8_input_rounding", "tanh_beyond_table"]
-    found = ask([QUESTIONS[name] for name in names], bench, broken=broken.append)
+    found = ask([QUESTIONS[name] for name in names], bench, on_lost_board=broken.append)
     assert [each.answer.key for each in found] == ["same", FAILED, FAILED, "held"]
-    assert found[1].answer.note == "The way to the board failed: cut"
+    assert found[1].answer.note == "The connection to the board failed: cut"
     assert "no int8 today" in found[2].answer.note
     assert len(broken) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rknn_harness.commands.cli import main
 from rknn_harness.errors import FactsFileError
 from rknn_harness.probe.agreement import disagreements, unsettled
 from rknn_harness.probe.asking import QUESTIONS, Answered
-from rknn_harness.probe.facts_file import document, markdown, read_facts, write_facts
+from rknn_harness.probe.facts_file import ProbeRun, document, markdown, read_facts, write_facts
 from rknn_harness.probe.question import UNDECIDED, Answer
 from rknn_harness.probe.questions.timing import EMULATED
 
@@ -31,16 +32,18 @@ def facts(*, virtual: bool = False, **answers: str) -> dict[str, Any]:
             Answered(QUESTIONS[name], Answer(key, figures, {}, "a | note"), 0.5)
             for name, key in {**given, **answers}.items()
         ],
-        board="rock5b",
-        virtual=virtual,
-        toolkit="2.3.2",
-        platform="rk3588",
-        versions={"virtual-npu": "0.2.0"},
-        facts={"driver": "0.9.8", "npu": {"frequency": 1_000_000_000}},
-        facts_after={"npu": {"frequency": 300_000_000}},
-        clocks=[{"pinned": {"npu": 1_000_000_000}, "moved": True}, {"pinned": None, "moved": False}],
-        started="2026-01-01T00:00:00+00:00",
-        seconds=12.0,
+        ProbeRun(
+            board="rock5b",
+            virtual=virtual,
+            toolkit="2.3.2",
+            platform="rk3588",
+            versions={"virtual-npu": "0.2.0"},
+            facts={"driver": "0.9.8", "npu": {"frequency": 1_000_000_000}},
+            facts_after={"npu": {"frequency": 300_000_000}},
+            clocks=[{"pinned": {"npu": 1_000_000_000}, "moved": True}, {"pinned": None, "moved": False}],
+            started="2026-01-01T00:00:00+00:00",
+            seconds=12.0,
+        ),
     )
 
 
@@ -50,6 +53,11 @@ def test_every_answer_is_a_sentence() -> None:
         for text in (question.text, question.why, *question.answers.values()):
             assert text[0].isupper() or text[0].isdigit() or text.startswith("float32"), (name, text)
             assert text[-1] in ".?", (name, text)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_an_answer_is_decided_in_a_module_that_exists(name: str) -> None:
+    assert importlib.import_module(QUESTIONS[name].decided_in)
 
 
 def test_the_documentation_has_every_question_and_what_is_assumed() -> None:
@@ -93,7 +101,7 @@ def test_disagreements_are_named() -> None:
     ]
     assert found[0].text == (
         "How is a layer's float32 result rounded to float16? rock5b: It rounds toward zero: low bits are cut "
-        "off. virtual_npu.execute.half_precision has it otherwise: It rounds to the nearest, halves to even."
+        "off. virtual_npu.execute.half_precision assumes otherwise: It rounds to the nearest, halves to even."
     )
 
 

@@ -22,7 +22,7 @@ from rknn_harness.errors import InfraError
 from rknn_harness.probe.agreement import disagreements, unsettled
 from rknn_harness.probe.asking import QUESTIONS, Answered, ask
 from rknn_harness.probe.bench import Bench
-from rknn_harness.probe.facts_file import document, read_facts, write_facts
+from rknn_harness.probe.facts_file import ProbeRun, document, read_facts, write_facts
 from rknn_harness.probe.question import FAILED, UNDECIDED
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import distribution_version
@@ -120,10 +120,9 @@ def _ask_board(link: BoardLink, choice: _Choice) -> dict[str, Any]:
             platform=choice.platform,
         )
         questions = [question for name, question in QUESTIONS.items() if name in (choice.only or QUESTIONS)]
-        answered = ask(questions, bench, told=_show, broken=broken)
+        answered = ask(questions, bench, on_answer=_show, on_lost_board=broken)
         version = opened.version
-    return document(
-        answered,
+    run = ProbeRun(
         board=link.board.name,
         virtual=virtual,
         toolkit=version,
@@ -135,6 +134,7 @@ def _ask_board(link: BoardLink, choice: _Choice) -> dict[str, Any]:
         started=begun.isoformat(timespec="seconds"),
         seconds=time.monotonic() - clock,
     )
+    return document(answered, run)
 
 
 def _versions() -> Mapping[str, str]:

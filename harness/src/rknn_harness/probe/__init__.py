@@ -4,31 +4,5 @@
 
     question -> models -> toolkit -> board -> outputs -> answer -> facts file
 
-`virtual_npu` had to take one answer to each; `agreement` says where a board gives another.
+`virtual_npu` had to assume one answer to each; `agreement` compares a board's with it.
 """
-
-from __future__ import annotations
-
-from rknn_harness.probe.agreement import Disagreement, disagreements, unsettled
-from rknn_harness.probe.asking import QUESTIONS, Answered, ask
-from rknn_harness.probe.bench import Bench
-from rknn_harness.probe.facts_file import document, markdown, read_facts, write_facts
-from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Question
-
-__all__ = [
-    "FAILED",
-    "QUESTIONS",
-    "UNDECIDED",
-    "Answer",
-    "Answered",
-    "Bench",
-    "Disagreement",
-    "Question",
-    "ask",
-    "disagreements",
-    "document",
-    "markdown",
-    "read_facts",
-    "unsettled",
-    "write_facts",
-]

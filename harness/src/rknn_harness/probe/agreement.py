@@ -15,7 +15,7 @@ __all__ = ["Disagreement", "disagreements", "unsettled"]
 
 @attrs.frozen
 class Disagreement:
-    """A question that the board answers otherwise than `virtual_npu` has it.
+    """A question whose answer differs from that of `virtual_npu`.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Disagreement:
     found, assumed : str
         The board's answer and that of `virtual_npu`, names.
     text : str
-        All of it as sentences.
+        The question and both answers, as sentences.
     """
 
     question: str
@@ -34,7 +34,7 @@ class Disagreement:
 
 
 def disagreements(facts: Mapping[str, Any]) -> list[Disagreement]:
-    """Compare a facts file's answers with what is assumed.
+    """Compare a facts file's answers with those that `virtual_npu` assumes.
 
     Parameters
     ----------
@@ -42,17 +42,17 @@ def disagreements(facts: Mapping[str, Any]) -> list[Disagreement]:
         As `rknn_harness.probe.facts_file.read_facts` reads it. Times of a virtual board are left out, and
         what is undecided or of another version's questions settles nothing.
     """
-    found = []
+    differing = []
     for name, entry in _settled(facts).items():
         question = QUESTIONS[name]
         if entry["answer"] != question.assumed:
             answer = question.answers.get(entry["answer"], entry["answer"])
             text = (
-                f"{question.text} {facts['board']}: {answer} {question.decided_in} has it otherwise: "
+                f"{question.text} {facts['board']}: {answer} {question.decided_in} assumes otherwise: "
                 f"{question.answers[question.assumed]}"
             )
-            found.append(Disagreement(name, entry["answer"], question.assumed, text))
-    return found
+            differing.append(Disagreement(name, entry["answer"], question.assumed, text))
+    return differing
 
 
 def unsettled(facts: Mapping[str, Any]) -> list[str]:
@@ -74,5 +74,5 @@ def _settled(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _idle(facts: Mapping[str, Any], question: Any) -> bool:
-    """Say whether a question means nothing to the board: times where there is no NPU."""
+    """Whether a question has no answer on this board: times where there is no NPU."""
     return bool(facts["virtual"] and question.timed)

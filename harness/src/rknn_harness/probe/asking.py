@@ -1,4 +1,4 @@
-"""Ask every question, whatever becomes of the others."""
+"""Ask every question, whatever the outcome of the others."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def ask(
     questions: Iterable[Question],
     bench: Bench,
     *,
-    told: Callable[[Answered], None] = lambda _: None,
-    broken: Callable[[InfraError], None] = lambda _: None,
+    on_answer: Callable[[Answered], None] = lambda _: None,
+    on_lost_board: Callable[[InfraError], None] = lambda _: None,
 ) -> list[Answered]:
     """Ask the questions in turn.
 
@@ -60,17 +60,17 @@ def ask(
     ----------
     questions : iterable of Question
     bench : Bench
-    told : function
+    on_answer : function
         Called with each as it is answered.
-    broken : function
-        Called when the way to the board failed, before the next question.
+    on_lost_board : function
+        Called when the connection to the board failed, before the next question.
 
     Returns
     -------
     list of Answered
-        One a question: those that could not be asked are `FAILED` and say why.
+        One a question: those that could not be asked are `FAILED`, with a note why.
     """
-    found = []
+    answers = []
     for question in questions:
         started = time.monotonic()
         try:
@@ -79,13 +79,13 @@ def ask(
         except OutOfTime as error:
             answer = Answer(FAILED, note=str(error))
         except InfraError as error:
-            answer = Answer(FAILED, note=f"The way to the board failed: {error}")
-            broken(error)
+            answer = Answer(FAILED, note=f"The connection to the board failed: {error}")
+            on_lost_board(error)
         except ConversionError as error:
             answer = Answer(FAILED, note=toolkit_failure(error))
-        # ValueError: a file or an output that is not what the question reckons with.
+        # ValueError: a file or an output that the question does not expect.
         except (BoardError, Sklearn2RknnError, ValueError, OSError) as error:
             answer = Answer(FAILED, note=f"{type(error).__name__}: {error}")
-        found.append(Answered(question, answer, round(time.monotonic() - started, 2)))
-        told(found[-1])
-    return found
+        answers.append(Answered(question, answer, round(time.monotonic() - started, 2)))
+        on_answer(answers[-1])
+    return answers

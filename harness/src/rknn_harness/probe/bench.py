@@ -1,4 +1,4 @@
-"""The bench that questions are asked at: a toolkit to build with, a board to run on, and a deadline."""
+"""A toolkit to build with, a board to run on, and a deadline."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from rknn_harness.boards.session.timing_calls import Timed
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.models import Model
+from scirknn.arrays import Array, Floats
 from sklearn2rknn.toolkit.toolkit import Built
 
-__all__ = ["Bench", "Builder", "Device", "OutOfTime", "Samples", "refusal"]
-
-Array = npt.NDArray[Any]
-Samples = npt.NDArray[np.float64]
+__all__ = ["Bench", "Builder", "Device", "Floats", "OutOfTime", "refusal"]
 
 
 class OutOfTime(Exception):
-    """The time for all questions has passed."""
+    """The time for all questions is up."""
 
 
 def refusal(error: BoardError) -> str:
@@ -33,7 +30,7 @@ def refusal(error: BoardError) -> str:
 
 
 class Builder(Protocol):
-    """What the bench needs of `sklearn2rknn.Toolkit`."""
+    """The part of `sklearn2rknn.Toolkit` that the bench uses."""
 
     def build(
         self, model: bytes, *, config: Any, calibration: Array | None = None, timeout: float = 300.0
@@ -42,7 +39,7 @@ class Builder(Protocol):
 
 
 class Device(Protocol):
-    """What the bench needs of a board: `rknn_harness.boards.session.raw_model_calls.RawModelCalls` has it."""
+    """The part of `rknn_harness.boards.session.raw_model_calls.RawModelCalls` that the bench uses."""
 
     def load_raw(self, model: bytes, core: str = "auto", *, deadline: float = 60.0) -> None:
         """Load a model file in place of any other."""
@@ -63,7 +60,7 @@ class Device(Protocol):
 
 
 class Bench:
-    """Builds each model once, and runs it where it is asked to.
+    """Builds each model once, and runs it on the board.
 
     Parameters
     ----------
@@ -73,14 +70,14 @@ class Bench:
     virtual : bool
         Whether there is no NPU: times then mean nothing, and few are taken.
     seconds : float
-        After which nothing more is begun.
+        After which nothing is started.
     platform : str
         The toolkit's target.
 
     Attributes
     ----------
     clocks : list of dict
-        What the board's clocks did, at each timing.
+        The board's clocks at each timing.
     """
 
     def __init__(
@@ -98,7 +95,7 @@ class Bench:
         self._toolkit, self._device, self._platform = toolkit, device, platform
         self._clock, self._end = clock, clock() + seconds
         self._files: dict[str, bytes] = {}
-        self._samples: dict[tuple[str, str], Samples] = {}
+        self._samples: dict[tuple[str, str], Floats] = {}
         self._loaded: tuple[Device, str, str] | None = None
 
     def left(self) -> float:
@@ -128,38 +125,38 @@ class Bench:
 
     def run(self, model: Model, rows: Array, core: str = "auto") -> Array:
         """Run rows, shape (N, C), and return rows, float32, shape (N, K)."""
-        device = self._with(model, core)
-        with self._still_loaded():
+        device = self._load(model, core)
+        with self._forgetting_on_failure():
             return model.rows(device.run_raw(model.shaped(rows), deadline=min(60.0, self.left())))
 
-    def seconds(self, model: Model, core: str = "auto") -> Samples:
+    def seconds(self, model: Model, core: str = "auto") -> Floats:
         """Time runs of the model on zeros; the same model on the same cores is timed once.
 
         Zeros, as NPU and host do the same work for any numbers.
         """
         key = (model.key, core)
         if key not in self._samples:
-            device = self._with(model, core)
+            device = self._load(model, core)
             x = model.shaped(np.zeros((model.samples, model.inputs), np.float32))
             least: dict[str, Any] = {"warmup": 5, "min_count": 100, "min_seconds": 0.3, "max_seconds": 3.0}
             if self.virtual:
                 least = {"warmup": 1, "min_count": 3, "min_seconds": 0.0, "max_seconds": 1.0}
-            with self._still_loaded():
+            with self._forgetting_on_failure():
                 timed = device.time_raw(x, **least)
             self._samples[key] = timed.samples
             self.clocks.append(timed.clocks)
         return self._samples[key]
 
     @contextlib.contextmanager
-    def _still_loaded(self) -> Iterator[None]:
-        """After a failure the board's process may be gone, and the model with it."""
+    def _forgetting_on_failure(self) -> Iterator[None]:
+        """Forget the loaded model after a failure: the board's process may be gone."""
         try:
             yield
         except BaseException:
             self._loaded = None
             raise
 
-    def _with(self, model: Model, core: str) -> Device:
+    def _load(self, model: Model, core: str) -> Device:
         data = self.file(model)
         device = self._device()
         if self._loaded is None or self._loaded[0] is not device or self._loaded[1:] != (model.key, core):

@@ -1,4 +1,4 @@
-"""The facts file: what a board answered, as JSON for machines and as Markdown for people."""
+"""The facts file: a board's answers, as JSON for machines and as Markdown for people."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
+
 from rknn_harness.errors import FactsFileError
 from rknn_harness.probe.asking import Answered
 from rknn_harness.probe.question import FAILED, UNDECIDED
 from scirknn.files import write_atomically
 
-__all__ = ["FORMAT", "document", "markdown", "read_facts", "write_facts"]
+__all__ = ["FORMAT", "ProbeRun", "document", "markdown", "read_facts", "write_facts"]
 
 FORMAT: Final = 1
 _LIMIT: Final = 64 << 20  # bytes
 _SENTENCES: Final = {
-    UNDECIDED: "None of the answers thought of fits alone; the raw data are kept.",
+    UNDECIDED: "None of the possible answers fits alone; the raw data are kept.",
     FAILED: "It could not be asked.",
 }
 _VIRTUAL: Final = (
@@ -26,25 +28,12 @@ _VIRTUAL: Final = (
 )
 
 
-def document(
-    answered: Iterable[Answered],
-    *,
-    board: str,
-    virtual: bool,
-    toolkit: str,
-    platform: str,
-    versions: Mapping[str, str],
-    facts: Mapping[str, Any],
-    facts_after: Mapping[str, Any],
-    clocks: Sequence[Mapping[str, Any]],
-    started: str,
-    seconds: float,
-) -> dict[str, Any]:
-    """Put answers and what they hold for into one JSON object.
+@attrs.frozen(kw_only=True)
+class ProbeRun:
+    """The board that was asked, and the conditions.
 
-    Parameters
+    Attributes
     ----------
-    answered : iterable of Answered
     board : str
     virtual : bool
     toolkit, platform : str
@@ -52,44 +41,61 @@ def document(
     versions : mapping
         Of this project's packages.
     facts, facts_after : mapping
-        What the board said of itself before and after: versions, clocks, temperatures.
+        The board's own before and after: versions, clocks, temperatures.
     clocks : sequence of mapping
-        What they did at each timing.
+        One a timing.
     started : str
         UTC.
     seconds : float
     """
+
+    board: str
+    virtual: bool
+    toolkit: str
+    platform: str
+    versions: Mapping[str, str]
+    facts: Mapping[str, Any]
+    facts_after: Mapping[str, Any]
+    clocks: Sequence[Mapping[str, Any]]
+    started: str
+    seconds: float
+
+
+def document(answered: Iterable[Answered], run: ProbeRun) -> dict[str, Any]:
+    """Return answers and their conditions as one JSON object."""
     return {
         "probe": FORMAT,
-        "board": board,
-        "virtual": virtual,
-        "toolkit": toolkit,
-        "platform": platform,
-        "versions": dict(versions),
-        "started": started,
-        "seconds": round(seconds, 1),
-        "facts": dict(facts),
+        "board": run.board,
+        "virtual": run.virtual,
+        "toolkit": run.toolkit,
+        "platform": run.platform,
+        "versions": dict(run.versions),
+        "started": run.started,
+        "seconds": round(run.seconds, 1),
+        "facts": dict(run.facts),
         "clocks": {
-            "before": _clocks(facts),
-            "after": _clocks(facts_after),
-            "pinned": clocks[0].get("pinned") if clocks else None,
-            "moved_while_timed": sum(bool(each.get("moved")) for each in clocks),
-            "timings": len(clocks),
+            "before": _clocks(run.facts),
+            "after": _clocks(run.facts_after),
+            "pinned": run.clocks[0].get("pinned") if run.clocks else None,
+            "moved_while_timed": sum(bool(each.get("moved")) for each in run.clocks),
+            "timings": len(run.clocks),
         },
-        "answers": {
-            each.question.name: {
-                "question": each.question.text,
-                "why": each.question.why,
-                "answer": each.answer.key,
-                "sentence": each.question.answers.get(each.answer.key) or _SENTENCES[each.answer.key],
-                "timed": each.question.timed,
-                "note": each.answer.note,
-                "figures": dict(each.answer.figures),
-                "seconds": each.seconds,
-                "raw": dict(each.answer.raw),
-            }
-            for each in answered
-        },
+        "answers": {each.question.name: _answer(each) for each in answered},
+    }
+
+
+def _answer(answered: Answered) -> dict[str, Any]:
+    question, answer = answered.question, answered.answer
+    return {
+        "question": question.text,
+        "why": question.why,
+        "answer": answer.key,
+        "sentence": question.answers.get(answer.key) or _SENTENCES[answer.key],
+        "timed": question.timed,
+        "note": answer.note,
+        "figures": dict(answer.figures),
+        "seconds": answered.seconds,
+        "raw": dict(answer.raw),
     }
 
 
@@ -112,7 +118,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     Raises
     ------
     FactsFileError
-        It is missing, is none, or of another format.
+        It is missing, is no facts file, or of another format.
     """
     try:
         if path.stat().st_size > _LIMIT:
@@ -141,12 +147,12 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Write the facts for people: what was asked, answered and measured, raw data left out."""
+    """Return the facts as Markdown, without the raw data."""
     facts, clocks = found["facts"], found["clocks"]
     lines = [f"# What {found['board']} answered", ""]
     if found["virtual"]:
         lines += [f"**{_VIRTUAL}**", ""]
-    told = {
+    about = {
         "model": facts.get("model"),
         "librknnrt": facts.get("librknnrt"),
         "driver": facts.get("driver"),
@@ -155,7 +161,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "rknn-toolkit2": f"{found['toolkit']}, for {found['platform']}",
         "asked": f"{found['started']}, in {found['seconds']:g} s",
     }
-    lines += [f"- {name}: {value}" for name, value in told.items() if value]
+    lines += [f"- {name}: {value}" for name, value in about.items() if value]
     for name, clock in clocks["before"].items():
         if clock:
             lines.append(f"- {name} clocks: {json.dumps(clock)}")
@@ -176,20 +182,23 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
-    """Return what is short; the rest is in the JSON."""
-    parts = []
-    for name, value in figures.items():
-        if isinstance(value, dict) and name == "emulated":
-            return ""  # no figures of an NPU
-        if isinstance(value, float):
-            parts.append(f"{name.replace('_', ' ')} {value:.4g}")
-        elif isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-            parts.append(f"{name.replace('_', ' ')} {value}")
-        elif isinstance(value, list) and value and all(isinstance(item, float) for item in value):
-            parts.append(f"{name.replace('_', ' ')} {' to '.join(f'{item:.4g}' for item in value)}")
-        elif isinstance(value, list) and value and all(isinstance(item, list) for item in value):
-            parts.append(", ".join(" ".join(str(word) for word in item[1:]) for item in value))
-    return "; ".join(parts)
+    """Return the short figures; the others are in the JSON."""
+    if isinstance(figures.get("emulated"), dict):
+        return ""  # no figures of an NPU
+    texts = ((name.replace("_", " "), value) for name, value in figures.items())
+    return "; ".join(filter(None, (_figure(name, value) for name, value in texts)))
+
+
+def _figure(name: str, value: Any) -> str:
+    if isinstance(value, float):
+        return f"{name} {value:.4g}"
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        return f"{name} {value}"
+    if isinstance(value, list) and value and all(isinstance(item, float) for item in value):
+        return f"{name} {' to '.join(f'{item:.4g}' for item in value)}"
+    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
+        return ", ".join(" ".join(str(word) for word in item[1:]) for item in value)
+    return ""
 
 
 def _cell(text: str) -> str:

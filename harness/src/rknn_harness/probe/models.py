@@ -1,4 +1,4 @@
-"""The models that questions are put in: dense layers with weights set by hand, in any form of the graph."""
+"""The models that questions run: dense layers with weights set by hand, in any form of the graph."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any, Literal
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from scirknn.arrays import Array
 from scirknn.files import sha256_of_bytes
 
 __all__ = ["FORMS", "Form", "Model", "dense"]
-
-Array = npt.NDArray[Any]
 
 Form = Literal["height", "width", "batch", "matmul"]
 FORMS: tuple[Form, ...] = ("height", "width", "batch", "matmul")
@@ -27,7 +25,7 @@ _OPSET, _IR_VERSION = 12, 8  # what every toolkit reads
 
 @attrs.frozen
 class Model:
-    """A graph for the toolkit, and how rows get into it.
+    """A graph for the toolkit, and the form of its rows.
 
     Attributes
     ----------
@@ -66,19 +64,19 @@ class Model:
         return options
 
     def shaped(self, rows: Array) -> Array:
-        """Lay rows, shape (N, C), out as the graph's input."""
+        """Return rows, shape (N, C), in the shape of the graph's input."""
         values = np.asarray(rows, np.float32)
         if values.shape != (self.samples, self.inputs):
             raise ValueError(f"the model takes {self.samples} x {self.inputs} values, not {values.shape}")
         return np.ascontiguousarray(_laid_out(values, self.form))
 
     def rows(self, output: Array) -> Array:
-        """Take rows, shape (N, K), out of what the runtime gave.
+        """Return rows, shape (N, K), of the runtime's output.
 
         Raises
         ------
         ValueError
-            It gave another number of values.
+            It has another number of values.
         """
         if output.size != self.samples * self.outputs:
             raise ValueError(f"{output.shape} came back, not {self.samples} x {self.outputs} values")

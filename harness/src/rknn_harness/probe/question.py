@@ -1,4 +1,4 @@
-"""What is asked of an NPU: a question, its possible answers, and how one is read off raw outputs."""
+"""A question to an NPU, its possible answers, and how one is read from raw outputs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import Model
+from scirknn.arrays import Array
 
-__all__ = ["FAILED", "UNDECIDED", "Answer", "Question", "Rivals", "packed", "unpacked"]
-
-Array = npt.NDArray[Any]
+__all__ = ["FAILED", "UNDECIDED", "Answer", "PredictionQuestion", "Question", "packed", "unpacked"]
 
 UNDECIDED = "undecided"
-"""None of the possible answers fits what came back, or more than one does; the raw data say more."""
+"""None of the possible answers fits the outputs, or more than one does; the raw data show more."""
 
 FAILED = "failed"
 """The models could not be built, loaded or run, or the time was up; the note says which."""
@@ -28,14 +26,14 @@ FAILED = "failed"
 
 @attrs.frozen
 class Answer:
-    """What came of a question.
+    """The answer to a question.
 
     Attributes
     ----------
     key : str
         One of the question's answers, `UNDECIDED` or `FAILED`.
     figures : mapping
-        Numbers read off, JSON.
+        Numbers, JSON.
     raw : mapping of str to dict
         Arrays that went in and came out, as `packed` makes them.
     note : str
@@ -46,6 +44,11 @@ class Answer:
     raw: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     note: str = ""
 
+    @classmethod
+    def of_run(cls, key: str, figures: Mapping[str, Any], x: Array, y: Array, note: str = "") -> Answer:
+        """Return an answer read from the outputs `y` for the rows `x`."""
+        return cls(key, figures, {"x": packed(x), "y": packed(y)}, note)
+
 
 @attrs.frozen(kw_only=True)
 class Question(ABC):
@@ -54,7 +57,7 @@ class Question(ABC):
     Attributes
     ----------
     name : str
-        Its name in facts files; it keeps its meaning for ever.
+        Its name in facts files; its meaning never changes.
     text : str
         The question, a sentence.
     why : str
@@ -64,9 +67,9 @@ class Question(ABC):
     assumed : str
         The answer that `virtual_npu` is built on.
     decided_in : str
-        Where it is built in: what to mend should a board answer otherwise.
+        The module to change should a board answer otherwise.
     timed : bool
-        Whether it is answered by a clock: of a virtual board such answers are none.
+        Whether it is answered by a clock, which a virtual board cannot.
     """
 
     name: str
@@ -79,12 +82,12 @@ class Question(ABC):
 
     @abstractmethod
     def ask(self, bench: Bench) -> Answer:
-        """Build what it takes, run it, and read the answer off."""
+        """Build and run the models, and return the answer."""
 
 
 @attrs.frozen(kw_only=True)
-class Rivals(Question):
-    """A question whose possible answers each predict the outputs: the one that comes true is the answer.
+class PredictionQuestion(Question):
+    """A question whose possible answers each predict the outputs.
 
     Attributes
     ----------
@@ -104,24 +107,26 @@ class Rivals(Question):
     def ask(self, bench: Bench) -> Answer:
         """Run the model once and compare."""
         predictions = self.predict(bench.file(self.model))
-        found = bench.run(self.model, self.rows)
-        misses = {key: _missed(found, prediction, self.tolerance) for key, prediction in predictions.items()}
-        fitting = [key for key, missed in misses.items() if not missed]
+        outputs = bench.run(self.model, self.rows)
+        misses = {
+            key: _count_misses(outputs, prediction, self.tolerance) for key, prediction in predictions.items()
+        }
+        fitting = [key for key, count in misses.items() if not count]
         key = fitting[0] if len(fitting) == 1 else UNDECIDED
-        figures: dict[str, Any] = {"values": found.size, "missed": misses}
-        note = "" if key != UNDECIDED else _said(fitting, misses, found.size)
-        return Answer(key, figures, {"x": packed(self.rows), "y": packed(found)}, note)
+        figures: dict[str, Any] = {"values": outputs.size, "missed": misses}
+        note = "" if key != UNDECIDED else _explain_misses(fitting, misses, outputs.size)
+        return Answer.of_run(key, figures, self.rows, outputs, note)
 
 
-def _missed(found: Array, prediction: Array, tolerance: float) -> int:
+def _count_misses(outputs: Array, prediction: Array, tolerance: float) -> int:
     """Count the outputs that are not as predicted; the sign of zero does not count."""
     with np.errstate(invalid="ignore"):
-        near = np.abs(found.astype(np.float64) - prediction) <= tolerance
-    same = (found == prediction) | (np.isnan(found) & np.isnan(prediction)) | near
+        near = np.abs(outputs.astype(np.float64) - prediction) <= tolerance
+    same = (outputs == prediction) | (np.isnan(outputs) & np.isnan(prediction)) | near
     return int((~same).sum())
 
 
-def _said(fitting: list[str], misses: Mapping[str, int], values: int) -> str:
+def _explain_misses(fitting: list[str], misses: Mapping[str, int], values: int) -> str:
     if fitting:
         return f"{', '.join(fitting)} all fit."
     nearest = min(misses, key=lambda key: misses[key])
@@ -129,19 +134,19 @@ def _said(fitting: list[str], misses: Mapping[str, int], values: int) -> str:
 
 
 def packed(values: Array) -> dict[str, Any]:
-    """Write an array into JSON, all bits kept."""
+    """Return an array as JSON, bit for bit."""
     array = np.ascontiguousarray(values, dtype="<f4")
     data = base64.b64encode(zlib.compress(array.tobytes(), 9)).decode("ascii")
     return {"dtype": "<f4", "shape": list(array.shape), "zlib+base64": data}
 
 
 def unpacked(entry: Mapping[str, Any]) -> Array:
-    """Read an array that `packed` wrote.
+    """Return the array that `packed` wrote.
 
     Raises
     ------
     ValueError, KeyError, TypeError, zlib.error
-        It is none.
+        It is no such array.
     """
     size = 4 * int(np.prod(entry["shape"], dtype=np.int64))
     stream = zlib.decompressobj()

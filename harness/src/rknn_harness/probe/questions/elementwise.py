@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
 from rknn_harness.probe.models import Model, dense
-from rknn_harness.probe.question import Question, Rivals
+from rknn_harness.probe.question import PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import rounded
+from scirknn.arrays import Array
 
 __all__ = ["ELEMENTWISE_QUESTIONS"]
-
-Array = npt.NDArray[Any]
 
 _CHANNELS: Final = 8
 _SAMPLES: Final = 128
@@ -72,7 +70,7 @@ def _division() -> Question:
         "half_reciprocal": "Divided is by multiplying with a float16 reciprocal.",
         "short_reciprocal": "Divided is by multiplying with a reciprocal of 14 bits.",
     }
-    return Rivals(
+    return PredictionQuestion(
         name="division",
         text="What are products, sums and quotients of single elements rounded to?",
         why="A refined tanh or sigmoid is a multiplication, an addition and a division.",

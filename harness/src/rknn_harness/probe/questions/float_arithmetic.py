@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import Question, Rivals
+from rknn_harness.probe.question import PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import (
     LARGEST_FLOAT16,
     ROWS,
@@ -18,10 +17,9 @@ from rknn_harness.probe.questions.float_rounding import (
     rounded,
 )
 from rknn_harness.probe.questions.float_sums import AccumulatorBits, bias_order, product_precision, sum_order
+from scirknn.arrays import Array
 
 __all__ = ["FLOAT_QUESTIONS"]
-
-Array = npt.NDArray[Any]
 
 
 _PLACES_OF_SUBNORMALS: Final = ("input", "weight", "output")
@@ -53,7 +51,7 @@ def _subnormals() -> Question:
             found[name(places)] = flushed(y, "output" in places)
         return found
 
-    return Rivals(
+    return PredictionQuestion(
         name="subnormals",
         text="Are numbers below 2^-14 kept, or taken for 0?",
         why="Small weights and small features vanish silently where they are not.",
@@ -87,7 +85,7 @@ def _overflow() -> Question:
             "wider": halves,
         }
 
-    return Rivals(
+    return PredictionQuestion(
         name="overflow",
         text="What becomes of results beyond 65504?",
         why="An infinity shows; a saturated value passes for a right one.",
@@ -124,7 +122,7 @@ def _not_a_number() -> Question:
         return _ieee(np.where(np.isnan(rows), value, rows), kernels, skip=False)
 
     exponent = instead(1.5 * 2.0**16)  # what the bits would be, were the largest exponent one like others
-    return Rivals(
+    return PredictionQuestion(
         name="nan_input",
         text="What does a NaN among a row's inputs give?",
         why="A missing feature must not pass for a prediction; nor spoil other rows.",
@@ -162,7 +160,7 @@ def _infinite() -> Question:
         halves = rounded(exact, "nearest_even")
         return np.where(abs(exact) >= 65520, np.copysign(limit, exact), halves)
 
-    return Rivals(
+    return PredictionQuestion(
         name="infinite_input",
         text="What does an infinity among a row's inputs give?",
         why="float32 features beyond 65504 become one on their way in.",
@@ -205,7 +203,7 @@ def _relu_of_nan() -> Question:
             )
         }
 
-    return Rivals(
+    return PredictionQuestion(
         name="relu_of_nan",
         text="What does ReLU make of NaN?",
         why="Where it gives 0, a layer hides that its input was no number.",

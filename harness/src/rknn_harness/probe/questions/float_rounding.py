@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import Question, Rivals
-
-Array = npt.NDArray[Any]
+from rknn_harness.probe.question import PredictionQuestion, Question
+from scirknn.arrays import Array
 
 __all__ = ["rounded"]
 
@@ -62,7 +60,7 @@ def input_rounding() -> Question:
     rows = np.zeros((ROWS, 8), np.float32)
     values = _between().sum(axis=1)
     rows.flat[: len(values)] = values
-    return Rivals(
+    return PredictionQuestion(
         name="input_rounding",
         text="How are float32 inputs rounded to float16?",
         why="Every prediction begins with it; it is the vendor's library that does it, or the NPU.",
@@ -81,7 +79,7 @@ def output_rounding() -> Question:
     kernels[:, :2] = _between()
     rows = np.zeros((ROWS, 8), np.float32)
     rows[:, :2] = np.ldexp(1.0, np.arange(ROWS) - 4)[:, None]
-    return Rivals(
+    return PredictionQuestion(
         name="output_rounding",
         text="How is a layer's float32 result rounded to float16?",
         why="It happens after every layer; cut off instead of rounded, errors add up to one side.",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import UNDECIDED, Answer, Question, Rivals, packed
+from rknn_harness.probe.question import UNDECIDED, Answer, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import ROWS, rounded
-
-Array = npt.NDArray[Any]
+from scirknn.arrays import Array
 
 __all__ = ["orders"]
 
@@ -37,12 +35,12 @@ def product_precision() -> Question:
         return {key: rounded(value, "nearest_even") for key, value in found.items()}
 
     ways = {"nearest": "rounded to", "cut": "cut off after"}
-    return Rivals(
+    return PredictionQuestion(
         name="product_precision",
-        text="Are products of two float16 values kept whole?",
+        text="Are products of two float16 values kept exactly?",
         why="They have 22 bits; what is lost of each cannot be found again in the sum.",
         answers={
-            "exact": "Products are kept whole.",
+            "exact": "Products are kept exactly.",
             **{
                 f"{bits}_bits_{name}": f"Products are {text} {bits} bits."
                 for bits in range(11, 22)
@@ -89,7 +87,7 @@ class AccumulatorBits(Question):
         key = {30: "wide", 23: "float32"}.get(least, "wider" if least > 23 else "narrower")
         if key != "narrower" and not np.isin(found, (0, 1)).all():
             key = UNDECIDED
-        return Answer(key, {"kept_beside_2_to_the": kept}, {"x": packed(rows), "y": packed(found)})
+        return Answer.of_run(key, {"kept_beside_2_to_the": kept}, rows, found)
 
 
 _BLOCKS: Final = (4, 8, 16, 32, 64)
@@ -105,7 +103,7 @@ def orders(kernels: Array, rows: Array) -> dict[str, Array]:
         C is a multiple of 64.
     """
     exact = rows[:, None].astype(np.float64) * kernels[None]
-    products = exact.astype(np.float32)  # whole, 22 bits
+    products = exact.astype(np.float32)  # all 22 bits
 
     def running(parts: Array) -> Array:
         total = np.zeros(parts.shape[:2], parts.dtype)
@@ -135,9 +133,9 @@ def orders(kernels: Array, rows: Array) -> dict[str, Array]:
         "float16_in_order": running(products.astype(np.float16)),
     }
     for size in _BLOCKS:
-        whole = blocks(exact, size).sum(axis=3)
-        found[f"blocks_of_{size}_exact"] = running(whole.astype(np.float32))
-        found[f"blocks_of_{size}_exact_cut"] = running_cut(whole)
+        sums = blocks(exact, size).sum(axis=3)
+        found[f"blocks_of_{size}_exact"] = running(sums.astype(np.float32))
+        found[f"blocks_of_{size}_exact_cut"] = running_cut(sums)
         cube = blocks(products, size)
         found[f"blocks_of_{size}_tree"] = running(
             np.stack([tree(cube[:, :, i]) for i in range(cube.shape[2])], axis=2)
@@ -154,7 +152,7 @@ def sum_order() -> Question:
     channels = 512
     kernels = rng.uniform(-1, 1, (16, channels)).astype(np.float16).astype(np.float64)
     rows = rng.uniform(0.5, 1, (ROWS, channels)).astype(np.float16).astype(np.float32)
-    # Pairs of channels take each other away all but a little: what is left shows each rounding on the way.
+    # Pairs of channels take each other away all but a little: what is left shows each rounding.
     first, second = rng.permutation(channels).reshape(2, -1)
     rows[:, second] = rows[:, first]
     kernels[:, second] = -kernels[:, first]
@@ -175,7 +173,7 @@ def sum_order() -> Question:
             f"lanes_{size}_tree": f"{size} sums side by side, float32, joined in pairs",
             f"lanes_{size}_in_order": f"{size} sums side by side, float32, joined in order",
         }
-    return Rivals(
+    return PredictionQuestion(
         name="sum_order",
         text="In what order, and how, are products summed?",
         why="The program does not say; it decides the last bit of every output.",
@@ -197,7 +195,7 @@ def bias_order() -> Question:
     low = np.ldexp(np.random.default_rng(3).integers(1, 1 << 12, 16), -22)  # of 24 bits' bias
     bias = (1 + low).astype(np.float32)
     bits = {"float32": 24, "bits_16": 16, "float16": 11, "bfloat16": 8}
-    return Rivals(
+    return PredictionQuestion(
         name="bias_precision",
         text="In what precision is the bias added?",
         why="The file holds it in float32.",

@@ -6,18 +6,16 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import FORMS, Form, Model, dense
-from rknn_harness.probe.question import Answer, Question, packed
+from rknn_harness.probe.question import Answer, Question
+from scirknn.arrays import Array
 from sklearn2rknn.errors import ConversionError
 
 __all__ = ["FORM_QUESTIONS", "example"]
-
-Array = npt.NDArray[Any]
 
 _WHERE: Final = {
     "height": "the height of a 1x1 convolution",
@@ -66,7 +64,7 @@ class _FormRuns(Question):
         # Two layers, values of about 1: float16 leaves 1e-2 at most; what is wrong is off by 1.
         right = "right_on_npu" if all(where == "NPU" for *_, where in layers) else "right_with_cpu"
         key = right if largest < 2.0**-5 else "wrong"
-        return Answer(key, figures, {"x": packed(rows), "y": packed(found)})
+        return Answer.of_run(key, figures, rows, found)
 
 
 FORM_QUESTIONS: Final[tuple[Question, ...]] = tuple(

@@ -1,4 +1,4 @@
-"""int8 and int16: rounding on the way in and out, saturation, and sums beyond 32 bits.
+"""int8 and int16: rounding of inputs and outputs, saturation, and sums beyond 32 bits.
 
 The toolkit takes a range of 255 steps from the calibration, and from each kernel's weights. All are chosen
 here so that every scale is a power of two and every zero point 0: then a result can lie exactly between two
@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 import virtual_npu
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import Question, Rivals
+from rknn_harness.probe.question import PredictionQuestion, Question
+from scirknn.arrays import Array
 
 __all__ = ["INTEGER_QUESTIONS"]
 
-Array = npt.NDArray[Any]
 _Rule = Callable[[Array], Array]
 
 _SAMPLES: Final = 256
@@ -41,7 +40,7 @@ _BEFORE: Final[Mapping[str, tuple[str, _Rule]]] = {
 _REQUANTIZATIONS: Final = (
     *((rule, "") for rule in _ROUNDINGS),
     *((rule, "_after_half_up") for rule in ("half_up", "half_even", "half_away")),
-    *((rule, "_after_cut") for rule in ("half_up", "half_even")),  # others cannot be told from cutting once
+    *((rule, "_after_cut") for rule in ("half_up", "half_even")),  # others give what cutting once gives
 )
 
 _STEP: Final = 4.0  # of the output; an input's is 1, a weight's 1/128 or a part of it
@@ -84,7 +83,7 @@ def _wrapped(values: Array) -> Array:
 def _output_rounding() -> Question:
     rows = np.zeros((_SAMPLES, 8), np.float32)
     rows[:, 0] = np.arange(-128, 128)
-    return Rivals(
+    return PredictionQuestion(
         name="int8_output_rounding",
         text="How are a layer's sums rounded to int8?",
         why="A step in one output of two hundred depends on it; deep models feel it.",
@@ -107,7 +106,7 @@ def _output_range() -> Question:
     rows = np.zeros((_SAMPLES, 8), np.float32)
     rows[:, :6] = np.arange(-128, 128)[:, None]
     half_up, as_is = _ROUNDINGS["half_up"][1], _BEFORE[""][1]
-    return Rivals(
+    return PredictionQuestion(
         name="int8_output_range",
         text="What becomes of results beyond int8's range?",
         why="Rows outside the calibration's ranges meet it.",
@@ -135,7 +134,7 @@ def _doubled(samples: int) -> Any:
 def _input_rounding() -> Question:
     rows = np.zeros((64, 8), np.float32)
     rows[:, :2] = (np.arange(64) * 1.25 - 40)[:, None]  # quarters, a fourth of them halves, odd and even
-    return Rivals(
+    return PredictionQuestion(
         name="int8_input_rounding",
         text="How are inputs rounded to int8?",
         why="Every int8 prediction begins with it; the vendor's library does it, or the NPU.",
@@ -167,7 +166,7 @@ def _input_range() -> Question:
             found[f"nan_{name}_wraps"] = wrapped
         return {key: np.repeat(value[:, None], 8, axis=1) for key, value in found.items()}
 
-    return Rivals(
+    return PredictionQuestion(
         name="int8_input_range",
         text="What become of inputs that int8 cannot hold: far ones, infinities, NaN?",
         why="An int8 model gives a plausible row for NaN, so the runtime must refuse it first.",
@@ -206,7 +205,7 @@ def _int16_sums() -> Question:
             found[f"wraps_{bits}"] = (sums + half) % (2 * half) - half
         return {key: value / unit for key, value in found.items()}
 
-    return Rivals(
+    return PredictionQuestion(
         name="int16_sums",
         text="How wide are sums of int16 products?",
         why="16 bits times 16 leave one of 32 for their sum; int16 models of many inputs came out wrong.",

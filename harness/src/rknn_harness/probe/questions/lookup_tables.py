@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import Model, dense
-from rknn_harness.probe.question import UNDECIDED, Answer, Question, Rivals, packed
+from rknn_harness.probe.question import UNDECIDED, Answer, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import rounded
+from scirknn.arrays import Array
 
 __all__ = ["LOOKUP_QUESTIONS", "Table", "table"]
-
-Array = npt.NDArray[Any]
 
 _CHANNELS: Final = 8
 _START, _STEP, _SEGMENTS = -16384, 32, 1024
@@ -85,8 +83,8 @@ def _between(found: Table, x: Array) -> dict[str, Array]:
         return single
 
     position = found.position(x)
-    whole = np.float32(_STEP)
-    near, below = np.rint(position * whole) / whole, np.floor(position * whole) / whole
+    step = np.float32(_STEP)
+    near, below = np.rint(position * step) / step, np.floor(position * step) / step
     return {
         "linear": _half(linear(position)),
         "linear_and_one": _half(linear(position) + np.float32(1)),
@@ -122,7 +120,7 @@ def _between_question(operator: str) -> Question:
         for key, text in index.items()
         for suffix, how in way.items()
     }
-    return Rivals(
+    return PredictionQuestion(
         name=f"{operator.lower()}_between_entries",
         text=f"How does {operator} come from the file's table, between its entries?",
         why="It is the error of every unit with that activation.",
@@ -183,7 +181,7 @@ class _Ends(Question):
             key = "extrapolated"
         else:
             key = UNDECIDED
-        return Answer(key, figures, {"x": packed(x), "y": packed(y)})
+        return Answer.of_run(key, figures, x, y)
 
 
 def _grows_on(x: Array, y: Array, known: Table) -> bool:
@@ -229,7 +227,7 @@ def _no_number(operator: str) -> Question:
         values = dict(zip(("low_end", "high_end", "of_zero"), ends, strict=True))
         return {key: np.where(gone, v, usual) for key, v in {"nan": np.nan, **values}.items()}
 
-    return Rivals(
+    return PredictionQuestion(
         name=f"{operator.lower()}_of_nan",
         text=f"What does the {operator} table give for NaN?",
         why="A lookup can turn a NaN into an ordinary number.",
@@ -261,7 +259,7 @@ class _Int16Tanh(Question):
             return Answer("refused", note=refusal(error))
         largest = float(abs(found - np.tanh(rows)).max())
         key = "right" if largest < 2.0**-7 else "wrong"
-        return Answer(key, {"largest_error": largest}, {"x": packed(rows), "y": packed(found)})
+        return Answer.of_run(key, {"largest_error": largest}, rows, found)
 
 
 LOOKUP_QUESTIONS: Final[tuple[Question, ...]] = (

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import Model, dense
-from rknn_harness.probe.question import FAILED, Answer, Question, packed
+from rknn_harness.probe.question import FAILED, Answer, Question
+from scirknn.arrays import Array
 
 __all__ = ["SAMENESS_QUESTIONS"]
-
-Array = npt.NDArray[Any]
 
 _SAMPLES: Final = 64
 _CORES: Final = ("0", "1", "2", "0_1", "0_1_2")
@@ -30,22 +28,19 @@ def _model() -> tuple[Model, Array]:
     return dense(*weights, samples=_SAMPLES, activation="Tanh"), rows
 
 
-def _differing(a: Array, b: Array) -> int:
+def _count_differing(a: Array, b: Array) -> int:
     return int((a.view(np.uint32) != b.view(np.uint32)).sum())
 
 
 @attrs.frozen(kw_only=True)
 class _Repeats(Question):
     def ask(self, bench: Bench) -> Answer:
-        """Run the same rows again and again."""
+        """Run the same rows repeatedly."""
         model, rows = _model()
         first = bench.run(model, rows)
-        counts = [_differing(first, bench.run(model, rows)) for _ in range(_REPEATS)]
-        return Answer(
-            "differ" if any(counts) else "same",
-            {"values": first.size, "differing": counts},
-            {"x": packed(rows), "y": packed(first)},
-        )
+        counts = [_count_differing(first, bench.run(model, rows)) for _ in range(_REPEATS)]
+        key = "differ" if any(counts) else "same"
+        return Answer.of_run(key, {"values": first.size, "differing": counts}, rows, first)
 
 
 @attrs.frozen(kw_only=True)
@@ -55,16 +50,14 @@ class _Position(Question):
         model, rows = _model()
         first = bench.run(model, rows)
         moved = bench.run(model, rows[::-1])[::-1]
-        halves = np.arange(_SAMPLES)[:, None] % 2
-        apart = np.where(
-            halves, bench.run(model, rows * halves), bench.run(model, rows * (1 - halves))
-        ).astype(np.float32)
-        counts = {"reversed": _differing(first, moved), "among zeros": _differing(first, apart)}
-        return Answer(
-            "differ" if any(counts.values()) else "same",
-            {"values": first.size, "differing": counts},
-            {"x": packed(rows), "y": packed(first)},
-        )
+        odd = np.arange(_SAMPLES)[:, None] % 2
+        among_zeros = np.where(odd, bench.run(model, rows * odd), bench.run(model, rows * (1 - odd)))
+        counts = {
+            "reversed": _count_differing(first, moved),
+            "among zeros": _count_differing(first, among_zeros.astype(np.float32)),
+        }
+        key = "differ" if any(counts.values()) else "same"
+        return Answer.of_run(key, {"values": first.size, "differing": counts}, rows, first)
 
 
 @attrs.frozen(kw_only=True)
@@ -77,12 +70,12 @@ class _Cores(Question):
         refused: dict[str, str] = {}
         for core in _CORES:
             try:
-                counts[core] = _differing(first, bench.run(model, rows, core))
+                counts[core] = _count_differing(first, bench.run(model, rows, core))
             except BoardError as error:
                 refused[core] = refusal(error)
         key = FAILED if not counts else "differ" if any(counts.values()) else "some" if refused else "same"
         figures = {"values": first.size, "differing_from_auto": counts, "refused": refused}
-        return Answer(key, figures, {"x": packed(rows), "y": packed(first)})
+        return Answer.of_run(key, figures, rows, first)
 
 
 SAMENESS_QUESTIONS: Final[tuple[Question, ...]] = (

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import median_abs_deviation, theilslopes
 
 import virtual_npu
@@ -20,10 +19,9 @@ from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import FORMS, Model, dense
 from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Question, packed
 from rknn_harness.probe.questions.graph_forms import example
+from scirknn.arrays import Array
 
 __all__ = ["EMULATED", "TIMING_QUESTIONS"]
-
-Array = npt.NDArray[Any]
 
 EMULATED = "emulated"
 """The answer of a virtual board to every question of time."""
@@ -33,7 +31,7 @@ _POINTS_EMULATED: Final = 2
 _Points = Mapping[float, Model]
 
 
-def _tell(bench: Bench, key: str, figures: dict[str, Any], samples: Mapping[str, Array]) -> Answer:
+def _answer(bench: Bench, key: str, figures: dict[str, Any], samples: Mapping[str, Array]) -> Answer:
     raw = {name: packed(values) for name, values in samples.items()}
     if bench.virtual:
         note = "Taken on a virtual board: these times are an emulator's, and no fact of an NPU."
@@ -92,7 +90,7 @@ class _Line(Question):
         }
         above, below = interval[0] > expected[1] * _SLACK, interval[1] < expected[0] / _SLACK
         key = "slower" if above else "faster" if below else "as_estimated"
-        return _tell(bench, key if value > 0 else UNDECIDED, figures, samples)
+        return _answer(bench, key if value > 0 else UNDECIDED, figures, samples)
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +102,7 @@ class _Cores(Question):
         one, three = (float(np.median(values)) for values in samples.values())
         figures = {"gain": one / three, "points": {core: _summary(v) for core, v in samples.items()}}
         key = "gain" if one / three > 1.2 else "loss" if one / three < 1 / 1.2 else "none"
-        return _tell(bench, key, figures, samples)
+        return _answer(bench, key, figures, samples)
 
 
 @attrs.frozen(kw_only=True)
@@ -122,7 +120,7 @@ class _FastestForm(Question):
             return Answer(FAILED, {"refused": refused}, note="No form runs.")
         fastest = min(samples, key=lambda form: float(np.median(samples[form])))
         figures = {"points": {form: _summary(v) for form, v in samples.items()}, "refused": refused}
-        return _tell(bench, fastest, figures, samples)
+        return _answer(bench, fastest, figures, samples)
 
 
 def _square(width: int, samples: int, precision: str = "float16") -> Model:
@@ -229,7 +227,7 @@ TIMING_QUESTIONS: Final[tuple[Question, ...]] = (
             EMULATED: _ANSWERS[EMULATED],
         },
         assumed="gain",
-        decided_in="scirknn's pool of contexts",
+        decided_in="scirknn.devices.core_pool",
         timed=True,
     ),
     _FastestForm(
