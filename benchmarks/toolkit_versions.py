@@ -14,12 +14,12 @@ from pathlib import Path
 import attrs
 from rich.console import Console
 from rich.table import Table
+from tests.harness.common_models import common_models
 
 import virtual_npu
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import VIRTUAL
 from rknn_harness.conformance.run_case import run_case
-from rknn_harness.models.common_models import common_models
 from rknn_harness.records.case import random_case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.mlp_spec import MlpSpec

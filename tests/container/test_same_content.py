@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 
 import virtual_npu
-from rknn_harness.models.common_models import common_models
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.records.mlp_spec import MlpSpec
 from sklearn2rknn import Toolkit, open_toolkit
@@ -22,6 +21,7 @@ from sklearn2rknn.toolkit.containers.image import image_python
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.venv import ensure_environment
 from tests.container.conftest import image_or_skip
+from tests.harness.common_models import common_models
 
 if TYPE_CHECKING:
     import docker

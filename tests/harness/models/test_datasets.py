@@ -15,8 +15,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from rknn_harness.models.datasets import DATASETS, ModelFile, fitted
-from rknn_harness.models.recipes import RECIPES
 from rknn_harness.verdicts.reference import reference
+from tests.harness.models.recipes import RECIPES
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,9 +1,9 @@
 """The suite's fixed models: a fitted network and its rows each, as files of this package.
 
-The weights are data, so that every machine judges the same networks; `rknn_harness.models.recipes` has made
+The weights are data, so that every machine judges the same networks; tests/harness/models/recipes.py makes
 them. A file is ``weights/NAME.npz``: ``coef_0`` ..., ``intercept_0`` ..., the rows ``X`` and ``y``, and
 ``document``, JSON with the estimator's class, its hyperparameters and the score that it reached. Features are
-standardised outside the network; targets are as they are, so that a regressor's output has its real size.
+standardised outside the network; targets are not, so that a regressor's output has its real size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -20,25 +19,14 @@ import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import LabelBinarizer
 
+from scirknn.arrays import Array, Floats
+
 __all__ = ["DATASETS", "FOLDER", "REFUSED", "Fitted", "ModelFile", "fitted"]
 
-Array = np.ndarray[Any, Any]
-
 DATASETS = (
-    "iris",
-    "wine",
-    "digits",
-    "breast_cancer",
-    "diabetes",
-    "linnerud",
-    "friedman1",
-    "sine",
-    "xor",
-    "unregularised",
-    "steep",
-    "wide_logits",
-    "ill_conditioned",
-)
+    "iris", "wine", "digits", "breast_cancer", "diabetes", "linnerud", "friedman1", "sine", "xor",
+    "unregularised", "steep", "wide_logits", "ill_conditioned",
+)  # fmt: skip
 """Every fixed model by its name."""
 
 REFUSED = frozenset({("diabetes", "int8")})
@@ -65,14 +53,14 @@ class Fitted:
 
     name: str
     estimator: Any
-    X: np.ndarray[Any, np.dtype[np.float64]]
+    X: Floats
     y: Array
     score: float
 
 
 @attrs.frozen(eq=False)
 class ModelFile:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes
     ----------
@@ -89,26 +77,6 @@ class ModelFile:
     intercepts: list[Array]
     X: Array
     y: Array
-
-    @classmethod
-    def of(cls, estimator: Any, X: Array, y: Array, parameters: Mapping[str, Any]) -> ModelFile:
-        """Return what is to be kept of a fitted estimator."""
-        document = {
-            "estimator": type(estimator).__name__,
-            "parameters": dict(parameters),
-            "score": float(estimator.score(X.astype(np.float64), y)),
-            "n_iter": int(estimator.n_iter_),
-            "loss": float(estimator.loss_),
-            "out_activation": str(estimator.out_activation_),
-        }
-        return cls(document, estimator.coefs_, estimator.intercepts_, X, y)
-
-    def write(self, path: Path) -> None:
-        """Write the file; the same content gives the same bytes."""
-        arrays: dict[str, Any] = {f"coef_{index}": array for index, array in enumerate(self.weights)}
-        arrays |= {f"intercept_{index}": array for index, array in enumerate(self.intercepts)}
-        arrays |= {"X": self.X, "y": self.y, "document": json.dumps(dict(self.document), sort_keys=True)}
-        np.savez_compressed(path, **arrays)
 
     @classmethod
     def read(cls, name: str) -> ModelFile:

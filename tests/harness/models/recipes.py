@@ -1,6 +1,6 @@
-"""Make the suite's fixed models anew: ``python -m rknn_harness.models.recipes [NAME ...]``.
+"""Make the suite's fixed models anew: ``python -m tests.harness.models.recipes [NAME ...]``.
 
-A recipe is the rows, the hyperparameters and the seed of one model. The fitted weights are data of this
+A recipe is the rows, the hyperparameters and the seed of one model. The fitted weights are data of the
 package (`rknn_harness.models.datasets` reads them), since a fit differs from one processor to the next. They
 are made anew only where a recipe changes.
 
@@ -27,10 +27,9 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from rknn_harness.models.datasets import FOLDER, ModelFile, fitted
+from scirknn.arrays import Array
 
 __all__ = ["RECIPES", "Recipe", "main", "make"]
-
-Array = np.ndarray[Any, Any]
 
 
 @attrs.frozen
@@ -136,14 +135,30 @@ def make(recipe: Recipe) -> ModelFile:
         # A network stopped early is as good a test as another.
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(X.astype(np.float64), y)
-    return ModelFile.of(estimator, X, y, recipe.parameters)
+    document = {
+        "estimator": type(estimator).__name__,
+        "parameters": dict(recipe.parameters),
+        "score": float(estimator.score(X.astype(np.float64), y)),
+        "n_iter": int(estimator.n_iter_),
+        "loss": float(estimator.loss_),
+        "out_activation": str(estimator.out_activation_),
+    }
+    return ModelFile(document, estimator.coefs_, estimator.intercepts_, X, y)
+
+
+def write(file: ModelFile, path: Path) -> None:
+    """Write a model's file; the same content gives the same bytes."""
+    arrays: dict[str, Any] = {f"coef_{index}": array for index, array in enumerate(file.weights)}
+    arrays |= {f"intercept_{index}": array for index, array in enumerate(file.intercepts)}
+    arrays |= {"X": file.X, "y": file.y, "document": json.dumps(dict(file.document), sort_keys=True)}
+    np.savez_compressed(path, **arrays)
 
 
 def main(names: Sequence[str]) -> None:
     """Make the named models' files anew, or all."""
     for name in names or RECIPES:
         path = Path(str(FOLDER / f"{name}.npz"))
-        make(RECIPES[name]).write(path)
+        write(make(RECIPES[name]), path)
         model = fitted.__wrapped__(name)
         sizes = [np.abs(weights).max() for weights in model.estimator.coefs_]
         print(
