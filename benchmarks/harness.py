@@ -181,7 +181,9 @@ def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, co
             stack.enter_context(_told(taken))
             started = time.perf_counter()
             case = _case(number, toolkit.version)
-            result = run_case.run_case(case, toolkit, link, timing=SHORT, run_folder=record.path)
+            result = run_case.run_case(
+                case, toolkit, link, timing=SHORT, files=run_case.CaseFiles(record.path)
+            )
             record.record(result)
             total = time.perf_counter() - started
         questions = link.session().runner.requests - questions

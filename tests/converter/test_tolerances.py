@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from sklearn2rknn.checking.comparisons import are_clear
 from sklearn2rknn.tolerances import (
     MARGIN,
-    are_clear,
     expected_labels,
     probability_reach,
     promises,

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rknn_harness.verdicts.reference import ACTIVATIONS, Floats, Layer
+from rknn_harness.verdicts.reference import ACTIVATIONS
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.integer_bounds import Steps
+from sklearn2rknn.network.layer import Layer
 
 
 def float16_forward(layers: Sequence[Layer], X: Floats, *, bias16: bool, tables: bool) -> Floats:

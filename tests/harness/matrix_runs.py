@@ -69,8 +69,8 @@ def write_matrix(path: Path, seed: int, plan: Plan | None = None, change: Change
         boards={board: _facts(board) for board in plan.boards},
         precisions=plan.precisions,
         seed=7,
-        command=["rknn-harness", "run", "--seed", "7", "--toolkit", *plan.toolkits],
     )
+    document["command"] = " ".join(["rknn-harness run --seed 7 --toolkit", *plan.toolkits])
     with RunFolder.begin(path, document | {"finished": document["started"]}) as folder:
         (path / "samples").mkdir()
         for toolkit in plan.toolkits:

@@ -79,8 +79,7 @@ def write_run(path: Path, results: list[CaseResult], *, virtual: bool = True) ->
         },
         precisions=["float16", "int8"],
         seed=7,
-        command=["rknn-harness", "run"],
-    )
+    ) | {"command": "rknn-harness run"}
     with RunFolder.begin(path, said) as folder:
         for result in results:
             folder.record(result)

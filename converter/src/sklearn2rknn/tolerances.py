@@ -29,7 +29,6 @@ __all__ = [
     "SAFETY",
     "Promise",
     "Requirement",
-    "are_clear",
     "expected_labels",
     "probability_reach",
     "promises",
@@ -85,7 +84,7 @@ class Promise:
     probability : float or None
         Largest error of a probability; int8 and int16 promise none.
     labels : float
-        Share of labels equal to scikit-learn's, ties left out (`are_clear`).
+        Share of labels equal to scikit-learn's, ties left out (`checking.comparisons`).
     r2 : float
         R2 of a regressor's worst output against scikit-learn's predictions.
     expected : float
@@ -153,25 +152,6 @@ def promises(precision: str, activations: Iterable[str] = ()) -> tuple[Promise, 
     return tuple(Promise(probability, *shares) for probability in tolerances)
 
 
-def are_clear(probabilities: Floats, *, one_of_them: bool) -> npt.NDArray[np.bool_]:
-    """Say which labels are away from ties.
-
-    Parameters
-    ----------
-    probabilities : numpy.ndarray, shape (n, k)
-    one_of_them : bool
-        A row is one of k classes. Otherwise each of k probabilities decides a label.
-
-    Returns
-    -------
-    numpy.ndarray of bool, shape (n,) or (n, k)
-    """
-    if not one_of_them:
-        return np.asarray(np.abs(2 * probabilities - 1) > MARGIN)
-    top = np.sort(probabilities, axis=1)[:, -2:]
-    return np.asarray(top[:, -1] - top[:, 0] > MARGIN if top.shape[1] > 1 else np.ones(len(top), bool))
-
-
 def probability_reach(outputs: Floats, errors: Floats, *, one_of_them: bool, near: float = NEAR) -> float:
     """Return how far errors of this size move a probability of a row at a decision.
 
@@ -212,7 +192,7 @@ def expected_labels(
     errors : numpy.ndarray, shape (m, k)
         Measured on some of these rows, or on others.
     clear : numpy.ndarray of bool
-        As `are_clear` gives it for these rows.
+        As `checking.comparisons.are_clear` gives it for these rows.
     one_of_them : bool
 
     Returns

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import scirknn
 import virtual_npu
-from rknn_harness.verdicts.head_bounds import head_bounds
+from rknn_harness.verdicts.head_bounds import bound_through_head
 from rknn_harness.verdicts.reference import Answer, Reference
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
@@ -72,7 +72,8 @@ def judged(model: Any, estimator: Any, X: npt.NDArray[Any], bound: npt.NDArray[n
     answer = Answer(outputs, predictions, probabilities)
     truth = Reference(answer, network.task, network.head, network.classes, (), X)
     with np.errstate(invalid="ignore"):
-        allowed, settled = head_bounds(truth, bound)
+        carried = bound_through_head(truth, bound)
+        allowed, settled = carried.error, carried.settled
     allowed = np.nan_to_num(allowed, nan=np.inf, posinf=np.inf)  # what overflows behind exp
     found = model.predict(X)
     if probabilities is None:

@@ -13,7 +13,8 @@ import pytest
 import scirknn
 from scirknn.bundle import read_bundle
 from sklearn2rknn import CheckError, CheckWarning, ConversionOptions, Toolkit, convert
-from sklearn2rknn.tolerances import PROBABILITY, SAFETY, WIDE_PROBABILITY, are_clear
+from sklearn2rknn.checking.comparisons import are_clear
+from sklearn2rknn.tolerances import PROBABILITY, SAFETY, WIDE_PROBABILITY
 from tests.converter.hard_networks import HARD, UNSEEN, HardNetwork
 
 REFUSED = ("near_collinear",)

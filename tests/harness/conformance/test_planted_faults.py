@@ -125,7 +125,7 @@ def test_a_file_that_is_no_model_is_a_load_error(toolkit: sklearn2rknn.Toolkit, 
 
     result = run_case(case_of(), toolkit, link, tamper=ruin)
     assert (result.outcome, result.stage) == (Outcome.LOAD_ERROR, Stage.BOARD)
-    assert any("virtual NPU could not speak" in note for note in result.notes)
+    assert any("virtual NPU cannot compute this file" in note for note in result.notes)
 
 
 class LateRows(ModelCalls):

@@ -16,7 +16,7 @@ import scirknn
 import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
-from rknn_harness.conformance.run_case import run_case
+from rknn_harness.conformance.run_case import CaseFiles, run_case
 from rknn_harness.errors import OwnModelError
 from rknn_harness.models.own_model import OwnFiles, is_estimator, keep_files, kept_model, own_cases
 from rknn_harness.records.case_result import CaseResult
@@ -50,7 +50,7 @@ def judged(
     keep_files(files, own)
     cases = own_cases(own, precisions)
     opened = toolkit if is_estimator(own / files.name) else None
-    return [run_case(case, opened, link, models=own) for case in cases]
+    return [run_case(case, opened, link, files=CaseFiles(models=own)) for case in cases]
 
 
 def given(folder: Path, kind: str, suffix: str = "joblib", rows: str = "npy") -> OwnFiles:
@@ -97,7 +97,7 @@ def test_a_model_of_any_kind_is_right(
         assert abs(result.score.sklearn - estimator.score(X, y)) < 0.1
         for name in ("bound", "onnx_equals_sklearn", "simulator_equals_virtual_npu", "rows_independent"):
             assert result.properties[name] == ""
-        assert CaseResult.from_document(json.loads(result.line())).line() == result.line()
+        assert CaseResult.from_json(json.loads(result.line())).line() == result.line()
 
 
 def test_every_kind_is_tried() -> None:

@@ -40,7 +40,7 @@ def test_a_spec_is_built_as_it_says(spec: MlpSpec) -> None:
 @SETTINGS
 @given(cases(precisions=("float16", "int8")))
 def test_a_case_comes_back_from_its_json_and_builds_the_same_network(case: Case) -> None:
-    back = Case.from_document(json.loads(json.dumps(case.document())))
+    back = Case.from_json(json.loads(json.dumps(case.to_json())))
     assert back == case
     assert isinstance(case.source, MlpSpec)
     assert isinstance(back.source, MlpSpec)
@@ -65,6 +65,6 @@ def test_every_kind_is_drawn(task: str, activation: str) -> None:
 
 @given(st.sampled_from(["activation", "task", "labels"]))
 def test_a_spec_that_makes_no_sense_is_refused(field: str) -> None:
-    good = MlpSpec(3, (), "relu", "regressor", 1, "int", None, 1, 0).document()
+    good = MlpSpec(3, (), "relu", "regressor", 1, "int", None, 1, 0).to_json()
     with pytest.raises(ValueError, match="No network has"):
-        MlpSpec.from_document({**good, field: "other"})
+        MlpSpec.from_json({**good, field: "other"})

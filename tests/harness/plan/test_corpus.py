@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 import pytest
 
-from rknn_harness.conformance.convert_stage import model_of
+from rknn_harness.conformance.model_under_test import model_of
 from rknn_harness.plan.corpus import CorpusError, corpus_cases, keep, read_case, read_verdict
 from rknn_harness.plan.drawing import Draw
 from rknn_harness.plan.plan import make_plan

@@ -74,9 +74,9 @@ def test_what_is_skipped_is_not_tried_and_said(tmp_path: Path) -> None:
     [
         ("fail bound", "a line is fail or skip"),
         (f"break bound {CASE.id} why measured", "begins with 'break'"),
-        (f"fail speed {CASE.id} why measured", "a property 'speed' that there is not"),
-        ("fail bound iris-int4-n64 why measured", "a case 'iris-int4-n64' that there is not"),
-        ("fail bound defect:none why measured", "a case 'defect:none' that there is not"),
+        (f"fail speed {CASE.id} why measured", "an unknown property 'speed'"),
+        ("fail bound iris-int4-n64 why measured", "an unknown case 'iris-int4-n64'"),
+        ("fail bound defect:none why measured", "an unknown case 'defect:none'"),
         ("skip * defect:mean-std why measured", "skips a defect"),
         (f"fail bound {CASE.id} why not", "neither a link nor measured"),
     ],

@@ -23,7 +23,7 @@ def test_every_result_comes_back(tmp_path: Path) -> None:
 
 
 def attrs_rounded(result: CaseResult) -> CaseResult:
-    return CaseResult.from_document(json.loads(result.line()))
+    return CaseResult.from_json(json.loads(result.line()))
 
 
 def test_each_case_is_on_disk_when_it_ends(tmp_path: Path) -> None:

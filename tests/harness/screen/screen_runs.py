@@ -26,7 +26,7 @@ TOO_LARGE = (
     "The weights of layer 2 of 2 (identity) reach 3.55e+05; float16 ends at 65504. No rescaling brings it "
     "in: scale X (and y of a regressor) before fit, and fit again."
 )
-TOO_COARSE = "The converter hands over no such file unless told to: 61.00 % of the rows keep their label."
+TOO_COARSE = "The converter hands over no such file by default: 61.00 % of the rows keep their label."
 NAMES = ("iris", "wine", "digits", "diabetes")
 
 

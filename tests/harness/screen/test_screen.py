@@ -109,7 +109,7 @@ def test_a_known_failure_that_passes_is_a_cause_that_names_its_list(tmp_path: Pa
     run, plan = run_of(tmp_path / "run", entries(), lambda result: attrs.evolve(result, expected="Known."))
     text = " ".join("\n".join(ending(run, plan)).split())
     assert "FAIL 1 cause, 18 of 18 models" in text
-    assert "expected to fail and passes: Known. Take it off expectations/virtual-2.3.2.txt." in text
+    assert "expected to fail and passes: Known. Remove it from expectations/virtual-2.3.2.txt." in text
 
 
 def test_what_could_not_be_tried_is_incomplete_and_one_cause(tmp_path: Path) -> None:
@@ -246,9 +246,9 @@ def test_a_record_gives_whole_lines_once(tmp_path: Path) -> None:
 
 def test_a_record_of_before_with_npu_gain_is_read_and_its_figure_is_no_property(tmp_path: Path) -> None:
     run, _ = run_of(tmp_path / "run", entries()[:1])
-    document = run.results[0].document()
+    document = run.results[0].to_json()
     document["properties"]["npu_gain"] = ""
-    result = CaseResult.from_document(document)
+    result = CaseResult.from_json(document)
     assert "npu_gain" not in result.properties
     assert kind_of(result) is Kind.RIGHT
 

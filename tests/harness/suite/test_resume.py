@@ -63,7 +63,7 @@ def begun(path: Path) -> RunFolder:
 
 
 def settled(results: list[CaseResult]) -> dict[str, dict[str, Any]]:
-    documents = [result.document() for result in results]
+    documents = [result.to_json() for result in results]
     return {
         document["id"]: {key: value for key, value in document.items() if key not in VARYING}
         for document in documents

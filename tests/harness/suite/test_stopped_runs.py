@@ -57,7 +57,7 @@ def lines(path: Path) -> int:
 def settled(path: Path) -> dict[Any, str]:
     """Every result of a run by its key, without what a clock makes."""
     return {
-        result.key: json.dumps({**result.document(), "seconds": None, "attempts": None})
+        result.key: json.dumps({**result.to_json(), "seconds": None, "attempts": None})
         for result in read_run(path).results
     }
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.models.strategies import specs
 from rknn_harness.records.mlp_spec import MlpSpec
-from rknn_harness.verdicts.head_bounds import head_bounds
-from rknn_harness.verdicts.reference import ACTIVATIONS, Layer, Reference, answer_from_output, reference
+from rknn_harness.verdicts.head_bounds import bound_through_head
+from rknn_harness.verdicts.reference import ACTIVATIONS, Reference, answer_from_output, reference
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import Steps, quantized_output_bound
+from sklearn2rknn.network.layer import Layer
 from tests.harness.emulated import calibrate, float16_forward, int8_forward
 
 SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)
@@ -67,10 +68,11 @@ OVERFLOWING = MlpSpec(100, (511, 7, 1, 64, 1, 1, 1), "identity", "poisson", 1, "
 def test_the_head_keeps_within_its_bound(spec: MlpSpec, seed: int, size: float) -> None:
     truth = told(spec)
     random = np.random.default_rng(seed)
-    bound = size * random.uniform(0, 1, truth.answer.output.shape)
+    bound = np.asarray(size * random.uniform(0, 1, truth.answer.output.shape))
     # The corners are the worst.
     moved = answer_from_output(truth, truth.answer.output + bound * random.choice([-1.0, 1.0], bound.shape))
-    through, settled = head_bounds(truth, bound)
+    carried = bound_through_head(truth, bound)
+    through, settled = carried.error, carried.settled
     if truth.task == "regressor":
         expected = truth.answer.predictions
         # exp of a large output is infinite for both.

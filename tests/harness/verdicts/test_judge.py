@@ -15,7 +15,8 @@ from rknn_harness.models.random_mlp import build_estimator, build_rows, has_pois
 from rknn_harness.models.strategies import specs
 from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
-from rknn_harness.verdicts.judge import Limits, Verdict, judge
+from rknn_harness.verdicts.judge import Verdict, judge
+from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
 from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import output_bound

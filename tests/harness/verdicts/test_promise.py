@@ -18,9 +18,9 @@ from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import judge
-from rknn_harness.verdicts.onnx_layers import read_graph
+from rknn_harness.verdicts.limits import limits_for
 from rknn_harness.verdicts.reference import answer_from_output, reference
-from rknn_harness.verdicts.tolerances import Built, limits_for
+from sklearn2rknn.passes.toolkit_graph import read_graph
 
 MODELS = 45
 SHOWN, UNSEEN = 100, 400
@@ -62,8 +62,8 @@ def verdict_on_unseen_rows(
         except sklearn2rknn.CheckError as error:
             return Outcome.UNSUPPORTED, str(error)
     bundle, truth = scirknn.read_bundle(path), reference(estimator, unseen)
-    built = Built(bundle, read_graph(recorder.protocol.models[-1], bundle), model_files(bundle))
-    limits = limits_for(truth, built, np.arange(UNSEEN), is_promised=True)
+    graph = read_graph(recorder.record.models[-1], bundle)
+    limits = limits_for(truth, graph, model_files(bundle), np.arange(UNSEEN), is_promised=True)
     with scirknn.load(path, device="virtual") as model:
         output = np.asarray(model.raw_output(unseen), np.float32)
     verdict = judge(truth, {Stage.VIRTUAL_NPU: answer_from_output(truth, output)}, limits)

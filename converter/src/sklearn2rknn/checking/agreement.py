@@ -9,18 +9,16 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from sklearn2rknn.checking.comparisons import are_clear, worst_r2
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.rows.check_rows import take_evenly
-from sklearn2rknn.tolerances import are_clear, expected_labels, probability_reach
+from sklearn2rknn.tolerances import expected_labels, probability_reach
 
 __all__ = ["Agreement", "agreement"]
 
 ERROR_LIMIT = 64
 """Errors that each row's label is tried with."""
-
-LOWEST = -1e9
-"""R2 of predictions that are infinite, as JSON has no infinity."""
 
 
 @attrs.frozen
@@ -106,17 +104,7 @@ def agreement(
             expected_labels=_expected(network, reference if alike is None else alike, errors),
             probability_reach=probability_reach(reference, errors, one_of_them=network.head == "softmax"),
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        # NaN where the mean is infinite.
-        spread = ((expected - expected.mean(axis=0)) ** 2).sum(axis=0)
-        missed = ((got - expected) ** 2).sum(axis=0)
-        # Equal rows may differ by what float64's sums of some thousand products leave.
-        least = len(expected) * (2.0**-40 * np.abs(expected).max(axis=0)) ** 2
-    varying = (spread > least) & np.isfinite(spread)
-    r2 = None
-    if varying.any():
-        r2 = float(np.nan_to_num(1.0 - missed[varying] / spread[varying], nan=LOWEST).clip(LOWEST).min())
-    return Agreement(max_error, None, None, r2)
+    return Agreement(max_error, None, None, worst_r2(expected, got))
 
 
 def _are_clear(network: Network, reference: Floats) -> npt.NDArray[np.bool_]:

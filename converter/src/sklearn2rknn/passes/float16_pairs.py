@@ -14,6 +14,8 @@ costs nothing but channels and is where a network of unscaled features errs most
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 
@@ -21,7 +23,7 @@ from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.network import PARTS, Network
 from sklearn2rknn.network.ranges import Floats
 
-__all__ = ["float16_outputs", "pair_values"]
+__all__ = ["float16_outputs", "join_first_rows", "join_pairs", "pair_values"]
 
 BELOW = 1.0 - 2.0**-9
 
@@ -77,6 +79,43 @@ def _split(weights: Floats) -> Floats:
     """Return the rows for high, low and, again, high numbers."""
     high = rounded_to_float16(weights)
     return np.vstack([high, weights, weights - high])
+
+
+def join_first_rows(weights: Floats, parts: int) -> Floats:
+    """Return the weights of whole numbers: the two that a number's high part meets, added."""
+    rows = len(weights) // parts
+    return np.asarray(sum(weights[part * rows :][:rows] for part in range(0, parts, 2)), np.float64)
+
+
+def join_pairs(
+    layers: Sequence[Layer], parts: int, output_parts: int
+) -> tuple[tuple[Layer, ...], tuple[bool, ...]]:
+    """Undo `pair_values` on layers whose first weights `join_first_rows` has joined.
+
+    Returns
+    -------
+    layers : tuple of Layer
+        One for each two that compute pairs.
+    is_pair : tuple of bool
+        Whether the input, and each of these layers' results, is carried in two parts.
+    """
+    if parts == 1:
+        return tuple(layers), (False,) * (len(layers) + 1)
+    joined: list[Layer] = []
+    is_pair = [True]
+    rest = list(layers)
+    while rest:
+        layer = rest.pop(0)
+        weights = join_first_rows(layer.weights, parts) if joined and is_pair[-1] else layer.weights
+        more = bool(rest) or output_parts > 1
+        has_second = is_pair[-1] and layer.activation in ("relu", "identity") and more
+        if has_second:
+            units = len(rest.pop(0).bias) // (parts if rest else output_parts)
+            below = BELOW if layer.activation == "relu" else 1.0
+            weights, layer = weights[:, :units] / below, attrs.evolve(layer, bias=layer.bias[:units] / below)
+        joined.append(attrs.evolve(layer, weights=weights))
+        is_pair.append(has_second)
+    return tuple(joined), tuple(is_pair)
 
 
 def float16_outputs(network: Network, X: Floats) -> Floats:

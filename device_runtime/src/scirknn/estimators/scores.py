@@ -13,7 +13,7 @@ from scirknn.input_checks import check_consistent_length
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["accuracy", "r2"]
+__all__ = ["accuracy", "r2", "r2_of_outputs"]
 
 
 def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
@@ -40,12 +40,20 @@ def r2(y: Any, predictions: Array, sample_weight: Any = None) -> float:
     if len(y) < 2:
         warnings.warn("R^2 score is not well-defined with less than two samples.", stacklevel=3)
         return float("nan")
-    y = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    residual = np.average((y - predictions.reshape(y.shape)) ** 2, axis=0, weights=weight)
+    scores = r2_of_outputs(y.reshape(len(y), -1), predictions.reshape(len(y), -1), weight)
+    return float(scores.mean())
+
+
+def r2_of_outputs(y: Array, predictions: Array, weight: Array | None = None) -> Array:
+    """Return each output's R2, of arrays of shape (n, k).
+
+    Where an output's targets are constant it is 1 if they are met exactly, else 0.
+    """
+    y = np.asarray(y, dtype=np.float64)
+    residual = np.average((y - predictions) ** 2, axis=0, weights=weight)
     total = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
     constant = np.where(residual == 0, 1.0, 0.0)
-    scores = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
-    return float(scores.mean())
+    return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
 
 
 def _targets(y: Any, predictions: Array, sample_weight: Any) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from rknn_harness.commands.options import Duration, board_option, boards_option,
 from rknn_harness.commands.own_options import OwnOptions, check_kept, own_options
 from rknn_harness.commands.probe import probe
 from rknn_harness.commands.toolkits import toolkits
-from rknn_harness.conformance.run_case import run_case
+from rknn_harness.conformance.run_case import CaseFiles, run_case
 from rknn_harness.errors import HarnessError
 from rknn_harness.models.own_model import is_estimator
 from rknn_harness.plan.corpus import read_case, read_verdict
@@ -211,8 +211,8 @@ def replay(
             opened = None
             if case.kind != "own" or is_estimator(models / str(case.source)):
                 opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit or case.toolkit))
-            result = run_case(case, opened, link, corpus=corpus, models=models, trust_pickle=trust_pickle)
-    click.echo(json.dumps(result.document(), indent=1))
+            result = run_case(case, opened, link, files=CaseFiles(None, corpus, models, trust_pickle))
+    click.echo(json.dumps(result.to_json(), indent=1))
     verdict = _verdict(result)
     comparison = "the same as recorded" if verdict == recorded else f"recorded was {_at(recorded)}"
     click.echo(f"{_at(verdict)}: {comparison}", err=True)

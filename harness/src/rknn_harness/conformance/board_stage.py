@@ -2,77 +2,105 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+import attrs
 
 import scirknn
-from rknn_harness.boards.board_link import BoardLink
-from rknn_harness.conformance.convert_stage import Converted, PropertyFindings
-from rknn_harness.conformance.outcome import CaseAborted, PhaseClock
+from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.conformance.convert_stage import Converted
 from rknn_harness.conformance.properties import (
-    asked_again,
     batch_latency,
     cores_agree,
     input_forms,
+    repeat_predictions,
     rows_independent,
 )
-from rknn_harness.conformance.timing import (
-    Times,
-    Timing,
-    time_on_board,
-    with_cpu,
-)
+from rknn_harness.conformance.timing import Times, add_cpu_times, time_on_board
+from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
 from rknn_harness.errors import BoardError
 from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.verdicts.judge import Finding
 from rknn_harness.verdicts.reference import Answer
+from scirknn.arrays import Array
 
-Array = np.ndarray[Any, Any]
+__all__ = ["BoardRun", "run_on_board"]
+
+_OUTCOMES = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}
 
 
-def run_on_board(
-    converted: Converted, link: BoardLink, timing: Timing, notes: list[str], clock: PhaseClock
-) -> tuple[Answer, Array, Times, PropertyFindings]:
-    """Run a converted case on the board."""
-    reference, bundle = converted.reference, converted.bundle
-    X = reference.X
-    session = link.session()
-    more: PropertyFindings = {}
+@attrs.frozen(eq=False)
+class BoardRun:
+    """A board's answers, its times, and the properties that they show.
+
+    `again` is the output for the same rows a second time.
+    """
+
+    answer: Answer
+    again: Array
+    times: Times
+    findings: tuple[Finding, ...]
+    facts: CaseFacts
+
+
+def run_on_board(trial: Trial, converted: Converted) -> BoardRun | Ending:
+    """Run a converted case on the board.
+
+    Raises
+    ------
+    InfraError
+        The connection to the board failed.
+    """
     try:
-        with clock("load"):
-            session.models.load(converted.path)
-        with clock("predict"):
-            said = session.models.predict(X)
-            answer = Answer(said.output, said.predictions, said.probabilities)
-        with clock("time"):
-            batch = X[: bundle.variants[-1].samples]
-            times = time_on_board(session, batch, timing)
-            if len(batch) > 1 and not link.board.virtual:
-                timed = session.timing.time_model(X[:1], timing.bounds)
-                single = summarize(timed.samples, rows=1, warmup=timing.warmup)
-                more["batch_latency"] = Stage.BOARD, batch_latency(times.latency, single)
-        with clock("properties"):
-            again = asked_again(session, X, forms=reference.takes_numbers)
-            if len(bundle.variants) == 1 and len(X) > 1:
-                # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
-                more["rows_independent"] = Stage.BOARD, rows_independent(answer.output, again)
-            if reference.takes_numbers:  # what a pipeline looks up need not be there in another dtype
-                more["input_forms"] = Stage.BOARD, input_forms(again, converted.model, X)
-            more["cores_agree"] = Stage.BOARD, cores_agree(session, X, answer.output)
-        with clock("time"):
-            if reference.layers:
-                inputs = reference.inputs[: bundle.variants[-1].samples]
-                times = with_cpu(times, session, inputs, reference, timing, notes)
+        return _run(trial, converted)
     except BoardError as error:
-        outcome = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}.get(
-            error.kind, Outcome.RUN_ERROR
-        )
-        with clock("health"):
-            found = link.examine()
-        if found:
-            notes.append(found)
-        raise CaseAborted(outcome, Stage.BOARD, f"{error.type}: {error}") from error
+        outcome = _OUTCOMES.get(error.kind, Outcome.RUN_ERROR)
+        with trial.clock("health"):
+            facts = converted.facts.with_note(trial.link.examine())
+        return Ending(outcome, Stage.BOARD, f"{error.type}: {error}", facts)
     except scirknn.BundleError as error:
-        raise CaseAborted(Outcome.LOAD_ERROR, Stage.BOARD, error) from error
-    return answer, again["again"], times, more
+        return Ending(Outcome.LOAD_ERROR, Stage.BOARD, str(error), converted.facts)
+
+
+def _run(trial: Trial, converted: Converted) -> BoardRun:
+    reference, clock = converted.reference, trial.clock
+    session = trial.link.session()
+    with clock("load"):
+        session.models.load(converted.bundle.path)
+    with clock("predict"):
+        prediction = session.models.predict(reference.X)
+    with clock("time"):
+        times, findings = _time(trial, converted, session)
+    with clock("properties"):
+        again = repeat_predictions(session, reference.X, has_forms=reference.takes_numbers)
+        findings += _compare_repeated(converted, session, prediction.output, again)
+    with clock("time"):
+        if reference.layers:
+            inputs = reference.inputs[: converted.bundle.variants[-1].samples]
+            times = add_cpu_times(times, session, inputs, reference, trial.timing)
+    answer = Answer(prediction.output, prediction.predictions, prediction.probabilities)
+    facts = converted.facts.with_note(times.note)
+    return BoardRun(answer, again["again"], times, tuple(findings), facts)
+
+
+def _time(trial: Trial, converted: Converted, session: BoardSession) -> tuple[Times, list[Finding]]:
+    X, timing = converted.reference.X, trial.timing
+    batch = X[: converted.bundle.variants[-1].samples]
+    times = time_on_board(session, batch, timing)
+    if len(batch) < 2 or trial.link.board.virtual:
+        return times, []
+    timed = session.timing.time_model(X[:1], timing.bounds)
+    single = summarize(timed.samples, rows=1, warmup=timing.warmup)
+    error = batch_latency(times.latency, single)
+    return times, [Finding("batch_latency", Stage.BOARD, error, Outcome.PASS)]
+
+
+def _compare_repeated(
+    converted: Converted, session: BoardSession, output: Array, again: dict[str, Array]
+) -> list[Finding]:
+    X, findings = converted.reference.X, []
+    if len(converted.bundle.variants) == 1 and len(X) > 1:
+        # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
+        findings.append(Finding("rows_independent", Stage.BOARD, rows_independent(output, again)))
+    if converted.reference.takes_numbers:  # what a pipeline looks up need not be there in another dtype
+        findings.append(Finding("input_forms", Stage.BOARD, input_forms(again, converted.model, X)))
+    return [*findings, Finding("cores_agree", Stage.BOARD, cores_agree(session, X, output))]

@@ -16,136 +16,127 @@ import virtual_npu
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.records.latency import Latency
 from rknn_harness.verdicts.comparisons import difference
-from rknn_harness.verdicts.reference import Floats
+from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
 
 __all__ = [
     "BASELINE_FACTOR",
     "Model",
-    "asked_again",
     "batch_latency",
     "cores_agree",
     "digest_reproducible",
     "input_forms",
     "latency_baseline",
     "output_step",
+    "repeat_predictions",
     "rows_independent",
     "simulator_equals_virtual_npu",
+    "within_twice_the_bound",
 ]
 
 BASELINE_FACTOR = 1.25
-"""A call may take so many times the last accepted run's."""
+"""Longest call, as a multiple of the last accepted run's."""
 
 CORES = ("0", "1", "2", "pool")
 
 _FEW = 16
 
-Array = np.ndarray[Any, Any]
-
 Model = scirknn.MLPClassifier | scirknn.MLPRegressor
 
 
 def simulator_equals_virtual_npu(
-    path: Path,
-    fed: tuple[Array, Array] | None,
-    parameters: Mapping[str, Array],
-    bounds: Floats,
-    simulated: Array,
-    executed: Array,
+    path: Path, inputs: Array, simulated: Array, parameters: Mapping[str, Array]
 ) -> str | None:
-    """Hold the virtual NPU to the vendor's simulator.
+    """Compare the virtual NPU with the vendor's simulator, bit for bit.
 
-    In float16 and int16 without lookup tables they are equal to the bit, where the virtual NPU takes the
-    simulator's arithmetic: its order of summation, and for int16 its scales, which no register holds. For
-    float16 the inputs must be float16 numbers (an NPU is fed no others, the simulator any). The simulator
-    computes tanh and sigmoid exactly where the program looks them up; and in its own arithmetic the program
-    errs otherwise than the simulator. But each lies within the bound of scikit-learn's, so they lie within
-    twice that of each other.
+    In float16 and int16 without lookup tables they are equal where the virtual NPU takes the simulator's
+    arithmetic: its order of summation, and for int16 its scales, which no register holds. For float16 the
+    inputs must be float16 numbers (an NPU is fed no others, the simulator any).
 
     Parameters
     ----------
     path : pathlib.Path
-        The model file that the simulator stands for.
-    fed : tuple of numpy.ndarray or None, shapes (runs, *input shape) and (runs, *output shape)
-        What the simulator was fed and its outputs; None where equal bits cannot be asked for.
+        The model file that was simulated.
+    inputs, simulated : numpy.ndarray, shapes (runs, *input shape) and (runs, *output shape)
     parameters : mapping of str to numpy.ndarray
         The weights and biases of an integer model's graph by name; empty for float16.
-    bounds : numpy.ndarray, shape (n, n_outputs)
-        The derived bound.
-    simulated, executed : numpy.ndarray, shape (n, n_outputs)
-        Both outputs before the head, for the same rows.
     """
-    if fed is not None:
-        npu = virtual_npu.VirtualNpu(virtual_npu.read(path), sums="simulator", parameters=parameters)
-        inputs, told = fed
-        found = np.stack([npu.run(run) for run in inputs])
-        wrong = difference(told.reshape(-1, 1), found.reshape(-1, 1), "the vendor's simulator")
-        if wrong is not None:
-            return wrong
+    npu = virtual_npu.VirtualNpu(virtual_npu.read(path), sums="simulator", parameters=parameters)
+    executed = np.stack([npu.run(run) for run in inputs])
+    return difference(simulated.reshape(-1, 1), executed.reshape(-1, 1), "the vendor's simulator")
+
+
+def within_twice_the_bound(simulated: Array, executed: Array, bounds: Floats) -> str | None:
+    """Compare the two outputs where each lies within the error bound of scikit-learn's.
+
+    The simulator computes tanh and sigmoid exactly where the program looks them up; and in its own arithmetic
+    the program errs otherwise than the simulator.
+
+    Parameters
+    ----------
+    simulated, executed, bounds : numpy.ndarray, shape (n, n_outputs)
+        Before the output activation, for the same rows.
+    """
     gap = np.abs(np.asarray(simulated, np.float64) - executed)
     over = gap > 2 * bounds
     if not over.any():
         return None
     row, column = np.argwhere(over)[0]
     return (
-        f"Simulator and virtual NPU differ in row {row}, column {column} by {gap[row, column]:.3g}: not both "
-        f"lie within {bounds[row, column]:.3g} of the same number."
+        f"Simulator and virtual NPU differ in row {row}, column {column} by {gap[row, column]:.3g}: more "
+        f"than twice the error bound {bounds[row, column]:.3g}."
     )
 
 
-def asked_again(session: BoardSession, X: Array, *, forms: bool = True) -> dict[str, Array]:
-    """Ask the board, in one question, for what `rows_independent` and, with `forms`, `input_forms` compare.
+def repeat_predictions(session: BoardSession, X: Array, *, has_forms: bool = True) -> dict[str, Array]:
+    """Ask the board once for what `rows_independent` and `input_forms` compare.
 
     Returns
     -------
     dict of str to numpy.ndarray of float32
-        Outputs: ``again`` for the same rows, ``turned`` for them the other way round, ``alone`` for the one
-        in the middle; then for a few, by dtype, and for the same numbers in float64.
+        Outputs: ``again`` for the same rows, ``reversed`` for them in reverse order, ``alone`` for the middle
+        one; with `has_forms` also for a few by dtype, and for the same numbers in float64.
     """
     every = np.arange(len(X))
-    inputs: dict[str, Array] = {
-        "again": every,
-        "turned": every[::-1],
-        "alone": every[[len(X) // 2]],
-    }
-    if forms:
-        few, whole = _few(X)
+    inputs: dict[str, Array] = {"again": every, "reversed": every[::-1], "alone": every[[len(X) // 2]]}
+    if has_forms:
+        few, integers = _few(X)
         with np.errstate(over="ignore"):
             inputs |= {
                 "float32": few.astype(np.float32),
                 "of float32": few,
-                "int64": whole.astype(np.int64),
-                "of int64": whole,
+                "int64": integers.astype(np.int64),
+                "of int64": integers,
             }
     return dict(zip(inputs, session.models.outputs(X, list(inputs.values())), strict=True))
 
 
 def _few(X: Array) -> tuple[Array, Array]:
-    """Return some rows in float64: numbers that float32 holds, and whole ones."""
+    """Return some rows in float64: numbers that float32 holds, and integers."""
     few = X[:_FEW].astype(np.float32).astype(np.float64)
     return few, np.rint(np.clip(few, -1e6, 1e6))
 
 
 def rows_independent(output: Array, again: Mapping[str, Array]) -> str | None:
-    """Compare the answer to all rows with those to them the other way round, and to one row alone."""
-    turned = difference(output[::-1], again["turned"], "the answer to the same rows the other way round")
+    """Compare the answer to all rows with those to them in reverse order, and to one row alone."""
+    backwards = difference(output[::-1], again["reversed"], "the answer to the same rows in reverse order")
     middle = output[[len(output) // 2]]
-    return turned or difference(middle, again["alone"], "the answer to the row among others")
+    return backwards or difference(middle, again["alone"], "the answer to the row among others")
 
 
 def input_forms(again: Mapping[str, Array], model: Model | None, X: Array) -> str | None:
-    """Compare other dtypes given to the board, and give other memory orders to scirknn here, if it can."""
+    """Compare other dtypes on the board, and other memory orders in scirknn here."""
     for name in ("float32", "int64"):
-        wrong = difference(again[f"of {name}"], again[name], f"{name} input")
-        if wrong is not None:
-            return wrong
+        error = difference(again[f"of {name}"], again[name], f"{name} input")
+        if error is not None:
+            return error
     if model is not None:
         few, _ = _few(X)
         first = model.raw_output(few)
         for name, other in _orders(few):
-            wrong = difference(first, model.raw_output(other), f"{name} input")
-            if wrong is not None:
-                return wrong
+            error = difference(first, model.raw_output(other), f"{name} input")
+            if error is not None:
+                return error
     return None
 
 
@@ -156,25 +147,25 @@ def _orders(X: Array) -> Iterator[tuple[str, Any]]:
 
 
 def cores_agree(session: BoardSession, X: Array, output: Array) -> str | None:
-    """Run the rows on each core, and shared among all."""
-    for core, found in session.models.outputs_on(CORES, X).items():
-        where = "the pool of cores" if core == "pool" else f"core {core}"
-        wrong = difference(output, found, f"the first answer ({where} gave the other)")
-        if wrong is not None:
-            return wrong
+    """Compare the answers of each core, and of all together."""
+    for core, on_core in session.models.outputs_on(CORES, X).items():
+        where = "The pool of cores" if core == "pool" else f"Core {core}"
+        error = difference(output, on_core, "the first answer")
+        if error is not None:
+            return f"{where} answers differently: {error}"
     return None
 
 
 def digest_reproducible(first: str, again: bytes) -> str | None:
     """Compare the digest of a file's content with that of the same model's second build."""
     digest = virtual_npu.content_digest(virtual_npu.read(again))
-    return (
-        None if digest == first else f"The content's digest is {first:.16}, of a second build {digest:.16}."
-    )
+    if digest == first:
+        return None
+    return f"The content's digest is {first:.16}, of a second build {digest:.16}."
 
 
 def batch_latency(batch: Latency, single: Latency) -> str | None:
-    """Compare a call of N rows with N calls of one; the quickest of each, which other load troubles least."""
+    """Compare the fastest call of N rows with N of the fastest calls of one."""
     if batch.least <= batch.rows * single.least * 1.1:
         return None
     return (

@@ -1,53 +1,40 @@
-"""The way of one model: estimator, conversion, stages, board, verdict, time."""
+"""Run one case: estimator, conversion, stages, board, verdict, time."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import attrs
 import numpy as np
 
 import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
-from rknn_harness.conformance.board_stage import run_on_board
-from rknn_harness.conformance.convert_stage import (
-    compare_own_model,
-    convert_case,
-    open_own_bundle,
-    read_kept_model,
-)
-from rknn_harness.conformance.outcome import (
-    STAGES_OFF_BOARD,
-    CaseAborted,
-    PhaseClock,
-    harness_failure,
-    refused_verdict,
-    with_properties,
-)
-from rknn_harness.conformance.properties import (
-    latency_baseline,
-)
-from rknn_harness.conformance.timing import (
-    QUICK,
-    THOROUGH,
-    Timing,
-    keep_samples,
-)
+from rknn_harness.conformance.board_stage import BoardRun, run_on_board
+from rknn_harness.conformance.convert_stage import Converted, convert_case
+from rknn_harness.conformance.own_bundle import compare_own_model, open_own_bundle
+from rknn_harness.conformance.properties import latency_baseline
+from rknn_harness.conformance.timing import QUICK, THOROUGH, Timing, keep_samples
+from rknn_harness.conformance.trial import CaseFiles, Ending, Trial, harness_failure
 from rknn_harness.conformance.unguarded_case import run_unguarded_case
-from rknn_harness.errors import InfraError, LeaseError
+from rknn_harness.errors import InfraError, LeaseError, OwnModelError
 from rknn_harness.models.datasets import REFUSED
+from rknn_harness.models.own_model import OwnModel, kept_model
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Outcome, Stage
-from rknn_harness.verdicts.judge import judge
+from rknn_harness.verdicts.judge import Finding, Verdict, judge
+from rknn_harness.verdicts.own_judge import few_rows
 
-__all__ = ["ATTEMPTS", "run_case"]
+__all__ = ["ATTEMPTS", "CaseFiles", "run_case"]
 
 ATTEMPTS = 2
-"""Times that a case is tried at most; only trouble on the way gives it another, a power cycle one more."""
+"""Maximum attempts per case. Only infrastructure errors are retried; a power cycle allows one more."""
+
+_STAGES_OFF_BOARD = (None, Stage.SIMULATOR, Stage.VIRTUAL_NPU)
+"""Stages of verdicts that a file which the converter refuses accounts for; None is a pass."""
 
 
 def run_case(
@@ -56,14 +43,11 @@ def run_case(
     link: BoardLink,
     *,
     timing: Timing | None = None,
-    run_folder: Path | None = None,
-    corpus: Path | None = None,
-    models: Path | None = None,
+    files: CaseFiles | None = None,
     baseline: Latency | None = None,
-    trust_pickle: bool = False,
     tamper: Callable[[Path], None] | None = None,
 ) -> CaseResult:
-    """Try one case to its end; whatever goes wrong is its outcome, not an exception.
+    """Try one case; whatever goes wrong is its outcome, not an exception.
 
     Parameters
     ----------
@@ -73,123 +57,123 @@ def run_case(
     link : BoardLink
     timing : Timing, optional
         By default `QUICK` on a virtual board and `THOROUGH` on another.
-    run_folder : pathlib.Path, optional
-        Where the raw timing samples are kept, below ``samples``.
-    corpus : pathlib.Path, optional
-        Where the files of a case of the corpus lie; without, it is built from its spec.
-    models : pathlib.Path, optional
-        Where a run keeps its user's own models.
+    files : CaseFiles, optional
+        Where the run's files lie.
     baseline : Latency, optional
         Of the last accepted run, which a call is held to.
-    trust_pickle : bool
-        Load a user's pickle whatever it names.
     tamper : callable, optional
         Called with the bundle's path once it is written: tests plant faults by it.
-
-    Returns
-    -------
-    CaseResult
     """
-    if ("guard", "off") in case.options:
-        assert toolkit is not None
-        return run_unguarded_case(case, toolkit, link)
-    clock = PhaseClock()
-    notes: list[str] = []
-    known: dict[str, Any] = {}
-    attempts = 1
-    if timing is None:
-        timing = QUICK if link.board.virtual else THOROUGH
+    timing = timing or (QUICK if link.board.virtual else THOROUGH)
+    trial = Trial(case, toolkit, link, timing, files or CaseFiles(), tamper)
     try:
-        if link.lost is not None:
-            raise CaseAborted(
-                Outcome.INFRA_ERROR, Stage.BOARD, f"The board was given up earlier: {link.lost}"
-            )
         with tempfile.TemporaryDirectory(prefix="rknn-harness-") as name, np.errstate(all="ignore"):
-            own = None
-            if case.kind == "own" and models is not None:
-                own = read_kept_model(models / str(case.source), trust_pickle)
-            if toolkit is None:
-                assert own is not None
-                converted = open_own_bundle(own, clock, notes, known)
-            else:
-                converted = convert_case(case, toolkit, Path(name), clock, notes, known, corpus, own, tamper)
-            while True:
-                try:
-                    with clock("connect"):
-                        link.session()
-                    with clock("health"):
-                        if toolkit is not None:
-                            link.prove(toolkit)
-                    answer, again, times, more = run_on_board(converted, link, timing, notes, clock)
-                    break
-                except InfraError as error:
-                    link.drop()
-                    hopeless = isinstance(error, LeaseError)  # it has been waited for
-                    if hopeless or (attempts >= ATTEMPTS and not link.revive(error)):
-                        link.give_up(error)
-                        raise CaseAborted(Outcome.INFRA_ERROR, Stage.BOARD, error) from error
-                    notes.append(f"Attempt {attempts} ended on the way to the board: {error}")
-                    attempts += 1
-            with clock("judge"):
-                verdict = judge(
-                    converted.reference,
-                    {**converted.answers, Stage.BOARD: answer},
-                    converted.limits,
-                    rows=converted.rows,
-                    again=again,
-                    board_is_virtual=link.board.virtual,
-                    step=converted.step,
-                    placement=converted.charged,
-                )
-                if baseline is not None:
-                    more["latency_baseline"] = Stage.BOARD, latency_baseline(times.latency, baseline)
-                verdict = with_properties(verdict, {**converted.properties, **more})
-                # A bound that wide is no praise either.
-                if case.kind != "corpus" and converted.refused and verdict.stage in STAGES_OFF_BOARD:
-                    verdict = refused_verdict(verdict, converted.refused[0])
-                if own is not None:
-                    verdict, known["score"] = compare_own_model(own, verdict, converted, answer, notes)
+            if ("guard", "off") in case.options:
+                return run_unguarded_case(trial)
+            return _run(trial, Path(name), baseline)
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
-        end = (
-            error
-            if isinstance(error, CaseAborted)
-            else CaseAborted(Outcome.INFRA_ERROR, None, harness_failure(error))
-        )
-        return CaseResult(
-            case,
-            _outcome(case, end.outcome),
-            end.stage,
-            str(end),
-            notes=tuple(notes),
-            attempts=attempts,
-            seconds=clock.seconds,
-            board=link.board.name,
-            **known,
-        )
-    return CaseResult(
-        case,
-        _outcome(case, verdict.outcome),
-        verdict.stage,
-        verdict.reason,
+        return trial.result(Ending(Outcome.INFRA_ERROR, None, harness_failure(error)))
+
+
+def _run(trial: Trial, folder: Path, baseline: Latency | None) -> CaseResult:
+    own, converted = _prepare(trial, folder)
+    if isinstance(converted, Ending):
+        return _end(trial, converted)
+    board = _run_with_retries(trial, converted)
+    if isinstance(board, Ending):
+        return _end(trial, board)
+    with trial.clock("judge"):
+        verdict, facts, score = _judge(trial, converted, board, baseline), board.facts, None
+        if own is not None:
+            verdict, score = compare_own_model(own, verdict, converted, board.answer)
+            facts = facts.with_note(few_rows(len(converted.judged)))
+    times, run_folder = board.times, trial.files.run_folder
+    samples = keep_samples(run_folder, trial.case, trial.link.board.name, times.samples) if run_folder else ""
+    return _end(
+        trial,
+        Ending(verdict.outcome, verdict.stage, verdict.reason, facts),
         metrics=verdict.metrics,
         properties=verdict.properties,
-        notes=tuple(notes),
         latency=times.latency,
         cpu=times.cpu,
         clocks=times.clocks,
-        samples=keep_samples(run_folder, case, link.board.name, times.samples) if run_folder else "",
-        attempts=attempts,
-        seconds=clock.seconds,
-        board=link.board.name,
-        **known,
+        samples=samples,
+        score=score,
     )
 
 
-def _outcome(case: Case, outcome: Outcome) -> Outcome:
-    """Return the outcome of a case; a fixed model that is refused has failed, but for those known to be.
+def _end(trial: Trial, ending: Ending, **measured: object) -> CaseResult:
+    """Return the result; a fixed model that is refused has failed, but for those known to be.
 
     A toolkit or a converter that got worse would otherwise be excused.
     """
+    case = trial.case
     is_known = case.kind != "dataset" or (case.source, case.precision) in REFUSED
-    return outcome if is_known or outcome is not Outcome.UNSUPPORTED else Outcome.MISMATCH
+    if ending.outcome is Outcome.UNSUPPORTED and not is_known:
+        ending = attrs.evolve(ending, outcome=Outcome.MISMATCH)
+    return trial.result(ending, **measured)
+
+
+def _prepare(trial: Trial, folder: Path) -> tuple[OwnModel | None, Converted | Ending]:
+    """Return the user's model that the case is about, and what the stages before the board gave."""
+    link, case, files = trial.link, trial.case, trial.files
+    if link.lost is not None:
+        return None, Ending(Outcome.INFRA_ERROR, Stage.BOARD, f"The board was given up earlier: {link.lost}")
+    own = None
+    if case.kind == "own" and files.models is not None:
+        try:
+            own = kept_model(files.models / str(case.source), trust_pickle=files.trust_pickle)
+        except OwnModelError as error:
+            return None, Ending(Outcome.INFRA_ERROR, Stage.SKLEARN, str(error))
+    if trial.toolkit is not None:
+        return own, convert_case(trial, folder, own)
+    assert own is not None
+    return own, open_own_bundle(own, trial.clock)
+
+
+def _run_with_retries(trial: Trial, converted: Converted) -> BoardRun | Ending:
+    link, facts = trial.link, converted.facts
+    while True:
+        try:
+            with trial.clock("connect"):
+                link.session()
+            if trial.toolkit is not None:
+                with trial.clock("health"):
+                    link.prove(trial.toolkit)
+            return run_on_board(trial, attrs.evolve(converted, facts=facts))
+        except InfraError as error:
+            link.drop()
+            # A lease has been waited for already.
+            is_last = isinstance(error, LeaseError) or facts.attempts >= ATTEMPTS
+            if isinstance(error, LeaseError) or (is_last and not link.revive(error)):
+                link.give_up(error)
+                return Ending(Outcome.INFRA_ERROR, Stage.BOARD, str(error), facts)
+            facts = facts.with_note(f"Attempt {facts.attempts} did not reach the board: {error}")
+            facts = attrs.evolve(facts, attempts=facts.attempts + 1)
+
+
+def _judge(trial: Trial, converted: Converted, board: BoardRun, baseline: Latency | None) -> Verdict:
+    verdict = judge(
+        converted.reference,
+        {**converted.answers, Stage.BOARD: board.answer},
+        converted.limits,
+        again=board.again,
+        board_is_virtual=trial.link.board.virtual,
+        step=converted.step,
+        placement=converted.layers_required_on_npu,
+    ).with_findings([*converted.findings, *board.findings])
+    if baseline is not None:
+        error = latency_baseline(board.times.latency, baseline)
+        slower = Finding("latency_baseline", Stage.BOARD, error, Outcome.PASS)
+        verdict = verdict.with_findings([slower])
+    # A bound that wide is no praise either.
+    if trial.case.kind == "corpus" or not converted.refusal or verdict.stage not in _STAGES_OFF_BOARD:
+        return verdict
+    return attrs.evolve(
+        verdict,
+        outcome=Outcome.UNSUPPORTED,
+        stage=verdict.stage or Stage.VIRTUAL_NPU,
+        reason=f"The converter hands over no such file by default: {converted.refusal}",
+        properties={name: error for name, error in verdict.properties.items() if not error},
+    )

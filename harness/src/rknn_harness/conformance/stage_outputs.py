@@ -1,15 +1,17 @@
-"""Take down what each stage before the board says of some rows."""
+"""Record the outputs of each stage before the board."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 import virtual_npu
+from scirknn.arrays import Array
 from scirknn.bundle import Affine, Bundle
 from scirknn.files import sha256_of_bytes
 from sklearn2rknn import Built, Toolkit
@@ -17,18 +19,17 @@ from sklearn2rknn.network.onnx_graph import pack, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
 
 __all__ = [
-    "Protocol",
+    "ConversionRecord",
     "RecordingToolkit",
     "model_files",
     "onnx_output",
     "simulator_output",
 ]
 
-Array = np.ndarray[Any, Any]
 
-
-class Protocol:
-    """What passed through a `RecordingToolkit` in one conversion.
+@attrs.define(eq=False)
+class ConversionRecord:
+    """The calls of a `RecordingToolkit` in one conversion.
 
     Attributes
     ----------
@@ -42,17 +43,20 @@ class Protocol:
         Model, config and calibration of the file that was simulated.
     """
 
-    def __init__(self) -> None:
-        self.models: list[bytes] = []
-        self.simulated: Array | None = None
-        self.inputs: Array | None = None
-        self.built: tuple[bytes, Mapping[str, Any], Array | None] = (b"", {}, None)
+    models: list[bytes] = attrs.field(factory=list)
+    simulated: Array | None = None
+    inputs: Array | None = None
+    built: tuple[bytes, Mapping[str, Any], Array | None] = (b"", {}, None)
 
     @property
     def samples(self) -> int:
         """Rows of one run of the simulator."""
         assert self.inputs is not None
         return int(self.inputs.shape[1 if self.inputs.ndim == 3 else 3])
+
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of each ONNX graph, by ``onnx`` and a number."""
+        return {f"onnx {number}": sha256_of_bytes(model) for number, model in enumerate(self.models)}
 
     def operators(self) -> set[str]:
         """Return the kinds of node in the graph that was converted."""
@@ -65,18 +69,18 @@ class Protocol:
 
 
 class RecordingToolkit(Toolkit):
-    """A toolkit that lends another's process and keeps a record of what is asked of it.
+    """A toolkit that records its calls and has another do the work.
 
     Parameters
     ----------
     toolkit : Toolkit
-        Does the work; it stays open.
+        It stays open.
     """
 
     def __init__(self, toolkit: Toolkit) -> None:
         super().__init__(toolkit.environment)
         self._toolkit = toolkit
-        self.protocol = Protocol()
+        self.record = ConversionRecord()
 
     def build(
         self,
@@ -88,28 +92,18 @@ class RecordingToolkit(Toolkit):
         timeout: float = 300.0,
     ) -> Built:
         """Convert one ONNX model; see `sklearn2rknn.Toolkit.build`."""
-        self.protocol.models.append(model)
+        self.record.models.append(model)
         built = self._toolkit.build(
             model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
         )
         if simulate is not None:
-            self.protocol.inputs, self.protocol.simulated = simulate, built.simulated
-            self.protocol.built = (model, config, calibration)
+            self.record.inputs, self.record.simulated = simulate, built.simulated
+            self.record.built = (model, config, calibration)
         return built
-
-    def digests(self) -> dict[str, str]:
-        """Return the sha256 of each ONNX graph, by ``onnx`` and a number."""
-        return {f"onnx {number}": sha256_of_bytes(model) for number, model in enumerate(self.protocol.models)}
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
-    """Run the float32 graph in onnxruntime; the host's maps are done around it in float64.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape (n, n_outputs)
-        Before the head.
-    """
+    """Run the float32 graph in onnxruntime and the host's maps in float64; shape (n, n_outputs)."""
     session = onnx_session(model)
     (entry,) = session.get_inputs()
     form, samples = ("conv", entry.shape[2]) if len(entry.shape) == 4 else ("matmul", entry.shape[0])
@@ -118,32 +112,30 @@ def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
     return _mapped(bundle.output, bundle.join(unpack(outputs, len(X))))
 
 
-def simulator_output(protocol: Protocol, bundle: Bundle, X: Array) -> tuple[Array, Array]:
-    """Return what the vendor's simulator said while the model was converted.
+def simulator_output(record: ConversionRecord, bundle: Bundle, X: Array) -> tuple[Array, Array]:
+    """Return the output that the vendor's simulator gave during the conversion.
 
-    The converter chooses the rows, from those given as its example input; they are found again by what was
-    fed.
+    The converter chooses the rows from its example input; they are recognised by the inputs.
 
     Returns
     -------
     rows : numpy.ndarray of int
         Rows of X that the simulator ran.
     output : numpy.ndarray of float64, shape (len(rows), n_outputs)
-        Before the head.
+        Before the output activation.
     """
-    assert protocol.inputs is not None
-    assert protocol.simulated is not None
+    assert record.inputs is not None
+    assert record.simulated is not None
     prepared = bundle.prepare(np.asarray(X, np.float64)).astype(np.float32)
     columns = prepared.shape[1]
-    fed = unpack(protocol.inputs, protocol.inputs.shape[0] * protocol.samples)[:, :columns]
-    known = {row.tobytes(): index for index, row in enumerate(prepared)}
-    places = [known.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
-    output = _mapped(bundle.output, bundle.join(unpack(protocol.simulated, len(fed))))
-    found = [(row, place) for place, row in enumerate(places) if row is not None]
-    # The last run is filled up with rows from the front.
-    first = dict(reversed(found))
-    rows = np.array(sorted(first))
-    return rows, output[[first[row] for row in rows]]
+    fed = unpack(record.inputs, record.inputs.shape[0] * record.samples)[:, :columns]
+    numbers = {row.tobytes(): number for number, row in enumerate(prepared)}
+    rows_fed = [numbers.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
+    output = _mapped(bundle.output, bundle.join(unpack(record.simulated, len(fed))))
+    # The last run is padded with rows from the front: the first place of each counts.
+    places = {row: place for place, row in reversed(list(enumerate(rows_fed))) if row is not None}
+    rows = np.array(sorted(places))
+    return rows, output[[places[row] for row in rows]]
 
 
 def model_files(bundle: Bundle) -> list[virtual_npu.RknnFile]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
@@ -17,11 +16,10 @@ from rknn_harness.errors import BoardError
 from rknn_harness.records.case import Case
 from rknn_harness.records.latency import Latency, summarize
 from rknn_harness.verdicts.reference import Reference
+from scirknn.arrays import Array
 from scirknn.files import write_atomically
 
-__all__ = ["QUICK", "THOROUGH", "Times", "Timing", "keep_samples", "time_on_board", "with_cpu"]
-
-Array = np.ndarray[Any, Any]
+__all__ = ["QUICK", "THOROUGH", "Times", "Timing", "add_cpu_times", "keep_samples", "time_on_board"]
 
 
 @attrs.frozen
@@ -49,66 +47,58 @@ THOROUGH = Timing(5, 200, 2.0, 20.0)
 
 @attrs.frozen(eq=False)
 class Times:
-    """What was timed.
+    """Times of one model.
 
     Attributes
     ----------
     latency : Latency
         Of the NPU's predict. Like those of `cpu`, unstable also when a clock moved meanwhile.
-    cpu : dict of str to Latency
-        ``numpy`` and, where the board has it, ``scikit-learn``.
     clocks : dict
         See `CaseResult.clocks`.
     samples : dict of str to numpy.ndarray of float64
         Seconds of each call, by ``npu`` and the names of `cpu`.
+    cpu : dict of str to Latency
+        ``numpy`` and, where the board has it, ``scikit-learn``.
+    note : str
+        Why the CPU was not timed.
     """
 
     latency: Latency
-    cpu: dict[str, Latency]
     clocks: dict[str, Any]
     samples: dict[str, Array]
+    cpu: dict[str, Latency] = attrs.field(factory=dict)
+    note: str = ""
 
 
 def time_on_board(session: BoardSession, rows: Array, timing: Timing) -> Times:
-    """Time the loaded model.
-
-    Parameters
-    ----------
-    session : BoardSession
-    rows : numpy.ndarray, shape (n, n_features)
-        What each call predicts.
-    timing : Timing
+    """Time the loaded model on rows, shape (n, n_features).
 
     Raises
     ------
     BoardError, InfraError
     """
     timed = session.timing.time_model(rows, timing.bounds)
-    return Times(_latency(timed, rows, timing), {}, timed.clocks, {"npu": timed.samples})
+    return Times(_latency(timed, rows, timing), timed.clocks, {"npu": timed.samples})
 
 
-def with_cpu(
-    times: Times, session: BoardSession, rows: Array, network: Reference, timing: Timing, notes: list[str]
+def add_cpu_times(
+    times: Times, session: BoardSession, rows: Array, network: Reference, timing: Timing
 ) -> Times:
-    """Add the times of the same network on the board's CPU.
+    """Add the times of the same network on the board's CPU, which are no part of a verdict.
 
-    They are no part of a verdict: why there are none is said in `notes`. The last to be asked of a session's
-    model, for when it fails none may be loaded any more.
+    The last call for a session's model: when it fails, no model may be loaded any more.
 
     Raises
     ------
     InfraError
     """
     try:
-        found = session.timing.time_cpu(rows, network, timing.bounds, engines=timing.cpu)
+        by_name = session.timing.time_cpu(rows, network, timing.bounds, engines=timing.cpu)
     except (BoardError, ValueError) as error:
-        notes.append(f"The board's CPU was not timed: {error}")
-        return times
-    return attrs.evolve(
-        times,
-        cpu={name: _latency(timed, rows, timing) for name, timed in found.items()},
-        samples=times.samples | {name: timed.samples for name, timed in found.items()},
-    )
+        return attrs.evolve(times, note=f"The board's CPU was not timed: {error}")
+    cpu = {name: _latency(timed, rows, timing) for name, timed in by_name.items()}
+    samples = {name: timed.samples for name, timed in by_name.items()}
+    return attrs.evolve(times, cpu=cpu, samples=times.samples | samples)
 
 
 def _latency(timed: Timed, rows: Array, timing: Timing) -> Latency:

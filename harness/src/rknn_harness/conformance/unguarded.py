@@ -1,8 +1,8 @@
-"""A network converted without any of the converter's care: as the vendor's examples show, and nothing else.
+"""A network converted without the converter's guards, as the vendor's examples show.
 
 A Gemm for each layer, the rows on the first axis, float16, and the features' scaling left to the toolkit's
-``mean_values`` and ``std_values``. With the guard off a run finds by itself the defects that the converter
-goes around; each is recognised by what the toolkit computed in place of the network, and named.
+``mean_values`` and ``std_values``. With the guard off a run meets the defects that the converter avoids; each
+is recognised by what the toolkit computed in place of the network, and named.
 """
 
 from __future__ import annotations
@@ -21,24 +21,17 @@ from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.models.random_mlp import build_estimator, build_rows, feature_scales
 from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
-from rknn_harness.verdicts.judge import Limits, Verdict, judge
-from rknn_harness.verdicts.reference import (
-    ACTIVATIONS,
-    Answer,
-    Floats,
-    Layer,
-    Reference,
-    answer_from_output,
-    reference,
-)
+from rknn_harness.verdicts.judge import Verdict, judge
+from rknn_harness.verdicts.limits import Limits
+from rknn_harness.verdicts.reference import ACTIVATIONS, Answer, Reference, answer_from_output, reference
+from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32
 from sklearn2rknn.checking.float_bounds import output_bound
+from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.onnx_session import onnx_session
 
 __all__ = ["CONSTANT_GRAPH", "Plain", "convert_plain", "defect_of", "judge_plain"]
-
-Array = np.ndarray[Any, Any]
 
 CONSTANT_GRAPH = "are constants, The model is invalid"
 """What the toolkit says of a graph with a layer whose weights are all 0, the defect ``zero-layer``."""
@@ -48,7 +41,7 @@ _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 @attrs.frozen(eq=False)
 class Plain:
-    """What came of a plain conversion.
+    """A plain conversion.
 
     Attributes
     ----------
@@ -59,7 +52,7 @@ class Plain:
     scales : numpy.ndarray or None, shape (n_features,)
         Given to the toolkit as ``std_values``.
     runs : numpy.ndarray of float32, shape (runs, N, n_features)
-        The rows as they are, the last run filled up.
+        The rows, the last run padded.
     file : bytes
         The ``.rknn``.
     answers : mapping of Stage to Answer
@@ -74,7 +67,7 @@ class Plain:
     answers: dict[Stage, Answer]
 
     def answer(self, outputs: Sequence[Array]) -> Answer:
-        """Return the answer that a stage's outputs, one of each run, come to."""
+        """Return a stage's answer from its output of each run."""
         return answer_from_output(self.truth, np.concatenate(list(outputs))[: len(self.truth.X)])
 
     def on_board(self, session: BoardSession) -> Answer:
@@ -84,7 +77,7 @@ class Plain:
 
 
 def convert_plain(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) -> Plain:
-    """Convert a random network, and ask each stage before the board.
+    """Convert a random network, and run each stage before the board.
 
     Raises
     ------

@@ -1,14 +1,12 @@
-"""Which of a model's rows the converter is given, and which it is judged on."""
+"""Split a model's rows: those for the converter, and those that its file is judged on."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-__all__ = ["split"]
+from scirknn.arrays import Array
 
-Array = np.ndarray[Any, Any]
+__all__ = ["split"]
 
 _SEED = 0
 

@@ -24,8 +24,9 @@ import numpy as np
 from rknn_harness.errors import OwnModelError
 from rknn_harness.models.targets import Kind, read_targets
 from rknn_harness.records.case import Case, own_case
-from rknn_harness.verdicts.pipeline_reference import reference_of
+from rknn_harness.verdicts.reference import reference
 from scirknn import BundleError, read_bundle
+from scirknn.arrays import Array
 from scirknn.bundle import Bundle, metadata_path
 from scirknn.errors import InputError
 from scirknn.files import sha256_of_file
@@ -46,18 +47,16 @@ __all__ = [
     "read_files",
 ]
 
-Array = np.ndarray[Any, Any]
-
 _SIZES = (64,)
 """Rows per run of a model that is to be converted."""
 
 _FEW = 8
-"""Rows on which an estimator is read on trial."""
+"""Rows on which scikit-learn's answer is checked before the run."""
 
 
 @attrs.frozen
 class OwnFiles:
-    """What a user gives.
+    """The files that a user gives.
 
     Attributes
     ----------
@@ -66,11 +65,11 @@ class OwnFiles:
     rows : pathlib.Path
         Rows of X, ``.npy`` or CSV.
     y : pathlib.Path or None
-        What is true of the rows.
+        True labels or values of the rows.
     reference : pathlib.Path or None
         The estimator that a bundle was made from.
     expect : pathlib.Path or None
-        Predictions for the rows that a bundle is compared with.
+        Recorded predictions for the rows.
     header : {"auto", "yes", "no"}
         Whether the first line of a CSV file names its columns.
     """
@@ -84,7 +83,7 @@ class OwnFiles:
 
     @property
     def name(self) -> str:
-        """The model file's stem, without what is no part of a case's id."""
+        """The model file's stem, as part of a case's id."""
         return re.sub(r"[^A-Za-z0-9._+-]+", "_", self.model.stem)[:80]
 
     @property
@@ -95,19 +94,19 @@ class OwnFiles:
 
 @attrs.frozen(eq=False)
 class OwnModel:
-    """What the files hold.
+    """The contents of the files.
 
     Attributes
     ----------
     name : str
     estimator : object or None
-        scikit-learn's; None: there is nothing to compare a bundle's outputs with.
+        scikit-learn's; None where there is only a bundle.
     bundle : Bundle or None
-        Of a model that is converted already.
+        Of a model that was converted before.
     X : numpy.ndarray, shape (n, n_features)
     y : numpy.ndarray or None
     expected : numpy.ndarray or None
-        Predictions to be compared with.
+        Recorded predictions.
     """
 
     name: str
@@ -119,12 +118,12 @@ class OwnModel:
 
 
 def read_files(files: OwnFiles, *, trust_pickle: bool = False) -> OwnModel:
-    """Read a model and its rows, and see that they go together.
+    """Read a model and its rows, and check that they belong together.
 
     Raises
     ------
     OwnModelError
-        The text names the file, what is wrong with it and what to give.
+        The text names the file, its error and the remedy.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn's, of names of features and of versions
@@ -135,12 +134,12 @@ def read_files(files: OwnFiles, *, trust_pickle: bool = False) -> OwnModel:
             estimator = _of_converter(load_model, source, trust_pickle=trust_pickle)
             network = _of_converter(network_from_estimator, estimator)
         if bundle is not None and network is not None:
-            _refuse_another(bundle, network, files)
+            _check_same_model(bundle, network, files)
         model = bundle or network
         assert model is not None
         X = _rows(files, model)
         if estimator is not None:
-            _try(estimator, X[:_FEW], source)
+            _check_reference(estimator, X[:_FEW], source)
     kind = Kind(model.task, model.classes, 1 if model.task == "classifier" else model.n_outputs)
     y, expected = (
         None if path is None else read_targets(path, kind, len(X), option, files.header)
@@ -179,8 +178,8 @@ def _bundle(files: OwnFiles) -> Bundle:
     return bundle
 
 
-def _refuse_another(bundle: Bundle, network: Network, files: OwnFiles) -> None:
-    """Raise where the reference cannot be what a bundle was made from."""
+def _check_same_model(bundle: Bundle, network: Network, files: OwnFiles) -> None:
+    """Raise where a bundle cannot be made from the reference."""
     pairs = {
         "task": (bundle.task, network.task),
         "number of features": (bundle.n_features_in, network.n_features_in),
@@ -218,9 +217,9 @@ def _rows(files: OwnFiles, model: Bundle | Network) -> Array:
     return X
 
 
-def _try(estimator: Any, X: Array, source: Path | None) -> None:
+def _check_reference(estimator: Any, X: Array, source: Path | None) -> None:
     try:
-        reference_of(estimator, X)
+        reference(estimator, X)
     except AssertionError as error:
         line = " ".join(str(error).split())[:200]
         raise OwnModelError(
@@ -271,12 +270,12 @@ def _parts(path: Path) -> Iterator[Path]:
 
 @functools.cache
 def kept_model(place: Path, *, trust_pickle: bool = False) -> OwnModel:
-    """Read what a run keeps of a model, once in a process.
+    """Read a model that a run keeps, once in a process.
 
     Raises
     ------
     OwnModelError
-        It cannot be read, or is not what the run kept.
+        It cannot be read, or a file of it changed.
     """
     try:
         document = json.loads((place / "own.json").read_text(encoding="utf-8"))
@@ -295,7 +294,7 @@ def kept_model(place: Path, *, trust_pickle: bool = False) -> OwnModel:
 
 
 def kept_documents(folder: Path) -> dict[str, Any]:
-    """Return what is recorded of each model that a run keeps, by its name."""
+    """Return the document of each model that a run keeps, by its name."""
     return {
         path.parent.name: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob("*/own.json"))
@@ -303,7 +302,7 @@ def kept_documents(folder: Path) -> dict[str, Any]:
 
 
 def is_estimator(place: Path) -> bool:
-    """Whether what a run keeps of a model is yet to be converted."""
+    """Whether a model that a run keeps is yet to be converted."""
     return not any(place.glob("*.rknn"))
 
 
@@ -313,9 +312,9 @@ def own_cases(folder: Path, precisions: Sequence[str]) -> list[Case]:
     Parameters
     ----------
     folder : pathlib.Path
-        The run's ``own``; it need not be there.
+        The run's ``own``; it may be missing.
     precisions : sequence of str
-        For what is to be converted; a bundle has one.
+        For a model to convert; a bundle has one.
     """
     cases = []
     for place in sorted(path.parent for path in folder.glob("*/own.json")):

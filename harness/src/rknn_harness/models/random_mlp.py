@@ -1,4 +1,4 @@
-"""A random network as plain data, and the fitted scikit-learn estimator it stands for."""
+"""The fitted scikit-learn estimator of a random network's specification."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from rknn_harness.records.mlp_spec import MlpSpec
+from scirknn.arrays import Array, Floats
 
 __all__ = ["build_estimator", "build_rows", "feature_scales", "has_poisson"]
 
@@ -26,12 +27,8 @@ def has_poisson() -> bool:
 def build_estimator(spec: MlpSpec) -> Any:
     """Fit the estimator that `spec` describes.
 
-    The fit is real, so that every fitted attribute is scikit-learn's own, and one iteration short; the
-    weights are then set by the seed, because those of a random fit are all alike.
-
-    Returns
-    -------
-    MLPClassifier or MLPRegressor
+    A fit of one iteration sets every fitted attribute as scikit-learn does; the weights are then drawn by the
+    seed, because those of a random fit are all alike.
     """
     random = np.random.default_rng([spec.seed, 1])
     rows = max(_LEAST_TRAINING_ROWS, 2 * spec.n_outputs)  # every class must occur
@@ -76,7 +73,7 @@ def _make_odd(spec: MlpSpec, estimator: Any) -> None:
         weights[-1][:, 1], biases[-1][1] = weights[-1][:, 0], biases[-1][0]
 
 
-def feature_scales(spec: MlpSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
+def feature_scales(spec: MlpSpec) -> Floats:
     """Return the features' scales, shape (n_features,): powers of ten, the first the greatest."""
     scales = 10.0 ** np.random.default_rng([spec.seed, 3]).integers(
         -spec.decades, spec.decades + 1, spec.n_features
@@ -85,15 +82,15 @@ def feature_scales(spec: MlpSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(scales, np.float64)
 
 
-def build_rows(spec: MlpSpec) -> np.ndarray[Any, np.dtype[np.float64]]:
+def build_rows(spec: MlpSpec) -> Floats:
     """Return the rows to predict, shape ``(spec.rows, spec.n_features)``, normal in the features' scales."""
     standard = np.random.default_rng([spec.seed, 2]).standard_normal((spec.rows, spec.n_features))
     return np.ascontiguousarray(standard * feature_scales(spec))
 
 
-def _labels(spec: MlpSpec, rows: int, random: np.random.Generator) -> np.ndarray[Any, Any]:
+def _labels(spec: MlpSpec, rows: int, random: np.random.Generator) -> Array:
     if spec.task == "multilabel":
-        target: np.ndarray[Any, Any] = random.integers(0, 2, (rows, spec.n_outputs))
+        target: Array = random.integers(0, 2, (rows, spec.n_outputs))
         target[0], target[1] = 0, 1  # both values in each column
         return target
     classes = 2 if spec.task == "binary" else spec.n_outputs
@@ -103,5 +100,5 @@ def _labels(spec: MlpSpec, rows: int, random: np.random.Generator) -> np.ndarray
         "bool": [False, True],
         "int": [10 * number - 5 for number in range(classes)],  # neither from 0 on nor all positive
     }
-    labels: np.ndarray[Any, Any] = np.array(names[spec.labels])[numbers]
+    labels: Array = np.array(names[spec.labels])[numbers]
     return labels

@@ -18,7 +18,7 @@ _WIDE = (63, 64, 65, 100, 127, 128, 129, 255, 256, 257)
 _LARGE = (511, 512, 513, 1000, 1023, 1024, 1025, 4096)
 
 MACS = 600_000
-"""Multiply-adds of a row at most: a wide layer stands among narrow ones, or a case costs a minute."""
+"""Most multiply-adds of a row: a case with several wide layers takes a minute."""
 
 
 def widths(large: bool = True) -> st.SearchStrategy[int]:

@@ -1,4 +1,4 @@
-"""Labels or values of some rows, from a file: what is true of them, or what was predicted."""
+"""Labels or values of some rows, from a file: true ones, or predictions."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import attrs
 import numpy as np
 
 from rknn_harness.errors import OwnModelError
+from scirknn.arrays import Array
 from scirknn.bundle.columns import Columns, Lookup, Number
 from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
 
 __all__ = ["Kind", "read_targets"]
 
-Array = np.ndarray[Any, Any]
-
 
 @attrs.frozen(eq=False)
 class Kind:
-    """What a model predicts.
+    """The kind of a model's predictions.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class Kind:
 
     @property
     def feature_names(self) -> None:
-        """Names of columns say nothing here."""
+        """None: names of columns are ignored."""
         return None
 
     @property
@@ -71,7 +70,7 @@ def read_targets(path: Path, kind: Kind, count: int, option: str, header: str = 
     count : int
         Rows of X.
     option : str
-        What the file was given as, for the texts.
+        The option that named the file, for the texts.
     header : {"auto", "yes", "no"}
         Whether a CSV file's first line names its columns.
 
@@ -92,10 +91,10 @@ def read_targets(path: Path, kind: Kind, count: int, option: str, header: str = 
         raise OwnModelError(f"{option}: {error} Give one label or value for each row of --rows.") from None
     if values.ndim == 1:
         values = values[:, None]
-    known = None if kind.classes is None else set(kind.classes.tolist())
+    classes = None if kind.classes is None else set(kind.classes.tolist())
     # Where labels are texts, so is a header: it is none of the classes.
-    if known and kind.has_texts and header == "auto" and len(values) == count + 1:
-        values = values[1:] if values[0, 0] not in known else values
+    if classes and kind.has_texts and header == "auto" and len(values) == count + 1:
+        values = values[1:] if values[0, 0] not in classes else values
     if len(values) != count:
         raise OwnModelError(
             f"{option} {path} has {len(values)} rows; --rows has {count}. Give one for each, in this order."
@@ -106,8 +105,8 @@ def read_targets(path: Path, kind: Kind, count: int, option: str, header: str = 
         )
     if kind.task == "classifier":
         values = values[:, 0]
-        assert known is not None
-        if not known & set(values.tolist()):
+        assert classes is not None
+        if not classes & set(values.tolist()):
             raise OwnModelError(
                 f"{option} {path} holds {_some(values)}; the model's classes are {_some(kind.classes)}. Give "
                 "labels as the model was fitted to."

@@ -1,12 +1,12 @@
-"""Failures that were found, kept as files: whatever becomes of the strategies, they are tried first.
+"""Earlier failures, kept as files: they are tried first, however the strategies change.
 
 ::
 
     corpus/<case's id>/
-        spec.json       the case, and how it failed where
+        spec.json       the case, its outcome, stage and reason
         model.skops     the estimator
         inputs.npy      rows
-        expected.npy    scikit-learn's output before the head for them
+        expected.npy    scikit-learn's output before the output activation
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.verdicts.reference import reference
+from scirknn.arrays import Array
 from sklearn2rknn.estimators.model_file import load_model
 
 __all__ = ["CorpusError", "corpus_cases", "keep", "read_case", "read_model", "read_verdict"]
 
-Array = np.ndarray[Any, Any]
-
 
 class CorpusError(HarnessError):
-    """An entry of the corpus cannot be read, or no longer holds what it did."""
+    """An entry of the corpus cannot be read, or scikit-learn answers it differently."""
 
 
 def keep(corpus: Path, result: CaseResult) -> None:
@@ -50,7 +49,7 @@ def keep(corpus: Path, result: CaseResult) -> None:
     try:
         estimator, X = build_estimator(case.source), build_rows(case.source)
         document = {
-            **attrs.evolve(case, kind="corpus").document(),
+            **attrs.evolve(case, kind="corpus").to_json(),
             "board": result.board,
             "outcome": result.outcome.value,
             "stage": None if result.stage is None else result.stage.value,
@@ -79,7 +78,6 @@ def read_case(entry: Path) -> Case:
     Raises
     ------
     CorpusError
-        It is none.
     """
     return _read(entry)[0]
 
@@ -90,7 +88,6 @@ def read_verdict(entry: Path) -> tuple[str, str | None]:
     Raises
     ------
     CorpusError
-        It is none.
     """
     return _read(entry)[1]
 
@@ -98,7 +95,7 @@ def read_verdict(entry: Path) -> tuple[str, str | None]:
 def _read(entry: Path) -> tuple[Case, tuple[str, str | None]]:
     try:
         document = json.loads((entry / "spec.json").read_text(encoding="utf-8"))
-        return Case.from_document(document), (document["outcome"], document["stage"])
+        return Case.from_json(document), (document["outcome"], document["stage"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise CorpusError(f"{entry} is no entry of a corpus: {error!r:.200}.") from None
 
@@ -109,7 +106,7 @@ def read_model(entry: Path) -> tuple[Any, Array]:
     Raises
     ------
     CorpusError
-        They cannot be read, or scikit-learn no longer says of them what it did.
+        They cannot be read, or scikit-learn answers them differently.
     """
     try:
         estimator = load_model(entry / "model.skops")

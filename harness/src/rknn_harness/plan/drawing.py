@@ -1,4 +1,4 @@
-"""Draw random networks with hypothesis, and make a failing one smaller."""
+"""Draw random networks with hypothesis, and shrink a failing one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase, ReadOnlyDatabase
 from hypothesis.errors import HypothesisSideeffectWarning
 
-from rknn_harness.models.strategies import cases
+from rknn_harness.models import strategies
 from rknn_harness.plan.same_draws import without_local_constants
 from rknn_harness.records.case import Case
 
@@ -28,13 +28,12 @@ class Draw:
     ----------
     precisions : tuple of str
     count : int
-        How many at most: what is drawn twice counts once.
+        At most: equal networks count once.
     seed : int
     guard : bool
         False for plain conversions, see `rknn_harness.conformance.unguarded`.
     examples : str
-        Folder of hypothesis's examples: failures that were made smaller are drawn first, night after night.
-        Empty for none.
+        Folder of hypothesis's examples, in which shrunk failures are drawn first; empty for none.
     """
 
     precisions: tuple[str, ...]
@@ -46,18 +45,14 @@ class Draw:
 
 def draw_cases(draw: Draw) -> list[Case]:
     """Draw random networks, each once, without a toolkit."""
-    found: dict[str, Case] = {}
-
-    def keep(case: Case) -> None:
-        found.setdefault(case.id, case)
-
+    cases: dict[str, Case] = {}
     if draw.count:
-        _each(draw, [Phase.reuse, Phase.generate], keep)
-    return list(found.values())
+        _each(draw, [Phase.reuse, Phase.generate], lambda case: cases.setdefault(case.id, case))
+    return list(cases.values())
 
 
 def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Case:
-    """Make a drawn case smaller as long as it fails.
+    """Return the smallest case that still fails.
 
     Parameters
     ----------
@@ -65,12 +60,7 @@ def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Cas
         One that `draw_cases` returned for the same draw, and that fails.
     draw : Draw
     fails : callable
-        Asked of smaller cases, which have no toolkit.
-
-    Returns
-    -------
-    Case
-        The smallest that fails, `first` itself if no smaller one does.
+        Called with smaller cases, which have no toolkit. `first` is returned if none of them fails.
     """
     smallest, met = first, False
 
@@ -79,7 +69,7 @@ def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Cas
 
     def examine(case: Case) -> None:
         nonlocal smallest, met
-        # What was drawn before it is passed over: hypothesis shall shrink this one.
+        # Cases drawn before it pass: hypothesis shall shrink this one.
         met = met or case.id == first.id
         if met and (case.id == first.id or fails(case)):
             smallest = case
@@ -102,12 +92,12 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @hypothesis.seed(draw.seed)
-    @given(cases(precisions=draw.precisions, guard=draw.guard))
+    @given(strategies.cases(precisions=draw.precisions, guard=draw.guard))
     def each(case: Case) -> None:
         body(case)
 
     with warnings.catch_warnings(), without_local_constants():
-        # pytest is starting; that the plan takes a second then is known.
+        # pytest is starting, and the plan takes a second.
         warnings.simplefilter("ignore", HypothesisSideeffectWarning)
         each()
 
@@ -115,6 +105,6 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
 def _database(draw: Draw, phases: list[Phase]) -> ExampleDatabase | None:
     if not draw.examples:
         return None
-    found = DirectoryBasedExampleDatabase(draw.examples)
-    # What is drawn again and does not fail at once would be forgotten.
-    return ReadOnlyDatabase(found) if Phase.reuse in phases else found
+    database = DirectoryBasedExampleDatabase(draw.examples)
+    # hypothesis forgets an example that does not fail at once.
+    return ReadOnlyDatabase(database) if Phase.reuse in phases else database

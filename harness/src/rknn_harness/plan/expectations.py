@@ -1,4 +1,4 @@
-"""What is known to fail, and what is not to be tried: a plain text list for each board and toolkit.
+"""Expected failures and cases to skip: a plain text list for each board and toolkit.
 
 ``expectations/<board>-<toolkit>.txt``, a line for each::
 
@@ -7,14 +7,15 @@
     fail             *          defect:mean-std  std_values is ignored.                measured
     skip             *          digits-int8-n64  It takes the board down.              https://example.org/2
 
-A property is one of `rknn_harness.records.case.PROPERTIES`, or ``*`` for the case as a whole; a case is one
-that a run knows, or ``defect:`` and a name of the toolkits' table. Anything else is an error, so a list
-cannot rot unseen. A case that is expected to fail and passes fails the run. The last word is a link, or
+A property is one of `rknn_harness.records.case.PROPERTIES`, or ``*`` for the outcome; a case is one of the
+run, or ``defect:`` and a name of the toolkits' table. Anything else is an error, so that no line goes out of
+date unseen. A case that is expected to fail and passes fails the run. The last column is a link, or
 ``measured``.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -29,7 +30,7 @@ __all__ = ["Expectation", "ExpectationsError", "expected_reason", "read_expectat
 
 
 class ExpectationsError(HarnessError):
-    """A list of expectations has a line that says nothing."""
+    """A list of expectations has an invalid line."""
 
 
 @attrs.frozen
@@ -43,7 +44,7 @@ class Expectation:
     board: str
     toolkit: str
 
-    def meets(self, result: CaseResult) -> bool:
+    def matches(self, result: CaseResult) -> bool:
         """Whether the line is about this result's case, or its defect."""
         named = self.case in (result.case.id, f"defect:{result.defect}")
         return named and (self.board, self.toolkit) == (result.board, result.case.toolkit)
@@ -61,33 +62,31 @@ def read_expectations(
     boards, toolkits : iterable of str
         Names and versions.
     cases : collection of str
-        Every case's id that can be named.
+        Ids that lines may name.
 
     Raises
     ------
     ExpectationsError
         The text names the file and the line.
     """
-    found = []
-    toolkits = list(toolkits)
-    for board in boards:
-        for toolkit in toolkits:
-            path = folder / f"{board}-{toolkit}.txt"
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            for number, line in enumerate(lines, 1):
-                if line.strip() and not line.lstrip().startswith("#"):
-                    found.append(_expectation(line, f"{path}, line {number}", board, toolkit, cases))
-    return found
+    expectations = []
+    for board, toolkit in itertools.product(boards, toolkits):
+        path = folder / f"{board}-{toolkit}.txt"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        for number, line in enumerate(lines, 1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                expectations.append(_expectation(line, f"{path}, line {number}", board, toolkit, cases))
+    return expectations
 
 
 def expected_reason(expectations: Iterable[Expectation], result: CaseResult) -> str:
-    """Return why a result's failure is expected; also when it did not fail. Empty where it is not."""
+    """Return why a result's failure is expected, also where it did not fail; else an empty text."""
     failed = {name for name, wrong in result.properties.items() if wrong}
-    meeting = [each for each in expectations if each.kind == "fail" and each.meets(result)]
-    named = {each.property for each in meeting}
-    if not meeting or ("*" not in named and result.is_failure and not (failed and failed <= named)):
+    matching = [each for each in expectations if each.kind == "fail" and each.matches(result)]
+    named = {each.property for each in matching}
+    if not matching or ("*" not in named and result.is_failure and not (failed and failed <= named)):
         return ""
-    return " ".join(dict.fromkeys(each.reason for each in meeting))
+    return " ".join(dict.fromkeys(each.reason for each in matching))
 
 
 def _expectation(line: str, place: str, board: str, toolkit: str, cases: Collection[str]) -> Expectation:
@@ -98,9 +97,9 @@ def _expectation(line: str, place: str, board: str, toolkit: str, cases: Collect
     defects = {f"defect:{defect.id}" for defect in toolkit_version(toolkit).defects}
     wrong = (
         f"begins with {kind!r}, not fail or skip" * (kind not in ("fail", "skip"))
-        or f"names a property {name!r} that there is not" * (name != "*" and name not in PROPERTIES)
-        or f"names a case {case!r} that there is not" * (case not in cases and case not in defects)
-        or "skips a defect, which is known after the case only" * (kind == "skip" and case in defects)
+        or f"names an unknown property {name!r}" * (name != "*" and name not in PROPERTIES)
+        or f"names an unknown case {case!r}" * (case not in cases and case not in defects)
+        or "skips a defect, which only the case itself shows" * (kind == "skip" and case in defects)
         or f"ends with {words[-1]!r}, neither a link nor measured"
         * (words[-1] != "measured" and not words[-1].startswith(("https://", "http://")))
     )

@@ -1,4 +1,4 @@
-"""What a run will try: settled before the first case, so that a broken run can go on where it stopped."""
+"""The plan of a run, made before the first case, so that a broken run can be resumed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ _SIZES = ((1,), (7,), (1, 64), (1024,))
 """Rows per run, beside the usual 64, that one data set is tried in."""
 
 _CHUNK = 6
-"""Cases that a worker takes at once: few enough that all end at about the same time."""
+"""Cases that a worker takes at once: few enough that all workers end at about the same time."""
 
 
 def make_plan(
     *,
     toolkits: Sequence[str],
     boards: Sequence[str],
-    draw: Draw,
+    draw: Draw | None,
     corpus: Sequence[Case] = (),
     own: Sequence[Case] = (),
-    only_own: bool = False,
 ) -> tuple[Entry, ...]:
     """Cross every case with the toolkits that have its precision, and with the boards.
 
@@ -39,15 +38,13 @@ def make_plan(
         Versions.
     boards : sequence of str
         Names.
-    draw : Draw
+    draw : Draw or None
         Of the random networks; those of a precision that a toolkit lacks are left out for it. Without the
-        guard they are all that is tried.
+        guard nothing else is tried. None: only the user's own models are tried.
     corpus : sequence of Case
-        What failed once; entries whose guard is not the draw's, or of other precisions, are left out.
+        Earlier failures; those with another guard than the draw's, or of other precisions, are left out.
     own : sequence of Case
         The user's own models. One with a toolkit is converted already, and tried with that alone.
-    only_own : bool
-        Whether nothing else is tried.
 
     Returns
     -------
@@ -55,16 +52,7 @@ def make_plan(
         The user's own models first, the corpus, the fixed ones, then the random networks, toolkit by toolkit
         and board by board.
     """
-    cases = draw_cases(draw)
-    if draw.guard:
-        cases[:0] = _real(draw.precisions)
-    kept = [
-        case
-        for case in corpus
-        if case.precision in draw.precisions and draw.guard != (("guard", "off") in case.options)
-    ]
-    known = {case.id for case in kept}
-    others = [] if only_own else [*kept, *(case for case in cases if case.id not in known)]
+    others = [] if draw is None else _cases(draw, corpus)
     entries = [
         Entry(attrs.evolve(case, toolkit=toolkit), board)
         for board in boards
@@ -76,37 +64,49 @@ def make_plan(
     return tuple(entries)
 
 
+def _cases(draw: Draw, corpus: Sequence[Case]) -> list[Case]:
+    cases = draw_cases(draw)
+    if draw.guard:
+        cases[:0] = _fixed_cases(draw.precisions)
+    kept = [
+        case
+        for case in corpus
+        if case.precision in draw.precisions and draw.guard != (("guard", "off") in case.options)
+    ]
+    ids = {case.id for case in kept}
+    return [*kept, *(case for case in cases if case.id not in ids)]
+
+
 def known_ids(draw: Draw, corpus: Sequence[Case]) -> set[str]:
     """Return the ids that a list of expectations may name: whatever the precisions, and this run's own."""
-    real = _real(PRECISIONS) + draw_cases(draw)
-    return {case.id for case in (*real, *corpus)}
+    cases = _fixed_cases(PRECISIONS) + draw_cases(draw)
+    return {case.id for case in (*cases, *corpus)}
 
 
-def _real(precisions: Sequence[str]) -> list[Case]:
+def _fixed_cases(precisions: Sequence[str]) -> list[Case]:
     wanted = [(name, (64,)) for name in DATASETS] + [("iris", size) for size in _SIZES]
     return [dataset_case(name, precision, "", size) for name, size in wanted for precision in precisions]
 
 
 def groups(entries: Sequence[Entry], alone: Sequence[str]) -> Mapping[Key, str]:
-    """Say which entries one worker takes together.
+    """Return the group of each entry, which one worker takes together.
 
     Parameters
     ----------
     entries : sequence of Entry
     alone : sequence of str
-        Boards of which there is one: all that runs on such a board is one worker's. Of the built-in virtual
-        board each worker has its own, and its entries are cut into portions by toolkit.
+        Boards of which there is one: all its entries go to one worker. Of the built-in virtual board each
+        worker has its own, and its entries are cut into portions by toolkit.
 
     Returns
     -------
     mapping of Key to str
     """
     count: dict[tuple[str, str], int] = defaultdict(int)
-    found = {}
+    names = {}
     for entry in entries:
         pair = entry.board, entry.case.toolkit
-        found[entry.key] = (
-            entry.board if entry.board in alone else "-".join((*pair, str(count[pair] // _CHUNK)))
-        )
+        portion = "-".join((*pair, str(count[pair] // _CHUNK)))
+        names[entry.key] = entry.board if entry.board in alone else portion
         count[pair] += 1
-    return found
+    return names

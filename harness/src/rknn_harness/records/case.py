@@ -1,4 +1,4 @@
-"""One model to try and what came of it, each as plain data that a line of JSON holds and gives back."""
+"""One model to try, as plain data that a line of JSON holds."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ PROPERTIES = {
     "batch_latency": "a call of many rows takes no longer than as many calls of one",
     "latency_baseline": "a call takes no longer than a stated factor of the last accepted run's",
 }
-"""What is asked of every case, by name: each either holds or fails with a sentence."""
+"""The properties of every case, by name: each either holds or fails with a sentence."""
 
 Key = tuple[str, str, str]
-"""What a result is known by in a run: the case's id, the toolkit, the board."""
+"""Of a result in a run: the case's id, the toolkit, the board."""
 
 
 @attrs.frozen
@@ -69,12 +69,12 @@ class Case:
 
     @property
     def group(self) -> str:
-        """What the case is counted under: its model's name, or ``random``."""
+        """The group that the case is counted in: its model's name, or ``random``."""
         return self.source if isinstance(self.source, str) else self.kind
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the case as JSON types."""
-        source = self.source.document() if isinstance(self.source, MlpSpec) else {"name": self.source}
+        source = self.source.to_json() if isinstance(self.source, MlpSpec) else {"name": self.source}
         return {
             "id": self.id,
             "kind": self.kind,
@@ -86,8 +86,8 @@ class Case:
         }
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Case:
-        """Read what `document` wrote.
+    def from_json(cls, document: Mapping[str, Any]) -> Case:
+        """Read what `to_json` wrote.
 
         Raises
         ------
@@ -97,19 +97,25 @@ class Case:
         kind, spec = document["kind"], document["spec"]
         if kind not in ("dataset", "random", "corpus", "own"):
             raise ValueError(f"No case is of kind {kind!r}.")
-        source = spec["name"] if kind in ("dataset", "own") else MlpSpec.from_document(spec)
+        source = spec["name"] if kind in ("dataset", "own") else MlpSpec.from_json(spec)
         sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))
         return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes, options)
+
+    document, from_document = to_json, from_json  # deprecated names
 
 
 def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
     """Return the case of a real data set."""
-    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "dataset", name, precision, toolkit, batch_size)
+    return _named_case("dataset", name, precision, toolkit, batch_size)
 
 
 def own_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
     """Return the case of a user's own model; it is kept in the run's folder under `name`."""
-    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", "own", name, precision, toolkit, batch_size)
+    return _named_case("own", name, precision, toolkit, batch_size)
+
+
+def _named_case(kind: str, name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    return Case(f"{name}-{precision}-n{_sizes(batch_size)}", kind, name, precision, toolkit, batch_size)
 
 
 def random_case(
@@ -120,7 +126,7 @@ def random_case(
     options: tuple[tuple[str, str], ...] = (),
 ) -> Case:
     """Return the case of a random network, named by what it is and by a digest of its spec."""
-    text = json.dumps(spec.document(), sort_keys=True)
+    text = json.dumps(spec.to_json(), sort_keys=True)
     digest = sha256_of_bytes(text.encode())[:8]
     widths = "-".join(map(str, spec.widths))
     chosen = "".join(f"-{name}.{value}" for name, value in options)
@@ -134,15 +140,15 @@ def _sizes(batch_size: tuple[int, ...]) -> str:
 
 @attrs.frozen
 class Score:
-    """How well a model does by what is true of its rows, beside scikit-learn.
+    """A model's score against true labels or values, beside scikit-learn's.
 
     Attributes
     ----------
     measure : {"accuracy", "R2"}
     rows : int
-        Rows that it is counted on: those that the file was not built from.
+        Rows that were counted: those that the file was not built from.
     board : float or None
-        None where `rows` are too few to say.
+        None where `rows` are too few.
     sklearn : float or None
         scikit-learn's own; None too where there is no estimator.
     """

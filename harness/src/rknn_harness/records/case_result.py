@@ -16,60 +16,57 @@ from rknn_harness.records.stage_metrics import StageMetrics
 __all__ = ["CaseResult", "results_code"]
 
 _FIGURES = ("npu_gain",)
-"""What older records have among the properties, though it cannot fail; the report has its figures."""
+"""Properties of older records that cannot fail."""
 
 
 @attrs.frozen
 class CaseResult:
-    """What came of a case.
+    """The result of a case.
 
     Attributes
     ----------
     case : Case
     outcome : Outcome
     stage : Stage or None
-        The first stage that departs, or that could not be reached; None for a pass.
+        The first stage that fails, or that could not be reached; None for a pass.
     reason : str
         A sentence; empty for a pass.
     metrics : mapping of Stage to StageMetrics
     notes : tuple of str
-        What a person should know of a case whatever its outcome, such as a stage that could not speak.
+        For people, whatever the outcome, such as a stage that could not run.
     latency : Latency or None
-        Of one predict, timed apart from the accuracy pass.
+        Of one predict.
     placement : tuple of (layer, type, where)
     digests : mapping of str to str
         ``onnx`` and the content digest of each model file.
     weights : int
         Parameters of the network, 0 when it was not built.
     attempts : int
-        How often the case was tried; more than 1 only after trouble on the way.
+        More than 1 only after infrastructure errors.
     seconds : mapping of str to float
         Wall time by phase.
     board : str
         The board's name.
     properties : mapping of str to str
-        Of the names in `PROPERTIES` those that were examined: empty text where the property held, otherwise a
-        sentence that says how it failed.
+        Those of `PROPERTIES` that were examined: empty text where the property held, otherwise how it failed.
     macs : int
         Multiply-adds of one row, 0 when the network was not built.
     estimate : tuple of two floats, or None
-        Seconds that one run of the timed model file should take, low and high, as `virtual_npu.estimate` has
-        it from published rates. Never a measurement.
+        Seconds of one run of the timed model file, low and high, as `virtual_npu.estimate` computes them.
     cpu : mapping of str to Latency
         ``numpy`` and ``scikit-learn``: the timed rows on the board's CPU.
     clocks : mapping
         ``pinned`` (mapping or None), ``before`` and ``after`` (mappings), ``moved`` (bool), ``temperature``
         ([least, greatest] in degrees Celsius, or None). Empty when nothing was timed.
     samples : str
-        Path below the run's folder of the raw timing samples in seconds: JSON, lists by ``npu``, ``numpy``,
-        ``scikit-learn``. Empty when they were not kept.
+        Path below the run's folder of the raw timing samples in seconds: JSON, lists by ``npu`` and the names
+        of `cpu`. Empty when they were not kept.
     expected : str
-        The reason that the expectations give for this case's failure. On a result that passed it says that
-        the list is out of date.
+        Why the expectations expect this case to fail; on a result that passed the list is out of date.
     defect : str
-        Name of the vendor's known defect that the failure was recognised as.
+        Name of the vendor's known defect that was recognised.
     score : Score or None
-        Of a user's own model, where the run was given what is true of its rows.
+        Of a user's own model, where the run was given true labels or values.
     """
 
     case: Case
@@ -97,7 +94,7 @@ class CaseResult:
 
     @property
     def key(self) -> Key:
-        """What the result is known by in its run; of a key a run holds one result."""
+        """Its key in a run, which holds one result of each."""
         return self.case.id, self.case.toolkit, self.board
 
     @property
@@ -105,73 +102,47 @@ class CaseResult:
         """Whether the case, or a property of it, failed, expected or not."""
         return self.outcome.is_failure or any(self.properties.values())
 
-    def document(self) -> dict[str, Any]:
-        """Return the result as JSON types; ``Case.from_document`` reads its case from the same document."""
-        return {
-            **self.case.document(),
-            "outcome": self.outcome.value,
-            "stage": None if self.stage is None else self.stage.value,
-            "reason": self.reason,
-            "metrics": {stage.value: attrs.asdict(metrics) for stage, metrics in self.metrics.items()},
-            "notes": list(self.notes),
-            "latency": None if self.latency is None else attrs.asdict(self.latency),
-            "placement": [list(layer) for layer in self.placement],
-            "digests": dict(self.digests),
-            "weights": self.weights,
-            "attempts": self.attempts,
-            "seconds": {phase: round(value, 4) for phase, value in self.seconds.items()},
-            "board": self.board,
-            "properties": dict(self.properties),
-            "macs": self.macs,
-            "estimate": None if self.estimate is None else list(self.estimate),
-            "cpu": {name: attrs.asdict(latency) for name, latency in self.cpu.items()},
-            "clocks": dict(self.clocks),
-            "samples": self.samples,
-            "expected": self.expected,
-            "defect": self.defect,
-            "score": None if self.score is None else attrs.asdict(self.score),
-        }
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON types; ``Case.from_json`` reads its case from the same document."""
+        fields = attrs.asdict(self, filter=lambda field, _: field.name != "case")
+        fields["seconds"] = {phase: round(value, 4) for phase, value in self.seconds.items()}
+        plain: dict[str, Any] = json.loads(json.dumps(fields))
+        return {**self.case.to_json(), **plain}
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> CaseResult:
-        """Read what `document` wrote.
+    def from_json(cls, document: Mapping[str, Any]) -> CaseResult:
+        """Read what `to_json` wrote.
 
         Raises
         ------
         KeyError, TypeError, ValueError
             It is not such a document.
         """
-        stage, latency, estimate = document["stage"], document["latency"], document["estimate"]
-        return cls(
-            case=Case.from_document(document),
-            outcome=Outcome(document["outcome"]),
-            stage=None if stage is None else Stage(stage),
-            reason=document["reason"],
-            metrics={Stage(name): StageMetrics(**value) for name, value in document["metrics"].items()},
-            notes=tuple(document["notes"]),
-            latency=None if latency is None else Latency(**latency),
-            placement=tuple((name, kind, where) for name, kind, where in document["placement"]),
-            digests=document["digests"],
-            weights=document["weights"],
-            attempts=document["attempts"],
-            seconds=document["seconds"],
-            board=document["board"],
-            properties={
-                name: wrong for name, wrong in document["properties"].items() if name not in _FIGURES
-            },
-            macs=document["macs"],
-            estimate=None if estimate is None else (estimate[0], estimate[1]),
-            cpu={name: Latency(**value) for name, value in document["cpu"].items()},
-            clocks=document["clocks"],
-            samples=document["samples"],
-            expected=document["expected"],
-            defect=document["defect"],
-            score=None if document.get("score") is None else Score(**document["score"]),
-        )
+        plain = {name: document[name] for name in _FIELDS}
+        stage, latency, estimate = plain["stage"], plain["latency"], plain["estimate"]
+        properties, score = plain["properties"], document.get("score")
+        converted = {
+            "outcome": Outcome(plain["outcome"]),
+            "stage": None if stage is None else Stage(stage),
+            "metrics": {Stage(name): StageMetrics(**value) for name, value in plain["metrics"].items()},
+            "notes": tuple(plain["notes"]),
+            "latency": None if latency is None else Latency(**latency),
+            "placement": tuple((name, kind, where) for name, kind, where in plain["placement"]),
+            "properties": {name: properties[name] for name in properties if name not in _FIGURES},
+            "estimate": None if estimate is None else (estimate[0], estimate[1]),
+            "cpu": {name: Latency(**value) for name, value in plain["cpu"].items()},
+            "score": None if score is None else Score(**score),
+        }
+        return cls(Case.from_json(document), **{**plain, **converted})
+
+    document, from_document = to_json, from_json  # deprecated names
 
     def line(self) -> str:
         """Return the result as one line of JSON, its end included."""
-        return json.dumps(self.document(), allow_nan=False) + "\n"
+        return json.dumps(self.to_json(), allow_nan=False) + "\n"
+
+
+_FIELDS = tuple(field.name for field in attrs.fields(CaseResult) if field.name not in ("case", "score"))
 
 
 def results_code(results: Iterable[CaseResult]) -> ExitCode:
@@ -179,8 +150,8 @@ def results_code(results: Iterable[CaseResult]) -> ExitCode:
 
     An expected failure is none, and one that passed fails the run: its list is out of date.
     """
-    found = list(results)
-    code = exit_code(result.outcome for result in found if not result.expected)
-    if code is ExitCode.CLEAN and any(result.is_failure != bool(result.expected) for result in found):
+    results = list(results)
+    code = exit_code(result.outcome for result in results if not result.expected)
+    if code is ExitCode.CLEAN and any(result.is_failure != bool(result.expected) for result in results):
         return ExitCode.CONFORMANCE
     return code

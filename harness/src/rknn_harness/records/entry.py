@@ -21,7 +21,7 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """What its result will be known by."""
+        """The key of its result."""
         return self.case.id, self.case.toolkit, self.board
 
     @property
@@ -29,17 +29,17 @@ class Entry:
         """Its name among pytest's items."""
         return "-".join(self.key)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the entry as JSON types."""
-        return {**self.case.document(), "board": self.board}
+        return {**self.case.to_json(), "board": self.board}
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Entry:
-        """Read what `document` wrote.
+    def from_json(cls, document: Mapping[str, Any]) -> Entry:
+        """Read what `to_json` wrote.
 
         Raises
         ------
         KeyError, TypeError, ValueError
             It is not such a document.
         """
-        return cls(Case.from_document(document), document["board"])
+        return cls(Case.from_json(document), document["board"])

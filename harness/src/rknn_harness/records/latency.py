@@ -1,19 +1,17 @@
-"""What a series of timed calls says, and what it is too short to say."""
+"""Summaries of timed calls."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
+from scipy.stats import median_abs_deviation
+
+from scirknn.arrays import Array
 
 __all__ = ["Latency", "summarize"]
 
 _TAIL = 10
-"""Samples that must lie above a percentile for it to be told.
-
-Fewer, and the percentile is the story of a few odd calls: p99 needs 1,000 samples, p90 100, p50 20.
-"""
+"""Samples that must lie above a percentile for it to be reported: p99 needs 1,000, p90 100, p50 20."""
 
 _UNSTABLE = 0.05  # MAD over median, as pyperf warns of
 
@@ -51,7 +49,7 @@ class Latency:
     unstable: bool
 
 
-def summarize(samples: np.ndarray[Any, Any], *, rows: int, warmup: int) -> Latency:
+def summarize(samples: Array, *, rows: int, warmup: int) -> Latency:
     """Summarize timed calls.
 
     Parameters
@@ -69,8 +67,7 @@ def summarize(samples: np.ndarray[Any, Any], *, rows: int, warmup: int) -> Laten
     samples = np.asarray(samples, np.float64)
     if samples.ndim != 1 or not len(samples) or not np.isfinite(samples).all() or samples.min() < 0:
         raise ValueError("Latency needs at least one sample, each finite and not negative.")
-    median = float(np.median(samples))
-    mad = float(np.median(np.abs(samples - median)))
+    median, mad = float(np.median(samples)), float(median_abs_deviation(samples))
 
     def percentile(share: float) -> float | None:
         # Rounded: 1,000 * (1 - 0.99) is a little below 10 in binary.

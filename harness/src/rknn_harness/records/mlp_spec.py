@@ -16,7 +16,7 @@ ODDITIES = ("", "dead units", "constant layer", "duplicated outputs")
 
 @attrs.frozen
 class MlpSpec:
-    """All that makes a random network; equal specs build equal networks.
+    """The specification of a random network; equal specs build equal networks.
 
     Attributes
     ----------
@@ -78,13 +78,12 @@ class MlpSpec:
         """Every width from the features to the outputs."""
         return (self.n_features, *self.hidden, self.n_outputs)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
-        usual = {field.name for field in attrs.fields(MlpSpec) if getattr(self, field.name) == field.default}
-        found = attrs.asdict(self, filter=lambda field, value: field.name not in usual)
-        return {**found, "hidden": list(self.hidden)}
+        fields = attrs.asdict(self, filter=lambda field, value: value != field.default)
+        return {**fields, "hidden": list(self.hidden)}
 
     @classmethod
-    def from_document(cls, document: dict[str, Any]) -> MlpSpec:
-        """Read what `document` wrote."""
+    def from_json(cls, document: dict[str, Any]) -> MlpSpec:
+        """Read what `to_json` wrote."""
         return cls(**{**document, "hidden": tuple(document["hidden"])})

@@ -1,4 +1,4 @@
-"""How a case can end, where it can depart, and the exit code of a run."""
+"""How a case can end, the stages where it can fail, and the exit code of a run."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Outcome(str, enum.Enum):
     def is_failure(self) -> bool:
         """Whether the outcome counts against the toolkit or the board.
 
-        A converter that refuses a model in plain words (``unsupported``) does its work, and trouble on the
-        way to the board (``infra_error``) says nothing about either.
+        A converter that refuses a model with a reason (``unsupported``) does its work, and an infrastructure
+        error (``infra_error``) is no result of either.
         """
         return self not in (Outcome.PASS, Outcome.UNSUPPORTED, Outcome.INFRA_ERROR)
 
@@ -47,12 +47,12 @@ _MEANINGS = {
     Outcome.TIMEOUT: "a step did not end within its deadline",
     Outcome.CPU_FALLBACK: "a layer was placed on the CPU",
     Outcome.NONDETERMINISTIC: "the same input gave two outputs",
-    Outcome.INFRA_ERROR: "the way to the board or to the toolkit broke; says nothing about the model",
+    Outcome.INFRA_ERROR: "the connection to the board or the toolkit failed; nothing is known of the model",
 }
 
 
 class Stage(str, enum.Enum):
-    """The witnesses of one model, in the order in which its numbers pass them."""
+    """The stages of one model, in their order."""
 
     SKLEARN = "sklearn"
     ONNX = "onnx"
@@ -62,7 +62,7 @@ class Stage(str, enum.Enum):
 
 
 class ExitCode(enum.IntEnum):
-    """What a run's exit code says."""
+    """A run's exit code."""
 
     CLEAN = 0
     CONFORMANCE = 1
@@ -73,7 +73,7 @@ class ExitCode(enum.IntEnum):
 def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:
     """Return the exit code of a run with these outcomes.
 
-    Trouble on the way outranks failures: such a run did not ask all it was told to ask.
+    An infrastructure error outranks failures: such a run did not try everything.
     """
     seen = set(outcomes)
     if Outcome.INFRA_ERROR in seen:

@@ -22,7 +22,7 @@ Number = float | int
 
 
 def last_metrics(result: CaseResult) -> StageMetrics | None:
-    """Return the metrics of the last stage that spoke: the board's, when it did."""
+    """Return the metrics of the last stage that answered."""
     for stage in reversed(Stage):
         if stage in result.metrics:
             return result.metrics[stage]
@@ -31,7 +31,7 @@ def last_metrics(result: CaseResult) -> StageMetrics | None:
 
 def failed_properties(result: CaseResult) -> tuple[str, ...]:
     """Return the names of the properties that failed, in alphabetical order."""
-    return tuple(sorted(name for name, told in result.properties.items() if told))
+    return tuple(sorted(name for name, error in result.properties.items() if error))
 
 
 def field(result: CaseResult, name: str) -> Number | None:
@@ -41,7 +41,7 @@ def field(result: CaseResult, name: str) -> Number | None:
     ----------
     result : CaseResult
     name : str
-        ``error``, ``share``, ``agreement``, ``r2`` or ``probability_error`` at the last stage that spoke;
+        ``error``, ``share``, ``agreement``, ``r2`` or ``probability_error`` at the last stage that answered;
         ``error.STAGE`` at one stage; ``p50``, ``p90``, ``p99``, ``mad``, ``rows`` and ``samples`` of the
         timed call; ``work``, its multiply-adds; ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the
         median on the CPU, and ``gain.WHERE``, that over ``p50``; ``score.board``, ``score.sklearn`` and
@@ -49,24 +49,24 @@ def field(result: CaseResult, name: str) -> Number | None:
         ``NPU`` and ``CPU``, the layers placed there.
     """
     head, _, rest = name.partition(".")
-    found: Number | None
     if head in _METRICS:
-        stage = result.metrics.get(Stage(rest)) if rest else last_metrics(result)
-        found = None if stage is None else getattr(stage, _METRICS[head])
-        return found
+        return _attribute(result.metrics.get(Stage(rest)) if rest else last_metrics(result), _METRICS[head])
     if head in _TIMES:
-        found = None if result.latency is None else getattr(result.latency, _TIMES[head])
-        return found
+        return _attribute(result.latency, _TIMES[head])
+    if head == "score":
+        return _attribute(result.score, rest)
     if head == "estimate":
         return None if result.estimate is None else result.estimate[("low", "high").index(rest)]
-    if head == "score":
-        return None if result.score is None else getattr(result.score, rest)
     if head == "cpu":
         return result.cpu[rest].p50 if rest in result.cpu else None
     if head == "gain":
         there, here = field(result, f"cpu.{rest}"), field(result, "p50")
         return there / here if there is not None and here else None
     return _PLAIN[name](result)
+
+
+def _attribute(part: object, name: str) -> Number | None:
+    return None if part is None else getattr(part, name)
 
 
 _METRICS = {
@@ -91,8 +91,8 @@ def _key(result: CaseResult, name: str) -> str:
     """Return what a condition on `name` is compared with."""
     head, _, rest = name.partition(".")
     if head == "property":
-        told = result.properties.get(rest)
-        return "not examined" if told is None else "failed" if told else "held"
+        error = result.properties.get(rest)
+        return "not examined" if error is None else "failed" if error else "held"
     if head == "decade":
         work = field(result, "work")
         return str(math.floor(math.log10(work))) if work else ""
@@ -128,7 +128,7 @@ _STATISTICS: dict[str, Callable[[Sequence[Number]], Number]] = {
 
 
 class Records:
-    """A run's results, asked for numbers.
+    """Statistics of a run's results.
 
     Parameters
     ----------
@@ -137,24 +137,21 @@ class Records:
 
     def __init__(self, results: Sequence[CaseResult]) -> None:
         self.results = results
-        self._columns: dict[tuple[str, str], frozenset[int]] = {}
-        self._known: set[str] = set()
+        self._columns: dict[str, dict[str, frozenset[int]]] = {}
         self._all = frozenset(range(len(results)))
 
     def where(self, conditions: Mapping[str, Any]) -> list[int]:
         """Return the indexes of the results that meet every condition."""
-        found = self._all
-        for name, wanted in conditions.items():
-            found = found & self._rows(name, str(wanted))
-        return sorted(found)
+        columns = (self._rows(name, str(wanted)) for name, wanted in conditions.items())
+        return sorted(self._all.intersection(*columns))
 
     def values(self, name: str, conditions: Mapping[str, Any]) -> list[Number]:
         """Return a field of the results that meet every condition, where they have it."""
-        found = (field(self.results[index], name) for index in self.where(conditions))
-        return [value for value in found if value is not None]
+        values = (field(self.results[index], name) for index in self.where(conditions))
+        return [value for value in values if value is not None]
 
     def ask(self, statistic: str, name: str, conditions: Mapping[str, Any]) -> Number | None:
-        """Return a statistic of a field; None where there is nothing to tell.
+        """Return a statistic of a field; None where no result has it.
 
         Parameters
         ----------
@@ -179,10 +176,9 @@ class Records:
         return sorted({_key(result, name) for result in self.results})
 
     def _rows(self, name: str, wanted: str) -> frozenset[int]:
-        if name not in self._known:
-            column: dict[str, list[int]] = {}
+        if name not in self._columns:
+            column: dict[str, set[int]] = {}
             for index, result in enumerate(self.results):
-                column.setdefault(_key(result, name), []).append(index)
-            self._columns |= {(name, value): frozenset(rows) for value, rows in column.items()}
-            self._known.add(name)
-        return self._columns.get((name, wanted), frozenset())
+                column.setdefault(_key(result, name), set()).add(index)
+            self._columns[name] = {value: frozenset(rows) for value, rows in column.items()}
+        return self._columns[name].get(wanted, frozenset())

@@ -1,21 +1,20 @@
-"""A run's folder: what was run on what, and every case as a line of JSON the moment it ends.
+"""A run's folder: its conditions, and every case as a line of JSON the moment it ends.
 
 ::
 
     runs/<utc>-<id>/
         manifest.json    versions, the boards' facts, seed, command line
-        plan.jsonl       what will be tried
+        plan.jsonl       the cases to try
         corpus/          the entries of the corpus that are tried
         own/             the user's own models, with their rows
         cases.jsonl      the record; everything else is a view of it
-        broken.jsonl     of a run that was resumed: what had to be tried again
+        broken.jsonl     of a resumed run: cases that had to be tried again
         report.html  report.md  junit.xml
         logs/
 
-A run that is killed at any point leaves a readable folder. The folder appears whole, with its manifest and
-its plan; a line of the record is written and flushed at once; readers pass over a torn last line, and whoever
-writes the next cuts it off. Several processes may write: they take turns by a lock on the record, which ends
-with its holder.
+A run that is killed at any point leaves a readable folder. The folder appears complete, with its manifest and
+its plan; a line of the record is written and flushed at once; readers ignore a torn last line, and the next
+writer cuts it off. Several processes may write, by turns: a lock on the record ends with its holder.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class RunFolderError(HarnessError):
 
 @attrs.frozen
 class Run:
-    """A run as read back from its folder.
+    """A run, read from its folder.
 
     Attributes
     ----------
@@ -143,7 +142,7 @@ class RunFolder:
         try:
             (part / "logs").mkdir(parents=True)
             write_atomically(part / "manifest.json", _json(manifest))
-            lines = (json.dumps(entry.document()) + "\n" for entry in plan)
+            lines = (json.dumps(entry.to_json()) + "\n" for entry in plan)
             write_atomically(part / "plan.jsonl", "".join(lines))
             for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
                 assert corpus is not None
@@ -161,10 +160,9 @@ class RunFolder:
 
     @classmethod
     def resume(cls, path: Path) -> RunFolder:
-        """Open the folder of a run that broke, and take out of its record what must be tried again.
+        """Open the folder of a run that broke, and remove from its record what must be tried again.
 
-        What ended on the way to the board or the toolkit goes to ``broken.jsonl``. Nobody else may have the
-        folder open.
+        Infrastructure errors go to ``broken.jsonl``. Nobody else may have the folder open.
 
         Raises
         ------
@@ -183,23 +181,23 @@ class RunFolder:
         return folder
 
     def plan(self) -> tuple[Entry, ...]:
-        """Return what the run will try."""
+        """Return the entries that the run tries."""
         lines = (self.path / "plan.jsonl").read_text(encoding="utf-8").splitlines()
-        return tuple(Entry.from_document(json.loads(line)) for line in lines)
+        return tuple(Entry.from_json(json.loads(line)) for line in lines)
 
     def manifest(self) -> dict[str, Any]:
-        """Return what the run is made with."""
+        """Return the run's manifest."""
         document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
         return document
 
     def record(self, result: CaseResult) -> None:
-        """Append a case; it is with the operating system when this returns."""
+        """Append a case; the operating system has it when this returns."""
         line = result.line().encode()
         with self._locked():
             end = os.lseek(self._record, 0, os.SEEK_END)
             if end and os.pread(self._record, 1, end - 1) != b"\n":  # another was killed while it wrote
-                whole = (self.path / "cases.jsonl").read_bytes().rfind(b"\n") + 1
-                os.ftruncate(self._record, whole)
+                complete = (self.path / "cases.jsonl").read_bytes().rfind(b"\n") + 1
+                os.ftruncate(self._record, complete)
             while line:
                 line = line[os.write(self._record, line) :]
 
@@ -211,7 +209,7 @@ class RunFolder:
             write_atomically(self.path / "manifest.json", _json(document))
 
     def finish(self) -> None:
-        """Note in the manifest that the run is complete."""
+        """Record that the run is complete."""
         self.amend(lambda manifest: manifest.update(finished=_now()))
 
     def close(self) -> None:
@@ -257,13 +255,13 @@ def read_run(path: Path) -> Run:
         text = (path / "manifest.json").read_text(encoding="utf-8")
     except OSError as error:
         raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
-    # A whole record ends with a newline, so what follows the last one is empty or torn.
+    # A complete record ends with a newline, so the text after the last one is empty or torn.
     torn = lines.pop() != b""
     try:
         document = json.loads(text)
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}, not {FORMAT}")
-        results = [CaseResult.from_document(json.loads(line)) for line in lines]
+        results = [CaseResult.from_json(json.loads(line)) for line in lines]
     except (KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{path} holds a record that this version does not read ({error!r:.200})."
@@ -277,23 +275,17 @@ def manifest(
     boards: Mapping[str, Mapping[str, Any]],
     precisions: Sequence[str],
     seed: int,
-    command: Sequence[str] = (),
-    source: Path | None = None,
 ) -> dict[str, Any]:
-    """Collect what a run is made with, before its first case.
+    """Return a run's manifest, before its first case.
 
     Parameters
     ----------
     toolkits : sequence of mappings
-        Each with the ``version`` of an rknn-toolkit2, and what is known of its environment.
+        Each with the ``version`` of an rknn-toolkit2, and facts of its environment.
     boards : mapping of str to mapping
         By name, each board's own facts with ``virtual`` (bool) and ``device``.
     precisions : sequence of str
     seed : int
-    command : sequence of str
-        The command line; this process's by default.
-    source : pathlib.Path, optional
-        A folder inside the git tree whose commit is told.
 
     Returns
     -------
@@ -304,7 +296,7 @@ def manifest(
         "format": FORMAT,
         "started": _now(),
         "finished": None,
-        "command": shlex.join(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
         "toolkits": [dict(toolkit) for toolkit in toolkits],
         "boards": {name: dict(facts) for name, facts in boards.items()},
@@ -313,14 +305,14 @@ def manifest(
             "python": platform.python_version(),
             **{name: _version(name) for name in _DISTRIBUTIONS},
         },
-        "commit": _commit(source),
+        "commit": _commit(),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
         "statement": statement(boards),
     }
 
 
 def statement(boards: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the sentence that a run's pages say of boards without an NPU; empty where each has one."""
+    """Return the pages' statement on boards without an NPU; empty where each has one."""
     virtual = sum(bool(facts.get("virtual")) for facts in boards.values())
     return "" if not virtual else VIRTUAL_STATEMENT if virtual == len(boards) else MIXED_STATEMENT
 
@@ -336,10 +328,10 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _commit(source: Path | None) -> dict[str, Any] | None:
+def _commit() -> dict[str, Any] | None:
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(source or Path.cwd()), *arguments],
+            ["git", *arguments],
             capture_output=True, text=True, timeout=10, check=True,
         ).stdout.strip()  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Charts as inline SVG, drawn from data.
 
-Colours come from the page's style; shapes and hatching tell the series apart without them. A mark names
+Colours come from the page's style; shapes and hatching distinguish the series without them. A mark names
 the record that it shows (``data-i``), a chart the fields on its axes (``data-x``, ``data-y``), and a tick its
 value, so that a mark's place can be checked against the record.
 """
@@ -99,7 +99,7 @@ class Axis:
     high: float
     log: bool
     ticks: tuple[float, ...]
-    tell: Callable[[float], str]
+    text_of: Callable[[float], str]
 
     def place(self, value: float) -> float:
         """Return where a value lies between the ends, 0 to 1."""
@@ -110,9 +110,9 @@ class Axis:
 
 
 def log_axis(
-    name: str, label: str, values: Sequence[float], tell: Callable[[float], str] | None = None
+    name: str, label: str, values: Sequence[float], text_of: Callable[[float], str] | None = None
 ) -> Axis:
-    """Return an axis over whole powers of ten that holds the values above 0.
+    """Return an axis from one power of ten to another that holds the values above 0.
 
     Parameters
     ----------
@@ -121,23 +121,23 @@ def log_axis(
     label : str
         For people.
     values : sequence of float
-    tell : callable, optional
-        Words for a tick; powers of ten otherwise.
+    text_of : callable, optional
+        Text of a tick; powers of ten otherwise.
     """
-    known = [value for value in values if value > 0] or [1.0]
-    low, high = math.floor(math.log10(min(known))), math.ceil(math.log10(max(known)))
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     high += high == low
     stride = 1 + (high - low - 1) // 6
     ticks = tuple(10.0**power for power in range(low, high + 1, stride))
-    return Axis(name, label, 10.0**low, 10.0**high, True, ticks, tell or _power)
+    return Axis(name, label, 10.0**low, 10.0**high, True, ticks, text_of or _power)
 
 
-def linear_axis(name: str, label: str, low: float, high: float, tell: Callable[[float], str]) -> Axis:
+def linear_axis(name: str, label: str, low: float, high: float, text_of: Callable[[float], str]) -> Axis:
     """Return an axis with five ticks."""
     if low >= high:
         low, high = low - 0.5, high + 0.5
     return Axis(
-        name, label, low, high, False, tuple(low + (high - low) * part / 4 for part in range(5)), tell
+        name, label, low, high, False, tuple(low + (high - low) * part / 4 for part in range(5)), text_of
     )
 
 
@@ -183,8 +183,7 @@ def strips(
 
 def scatter(
     marks: Sequence[Mark],
-    horizontal: Axis,
-    vertical: Axis,
+    axes: tuple[Axis, Axis],
     *,
     title: str,
     bands: Sequence[Band] = (),
@@ -195,13 +194,15 @@ def scatter(
     Parameters
     ----------
     marks : sequence of Mark
-    horizontal, vertical : Axis
+    axes : (Axis, Axis)
+        Horizontal and vertical.
     title : str
     bands : sequence of Band
         Hatched, behind the points.
     level : (float, str), optional
         A value on the vertical axis to draw a line at, and its name.
     """
+    horizontal, vertical = axes
     left, height, top = 58.0, 290, 26
     bottom = height - _BOTTOM
 
@@ -215,7 +216,7 @@ def scatter(
     for tick in vertical.ticks:
         parts += [
             _line("grid", left, _RIGHT, up(tick), up(tick)),
-            _tick(vertical, "y", tick, left - 6, up(tick) + 4.5, "end"),
+            _tick(vertical, "y", tick, left - 6, up(tick) + 4.5),
         ]
     for band in bands:
         x, y = across(band.left), up(band.high)
@@ -268,7 +269,7 @@ def lines(
     parts = [_text("axis", 0, 13, "start", vertical.label)]
     for tick in vertical.ticks:
         y = bottom - vertical.place(tick) * (bottom - top)
-        parts += [_line("grid", left, _RIGHT, y, y), _tick(vertical, "y", tick, left - 6, y + 4.5, "end")]
+        parts += [_line("grid", left, _RIGHT, y, y), _tick(vertical, "y", tick, left - 6, y + 4.5)]
     for place in sorted({0, len(names) - 1}):
         if names:
             anchor = "start" if place == 0 else "end"
@@ -284,8 +285,8 @@ def lines(
             y = bottom - vertical.place(value) * (bottom - top)
             path.append(f"{'L' if drawing else 'M'}{x:.1f} {y:.1f}")
             drawing = True
-            told = f"{name}, {names[place]}: {vertical.tell(value)}"
-            parts.append(_spot(Mark(place, value, value, f"s{style}", told), x, y))
+            title_of_mark = f"{name}, {names[place]}: {vertical.text_of(value)}"
+            parts.append(_spot(Mark(place, value, value, f"s{style}", title_of_mark), x, y))
         parts.append(Markup('<path class="line l{}" d="{}"/>').format(style, "".join(path)))
     return _frame(height, title, parts)
 
@@ -314,7 +315,7 @@ def _x_axis(axis: Axis, left: float, height: float, top: float = _TOP) -> list[M
     bottom = height - _BOTTOM
     for tick in axis.ticks:
         x = _along(axis, tick, left)
-        parts += [_line("grid", x, x, top, bottom), _tick(axis, "x", tick, x, bottom + 17, "middle")]
+        parts += [_line("grid", x, x, top, bottom), _tick(axis, "x", tick, x, bottom + 17)]
     return [*parts, _text("axis", (left + _WIDTH) / 2, height - 8, "middle", axis.label)]
 
 
@@ -328,10 +329,11 @@ def _text(style: str, x: float, y: float, anchor: str, text: str) -> Markup:
     )
 
 
-def _tick(axis: Axis, letter: str, value: float, x: float, y: float, anchor: str) -> Markup:
+def _tick(axis: Axis, letter: str, value: float, x: float, y: float) -> Markup:
+    anchor = "middle" if letter == "x" else "end"
     return Markup(
         '<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="{}" data-tick="{}" data-value="{!r}">{}</text>'
-    ).format(x, y, anchor, letter, value, axis.tell(value))
+    ).format(x, y, anchor, letter, value, axis.text_of(value))
 
 
 def _spot(mark: Mark, x: float, y: float) -> Markup:

@@ -12,7 +12,7 @@ import attrs
 
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
-from rknn_harness.report.comparison import FAMILY, Comparison, Movement, Turn
+from rknn_harness.report.comparison import FAMILY, Comparison, Movement, OutcomeChange
 from scirknn.files import write_atomically
 
 __all__ = ["comparison_text", "write_comparison"]
@@ -35,7 +35,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
             label="change, per cent; right of the line is worse",
             title="How far each number moved, with its interval",
         ),
-        "replay": lambda turn: _replay(comparison, turn),
+        "replay": lambda change: _replay(comparison, change),
     }  # fmt: skip
     write_atomically(folder / "compare.html", page.render(views))
     write_atomically(folder / "compare.json", json.dumps(_document(comparison), indent=1) + "\n")
@@ -49,13 +49,13 @@ def comparison_text(comparison: Comparison) -> str:
 
 def _lines(comparison: Comparison) -> Iterator[str]:
     yield comparison.verdict
-    for title, turns in (("newly failing", comparison.failing), ("newly passing", comparison.passing)):
-        for turn in turns:
-            name, toolkit, board = turn.key
-            yield f"{title}: {name} on {toolkit}, {board}: {turn.before.value} -> {turn.after.value}"
-            yield f"  {turn.reason}"
-            if turn in comparison.failing:
-                yield f"  {_replay(comparison, turn)}"
+    for title, changes in (("newly failing", comparison.failing), ("newly passing", comparison.passing)):
+        for change in changes:
+            name, toolkit, board = change.key
+            yield f"{title}: {name} on {toolkit}, {board}: {change.before.value} -> {change.after.value}"
+            yield f"  {change.reason}"
+            if change in comparison.failing:
+                yield f"  {_replay(comparison, change)}"
     for each in comparison.moved:
         sign = "worse" if each.worse else "better"
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
@@ -85,15 +85,15 @@ def _change(movement: Movement, value: float) -> str:
     return f"{_per_cent(movement, value):+.3g}{unit}"
 
 
-def _replay(comparison: Comparison, turn: Turn) -> str:
-    name, toolkit, board = turn.key
+def _replay(comparison: Comparison, change: OutcomeChange) -> str:
+    name, toolkit, board = change.key
     run = comparison.after.path
     folder = f"runs/{run.name}" if run.parent.name == "runs" else run.name
     return shlex.join(["rknn-harness", "replay", folder, name, "--toolkit", toolkit, "--board", board])
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:
-    def turn(each: Turn) -> dict[str, Any]:
+    def change(each: OutcomeChange) -> dict[str, Any]:
         return {
             "id": each.key[0],
             "toolkit": each.key[1],
@@ -112,8 +112,8 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "exit_code": int(comparison.code),
         "compared": comparison.compared,
         "untried": comparison.untried,
-        "newly_failing": [turn(each) for each in comparison.failing],
-        "newly_passing": [turn(each) for each in comparison.passing],
+        "newly_failing": [change(each) for each in comparison.failing],
+        "newly_passing": [change(each) for each in comparison.passing],
         "missing": [list(key) for key in comparison.missing],
         "new": [list(key) for key in comparison.new],
         "moved": [attrs.asdict(each) | {"worse": each.worse} for each in comparison.moved],

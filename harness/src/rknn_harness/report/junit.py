@@ -21,8 +21,8 @@ _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write_junit(run: Run) -> Path:
     """Write a run's ``junit.xml``, a suite per toolkit and board, and return its path.
 
-    A failure of the model is a ``failure``, and so is an expected one that passed; trouble on the way is an
-    ``error``; a refused model and an expected failure are ``skipped``. Each has the command that repeats it.
+    A failure of the model is a ``failure``, and so is an expected one that passed; an infrastructure error
+    is an ``error``; a refused model and an expected failure are ``skipped``. Each has its replay command.
     """
     suites = ElementTree.Element("testsuites")
     parts: dict[tuple[str, str], list[CaseResult]] = {}
@@ -53,7 +53,7 @@ def write_junit(run: Run) -> Path:
 def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) -> None:
     properties = ElementTree.SubElement(suite, "properties")
     facts = run.manifest["boards"].get(board, {})
-    told = {
+    values = {
         **run.manifest.get("versions", {}),
         "rknn-toolkit2": toolkit,
         "seed": run.manifest.get("seed"),
@@ -61,7 +61,7 @@ def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) 
         "board is virtual": facts.get("virtual"),
         **{name: facts.get(name) for name in ("librknnrt", "driver", "rknnlite")},
     }
-    for name, value in told.items():
+    for name, value in values.items():
         ElementTree.SubElement(properties, "property", name=name, value=_clean(str(value)))
 
 
@@ -86,12 +86,12 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
     kind = _kind(result)
     if not kind:
         return
-    sentences = [f"{name}: {told}" for name, told in result.properties.items() if told]
+    sentences = [f"{name}: {error}" for name, error in result.properties.items() if error]
     message = result.reason
     if result.expected:
         passed = "" if result.is_failure else " to fail, and passed"
         message = f"expected{passed}: {result.expected}"
-    told = ElementTree.SubElement(
+    end = ElementTree.SubElement(
         case,
         kind,
         type=result.defect or result.outcome.value,
@@ -99,7 +99,7 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
     )
     stage = [] if result.stage is None else [f"first at stage {result.stage.value}"]
     again = f"again: {replay_command(run.path, run.manifest, result)}"
-    told.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again]))
+    end.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again]))
 
 
 def _seconds(result: CaseResult) -> float:

@@ -1,4 +1,4 @@
-"""The figures of a case that two runs are compared by."""
+"""The numbers by which two runs are compared."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Measure:
     ----------
     name : str
     group, case : float
-        Least movement of a whole group, and of one case, that is told: natural logarithm of a ratio, or a
+        Least movement of a group, and of one case, that is reported: natural logarithm of a ratio, or a
         difference of shares for labels.
     floor : float
-        Least spread from run to run of one case that is believed.
+        Least spread of one case from run to run.
     value : callable
         The number of one result, the larger the worse, on the scale on which it is compared.
     """
@@ -36,7 +36,7 @@ class Measure:
 
 def _log_error(result: CaseResult) -> float | None:
     error = field(result, "error")
-    # Below float32's own rounding nothing is accuracy any more.
+    # Below float32's own rounding there is no accuracy to compare.
     return None if error is None else math.log(max(error, 2.0**-24))
 
 

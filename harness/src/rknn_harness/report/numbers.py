@@ -1,4 +1,4 @@
-"""What a report tells of a run: its verdict, its groups, and its failures, those of one kind together."""
+"""The numbers of a report: verdict, groups, and failures, those of one kind together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Group:
         Least R2 against scikit-learn's predictions.
     probability_error : float or None
     relative_error : float or None
-        Of the output before the head, over its largest magnitude.
+        Of the output before the output activation, over its largest magnitude.
     share : float or None
         Largest error as a share of the derived bound.
     p50 : float or None
@@ -97,7 +97,7 @@ class Fault:
 
 @attrs.frozen
 class Summary:
-    """All that a report tells of a run.
+    """The contents of a report.
 
     Attributes
     ----------

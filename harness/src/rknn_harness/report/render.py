@@ -1,4 +1,4 @@
-"""Put a run's numbers and charts into its pages."""
+"""Write a run's numbers and charts into its pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 import sklearn2rknn
 from rknn_harness.records.case import PRECISIONS, PROPERTIES
-from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import Number, Records, field, last_metrics
@@ -52,22 +51,21 @@ def write_report(run: Run) -> Path:
 
 @attrs.frozen(eq=False)
 class _Page:
-    """What the templates may ask of a run."""
+    """The values and functions of the templates."""
 
     run: Run
     records: Records
 
     def views(self) -> dict[str, Any]:
-        boards = self._in_order("board", list(self.run.manifest["boards"]))
+        results = self.run.results
         toolkits = self.records.distinct("toolkit")
         precisions = self._in_order("precision", PRECISIONS)
-        return {
+        examined = {name for result in results for name in result.properties}
+        return self._functions() | {
             "run": self.run,
             "manifest": self.run.manifest,
-            "facts_of": lambda board: self.run.manifest["boards"].get(board, {}),
-            "is_virtual": self.is_virtual,
             "folder": _folder(self.run),
-            "boards": boards,
+            "boards": self._in_order("board", list(self.run.manifest["boards"])),
             "toolkits": toolkits,
             "precisions": precisions,
             "columns": [
@@ -75,23 +73,29 @@ class _Page:
                 for toolkit in toolkits
             ],
             "groups": sorted(self.records.distinct("group"), key=lambda name: (name == "random", name)),
-            "properties": [name for name in PROPERTIES if self._examined(name)],
-            "unexamined": [name for name in PROPERTIES if not self._examined(name)],
+            "properties": [name for name in PROPERTIES if name in examined],
+            "unexamined": [name for name in PROPERTIES if name not in examined],
             "PROPERTIES": PROPERTIES,
             "Outcome": Outcome,
             "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
-            "scored": [index for index, each in enumerate(self.run.results) if each.score is not None],
-            "ordered": sorted(range(len(self.run.results)), key=self._order),
-            "results": self.run.results,
+            "scored": [index for index, each in enumerate(results) if each.score is not None],
+            "ordered": sorted(range(len(results)), key=self._order),
+            "results": results,
             "shapes": {name: f"s{index}" for index, name in enumerate(PRECISIONS)},
+        }
+
+    def _functions(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "facts_of": lambda board: self.run.manifest["boards"].get(board, {}),
+            "is_virtual": self.is_virtual,
             "sign": lambda outcome: _SIGNS.get(outcome, "✗"),
             "last": last_metrics,
-            "told_by_property": lambda result: any(
+            "is_in_properties": lambda result: any(
                 sentence.endswith(result.reason) for sentence in result.properties.values() if sentence
             ),
             "is_question": lambda part: isinstance(part, Question),
-            "n": self.tell,
-            "c": self.tell_one,
+            "n": self.number,
+            "c": self.number_of,
             "m": self.manifest_text,
             "megahertz": self.megahertz,
             "ask": self.records.ask,
@@ -107,29 +111,29 @@ class _Page:
             "gain_chart": self.gain_chart,
         }
 
-    def tell(
+    def number(
         self,
         statistic: str,
         name: str,
         form: Callable[[Any], str] | str,
         where: Mapping[str, Any] | None = None,
     ) -> Markup:
-        """Answer a question as markup that carries the question."""
+        """Return a statistic as markup that carries its question."""
         where = where or {}
         return _data(self.records.ask(statistic, name, where), form, f"{statistic} {name}", where)
 
-    def tell_one(self, name: str, form: str, index: int) -> Markup:
-        """Tell one record's number; the record's index stands on an element around it."""
+    def number_of(self, name: str, form: str, index: int) -> Markup:
+        """Return one record's number; the record's index stands on an element around it."""
         return _data(field(self.run.results[index], name), form, name, None)
 
     def manifest_text(self, path: str, length: int | None = None) -> Markup:
-        """Tell a text of the manifest, its path beside it."""
+        """Return a text of the manifest, with its path."""
         value = self._of_manifest(path)
         text = value if isinstance(value, str) else json.dumps(value)
         return Markup('<span data-m="{}">{}</span>').format(path, text[:length])
 
     def megahertz(self, path: str) -> Markup:
-        """Tell a frequency of the manifest, which has it in Hz."""
+        """Return a frequency of the manifest, which has it in Hz."""
         value = self._of_manifest(path)
         if value is None:
             return Markup("—")
@@ -187,8 +191,10 @@ class _Page:
                 bands.append(Band(10 ** (part / _BINS), 10 ** ((part + 1) / _BINS), low, high, address))
         return scatter(
             self._marks(mine, "work", "p50", wording.seconds),
-            self._work_axis(where),
-            log_axis("p50", "median time of a call", [*seconds, *estimates], wording.seconds),
+            (
+                self._work_axis(where),
+                log_axis("p50", "median time of a call", [*seconds, *estimates], wording.seconds),
+            ),
             title=f"Median time of a call on {board} against its multiply-adds, toolkit {toolkit}",
             bands=bands,
         )
@@ -198,8 +204,10 @@ class _Page:
         gains = self.records.values("gain.numpy", where)
         return scatter(
             self._marks(where, "work", "gain.numpy", wording.ratio),
-            self._work_axis(where),
-            log_axis("gain.numpy", "numpy's time ÷ the bundle's", [*gains, 1.0], _times),
+            (
+                self._work_axis(where),
+                log_axis("gain.numpy", "numpy's time ÷ the bundle's", [*gains, 1.0], _times),
+            ),
             title=f"numpy's time on the CPU of {board} over the bundle's, against a call's multiply-adds",
             level=(1.0, "as fast as the CPU"),
         )
@@ -209,7 +217,7 @@ class _Page:
         board: str,
         name: str,
         axis: Callable[[Sequence[float]], Any],
-        tell: Callable[[float], str],
+        text_of: Callable[[float], str],
         title: str,
     ) -> Markup:
         rows: list[Markup] = []
@@ -225,22 +233,22 @@ class _Page:
                 for index in self.records.where(where):
                     value = field(self.run.results[index], name)
                     if value is not None:
-                        marks.append(self._mark(index, value, row, tell))
+                        marks.append(self._mark(index, value, row, text_of))
                 medians.append(MeasuredMark(median, row, _address(f"median {name}", where)))
         return strips(rows, marks, medians, axis([mark.x for mark in marks]), title=title)
 
-    def _marks(self, where: Mapping[str, str], x: str, y: str, tell: Callable[[float], str]) -> list[Mark]:
+    def _marks(self, where: Mapping[str, str], x: str, y: str, text_of: Callable[[float], str]) -> list[Mark]:
         found = []
         for index in self.records.where(where):
             across, up = field(self.run.results[index], x), field(self.run.results[index], y)
             if across and up:
-                found.append(attrs.evolve(self._mark(index, up, up, tell), x=across))
+                found.append(attrs.evolve(self._mark(index, up, up, text_of), x=across))
         return found
 
-    def _mark(self, index: int, value: float, y: float, tell: Callable[[float], str]) -> Mark:
+    def _mark(self, index: int, value: float, y: float, text_of: Callable[[float], str]) -> Mark:
         result = self.run.results[index]
         shape = "failed" if result.is_failure else f"s{PRECISIONS.index(result.case.precision)}"
-        return Mark(index, value, y, shape, f"{result.case.id}: {tell(value)}")
+        return Mark(index, value, y, shape, f"{result.case.id}: {text_of(value)}")
 
     def _of_manifest(self, path: str) -> Any:
         value: Any = self.run.manifest
@@ -258,9 +266,6 @@ class _Page:
 
     def _some(self, **where: str) -> bool:
         return bool(self.records.where(where))
-
-    def _examined(self, name: str) -> bool:
-        return any(name in result.properties for result in self.run.results)
 
     def _order(self, index: int) -> tuple[Any, ...]:
         result = self.run.results[index]
@@ -330,41 +335,38 @@ def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:
                 "failed": list(fault.properties),
                 "expected": fault.expected,
                 "cases": len(fault.cases),
-                "smallest": _smallest(run.results[fault.cases[0]]),
+                "smallest": {
+                    "id": first.case.id,
+                    "toolkit": first.case.toolkit,
+                    "board": first.board,
+                    "reason": first.reason,
+                },
                 "replay": page.replay(fault.cases[0]),
             }
             for fault in summary.faults
+            for first in [run.results[fault.cases[0]]]
         ],
         "outdated_expectations": [run.results[index].case.id for index in summary.outdated],
     }
 
 
 def _cell(records: Records, where: Mapping[str, str]) -> dict[str, Any]:
+    def count(**conditions: str) -> int:
+        return len(records.where({**where, **conditions}))
+
     def ask(statistic: str, name: str) -> Number | None:
         return records.ask(statistic, name, where)
 
     return {
-        "failed": len(records.where({**where, "ok": "no", "expected": "no"})),
-        "failed_as_expected": len(records.where({**where, "ok": "no", "expected": "yes"})),
+        "failed": count(ok="no", expected="no"),
+        "failed_as_expected": count(ok="no", expected="yes"),
         "median_error": ask("median", "error"),
         "most_error": ask("most", "error"),
         "least_agreement": ask("least", "agreement"),
         "median_p50_seconds": ask("median", "p50"),
         "median_gain_numpy": ask("median", "gain.numpy"),
         "properties": {
-            name: {
-                "held": len(records.where({**where, f"property.{name}": "held"})),
-                "failed": len(records.where({**where, f"property.{name}": "failed"})),
-            }
+            name: {end: count(**{f"property.{name}": end}) for end in ("held", "failed")}
             for name in PROPERTIES
         },
-    }
-
-
-def _smallest(result: CaseResult) -> dict[str, Any]:
-    return {
-        "id": result.case.id,
-        "toolkit": result.case.toolkit,
-        "board": result.board,
-        "reason": result.reason,
     }

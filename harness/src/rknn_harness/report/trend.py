@@ -30,8 +30,8 @@ class Point:
     cases : int
         Cases that were tried.
     pass_rate : float or None
-        Of those, the share that passed or was refused in plain words. Expected failures count as failures
-        here: a trend shows what is, not what was foreseen.
+        Of those, the share that passed or was refused with a reason. Expected failures count as failures
+        here.
     agreement, error, seconds : float or None
         Mean share of equal labels, median error and median time of a call, over the cases that all runs of
         the place have, so that other random networks do not look like change.
@@ -88,11 +88,11 @@ def _place(result: CaseResult) -> Place:
 
 
 def _point(run: str, place: Place, results: Sequence[CaseResult], shared: set[Key]) -> Point:
-    def known(name: str) -> list[float]:
+    def values_of(name: str) -> list[float]:
         values = (field(result, name) for result in results if result.key in shared)
         return [value for value in values if value is not None]
 
-    agreement, error, seconds = known("agreement"), known("error"), known("p50")
+    agreement, error, seconds = values_of("agreement"), values_of("error"), values_of("p50")
     return Point(
         run=run,
         place=place,

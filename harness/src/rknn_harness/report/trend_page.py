@@ -76,13 +76,13 @@ def trend_table(trend: Trend) -> Table:
         trend.points.items(), key=lambda item: operator.itemgetter(1, 2, 0)(item[0])
     ):
         for point in filter(None, points):
-            told = (tell(getattr(point, name)) for name, _, tell in _MEASURES)
-            table.add_row(toolkit, precision, board, point.run, str(point.cases), *told)
+            texts = (text_of(getattr(point, name)) for name, _, text_of in _MEASURES)
+            table.add_row(toolkit, precision, board, point.run, str(point.cases), *texts)
     return table
 
 
-def _chart(trend: Trend, part: tuple[str, str], asked: _Measure) -> Markup:
-    (board, toolkit), (measure, label, tell) = part, asked
+def _chart(trend: Trend, part: tuple[str, str], chosen: _Measure) -> Markup:
+    (board, toolkit), (measure, label, text_of) = part, chosen
     series = []
     for order, precision in enumerate(PRECISIONS):
         points = trend.points.get((board, toolkit, precision))
@@ -95,14 +95,14 @@ def _chart(trend: Trend, part: tuple[str, str], asked: _Measure) -> Markup:
     return lines(
         [run.path.name for run in trend.runs],
         series,
-        _axis(measure, label, known, tell),
+        _axis(measure, label, known, text_of),
         title=f"{label}, toolkit {toolkit} on {board}, by run",
     )
 
 
-def _axis(measure: str, label: str, known: list[float], tell: Callable[[float | None], str]) -> Axis:
+def _axis(measure: str, label: str, known: list[float], text_of: Callable[[float | None], str]) -> Axis:
     if measure in ("pass_rate", "agreement"):
         least = min(known)
         start = next((low for low in (0.99, 0.96, 0.92, 0.8, 0.6, 0.0) if least >= low), 0.0)
         return linear_axis(measure, label, start, 1.0, lambda value: f"{value * 100:.4g} %")
-    return log_axis(measure, label, known, tell)
+    return log_axis(measure, label, known, text_of)

@@ -23,7 +23,7 @@ def environment() -> jinja2.Environment:
 
 
 def number(value: float | None) -> str:
-    """Tell two digits, whole numbers in full."""
+    """Return two digits, integers in full."""
     if value is None:
         return _NONE
     if isinstance(value, int):
@@ -32,19 +32,19 @@ def number(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Tell a share; never rounded up to 100, because a single wrong row must show."""
+    """Return a share; never rounded up to 100, because a single wrong row must show."""
     if value is None:
         return _NONE
     return "100 %" if value == 1 else f"{min(value * 100, 99.99) if value < 1 else value * 100:.2f} %"
 
 
 def ratio(value: float | None) -> str:
-    """Tell how many times."""
+    """Return a factor."""
     return _NONE if value is None else f"{value:.3g}\N{MULTIPLICATION SIGN}"
 
 
 def seconds(value: float | None) -> str:
-    """Tell a short time in the unit that suits it."""
+    """Return a short time in the unit that suits it."""
     if value is None:
         return _NONE
     for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
@@ -54,12 +54,12 @@ def seconds(value: float | None) -> str:
 
 
 def wall(value: float | None) -> str:
-    """Tell a time that people wait."""
+    """Return a time that people wait."""
     if value is None:
         return _NONE
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
 def _cell(text: object) -> str:
-    """Text for a cell of a Markdown table."""
+    """Return text for a cell of a Markdown table."""
     return str(text).replace("|", "\\|").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Why cases failed, were refused or could not be tried: one paragraph a cause, however many cases it has."""
+"""Why cases failed, were refused or could not be tried: one paragraph for each cause."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rknn_harness.screen.text import INDENT, count_of, listed, paragraph
 __all__ = ["Cause", "cause_lines", "causes_of", "refusal_lines"]
 
 SHOWN = 8
-"""Causes that are printed; where there are more, all is broken, and the report has them."""
+"""Causes that are printed; the report has all."""
 
 _STAGES = {
     Stage.SKLEARN: "in scikit-learn",
@@ -28,10 +28,10 @@ _STAGES = {
     Stage.BOARD: "on the board",
 }
 _REPEATED = ("The board was given up earlier: ",)
-"""What the second and later cases put before the first one's sentence."""
+"""Prefix of the second and later cases before the first one's sentence."""
 
 _CLASS = re.compile(r"^[A-Z][A-Za-z]+: (?=[A-Z][a-z]* )")
-"""The name of an error's class before a sentence of its own: it is the program's affair."""
+"""The name of an error's class before a sentence, which is not for users."""
 
 _NAMES = 5
 
@@ -44,11 +44,11 @@ class Cause:
     ----------
     kind : Kind
     stage : Stage or None
-        Where it is seen first.
+        The first stage that shows it.
     sentence : str
         Of the first of the cases.
     results : tuple of CaseResult
-        A network that was made smaller first, then in the plan's order.
+        A shrunk network first, then in the plan's order.
     """
 
     kind: Kind
@@ -112,7 +112,7 @@ def _sentence(result: CaseResult) -> str:
     """Return why a case counts as it does."""
     if result.expected and not result.is_failure:
         path = f"expectations/{result.board}-{result.case.toolkit}.txt"
-        return f"It is expected to fail and passes: {result.expected} Take it off {path}."
+        return f"It is expected to fail and passes: {result.expected} Remove it from {path}."
     sentence = result.reason
     if not sentence:
         sentence = next((text for text in result.properties.values() if text), result.outcome.meaning)
@@ -123,7 +123,7 @@ def _sentence(result: CaseResult) -> str:
 
 
 def _form(sentence: str) -> str:
-    """Return a sentence without its figures and names: what the cases of one cause have in common."""
+    """Return a sentence without its figures and names, which is the same for all cases of a cause."""
     text = re.sub(r"\b(float16|int8|int16)\b", "PRECISION", sentence)
     text = re.sub(r"\([^()]*\)", "()", text)
     return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?", "#", text)
@@ -160,7 +160,7 @@ def _member(name: str, results: Sequence[CaseResult]) -> str:
 
 
 def _places(results: Sequence[CaseResult], found: Tally) -> str:
-    """Say on which toolkits and boards, where not on all."""
+    """Return the toolkits and boards, unless they are all."""
     keys: tuple[tuple[str, Callable[[CaseResult], str]], ...] = (
         (" with toolkit ", lambda result: result.case.toolkit),
         (" on ", lambda result: result.board),
@@ -177,7 +177,7 @@ def _values(results: Iterable[CaseResult], key: Callable[[CaseResult], str]) -> 
 
 
 def _labels(cause: Cause) -> str:
-    """Say that labels are right, where numbers are not and labels were looked at in each case."""
+    """Return that all labels are right, where only numbers are wrong and each case's labels were examined."""
     mismatch = all(result.outcome is Outcome.MISMATCH for result in cause.results)
     return "Every label is right." * (
         mismatch and all(result.properties.get("labels") == "" for result in cause.results)

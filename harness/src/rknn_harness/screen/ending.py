@@ -16,7 +16,7 @@ from rknn_harness.screen.text import INDENT, count_of, paragraph
 __all__ = ["FAIL", "INCOMPLETE", "PASS", "ending"]
 
 PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
-"""The verdicts; of a run there is one. Incomplete: nothing is wrong, and not all could be tried."""
+"""The verdicts. Incomplete: nothing is wrong, and not all could be tried."""
 
 _OWN_MODEL = "judge your own model:  rknn-harness run --model mine.skops --rows X.npy"
 _OWN_BOARD = "try it on your board:  docs/add-a-board.md"
@@ -25,13 +25,13 @@ _MIXED = "Boards without an NPU prove neither how a chip rounds nor its speed:"
 
 
 def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[str]:
-    """Return the lines that a run ends with; a command or a path is never broken.
+    """Return the last lines of a run; a command or a path is never broken.
 
     Parameters
     ----------
     run : Run
     plan : sequence of Entry
-        What the run was to try.
+        The plan.
     show_all : bool
         Whether the table has a row for every data set.
     """
@@ -54,7 +54,7 @@ def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[s
 
 
 def _scores(run: Run) -> list[str]:
-    """Return how well each of a user's own models does by what is true of its rows."""
+    """Return the score of each of a user's own models."""
     lines = []
     for result in run.results:
         score = result.score

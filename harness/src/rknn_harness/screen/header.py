@@ -1,4 +1,4 @@
-"""The first lines of a run: what it asks, on which boards, of how many models, and for how long."""
+"""The first lines of a run: its question, boards, models and expected time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TITLE = "scirknn: does the NPU compute what scikit-learn computes?"
 
 _START_SECONDS = 15.0
 _CASE_SECONDS = 2.0
-"""Of one process on the virtual board, where no earlier run says it [measured: 0.5 to 3 s, two cores]."""
+"""Of one process on the virtual board without an earlier run [measured: 0.5 to 3 s, two cores]."""
 
 _RUNS_READ = 5
 _KINDS = {"dataset": "fixed", "random": "random", "corpus": "failed before", "own": "yours"}
@@ -39,7 +39,7 @@ def plan_lines(toolkits: Sequence[str], plan: Sequence[Entry], seconds: float | 
     toolkits : sequence of str
     plan : sequence of Entry
     seconds : float or None
-        What the run is expected to take; None where nothing is known.
+        The expected time; None where it is unknown.
     """
     models = {entry.case.id: entry.case.kind for entry in plan}
     kinds = [
@@ -95,7 +95,7 @@ def _seconds_a_case(path: Path, boards: Iterable[str]) -> float | None:
         started, finished = (datetime.fromisoformat(manifest[name]) for name in ("started", "finished"))
         count = (path.parent / "cases.jsonl").read_bytes().count(b"\n")
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a run of another format, or one that is not complete, says nothing
+        return None  # a run of another format, or an incomplete one
     return (finished - started).total_seconds() / count if count else None
 
 
@@ -109,7 +109,7 @@ def _board(board: Board) -> str:
 
 
 def _rounded(seconds: float) -> str:
-    """Return two digits at most: nobody knows more."""
+    """Return a time with two digits at most."""
     if seconds < 90:
         return f"{max(10, round(seconds, -1)):.0f} s"
     if seconds < 5400:

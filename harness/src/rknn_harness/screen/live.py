@@ -1,4 +1,4 @@
-"""The line that changes while a run is under way: a bar on a terminal, sparse plain lines elsewhere."""
+"""The progress of a run: a bar on a terminal, sparse plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _PLAIN_SHARE = 0.1
 
 
 class Live(Protocol):
-    """What shows the state of a run."""
+    """A display of a run's progress."""
 
     def expect(self, total: int) -> None:
-        """Take another number of cases for what will be tried."""
+        """Set the number of cases that will be tried."""
 
     def show(self, done: int, wrong: int, current: str) -> None:
-        """Show how many cases ended, how many of them are wrong, and what is being tried."""
+        """Show how many cases ended, how many of them are wrong, and the current one."""
 
     def say(self, text: str) -> None:
-        """Show a sentence: what is done when no case is tried."""
+        """Show what is done while no case is tried."""
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
 
 
 class Record:
@@ -42,7 +42,7 @@ class Record:
         self._path, self._offset = path, 0
 
     def read(self) -> list[bytes]:
-        """Return the lines that were not there before; a line that is not complete stays for later."""
+        """Return the new lines; an incomplete one is left for later."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -55,13 +55,13 @@ class Record:
 
 
 class TimeLeft:
-    """How long the rest should take, by the cases that this run has done.
+    """The time that the rest should take, by the cases that this run has done.
 
     Parameters
     ----------
     total : int
     done : int
-        Cases that are on record already, such as those of a run that is resumed.
+        Cases recorded already, such as those of a resumed run.
     now : callable
     """
 
@@ -71,19 +71,19 @@ class TimeLeft:
         self._done = done
 
     def expect(self, total: int) -> None:
-        """Take another number of cases for what will be tried."""
+        """Set the number of cases that will be tried."""
         self._total = total
 
     def ended(self, done: int) -> None:
-        """Note how many cases ended by now."""
+        """Record how many cases ended by now."""
         if done > self._start and self._first is None:
-            # What comes before the first end is the start of toolkits and boards.
+            # Before the first end lies the start of toolkits and boards.
             self._first = done, self._now()
         self._done = done
 
     @property
     def seconds(self) -> float | None:
-        """Seconds that are left; None as long as too few cases ended to say."""
+        """Seconds that are left; None while too few cases ended."""
         if self._first is None or self._done - self._first[0] < 3:
             return None
         count, since = self._first
@@ -119,9 +119,11 @@ class _Bar:
 
     def show(self, done: int, wrong: int, current: str) -> None:
         self._left.ended(done)
-        told = f"[red]  {wrong} wrong[/]" if wrong else ""
+        failures = f"[red]  {wrong} wrong[/]" if wrong else ""
         doing = "writing the report" if done == self._total else _short(current)
-        self._progress.update(self._task, completed=done, description=doing, wrong=told, left=str(self._left))
+        self._progress.update(
+            self._task, completed=done, description=doing, wrong=failures, left=str(self._left)
+        )
 
     def say(self, text: str) -> None:
         self._progress.update(self._task, description=_short(text), left="")
@@ -165,14 +167,14 @@ class _Plain:
 
 
 def live(total: int, done: int, stream: TextIO, now: Callable[[], float] = time.monotonic) -> Live:
-    """Return what shows the state of a run on a stream.
+    """Return a display of a run's progress on a stream.
 
     Parameters
     ----------
     total : int
         Cases of the plan.
     done : int
-        Cases that are on record already.
+        Cases recorded already.
     stream : text file
     now : callable
         The clock of plain lines.
@@ -181,7 +183,7 @@ def live(total: int, done: int, stream: TextIO, now: Callable[[], float] = time.
 
 
 def is_plain(stream: TextIO) -> bool:
-    """Whether a stream takes no bar and no colour: a pipe, ``NO_COLOR``, ``CI``, a dumb terminal."""
+    """Whether a stream shows no bar and no colour: a pipe, ``NO_COLOR``, ``CI``, a dumb terminal."""
     environment = os.environ
     return (
         not stream.isatty()

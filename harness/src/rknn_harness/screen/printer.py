@@ -1,4 +1,4 @@
-"""Print a run's lines on its terminal, with colour where that takes it."""
+"""Print a run's lines, with colour where the terminal shows it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STYLES = {PASS: "bold green", FAIL: "bold red", INCOMPLETE: "bold yellow"}
 
 
 def print_lines(lines: Iterable[str], stream: TextIO) -> None:
-    """Print lines as they are: none is broken, verdicts are coloured."""
+    """Print lines unbroken, verdicts in colour."""
     plain = is_plain(stream)
     console = Console(file=stream, force_terminal=not plain, no_color=plain, highlight=False)
     for line in lines:
@@ -34,7 +34,7 @@ def print_lines(lines: Iterable[str], stream: TextIO) -> None:
 
 
 def own_stdout() -> TextIO:
-    """Return standard output on a descriptor of its own, which pytest's capturing leaves alone."""
+    """Return standard output on a descriptor of its own, which pytest does not capture."""
     with contextlib.suppress(AttributeError, io.UnsupportedOperation, OSError):
         return os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding=sys.stdout.encoding, errors="replace")
     return sys.stdout

@@ -26,7 +26,7 @@ _HINT = f"{INDENT}(--all lists the data sets one by one)"
 
 @attrs.frozen
 class _Row:
-    """One row: what it is about, its counts for each column of precisions, and a remark."""
+    """One row: its keys, its counts for each column of precisions, and a remark."""
 
     keys: tuple[str, ...]
     counts: tuple[Counter[Kind], ...]
@@ -69,7 +69,7 @@ def _lines(
     precisions: Sequence[str | tuple[str]],
     pairs: Sequence[tuple[str, str]],
 ) -> list[str]:
-    """Lay the table out: a precision in a tuple is a column, one by itself a row."""
+    """Return the table's lines: a precision in a tuple is a column, one by itself a row."""
     columns = [name[0] for name in precisions if isinstance(name, tuple)]
     below = [name for name in precisions if isinstance(name, str)]
     rows = [row for group in groups for row in _rows(found, group, columns, below, pairs)]
@@ -98,7 +98,7 @@ def _lines(
 
 
 def _cut(word: str, longest: int) -> str:
-    """Leave out the middle of a long name: what names differ in is at an end."""
+    """Leave out the middle of a long name, as names differ at their ends."""
     part = (longest - 3) // 2
     return word if len(word) <= longest else f"{word[:part]}...{word[-(longest - 3 - part) :]}"
 
@@ -143,7 +143,7 @@ def _remark(
     pair: tuple[str, str],
     counts: Sequence[Counter[Kind]],
 ) -> str:
-    """Return what the three counts leave out, or how good the answers of one data set are."""
+    """Return the counts of other kinds, or how good the answers of one data set are."""
     total = sum(counts, Counter[Kind]())
     others = [f"{total[kind]} {kind.value}" for kind in (Kind.KNOWN, Kind.UNTRIED) if total[kind]]
     if others or len(group) > 1 or group[0] in _LAST:

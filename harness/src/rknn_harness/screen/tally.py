@@ -29,7 +29,7 @@ class Kind(str, enum.Enum):
 
 @attrs.frozen(order=True)
 class Cell:
-    """What is counted together: one row of the table in one precision, on one toolkit and one board."""
+    """One row of the table in one precision, on one toolkit and one board."""
 
     row: str
     precision: str
@@ -44,11 +44,11 @@ class Tally:
     Attributes
     ----------
     cells : mapping of Cell to Counter of Kind
-        Of the plan's cases only: a network that was made smaller is none of them.
+        Of the plan's cases only, without shrunk networks.
     results : tuple of CaseResult
-        Those of the plan, in the plan's order.
+        Of the plan, in its order.
     smaller : tuple of CaseResult
-        Failing networks that were made smaller from one of the plan.
+        Shrunk failing networks.
     untried : int
         Cases of the plan without a result.
     """
@@ -64,7 +64,7 @@ class Tally:
 
     @property
     def noun(self) -> str:
-        """What is counted: models, or where each is tried more than once, cases."""
+        """``model``, or ``case`` where each model is tried more than once."""
         places = {(cell.toolkit, cell.board) for cell in self.cells}
         return "case" if len(places) > 1 else "model"
 
@@ -97,7 +97,7 @@ def tally(run: Run, plan: Sequence[Entry]) -> Tally:
     ----------
     run : Run
     plan : sequence of Entry
-        What the run was to try.
+        The plan.
     """
     by_key = {result.key: result for result in run.results}
     cells: dict[Cell, Counter[Kind]] = {}

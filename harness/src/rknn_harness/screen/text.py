@@ -1,4 +1,4 @@
-"""Lines of at most 80 columns; what is to be copied stays whole."""
+"""Lines of at most 80 columns; commands and paths are never broken."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def paragraph(first: str, text: str, *, indent: int | None = None) -> list[str]:
     Parameters
     ----------
     first : str
-        What the first line begins with, its spaces included.
+        The first line's beginning, its spaces included.
     text : str
     indent : int, optional
-        Columns that the other lines begin with; by default as many as `first` has.
+        Columns of the other lines; by default the length of `first`.
     """
     return textwrap.wrap(
         " ".join(text.split()),

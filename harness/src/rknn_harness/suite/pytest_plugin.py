@@ -137,10 +137,9 @@ def _make_plan(option: Any) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
     plan = make_plan(
         toolkits=list(toolkits),
         boards=option.board,
-        draw=draw,
+        draw=None if option.only_own else draw,
         corpus=corpus,
         own=own,
-        only_own=option.only_own,
     )
     ids = known_ids(draw, [*corpus, *own])
     rules = read_expectations(Path(option.expectations), option.board, toolkits, ids)

@@ -14,7 +14,7 @@ import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
-from rknn_harness.conformance.run_case import run_case
+from rknn_harness.conformance.run_case import CaseFiles, run_case
 from rknn_harness.errors import InfraError
 from rknn_harness.models.own_model import is_estimator
 from rknn_harness.plan.corpus import keep
@@ -142,10 +142,7 @@ class Suite:
             entry.case,
             toolkit,
             link,
-            run_folder=self.folder.path,
-            corpus=self.folder.path / "corpus",
-            models=own,
-            trust_pickle=self._options.trust_pickle,
+            files=CaseFiles(self.folder.path, self.folder.path / "corpus", own, self._options.trust_pickle),
             baseline=None if before is None else before.latency,
         )
 

@@ -124,7 +124,7 @@ class RunScreen:
 
     def _read(self) -> bool:
         lines = [] if self._record is None else self._record.read()
-        results = [CaseResult.from_document(json.loads(line)) for line in lines]
+        results = [CaseResult.from_json(json.loads(line)) for line in lines]
         self._done += len(results)
         self._wrong += sum(kind_of(result) is Kind.WRONG for result in results)
         return bool(results)

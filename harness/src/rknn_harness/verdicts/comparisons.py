@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 
-from rknn_harness.verdicts.reference import Floats, Reference
+from scirknn.arrays import Array, Floats
 
-__all__ = ["difference"]
-
-_FLAT = 0.01
-"""A column that scatters by less, as a share of its largest magnitude, is constant to an integer format."""
+__all__ = ["ErrorLimit", "beyond_limit", "difference", "finite_or_none", "label_text", "same_rows"]
 
 
-def beyond_limit(
-    name: str,
-    expected: np.ndarray[Any, Any],
-    found: np.ndarray[Any, Any],
-    limit: Floats,
-    basis: str,
-    whose: str = "scikit-learn's",
-) -> str | None:
+@attrs.frozen(eq=False)
+class ErrorLimit:
+    """The largest error of each number, where it comes from, and whose numbers are right."""
+
+    error: Floats
+    basis: str
+    owner: str = "scikit-learn's"
+
+
+def beyond_limit(name: str, expected: Array, values: Array, limit: ErrorLimit) -> str | None:
     """Return a sentence where numbers err by more than their limit."""
-    error = np.abs(found - expected)
-    over = error > limit
+    error = np.abs(values - expected)
+    over = error > limit.error
     if not over.any():
         return None
-    place = np.unravel_index(np.where(over, error / np.maximum(limit, 1e-300), 0).argmax(), error.shape)
+    place = np.unravel_index(np.where(over, error / np.maximum(limit.error, 1e-300), 0).argmax(), error.shape)
     column = f", column {int(place[1])}" if len(place) > 1 else ""
     return (
-        f"The {name} of row {int(place[0])}{column} is {found[place]:.6g}, {whose} "
-        f"{expected[place]:.6g}: off by {error[place]:.3g}, limit {limit[place]:.3g} ({basis}); "
+        f"The {name} of row {int(place[0])}{column} is {values[place]:.6g}, {limit.owner} "
+        f"{expected[place]:.6g}: off by {error[place]:.3g}, limit {limit.error[place]:.3g} ({limit.basis}); "
         f"{int(over.any(axis=tuple(range(1, over.ndim))).sum())} of {len(over)} rows are beyond it."
     )
 
 
-def difference(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], whose: str) -> str | None:
+def difference(first: Array, second: Array, whose: str) -> str | None:
     """Return a sentence where the second of two outputs is not the first, bit for bit in float32."""
     if first.shape != second.shape:
         return f"The output has shape {second.shape}, that of {whose} {first.shape}."
@@ -51,34 +51,9 @@ def difference(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any], whose:
     )
 
 
-def label_margins(reference: Reference) -> Floats:
-    """Return how far each row's label is from another one."""
-    probabilities = reference.answer.probabilities
-    assert probabilities is not None
-    if reference.task == "multilabel":
-        margins: Floats = 2 * np.abs(probabilities - 0.5).min(axis=1)
-    else:
-        top = np.sort(probabilities, axis=1)
-        margins = top[:, -1] - top[:, -2]
-    return margins
-
-
-def same_rows(one: Any, two: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def same_rows(one: Any, two: Any) -> Array:
     """Return which rows of two arrays are equal."""
-    same: np.ndarray[Any, np.dtype[np.bool_]] = np.equal(one, two).reshape(len(one), -1).all(axis=1)
-    return same
-
-
-def r2_score(truth: np.ndarray[Any, Any], found: np.ndarray[Any, Any]) -> float | None:
-    """Worst column's R2, without those that are as good as constant, where R2 has no meaning."""
-    if len(truth) < 2:
-        return None
-    truth, found = (np.asarray(part, np.float64).reshape(len(truth), -1) for part in (truth, found))
-    spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
-    varying = np.sqrt(spread / len(truth)) > _FLAT * np.abs(truth).max(axis=0)
-    if not varying.any():
-        return None
-    return finite_or_none((1 - ((truth - found) ** 2).sum(axis=0)[varying] / spread[varying]).min())
+    return np.asarray(np.equal(one, two).reshape(len(one), -1).all(axis=1))
 
 
 def finite_or_none(value: Any) -> float | None:

@@ -1,13 +1,12 @@
-"""The verdict on one model: what each stage said, against what scikit-learn said.
+"""The verdict on one model: each stage's answer against scikit-learn's.
 
 Pure functions of arrays. A stage is judged in this order, and the stages in theirs; the first thing wrong is
 the verdict:
 
 1. its shape, and that its numbers are finite;
-2. its output before the head against the derived bound (`rknn_harness.verdicts.head_bounds`), where the case
-has one;
-3. its probabilities, or a regressor's predictions, against the bound carried through the head, and against
-   the promised tolerance, where the case has one;
+2. its output before the output activation against the derived bound, where the case has one;
+3. its probabilities, or a regressor's predictions, against that bound carried through the output activation
+   (`rknn_harness.verdicts.head_bounds`), and against the promised tolerance, where the case has one;
 4. its labels, on every row whose margin is larger than what the limits leave open;
 5. the share of equal labels and R2, where the case has such limits, on rows that the file was not
    built from: of fewer than 32 neither is stated;
@@ -21,8 +20,7 @@ a fault at one stage hides none at another.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -30,77 +28,54 @@ import numpy as np
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.stage_metrics import StageMetrics
 from rknn_harness.verdicts.comparisons import (
+    ErrorLimit,
     beyond_limit,
     difference,
     finite_or_none,
-    label_margins,
     label_text,
-    r2_score,
     same_rows,
 )
-from rknn_harness.verdicts.head_bounds import head_bounds
-from rknn_harness.verdicts.reference import Answer, Floats, Reference
-from sklearn2rknn.tolerances import FEWEST_ROWS, are_clear
+from rknn_harness.verdicts.head_bounds import HeadBound, bound_through_head
+from rknn_harness.verdicts.limits import Limits
+from rknn_harness.verdicts.reference import Answer, Reference
+from scirknn.arrays import Array, Floats
+from sklearn2rknn.checking.comparisons import are_clear, decision_margins, worst_r2
 
-__all__ = ["BOARD_STEPS", "Limits", "Verdict", "judge", "measure"]
+__all__ = ["BOARD_STEPS", "Finding", "Verdict", "judge", "measure"]
 
 BOARD_STEPS = 8
 """Steps of the output's own format that a real board may lie from the virtual NPU: how silicon rounds sums
 that are longer than float32 holds is not known. To be made 0 when a board has shown it.
 """
 
+_FLAT = 0.01
+"""A column that scatters by less, as a share of its largest magnitude, is constant to an integer format."""
 
-@attrs.frozen(eq=False)
-class Limits:
-    """What a stage is held to; None where a limit does not apply.
+
+@attrs.frozen
+class Finding:
+    """A property that was examined at a stage.
 
     Attributes
     ----------
-    basis : str
-        Where the limits come from, for people.
-    output : numpy.ndarray or None, shape (n, n_outputs)
-        Largest error of each entry of the output before the head.
-    probability : float or None
-        Largest error of any probability.
-    margin : float or None
-        Labels must be equal where the top two probabilities differ by more; for several labels at once, where
-        each probability is further than half of it from 0.5. With `output` alone the margin is derived from
-        it.
-    agreement : float or None
-        Least share of equal labels, near ties counted as equal.
-    r2 : float or None
-        Least coefficient of determination of the predictions, scikit-learn's own taken as the truth.
-    counted : numpy.ndarray of bool or None, shape (n,)
-        Rows that shares and R2 are counted on: those that the file was not built from. None for all.
+    name : str
+        One of `rknn_harness.records.case.PROPERTIES`.
+    stage : Stage
+    error : str or None
+        How it failed, as a sentence.
+    outcome : Outcome
+        The case's, if this fails first; `Outcome.PASS` where the property says nothing of the numbers.
     """
 
-    basis: str
-    output: Floats | None = None
-    probability: float | None = None
-    margin: float | None = None
-    agreement: float | None = None
-    r2: float | None = None
-    counted: np.ndarray[Any, np.dtype[np.bool_]] | None = None
-
-    def take(self, rows: np.ndarray[Any, Any]) -> Limits:
-        """Return the limits of some of the rows."""
-        return attrs.evolve(
-            self,
-            output=None if self.output is None else self.output[rows],
-            counted=None if self.counted is None else self.counted[rows],
-        )
-
-    def rows_to_count(self, count: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Return which of `count` rows shares and R2 are counted on: none where there are too few."""
-        if self.counted is None:
-            return np.ones(count, bool)
-        enough = bool(self.counted.sum() >= FEWEST_ROWS)
-        return self.counted if enough else np.zeros(count, bool)
+    name: str
+    stage: Stage
+    error: str | None
+    outcome: Outcome = Outcome.MISMATCH
 
 
 @attrs.frozen
 class Verdict:
-    """The end of a case: its outcome, the first stage that departs, and why as a sentence.
+    """The end of a case: its outcome, the first stage that fails, and why as a sentence.
 
     `properties` holds what was examined: empty text, or a sentence that begins with the stage's name.
     """
@@ -108,8 +83,21 @@ class Verdict:
     outcome: Outcome
     stage: Stage | None
     reason: str
-    metrics: Mapping[Stage, StageMetrics]
-    properties: Mapping[str, str]
+    metrics: Mapping[Stage, StageMetrics] = attrs.field(factory=dict)
+    properties: Mapping[str, str] = attrs.field(factory=dict)
+
+    def with_findings(self, findings: Sequence[Finding]) -> Verdict:
+        """Add properties; the first that failed ends a pass."""
+        properties = dict(self.properties)
+        for each in findings:
+            if not properties.get(each.name):
+                properties[each.name] = "" if each.error is None else f"{each.stage.value}: {each.error}"
+        verdict = attrs.evolve(self, properties=properties)
+        failed = [each for each in findings if each.error is not None and each.outcome is not Outcome.PASS]
+        if self.outcome is not Outcome.PASS or not failed:
+            return verdict
+        first = failed[0]
+        return attrs.evolve(verdict, outcome=first.outcome, stage=first.stage, reason=str(first.error))
 
 
 def judge(
@@ -117,8 +105,7 @@ def judge(
     answers: Mapping[Stage, Answer],
     limits: Mapping[Stage, Limits],
     *,
-    rows: Mapping[Stage, np.ndarray[Any, Any]] | None = None,
-    again: np.ndarray[Any, Any] | None = None,
+    again: Array | None = None,
     board_is_virtual: bool = False,
     step: Floats | None = None,
     placement: Sequence[tuple[str, str, str]] = (),
@@ -130,87 +117,81 @@ def judge(
     reference : Reference
         scikit-learn's answer.
     answers : mapping of Stage to Answer
-        What the later stages said; a stage that could not speak is left out.
+        Of the later stages; one that could not answer is left out.
     limits : mapping of Stage to Limits
         One for each stage in `answers`.
-    rows : mapping of Stage to numpy.ndarray of int, optional
-        The rows that a stage answered, where it did not answer all.
     again : numpy.ndarray, shape (n, n_outputs), optional
         The board's second output for the same rows.
     board_is_virtual : bool
     step : numpy.ndarray, shape (n_outputs,), optional
         One step of the output's format, in the output's units; a real board is held to `BOARD_STEPS` of them.
     placement : sequence of (layer, type, where)
-
-    Returns
-    -------
-    Verdict
+        The layers that must be on the NPU.
     """
     metrics: dict[Stage, StageMetrics] = {}
-    properties: dict[str, str] = {}
-    found: tuple[Outcome, Stage, str] | None = None
+    findings: list[Finding] = []
     # Stages on the NPU share their limits.
-    carried = functools.lru_cache(lambda held_to: _carried(reference, held_to))
-
-    def examined(name: str, stage: Stage, wrong: str | None, outcome: Outcome = Outcome.MISMATCH) -> None:
-        nonlocal found
-        if not properties.get(name):
-            properties[name] = "" if wrong is None else f"{stage.value}: {wrong}"
-        if wrong is not None and found is None:
-            found = outcome, stage, wrong
-
-    for stage in Stage:
-        if stage not in answers:
-            continue
-        answer, truth, held_to = answers[stage], reference, limits[stage]
-        if rows and stage in rows:
-            truth, held_to = reference.take(rows[stage]), held_to.take(rows[stage])
-            through = _carried(truth, held_to)
+    head_bound = functools.cache(lambda shared: _head_bound(reference, shared))
+    for stage in filter(answers.__contains__, Stage):
+        answer, held_to = answers[stage], limits[stage]
+        if answer.rows is None:
+            trial = _Trial(stage, reference, answer, held_to, head_bound(held_to))
         else:
-            through = carried(held_to)
-        name = "onnx_equals_sklearn" if stage is Stage.ONNX else "bound"
-        wrong = _shape_or_numbers(truth, answer, bounded=through is not None)
-        if wrong is not None:
-            examined(name, stage, wrong)
+            truth, held_to = reference.take(answer.rows), held_to.take(answer.rows)
+            trial = _Trial(stage, truth, answer, held_to, _head_bound(truth, held_to))
+        error = _shape_or_numbers(trial)
+        if error is not None:
+            findings.append(Finding(trial.name_of("bound"), stage, error))
             continue
-        metrics[stage] = measure(truth, answer, held_to)
-        examined(name, stage, _numbers(truth, answer, held_to, metrics[stage], through))
-        if truth.answer.probabilities is not None:
-            name = "onnx_equals_sklearn" if stage is Stage.ONNX else "labels"
-            examined(name, stage, _labels(truth, answer, held_to, metrics[stage], through))
+        metrics[stage] = measure(trial.reference, answer, trial.limits)
+        findings += _stage_findings(trial, metrics[stage])
         if stage is Stage.BOARD and Stage.VIRTUAL_NPU in answers:
-            here = answers[Stage.VIRTUAL_NPU].output
-            if board_is_virtual:
-                wrong = difference(here, answer.output, "the virtual NPU run here")
-            elif step is not None:
-                limit = np.broadcast_to(BOARD_STEPS * step, here.shape)
-                wrong = beyond_limit(
-                    "output",
-                    here,
-                    answer.output,
-                    limit,
-                    f"{BOARD_STEPS} steps of its format",
-                    "the virtual NPU's",
-                )
-            examined("board_equals_virtual_npu", stage, wrong)
+            error = _beside_virtual_npu(answers, None if board_is_virtual else step, board_is_virtual)
+            findings.append(Finding("board_equals_virtual_npu", stage, error))
     if again is not None:
-        wrong = difference(answers[Stage.BOARD].output, again, "its own first answer to the same rows")
-        examined("deterministic", Stage.BOARD, wrong, Outcome.NONDETERMINISTIC)
+        error = difference(answers[Stage.BOARD].output, again, "its own first answer to the same rows")
+        findings.append(Finding("deterministic", Stage.BOARD, error, Outcome.NONDETERMINISTIC))
     on_cpu = [f"{name} ({kind})" for name, kind, where in placement if where == "CPU"]
     if placement:
-        wrong = f"On the CPU instead of the NPU: {', '.join(on_cpu)}." if on_cpu else None
-        examined("all_on_npu", Stage.VIRTUAL_NPU, wrong, Outcome.CPU_FALLBACK)
-    if found is None:
-        return Verdict(Outcome.PASS, None, "", metrics, properties)
-    outcome, stage, reason = found
-    return Verdict(outcome, stage, reason, metrics, properties)
+        error = f"On the CPU instead of the NPU: {', '.join(on_cpu)}." if on_cpu else None
+        findings.append(Finding("all_on_npu", Stage.VIRTUAL_NPU, error, Outcome.CPU_FALLBACK))
+    return Verdict(Outcome.PASS, None, "", metrics).with_findings(findings)
 
 
-_Through = tuple[Floats, np.ndarray[tuple[int], np.dtype[np.bool_]]] | None
+@attrs.frozen(eq=False)
+class _Trial:
+    """A stage's answer and what it is held to."""
+
+    stage: Stage
+    reference: Reference
+    answer: Answer
+    limits: Limits
+    head_bound: HeadBound | None
+
+    def name_of(self, name: str) -> str:
+        """Return the property that a comparison at this stage counts under."""
+        return "onnx_equals_sklearn" if self.stage is Stage.ONNX else name
 
 
-def _carried(reference: Reference, limits: Limits) -> _Through:
-    return None if limits.output is None else head_bounds(reference, limits.output)
+def _head_bound(reference: Reference, limits: Limits) -> HeadBound | None:
+    return None if limits.output is None else bound_through_head(reference, limits.output)
+
+
+def _stage_findings(trial: _Trial, metrics: StageMetrics) -> Iterator[Finding]:
+    yield Finding(trial.name_of("bound"), trial.stage, _numbers(trial, metrics))
+    if trial.reference.answer.probabilities is not None:
+        yield Finding(trial.name_of("labels"), trial.stage, _labels(trial))
+
+
+def _beside_virtual_npu(answers: Mapping[Stage, Answer], step: Floats | None, is_virtual: bool) -> str | None:
+    here, board = answers[Stage.VIRTUAL_NPU].output, answers[Stage.BOARD].output
+    if is_virtual:
+        return difference(here, board, "the virtual NPU run here")
+    if step is None:
+        return None
+    limit = np.broadcast_to(BOARD_STEPS * step, here.shape)
+    basis = f"{BOARD_STEPS} steps of its format"
+    return beyond_limit("output", here, board, ErrorLimit(limit, basis, "the virtual NPU's"))
 
 
 def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetrics:
@@ -220,7 +201,7 @@ def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetric
     share = None if limits.output is None else finite_or_none((error / limits.output).max())
     if theirs.probabilities is None:
         probability_error, agreement = None, None
-        r2 = r2_score(theirs.predictions[counted], answer.predictions[counted])
+        r2 = worst_r2(theirs.predictions[counted], answer.predictions[counted], flat=_FLAT)
     else:
         assert answer.probabilities is not None
         probability_error = finite_or_none(np.abs(answer.probabilities - theirs.probabilities).max())
@@ -238,88 +219,69 @@ def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetric
     )
 
 
-def _shape_or_numbers(reference: Reference, answer: Answer, *, bounded: bool) -> str | None:
-    theirs = reference.answer
+def _shape_or_numbers(trial: _Trial) -> str | None:
+    theirs, answer = trial.reference.answer, trial.answer
     pairs = [("output", theirs.output, answer.output), ("prediction", theirs.predictions, answer.predictions)]
     if theirs.probabilities is not None:
         if answer.probabilities is None:
             return "No probabilities came back from a classifier."
         pairs.append(("probability", theirs.probabilities, answer.probabilities))
-    for name, expected, found in pairs:
-        if expected.shape != found.shape:
-            return f"The {name} has shape {found.shape}, scikit-learn's {expected.shape}."
-        if name == "prediction" and reference.head == "exp" and bounded:
+    for name, expected, values in pairs:
+        if expected.shape != values.shape:
+            return f"The {name} has shape {values.shape}, scikit-learn's {expected.shape}."
+        if name == "prediction" and trial.reference.head == "exp" and trial.head_bound is not None:
             continue  # what a wide bound lets through may pass the range of exp; the bound says whether
-        if found.dtype.kind == "f" and not np.isfinite(found).all():
-            place = tuple(np.argwhere(~np.isfinite(found))[0])
-            return f"The {name} of row {place[0]} holds {found[place]}."
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            place = tuple(np.argwhere(~np.isfinite(values))[0])
+            return f"The {name} of row {place[0]} holds {values[place]}."
     return None
 
 
-def _numbers(
-    reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics, through: _Through
-) -> str | None:
-    theirs = reference.answer
-    if limits.output is not None and through is not None:
-        wrong = beyond_limit("output", theirs.output, answer.output, limits.output, limits.basis)
-        if wrong is not None:
-            return wrong
-        name, expected, found = (
-            ("prediction", theirs.predictions, answer.predictions)
-            if theirs.probabilities is None
-            else ("probability", theirs.probabilities, answer.probabilities)
-        )
-        assert found is not None
-        wrong = beyond_limit(name, expected, found, through[0], f"{limits.basis}, through the head")
-        if wrong is not None:
-            return wrong
-    if limits.probability is not None and theirs.probabilities is not None:
-        assert answer.probabilities is not None
-        limit = np.full(theirs.probabilities.shape, limits.probability)
-        wrong = beyond_limit(
-            "probability", theirs.probabilities, answer.probabilities, limit, "the tolerance"
-        )
-        if wrong is not None:
-            return wrong
-    if limits.r2 is not None and metrics.r2 is not None and metrics.r2 < limits.r2:
+def _numbers(trial: _Trial, metrics: StageMetrics) -> str | None:
+    theirs, answer, limits = trial.reference.answer, trial.answer, trial.limits
+    name, expected, values = "prediction", theirs.predictions, answer.predictions
+    if theirs.probabilities is not None and answer.probabilities is not None:
+        name, expected, values = "probability", theirs.probabilities, answer.probabilities
+    error = None
+    if limits.output is not None and trial.head_bound is not None:
+        limit = ErrorLimit(limits.output, limits.basis)
+        error = beyond_limit("output", theirs.output, answer.output, limit)
+        limit = ErrorLimit(trial.head_bound.error, f"{limits.basis}, through the output activation")
+        error = error or beyond_limit(name, expected, values, limit)
+    if error is None and limits.probability is not None and theirs.probabilities is not None:
+        limit = ErrorLimit(np.full(expected.shape, limits.probability), "the tolerance")
+        error = beyond_limit(name, expected, values, limit)
+    if error is None and limits.r2 is not None and metrics.r2 is not None and metrics.r2 < limits.r2:
         return f"R2 against scikit-learn's predictions is {metrics.r2:.4f}; it must be {limits.r2} at least."
-    return None
+    return error
 
 
-def _labels(
-    reference: Reference, answer: Answer, limits: Limits, metrics: StageMetrics, through: _Through
-) -> str | None:
-    theirs = reference.answer
+def _labels(trial: _Trial) -> str | None:
+    theirs, answer, limits = trial.reference.answer, trial.answer, trial.limits
+    assert theirs.probabilities is not None
+    one_of_them = trial.reference.task != "multilabel"
     same = same_rows(theirs.predictions, answer.predictions)
-    settled = np.zeros(len(same), bool)
-    if through is not None:
-        settled |= through[1]
+    settled = np.zeros(len(same), bool) if trial.head_bound is None else trial.head_bound.settled.copy()
     if limits.margin is not None:
-        settled |= label_margins(reference) > limits.margin
-    if not same[settled].all():
-        row = int(np.flatnonzero(settled & ~same)[0])
+        margins = decision_margins(theirs.probabilities, one_of_them=one_of_them)
+        settled |= margins.reshape(len(same), -1).min(axis=1) > limits.margin
+    wrong = settled & ~same
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
         return (
             f"Row {row} is labelled {label_text(answer.predictions[row])}, by scikit-learn "
             f"{label_text(theirs.predictions[row])}, and the margin is larger than the allowed error; "
-            f"{int((settled & ~same).sum())} of {len(same)} rows are so."
+            f"{int(wrong.sum())} of {len(same)} rows are so."
         )
-    if limits.agreement is not None:
-        right = _right_or_tie(reference, answer, limits.rows_to_count(len(same)))
-        if right.size and right.mean() < limits.agreement:
-            what = "labels are scikit-learn's" if right.ndim > 1 else "rows have scikit-learn's label"
-            return (
-                f"{right.mean():.2%} of {right.size} {what}, ties counted as equal; at least "
-                f"{limits.agreement:.4g} must."
-            )
+    if limits.agreement is None:
+        return None
+    clear = are_clear(theirs.probabilities, one_of_them=one_of_them)
+    equal: Array = np.equal(theirs.predictions, answer.predictions).reshape(clear.shape)
+    right = (equal | ~clear)[limits.rows_to_count(len(same))]
+    if right.size and right.mean() < limits.agreement:
+        what = "labels are scikit-learn's" if right.ndim > 1 else "rows have scikit-learn's label"
+        return (
+            f"{right.mean():.2%} of {right.size} {what}, ties counted as equal; at least "
+            f"{limits.agreement:.4g} must."
+        )
     return None
-
-
-def _right_or_tie(
-    reference: Reference, answer: Answer, counted: np.ndarray[Any, np.dtype[np.bool_]]
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which labels of the counted rows are equal or near a tie: of each row, or of each column too."""
-    theirs = reference.answer
-    assert theirs.probabilities is not None
-    clear = are_clear(theirs.probabilities, one_of_them=reference.task != "multilabel")
-    equal = np.equal(theirs.predictions, answer.predictions).reshape(clear.shape)
-    return np.asarray((equal | ~clear)[counted])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 import numpy as np
@@ -13,24 +12,24 @@ from rknn_harness.records.case import Score
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Verdict
 from rknn_harness.verdicts.reference import Answer
+from scirknn.arrays import Array
 from scirknn.bundle import Bundle
-from sklearn2rknn.tolerances import FEWEST_ROWS, are_clear, promises
+from sklearn2rknn.checking.comparisons import are_clear
+from sklearn2rknn.tolerances import FEWEST_ROWS, promises
 
-__all__ = ["few_rows", "score_of", "with_expected", "without_reference"]
-
-Array = np.ndarray[Any, Any]
+__all__ = ["few_rows", "score_of", "with_expected", "without_figures", "without_reference"]
 
 _ON_NPU = (Stage.VIRTUAL_NPU, Stage.BOARD)
 
 
-def uncounted(verdict: Verdict) -> Verdict:
-    """Take out of a verdict's figures what is counted on too few rows."""
+def without_figures(verdict: Verdict) -> Verdict:
+    """Remove the shares and R2 of a verdict: they were counted on too few rows."""
     metrics = {stage: attrs.evolve(each, agreement=None, r2=None) for stage, each in verdict.metrics.items()}
     return attrs.evolve(verdict, metrics=metrics)
 
 
 def without_reference(verdict: Verdict) -> Verdict:
-    """Take out of a verdict what was compared with the bundle itself, for want of scikit-learn's answer."""
+    """Remove what was compared with the bundle itself, as there is no answer of scikit-learn."""
     kept = {name: wrong for name, wrong in verdict.properties.items() if name not in ("bound", "labels")}
     return attrs.evolve(verdict, metrics={}, properties=kept)
 
@@ -98,6 +97,6 @@ def few_rows(count: int) -> str:
     if count >= FEWEST_ROWS:
         return ""
     return (
-        f"Not checked on rows of its own: {count} rows are none that the file was built from, and shares of "
-        f"labels and R2 are counted on {FEWEST_ROWS} or more."
+        f"Not checked on rows of its own: {count} rows were not used to build the file, and shares of labels "
+        f"and R2 are counted on {FEWEST_ROWS} or more."
     )

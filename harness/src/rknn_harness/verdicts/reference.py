@@ -1,31 +1,27 @@
-"""What scikit-learn says of some rows: the answer that every later stage is judged by.
+"""scikit-learn's answer to some rows, by which every later stage is judged.
 
-The network's output before its head is computed here from the estimator's coefficients in float64, apart from
-the converter's own reading of them, and is checked against scikit-learn's predictions before it is used.
+Of a perceptron the network's output before the output activation is computed here from the coefficients in
+float64, apart from the converter's own reading of them. Of a pipeline, a search or a scaled target it is the
+converter's reading. Either is checked against scikit-learn's own predictions before it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-__all__ = [
-    "ACTIVATIONS",
-    "Answer",
-    "Floats",
-    "Layer",
-    "Reference",
-    "answer_from_output",
-    "layers_of",
-    "reference",
-]
+from scirknn.arrays import Array, Floats
+from sklearn2rknn import network_from_estimator
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
 
-Floats = np.ndarray[Any, np.dtype[np.float64]]
+__all__ = ["ACTIVATIONS", "Answer", "Reference", "answer_from_output", "reference"]
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "identity": lambda z: z,
@@ -37,39 +33,25 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
 
 
 @attrs.frozen(eq=False)
-class Layer:
-    """One dense layer.
-
-    Attributes
-    ----------
-    weights : numpy.ndarray of float64, shape (fan_in, fan_out)
-    bias : numpy.ndarray of float64, shape (fan_out,)
-    activation : {"identity", "relu", "tanh", "logistic"}
-        The last layer's is identity: its head is no part of it.
-    """
-
-    weights: Floats
-    bias: Floats
-    activation: str
-
-
-@attrs.frozen(eq=False)
 class Answer:
-    """What one stage says of the rows.
+    """One stage's answer to some rows.
 
     Attributes
     ----------
     output : numpy.ndarray, shape (n, n_outputs)
-        The network's output before its head.
+        The network's output before its output activation.
     predictions : numpy.ndarray
         As the estimator's ``predict`` returns them.
     probabilities : numpy.ndarray or None
         As ``predict_proba`` returns them; None for a regressor.
+    rows : numpy.ndarray of int or None
+        The rows of X that it answers; None for all.
     """
 
-    output: np.ndarray[Any, Any]
-    predictions: np.ndarray[Any, Any]
-    probabilities: np.ndarray[Any, Any] | None
+    output: Array
+    predictions: Array
+    probabilities: Array | None
+    rows: Array | None = None
 
 
 @attrs.frozen(eq=False)
@@ -81,26 +63,24 @@ class Reference:
     answer : Answer
     task : {"classifier", "multilabel", "regressor"}
     head : {"softmax", "logistic", "identity", "exp"}
+        The output activation.
     classes : numpy.ndarray or None
     layers : tuple of Layer
+        The last one's activation is identity.
     X : numpy.ndarray, shape (n, n_features)
         float64; of a pipeline that takes texts, objects.
     inputs : numpy.ndarray of float64, shape (n, n_inputs)
-        What the network is given of X, before the affine map in front of its layers: X itself unless a
-        pipeline picks, fills or looks up columns.
+        The network's inputs, before the affine map in front of its layers: X itself unless a pipeline picks,
+        fills or looks up columns.
     """
 
     answer: Answer
     task: str
     head: str
-    classes: np.ndarray[Any, Any] | None
+    classes: Array | None
     layers: tuple[Layer, ...]
-    X: np.ndarray[Any, Any]
-    inputs: Floats = attrs.field()
-
-    @inputs.default
-    def _rows_themselves(self) -> Floats:
-        return self.X
+    X: Array
+    inputs: Floats = attrs.field(default=attrs.Factory(lambda self: self.X, takes_self=True))
 
     @property
     def takes_numbers(self) -> bool:
@@ -112,84 +92,124 @@ class Reference:
         """The hidden layers' activation; identity when there is none."""
         return self.layers[0].activation
 
-    def take(self, rows: np.ndarray[Any, Any]) -> Reference:
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one row."""
+        return sum(layer.weights.size for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases."""
+        return self.macs + sum(layer.bias.size for layer in self.layers)
+
+    def take(self, rows: Array) -> Reference:
         """Return the reference of some of the rows."""
-        told = self.answer
-        answer = Answer(
-            told.output[rows],
-            told.predictions[rows],
-            None if told.probabilities is None else told.probabilities[rows],
-        )
+        everything = self.answer
+        probabilities = None if everything.probabilities is None else everything.probabilities[rows]
+        answer = Answer(everything.output[rows], everything.predictions[rows], probabilities)
         X = self.X[rows]
         return attrs.evolve(self, answer=answer, X=X, inputs=X if self.takes_numbers else self.inputs[rows])
 
 
-def layers_of(estimator: Any) -> tuple[Layer, ...]:
-    """Return the layers of a fitted MLPClassifier or MLPRegressor, weights in float64."""
-    last = len(estimator.coefs_) - 1
-    return tuple(
-        Layer(
-            np.asarray(weights, np.float64),
-            np.asarray(bias, np.float64),
-            "identity" if index == last else estimator.activation,
-        )
-        for index, (weights, bias) in enumerate(zip(estimator.coefs_, estimator.intercepts_, strict=True))
-    )
-
-
-def reference(estimator: Any, X: np.ndarray[Any, Any]) -> Reference:
-    """Ask scikit-learn.
+def reference(estimator: Any, X: Array) -> Reference:
+    """Return scikit-learn's answer.
 
     Parameters
     ----------
     estimator : object
-        A fitted perceptron; `rknn_harness.verdicts.pipeline_reference.reference_of` takes others.
+        Fitted, and such that `sklearn2rknn.network_from_estimator` takes it.
     X : numpy.ndarray, shape (n, n_features)
 
     Raises
     ------
     AssertionError
-        The coefficients do not give scikit-learn's own predictions: this module misreads the estimator.
+        The output does not give scikit-learn's own predictions: the estimator is misread.
     """
-    layers = layers_of(estimator)
-    X = np.asarray(X, np.float64)
+    if type(estimator) in (MLPClassifier, MLPRegressor):
+        found = _of_perceptron(estimator, np.asarray(X, np.float64))
+        rtol, atol = 1e-9, 1e-12
+    else:
+        found = _of_pipeline(estimator, X)
+        # A scaler's subtraction and a matrix round in float64, in another order than the converter's.
+        rtol, atol = 1e-6, 1e-8 * max(1.0, float(np.abs(_numbers(found.answer)).max(initial=0.0)))
+    own = answer_from_output(found, found.answer.output)
+    np.testing.assert_allclose(
+        _numbers(own), _numbers(found.answer), rtol=rtol, atol=atol, err_msg="the estimator was misread"
+    )
+    return found
+
+
+def _numbers(answer: Answer) -> Array:
+    return answer.predictions if answer.probabilities is None else answer.probabilities
+
+
+def _of_perceptron(estimator: Any, X: Floats) -> Reference:
+    activations = [estimator.activation] * (len(estimator.coefs_) - 1) + ["identity"]
+    layers = tuple(map(Layer, estimator.coefs_, estimator.intercepts_, activations))
     output = X
     for layer in layers:
         output = ACTIVATIONS[layer.activation](output @ layer.weights + layer.bias)
     head = str(estimator.out_activation_)
-    if isinstance(estimator, MLPClassifier):
-        multilabel = head == "logistic" and estimator.predict(X[:1]).ndim == 2
-        task, classes = ("multilabel" if multilabel else "classifier"), estimator.classes_
-        probabilities = estimator.predict_proba(X)
-    else:
-        task, classes, probabilities = "regressor", None, None
-    answer = Answer(output, estimator.predict(X), probabilities)
-    found = Reference(answer, task, head, classes, layers, X)
-    own = answer_from_output(found, output)
-    mine, theirs = own.probabilities, probabilities
-    if mine is None or theirs is None:
-        mine, theirs = own.predictions, answer.predictions
-    np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-12, err_msg="the estimator was misread")
-    return found
+    if not isinstance(estimator, MLPClassifier):
+        return Reference(Answer(output, estimator.predict(X), None), "regressor", head, None, layers, X)
+    multilabel = head == "logistic" and estimator.predict(X[:1]).ndim == 2
+    answer = Answer(output, estimator.predict(X), estimator.predict_proba(X))
+    task = "multilabel" if multilabel else "classifier"
+    return Reference(answer, task, head, estimator.classes_, layers, X)
 
 
-def answer_from_output(reference: Reference, output: np.ndarray[Any, Any]) -> Answer:
-    """Put the estimator's head on a stage's output before the head, in float64.
+def _of_pipeline(estimator: Any, X: Array) -> Reference:
+    network = network_from_estimator(estimator)
+    table = _table(X, network.feature_names)
+    is_regressor = network.task == "regressor"
+    probabilities = None if is_regressor else estimator.predict_proba(table)
+    answer = Answer(network.forward(X), estimator.predict(table), probabilities)
+    rows = np.asarray(X, np.float64) if network.columns is None else X
+    inputs = rows if network.columns is None else network.take(rows)
+    classes = None if is_regressor else estimator.classes_
+    return Reference(answer, network.task, network.head, classes, _layers(network), rows, inputs)
+
+
+def _table(X: Array, names: Sequence[str] | None) -> Any:
+    """Return X as a pandas table where the estimator was fitted to one and pandas is installed."""
+    if names is None:
+        return X
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError:
+        return X
+    return pandas.DataFrame(X, columns=list(names)).infer_objects()
+
+
+def _layers(network: Network) -> tuple[Layer, ...]:
+    """Return the layers, a matrix that stands before the network multiplied into its first one."""
+    first, *rest = network.layers
+    if rest and first.activation == "identity" != rest[0].activation:
+        bias = first.bias @ rest[0].weights + rest[0].bias
+        return (Layer(first.weights @ rest[0].weights, bias, rest[0].activation), *rest[1:])
+    return network.layers
+
+
+def answer_from_output(reference: Reference, output: Array, rows: Array | None = None) -> Answer:
+    """Apply the output activation to a stage's output in float64.
 
     Parameters
     ----------
     reference : Reference
     output : numpy.ndarray, shape (n, n_outputs)
+    rows : numpy.ndarray of int, optional
+        The rows of X that the stage answered; by default all.
     """
     output = np.asarray(output, np.float64)
     if reference.task == "regressor":
         values = np.exp(output) if reference.head == "exp" else output
-        return Answer(output, values.reshape(reference.answer.predictions.shape), None)
-    assert reference.classes is not None
+        shape = (len(output), *reference.answer.predictions.shape[1:])
+        return Answer(output, values.reshape(shape), None, rows)
     if reference.task == "multilabel":
-        return Answer(output, (output > 0).astype(int), expit(output))
+        return Answer(output, (output > 0).astype(int), expit(output), rows)
+    classes = np.asarray(reference.classes)
     if output.shape[1] == 1:  # two classes share one output
-        positive = output[:, 0] > 0
         chance = expit(output[:, 0])
-        return Answer(output, reference.classes[positive.astype(int)], np.stack([1 - chance, chance], axis=1))
-    return Answer(output, reference.classes[output.argmax(axis=1)], softmax(output, axis=1))
+        labels = classes[(output[:, 0] > 0).astype(int)]
+        return Answer(output, labels, np.stack([1 - chance, chance], axis=1), rows)
+    return Answer(output, classes[output.argmax(axis=1)], softmax(output, axis=1), rows)

@@ -21,7 +21,8 @@ from rknn_harness.boards.boards_file import VIRTUAL, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardError, BoardsFileError, InfraError, ProtocolError
-from rknn_harness.verdicts.reference import Layer, Reference
+from rknn_harness.verdicts.reference import Reference
+from sklearn2rknn.network.layer import Layer
 
 X = np.ones((2, 3))
 NETWORK = cast(

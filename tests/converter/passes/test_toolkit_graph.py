@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.models.strategies import specs
 from rknn_harness.records.mlp_spec import MlpSpec
-from rknn_harness.verdicts.onnx_layers import ToolkitGraph, read_graph
-from rknn_harness.verdicts.reference import ACTIVATIONS, Floats, Layer
+from rknn_harness.verdicts.reference import ACTIVATIONS
+from scirknn.arrays import Floats
 from scirknn.bundle import Bundle
 from sklearn2rknn import network_from_estimator
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16
 from sklearn2rknn.checking.file_bound import _formats
 from sklearn2rknn.checking.float_bounds import output_bound
+from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import onnx_from_network
 from sklearn2rknn.passes.float16_pairs import carry_remainders
+from sklearn2rknn.passes.toolkit_graph import ToolkitGraph, read_graph
 
 SMALL = specs(extreme=False).filter(lambda spec: max((spec.n_features, *spec.hidden)) <= 300)
 
@@ -46,12 +48,12 @@ def forward(layers: tuple[Layer, ...], X: Floats) -> Floats:
 
 @settings(max_examples=40, deadline=None)
 @given(SMALL, st.booleans())
-def test_remainders_are_taken_back(spec: MlpSpec, output: bool) -> None:
+def test_float16_pairs_are_joined(spec: MlpSpec, output: bool) -> None:
     plain = network_from_estimator(build_estimator(spec))
     straight = all(layer.activation in ("relu", "identity") for layer in plain.layers)
     network = carry_remainders(plain, output=output and straight)
     graph, X = read_back(network), build_rows(spec)
-    assert [DOUBLE if split else FLOAT16 for split in graph.split] == _formats(network)
+    assert [DOUBLE if split else FLOAT16 for split in graph.is_pair] == _formats(network)
     assert len(graph.undivided) == len(plain.layers)
     for found, meant in zip(graph.undivided, plain.layers, strict=True):
         assert found.activation == meant.activation
@@ -65,7 +67,7 @@ def test_remainders_are_taken_back(spec: MlpSpec, output: bool) -> None:
     assert (gap <= reach + 1e-12 * size).all()
 
 
-def test_idle_weights_are_told_apart() -> None:
+def test_idle_weights_are_read_apart() -> None:
     spec = MlpSpec(5, (4,), "relu", "regressor", 2, "int", None, 8, 1)
     network = network_from_estimator(build_estimator(spec))
     idle = np.arange(1.0, 5.0)

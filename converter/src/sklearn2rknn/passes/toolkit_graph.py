@@ -1,0 +1,116 @@
+"""The graph that a toolkit was given, read back from its ONNX, and the error bound of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from scirknn.bundle import Bundle
+from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
+from sklearn2rknn.checking.float_bounds import output_bound
+from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
+from sklearn2rknn.network.layer import HALF, Layer
+from sklearn2rknn.network.ranges import Floats
+from sklearn2rknn.passes.float16_pairs import join_first_rows, join_pairs
+from virtual_npu import RknnFile
+
+__all__ = ["ToolkitGraph", "read_graph"]
+
+_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic"}
+
+
+@attrs.frozen(eq=False)
+class ToolkitGraph:
+    """A chain of layers that takes the features.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        What is left to the host.
+    layers : tuple of Layer
+        Those of the graph, pairs at its inputs and outputs joined.
+    undivided : tuple of Layer
+        The same function without float16 pairs.
+    is_pair : tuple of bool
+        Whether its input, and each result of the undivided layers, is a float16 pair.
+    idle : numpy.ndarray of float64, shape (n_units,)
+        The first layer's largest weights on channels that no feature takes: they count for scales alone.
+    """
+
+    bundle: Bundle
+    layers: tuple[Layer, ...]
+    undivided: tuple[Layer, ...]
+    is_pair: tuple[bool, ...]
+    idle: Floats
+
+    def float32_bound(self, X: Floats) -> Floats:
+        """Bound the error of the graph in float32, shape (n, n_outputs)."""
+        return output_bound(self.layers, X, FLOAT32, self.bundle.input, self.bundle.output)
+
+    def file_bound(self, X: Floats, files: Sequence[RknnFile]) -> Floats | None:
+        """Bound the error of its files, shape (n, n_outputs); None for tensors that are not the layers'."""
+        maps = self.bundle.input, self.bundle.output
+        if self.bundle.precision == "float16":
+            formats = [DOUBLE if is_pair else FLOAT16 for is_pair in self.is_pair]
+            return output_bound(self.undivided, X, formats, *maps)
+        steps = [tensor_steps(file) for file in files]
+        if any(len(each) != tensor_count(self.layers) for each in steps):
+            return None
+        # Files of several sizes are calibrated apart; a row may pass through any of them.
+        bounds = [quantized_output_bound(self.layers, X, each, *maps, idle=self.idle) for each in steps]
+        return np.asarray(np.max(bounds, axis=0))
+
+
+def read_graph(model: bytes, bundle: Bundle) -> ToolkitGraph:
+    """Read a chain of 1x1 convolutions, or of products of matrices.
+
+    The columns that pad its input are left out. ``t / (1 + t**2)`` behind ``t = tanh(z)`` is read as
+    ``tanh(2 z) / 2``; a Clip makes a half of the Tanh behind it.
+
+    Raises
+    ------
+    ValueError
+        The graph holds another kind of node.
+    """
+    layers, idle = _read_layers(onnx.load_from_string(model).graph, bundle)
+    undivided, is_pair = join_pairs(layers, bundle.parts, bundle.output_parts)
+    if bundle.output_parts > 1:
+        last, count = layers[-1], bundle.n_outputs
+        weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
+        layers[-1] = Layer(weights, bias, last.activation)
+    return ToolkitGraph(bundle, tuple(layers), undivided, is_pair, idle)
+
+
+def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], Floats]:
+    """Return the layers, those of the first joined for whole features, and the idle weights."""
+    constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
+    biases = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Add"}
+    layers: list[Layer] = []
+    idle = np.zeros(0)
+    factor = 1.0
+    for node in graph.node:
+        if node.op_type in ("Conv", "MatMul", "Gemm"):
+            weights = constants[node.input[1]]
+            weights = weights[:, :, 0, 0].T if node.op_type == "Conv" else weights
+            if not layers:
+                rows = bundle.parts * bundle.n_inputs
+                idle = np.abs(weights[rows:]).max(axis=0, initial=0.0)
+                weights = join_first_rows(weights[:rows], bundle.parts)
+            bias = constants[node.input[2] if node.op_type != "MatMul" else biases[node.output[0]]]
+            layers.append(Layer(factor * weights, bias, "identity"))
+            factor = 1.0
+        elif node.op_type == "Clip":
+            layers[-1] = attrs.evolve(layers[-1], activation=HALF)
+        elif node.op_type in _ACTIVATIONS and layers[-1].activation != HALF:
+            layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
+        elif node.op_type == "Div":
+            last = layers[-1]
+            layers[-1] = Layer(2.0 * last.weights, 2.0 * last.bias, last.activation)
+            factor = 0.5
+        elif node.op_type not in ("Mul", "Add", "Tanh"):
+            raise ValueError(f"A chain of layers holds no {node.op_type}.")
+    return layers, idle

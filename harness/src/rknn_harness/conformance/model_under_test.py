@@ -1,0 +1,65 @@
+"""A case's model, and the rows that it is tried with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from rknn_harness.models.datasets import fitted
+from rknn_harness.models.held_out import split
+from rknn_harness.models.own_model import OwnModel
+from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.plan.corpus import read_model
+from rknn_harness.records.case import Case
+from scirknn.arrays import Array
+from sklearn2rknn.tolerances import FEWEST_ROWS
+
+__all__ = ["ModelUnderTest", "model_of"]
+
+
+@attrs.frozen(eq=False)
+class ModelUnderTest:
+    """A case's model and its rows.
+
+    Attributes
+    ----------
+    estimator : object
+        Fitted.
+    X : numpy.ndarray, shape (n, n_features)
+        All rows of the case. Each is held to the derived bound.
+    example : numpy.ndarray
+        The converter's example input.
+    check : numpy.ndarray or None
+        The rows that the converter checks its file on, where it is not to hold out some of the example.
+    judged : numpy.ndarray of int
+        Rows of X that the converter does not see. Shares of labels and R2 are counted on these.
+    """
+
+    estimator: Any
+    X: Array
+    example: Array
+    check: Array | None
+    judged: Array
+
+
+def model_of(case: Case, corpus: Path | None = None, own: OwnModel | None = None) -> ModelUnderTest:
+    """Return a case's model: the converter is given half of the rows of a data set, or of a user's.
+
+    A random network is built from other rows of the same distribution, and the converter's check has half of
+    the case's with others, so that there are enough.
+    """
+    if isinstance(case.source, str):
+        model = own or fitted(case.source)
+        example, judged = split(model.X)
+        return ModelUnderTest(model.estimator, model.X, example, None, judged)
+    if case.kind == "corpus" and corpus is not None:
+        estimator, X = read_model(corpus / case.id)
+    else:
+        estimator, X = build_estimator(case.source), build_rows(case.source)
+    shown, judged = split(X)
+    others = build_rows(attrs.evolve(case.source, rows=64 + FEWEST_ROWS, seed=case.source.seed ^ 1))
+    check = np.concatenate([shown, others[64:]])
+    return ModelUnderTest(estimator, X, others[:64], check, judged)
