@@ -23,7 +23,7 @@ from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import onnx_from_network
-from sklearn2rknn.passes.float16_pairs import carry_remainders
+from sklearn2rknn.passes.float16_pairs import pair_values
 from sklearn2rknn.passes.toolkit_graph import ToolkitGraph, read_graph
 
 SMALL = specs(extreme=False).filter(lambda spec: max((spec.n_features, *spec.hidden)) <= 300)
@@ -51,7 +51,7 @@ def forward(layers: tuple[Layer, ...], X: Floats) -> Floats:
 def test_float16_pairs_are_joined(spec: MlpSpec, output: bool) -> None:
     plain = network_from_estimator(build_estimator(spec))
     straight = all(layer.activation in ("relu", "identity") for layer in plain.layers)
-    network = carry_remainders(plain, output=output and straight)
+    network = pair_values(plain, output=output and straight)
     graph, X = read_back(network), build_rows(spec)
     assert [DOUBLE if split else FLOAT16 for split in graph.is_pair] == _formats(network)
     assert len(graph.undivided) == len(plain.layers)

@@ -95,7 +95,7 @@ def test_the_view_of_a_virtual_board_has_no_times() -> None:
 def test_disagreements_are_named() -> None:
     assert disagreements(facts()) == []
     found = disagreements(facts(output_rounding="toward_zero", layer_cost="slower"))
-    assert [(each.question, each.found, each.assumed) for each in found] == [
+    assert [(each.question, each.answer, each.assumed) for each in found] == [
         ("output_rounding", "toward_zero", "nearest_even"),
         ("layer_cost", "slower", "as_estimated"),
     ]

@@ -136,16 +136,32 @@ def convert_case(trial: Trial, folder: Path, own: OwnModel | None = None) -> Con
             return Ending(Outcome.MISMATCH, Stage.SKLEARN, str(error))
         truth = reference(tried.estimator, tried.X)
     facts = CaseFacts.of_network(truth)
-    recorder = RecordingToolkit(trial.toolkit)
     try:
         with clock("convert"):
-            bundle, refusal = _convert(case, tried, recorder, folder / "model.rknn")
-            files = model_files(bundle)
-            facts = facts_of_bundle(facts, bundle, files)
+            conversion = _convert(case, tried, trial.toolkit, folder / "model.rknn")
+            facts = facts_of_bundle(facts, conversion.bundle, conversion.files)
     except CONVERSION_ERRORS as error:
         return conversion_ending(error, facts)
-    record = recorder.record
-    facts = attrs.evolve(facts, digests={**record.digests(), **facts.digests})
+    facts = attrs.evolve(facts, digests={**conversion.record.digests(), **facts.digests})
+    return _run_before_board(trial, tried, truth, conversion, facts)
+
+
+@attrs.frozen(eq=False)
+class _Conversion:
+    """A bundle, how it was made, and why the converter would not hand it over by itself."""
+
+    bundle: scirknn.Bundle
+    files: list[RknnFile]
+    record: ConversionRecord
+    refusal: str
+
+
+def _run_before_board(
+    trial: Trial, tried: ModelUnderTest, truth: Reference, conversion: _Conversion, facts: CaseFacts
+) -> Converted | Ending:
+    case, clock = trial.case, trial.clock
+    bundle, files, record = conversion.bundle, conversion.files, conversion.record
+    assert trial.toolkit is not None
     with clock("limits"):
         graph = read_graph(record.models[-1], bundle)
         is_promised = case.kind in ("dataset", "own")
@@ -171,7 +187,7 @@ def convert_case(trial: Trial, folder: Path, own: OwnModel | None = None) -> Con
         facts=facts.with_note(run.note),
         is_conv="form" not in dict(case.options),
         findings=findings,
-        refusal=refusal,
+        refusal=conversion.refusal,
     )
 
 
@@ -185,11 +201,10 @@ def facts_of_bundle(facts: CaseFacts, bundle: scirknn.Bundle, files: list[RknnFi
     )
 
 
-def _convert(
-    case: Case, tried: ModelUnderTest, toolkit: RecordingToolkit, path: Path
-) -> tuple[scirknn.Bundle, str]:
-    """Return the bundle, and why the converter would refuse it; the harness judges its numbers itself."""
+def _convert(case: Case, tried: ModelUnderTest, toolkit: sklearn2rknn.Toolkit, path: Path) -> _Conversion:
+    """Convert a model whatever its numbers, which the harness judges itself."""
     options: dict[str, Any] = dict(case.options)
+    recorder = RecordingToolkit(toolkit)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sklearn2rknn.CheckWarning)
         sklearn2rknn.convert(
@@ -198,7 +213,7 @@ def _convert(
             precision=case.precision,
             batch_size=case.batch_size,
             example_input=tried.example,
-            toolkit=toolkit,
+            toolkit=recorder,
             options=sklearn2rknn.ConversionOptions(
                 check_input=tried.check, allow_cpu=True, check="warn", **options
             ),
@@ -207,7 +222,8 @@ def _convert(
     refusals = [str(each.message) for each in caught if each.category is sklearn2rknn.CheckWarning]
     # No rounding explains a file beyond its bound: the fault is the toolkit's.
     is_toolkits_fault = case.kind == "dataset" and CheckResult.from_json(bundle.details["check"]).is_beyond_bound
-    return bundle, refusals[0] if refusals and not is_toolkits_fault else ""
+    refusal = refusals[0] if refusals and not is_toolkits_fault else ""
+    return _Conversion(bundle, model_files(bundle), recorder.record, refusal)
 
 
 def conversion_ending(error: Exception, facts: CaseFacts | None = None) -> Ending:

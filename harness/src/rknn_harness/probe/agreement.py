@@ -21,14 +21,14 @@ class Disagreement:
     ----------
     question : str
         Its name.
-    found, assumed : str
+    answer, assumed : str
         The board's answer and that of `virtual_npu`, names.
     text : str
         The question and both answers, as sentences.
     """
 
     question: str
-    found: str
+    answer: str
     assumed: str
     text: str
 

@@ -103,12 +103,12 @@ def _clocks(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts.get(name) for name in ("npu", "ddr", "cpu")}
 
 
-def write_facts(path: Path, found: Mapping[str, Any]) -> Path:
+def write_facts(path: Path, facts: Mapping[str, Any]) -> Path:
     """Write the facts to `path`, and beside it ``.md``; return the path of that."""
     view = path.with_suffix(".md")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(found, indent=1) + "\n")
-    write_atomically(view, markdown(found))
+    write_atomically(path, json.dumps(facts, indent=1) + "\n")
+    write_atomically(view, markdown(facts))
     return view
 
 
@@ -123,43 +123,43 @@ def read_facts(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LIMIT:
             raise FactsFileError(f"{path} is larger than {_LIMIT >> 20} MiB: no facts file.")
-        found = json.loads(path.read_text("utf-8"))
+        facts = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise FactsFileError(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise FactsFileError(f"{path} is not JSON: {error}") from None
-    if not isinstance(found, dict) or "probe" not in found:
+    if not isinstance(facts, dict) or "probe" not in facts:
         raise FactsFileError(f"{path} is no facts file: rknn-harness probe writes them.")
-    if found["probe"] != FORMAT:
-        raise FactsFileError(f"{path} has format {found['probe']!r:.20}; this version reads {FORMAT}.")
-    answers = found.get("answers")
+    if facts["probe"] != FORMAT:
+        raise FactsFileError(f"{path} has format {facts['probe']!r:.20}; this version reads {FORMAT}.")
+    answers = facts.get("answers")
     texts = ("board", "toolkit")
     if (
         not isinstance(answers, dict)
-        or not isinstance(found.get("virtual"), bool)
-        or not all(isinstance(found.get(name), str) for name in texts)
+        or not isinstance(facts.get("virtual"), bool)
+        or not all(isinstance(facts.get(name), str) for name in texts)
     ):
         raise FactsFileError(f"{path} lacks 'board', 'virtual', 'toolkit' or 'answers'.")
     for name, entry in answers.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("answer"), str):
             raise FactsFileError(f"{path}: the answer to {name!r:.60} is {entry!r:.60}.")
-    return found
+    return facts
 
 
-def markdown(found: Mapping[str, Any]) -> str:
-    """Return the facts as Markdown, without the raw data."""
-    facts, clocks = found["facts"], found["clocks"]
-    lines = [f"# What {found['board']} answered", ""]
-    if found["virtual"]:
+def markdown(facts: Mapping[str, Any]) -> str:
+    """Return the board_facts as Markdown, without the raw data."""
+    board_facts, clocks = facts["facts"], facts["clocks"]
+    lines = [f"# What {facts['board']} answered", ""]
+    if facts["virtual"]:
         lines += [f"**{_VIRTUAL}**", ""]
     about = {
-        "model": facts.get("model"),
-        "librknnrt": facts.get("librknnrt"),
-        "driver": facts.get("driver"),
-        "rknnlite": facts.get("rknnlite"),
-        "kernel": facts.get("kernel"),
-        "rknn-toolkit2": f"{found['toolkit']}, for {found['platform']}",
-        "asked": f"{found['started']}, in {found['seconds']:g} s",
+        "model": board_facts.get("model"),
+        "librknnrt": board_facts.get("librknnrt"),
+        "driver": board_facts.get("driver"),
+        "rknnlite": board_facts.get("rknnlite"),
+        "kernel": board_facts.get("kernel"),
+        "rknn-toolkit2": f"{facts['toolkit']}, for {facts['platform']}",
+        "asked": f"{facts['started']}, in {facts['seconds']:g} s",
     }
     lines += [f"- {name}: {value}" for name, value in about.items() if value]
     for name, clock in clocks["before"].items():
@@ -170,7 +170,7 @@ def markdown(found: Mapping[str, Any]) -> str:
     if clocks["moved_while_timed"]:
         lines.append(f"- clocks moved in {clocks['moved_while_timed']} of {clocks['timings']} timings")
     for timed, title in ((False, "Arithmetic"), (True, "Times")):
-        entries = [entry for entry in found["answers"].values() if entry["timed"] == timed]
+        entries = [entry for entry in facts["answers"].values() if entry["timed"] == timed]
         if not entries:
             continue
         lines += ["", f"## {title}", "", "| question | answer | figures |", "|---|---|---|"]

@@ -5,16 +5,13 @@
     runs/<utc>-<id>/
         manifest.json    versions, the boards' facts, seed, command line
         plan.jsonl       the cases to try
-        corpus/          the entries of the corpus that are tried
-        own/             the user's own models, with their rows
+        corpus/  own/    entries of the corpus, and the user's own models with their rows
         cases.jsonl      the record; everything else is a view of it
         broken.jsonl     of a resumed run: cases that had to be tried again
-        report.html  report.md  junit.xml
-        logs/
+        report.html  report.md  junit.xml  logs/
 
-A run that is killed at any point leaves a readable folder. The folder appears complete, with its manifest and
-its plan; a line of the record is written and flushed at once; readers ignore a torn last line, and the next
-writer cuts it off. Several processes may write, by turns: a lock on the record ends with its holder.
+A killed run leaves a readable folder: each line of the record is flushed at once, and readers ignore a torn
+last one. Several processes may write by turns: a lock on the record ends with its holder.
 """
 
 from __future__ import annotations

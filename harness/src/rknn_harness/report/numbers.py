@@ -220,11 +220,11 @@ def _faults(results: Sequence[CaseResult]) -> tuple[Fault, ...]:
             properties = failed_properties(result)
             kind = Fault(result.outcome, result.stage, properties, result.defect, bool(result.expected), ())
             kinds.setdefault(kind, []).append(index)
-    found = [
+    faults = [
         attrs.evolve(kind, cases=tuple(sorted(indexes, key=lambda index: _size(results[index]))))
         for kind, indexes in kinds.items()
     ]
-    return tuple(sorted(found, key=lambda fault: (fault.expected, -len(fault.cases))))
+    return tuple(sorted(faults, key=lambda fault: (fault.expected, -len(fault.cases))))
 
 
 def _size(result: CaseResult) -> tuple[float, ...]:

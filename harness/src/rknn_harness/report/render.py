@@ -144,11 +144,11 @@ class _Page:
 
     def decades(self, where: Mapping[str, str]) -> list[str]:
         """Return the decades of multiply-adds in which calls were timed."""
-        found = {
+        names = {
             str(math.floor(math.log10(work)))
             for work in self.records.values("work", {**where, "timed": "yes"})
         }
-        return sorted(found, key=int)
+        return sorted(names, key=int)
 
     def replay(self, index: int) -> str:
         """Return the command that tries a case again."""
@@ -238,12 +238,12 @@ class _Page:
         return strips(rows, marks, medians, axis([mark.x for mark in marks]), title=title)
 
     def _marks(self, where: Mapping[str, str], x: str, y: str, text_of: Callable[[float], str]) -> list[Mark]:
-        found = []
+        marks = []
         for index in self.records.where(where):
             across, up = field(self.run.results[index], x), field(self.run.results[index], y)
             if across and up:
-                found.append(attrs.evolve(self._mark(index, up, up, text_of), x=across))
-        return found
+                marks.append(attrs.evolve(self._mark(index, up, up, text_of), x=across))
+        return marks
 
     def _mark(self, index: int, value: float, y: float, text_of: Callable[[float], str]) -> Mark:
         result = self.run.results[index]
@@ -261,8 +261,10 @@ class _Page:
 
     def _in_order(self, name: str, order: Sequence[str]) -> list[str]:
         """Return the values that occur, those of `order` first and in its order."""
-        found = self.records.distinct(name)
-        return [value for value in order if value in found] + [value for value in found if value not in order]
+        values = self.records.distinct(name)
+        return [value for value in order if value in values] + [
+            value for value in values if value not in order
+        ]
 
     def _some(self, **where: str) -> bool:
         return bool(self.records.where(where))
@@ -303,10 +305,10 @@ def _defect(fault: Fault, run: Run) -> Defect | None:
     if not fault.defect:
         return None
     try:
-        known = toolkit_version(run.results[fault.cases[0]].case.toolkit).defects
+        defects = toolkit_version(run.results[fault.cases[0]].case.toolkit).defects
     except sklearn2rknn.OptionError:
         return None
-    return next((defect for defect in known if defect.id == fault.defect), None)
+    return next((defect for defect in defects if defect.id == fault.defect), None)
 
 
 def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:

@@ -89,20 +89,20 @@ def _chart(trend: Trend, part: tuple[str, str], chosen: _Measure) -> Markup:
         if points is not None:
             values = [None if point is None else getattr(point, measure) for point in points]
             series.append((precision, order, values))
-    known = [value for _, _, values in series for value in values if value is not None]
-    if not known:
+    numbers = [value for _, _, values in series for value in values if value is not None]
+    if not numbers:
         return Markup("")
     return lines(
         [run.path.name for run in trend.runs],
         series,
-        _axis(measure, label, known, text_of),
+        _axis(measure, label, numbers, text_of),
         title=f"{label}, toolkit {toolkit} on {board}, by run",
     )
 
 
-def _axis(measure: str, label: str, known: list[float], text_of: Callable[[float | None], str]) -> Axis:
+def _axis(measure: str, label: str, numbers: list[float], text_of: Callable[[float | None], str]) -> Axis:
     if measure in ("pass_rate", "agreement"):
-        least = min(known)
+        least = min(numbers)
         start = next((low for low in (0.99, 0.96, 0.92, 0.8, 0.6, 0.0) if least >= low), 0.0)
         return linear_axis(measure, label, start, 1.0, lambda value: f"{value * 100:.4g} %")
-    return log_axis(measure, label, known, text_of)
+    return log_axis(measure, label, numbers, text_of)

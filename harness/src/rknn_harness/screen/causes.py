@@ -57,10 +57,10 @@ class Cause:
     results: tuple[CaseResult, ...]
 
 
-def causes_of(found: Tally, kind: Kind) -> list[Cause]:
+def causes_of(totals: Tally, kind: Kind) -> list[Cause]:
     """Group a run's cases of a kind by cause, the most frequent first."""
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
-    for result in (*found.smaller, *found.results):
+    for result in (*totals.smaller, *totals.results):
         if kind_of(result) is kind:
             sentence = _sentence(result)
             key = (result.outcome, result.stage, result.defect, _form(sentence))
@@ -71,12 +71,12 @@ def causes_of(found: Tally, kind: Kind) -> list[Cause]:
     return sorted(causes, key=lambda cause: -len(cause.results))
 
 
-def cause_lines(causes: Sequence[Cause], found: Tally, run: Run) -> list[str]:
+def cause_lines(causes: Sequence[Cause], totals: Tally, run: Run) -> list[str]:
     """Return a paragraph for each cause, with the command that tries its first case again."""
     lines = []
     for number, cause in enumerate(causes[:SHOWN], 1):
         where = "" if cause.stage is None else f", first seen {_STAGES[cause.stage]}"
-        lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, found)}{where}:")
+        lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, totals)}{where}:")
         lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [cause.sentence, _labels(cause)])))
         lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause.results[0])}")
     left = len(causes) - SHOWN
@@ -85,10 +85,10 @@ def cause_lines(causes: Sequence[Cause], found: Tally, run: Run) -> list[str]:
     return lines
 
 
-def refusal_lines(found: Tally) -> list[str]:
+def refusal_lines(totals: Tally) -> list[str]:
     """Return a line for each reason for which the converter refused models."""
     reasons: dict[str, int] = {}
-    for result in found.results:
+    for result in totals.results:
         if kind_of(result) is Kind.REFUSED:
             reason = _refusal(result)
             reasons[reason] = reasons.get(reason, 0) + 1
@@ -129,16 +129,16 @@ def _form(sentence: str) -> str:
     return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?", "#", text)
 
 
-def _members(cause: Cause, found: Tally) -> str:
+def _members(cause: Cause, totals: Tally) -> str:
     """Name a cause's cases: by data set, precision and batch size; random networks are counted."""
-    results = [result for result in cause.results if result not in found.smaller] or list(cause.results)
+    results = [result for result in cause.results if result not in totals.smaller] or list(cause.results)
     names: dict[str, list[CaseResult]] = {}
     for result in results:
         names.setdefault(row_name(result.case), []).append(result)
     parts = [_member(name, group) for name, group in names.items()]
     if len(parts) > _NAMES:
         parts = [*parts[: _NAMES - 1], f"{len(parts) - _NAMES + 1} more"]
-    return listed(parts) + _places(results, found)
+    return listed(parts) + _places(results, totals)
 
 
 def _member(name: str, results: Sequence[CaseResult]) -> str:
@@ -159,7 +159,7 @@ def _member(name: str, results: Sequence[CaseResult]) -> str:
     )
 
 
-def _places(results: Sequence[CaseResult], found: Tally) -> str:
+def _places(results: Sequence[CaseResult], totals: Tally) -> str:
     """Return the toolkits and boards, unless they are all."""
     keys: tuple[tuple[str, Callable[[CaseResult], str]], ...] = (
         (" with toolkit ", lambda result: result.case.toolkit),
@@ -167,7 +167,7 @@ def _places(results: Sequence[CaseResult], found: Tally) -> str:
     )
     text = ""
     for words, key in keys:
-        mine, everyone = _values(results, key), _values(found.results, key)
+        mine, everyone = _values(results, key), _values(totals.results, key)
         text += f"{words}{listed(mine)}" if mine != everyone else ""
     return text
 

@@ -35,19 +35,19 @@ def ending(run: Run, plan: Sequence[Entry], *, show_all: bool = False) -> list[s
     show_all : bool
         Whether the table has a row for every data set.
     """
-    found = tally(run, plan)
-    wrong, untried = causes_of(found, Kind.WRONG), causes_of(found, Kind.UNTRIED)
-    blocks = [table(found, show_all=show_all), _scores(run), refusal_lines(found)]
+    totals = tally(run, plan)
+    wrong, untried = causes_of(totals, Kind.WRONG), causes_of(totals, Kind.UNTRIED)
+    blocks = [table(totals, show_all=show_all), _scores(run), refusal_lines(totals)]
     if wrong:
-        blocks.append(_failed(found, len(wrong)) + cause_lines(wrong, found, run))
-    if found.count(Kind.UNTRIED) or not found.total:
-        blocks.append(_incomplete(found, is_verdict=not wrong) + cause_lines(untried, found, run))
+        blocks.append(_failed(totals, len(wrong)) + cause_lines(wrong, totals, run))
+    if totals.count(Kind.UNTRIED) or not totals.total:
+        blocks.append(_incomplete(totals, is_verdict=not wrong) + cause_lines(untried, totals, run))
     elif not wrong:
-        blocks.append(_passed(found, run.manifest))
+        blocks.append(_passed(totals, run.manifest))
     blocks.append(
         [
             f"{INDENT}report   {shown_path(run.path / 'report.html')}",
-            f"{INDENT}next     {_next(found, run, plan)}",
+            f"{INDENT}next     {_next(totals, run, plan)}",
         ]
     )
     return [line for block in filter(None, blocks) for line in ["", *block]]
@@ -69,29 +69,30 @@ def _scores(run: Run) -> list[str]:
     return lines
 
 
-def _failed(found: Tally, causes: int) -> list[str]:
-    known = found.count(Kind.KNOWN)
-    words = f"{count_of(causes, 'cause')}, {found.count(Kind.WRONG)} of {count_of(found.total, found.noun)}"
-    return _paragraph(FAIL, words + f"; {count_of(known, 'known failure')} besides" * bool(known))
+def _failed(totals: Tally, causes: int) -> list[str]:
+    known_failures = totals.count(Kind.KNOWN)
+    wrong = f"{totals.count(Kind.WRONG)} of {count_of(totals.total, totals.noun)}"
+    besides = f"; {count_of(known_failures, 'known failure')} besides" * bool(known_failures)
+    return _paragraph(FAIL, f"{count_of(causes, 'cause')}, {wrong}{besides}")
 
 
-def _incomplete(found: Tally, *, is_verdict: bool) -> list[str]:
-    untried = found.count(Kind.UNTRIED)
-    words = f"{untried} of {count_of(found.total, found.noun)} could not be tried"
-    if found.untried == untried:
-        words = f"{untried} of {count_of(found.total, found.noun)} were not tried: the run was ended"
-    if not found.total:
+def _incomplete(totals: Tally, *, is_verdict: bool) -> list[str]:
+    untried = totals.count(Kind.UNTRIED)
+    words = f"{untried} of {count_of(totals.total, totals.noun)} could not be tried"
+    if totals.untried == untried:
+        words = f"{untried} of {count_of(totals.total, totals.noun)} were not tried: the run was ended"
+    if not totals.total:
         words = "nothing was tried"
     if is_verdict:
-        return _paragraph(INCOMPLETE, f"{words}. {_counts(found)}" if found.total else f"{words}.")
+        return _paragraph(INCOMPLETE, f"{words}. {_counts(totals)}" if totals.total else f"{words}.")
     return paragraph(INDENT, f"And {words}.")
 
 
-def _passed(found: Tally, manifest: Mapping[str, Any]) -> list[str]:
-    lines = _paragraph(PASS, _counts(found))
-    known = found.count(Kind.KNOWN)
-    if known:
-        lines += _paragraph("", f"{count_of(known, 'known failure')}; no new ones.")
+def _passed(totals: Tally, manifest: Mapping[str, Any]) -> list[str]:
+    lines = _paragraph(PASS, _counts(totals))
+    known_failures = totals.count(Kind.KNOWN)
+    if known_failures:
+        lines += _paragraph("", f"{count_of(known_failures, 'known failure')}; no new ones.")
     virtual = [bool(facts.get("virtual")) for facts in manifest["boards"].values()]
     if any(virtual):
         lines += _paragraph("", _NOT_PROVED if all(virtual) else _MIXED)
@@ -99,20 +100,20 @@ def _passed(found: Tally, manifest: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _counts(found: Tally) -> str:
-    refused = found.count(Kind.REFUSED)
-    words = f"{count_of(found.count(Kind.RIGHT), found.noun)} right"
+def _counts(totals: Tally) -> str:
+    refused = totals.count(Kind.REFUSED)
+    words = f"{count_of(totals.count(Kind.RIGHT), totals.noun)} right"
     return (
         words
         + f", {refused} refused by the converter" * bool(refused)
-        + f", {found.count(Kind.WRONG)} wrong."
+        + f", {totals.count(Kind.WRONG)} wrong."
     )
 
 
-def _next(found: Tally, run: Run, plan: Sequence[Entry]) -> str:
-    if found.count(Kind.UNTRIED):
+def _next(totals: Tally, run: Run, plan: Sequence[Entry]) -> str:
+    if totals.count(Kind.UNTRIED):
         return f"go on, once what broke is mended:  {resume_command(run.path)}"
-    if causes_of(found, Kind.WRONG):
+    if causes_of(totals, Kind.WRONG):
         return "look at a cause in the report, and try its case again"
     if plan and all(entry.case.kind == "own" for entry in plan):
         return _OWN_BOARD

@@ -51,11 +51,11 @@ def plan_lines(toolkits: Sequence[str], plan: Sequence[Entry], seconds: float | 
     lines = [line if models else line.partition("     ")[0] + "     no models"]
     cases = f"{len(plan)} cases" if len(plan) != len(models) else ""
     time = f"about {_rounded(seconds)}" if seconds is not None else ""
-    more = "     ".join(filter(None, [cases, time]))
-    if not more:
+    remainder = "     ".join(filter(None, [cases, time]))
+    if not remainder:
         return lines
-    joined = f"{lines[0]}     {more}"
-    return [joined] if len(joined) <= 80 else [*lines, f"{INDENT}{'':7}  {more}"]
+    joined = f"{lines[0]}     {remainder}"
+    return [joined] if len(joined) <= 80 else [*lines, f"{INDENT}{'':7}  {remainder}"]
 
 
 def expected_seconds(

@@ -33,38 +33,38 @@ class _Row:
     remark: str
 
 
-def table(found: Tally, *, show_all: bool = False) -> list[str]:
+def table(totals: Tally, *, show_all: bool = False) -> list[str]:
     """Return the lines of the table.
 
     Precisions stand side by side where that fits into 80 columns, else one below the other.
 
     Parameters
     ----------
-    found : Tally
+    totals : Tally
     show_all : bool
         Whether data sets that are all right have a row each, not one in common.
     """
-    if not found.cells:
+    if not totals.cells:
         return []
-    names = sorted({cell.row for cell in found.cells}, key=lambda name: (name in _LAST, name))
-    right = [name for name in names if name not in _LAST and _is_right(found, name)]
+    names = sorted({cell.row for cell in totals.cells}, key=lambda name: (name in _LAST, name))
+    right = [name for name in names if name not in _LAST and _is_right(totals, name)]
     folded = right if len(right) > 1 and not show_all else []
     groups = [*([folded] if folded else []), *([name] for name in names if name not in folded)]
-    precisions = [name for name in PRECISIONS if any(cell.precision == name for cell in found.cells)]
-    pairs = sorted({(cell.toolkit, cell.board) for cell in found.cells})
-    lines = _lines(found, groups, [(name,) for name in precisions], pairs)
+    precisions = [name for name in PRECISIONS if any(cell.precision == name for cell in totals.cells)]
+    pairs = sorted({(cell.toolkit, cell.board) for cell in totals.cells})
+    lines = _lines(totals, groups, [(name,) for name in precisions], pairs)
     if max(map(len, lines)) > WIDTH:
-        lines = _lines(found, groups, precisions, pairs)
+        lines = _lines(totals, groups, precisions, pairs)
     return [*lines, *[_HINT] * bool(folded)]
 
 
-def _is_right(found: Tally, name: str) -> bool:
-    kinds = sum((counter for cell, counter in found.cells.items() if cell.row == name), Counter[Kind]())
+def _is_right(totals: Tally, name: str) -> bool:
+    kinds = sum((counter for cell, counter in totals.cells.items() if cell.row == name), Counter[Kind]())
     return set(+kinds) == {Kind.RIGHT}
 
 
 def _lines(
-    found: Tally,
+    totals: Tally,
     groups: Sequence[Sequence[str]],
     precisions: Sequence[str | tuple[str]],
     pairs: Sequence[tuple[str, str]],
@@ -72,7 +72,7 @@ def _lines(
     """Return the table's lines: a precision in a tuple is a column, one by itself a row."""
     columns = [name[0] for name in precisions if isinstance(name, tuple)]
     below = [name for name in precisions if isinstance(name, str)]
-    rows = [row for group in groups for row in _rows(found, group, columns, below, pairs)]
+    rows = [row for group in groups for row in _rows(totals, group, columns, below, pairs)]
     shown = _shown_keys(pairs, below)
     titles = [
         title
@@ -109,7 +109,7 @@ def _shown_keys(pairs: Sequence[tuple[str, str]], below: Sequence[str]) -> tuple
 
 
 def _rows(
-    found: Tally,
+    totals: Tally,
     group: Sequence[str],
     columns: Sequence[str],
     below: Sequence[str],
@@ -121,7 +121,7 @@ def _rows(
                 sum(
                     (
                         counter
-                        for cell, counter in found.cells.items()
+                        for cell, counter in totals.cells.items()
                         if cell.row in group and cell.precision == name and (cell.toolkit, cell.board) == pair
                     ),
                     Counter[Kind](),
@@ -132,12 +132,12 @@ def _rows(
                 continue
             label = f"{len(group)} data sets" if len(group) > 1 else group[0]
             precision = "" if columns else rows_of[0]
-            remark = _remark(found, group, rows_of, pair, counts)
+            remark = _remark(totals, group, rows_of, pair, counts)
             yield _Row((label, *pair, precision), counts, remark)
 
 
 def _remark(
-    found: Tally,
+    totals: Tally,
     group: Sequence[str],
     precisions: Sequence[str],
     pair: tuple[str, str],
@@ -150,7 +150,7 @@ def _remark(
         return ", ".join(others)
     metrics = [
         last_metrics(result)
-        for result in found.results
+        for result in totals.results
         if kind_of(result) in (Kind.RIGHT, Kind.WRONG)
         and row_name(result.case) in group
         and result.case.precision in precisions

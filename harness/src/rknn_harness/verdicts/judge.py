@@ -1,20 +1,17 @@
 """The verdict on one model: each stage's answer against scikit-learn's.
 
-Pure functions of arrays. A stage is judged in this order, and the stages in theirs; the first thing wrong is
-the verdict:
+The first error is the verdict, of the stages in their order, and of each in this one:
 
-1. its shape, and that its numbers are finite;
-2. its output before the output activation against the derived bound, where the case has one;
-3. its probabilities, or a regressor's predictions, against that bound carried through the output activation
-   (`rknn_harness.verdicts.head_bounds`), and against the promised tolerance, where the case has one;
-4. its labels, on every row whose margin is larger than what the limits leave open;
-5. the share of equal labels and R2, where the case has such limits, on rows that the file was not
-   built from: of fewer than 32 neither is stated;
-6. the board against the virtual NPU run here: a virtual one bit for bit, another within `BOARD_STEPS`.
+1. shapes, and that numbers are finite;
+2. the output before the output activation against the derived bound;
+3. probabilities, or a regressor's predictions, against that bound carried through the output activation
+   (`rknn_harness.verdicts.head_bounds`), and against the promised tolerance;
+4. labels, on every row whose margin is larger than the limits;
+5. the share of equal labels and R2, on at least 32 rows that the file was not built from;
+6. the board against the virtual NPU run here: a virtual one bit for bit, another within `BOARD_STEPS`;
+7. the board against its own second answer, and the placement of each layer.
 
-Then the board against itself (the same rows twice), and where each layer was placed. Each of these is a
-property of the case too (`rknn_harness.records.case.PROPERTIES`): examined at every stage that spoke, so that
-a fault at one stage hides none at another.
+Each is a property of the case too, examined at every stage, so that no fault hides one of a later stage.
 """
 
 from __future__ import annotations

@@ -126,17 +126,17 @@ def reference(estimator: Any, X: Array) -> Reference:
         The output does not give scikit-learn's own predictions: the estimator is misread.
     """
     if type(estimator) in (MLPClassifier, MLPRegressor):
-        found = _of_perceptron(estimator, np.asarray(X, np.float64))
+        truth = _of_perceptron(estimator, np.asarray(X, np.float64))
         rtol, atol = 1e-9, 1e-12
     else:
-        found = _of_pipeline(estimator, X)
+        truth = _of_pipeline(estimator, X)
         # A scaler's subtraction and a matrix round in float64, in another order than the converter's.
-        rtol, atol = 1e-6, 1e-8 * max(1.0, float(np.abs(_numbers(found.answer)).max(initial=0.0)))
-    own = answer_from_output(found, found.answer.output)
+        rtol, atol = 1e-6, 1e-8 * max(1.0, float(np.abs(_numbers(truth.answer)).max(initial=0.0)))
+    own = answer_from_output(truth, truth.answer.output)
     np.testing.assert_allclose(
-        _numbers(own), _numbers(found.answer), rtol=rtol, atol=atol, err_msg="the estimator was misread"
+        _numbers(own), _numbers(truth.answer), rtol=rtol, atol=atol, err_msg="the estimator was misread"
     )
-    return found
+    return truth
 
 
 def _numbers(answer: Answer) -> Array:

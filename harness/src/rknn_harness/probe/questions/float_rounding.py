@@ -47,12 +47,12 @@ def roundings(exact: Array) -> dict[str, Array]:
 
 def _between() -> Array:
     """Numbers on, a quarter, half and three quarters of a step above float16 values, even and odd; (K, 2)."""
-    found = []
+    pairs = []
     for base in (1.0, 100.0, -1.0, -100.0, 0.75):
         step = np.spacing(np.float16(abs(base))).astype(np.float64) * np.sign(base)
-        found += [(base, step * part) for part in (0.25, 0.5, 0.75, 1.5, 2.5)]
-        found.append((base, step * (0.5 + 2.0**-7)))
-    return np.array(found)
+        pairs += [(base, step * part) for part in (0.25, 0.5, 0.75, 1.5, 2.5)]
+        pairs.append((base, step * (0.5 + 2.0**-7)))
+    return np.array(pairs)
 
 
 def input_rounding() -> Question:

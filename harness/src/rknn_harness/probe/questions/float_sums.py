@@ -77,17 +77,17 @@ class AccumulatorBits(Question):
             for half, low in enumerate((3, 15)):
                 kernels[i + half * len(_PLACES), [large, small, less]] = 2.0**low, 1.0, -(2.0**low)
             rows[:, [large, less]] = np.ldexp(1.0, exponents)[:, None]
-        found = bench.run(dense(kernels, samples=len(exponents)), rows)
+        outputs = bench.run(dense(kernels, samples=len(exponents)), rows)
         reached = np.concatenate([exponents + 3, exponents + 15])
         kept = {}
         for i, place in enumerate(_PLACES):
-            lost = reached[np.concatenate([found[:, i], found[:, i + len(_PLACES)]]) != 1]
+            lost = reached[np.concatenate([outputs[:, i], outputs[:, i + len(_PLACES)]]) != 1]
             kept[place] = int(lost.min() - 1 if len(lost) else reached.max())
         least = min(kept.values())
         key = {30: "wide", 23: "float32"}.get(least, "wider" if least > 23 else "narrower")
-        if key != "narrower" and not np.isin(found, (0, 1)).all():
+        if key != "narrower" and not np.isin(outputs, (0, 1)).all():
             key = UNDECIDED
-        return Answer.of_run(key, {"kept_beside_2_to_the": kept}, rows, found)
+        return Answer.of_run(key, {"kept_beside_2_to_the": kept}, rows, outputs)
 
 
 _BLOCKS: Final = (4, 8, 16, 32, 64)

@@ -56,15 +56,15 @@ class _FormRuns(Question):
         layers = [[name, kind, where] for name, kind, where in virtual_npu.placement(virtual_npu.read(file))]
         figures: dict[str, Any] = {"layers": layers}
         try:
-            found = bench.run(model, rows)
+            outputs = bench.run(model, rows)
         except BoardError as error:
             return Answer("refused", figures, note=refusal(error))
-        largest = float(abs(found - truth).max())
+        largest = float(abs(outputs - truth).max())
         figures["largest_error"] = largest
         # Two layers, values of about 1: float16 leaves 1e-2 at most; what is wrong is off by 1.
         right = "right_on_npu" if all(where == "NPU" for *_, where in layers) else "right_with_cpu"
         key = right if largest < 2.0**-5 else "wrong"
-        return Answer.of_run(key, figures, rows, found)
+        return Answer.of_run(key, figures, rows, outputs)
 
 
 FORM_QUESTIONS: Final[tuple[Question, ...]] = tuple(

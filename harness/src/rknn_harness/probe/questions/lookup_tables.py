@@ -38,10 +38,8 @@ class Table:
 
     def position(self, x: Array) -> Array:
         """Return where x falls, in entries, float32, not held within the table."""
-        found: Array = (np.asarray(x, np.float32) * np.float32(self.scale) - np.float32(_START)) / np.float32(
-            _STEP
-        )
-        return found
+        scaled = np.asarray(x, np.float32) * np.float32(self.scale)
+        return np.asarray((scaled - np.float32(_START)) / np.float32(_STEP))
 
 
 def table(file: bytes, operator: str) -> Table:
@@ -72,17 +70,17 @@ def _half(values: Array) -> Array:
     return rounded(values * 2.0**-15, "nearest_even")
 
 
-def _between(found: Table, x: Array) -> dict[str, Array]:
+def _between(file_table: Table, x: Array) -> dict[str, Array]:
     """Return what each way to look up makes of x within the table."""
 
     def linear(position: Array) -> Array:
         at = np.clip(position, 0, _SEGMENTS).astype(np.float32)
         segment = np.minimum(at.astype(np.int64), _SEGMENTS - 1)
-        base, rise = found.entries[segment], np.diff(found.entries)[segment]
+        base, rise = file_table.entries[segment], np.diff(file_table.entries)[segment]
         single: Array = np.float32(base) + (at - segment.astype(np.float32)) * np.float32(rise)
         return single
 
-    position = found.position(x)
+    position = file_table.position(x)
     step = np.float32(_STEP)
     near, below = np.rint(position * step) / step, np.floor(position * step) / step
     return {
@@ -96,8 +94,8 @@ def _between(found: Table, x: Array) -> dict[str, Array]:
         "linear_of_lower": _half(linear(below)),
         "linear_of_lower_whole": _half(np.floor(linear(below).astype(np.float64) + 0.5)),
         "linear_of_lower_cut": _half(np.floor(linear(below))),
-        "entry_below": _half(found.entries[np.floor(position).astype(np.int64)]),
-        "entry_nearest": _half(found.entries[np.rint(position).astype(np.int64)]),
+        "entry_below": _half(file_table.entries[np.floor(position).astype(np.int64)]),
+        "entry_nearest": _half(file_table.entries[np.rint(position).astype(np.int64)]),
     }
 
 
@@ -147,8 +145,8 @@ class _Ends(Question):
     def ask(self, bench: Bench) -> Answer:
         """Go out to four times the table's range and see what the outputs come to."""
         model = _model(self.operator, 512)
-        known = table(bench.file(model), self.operator)
-        end = -_START / known.scale
+        file_table = table(bench.file(model), self.operator)
+        end = -_START / file_table.scale
         x = np.linspace(-4 * end, 4 * end, 512 * _CHANNELS).astype(np.float16).astype(np.float32)
         y = bench.run(model, x.reshape(512, _CHANNELS)).reshape(-1)
         low, high = y[0], y[-1]
@@ -167,7 +165,7 @@ class _Ends(Question):
             "largest_difference_from_the_function": float(np.max(abs(y - function))),
         }
         beyond = abs(x) > end * 1.01
-        held = _half(known.entries[[0, -1]])
+        held = _half(file_table.entries[[0, -1]])
         exact = abs(y - function)[beyond].max() < 3 * 2.0**-12  # a step and a half of float16 below 1
         if exact:
             key = "function"
@@ -177,21 +175,21 @@ class _Ends(Question):
             key = "held" if near else "held_elsewhere"
         elif (y[:64] == low).all() and (y[-64:] == high).all():
             key = "held_elsewhere"
-        elif _grows_on(x[beyond], y[beyond], known):
+        elif _grows_on(x[beyond], y[beyond], file_table):
             key = "extrapolated"
         else:
             key = UNDECIDED
         return Answer.of_run(key, figures, x, y)
 
 
-def _grows_on(x: Array, y: Array, known: Table) -> bool:
+def _grows_on(x: Array, y: Array, file_table: Table) -> bool:
     """Say whether y goes on along the table's first and last segments."""
-    position = known.position(x).astype(np.float64)
-    rise = np.diff(known.entries)[[0, -1]]
+    position = file_table.position(x).astype(np.float64)
+    rise = np.diff(file_table.entries)[[0, -1]]
     line = np.where(
         position < 0,
-        known.entries[0] + position * rise[0],
-        known.entries[-1] + (position - _SEGMENTS) * rise[-1],
+        file_table.entries[0] + position * rise[0],
+        file_table.entries[-1] + (position - _SEGMENTS) * rise[-1],
     )
     return bool(abs(y - line * 2.0**-15).max() < 2.0**-8)
 
@@ -219,11 +217,11 @@ def _no_number(operator: str) -> Question:
     kernels = np.ones((_CHANNELS, _CHANNELS))
 
     def predict(file: bytes) -> dict[str, Array]:
-        known = table(file, operator)
+        file_table = table(file, operator)
         sums = rows.astype(np.float64) @ kernels.T
-        usual = _between(known, np.nan_to_num(sums))["linear"]
+        usual = _between(file_table, np.nan_to_num(sums))["linear"]
         gone = np.isnan(sums)
-        ends = _half(known.entries[[0, -1, 512]])
+        ends = _half(file_table.entries[[0, -1, 512]])
         values = dict(zip(("low_end", "high_end", "of_zero"), ends, strict=True))
         return {key: np.where(gone, v, usual) for key, v in {"nan": np.nan, **values}.items()}
 
@@ -254,12 +252,12 @@ class _Int16Tanh(Question):
             np.eye(_CHANNELS), samples=16, activation="Tanh", precision="int16", calibration=rows[None]
         )
         try:
-            found = bench.run(model, rows)
+            outputs = bench.run(model, rows)
         except BoardError as error:
             return Answer("refused", note=refusal(error))
-        largest = float(abs(found - np.tanh(rows)).max())
+        largest = float(abs(outputs - np.tanh(rows)).max())
         key = "right" if largest < 2.0**-7 else "wrong"
-        return Answer.of_run(key, {"largest_error": largest}, rows, found)
+        return Answer.of_run(key, {"largest_error": largest}, rows, outputs)
 
 
 LOOKUP_QUESTIONS: Final[tuple[Question, ...]] = (

@@ -47,6 +47,14 @@ def _summary(samples: Array) -> dict[str, Any]:
     }
 
 
+_ANSWERS: Final = {
+    "as_estimated": "As virtual_npu.estimate has it.",
+    "faster": "Less than virtual_npu.estimate has it.",
+    "slower": "More than virtual_npu.estimate has it.",
+    EMULATED: "Timed on a virtual board, so not known.",
+}
+
+
 @attrs.frozen(kw_only=True)
 class _Line(Question):
     """A slope, in seconds a unit, or where the line begins, in seconds.
@@ -60,6 +68,10 @@ class _Line(Question):
         Gives each number's model.
     """
 
+    answers: Mapping[str, str] = _ANSWERS
+    assumed: str = "as_estimated"
+    decided_in: str = "virtual_npu.inspection.time_estimate"
+    timed: bool = True
     unit: str
     read: Literal["slope", "start"]
     points: Callable[[], _Points] = attrs.field(eq=False, repr=False)
@@ -149,70 +161,47 @@ def _products(precision: str) -> Callable[[], _Points]:
     return lambda: {1024.0 * 1024 * n: _square(1024, n, precision) for n in (256, 512, 768, 1024)}
 
 
-_ANSWERS: Final = {
-    "as_estimated": "As virtual_npu.estimate has it.",
-    "faster": "Less than virtual_npu.estimate has it.",
-    "slower": "More than virtual_npu.estimate has it.",
-    EMULATED: "Timed on a virtual board, so not known.",
-}
-
-
-def _line(name: str, text: str, why: str, unit: str, points: Callable[[], _Points], read: Any) -> Question:
-    return _Line(
-        name=name,
-        text=text,
-        why=why,
-        answers=_ANSWERS,
-        assumed="as_estimated",
-        decided_in="virtual_npu.inspection.time_estimate",
-        timed=True,
-        unit=unit,
-        points=points,
-        read=read,
-    )
-
-
 TIMING_QUESTIONS: Final[tuple[Question, ...]] = (
-    _line(
-        "submit_cost",
-        "What does a run cost before its first layer?",
-        "It decides how many rows a run should take, and whether small networks gain at all.",
-        "layer",
-        _layers,
-        "start",
+    _Line(
+        name="submit_cost",
+        text="What does a run cost before its first layer?",
+        why="It decides how many rows a run should take, and whether small networks gain at all.",
+        unit="layer",
+        points=_layers,
+        read="start",
     ),
-    _line(
-        "layer_cost",
-        "What does a small layer add?",
-        "A layer is a task; published figures differ by a factor of three.",
-        "layer",
-        _layers,
-        "slope",
+    _Line(
+        name="layer_cost",
+        text="What does a small layer add?",
+        why="A layer is a task; published figures differ by a factor of three.",
+        unit="layer",
+        points=_layers,
+        read="slope",
     ),
-    _line(
-        "row_cost",
-        "What does a row add to a small network's run?",
-        "It is the host's share: rows are converted and copied.",
-        "row",
-        _rows,
-        "slope",
+    _Line(
+        name="row_cost",
+        text="What does a row add to a small network's run?",
+        why="It is the host's share: rows are converted and copied.",
+        unit="row",
+        points=_rows,
+        read="slope",
     ),
-    _line(
-        "weight_cost",
-        "What does a byte of weights cost where one row is run?",
-        "One row of a large layer waits for memory.",
-        "byte",
-        _weight_bytes,
-        "slope",
+    _Line(
+        name="weight_cost",
+        text="What does a byte of weights cost where one row is run?",
+        why="One row of a large layer waits for memory.",
+        unit="byte",
+        points=_weight_bytes,
+        read="slope",
     ),
     *(
-        _line(
-            f"product_cost_{precision}",
-            f"What does a multiply-add cost in {precision}, where many rows are run?",
-            "It is the NPU's speed proper.",
-            "multiply-add",
-            _products(precision),
-            "slope",
+        _Line(
+            name=f"product_cost_{precision}",
+            text=f"What does a multiply-add cost in {precision}, where many rows are run?",
+            why="It is the NPU's speed proper.",
+            unit="multiply-add",
+            points=_products(precision),
+            read="slope",
         )
         for precision in ("float16", "int8", "int16")
     ),
