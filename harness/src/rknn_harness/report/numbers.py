@@ -10,10 +10,10 @@ import attrs
 from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.records.query import Number, Records, failed_properties
+from rknn_harness.records.query import Records, failed_properties
 from rknn_harness.records.run_folder import Run
 
-__all__ = ["Fault", "Group", "Question", "Summary", "summarize"]
+__all__ = ["Fault", "Question", "Summary", "summarize"]
 
 
 @attrs.frozen
@@ -23,39 +23,6 @@ class Question:
     statistic: str
     name: str
     where: Mapping[str, str]
-
-
-@attrs.frozen
-class Group:
-    """The cases of one data set, or all random ones, in one precision: the worst of each at its last stage.
-
-    Attributes
-    ----------
-    name, precision : str
-    cases, passed : int
-    agreement : float or None
-        Least share of rows with scikit-learn's label.
-    r2 : float or None
-        Least R2 against scikit-learn's predictions.
-    probability_error : float or None
-    relative_error : float or None
-        Of the output before the output activation, over its largest magnitude.
-    share : float or None
-        Largest error as a share of the derived bound.
-    p50 : float or None
-        Median over the cases of a call's median seconds.
-    """
-
-    name: str
-    precision: str
-    cases: int
-    passed: int
-    agreement: float | None
-    r2: float | None
-    probability_error: float | None
-    relative_error: float | None
-    share: float | None
-    p50: float | None
 
 
 @attrs.frozen
@@ -108,11 +75,8 @@ class Summary:
     code : ExitCode
     counts : tuple of (Outcome, int)
         Outcomes that occurred, in the order of `Outcome`.
-    groups : tuple of Group
     faults : tuple of Fault
         Those that nobody expected first, and in them the most frequent.
-    failures : tuple of CaseResult
-        Every case that failed without being expected to, was refused, or could not be tried.
     outdated : tuple of int
         Indexes of the cases that were expected to fail and pass.
     """
@@ -121,9 +85,7 @@ class Summary:
     verdict: str
     code: ExitCode
     counts: tuple[tuple[Outcome, int], ...]
-    groups: tuple[Group, ...]
     faults: tuple[Fault, ...]
-    failures: tuple[CaseResult, ...]
     outdated: tuple[int, ...]
 
 
@@ -132,10 +94,6 @@ def summarize(run: Run) -> Summary:
     results, records = run.results, Records(run.results)
     counts = Counter(result.outcome for result in results)
     sentence = tuple(_sentence(records, incomplete=run.torn or run.manifest.get("finished") is None))
-    keys = sorted(
-        {(result.case.group, result.case.precision) for result in results},
-        key=lambda key: (key[0] == "random", key),
-    )
     return Summary(
         sentence=sentence,
         verdict="".join(
@@ -144,14 +102,7 @@ def summarize(run: Run) -> Summary:
         ),
         code=results_code(results),
         counts=tuple((outcome, counts[outcome]) for outcome in Outcome if counts[outcome]),
-        groups=tuple(_group(records, *key) for key in keys),
         faults=_faults(results),
-        failures=tuple(
-            result
-            for result in results
-            if (result.outcome is not Outcome.PASS or result.is_failure)
-            and not (result.is_failure and result.expected)
-        ),
         outdated=tuple(
             index
             for index, result in enumerate(results)
@@ -191,26 +142,6 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
         if some(question):
             parts += ["; ", question, words]
     return [*parts, "; the run is not complete." if incomplete else "."]
-
-
-def _group(records: Records, name: str, precision: str) -> Group:
-    where = {"group": name, "precision": precision}
-
-    def ask(statistic: str, field: str) -> Number | None:
-        return records.ask(statistic, field, where)
-
-    return Group(
-        name=name,
-        precision=precision,
-        cases=len(records.where(where)),
-        passed=len(records.where(where | {"outcome": "pass", "ok": "yes"})),
-        agreement=ask("least", "agreement"),
-        r2=ask("least", "r2"),
-        probability_error=ask("most", "probability_error"),
-        relative_error=ask("most", "error"),
-        share=ask("most", "share"),
-        p50=ask("median", "p50"),
-    )
 
 
 def _faults(results: Sequence[CaseResult]) -> tuple[Fault, ...]:
