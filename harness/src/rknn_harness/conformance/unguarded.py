@@ -23,7 +23,7 @@ from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Verdict, judge
 from rknn_harness.verdicts.limits import Limits
-from rknn_harness.verdicts.reference import ACTIVATIONS, Answer, Reference, answer_from_output, reference
+from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32
@@ -31,7 +31,7 @@ from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.onnx_session import onnx_session
 
-__all__ = ["CONSTANT_GRAPH", "Plain", "convert_plain", "defect_of", "judge_plain"]
+__all__ = ["CONSTANT_GRAPH", "UnguardedConversion", "convert_unguarded", "defect_of", "judge_unguarded"]
 
 CONSTANT_GRAPH = "are constants, The model is invalid"
 """What the toolkit says of a graph with a layer whose weights are all 0, the defect ``zero-layer``."""
@@ -40,8 +40,8 @@ _OPERATORS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
 
 
 @attrs.frozen(eq=False)
-class Plain:
-    """A plain conversion.
+class UnguardedConversion:
+    """A conversion without guards.
 
     Attributes
     ----------
@@ -66,17 +66,13 @@ class Plain:
     file: bytes
     answers: dict[Stage, Answer]
 
-    def answer(self, outputs: Sequence[Array]) -> Answer:
-        """Return a stage's answer from its output of each run."""
-        return answer_from_output(self.truth, np.concatenate(list(outputs))[: len(self.truth.X)])
-
     def on_board(self, session: BoardSession) -> Answer:
         """Run the file on a board."""
         session.raw_models.load_raw(self.file)
-        return self.answer([session.raw_models.run_raw(run) for run in self.runs])
+        return _answer(self.truth, [session.raw_models.run_raw(run) for run in self.runs])
 
 
-def convert_plain(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) -> Plain:
+def convert_unguarded(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) -> UnguardedConversion:
     """Convert a random network, and run each stage before the board.
 
     Raises
@@ -100,51 +96,61 @@ def convert_plain(spec: MlpSpec, samples: int, toolkit: sklearn2rknn.Toolkit) ->
         config |= {"mean_values": [[0.0] * len(scales)], "std_values": [scales.tolist()]}
     built = toolkit.build(model, config=config, simulate=packed)
     assert built.simulated is not None
-    plain = Plain(truth, tuple(layers), scales, packed, built.rknn, {})
     divisors = np.ones(1, np.float32) if scales is None else scales.astype(np.float32)
     session = onnx_session(model)
-    plain.answers[Stage.ONNX] = plain.answer([session.run(None, {"x": run / divisors})[0] for run in packed])
-    plain.answers[Stage.SIMULATOR] = plain.answer(list(built.simulated))
     npu = virtual_npu.VirtualNpu(virtual_npu.read(built.rknn))
-    plain.answers[Stage.VIRTUAL_NPU] = plain.answer([npu.run(run) for run in packed])
-    return plain
+    answers = {
+        Stage.ONNX: _answer(truth, [session.run(None, {"x": run / divisors})[0] for run in packed]),
+        Stage.SIMULATOR: _answer(truth, list(built.simulated)),
+        Stage.VIRTUAL_NPU: _answer(truth, [npu.run(run) for run in packed]),
+    }
+    return UnguardedConversion(truth, tuple(layers), scales, packed, built.rknn, answers)
 
 
-def judge_plain(plain: Plain, board: Answer, again: Floats, *, board_is_virtual: bool) -> Verdict:
+def _answer(truth: Reference, outputs: Sequence[Array]) -> Answer:
+    """Return a stage's answer from its output of each run."""
+    return answer_from_output(truth, np.concatenate(list(outputs))[: len(truth.X)])
+
+
+def judge_unguarded(
+    conversion: UnguardedConversion, board: Answer, again: Floats, *, board_is_virtual: bool
+) -> Verdict:
     """Judge every stage by what float16 can do to this network.
 
     Numbers that leave float16 have no bound; there the stages are held to finite numbers, as scikit-learn's
     are.
     """
-    before = None if plain.scales is None else Affine(np.zeros_like(plain.scales), 1 / plain.scales)
-    exact = output_bound(plain.layers, plain.truth.X, FLOAT32, before)
-    coarse = Limits("derived, float16", exact + output_bound(plain.layers, plain.truth.X, FLOAT16, before))
+    truth, layers, scales = conversion.truth, conversion.layers, conversion.scales
+    before = None if scales is None else Affine(np.zeros_like(scales), 1 / scales)
+    exact = output_bound(layers, truth.X, FLOAT32, before)
+    coarse = Limits("derived, float16", exact + output_bound(layers, truth.X, FLOAT16, before))
     limits = {stage: coarse for stage in Stage} | {Stage.ONNX: Limits("derived, float32", exact)}
     return judge(
-        plain.truth,
-        {**plain.answers, Stage.BOARD: board},
+        truth,
+        {**conversion.answers, Stage.BOARD: board},
         limits,
         again=again,
         board_is_virtual=board_is_virtual,
     )
 
 
-def defect_of(plain: Plain, verdict: Verdict) -> str:
-    """Name the known defect that a plain conversion met, as `sklearn2rknn` lists it; "" if none fits.
+def defect_of(conversion: UnguardedConversion, verdict: Verdict) -> str:
+    """Name the known defect that an unguarded conversion met, as `sklearn2rknn` lists it; "" if none fits.
 
     The simulator's answer is compared with those of networks that lack what a defect loses.
     """
-    if verdict.outcome is not Outcome.MISMATCH or Stage.SIMULATOR not in plain.answers:
+    if verdict.outcome is not Outcome.MISMATCH or Stage.SIMULATOR not in conversion.answers:
         return ""
-    output = plain.answers[Stage.SIMULATOR].output
+    output = conversion.answers[Stage.SIMULATOR].output
     no_bias = [
         attrs.evolve(layer, bias=np.zeros_like(layer.bias)) if len(layer.weights) == 1 else layer
-        for layer in plain.layers
+        for layer in conversion.layers
     ]
-    scaled, raw = plain.truth.X / (1.0 if plain.scales is None else plain.scales), plain.truth.X
+    raw = conversion.truth.X
+    scaled = raw if conversion.scales is None else raw / conversion.scales
     for name, layers, X in (
         ("gemm-bias", no_bias, scaled),
-        ("mean-std", plain.layers, raw),
+        ("mean-std", conversion.layers, raw),
         ("mean-std", no_bias, raw),  # both: a run's smallest case of each has one
     ):
         truth = _output(layers, X)
@@ -157,7 +163,7 @@ def defect_of(plain: Plain, verdict: Verdict) -> str:
 
 def _output(layers: Sequence[Layer], X: Floats) -> Floats:
     for layer in layers:
-        X = ACTIVATIONS[layer.activation](X @ layer.weights + layer.bias)
+        X = layer.forward(X)
     return X
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rknn_harness.conformance.convert_stage import CONVERSION_ERRORS, conversion_ending
 from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
-from rknn_harness.conformance.unguarded import CONSTANT_GRAPH, convert_plain, defect_of, judge_plain
+from rknn_harness.conformance.unguarded import CONSTANT_GRAPH, convert_unguarded, defect_of, judge_unguarded
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.mlp_spec import MlpSpec
@@ -21,26 +21,26 @@ def run_unguarded_case(trial: Trial) -> CaseResult:
     assert trial.toolkit is not None
     try:
         with clock("convert"):
-            plain = convert_plain(case.source, case.batch_size[0], trial.toolkit)
+            conversion = convert_unguarded(case.source, case.batch_size[0], trial.toolkit)
     except CONVERSION_ERRORS as error:
         ending = conversion_ending(error)
         return trial.result(ending, defect="zero-layer" if CONSTANT_GRAPH in ending.reason else "")
     facts = CaseFacts(
-        macs=plain.truth.macs,
-        weights=plain.truth.parameters,
-        digests={"model.rknn": content_digest(read(plain.file))},
+        macs=conversion.truth.macs,
+        weights=conversion.truth.parameters,
+        digests={"model.rknn": content_digest(read(conversion.file))},
     )
     try:
         with clock("predict"):
             session = link.session()
-            answer, again = (plain.on_board(session) for _ in range(2))
+            answer, again = (conversion.on_board(session) for _ in range(2))
     except BoardError as error:
         return trial.result(Ending(Outcome.RUN_ERROR, Stage.BOARD, f"{error.type}: {error}", facts))
     except InfraError as error:
         link.drop()
         return trial.result(Ending(Outcome.INFRA_ERROR, Stage.BOARD, str(error), facts))
     with clock("judge"):
-        verdict = judge_plain(plain, answer, again.output, board_is_virtual=link.board.virtual)
-        defect = defect_of(plain, verdict)
+        verdict = judge_unguarded(conversion, answer, again.output, board_is_virtual=link.board.virtual)
+        defect = defect_of(conversion, verdict)
     ending = Ending(verdict.outcome, verdict.stage, verdict.reason, facts)
     return trial.result(ending, metrics=verdict.metrics, properties=verdict.properties, defect=defect)
