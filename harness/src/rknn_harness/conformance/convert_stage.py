@@ -221,7 +221,9 @@ def _convert(case: Case, tried: ModelUnderTest, toolkit: sklearn2rknn.Toolkit, p
     bundle = scirknn.read_bundle(path)
     refusals = [str(each.message) for each in caught if each.category is sklearn2rknn.CheckWarning]
     # No rounding explains a file beyond its bound: the fault is the toolkit's.
-    is_toolkits_fault = case.kind == "dataset" and CheckResult.from_json(bundle.details["check"]).is_beyond_bound
+    is_toolkits_fault = (
+        case.kind == "dataset" and CheckResult.from_json(bundle.details["check"]).is_beyond_bound
+    )
     refusal = refusals[0] if refusals and not is_toolkits_fault else ""
     return _Conversion(bundle, model_files(bundle), recorder.record, refusal)
 
