@@ -96,4 +96,5 @@ def test_facts_of_the_toolkit_are_read_as_they_were_recorded(tmp_path: Path, too
     document = read_bundle(path).details["toolkit"]
     assert ToolkitFacts.from_json(document) == report.toolkit
     assert report.toolkit.to_json() == document
+    assert report.toolkit["version"] == toolkit.version
     assert document["options"]["target_platform"] == report.toolkit.target_platform == "rk3588"

@@ -74,6 +74,7 @@ def test_a_check_is_read_as_it_was_recorded(bound: float | None) -> None:
     )
     document = json.loads(json.dumps(check.to_json(), allow_nan=False))
     assert CheckResult.from_json(document) == check
+    assert check["simulator"]["r2"] == 0.9
     assert check.is_beyond_bound
     assert CheckResult.from_json({"off": True}) == CheckResult()
 

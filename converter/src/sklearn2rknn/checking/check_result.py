@@ -95,6 +95,10 @@ class CheckResult:
                 return f"{value:.4f} {what}; the limit is {limit:g}"
         return ""
 
+    def __getitem__(self, name: str) -> Any:
+        """Return an entry of `to_json`, which the check was in earlier versions."""
+        return self.to_json()[name]
+
     def to_json(self) -> dict[str, Any]:
         """Return what a bundle records."""
         if self.is_off:

@@ -46,6 +46,10 @@ class ToolkitFacts:
     config: Mapping[str, Any]
     form: str = "conv"
 
+    def __getitem__(self, name: str) -> Any:
+        """Return an entry of `to_json`, which the facts were in earlier versions."""
+        return self.to_json()[name]
+
     def to_json(self) -> dict[str, Any]:
         """Return what a bundle records."""
         values = attrs.asdict(self, recurse=False)
