@@ -31,7 +31,7 @@ from sklearn2rknn.rows.calibration_rows import calibration_rows
 from sklearn2rknn.rows.check_rows import ROW_LIMIT, choose_rows
 from sklearn2rknn.rows.held_out import hold_out
 from sklearn2rknn.rows.reach import LESS_REACH, REACH
-from sklearn2rknn.tolerances import FEWEST_ROWS, LARGE, Promise, promises
+from sklearn2rknn.tolerances import FEWEST_ROWS, MAX_WEIGHTS_FOR_PAIRS, Promise, promises
 from sklearn2rknn.toolkit.toolkit import Built, Toolkit
 from virtual_npu import RknnFile
 
@@ -151,7 +151,7 @@ class Job:
             return False
         curved = any(layer.activation in ("tanh", "logistic") for layer in self.source.layers)
         left = network.parts == 1 or (network.output_parts == 1 and not curved)
-        small = count_weights(network.unpaired or network) <= LARGE
+        small = count_weights(network.unpaired or network) <= MAX_WEIGHTS_FOR_PAIRS
         return left and small and not network.head_on_npu
 
     def attempt(self, toolkit: Toolkit, network: Network) -> Attempt:

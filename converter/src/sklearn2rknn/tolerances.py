@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 __all__ = [
     "FEWEST_ROWS",
-    "LARGE",
     "MARGIN",
+    "MAX_WEIGHTS_FOR_PAIRS",
     "NEAR",
     "PAIRS_R2",
     "PROBABILITY",
@@ -51,7 +51,7 @@ PAIRS_R2 = 0.99999
 """R2 below which "auto" takes float16 pairs: a sixtieth of the promised shortfall, for outputs vary less on
 some rows than on others."""
 
-LARGE = 250_000
+MAX_WEIGHTS_FOR_PAIRS = 250_000
 """Weights beyond which "auto" stays with one number: two would need up to thirty times as many."""
 
 NEAR, FEWEST_NEAR = 1 / 16, 8
@@ -65,7 +65,7 @@ FEWEST_ROWS = 32
 """Rows from which on a share of labels or an R2 is counted, and a largest error says something."""
 
 _LABELS = {"float16": 0.995, "int16": 0.995, "int8": 0.98}
-"""Share of labels away from ties: int8 has 256 steps for a whole tensor."""
+"""Share of labels away from ties: int8 has 256 steps for all of a tensor."""
 
 _EXPECTED_LABELS = {"float16": 0.999, "int16": 0.999, "int8": 0.99}
 """The share to expect that a check asks for: a fifth of the promised shortfall, in int8 half of it, which

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import attrs
 import numpy as np
@@ -12,7 +11,7 @@ from scirknn.bundle import Affine
 from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, TANH_PAIRS_ERROR, activate
 from sklearn2rknn.network.ranges import Floats
 
-__all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic", "LayerLike"]
+__all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic"]
 
 SUM_UNIT = 2.0**-24  # unit roundoff of the float32 sums
 
@@ -30,17 +29,6 @@ _FUNCTIONS: Errors = {
     CLIPPED_TANH: (np.inf, 1e-6 + TANH_PAIRS_ERROR / 2, 1e-6 + TANH_PAIRS_ERROR / 2),
 }
 _EXACT: Errors = {"tanh": (np.inf, 1e-15, 1e-15), "logistic": (np.inf, 1e-15, 1e-15)}
-
-
-class LayerLike(Protocol):
-    """A dense layer of any package: weights of shape (n_in, n_out), bias, and the activation's name."""
-
-    @property
-    def weights(self) -> Floats: ...  # noqa: D102
-    @property
-    def bias(self) -> Floats: ...  # noqa: D102
-    @property
-    def activation(self) -> str: ...  # noqa: D102
 
 
 @attrs.frozen

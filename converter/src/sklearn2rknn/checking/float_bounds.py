@@ -13,19 +13,19 @@ from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import (
     SUM_UNIT,
     Arithmetic,
-    LayerLike,
     activate_with_error,
     host_input,
     host_output,
     stored_error,
 )
+from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["output_bound"]
 
 
 def output_bound(
-    layers: Sequence[LayerLike],
+    layers: Sequence[Layer],
     X: Floats,
     arithmetic: Arithmetic | Sequence[Arithmetic],
     before: Affine | None = None,

@@ -12,13 +12,12 @@ from sklearn2rknn.checking.arithmetic import (
     FLOAT16,
     SUM_UNIT,
     TABLE_ERRORS,
-    LayerLike,
     activate_with_error,
     error_through,
     host_input,
     host_output,
 )
-from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END
+from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, Layer
 from sklearn2rknn.network.ranges import Floats
 from virtual_npu import RknnFile
 
@@ -45,7 +44,7 @@ class Steps:
 
 
 def quantized_output_bound(
-    layers: Sequence[LayerLike],
+    layers: Sequence[Layer],
     X: Floats,
     tensors: Sequence[Steps],
     before: Affine | None = None,
@@ -101,7 +100,7 @@ def quantized_output_bound(
     return host_output(value, error, after, host)
 
 
-def tensor_count(layers: Sequence[LayerLike]) -> int:
+def tensor_count(layers: Sequence[Layer]) -> int:
     """Return the count of tensors: the input, each result, and clipped sums."""
     return 1 + len(layers) + sum(layer.activation == CLIPPED_TANH for layer in layers)
 
@@ -130,7 +129,7 @@ def _quantize(value: Floats, error: Floats, steps: Steps, rounding: float) -> Fl
     return np.where(surely_0, 0.0, np.maximum(error, beyond) + rounding * steps.step)
 
 
-def _scaling(layer: LayerLike, steps: Floats, source: Steps) -> tuple[Floats, float]:
+def _scaling(layer: Layer, steps: Floats, source: Steps) -> tuple[Floats, float]:
     """Return the largest step over each kernel's, and the error of sums in steps."""
     live = steps > 0
     if not live.any():
@@ -150,6 +149,6 @@ def _int16_steps(largest: Floats) -> Floats:
     return np.where(largest > 0, 1 / np.maximum(2.0**bits - 1, 2.0 ** (bits - 1)), 0.0)
 
 
-def kernel_ranges(layer: LayerLike) -> Floats:
+def kernel_ranges(layer: Layer) -> Floats:
     """Return each kernel's range of weights and 0; an int8 step is a 255th of it."""
     return np.asarray(layer.weights.max(axis=0).clip(min=0) - layer.weights.min(axis=0).clip(max=0))

@@ -85,5 +85,3 @@ class Layer:
 
 MIN_REFINED_BATCH_SIZE = 2
 """Batch size from which on every toolkit version places the division on the NPU."""
-
-HALF = CLIPPED_TANH  # the name that other packages still import

@@ -134,6 +134,3 @@ def float16_outputs(network: Network, X: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
             values = rounded_to_float16(stored.forward(values))
     return network.finish(values)
-
-
-carry_remainders = pair_values  # the name that other packages still import

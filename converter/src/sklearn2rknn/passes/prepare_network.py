@@ -35,7 +35,7 @@ from sklearn2rknn.rows.check_rows import choose_rows
 from sklearn2rknn.rows.reach import REACH, with_reach
 from sklearn2rknn.tolerances import (
     FEWEST_ROWS,
-    LARGE,
+    MAX_WEIGHTS_FOR_PAIRS,
     NEAR,
     PAIRS_R2,
     PROBABILITY,
@@ -152,7 +152,11 @@ def _pair_values(network: Network, how: Preparation) -> Network:
         return network  # a constant has no weights to pair
     if accuracy == "double":
         return pair_values(network, output=not network.head_on_npu)
-    if rows is None or count_weights(network) > LARGE or _keeps_promise(how.source, network, rows):
+    if (
+        rows is None
+        or count_weights(network) > MAX_WEIGHTS_FOR_PAIRS
+        or _keeps_promise(how.source, network, rows)
+    ):
         return network
     paired = pair_values(network)
     if network.head_on_npu or _keeps_promise(how.source, paired, rows, near=NEAR):

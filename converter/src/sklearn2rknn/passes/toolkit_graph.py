@@ -13,7 +13,7 @@ from scirknn.bundle import Bundle
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
-from sklearn2rknn.network.layer import HALF, Layer
+from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
 from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.passes.float16_pairs import join_first_rows, join_pairs
 from virtual_npu import RknnFile
@@ -104,8 +104,8 @@ def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], F
             layers.append(Layer(factor * weights, bias, "identity"))
             factor = 1.0
         elif node.op_type == "Clip":
-            layers[-1] = attrs.evolve(layers[-1], activation=HALF)
-        elif node.op_type in _ACTIVATIONS and layers[-1].activation != HALF:
+            layers[-1] = attrs.evolve(layers[-1], activation=CLIPPED_TANH)
+        elif node.op_type in _ACTIVATIONS and layers[-1].activation != CLIPPED_TANH:
             layers[-1] = attrs.evolve(layers[-1], activation=_ACTIVATIONS[node.op_type])
         elif node.op_type == "Div":
             last = layers[-1]
