@@ -82,7 +82,7 @@ def _split(weights: Floats) -> Floats:
 
 
 def join_first_rows(weights: Floats, parts: int) -> Floats:
-    """Return the weights of whole numbers: the two that a number's high part meets, added."""
+    """Return the weights of undivided numbers: the two that a number's high part meets, added."""
     rows = len(weights) // parts
     return np.asarray(sum(weights[part * rows :][:rows] for part in range(0, parts, 2)), np.float64)
 

@@ -86,7 +86,7 @@ def read_graph(model: bytes, bundle: Bundle) -> ToolkitGraph:
 
 
 def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], Floats]:
-    """Return the layers, those of the first joined for whole features, and the idle weights."""
+    """Return the layers, those of the first joined for undivided features, and the idle weights."""
     constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
     biases = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Add"}
     layers: list[Layer] = []

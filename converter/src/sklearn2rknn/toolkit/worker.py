@@ -54,7 +54,7 @@ class Failure(Exception):
 
 
 def convert(rknn_class: Any, job: dict[str, Any], folder: str, enter: Callable[[str], None]) -> None:
-    """Build, export and, where asked, simulate the model in `folder`; `enter` is told each stage."""
+    """Build, export and, where asked, simulate the model in `folder`; `enter` is called with each stage."""
     import numpy
 
     def call(stage: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

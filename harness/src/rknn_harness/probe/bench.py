@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,12 +88,11 @@ class Bench:
         virtual: bool,
         seconds: float = 600.0,
         platform: str = "rk3588",
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.virtual = virtual
         self.clocks: list[dict[str, Any]] = []
         self._toolkit, self._device, self._platform = toolkit, device, platform
-        self._clock, self._end = clock, clock() + seconds
+        self._end = monotonic() + seconds
         self._files: dict[str, bytes] = {}
         self._samples: dict[tuple[str, str], Floats] = {}
         self._loaded: tuple[Device, str, str] | None = None
@@ -105,7 +104,7 @@ class Bench:
         ------
         OutOfTime
         """
-        left = self._end - self._clock()
+        left = self._end - monotonic()
         if left <= 0:
             raise OutOfTime("The time for all questions was up.")
         return left

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scirknn.arrays import Array
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["FORMS", "Form", "Model", "dense"]
+__all__ = ["FORMS", "Calibration", "Form", "Model", "dense"]
 
 Form = Literal["height", "width", "batch", "matmul"]
 FORMS: tuple[Form, ...] = ("height", "width", "batch", "matmul")
@@ -91,14 +91,28 @@ class Model:
         return np.stack([self.shaped(run) for run in self.calibration])
 
 
+@attrs.frozen
+class Calibration:
+    """What a model of integers is built with.
+
+    Attributes
+    ----------
+    precision : {"int8", "int16"}
+    rows : numpy.ndarray of float32, shape (runs, N, C)
+        From which the toolkit takes its ranges.
+    """
+
+    precision: str
+    rows: Array = attrs.field(eq=False, repr=False)
+
+
 def dense(
     *weights: Array,
     samples: int,
     biases: Sequence[Array] | None = None,
     activation: str | None = None,
     form: Form = "height",
-    precision: str = "float16",
-    calibration: Array | None = None,
+    calibration: Calibration | None = None,
 ) -> Model:
     """Make a chain of dense layers.
 
@@ -114,8 +128,8 @@ def dense(
         After each layer.
     form : str
         One of `FORMS`.
-    precision : {"float16", "int8", "int16"}
-    calibration : numpy.ndarray, shape (runs, N, C)
+    calibration : Calibration, optional
+        For integers; by default the model is of float16.
     """
     nodes, constants, current = [], [], "x"
     for i, kernels in enumerate(weights):
@@ -138,6 +152,7 @@ def dense(
             nodes.append(helper.make_node(activation, [current], [result]))
         current = result
     inputs, outputs = weights[0].shape[1], len(weights[-1])
+    precision = ("float16", None) if calibration is None else (calibration.precision, calibration.rows)
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, _laid_out(np.empty((samples, n)), form).shape)
         for name, n in (("x", inputs), ("y", outputs))
@@ -147,7 +162,7 @@ def dense(
         graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="probe"
     )
     onnx.checker.check_model(model)
-    return Model(model.SerializeToString(), form, samples, inputs, outputs, precision, calibration)
+    return Model(model.SerializeToString(), form, samples, inputs, outputs, *precision)
 
 
 def _laid_out(rows: Array, form: Form) -> Array:

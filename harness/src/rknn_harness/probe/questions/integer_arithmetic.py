@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 import virtual_npu
-from rknn_harness.probe.models import dense
+from rknn_harness.probe.models import Calibration, dense
 from rknn_harness.probe.question import PredictionQuestion, Question
 from scirknn.arrays import Array
 
@@ -64,7 +64,7 @@ def _model() -> Any:
     calibration[0, :, :6] = -128, -128, -128, -128, -128, 127
     calibration[1, :, :6] = 127, 127, 127, 127, 127, -128
     weights = _STORED / _PARTS[:, None] / 128
-    return dense(weights, samples=_SAMPLES, precision="int8", calibration=calibration)
+    return dense(weights, samples=_SAMPLES, calibration=Calibration("int8", calibration))
 
 
 def _requantized(rows: Array, final: _Rule, before: _Rule, fit: _Rule) -> Array:
@@ -128,7 +128,7 @@ def _doubled(samples: int) -> Any:
     calibration = np.zeros((2, samples, 8), np.float32)
     calibration[0, :, :2], calibration[1, :, :2] = -128, 127
     weights = np.tile(np.array([64, 64, 0, 0, 0, 0, -128, 127]) / 128, (8, 1))
-    return dense(weights, samples=samples, precision="int8", calibration=calibration)
+    return dense(weights, samples=samples, calibration=Calibration("int8", calibration))
 
 
 def _input_rounding() -> Question:
@@ -216,7 +216,7 @@ def _int16_sums() -> Question:
         },
         assumed="wide",
         decided_in="virtual_npu.execute.convolution",
-        model=dense(kernels, samples=_N_INT16, precision="int16", calibration=calibration),
+        model=dense(kernels, samples=_N_INT16, calibration=Calibration("int16", calibration)),
         rows=rows,
         predict=predict,
         # The output's step is 1/16; a product of 1 is 2^29, and what is wrapped is off by its rounding.

@@ -11,7 +11,7 @@ import numpy as np
 import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
-from rknn_harness.probe.models import Model, dense
+from rknn_harness.probe.models import Calibration, Model, dense
 from rknn_harness.probe.question import UNDECIDED, Answer, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import rounded
 from scirknn.arrays import Array
@@ -249,7 +249,7 @@ class _Int16Tanh(Question):
         """Compare with tanh."""
         rows = np.linspace(-3, 3, 16 * _CHANNELS, dtype=np.float32).reshape(16, _CHANNELS)
         model = dense(
-            np.eye(_CHANNELS), samples=16, activation="Tanh", precision="int16", calibration=rows[None]
+            np.eye(_CHANNELS), samples=16, activation="Tanh", calibration=Calibration("int16", rows[None])
         )
         try:
             outputs = bench.run(model, rows)

@@ -16,7 +16,7 @@ from scipy.stats import median_abs_deviation, theilslopes
 import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
-from rknn_harness.probe.models import FORMS, Model, dense
+from rknn_harness.probe.models import FORMS, Calibration, Model, dense
 from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Question, packed
 from rknn_harness.probe.questions.graph_forms import example
 from scirknn.arrays import Array
@@ -137,10 +137,10 @@ class _FastestForm(Question):
 
 def _square(width: int, samples: int, precision: str = "float16") -> Model:
     weights = np.random.default_rng(width).uniform(-1, 1, (width, width)) / width
-    calibration = None
-    if precision != "float16":
-        calibration = np.random.default_rng(0).uniform(-1, 1, (1, samples, width)).astype(np.float32)
-    return dense(weights, samples=samples, precision=precision, calibration=calibration)
+    if precision == "float16":
+        return dense(weights, samples=samples)
+    rows = np.random.default_rng(0).uniform(-1, 1, (1, samples, width)).astype(np.float32)
+    return dense(weights, samples=samples, calibration=Calibration(precision, rows))
 
 
 def _layers() -> _Points:
