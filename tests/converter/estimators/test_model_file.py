@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from sklearn.feature_selection import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Lasso, LogisticRegression
+from sklearn.metrics import make_scorer
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -269,10 +272,63 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str, content: bytes) 
         load_model(path)
 
 
-def test_file_cut_anywhere_is_refused_or_whole(tmp_path: Path) -> None:
-    whole = pickle.dumps(fit("softmax")[0])
+def test_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    data = pickle.dumps(fit("softmax")[0])
     path = tmp_path / "model.pkl"
-    for length in range(0, len(whole) - 1, max(1, len(whole) // 60)):
-        path.write_bytes(whole[:length])
+    for length in range(0, len(data) - 1, max(1, len(data) // 60)):
+        path.write_bytes(data[:length])
         with pytest.raises(ModelFileError):
             load_model(path)
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".joblib", ".skops"])
+@pytest.mark.parametrize("kind", [dict, list, tuple])
+def test_container_is_refused_with_what_is_inside(tmp_path: Path, kind: Any, suffix: str) -> None:
+    parts = {"scaler": StandardScaler(), "model": fit("softmax")[0]}
+    content = parts if kind is dict else kind(parts.values())
+    path = tmp_path / f"model{suffix}"
+    if suffix == ".skops":
+        skops.io.dump(content, path)
+    else:
+        joblib.dump(content, path)
+    name = "content['model']" if kind is dict else "content[1]"
+    escaped = re.escape(name)
+    text = rf"holds a {kind.__name__} of .*StandardScaler.*{escaped} \(MLPClassifier\).*dump\({escaped}"
+    with pytest.raises(ModelFileError, match=text):
+        load_model(path)
+
+
+def test_scoring_function_of_ones_own_is_read_as_a_name(tmp_path: Path) -> None:
+    search = GridSearchCV(
+        perceptron("classifier", "relu", 0), {"alpha": [1e-4]}, cv=2, scoring=make_scorer(_score)
+    )
+    quietly_fitted(search, np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2)
+    path = tmp_path / "search.pkl"
+    path.write_bytes(pickle.dumps(search))
+    assert same(load_model(path), search)
+
+
+def _score(y: Any, predicted: Any) -> float:
+    return float((y == predicted).mean())
+
+
+def test_masked_and_memory_mapped_arrays_are_read(tmp_path: Path) -> None:
+    estimator, X = fit("softmax")
+    mapped = np.memmap(tmp_path / "weights", dtype=np.float64, shape=estimator.coefs_[0].shape, mode="w+")
+    mapped[:] = estimator.coefs_[0]
+    estimator.coefs_[0] = mapped
+    path = tmp_path / "model.joblib"
+    joblib.dump(estimator, path)
+    loaded = load_model(path)
+    assert type(loaded.coefs_[0]) is np.ndarray
+    np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+
+
+def test_compressed_file_larger_than_it_may_become_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sklearn2rknn.estimators.model_file._SMALL", 1 << 20)
+    path = tmp_path / "model.joblib"
+    path.write_bytes(bz2.compress(b" " * (8 << 20), 9))
+    with pytest.raises(ModelFileError, match="larger than 1 MiB"):
+        load_model(path)

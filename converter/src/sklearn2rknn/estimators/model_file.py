@@ -6,125 +6,26 @@ import bz2
 import io
 import lzma
 import os
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
-import joblib.numpy_pickle  # type: ignore[import-untyped]
+import joblib  # type: ignore[import-untyped]
 
-from sklearn2rknn.errors import ModelFileError, UntrustedModelError
+from sklearn2rknn.errors import ModelFileError, UnsupportedModelError, UntrustedModelError
+from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refuse_name
+from sklearn2rknn.model_files.old_files import complete_old_instances
+from sklearn2rknn.model_files.pickle_machine import PickleMachine
+from sklearn2rknn.model_files.skops_file import SkopsFile
 
-__all__ = ["ADMITTED", "PICKLE_SUFFIXES", "load_model"]
+__all__ = ["PICKLE_SUFFIXES", "load_model"]
 
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib")
 
-SIZE_LIMIT = 2 << 30  # bytes of a decompressed pickle
-
-ADMITTED = frozenset(
-    {
-        # The estimators, and what scikit-learn keeps in them after fit.
-        "sklearn.neural_network._multilayer_perceptron.MLPClassifier",
-        "sklearn.neural_network._multilayer_perceptron.MLPRegressor",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-        "sklearn.preprocessing._label.LabelBinarizer",
-        # Pipelines, and steps that are converted.
-        "sklearn.compose._column_transformer.ColumnTransformer",
-        "sklearn.compose._column_transformer._RemainderColsList",
-        "sklearn.compose._column_transformer.make_column_selector",
-        "sklearn.compose._target.TransformedTargetRegressor",
-        "sklearn.decomposition._pca.PCA",
-        "sklearn.decomposition._truncated_svd.TruncatedSVD",
-        "sklearn.impute._base.MissingIndicator",
-        "sklearn.impute._base.SimpleImputer",
-        "sklearn.pipeline.FeatureUnion",
-        "sklearn.pipeline.Pipeline",
-        "sklearn.preprocessing._data.MaxAbsScaler",
-        "sklearn.preprocessing._data.MinMaxScaler",
-        "sklearn.preprocessing._data.RobustScaler",
-        "sklearn.preprocessing._data.StandardScaler",
-        "sklearn.preprocessing._encoders.OneHotEncoder",
-        "sklearn.preprocessing._encoders.OrdinalEncoder",
-        "sklearn.preprocessing._function_transformer.FunctionTransformer",
-        # Selectors, what scores features for them, and linear models whose coefficients do.
-        "sklearn.feature_selection._from_model.SelectFromModel",
-        "sklearn.feature_selection._mutual_info.mutual_info_classif",
-        "sklearn.feature_selection._mutual_info.mutual_info_regression",
-        "sklearn.feature_selection._rfe.RFE",
-        "sklearn.feature_selection._rfe.RFECV",
-        "sklearn.feature_selection._sequential.SequentialFeatureSelector",
-        "sklearn.feature_selection._univariate_selection.GenericUnivariateSelect",
-        "sklearn.feature_selection._univariate_selection.SelectFdr",
-        "sklearn.feature_selection._univariate_selection.SelectFpr",
-        "sklearn.feature_selection._univariate_selection.SelectFwe",
-        "sklearn.feature_selection._univariate_selection.SelectKBest",
-        "sklearn.feature_selection._univariate_selection.SelectPercentile",
-        "sklearn.feature_selection._univariate_selection.chi2",
-        "sklearn.feature_selection._univariate_selection.f_classif",
-        "sklearn.feature_selection._univariate_selection.f_regression",
-        "sklearn.feature_selection._univariate_selection.r_regression",
-        "sklearn.feature_selection._variance_threshold.VarianceThreshold",
-        "sklearn.linear_model._base.LinearRegression",
-        "sklearn.linear_model._coordinate_descent.Lasso",
-        "sklearn.linear_model._coordinate_descent.LassoCV",
-        "sklearn.linear_model._logistic.LogisticRegression",
-        "sklearn.linear_model._ridge.Ridge",
-        # Searches. Not the distributions of scipy.stats that some are given: reading one runs text from the
-        # file as code.
-        "sklearn.metrics._scorer._PassthroughScorer",
-        "sklearn.model_selection._search.GridSearchCV",
-        "sklearn.model_selection._search.RandomizedSearchCV",
-        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
-        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
-        "sklearn.metrics._classification.accuracy_score",
-        "sklearn.metrics._regression.r2_score",
-        "sklearn.metrics._scorer._Scorer",
-        "sklearn.model_selection._split.KFold",
-        "sklearn.model_selection._split.StratifiedKFold",
-        "numpy.ma.MaskedArray",
-        "numpy.ma.core.MaskedArray",
-        "numpy.ma.core._mareconstruct",
-        # What numpy and joblib write an array as; numpy before 2 has "core" for "_core".
-        "numpy.ndarray",
-        "numpy.dtype",
-        "numpy.core.multiarray._reconstruct",
-        "numpy.core.multiarray.scalar",
-        "numpy.core.numeric._frombuffer",
-        "numpy._core.multiarray._reconstruct",
-        "numpy._core.multiarray.scalar",
-        "numpy._core.numeric._frombuffer",
-        "joblib.numpy_pickle.NumpyArrayWrapper",
-        # random_state, when it is a generator.
-        "numpy.random._mt19937.MT19937",
-        "numpy.random._pickle.__bit_generator_ctor",
-        "numpy.random._pickle.__randomstate_ctor",
-        "numpy.random.bit_generator.SeedSequence",
-        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
-        # How old protocols write bytes and objects.
-        "_codecs.encode",
-        "builtins.object",
-        # Parameters and parts of steps.
-        "builtins.bytes",
-        "builtins.float",
-        "builtins.int",
-        "builtins.slice",
-        "builtins.str",
-        "numpy.bool",
-        "numpy.bool_",
-        "numpy.float32",
-        "numpy.float64",
-        "numpy.int32",
-        "numpy.int64",
-        "numpy.object_",
-        "numpy.str_",
-        "copyreg._reconstructor",
-    }
-)
-"""What a pickled multi-layer perceptron and its pipeline name; a file that names anything else is refused.
-
-None of these runs code that its arguments choose: they make arrays, numbers, generators, or an object of one
-of these classes with plain attributes, and the functions compute numbers from arrays.
-"""
+SIZE_LIMIT = 2 << 30  # bytes of a decompressed file
+_SMALL = 256 << 20  # bytes that a file of any size may become
+_COMPRESSION = 20  # how many times smaller a larger file may have been made; weights hardly shrink
 
 
 def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> Any:
@@ -140,25 +41,29 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
     Returns
     -------
     object
-        What the file holds.
+        The estimator.
 
     Raises
     ------
     UntrustedModelError
-        The file names a class or a function that no multi-layer perceptron or pipeline needs.
+        The file calls or makes something that no multi-layer perceptron or pipeline needs.
+    UnsupportedModelError
+        A scikit-learn wrote it whose files cannot be read any more, or it holds no estimator.
     ModelFileError
         It is missing, damaged or of another kind.
     """
     path = Path(path)
+    suffix = path.suffix.lower()
     if not path.is_file():
         raise ModelFileError(f"There is no file {path}. Give the path of a .skops, .pkl or .joblib file.")
-    suffix = path.suffix.lower()
+    if suffix != ".skops" and suffix not in PICKLE_SUFFIXES:
+        raise ModelFileError(
+            f"{path} ends in {suffix or 'nothing'}; a model's file ends in .skops, "
+            f"{', '.join(PICKLE_SUFFIXES)}."
+        )
     try:
-        if suffix == ".skops":
-            return _load_skops(path)
-        if suffix in PICKLE_SUFFIXES:
-            return _load_pickle(path, trust_pickle)
-    except ModelFileError:
+        return _read(path, suffix, trust_pickle)
+    except (ModelFileError, UnsupportedModelError):
         raise
     except RecursionError:
         raise ModelFileError(f"{path} nests deeper than any estimator does. Save the model again.") from None
@@ -167,62 +72,56 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
             f"{path} cannot be read: {type(error).__name__}: {str(error)[:300]}. It may be damaged, or "
             "written by another version of scikit-learn or numpy; save the model again, best as .skops."
         ) from error
-    raise ModelFileError(
-        f"{path} ends in {suffix or 'nothing'}; a model's file ends in .skops, {', '.join(PICKLE_SUFFIXES)}."
+
+
+def _read(path: Path, suffix: str, trust: bool) -> Any:
+    workshop = Workshop()
+    try:
+        content = _load_skops(path, workshop) if suffix == ".skops" else _load_pickle(path, workshop)
+        _refuse_other_content(path, content)
+    except ModelFileError as error:
+        if not trust or suffix == ".skops":
+            raise _of_file(error, path) from None
+        content = joblib.load(path)
+        if type(content) in (dict, list, tuple):
+            _refuse_other_content(path, content)
+        return content
+    complete_old_instances(workshop)
+    workshop.warn_of_versions()
+    return content
+
+
+def _of_file(error: ModelFileError, path: Path) -> ModelFileError:
+    """Return the error with the file's name in its text."""
+    text = str(error).replace("The file ", f"{path} ", 1)
+    if str(path) not in text:
+        text = f"{path}: {text}"
+    return (
+        UntrustedModelError(error.name, text)
+        if isinstance(error, UntrustedModelError)
+        else ModelFileError(text)
     )
 
 
-def _load_skops(path: Path) -> Any:
-    import skops.io  # a fifth of what the command takes to start, which other files can do without
-
-    unknown = skops.io.get_untrusted_types(file=path)
-    # skops trusts the estimators, and not the optimisers that fit leaves in them.
-    needless = [name for name in unknown if name not in ADMITTED]
-    if needless:
-        raise UntrustedModelError(
-            needless[0],
-            f"{path} names {', '.join(needless[:5])}, which no multi-layer perceptron or pipeline needs. "
-            "Save the estimator alone, of a search its best_estimator_: skops.io.dump(clf, path).",
-        )
-    return skops.io.load(path, trusted=unknown)
+def _load_skops(path: Path, workshop: Workshop) -> Any:
+    limit = _size_limit(path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        return SkopsFile(archive, workshop, limit).load()
 
 
-class _ArrayInFile(joblib.numpy_pickle.NumpyArrayWrapper):  # type: ignore[misc]  # joblib is untyped
-    """joblib's array with its data behind it in the file, which may not bring a pickle of its own along."""
-
-    def read_array(self, unpickler: Any, *arguments: Any) -> Any:
-        """Read the data; the objects of an object array through the same gate as everything else."""
-        if self.dtype.hasobject:
-            return _Unpickler(unpickler.filename, unpickler.file_handle, True).load()
-        return super().read_array(unpickler, *arguments)
+def _load_pickle(path: Path, workshop: Workshop) -> Any:
+    return PickleMachine(io.BytesIO(_decompress(path)), workshop).load()
 
 
-class _Unpickler(joblib.numpy_pickle.NumpyUnpickler):  # type: ignore[misc]  # joblib is untyped
-    """joblib's unpickler, which also reads plain pickles, with its imports limited to `ADMITTED`."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
-        full = f"{module}.{name}"
-        if full == "joblib.numpy_pickle.NumpyArrayWrapper":
-            return _ArrayInFile
-        if full not in ADMITTED:
-            raise UntrustedModelError(
-                full,
-                f"The file names {full}, which no multi-layer perceptron or pipeline needs; loading it could "
-                "run any code. If you made the file yourself and trust it, pass --trust-pickle "
-                "(trust_pickle=True); or save the model as .skops, of a search its best_estimator_ alone.",
-            )
-        return super().find_class(module, name)
+def _size_limit(size: int) -> int:
+    """Return how many bytes a file of `size` may become."""
+    return min(SIZE_LIMIT, _SMALL + _COMPRESSION * size)
 
 
-def _load_pickle(path: Path, trust: bool) -> Any:
-    if trust:
-        return joblib.load(path)
-    return _Unpickler("", io.BytesIO(_decompressed(path)), True).load()
-
-
-def _decompressed(path: Path) -> bytes:
+def _decompress(path: Path) -> bytes:
     """Return the file's bytes, decompressed where joblib compressed them."""
+    if path.stat().st_size > SIZE_LIMIT:
+        raise ModelFileError(f"{path} is larger than {SIZE_LIMIT >> 20} MiB.")
     data = path.read_bytes()
     decompressor: Any
     if data[:1] == b"\x78" or data[:2] == b"\x1f\x8b":
@@ -231,9 +130,46 @@ def _decompressed(path: Path) -> bytes:
         decompressor = bz2.BZ2Decompressor()
     elif data[:5] == b"\xfd7zXZ" or data[:3] == b"\x5d\x00\x00":
         decompressor = lzma.LZMADecompressor()
+    elif data[:4] == b"\x04\x22\x4d\x18" or data[:2] == b"ZF":
+        tool = "joblib before 0.10" if data[:2] == b"ZF" else "lz4"
+        raise ModelFileError(
+            f"{path} is compressed by {tool}, which is not read. Save the model again: "
+            "joblib.dump(model, path, compress=3)."
+        )
     else:
         return data
-    plain: bytes = decompressor.decompress(data, SIZE_LIMIT)
+    limit = _size_limit(len(data))
+    plain: bytes = decompressor.decompress(data, limit)
     if not decompressor.eof:
-        raise ModelFileError(f"{path} is cut short, or larger than {SIZE_LIMIT >> 20} MiB when decompressed.")
+        raise ModelFileError(f"{path} is cut short, or larger than {limit >> 20} MiB when decompressed.")
     return plain
+
+
+def _refuse_other_content(path: Path, content: Any) -> None:
+    """Refuse what is no estimator, with what is inside and how to save it."""
+    kind = type(content)
+    if kind in (NamedStandIn, Record):
+        raise refuse_name(content.full_name)
+    if kind is dict:
+        parts = [(f"content[{key!r:.60}]", value) for key, value in list(content.items())[:8]]
+    elif kind in (list, tuple):
+        parts = [(f"content[{index}]", value) for index, value in enumerate(content[:8])]
+    elif not hasattr(kind, "fit"):
+        raise ModelFileError(
+            f"{path} holds {_article(kind.__name__)}, not an estimator. Save the fitted estimator alone: "
+            "skops.io.dump(model, path)."
+        )
+    else:
+        return
+    inside = ", ".join(f"{name} ({type(value).__name__})" for name, value in parts) or "nothing"
+    estimators = [name for name, value in parts if hasattr(type(value), "predict")]
+    name = estimators[0] if estimators else "model"
+    raise ModelFileError(
+        f"{path} holds a {kind.__name__} of {inside}, not an estimator. Save the fitted estimator alone: "
+        f"content = joblib.load(path); skops.io.dump({name}, 'model.skops'). A scaler or encoder before it "
+        "belongs in a Pipeline with it: sklearn.pipeline.make_pipeline(scaler, model), is fitted too."
+    )
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"

@@ -1,0 +1,1 @@
+"""Read model files without running code of theirs."""

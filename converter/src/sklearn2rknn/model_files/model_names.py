@@ -1,0 +1,155 @@
+"""Names that a model file may hold, and what each of them becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["FUNCTIONS", "INSTANCES", "RECORDS", "TYPES", "current_name"]
+
+INSTANCES = frozenset(
+    {
+        # The estimators, and what scikit-learn keeps in them after fit.
+        "sklearn.neural_network._multilayer_perceptron.MLPClassifier",
+        "sklearn.neural_network._multilayer_perceptron.MLPRegressor",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.preprocessing._label.LabelBinarizer",
+        # Pipelines, and steps that are converted.
+        "sklearn.compose._column_transformer.ColumnTransformer",
+        "sklearn.compose._column_transformer.make_column_selector",
+        "sklearn.compose._target.TransformedTargetRegressor",
+        "sklearn.decomposition._pca.PCA",
+        "sklearn.decomposition._truncated_svd.TruncatedSVD",
+        "sklearn.impute._base.MissingIndicator",
+        "sklearn.impute._base.SimpleImputer",
+        "sklearn.pipeline.FeatureUnion",
+        "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.MaxAbsScaler",
+        "sklearn.preprocessing._data.MinMaxScaler",
+        "sklearn.preprocessing._data.RobustScaler",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.preprocessing._encoders.OneHotEncoder",
+        "sklearn.preprocessing._encoders.OrdinalEncoder",
+        "sklearn.preprocessing._function_transformer.FunctionTransformer",
+        # Selectors, and linear models whose coefficients score features for them.
+        "sklearn.feature_selection._from_model.SelectFromModel",
+        "sklearn.feature_selection._rfe.RFE",
+        "sklearn.feature_selection._rfe.RFECV",
+        "sklearn.feature_selection._sequential.SequentialFeatureSelector",
+        "sklearn.feature_selection._univariate_selection.GenericUnivariateSelect",
+        "sklearn.feature_selection._univariate_selection.SelectFdr",
+        "sklearn.feature_selection._univariate_selection.SelectFpr",
+        "sklearn.feature_selection._univariate_selection.SelectFwe",
+        "sklearn.feature_selection._univariate_selection.SelectKBest",
+        "sklearn.feature_selection._univariate_selection.SelectPercentile",
+        "sklearn.feature_selection._variance_threshold.VarianceThreshold",
+        "sklearn.linear_model._base.LinearRegression",
+        "sklearn.linear_model._coordinate_descent.Lasso",
+        "sklearn.linear_model._coordinate_descent.LassoCV",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "sklearn.linear_model._ridge.Ridge",
+        # Searches. Not the distributions of scipy.stats that some are given.
+        "sklearn.model_selection._search.GridSearchCV",
+        "sklearn.model_selection._search.RandomizedSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
+    }
+)
+"""Classes of which a plain instance is made: no constructor and no ``__setstate__`` runs."""
+
+RECORDS = frozenset(
+    {
+        "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.metrics._scorer._Scorer",
+        "sklearn.metrics._scorer._PredictScorer",
+        "sklearn.metrics._scorer._ProbaScorer",
+        "sklearn.metrics._scorer._ThresholdScorer",
+        "sklearn.model_selection._split.GroupKFold",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.model_selection._split.RepeatedKFold",
+        "sklearn.model_selection._split.RepeatedStratifiedKFold",
+        "sklearn.model_selection._split.ShuffleSplit",
+        "sklearn.model_selection._split.StratifiedKFold",
+        "sklearn.model_selection._split.StratifiedShuffleSplit",
+        "sklearn.model_selection._split.TimeSeriesSplit",
+        # An array whose data follows in the file.
+        "joblib.numpy_pickle.NumpyArrayWrapper",
+        # Random generators.
+        "numpy.random.__RandomState_ctor",
+        "numpy.random._pickle.__bit_generator_ctor",
+        "numpy.random._pickle.__generator_ctor",
+        "numpy.random._pickle.__randomstate_ctor",
+        "numpy.random.bit_generator.SeedSequence",
+        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+        # Arrays with a mask, in the results of a search.
+        "numpy.ma._mareconstruct",
+        "numpy.ma.core._mareconstruct",
+        # Objects of compiled classes.
+        "sklearn.tree._tree.Tree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neighbors._kd_tree.newObj",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._ball_tree.newObj",
+    }
+)
+"""Classes and constructors of which only name, arguments and state are kept."""
+
+TYPES: dict[str, Any] = {
+    **{f"builtins.{kind.__name__}": kind for kind in (bool, bytes, float, int, object, str)},
+    **{
+        f"numpy.{name}": getattr(np, name)
+        for name in (
+            "bool", "bool_", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "object_",
+            "str_", "uint8", "uint16", "uint32", "uint64",
+        )
+        if hasattr(np, name)
+    },
+}  # fmt: skip
+"""Types of numbers and text, which are parameters of some steps."""
+
+FUNCTIONS: dict[str, Any] = {
+    f"numpy.{name}": getattr(np, name)
+    for name in (
+        "abs", "absolute", "arcsinh", "cbrt", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2",
+        "negative", "reciprocal", "sign", "sinh", "sqrt", "square", "tanh",
+    )
+}  # fmt: skip
+"""numpy's elementwise functions of one argument."""
+
+_OLD_MODULES = {
+    # Python 2 and numpy before 2.
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "numpy.core": "numpy._core",
+    "numpy.core.multiarray": "numpy._core.multiarray",
+    "numpy.core.numeric": "numpy._core.numeric",
+    # scikit-learn before 0.22, and before 0.23 for joblib.
+    "sklearn.decomposition.pca": "sklearn.decomposition._pca",
+    "sklearn.decomposition.truncated_svd": "sklearn.decomposition._truncated_svd",
+    "sklearn.externals.joblib.numpy_pickle": "joblib.numpy_pickle",
+    "sklearn.feature_selection.from_model": "sklearn.feature_selection._from_model",
+    "sklearn.feature_selection.mutual_info_": "sklearn.feature_selection._mutual_info",
+    "sklearn.feature_selection.rfe": "sklearn.feature_selection._rfe",
+    "sklearn.feature_selection.univariate_selection": "sklearn.feature_selection._univariate_selection",
+    "sklearn.feature_selection.variance_threshold": "sklearn.feature_selection._variance_threshold",
+    "sklearn.impute": "sklearn.impute._base",
+    "sklearn.linear_model.base": "sklearn.linear_model._base",
+    "sklearn.linear_model.coordinate_descent": "sklearn.linear_model._coordinate_descent",
+    "sklearn.linear_model.logistic": "sklearn.linear_model._logistic",
+    "sklearn.linear_model.ridge": "sklearn.linear_model._ridge",
+    "sklearn.metrics.classification": "sklearn.metrics._classification",
+    "sklearn.metrics.regression": "sklearn.metrics._regression",
+    "sklearn.metrics.scorer": "sklearn.metrics._scorer",
+    "sklearn.neural_network.multilayer_perceptron": "sklearn.neural_network._multilayer_perceptron",
+    "sklearn.preprocessing.data": "sklearn.preprocessing._data",
+    "sklearn.preprocessing.label": "sklearn.preprocessing._label",
+    "sklearn.tree.tree": "sklearn.tree._classes",
+}
+
+
+def current_name(module: str, name: str) -> str:
+    """Return the full name of a class or function in the present packages."""
+    return f"{_OLD_MODULES.get(module, module)}.{name}"

@@ -1,0 +1,94 @@
+"""Instances that an older scikit-learn wrote: completed where that is exact, refused by version elsewhere."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from sklearn.compose import ColumnTransformer
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.model_files.inert import Workshop
+
+__all__ = ["complete_old_instances"]
+
+_WIDTHS = {
+    "MaxAbsScaler": ("scale_",),
+    "MinMaxScaler": ("scale_", "min_"),
+    "PCA": ("mean_", "components_"),
+    "RobustScaler": ("center_", "scale_"),
+    "SimpleImputer": ("statistics_",),
+    "StandardScaler": ("scale_", "mean_", "var_"),
+    "TruncatedSVD": ("components_",),
+    "VarianceThreshold": ("variances_",),
+}
+"""Fitted attributes whose last axis has one value for each feature."""
+
+_NEEDED = {
+    "ColumnTransformer": ("_transformer_to_input_indices",),
+    "MissingIndicator": ("_n_features", "_precomputed"),
+    "OneHotEncoder": ("_drop_idx_after_grouping", "_infrequent_enabled", "_n_features_outs"),
+    "OrdinalEncoder": ("_infrequent_enabled", "_missing_indices"),
+    "SimpleImputer": ("_fill_dtype", "_fit_dtype"),
+}
+"""Attributes without which the present transform fails."""
+
+
+def complete_old_instances(workshop: Workshop) -> None:
+    """Give instances of older files the parameters and sizes that later versions record.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The present scikit-learn would predict something else, or nothing; the text names the version.
+    """
+    for instance in workshop.instances:
+        name = type(instance).__name__
+        attributes = vars(instance)
+        if not any(key.endswith("_") for key in attributes):
+            continue  # not fitted
+        _refuse_too_old(attributes, name, workshop.versions.get(name, "an unknown version"))
+        # A parameter that a later version added has a default that keeps what was done before.
+        for key, parameter in inspect.signature(type(instance)).parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                attributes.setdefault(key, parameter.default)
+        if "n_features_in_" not in attributes:
+            width = _fitted_width(attributes, name)
+            if width is not None:
+                attributes["n_features_in_"] = width
+        if type(instance) is ColumnTransformer:
+            _replace_passthrough(attributes)
+
+
+def _refuse_too_old(attributes: dict[str, Any], name: str, version: str) -> None:
+    missing = [key for key in _NEEDED.get(name, ()) if key not in attributes]
+    if missing:
+        raise UnsupportedModelError(
+            f"The {name} was written by scikit-learn {version} and lacks {missing[0]}, so that the installed "
+            "scikit-learn cannot predict with it. Fit it again with the installed scikit-learn."
+        )
+
+
+def _fitted_width(attributes: dict[str, Any], name: str) -> int | None:
+    for key in _WIDTHS.get(name, ()):
+        shape = getattr(attributes.get(key), "shape", ())
+        if shape:
+            return int(shape[-1])
+    return None
+
+
+def _replace_passthrough(attributes: dict[str, Any]) -> None:
+    """Put the transformer that fit writes since scikit-learn 1.4 in place of the text "passthrough"."""
+    fitted, indices = attributes.get("transformers_"), attributes["_transformer_to_input_indices"]
+    if type(fitted) is not list or type(indices) is not dict:
+        return
+    for position, entry in enumerate(fitted):
+        if type(entry) is tuple and len(entry) == 3 and type(entry[1]) is str and entry[1] == "passthrough":
+            plain = FunctionTransformer(
+                accept_sparse=True, check_inverse=False, feature_names_out="one-to-one"
+            )
+            columns = indices.get(entry[0]) if type(entry[0]) is str else None
+            if type(columns) is list:
+                plain.n_features_in_ = len(columns)
+            fitted[position] = (entry[0], plain, entry[2])
