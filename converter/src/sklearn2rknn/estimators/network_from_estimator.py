@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Number
+from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
 from sklearn2rknn.network.layer import Layer
@@ -22,6 +23,7 @@ from sklearn2rknn.transformers.registry import apply_step, first_step
 __all__ = ["network_from_estimator"]
 
 
+@checked
 def network_from_estimator(estimator: Any) -> Network:
     """Take the numbers out of a fitted estimator.
 

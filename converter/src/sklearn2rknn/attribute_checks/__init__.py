@@ -1,0 +1,1 @@
+"""Check what fit left in an estimator before it is read."""

@@ -1,0 +1,104 @@
+"""Check a fitted estimator, and everything in it that is read, before any of it is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.attribute_checks.perceptron import check_activations, check_perceptron
+from sklearn2rknn.attribute_checks.steps import check_step
+from sklearn2rknn.errors import Sklearn2RknnError, UnsupportedModelError
+
+__all__ = ["check_estimator", "checked"]
+
+_Result = TypeVar("_Result")
+_MOST_PARTS = 10_000  # estimators within one; a file may name one part any number of times
+
+
+def checked(read: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
+    """Let a function that reads a fitted estimator check it first.
+
+    What the checks pass and the function still fails at is an attribute that fit does not leave, too.
+    """
+
+    @functools.wraps(read)
+    def read_checked(estimator: Any) -> _Result:
+        try:
+            perceptrons = check_estimator(estimator)
+            result = read(estimator)
+            for each in perceptrons:
+                check_perceptron(each)
+            return result
+        except Sklearn2RknnError:
+            raise
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UnsupportedModelError(
+                f"{type(estimator).__name__} holds an attribute that fit does not leave "
+                f"({type(error).__name__}: {str(error)[:200]}). It was changed after fit, or the file is "
+                "damaged: fit again."
+            ) from error
+
+    return read_checked
+
+
+def check_estimator(estimator: Any) -> list[Any]:
+    """Refuse an estimator with steps whose attributes fit does not leave.
+
+    Returns
+    -------
+    list
+        The perceptrons in it.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The text names the class and the attribute.
+    """
+    perceptrons: list[Any] = []
+    if isinstance(estimator, type):
+        return perceptrons
+    stack: list[tuple[Any, tuple[int, ...]]] = [(estimator, ())]
+    for _ in range(_MOST_PARTS):
+        if not stack:
+            return perceptrons
+        part, around = stack.pop()
+        if id(part) in around:
+            raise UnsupportedModelError(f"A {type(part).__name__} lies inside itself. Fit it again.")
+        if isinstance(part, (MLPClassifier, MLPRegressor)):
+            check_activations(part)
+            perceptrons.append(part)
+        elif not isinstance(part, (str, type(None))):
+            check_step(part)
+        stack += [(inner, (*around, id(part))) for inner in _parts(part)]
+    raise UnsupportedModelError(f"{type(estimator).__name__} has more than {_MOST_PARTS} parts.")
+
+
+def _parts(estimator: Any) -> Iterator[Any]:
+    """Yield the estimators that lie in one."""
+    attributes = Attributes(estimator)
+    kind = type(estimator)
+    if isinstance(estimator, BaseSearchCV):
+        if attributes.has("best_estimator_"):
+            yield estimator.best_estimator_
+    elif kind is Pipeline:
+        steps = attributes.items("steps", 2)
+        if not steps:
+            raise attributes.refuse("steps", "at least one step")
+        yield from (step for _, step in steps)
+    elif kind is FeatureUnion:
+        attributes.weights("transformer_weights")
+        yield from (step for _, step in attributes.items("transformer_list", 2))
+    elif kind is ColumnTransformer and attributes.has("transformers_"):
+        yield from (step for _, step, _ in attributes.items("transformers_", 3))
+    elif kind is TransformedTargetRegressor and attributes.has("regressor_"):
+        attributes.count("_training_dim", 1, 2)
+        yield estimator.regressor_
+        if attributes.has("transformer_"):
+            yield estimator.transformer_

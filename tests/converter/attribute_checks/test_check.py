@@ -1,0 +1,138 @@
+"""Attributes that were changed after fit: a typed error, or the estimator's own predictions."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, clone
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sklearn2rknn import Sklearn2RknnError, UnsupportedModelError, network_from_estimator
+from tests.converter.estimators.test_model_file import PIPELINES
+from tests.converter.fitted_pipelines import perceptron, quietly_fitted
+from tests.counts import counted
+
+X = np.random.default_rng(0).normal(size=(40, 4))
+DELETED = object()
+VALUES: list[Any] = [
+    None, True, -1, 0, 7, 10**12, 1.5, float("nan"), "x", "", [], [1], (), {}, {"a": 1}, object, b"x",
+    DELETED, np.zeros(3), np.ones((2, 2)), np.array(["a"], object), np.array(1.0), np.array([]),
+    np.full(4, np.nan), np.full(4, -1.0), np.arange(4), [[1, 2], [3]], np.zeros((4, 4)), [np.zeros((4, 4))],
+]  # fmt: skip
+
+
+@functools.cache
+def fitted(name: str) -> Any:
+    y = X[:, 0] if "Regressor" in name else np.arange(40) % 2
+    return quietly_fitted(clone(PIPELINES[name]), X, y)
+
+
+def attributes(part: Any, seen: frozenset[int] = frozenset()) -> Iterator[tuple[Any, str]]:
+    """Yield every attribute of an estimator and of what lies in it."""
+    if id(part) in seen:
+        return
+    seen |= {id(part)}
+    if isinstance(part, BaseEstimator):
+        for key, value in vars(part).items():
+            yield part, key
+            yield from attributes(value, seen)
+    elif isinstance(part, (list, tuple, dict)):
+        for value in part.values() if isinstance(part, dict) else part:
+            yield from attributes(value, seen)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=counted(4000), suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_changed_attribute_is_refused_or_predicts_the_same(data: st.DataObject) -> None:
+    estimator = fitted(data.draw(st.sampled_from(sorted(PIPELINES)), label="pipeline"))
+    places = list(attributes(estimator))
+    owner, key = places[data.draw(st.integers(0, len(places) - 1), label="attribute")]
+    value = VALUES[data.draw(st.integers(0, len(VALUES) - 1), label="value")]
+    before = vars(owner).copy()
+    try:
+        if value is DELETED:
+            del vars(owner)[key]
+        else:
+            vars(owner)[key] = value
+        _compare(estimator)
+    finally:
+        vars(owner).clear()
+        vars(owner).update(before)
+
+
+def _compare(estimator: Any) -> None:
+    try:
+        network = network_from_estimator(estimator)
+    except Sklearn2RknnError:
+        return
+    predicted = network.predict(network.forward(X))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = estimator.predict(X)
+    except Exception:
+        return  # scikit-learn predicts nothing that could differ
+    if network.classes is None:
+        np.testing.assert_allclose(predicted.ravel(), expected)
+    else:
+        np.testing.assert_array_equal(network.classes[predicted], expected)
+
+
+def _with(step: Any, key: str, value: Any) -> Any:
+    estimator = make_pipeline(step, perceptron("classifier", "relu", 0))
+    quietly_fitted(estimator, np.abs(X).round(), np.arange(40) % 2)
+    setattr(estimator[0], key, value)
+    return estimator
+
+
+@pytest.mark.parametrize(
+    ("step", "key", "value"),
+    [
+        (StandardScaler(), "n_features_in_", 10**9),
+        (ColumnTransformer([("a", StandardScaler(), [0, 1])]), "n_features_in_", 10**9),
+        (StandardScaler(), "mean_", np.zeros(1)),
+        (OneHotEncoder(handle_unknown="ignore"), "_n_features_outs", [10**6] * 4),
+        (OneHotEncoder(handle_unknown="ignore"), "categories_", [np.array([2.0, 1.0])] * 4),
+    ],
+    ids=lambda value: (
+        type(value).__name__ if hasattr(value, "fit") else value if isinstance(value, str) else ""
+    ),
+)
+def test_wrong_size_is_refused_by_the_attributes_name(step: Any, key: str, value: Any) -> None:
+    with pytest.raises(UnsupportedModelError, match=rf"{type(step).__name__}\.{key} is .*fit again"):
+        network_from_estimator(_with(step, key, value))
+
+
+def test_pipeline_within_itself_is_refused() -> None:
+    estimator = _with(StandardScaler(), "copy", True)
+    estimator.steps[0] = ("scale", estimator)
+    with pytest.raises(UnsupportedModelError, match="Pipeline lies inside itself"):
+        network_from_estimator(estimator)
+
+
+def test_pipeline_that_names_one_step_ever_so_often_is_refused() -> None:
+    inner = Pipeline([("a", StandardScaler())])
+    for _ in range(40):
+        inner = Pipeline([("a", inner), ("b", inner)])
+    with pytest.raises(UnsupportedModelError, match="more than 10000 parts"):
+        network_from_estimator(inner)
+
+
+def test_activation_of_nested_lists_is_refused_without_showing_it() -> None:
+    estimator = _with(StandardScaler(), "copy", True)
+    nested: Any = ["x"]
+    for _ in range(60):
+        nested = [nested, nested]
+    estimator[-1].activation = nested
+    with pytest.raises(UnsupportedModelError, match=r"MLPClassifier\.activation is list"):
+        network_from_estimator(estimator)
