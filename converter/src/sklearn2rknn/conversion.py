@@ -17,6 +17,7 @@ from scirknn.bundle import Bundle, Variant, write_bundle
 from scirknn.files import sha256_of_bytes
 from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
+from sklearn2rknn.checking.own_predictions import check_own_predictions
 from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.network.network import Network
@@ -154,6 +155,7 @@ def convert(
         None if each is None else validate_example_input(each, network, name)
         for name, each in (("example_input", example_input), ("check_input", options.check_input))
     )
+    check_own_predictions(model, network, example_input)
     job = make_job(network.without_host_steps(), rows, own, request)
     with single_blas_thread(job.multiplications):
         _warn_of_poor_rows(job, network)

@@ -12,8 +12,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.attribute_checks.overrides import refuse_overrides
 from sklearn2rknn.attribute_checks.perceptron import check_activations, check_perceptron
 from sklearn2rknn.attribute_checks.steps import check_step
+from sklearn2rknn.attribute_checks.wrappers import refuse_wrapper
 from sklearn2rknn.errors import Sklearn2RknnError, UnsupportedModelError
 
 __all__ = ["check_estimator", "checked"]
@@ -71,7 +73,9 @@ def check_estimator(estimator: Any) -> list[Any]:
         part, around = stack.pop()
         if id(part) in around:
             raise UnsupportedModelError(f"A {type(part).__name__} lies inside itself. Fit it again.")
+        refuse_wrapper(part)
         if isinstance(part, (MLPClassifier, MLPRegressor)):
+            refuse_overrides(part, MLPClassifier if isinstance(part, MLPClassifier) else MLPRegressor)
             check_activations(part)
             perceptrons.append(part)
         elif not isinstance(part, (str, type(None))):
@@ -85,6 +89,7 @@ def _parts(estimator: Any) -> Iterator[Any]:
     attributes = Attributes(estimator)
     kind = type(estimator)
     if isinstance(estimator, BaseSearchCV):
+        refuse_overrides(estimator, BaseSearchCV)
         if attributes.has("best_estimator_"):
             yield estimator.best_estimator_
     elif kind is Pipeline:

@@ -23,6 +23,11 @@ class NamedStandIn:
 
     full_name: str
 
+    @property
+    def __name__(self) -> str:
+        """The last part of the name, as of a function."""
+        return self.full_name.rpartition(".")[2]
+
 
 @attrs.define(eq=False)
 class Record:

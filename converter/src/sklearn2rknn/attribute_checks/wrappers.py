@@ -1,0 +1,113 @@
+"""Estimators around others that cannot be converted, each with what can be converted instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    PowerTransformer,
+    QuantileTransformer,
+    SplineTransformer,
+)
+
+from sklearn2rknn.errors import UnsupportedModelError
+
+__all__ = ["refuse_wrapper"]
+
+_AVERAGE = "Convert each of its estimators_, and average their predictions as {name} does."
+_COLUMNS = (
+    "Convert each of its estimators_, or fit one {plain} to all targets at once, which needs no {name}."
+)
+_CURES = {
+    "AdaBoostClassifier": _AVERAGE,
+    "AdaBoostRegressor": _AVERAGE,
+    "BaggingClassifier": _AVERAGE,
+    "BaggingRegressor": _AVERAGE,
+    "CalibratedClassifierCV": (
+        "Convert calibrated_classifiers_[0].estimator, and apply its calibrators to the probabilities; with "
+        "ensemble=True average over all of calibrated_classifiers_."
+    ),
+    "ClassifierChain": _COLUMNS,
+    "FixedThresholdClassifier": (
+        "Convert its estimator_, and compare predict_proba with the threshold yourself: proba[:, 1] >= "
+        "model.threshold."
+    ),
+    "FrozenEstimator": "Convert what it holds: model.estimator.",
+    "MultiOutputClassifier": _COLUMNS,
+    "MultiOutputRegressor": _COLUMNS,
+    "OneVsOneClassifier": _COLUMNS,
+    "OneVsRestClassifier": _COLUMNS,
+    "OutputCodeClassifier": _COLUMNS,
+    "RegressorChain": _COLUMNS,
+    "SelfTrainingClassifier": "Convert its estimator_, which predicts what it does.",
+    "StackingClassifier": "Convert each of its estimators_, and apply final_estimator_ to their predictions.",
+    "StackingRegressor": "Convert each of its estimators_, and apply final_estimator_ to their predictions.",
+    "TunedThresholdClassifierCV": (
+        "Convert its estimator_, and compare predict_proba with the threshold yourself: proba[:, 1] >= "
+        "model.best_threshold_."
+    ),
+    "VotingClassifier": _AVERAGE,
+    "VotingRegressor": _AVERAGE,
+}
+_NOT_AFFINE = (FunctionTransformer, PowerTransformer, QuantileTransformer, SplineTransformer)
+
+
+def refuse_wrapper(estimator: Any) -> None:
+    """Refuse what lies around a convertible estimator and computes something itself.
+
+    Raises
+    ------
+    UnsupportedModelError
+        The text names what to convert instead.
+    """
+    kind = type(estimator)
+    if kind.__module__.partition(".")[0] == "sklearn" and kind.__name__ in _CURES:
+        plain = "MLPRegressor" if "Regressor" in kind.__name__ else "MLPClassifier"
+        cure = _CURES[kind.__name__].format(name=kind.__name__, plain=plain)
+        raise UnsupportedModelError(f"{kind.__name__} cannot be converted, its members can. {cure}")
+    if kind is not Pipeline and isinstance(getattr(estimator, "steps", None), list):
+        _refuse_samplers(estimator)
+    if kind is TransformedTargetRegressor:
+        _refuse_target_transformer(getattr(estimator, "transformer_", None))
+
+
+def _refuse_samplers(pipeline: Any) -> None:
+    samplers = [
+        item[0]
+        for item in pipeline.steps
+        if isinstance(item, tuple) and len(item) == 2 and hasattr(item[1], "fit_resample")
+    ]
+    if samplers or type(pipeline).__module__.partition(".")[0] == "imblearn":
+        raise UnsupportedModelError(
+            f"The {type(pipeline).__name__} is imbalanced-learn's; its samplers {samplers} act in fit only. "
+            "Convert it without them: sklearn.pipeline.Pipeline([(name, step) for name, step in "
+            "model.steps if not hasattr(step, 'fit_resample')]) predicts the same."
+        )
+
+
+def _refuse_target_transformer(transformer: Any) -> None:
+    """Refuse a transformer of y that is not affine; the advice is about y."""
+    for step in _steps_of(transformer):
+        kind = type(step)
+        if kind is FunctionTransformer and step.func is None and step.inverse_func is None:
+            continue
+        if kind in _NOT_AFFINE:
+            why = "cannot be converted: it is not an affine map of y"
+            if kind is FunctionTransformer:
+                func = step.func or step.inverse_func
+                name = getattr(func, "__name__", repr(func))
+                why = f"has func={name:.60}: a function of y cannot be converted"
+            raise UnsupportedModelError(
+                f"TransformedTargetRegressor's transformer ({kind.__name__}) {why}. Convert "
+                "model.regressor_, and pass its predictions through model.transformer_.inverse_transform (or "
+                "inverse_func) yourself; or scale y with a StandardScaler."
+            )
+
+
+def _steps_of(transformer: Any) -> list[Any]:
+    if type(transformer) is Pipeline and isinstance(transformer.steps, list):
+        return [item[-1] for item in transformer.steps if isinstance(item, tuple) and item]
+    return [transformer]

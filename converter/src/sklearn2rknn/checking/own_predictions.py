@@ -1,0 +1,73 @@
+"""Compare an estimator's own predictions with those of the network that was read from it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.network.network import Network
+
+__all__ = ["check_own_predictions"]
+
+_ROWS = 256
+_TIE = 1e-3  # outputs that differ by less may be ordered either way by float32 weights
+
+
+def check_own_predictions(model: Any, network: Network, example_input: Any) -> None:
+    """Refuse a model whose ``predict`` computes something other than its weights do.
+
+    Parameters
+    ----------
+    model : object
+        The estimator. One that cannot predict the rows is not compared.
+    network : Network
+    example_input : array-like or None
+
+    Raises
+    ------
+    UnsupportedModelError
+        The text has the number of rows that differ.
+    """
+    if example_input is None:
+        return
+    rows = example_input.iloc[:_ROWS] if hasattr(example_input, "iloc") else example_input[:_ROWS]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names of columns
+            expected = np.asarray(model.predict(rows))
+    except (AttributeError, LookupError, TypeError, ValueError):  # the rows suit the network only
+        return
+    wrong = _differences(network, network.forward(rows), expected)
+    if wrong.any():
+        raise UnsupportedModelError(
+            f"{type(model).__name__}.predict gives something other than its weights do in {wrong.sum()} "
+            f"of {len(wrong)} example rows, first in row {int(wrong.argmax())}. Convert an estimator that "
+            "predicts by scikit-learn's own methods."
+        )
+
+
+def _differences(network: Network, outputs: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    predicted = network.predict(outputs)
+    if expected.shape[:1] != predicted.shape[:1]:
+        return np.ones(max(1, len(predicted)), dtype=bool)
+    if network.task == "regressor":
+        if expected.size != predicted.size:
+            return np.ones(len(predicted), dtype=bool)
+        limit = _TIE * (1 + np.abs(predicted))
+        wrong = np.abs(predicted - expected.reshape(predicted.shape)) > limit
+        return np.asarray(wrong.any(axis=1))
+    if network.task == "multilabel":
+        if expected.shape != predicted.shape:
+            return np.ones(len(predicted), dtype=bool)
+        return np.asarray(((predicted != expected) & (np.abs(outputs) > _TIE)).any(axis=1))
+    assert network.classes is not None
+    ordered = np.sort(outputs, axis=1)
+    margin = np.abs(outputs[:, 0]) if outputs.shape[1] == 1 else ordered[:, -1] - ordered[:, -2]
+    different = np.array(
+        [a != b for a, b in zip(network.classes[predicted].tolist(), expected.tolist(), strict=True)]
+    )
+    return np.asarray(different & (margin > _TIE))

@@ -1,0 +1,100 @@
+"""Subclasses: refused where they predict by methods of their own, converted where they do not."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from sklearn2rknn.checking.own_predictions import check_own_predictions
+from tests.converter.fitted_pipelines import quietly_fitted
+
+X, y = load_iris(return_X_y=True)
+METHODS = ("predict", "predict_proba", "predict_log_proba", "_predict", "_forward_pass", "_forward_pass_fast")
+
+
+class OwnFit(MLPClassifier):  # type: ignore[misc]  # scikit-learn is untyped
+    """Changes __init__ and fit only."""
+
+    def __init__(self, width: int = 4, max_iter: int = 5) -> None:
+        super().__init__(hidden_layer_sizes=(width,), max_iter=max_iter, random_state=0)
+        self.width = width
+
+    def fit(self, X: Any, y: Any) -> Any:
+        return super().fit(X - 0.0, y)
+
+
+def _overriding(base: type, name: str) -> type:
+    def method(self: Any, *arguments: Any, **options: Any) -> Any:
+        return getattr(super(kind, self), name)(*arguments, **options)
+
+    kind = type("Own", (base,), {name: method})
+    return kind
+
+
+def test_subclass_with_its_own_fit_is_converted() -> None:
+    estimator = quietly_fitted(OwnFit(), X, y)
+    network = network_from_estimator(estimator)
+    np.testing.assert_array_equal(network.predict(network.forward(X)), estimator.predict(X))
+
+
+@pytest.mark.parametrize("name", [*METHODS, "decision_function"])
+def test_classifier_that_overrides_a_prediction_is_refused(name: str) -> None:
+    kind = _overriding(MLPClassifier, name)
+    estimator = quietly_fitted(MLPClassifier((4,), max_iter=5), X, y)
+    estimator.__class__ = kind
+    with pytest.raises(UnsupportedModelError, match=rf"Own has its own {name},.*plain = MLPClassifier\(\)"):
+        network_from_estimator(make_pipeline(StandardScaler().fit(X), estimator))
+
+
+@pytest.mark.parametrize("name", ["predict", "_predict", "_forward_pass_fast"])
+def test_regressor_that_overrides_a_prediction_is_refused(name: str) -> None:
+    estimator = quietly_fitted(MLPRegressor(hidden_layer_sizes=(4,), max_iter=5), X, y)
+    estimator.__class__ = _overriding(MLPRegressor, name)
+    with pytest.raises(UnsupportedModelError, match=f"Own has its own {name}"):
+        network_from_estimator(estimator)
+
+
+def test_search_that_overrides_predict_is_refused() -> None:
+    search = quietly_fitted(GridSearchCV(MLPClassifier((4,), max_iter=5), {"alpha": [1e-4]}, cv=2), X, y)
+    search.__class__ = _overriding(GridSearchCV, "predict")
+    with pytest.raises(UnsupportedModelError, match="Own has its own predict"):
+        network_from_estimator(search)
+
+
+def test_method_set_on_an_instance_is_refused() -> None:
+    estimator = quietly_fitted(MLPClassifier((4,), max_iter=5), X, y)
+    estimator.predict = types.MethodType(lambda self, X: np.zeros(len(X)), estimator)
+    with pytest.raises(UnsupportedModelError, match="MLPClassifier has its own predict"):
+        network_from_estimator(estimator)
+
+
+def test_predict_that_differs_by_something_else_is_refused_on_example_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    estimator = quietly_fitted(MLPClassifier((8,), max_iter=200, random_state=0), X, y)
+    network = network_from_estimator(estimator)
+    check_own_predictions(estimator, network, X)
+    monkeypatch.setattr(MLPClassifier, "predict", lambda self, X: np.full(len(X), 7))
+    with pytest.raises(
+        UnsupportedModelError, match=r"gives something other than its weights do in \d+ of 150"
+    ):
+        check_own_predictions(estimator, network, X)
+
+
+@pytest.mark.parametrize("targets", [y.astype(float), np.c_[y, -y].astype(float)])
+def test_regressors_of_one_and_several_targets_pass_the_comparison(targets: Any) -> None:
+    estimator = quietly_fitted(MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0), X, targets)
+    network = network_from_estimator(estimator)
+    check_own_predictions(estimator, network, X)
+    estimator.predict = lambda X: targets + 1
+    with pytest.raises(UnsupportedModelError, match="of 150 example rows"):
+        check_own_predictions(estimator, network, X)

@@ -1,0 +1,89 @@
+"""Estimators around convertible ones are refused with what to convert instead."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_iris
+from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingClassifier, VotingRegressor
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
+
+from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from tests.converter.fitted_pipelines import quietly_fitted
+
+X, y = load_iris(return_X_y=True)
+C = MLPClassifier((4,), max_iter=5, random_state=0)
+R = MLPRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "cure"),
+    [
+        (CalibratedClassifierCV(C, cv=2), r"calibrated_classifiers_\[0\]\.estimator"),
+        (VotingClassifier([("a", C), ("b", C)], voting="soft"), "each of its estimators_, and average"),
+        (VotingRegressor([("a", R), ("b", R)]), "each of its estimators_, and average"),
+        (BaggingRegressor(R, n_estimators=2), "each of its estimators_, and average"),
+        (StackingRegressor([("a", R), ("b", R)], cv=2), "final_estimator_"),
+        (MultiOutputRegressor(R), "one MLPRegressor to all targets at once"),
+        (OneVsRestClassifier(C), "one MLPClassifier to all targets at once"),
+    ],
+    ids=lambda value: type(value).__name__ if hasattr(value, "fit") else "",
+)
+@pytest.mark.parametrize("place", ["alone", "in a pipeline"])
+def test_wrapper_is_refused_with_its_cure(model: Any, cure: str, place: str) -> None:
+    targets = np.c_[y, y] if isinstance(model, MultiOutputRegressor) else y
+    estimator = make_pipeline(StandardScaler(), model) if place == "in a pipeline" else model
+    with pytest.raises(UnsupportedModelError, match=rf"^{type(model).__name__} cannot be converted.*{cure}"):
+        network_from_estimator(quietly_fitted(estimator, X, targets))
+
+
+def test_wrapper_in_a_search_is_refused_with_its_cure() -> None:
+    search = GridSearchCV(VotingRegressor([("a", R)]), {"a__alpha": [1e-4]}, cv=2)
+    with pytest.raises(UnsupportedModelError, match="each of its estimators_"):
+        network_from_estimator(quietly_fitted(search, X, y))
+
+
+def test_pipeline_of_imbalanced_learn_is_refused_with_the_line_that_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The module is a stand-in: imbalanced-learn is no dependency."""
+    module = types.ModuleType("imblearn.pipeline")
+    monkeypatch.setitem(sys.modules, "imblearn.pipeline", module)
+    kind = type("Pipeline", (Pipeline,), {"__module__": "imblearn.pipeline"})
+    sampler = types.SimpleNamespace(fit_resample=None)
+    model = make_pipeline(StandardScaler(), C)
+    quietly_fitted(model, X, y)
+    model.__class__ = kind
+    model.steps.insert(1, ("smote", sampler))
+    with pytest.raises(UnsupportedModelError, match=r"samplers \['smote'\] act in fit only.*fit_resample"):
+        network_from_estimator(model)
+    model.__class__ = Pipeline
+    model.steps = [(name, step) for name, step in model.steps if not hasattr(step, "fit_resample")]
+    assert network_from_estimator(model).n_features_in == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"func": np.log1p, "inverse_func": np.expm1},
+        {"transformer": PowerTransformer()},
+        {"transformer": QuantileTransformer(n_quantiles=20)},
+        {"transformer": make_pipeline(StandardScaler(), PowerTransformer())},
+    ],
+    ids=["functions", "power", "quantile", "pipeline"],
+)
+def test_transformer_of_y_that_is_not_affine_is_refused_with_advice_about_y(options: Any) -> None:
+    estimator = quietly_fitted(TransformedTargetRegressor(R, **options), X, y + 1.0)
+    with pytest.raises(UnsupportedModelError, match=r"of y.*\. Convert model\.regressor_"):
+        network_from_estimator(estimator)
