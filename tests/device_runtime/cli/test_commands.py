@@ -102,26 +102,26 @@ def test_columns_are_found_by_name(make_bundle: MakeBundle, tmp_path: Path) -> N
     np.testing.assert_allclose([float(row) for row in lines_of(output)[1:]], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("answer", "count"), [("yes", 20), ("no", 21)])
-def test_a_first_line_that_counts_columns_is_names_or_a_row_as_the_user_says(
+@pytest.mark.parametrize(("answer", "count"), [("auto", 20), ("yes", 20), ("no", 21)])
+def test_first_line_that_counts_columns_is_a_header_unless_the_user_denies_it(
     answer: str, count: int, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(make_bundle(fitted("strings")))
     given, output = csv_file(tmp_path / "in.csv", header="0,1,2,3,4"), tmp_path / "out.csv"
-    assert main(["predict", path, given, str(output)]) == 1
-    assert "Pass --header yes" in capsys.readouterr().err
     assert main(["predict", path, given, str(output), "--header", answer]) == 0
     assert len(lines_of(output)) == 1 + count
+    is_reported = "first line is taken as names of columns: 0,1,2,3,4" in capsys.readouterr().err
+    assert is_reported == (answer == "auto")
 
 
 @pytest.mark.parametrize("header", [",0,1,2,3,4", ",a,b,c,d,e"])
-def test_an_index_that_pandas_wrote_is_named(
-    header: str, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = np.hstack([np.arange(20)[:, None], X])
-    given = csv_file(tmp_path / "in.csv", rows, header)
-    assert main(["predict", str(make_bundle(fitted("strings"))), given]) == 1
-    assert "index=False" in capsys.readouterr().err
+def test_index_that_pandas_wrote_is_left_out(header: str, make_bundle: MakeBundle, tmp_path: Path) -> None:
+    path, output = str(make_bundle(fitted("strings"))), tmp_path / "out.csv"
+    assert main(["predict", path, csv_file(tmp_path / "plain.csv"), str(output)]) == 0
+    expected = lines_of(output)
+    given = csv_file(tmp_path / "in.csv", np.hstack([np.arange(20)[:, None], X]), header)
+    assert main(["predict", path, given, str(output)]) == 0
+    assert lines_of(output) == expected
 
 
 def test_a_mixed_table_is_read_as_the_pipeline_does(make_bundle: MakeBundle, tmp_path: Path) -> None:

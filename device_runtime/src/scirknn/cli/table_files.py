@@ -11,30 +11,13 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterato
 
 import numpy as np
 
+from scirknn.cli.csv_columns import CsvColumns
 from scirknn.errors import InputError
 from scirknn.files import open_atomically
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from scirknn.arrays import Array
-    from scirknn.bundle.columns import Columns
-
-    class TakesRows(Protocol):
-        """What has rows as its input: a bundle, or a network before it is converted."""
-
-        @property
-        def n_features_in(self) -> int:
-            """Columns of X."""
-
-        @property
-        def feature_names(self) -> tuple[str, ...] | None:
-            """``feature_names_in_``."""
-
-        @property
-        def columns(self) -> Columns | None:
-            """What is looked up, filled or picked; None where every column is a number."""
-
+    from scirknn.cli.csv_columns import TakesRows as TakesRows
 
 __all__ = ["HEADERS", "STREAM", "count_rows", "read_blocks", "read_table", "write_blocks"]
 
@@ -45,7 +28,7 @@ STREAM = "-"
 
 BLOCK = 8192
 _DELIMITERS = ",;\t"
-_MISSING = ("", "na", "nan", "null", "none")
+_SHOWN = 200  # characters of a header
 
 Cells = List[str]
 
@@ -68,8 +51,8 @@ def read_blocks(path: str, model: TakesRows, *, header: str = "auto", block: int
         Where it has feature names and the file's first line has them too, the columns are taken by name, in
         any order and among others.
     header : {"auto", "yes", "no"}
-        Whether the first line names the columns; "auto": if it is no row of numbers. A line of 0, 1, 2, ...
-        may be either, and is refused.
+        Whether the first line names the columns; "auto": if no number is in it, it has the model's names, or
+        it counts the columns as pandas does. What is taken for names is said on standard error.
     block : int
         Rows in a block.
 
@@ -94,10 +77,12 @@ def read_blocks(path: str, model: TakesRows, *, header: str = "auto", block: int
     with contextlib.ExitStack() as stack:
         if path == STREAM:
             file: IO[str] = sys.stdin
+            if hasattr(file, "reconfigure"):
+                file.reconfigure(encoding="utf-8-sig", newline="")
         else:
             file = stack.enter_context(open(path, encoding="utf-8-sig", newline=""))
         try:
-            yield from _csv_blocks(file, path, _Columns(model), header, block)
+            yield from _csv_blocks(file, path, CsvColumns(model), header, block)
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is no UTF-8 text ({error}); is it a table saved as CSV?") from None
         except csv.Error as error:
@@ -117,30 +102,32 @@ def _mapped(path: str) -> Array:
     return rows
 
 
-def _csv_blocks(file: IO[str], path: str, columns: _Columns, header: str, block: int) -> Iterator[Array]:
+def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, block: int) -> Iterator[Array]:
     first = file.readline()
-    delimiter = max(_DELIMITERS, key=first.count)
+    if first.startswith("\ufeff"):  # standard input, whose encoding keeps it
+        first = first[1:]
+    delimiter = _delimiter_of(first, columns.widths)
     reader = csv.reader(itertools.chain([first], file), delimiter=delimiter)
-    lines: Iterator[tuple[int, Cells]] = (
-        (reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells
-    )
-    number, cells = next(lines, (1, []))
-    if not cells:
+    lines: Iterator[tuple[int, Cells]] = ((reader.line_num, cells) for cells in reader if cells)
+    start = list(itertools.islice(lines, 2))
+    if not start:
         raise InputError(f"{path} is empty.")
-    width = len(cells)
-    if header == "auto":
-        columns.refuse_counted(cells, path)
-    if header == "yes" or (header == "auto" and columns.named_by(cells)):
-        columns.arrange(cells, path)
-    else:
-        lines = itertools.chain([(number, cells)], lines)
+    names, following = start[0][1], start[1][1] if start[1:] else None
+    if header == "yes" or (header == "auto" and columns.is_header(names, following, path)):
+        columns.arrange(names, path)
+        del start[0]
+        if header == "auto":
+            shown = delimiter.join(names)
+            shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " ..."
+            print(f"{path}: the first line is taken as names of columns: {shown}", file=sys.stderr)
+    lines = itertools.chain(start, lines)
     some = False
     while True:
         rows = list(itertools.islice(lines, block))
         for number, cells in rows:
-            if len(cells) != width:
+            if len(cells) != len(names):
                 raise InputError(
-                    f"{path}, line {number}: {len(cells)} cells, where the first line has {width}."
+                    f"{path}, line {number}: {len(cells)} cells, where the first line has {len(names)}."
                 )
         if rows:
             some = True
@@ -151,108 +138,10 @@ def _csv_blocks(file: IO[str], path: str, columns: _Columns, header: str, block:
             raise InputError(f"{path} has a header and no rows.")
 
 
-class _Columns:
-    """What a bundle's model takes, and where a file has it."""
-
-    def __init__(self, model: TakesRows) -> None:
-        self._names, self._taken, self._width = model.feature_names, model.columns, model.n_features_in
-        self._places: list[int | None] | None = None
-        # How a column's cells are to be read; as numbers unless it is looked up by text.
-        self._texts: dict[int, Callable[[str], Any]] = {}
-        for lookup in () if model.columns is None else model.columns.lookups:
-            if any(isinstance(key, bool) for key in lookup.keys):
-                self._texts[lookup.source] = lambda cell: {"true": True, "false": False}.get(
-                    cell.lower(), cell
-                )
-            elif any(isinstance(key, str) for key in lookup.keys):
-                self._texts[lookup.source] = str
-
-    def named_by(self, cells: Cells) -> bool:
-        """Say whether a file's first line names its columns."""
-        if self._names is not None and set(self._names) & set(cells):
-            return True
-        plain = [cell for place, cell in enumerate(cells) if place not in self._texts]
-        return any(_number(cell) is None for cell in plain)
-
-    def refuse_counted(self, cells: Cells, path: str) -> None:
-        """Refuse a first line that counts the columns, as pandas names an array's."""
-        if self._names is not None and set(self._names) <= set(cells):
-            return
-        counted = [str(place) for place in range(self._width)]
-        if self._width > 1 and cells == counted:
-            raise InputError(
-                f"{path} begins with {','.join(cells):.40}, which may be names of columns or a row. Pass "
-                "--header yes if they are names, --header no if they are a row."
-            )
-        if len(cells) == self._width + 1 and not cells[0] and all(cells[1:]):
-            raise InputError(
-                f"{path} begins with a column that has no name, as pandas writes the index. Write the table "
-                "with index=False."
-            )
-
-    def arrange(self, header: Cells, path: str) -> None:
-        """Take the columns by the names in `header`, where there are names."""
-        if self._names is None:
-            return
-        needed = None if self._taken is None else self._taken.named
-        places = {name: place for place, name in enumerate(header)}
-        missing = [
-            name
-            for column, name in enumerate(self._names)
-            if name not in places and (needed is None or column in needed)
-        ]
-        if missing:
-            shown = ", ".join(map(repr, missing[:5])) + (" ..." if missing[5:] else "")
-            raise InputError(
-                f"{path} has no column {shown}. The model was fitted with these names. If the columns are the"
-                " right ones in the right order, drop the first line and pass --header no."
-            )
-        self._places = [places.get(name) for name in self._names]
-
-    def values(self, rows: Sequence[tuple[int, Cells]], path: str) -> Array:
-        """Return rows of cells as an array."""
-        table = [cells for _, cells in rows]
-        if self._places is not None:
-            table = [["" if place is None else cells[place] for place in self._places] for cells in table]
-        if not self._texts:
-            with contextlib.suppress(ValueError):
-                numbers = np.array(table, dtype=np.float64)
-                if self._taken is not None or np.isfinite(numbers).all():
-                    return numbers
-        # Slowly, one by one: there are texts, or an error to locate.
-        values = np.empty((len(table), len(table[0])), dtype=object if self._texts else np.float64)
-        for row, cells in enumerate(table):
-            for column, cell in enumerate(cells):
-                try:
-                    values[row, column] = self._value(column, cell)
-                except ValueError as error:
-                    name = (self._names or ())[column : column + 1] or (column + 1,)
-                    where = f"{path}, line {rows[row][0]}, column {name[0]}"
-                    raise InputError(f"{where}: {cell!r:.40} {error}.") from None
-        return values
-
-    def _value(self, column: int, cell: str) -> Any:
-        read = self._texts.get(column)
-        if read is not None and cell.lower() not in _MISSING:
-            return read(cell)
-        value = _number(cell)
-        if value is None and self._is_looked_at(column):
-            raise ValueError("is no number")
-        if self._taken is None and value is not None and value != value:
-            raise ValueError("is no number, and the model fills none in")
-        return value
-
-    def _is_looked_at(self, column: int) -> bool:
-        return self._taken is None or self._taken.named is None or column in self._taken.named
-
-
-def _number(cell: str) -> float | None:
-    if cell.lower() in _MISSING:
-        return float("nan")
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def _delimiter_of(line: str, widths: Sequence[int]) -> str:
+    """Return the delimiter that gives a line as many cells as the model has columns, or else the most."""
+    counts = {each: len(next(csv.reader([line], delimiter=each), [])) for each in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda each: (counts[each] in widths and counts[each] > 1, counts[each]))
 
 
 def write_blocks(path: str, blocks: Iterable[Array], header: Sequence[str], rows: int | None = None) -> int:
