@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
 
-from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from sklearn2rknn import ModelFileError, UnsupportedModelError, network_from_estimator
+from sklearn2rknn.estimators.model_file import load_model
 from tests.converter.fitted_pipelines import quietly_fitted
 
 X, y = load_iris(return_X_y=True)
@@ -46,6 +49,13 @@ def test_wrapper_is_refused_with_its_cure(model: Any, cure: str, place: str) -> 
     estimator = make_pipeline(StandardScaler(), model) if place == "in a pipeline" else model
     with pytest.raises(UnsupportedModelError, match=rf"^{type(model).__name__} cannot be converted.*{cure}"):
         network_from_estimator(quietly_fitted(estimator, X, targets))
+
+
+def test_wrapper_in_a_file_is_refused_with_its_cure(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(quietly_fitted(VotingRegressor([("a", R), ("b", R)]), X, y)))
+    with pytest.raises(ModelFileError, match=r"model\.pkl holds a VotingRegressor.*each of its estimators_"):
+        load_model(path)
 
 
 def test_wrapper_in_a_search_is_refused_with_its_cure() -> None:

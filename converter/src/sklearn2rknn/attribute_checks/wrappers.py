@@ -15,7 +15,7 @@ from sklearn.preprocessing import (
 
 from sklearn2rknn.errors import UnsupportedModelError
 
-__all__ = ["refuse_wrapper"]
+__all__ = ["cure_of", "refuse_wrapper"]
 
 _AVERAGE = "Convert each of its estimators_, and average their predictions as {name} does."
 _COLUMNS = (
@@ -55,6 +55,15 @@ _CURES = {
 _NOT_AFFINE = (FunctionTransformer, PowerTransformer, QuantileTransformer, SplineTransformer)
 
 
+def cure_of(full_name: str) -> str | None:
+    """Return what to convert instead of a wrapper of scikit-learn, None for any other class."""
+    package, _, rest = full_name.partition(".")
+    name = rest.rpartition(".")[2]
+    if package != "sklearn" or name not in _CURES:
+        return None
+    return _CURES[name].format(name=name, plain="MLPRegressor" if "Regressor" in name else "MLPClassifier")
+
+
 def refuse_wrapper(estimator: Any) -> None:
     """Refuse what lies around a convertible estimator and computes something itself.
 
@@ -64,9 +73,8 @@ def refuse_wrapper(estimator: Any) -> None:
         The text names what to convert instead.
     """
     kind = type(estimator)
-    if kind.__module__.partition(".")[0] == "sklearn" and kind.__name__ in _CURES:
-        plain = "MLPRegressor" if "Regressor" in kind.__name__ else "MLPClassifier"
-        cure = _CURES[kind.__name__].format(name=kind.__name__, plain=plain)
+    cure = cure_of(f"{kind.__module__}.{kind.__name__}")
+    if cure is not None:
         raise UnsupportedModelError(f"{kind.__name__} cannot be converted, its members can. {cure}")
     if kind is not Pipeline and isinstance(getattr(estimator, "steps", None), list):
         _refuse_samplers(estimator)

@@ -13,6 +13,7 @@ from typing import Any
 
 import joblib  # type: ignore[import-untyped]
 
+from sklearn2rknn.attribute_checks.wrappers import cure_of
 from sklearn2rknn.errors import ModelFileError, UnsupportedModelError, UntrustedModelError
 from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refuse_name
 from sklearn2rknn.model_files.old_files import complete_old_instances
@@ -96,6 +97,9 @@ def _of_file(error: ModelFileError, path: Path) -> ModelFileError:
     text = str(error).replace("The file ", f"{path} ", 1)
     if str(path) not in text:
         text = f"{path}: {text}"
+    if isinstance(error, UntrustedModelError) and cure_of(error.name) is not None:
+        name = error.name.rpartition(".")[2]
+        text = f"{path} holds {_article(name)}, which cannot be converted. {cure_of(error.name)}"
     return (
         UntrustedModelError(error.name, text)
         if isinstance(error, UntrustedModelError)
