@@ -65,10 +65,10 @@ class Attributes:
             raise self.refuse(key, f"numbers of at least {least}")
 
     def count(self, key: str, least: int = 1, most: int = 1 << 62) -> int:
-        """Return a whole number."""
+        """Return an integer."""
         value = self.get(key)
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value <= most:
-            raise self.refuse(key, f"a whole number from {least} to {most}")
+            raise self.refuse(key, f"an integer from {least} to {most}")
         return int(value)
 
     def flag(self, *keys: str) -> None:
