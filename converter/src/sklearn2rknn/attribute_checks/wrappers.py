@@ -107,7 +107,7 @@ def _refuse_target_transformer(transformer: Any) -> None:
             if kind is FunctionTransformer:
                 func = step.func or step.inverse_func
                 name = getattr(func, "__name__", repr(func))
-                why = f"has func={name:.60}: a function of y cannot be converted"
+                why = f"has func={name:.60}: Python functions of y cannot be converted"
             raise UnsupportedModelError(
                 f"TransformedTargetRegressor's transformer ({kind.__name__}) {why}. Convert "
                 "model.regressor_, and pass its predictions through model.transformer_.inverse_transform (or "
