@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
 from pathlib import Path
@@ -43,6 +44,33 @@ def test_file_of_an_old_version_predicts_what_that_version_did(name: str, trust:
 def test_version_that_wrote_a_file_is_warned_of(name: str) -> None:
     with pytest.warns(InconsistentVersionWarning, match=f"from version {VERSIONS[name]}"):
         load_model(FIXTURES / f"{name}.pkl")
+
+
+WRITTEN_BY = ("0.20", "0.22", "0.24", "1.0", "1.2", "1.4")
+KINDS = ("classifier", "regressor", "pipeline", "search", "columns")
+REFUSED = {("0.20", "columns"), ("0.22", "columns"), ("0.24", "columns")}
+"""`ColumnTransformer` recorded too little then for the installed scikit-learn to predict with it."""
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("version", WRITTEN_BY)
+def test_file_that_a_version_wrote_gives_what_it_predicted(version: str, kind: str) -> None:
+    path = FIXTURES / version / f"{kind}.pkl"
+    expected = json.loads((FIXTURES / version / "expected.json").read_text())[kind]
+    if (version, kind) in REFUSED:
+        with pytest.raises(UnsupportedModelError, match=rf"ColumnTransformer .* scikit-learn {version}"):
+            load_model(path)
+        return
+    estimator, rows = load_model(path), np.array(expected["rows"])
+    found = getattr(estimator, expected["method"])(rows)
+    np.testing.assert_allclose(found, expected["values"], rtol=0, atol=1e-12)
+    network = network_from_estimator(estimator)
+    answers = network.predict(network.forward(rows)).squeeze()
+    if network.classes is None:
+        np.testing.assert_allclose(answers, expected["values"], rtol=0, atol=1e-12)
+    else:
+        np.testing.assert_array_equal(answers, np.argmax(expected["values"], axis=1))
 
 
 def _stripped(

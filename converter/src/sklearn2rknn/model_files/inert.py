@@ -12,7 +12,7 @@ import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn2rknn.errors import ModelFileError, UntrustedModelError
-from sklearn2rknn.model_files.model_names import FUNCTIONS, INSTANCES, RECORDS, TYPES, current_name
+from sklearn2rknn.model_files.model_names import DICTS, FUNCTIONS, INSTANCES, RECORDS, TYPES, current_name
 
 __all__ = ["NamedStandIn", "Record", "Workshop", "refuse_name"]
 
@@ -72,7 +72,7 @@ class Workshop:
             return TYPES[full]
         if full in FUNCTIONS:
             return FUNCTIONS[full]
-        if full not in INSTANCES and full not in RECORDS:
+        if full not in INSTANCES and full not in RECORDS and full not in DICTS:
             self.stand_ins.add(full)
         return self._names.setdefault(full, NamedStandIn(full))
 
@@ -89,6 +89,8 @@ class Workshop:
         full = named.full_name
         if full in RECORDS:
             return Record(full)
+        if full in DICTS:
+            return {}
         if full not in INSTANCES:
             raise refuse_name(full)
         module, _, name = full.rpartition(".")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FUNCTIONS", "INSTANCES", "RECORDS", "TYPES", "current_name"]
+__all__ = ["DICTS", "FUNCTIONS", "INSTANCES", "RECORDS", "TYPES", "current_name"]
 
 INSTANCES = frozenset(
     {
@@ -96,6 +96,9 @@ RECORDS = frozenset(
     }
 )
 """Classes and constructors of which only name, arguments and state are kept."""
+
+DICTS = frozenset({"sklearn.utils.deprecation.DeprecationDict"})
+"""Classes that become a plain dict, without their other state: a search's results before 0.24."""
 
 TYPES: dict[str, Any] = {
     **{f"builtins.{kind.__name__}": kind for kind in (bool, bytes, float, int, object, str)},

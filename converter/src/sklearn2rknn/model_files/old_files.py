@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer
 
@@ -48,6 +49,8 @@ def complete_old_instances(workshop: Workshop) -> None:
         attributes = vars(instance)
         if not any(key.endswith("_") for key in attributes):
             continue  # not fitted
+        if name in ("OneHotEncoder", "OrdinalEncoder"):
+            _complete_encoder(attributes)
         _refuse_too_old(attributes, name, workshop.versions.get(name, "an unknown version"))
         # A parameter that a later version added has a default that keeps what was done before.
         for key, parameter in inspect.signature(type(instance)).parameters.items():
@@ -59,6 +62,29 @@ def complete_old_instances(workshop: Workshop) -> None:
                 attributes["n_features_in_"] = width
         if type(instance) is ColumnTransformer:
             _replace_passthrough(attributes)
+
+
+def _complete_encoder(attributes: dict[str, Any]) -> None:
+    """Give an encoder of before 1.1 what its transform reads now, where it drops nothing.
+
+    It grouped no infrequent categories then, and took none for missing.
+    """
+    categories = attributes.get("categories_")
+    if (
+        "_infrequent_enabled" in attributes
+        or attributes.get("drop") is not None
+        or type(categories) is not list
+    ):
+        return
+    if not all(type(values) is np.ndarray and values.ndim == 1 for values in categories):
+        return
+    if any(values.dtype.kind == "f" and np.isnan(values).any() for values in categories):
+        return
+    attributes["_infrequent_enabled"] = False
+    attributes.setdefault("_missing_indices", {})
+    attributes["_drop_idx_after_grouping"] = None
+    attributes["_n_features_outs"] = [len(values) for values in categories]
+    attributes.setdefault("sparse_output", attributes.get("sparse", True))
 
 
 def _refuse_too_old(attributes: dict[str, Any], name: str, version: str) -> None:

@@ -207,6 +207,8 @@ class PickleMachine:
             build_dtype(target, state)
         elif type(target) is np.ndarray:
             build_array(target, state)
+        elif type(target) is dict:
+            pass  # of a class that is only its items here
         elif type(target) is Record:
             target.state = state
             if target.full_name == _ARRAY_IN_FILE:
