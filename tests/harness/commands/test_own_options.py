@@ -102,7 +102,7 @@ MISTAKES = {
     "hostile": (["--model", "hostile.pkl", "--rows", "rows.npy"], "loading it could run any code"),
     "another predict": (
         ["--model", "turned.pkl", "--rows", "rows.npy"],
-        "does not compute what its coefficients do",
+        "Turned has its own predict_proba",
     ),
     "columns": (
         ["--model", "mine.pkl", "--rows", "narrow.npy"],
