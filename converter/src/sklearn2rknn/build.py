@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 import virtual_npu
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.built_file_check import FileUnderCheck, run_check
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.errors import (
@@ -23,7 +24,6 @@ from sklearn2rknn.network.layer import MIN_REFINED_BATCH_SIZE, REFINED
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
 from sklearn2rknn.network.precision import Precision
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.options import ConversionRequest
 from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
 from sklearn2rknn.progress import stage

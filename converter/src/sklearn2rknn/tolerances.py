@@ -19,6 +19,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
+
 __all__ = [
     "FEWEST_ROWS",
     "MARGIN",
@@ -34,7 +36,6 @@ __all__ = [
     "promises",
 ]
 
-Floats = npt.NDArray[np.float64]
 
 PROBABILITY = 0.002
 """Error of a probability in float16: a fifth of a percentage point."""

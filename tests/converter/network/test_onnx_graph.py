@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scirknn.arrays import Floats
 from sklearn2rknn import network_from_estimator, onnx_from_network
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import FORMS, Network
 from sklearn2rknn.network.onnx_graph import input_channels, pack, unpack
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.passes.layer_merging import collapse_constant
 from tests.converter.fitted import fit, fitted
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import scirknn
+from scirknn.arrays import Floats
 from sklearn2rknn import (
     ConversionOptions,
     ExampleInputWarning,
@@ -19,7 +20,6 @@ from sklearn2rknn import (
     convert,
     network_from_estimator,
 )
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.rows.calibration_rows import calibration_rows
 from tests.converter.fitted import fit
 

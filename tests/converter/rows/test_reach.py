@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import scirknn
+from scirknn.arrays import Floats
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
     ConversionOptions,
@@ -32,7 +33,6 @@ from sklearn2rknn import (
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.rows.calibration_rows import STRETCH, calibration_rows, input_range
 from sklearn2rknn.rows.reach import REACH, WIDEST, with_reach

@@ -9,9 +9,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.rows.check_rows import take_evenly
 from sklearn2rknn.tolerances import expected_labels, probability_reach
 

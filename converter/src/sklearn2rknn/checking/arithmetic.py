@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, TANH_PAIRS_ERROR, activate
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic"]
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 import virtual_npu
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.agreement import Agreement, agreement
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.file_bound import file_bound
@@ -14,7 +15,6 @@ from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.rows.check_rows import CheckInput
 from virtual_npu import RknnFile
 

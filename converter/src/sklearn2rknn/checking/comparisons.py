@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from scirknn.estimators.scores import r2_of_outputs
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.tolerances import MARGIN
 
 __all__ = ["LOWEST_R2", "are_clear", "decision_margins", "worst_r2"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32, FLOAT64, FOLDED, Arithmetic
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 from virtual_npu import RknnFile
 
 __all__ = ["file_bound"]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import (
     SUM_UNIT,
@@ -19,7 +20,6 @@ from sklearn2rknn.checking.arithmetic import (
     stored_error,
 )
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["output_bound"]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import (
     FLOAT16,
@@ -18,7 +19,6 @@ from sklearn2rknn.checking.arithmetic import (
     host_output,
 )
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, Layer
-from sklearn2rknn.network.ranges import Floats
 from virtual_npu import RknnFile
 
 __all__ = ["Steps", "kernel_ranges", "quantized_output_bound", "tensor_count", "tensor_steps"]

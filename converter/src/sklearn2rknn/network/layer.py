@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from sklearn2rknn.network.ranges import Floats
+from scirknn.arrays import Floats
 
 TANH_CHANNELS = 4
 """Channels for each unit of tanh in int16: see `int16_tanh`."""

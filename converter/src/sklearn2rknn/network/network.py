@@ -9,11 +9,12 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
-from sklearn2rknn.network.ranges import Floats, Ranges
+from sklearn2rknn.network.ranges import Ranges
 
 __all__ = ["FORMS", "PARTS", "Network", "Reach", "compose"]
 

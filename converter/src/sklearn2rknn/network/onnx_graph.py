@@ -15,9 +15,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "pack", "unpack"]
 

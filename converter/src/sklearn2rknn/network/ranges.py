@@ -8,9 +8,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Ranges", "sample_bounds"]
+from scirknn.arrays import Floats
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["Ranges", "sample_bounds"]
 
 
 @attrs.frozen(eq=False)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, Layer, activate
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats, Ranges
+from sklearn2rknn.network.ranges import Ranges
 
 EXAMPLE = "example input"
 WEIGHTS = "weight bounds"

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.network import PARTS, Network
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["float16_outputs", "join_first_rows", "join_pairs", "pair_values"]
 

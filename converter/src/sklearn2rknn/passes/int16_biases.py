@@ -18,9 +18,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, Layer, activate
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["fit_biases"]
 

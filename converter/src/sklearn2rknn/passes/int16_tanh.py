@@ -17,9 +17,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["clipped_tanh_pairs"]
 

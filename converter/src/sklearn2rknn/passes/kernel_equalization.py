@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.integer_bounds import Steps, kernel_ranges, quantized_output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["equalize_kernels"]
 

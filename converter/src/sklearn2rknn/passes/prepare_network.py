@@ -11,12 +11,12 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.precision import Precision
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.options import ConversionOptions
 from sklearn2rknn.passes import scaling
 from sklearn2rknn.passes.float16_pairs import float16_outputs, pair_values

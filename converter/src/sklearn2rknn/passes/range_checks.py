@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.errors import RangeError
 from sklearn2rknn.network.layer import rounded_to_float16
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.network.tensor_ranges import WEIGHTS, tensor_ranges
 from sklearn2rknn.rows.check_rows import choose_rows
 

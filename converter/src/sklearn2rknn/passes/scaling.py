@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network, compose
-from sklearn2rknn.network.ranges import Floats, Ranges
+from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.network.tensor_ranges import input_ranges, propagate, tensor_ranges
 
 __all__ = ["balance", "bring_into_float16", "scale_input", "scale_output"]

@@ -9,12 +9,12 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Bundle
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
 from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.passes.float16_pairs import join_first_rows, join_pairs
 from virtual_npu import RknnFile
 

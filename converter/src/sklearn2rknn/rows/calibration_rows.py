@@ -6,10 +6,10 @@ import warnings
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.bundle.input_range import InputRange
 from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 
 __all__ = ["calibration_rows", "input_range", "warn_of_constant_columns"]
 

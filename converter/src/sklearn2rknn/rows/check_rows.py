@@ -5,8 +5,9 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats, Ranges
+from sklearn2rknn.network.ranges import Ranges
 
 __all__ = ["ROW_LIMIT", "CheckInput", "choose_rows"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
 from scirknn.input_checks import check_table
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
 if TYPE_CHECKING:

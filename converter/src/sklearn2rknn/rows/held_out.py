@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sklearn2rknn.network.ranges import Floats
+from scirknn.arrays import Floats
 from sklearn2rknn.rows.check_rows import ROW_LIMIT
 from sklearn2rknn.tolerances import FEWEST_ROWS
 

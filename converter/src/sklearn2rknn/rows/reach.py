@@ -17,9 +17,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import Layer, activate
 from sklearn2rknn.network.network import Network, Reach
-from sklearn2rknn.network.ranges import Floats
 from sklearn2rknn.network.tensor_ranges import measured_ranges, propagate
 
 __all__ = ["LESS_REACH", "REACH", "WIDEST", "with_reach"]

@@ -10,9 +10,10 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
-from sklearn2rknn.network.ranges import Floats, Ranges
+from sklearn2rknn.network.ranges import Ranges
 
 __all__ = ["FeatureTable", "FilledText", "join"]
 

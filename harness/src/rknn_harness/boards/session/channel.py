@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 import paramiko
 
 from rknn_harness.board_runner import frames
@@ -26,6 +25,7 @@ from rknn_harness.errors import (
     ProvisioningError,
     printable,
 )
+from scirknn.arrays import Array
 
 __all__ = ["GRACE_SECONDS", "RunnerChannel", "SentData"]
 
@@ -35,7 +35,6 @@ GRACE_SECONDS = 5.0
 _ERROR_KINDS = ("load_error", "run_error", "timeout", "bad_request", "leased")
 _STATUS_SECONDS = 2.0  # within which an exit status follows the end of the output
 
-Array = np.ndarray[Any, Any]
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
 

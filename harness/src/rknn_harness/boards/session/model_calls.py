@@ -14,9 +14,8 @@ from rknn_harness.board_runner import frames
 from rknn_harness.boards.session.channel import Answer, RunnerChannel
 from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import InfraError
+from scirknn.arrays import Array
 from scirknn.bundle import Bundle, metadata_path
-
-Array = np.ndarray[Any, Any]
 
 __all__ = ["ModelCalls", "Prediction", "ask_about_rows", "table_of"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,7 @@ from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed, read_timed
 from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import InfraError
-
-Array = np.ndarray[Any, Any]
+from scirknn.arrays import Array
 
 __all__ = ["RawModelCalls"]
 

@@ -13,11 +13,11 @@ from rknn_harness.board_runner import frames
 from rknn_harness.board_runner.stopwatch import DEFAULT_BOUNDS, SamplingBounds
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.model_calls import ask_about_rows, table_of
+from scirknn.arrays import Array
 
 if TYPE_CHECKING:
     from rknn_harness.verdicts.reference import Reference
 
-Array = np.ndarray[Any, Any]
 
 __all__ = ["SamplingBounds", "Timed", "TimingCalls", "read_timed"]
 
