@@ -98,3 +98,10 @@ def test_facts_of_the_toolkit_are_read_as_they_were_recorded(tmp_path: Path, too
     assert report.toolkit.to_json() == document
     assert report.toolkit["version"] == toolkit.version
     assert document["options"]["target_platform"] == report.toolkit.target_platform == "rk3588"
+
+
+def test_a_name_that_is_another_bundles_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.rknn.json").write_text('{"variants": [{"file": "a.rknn"}, {"file": "a.n64.rknn"}]}')
+    estimator, _ = fit("binary")
+    with pytest.raises(OptionError, match=r"a\.n64\.rknn belongs to the bundle a\.rknn in .* Choose another"):
+        convert(estimator, tmp_path / "a.n64.rknn")

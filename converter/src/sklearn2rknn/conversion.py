@@ -192,11 +192,6 @@ class _Conversion:
     job: Job
     attempt: Attempt
 
-    def file_name(self, batch_size: int) -> str:
-        request = self.attempt.request
-        is_first = batch_size == request.batch_sizes[0]
-        return request.path.name if is_first else f"{request.path.stem}.n{batch_size}.rknn"
-
     def details(self, toolkit: Toolkit) -> dict[str, Any]:
         request, check, version = self.attempt.request, self.attempt.check, self.attempt.request.toolkit
         facts = ToolkitFacts(
@@ -227,11 +222,11 @@ class _Conversion:
 
     def bundle(self, toolkit: Toolkit) -> Bundle:
         network, rows = self.prepared.with_host_steps_of(self.network), self.job.rows
-        calibrated = None
-        if rows is not None and not self.attempt.request.is_float16:
+        request, calibrated = self.attempt.request, None
+        if rows is not None and not request.is_float16:
             calibrated = input_range(self.network, self.prepared, rows)
         return Bundle(
-            path=self.attempt.request.path,
+            path=request.path,
             task=network.task,
             estimator=network.estimator,
             classes=network.classes,
@@ -244,9 +239,9 @@ class _Conversion:
             channels=input_channels(network),
             input=network.input,
             output=network.output,
-            precision=self.attempt.request.precision.value,
+            precision=request.precision.value,
             variants=tuple(
-                Variant(self.file_name(size), size, sha256_of_bytes(file.rknn), file.content_digest)
+                Variant(request.file_name(size), size, sha256_of_bytes(file.rknn), file.content_digest)
                 for size, file in sorted(self.attempt.files.items())
             ),
             details=self.details(toolkit),
@@ -263,7 +258,7 @@ class _Conversion:
         network, attempt, request = self.network, self.attempt, self.attempt.request
         return ConversionReport(
             path=request.path,
-            files={self.file_name(size): len(file.rknn) for size, file in attempt.files.items()},
+            files={request.file_name(size): len(file.rknn) for size, file in attempt.files.items()},
             samples=request.batch_sizes,
             estimator=network.estimator,
             task=network.task,

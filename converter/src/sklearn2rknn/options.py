@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from scirknn.bundle import file_of_another
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network.network import FORMS, Network
 from sklearn2rknn.network.onnx_graph import SOFTMAX_OPSET
@@ -229,6 +230,11 @@ class ConversionRequest:
             raise OptionError(f"There is no folder {path.parent}. Make it first.")
         if path.is_dir():
             raise OptionError(f"{path} is a folder. Give the path of a file.")
+        if taken := file_of_another(path, map(self.file_name, self.batch_sizes)):
+            raise OptionError(
+                f"{taken[0]} belongs to the bundle {taken[1]} in {path.parent}, which would be broken. "
+                "Choose another name, or another folder."
+            )
         _check_choice(
             "precision", self.precision, [each.value for each in Precision if each in toolkit.config]
         )
@@ -242,6 +248,11 @@ class ConversionRequest:
     def is_float16(self) -> bool:
         """Whether the file is to compute in float16, not in integers."""
         return self.precision is Precision.FLOAT16
+
+    def file_name(self, batch_size: int) -> str:
+        """Return the name of the model file of a batch size."""
+        is_first = batch_size == self.batch_sizes[0]
+        return self.path.name if is_first else f"{self.path.stem}.n{batch_size}.rknn"
 
     def toolkit_config(self, network: Network) -> dict[str, Any]:
         """Return the arguments of the toolkit's ``config``."""

@@ -1,7 +1,17 @@
 """A converted model on disk: its files, its metadata, and what they hold."""
 
 from scirknn.bundle.contents import PARTS, Affine, Bundle, Variant, metadata_path
-from scirknn.bundle.files import read_bundle, write_bundle
+from scirknn.bundle.files import file_of_another, read_bundle, write_bundle
 from scirknn.bundle.metadata import FORMAT
 
-__all__ = ["FORMAT", "PARTS", "Affine", "Bundle", "Variant", "metadata_path", "read_bundle", "write_bundle"]
+__all__ = [
+    "FORMAT",
+    "PARTS",
+    "Affine",
+    "Bundle",
+    "Variant",
+    "file_of_another",
+    "metadata_path",
+    "read_bundle",
+    "write_bundle",
+]

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Mapping
+from typing import Iterable, Mapping
 
 from scirknn.bundle import first_scirknn, metadata
 from scirknn.bundle.contents import Bundle, PathLike, metadata_path
+from scirknn.bundle.replacement import (
+    finish_replacement,
+    folder_lock,
+    is_unfinished,
+    replace_together,
+)
 from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
-from scirknn.files import sha256_of_file, write_atomically
+from scirknn.files import sha256_of_file
 
-__all__ = ["read_bundle", "write_bundle"]
+__all__ = ["file_of_another", "read_bundle", "write_bundle"]
 
 _METADATA_LIMIT = 64 << 20  # bytes; a bundle's metadata is small, and a board's memory is too
 
@@ -44,6 +50,16 @@ def read_bundle(path: PathLike) -> Bundle:
         A model file has other bytes than the converter wrote.
     """
     path = Path(path)
+    with folder_lock(path.parent, shared=True):
+        if not is_unfinished(path):
+            return _read(path)
+    with folder_lock(path.parent):  # a writer was killed: make its renames
+        finish_replacement(path)
+    with folder_lock(path.parent, shared=True):
+        return _read(path)
+
+
+def _read(path: Path) -> Bundle:
     if not path.is_file():
         raise BundleNotFoundError(f"No model file at {path}. Give the path of the .rknn file of a bundle.")
     sidecar = metadata_path(path)
@@ -77,9 +93,10 @@ def read_bundle(path: PathLike) -> Bundle:
 
 
 def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
-    """Write a bundle's model files and its metadata, the metadata last.
+    """Write a bundle's model files and its metadata, all or none.
 
-    Each file is written atomically; a bundle interrupted between two files fails its digest check.
+    After a kill at any moment the bundle at its path is the one of before or the new one; of several writers
+    at once, one's bundle is there in the end.
 
     Parameters
     ----------
@@ -89,11 +106,45 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
 
     Raises
     ------
+    FileExistsError
+        One of the files is another bundle's.
     OSError
         The folder cannot be written; no temporary file is left.
     """
-    folder = bundle.path.parent
-    for variant in bundle.variants:
-        write_atomically(folder / variant.file, models[variant.file])
     text = json.dumps(metadata.to_json(bundle), indent=1, allow_nan=False) + "\n"
-    write_atomically(metadata_path(bundle.path), text)
+    contents = {variant.file: models[variant.file] for variant in bundle.variants}
+    contents[metadata_path(bundle.path).name] = text.encode("utf-8")
+    with folder_lock(bundle.path.parent):
+        taken = file_of_another(bundle.path, models)
+        if taken:
+            raise FileExistsError(f"{taken[0]} belongs to the bundle {taken[1]}, which would be broken.")
+        replace_together(bundle.path, contents)
+
+
+def file_of_another(path: PathLike, names: Iterable[str]) -> tuple[str, str] | None:
+    """Find a file that another bundle in the folder names.
+
+    Parameters
+    ----------
+    path : path-like
+        The bundle that is to be written.
+    names : iterable of str
+        Its model files.
+
+    Returns
+    -------
+    tuple of str or None
+        The file, and the other bundle's first one.
+    """
+    path, wanted = Path(path), set(names)
+    for sidecar in sorted(path.parent.glob("*.rknn.json")):
+        if sidecar == metadata_path(path):
+            continue
+        try:
+            variants = json.loads(sidecar.read_bytes()[:_METADATA_LIMIT])["variants"]
+            taken = wanted & {variant["file"] for variant in variants}
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue  # no bundle that could be broken
+        if taken:
+            return min(taken), sidecar.stem
+    return None

@@ -1,0 +1,145 @@
+"""Replace several files at once: after a kill at any moment all are the old ones, or all are the new.
+
+New files are written beside those that they replace, then a journal that lists the renames; with the journal
+the new files count, and whoever comes next makes the renames that are left. Writers and readers of a folder
+take turns by a lock on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Iterator, Mapping
+
+from scirknn.errors import BundleFormatError
+from scirknn.files import sha256_of_bytes, sha256_of_file, write_atomically
+
+__all__ = ["finish_replacement", "folder_lock", "is_unfinished", "replace_together"]
+
+_JOURNAL_LIMIT = 1 << 20  # bytes
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a folder's lock, alone or with other readers; without one where the file system has none."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
+def replace_together(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files of one folder, all or none; the caller holds the folder's lock.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The bundle's first file, whose folder it is.
+    contents : mapping of str to bytes
+        By name. Links are followed; what is no regular file, such as a FIFO, is written into at the end.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be written. All files are the old ones.
+    """
+    finish_replacement(path)
+    special = {name for name in contents if _is_special(path.with_name(name))}
+    renames = {}
+    try:
+        for name in contents.keys() - special:
+            real = Path(os.path.realpath(path.with_name(name)))
+            temporary = real.with_name(f"{_prefix(path)}{secrets.token_hex(8)}")
+            renames[name] = (temporary.name, sha256_of_bytes(contents[name]))
+            _write(temporary, contents[name], real)
+        write_atomically(_journal(path), json.dumps(renames))
+    except BaseException:
+        if not _journal(path).exists():
+            for name, (temporary_name, _) in renames.items():
+                with contextlib.suppress(OSError):
+                    _new_file(path, name, temporary_name).unlink()
+        raise
+    finish_replacement(path)
+    for name in special:
+        write_atomically(path.with_name(name), contents[name])
+
+
+def finish_replacement(path: Path) -> None:
+    """Make the renames that a killed writer left, and remove what it had not listed yet.
+
+    Raises
+    ------
+    BundleFormatError
+        The journal is none, or a file that it lists is another one.
+    OSError
+        The folder cannot be written.
+    """
+    journal = _journal(path)
+    if journal.exists():
+        for name, (temporary_name, digest) in _read_journal(journal, path).items():
+            new = _new_file(path, name, temporary_name)
+            if not new.is_file() or new.is_symlink():
+                continue  # renamed already
+            if sha256_of_file(new) != digest:
+                raise BundleFormatError(f"{new} is not the file that {journal} lists. Remove both.")
+            os.replace(new, os.path.realpath(path.with_name(name)))
+        journal.unlink()
+    for pattern in (f"{_prefix(path)}*", f".{journal.name}.*"):
+        for left in path.parent.glob(pattern):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a writer was killed before its last rename."""
+    return _journal(path).exists()
+
+
+def _write(temporary: Path, content: bytes, replaced: Path) -> None:
+    """Write a new file, on the disk, with the permissions of the one that it is to replace."""
+    with open(temporary, "xb") as file:
+        if replaced.exists():
+            os.fchmod(file.fileno(), stat.S_IMODE(replaced.stat().st_mode))
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_special(target: Path) -> bool:
+    return target.exists() and not target.is_file()
+
+
+def _new_file(path: Path, name: str, temporary_name: str) -> Path:
+    return Path(os.path.realpath(path.with_name(name))).with_name(temporary_name)
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(f"{_prefix(path)[:-1]}-journal")
+
+
+def _prefix(path: Path) -> str:
+    """Return how the names of this bundle's temporary files begin."""
+    return f".scirknn-{sha256_of_bytes(path.name.encode())[:16]}."
+
+
+def _read_journal(journal: Path, path: Path) -> Mapping[str, tuple[str, str]]:
+    """Return by name the new file's name and digest; names are checked, since anyone may have written it."""
+    with open(journal, "rb") as file:
+        text = file.read(_JOURNAL_LIMIT)
+    try:
+        renames = {}
+        for name, (temporary_name, digest) in json.loads(text.decode("utf-8")).items():
+            own = name.startswith(path.stem) and temporary_name.startswith(_prefix(path))
+            if not own or "/" in name + temporary_name or not isinstance(digest, str):
+                raise ValueError(f"it lists {name!r:.80}")
+            renames[name] = (temporary_name, digest)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BundleFormatError(f"{journal} is no journal of a bundle ({error!s:.200}). Remove it.") from None
+    return renames
