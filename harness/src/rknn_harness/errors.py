@@ -6,6 +6,7 @@
     ├── BoardsFileError          boards.toml cannot be used (also ValueError)
     ├── SameBoardError           two boards of a run are one (also ValueError)
     ├── FactsFileError           a file of a board's facts cannot be used (also ValueError)
+    ├── RunFolderError           a run's folder cannot be written or read
     ├── OwnModelError            a model given to a run, or its rows, cannot be used (also ValueError)
     ├── InfraError               the board cannot be reached: no model or toolkit is to blame
     │   ├── ConnectionLostError    no connection, or the end of one
@@ -45,6 +46,7 @@ __all__ = [
     "PowerError",
     "ProtocolError",
     "ProvisioningError",
+    "RunFolderError",
     "SameBoardError",
     "VirtualBoardError",
     "printable",
@@ -68,6 +70,10 @@ class HarnessError(Exception):
 def printable(text: str) -> str:
     """Return a text without control characters, which a board's text may contain."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+class RunFolderError(HarnessError):
+    """A run's folder cannot be written or read."""
 
 
 class BoardsFileError(HarnessError, ValueError):

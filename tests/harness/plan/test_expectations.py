@@ -48,7 +48,10 @@ def test_an_expected_failure_does_not_fail_a_run_and_one_that_passes_does(tmp_pa
     assert results_code([PASSED, FAILED]) is ExitCode.CONFORMANCE
     late = attrs.evolve(PASSED, expected=reason(tmp_path, f"fail labels {CASE.id} Lost. measured", PASSED))
     assert results_code([late]) is ExitCode.CONFORMANCE
-    with RunFolder.begin(tmp_path / "run", {"format": FORMAT}) as folder, Suite(folder, {}, {}) as suite:
+    with (
+        RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}}) as folder,
+        Suite(folder, {}, {}) as suite,
+    ):
         with pytest.raises(
             ConformanceFailure, match=r"is expected to fail: Lost\. measured Remove it from expectations/"
         ):

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from rknn_harness.commands.cli import main
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.run_folder import FORMAT, RunFolder, RunFolderError, manifest, read_run
+from tests.counts import counted
 from tests.harness.samples import mixed_results, write_run
+
+FILES_OF_BEFORE = Path(__file__).parents[2] / "files_of_before"
 
 
 def test_every_result_comes_back(tmp_path: Path) -> None:
@@ -28,7 +39,7 @@ def attrs_rounded(result: CaseResult) -> CaseResult:
 
 def test_each_case_is_on_disk_when_it_ends(tmp_path: Path) -> None:
     results = mixed_results(4)
-    with RunFolder.begin(tmp_path / "run", {"format": FORMAT}) as folder:
+    with RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}}) as folder:
         for count, result in enumerate(results, 1):
             folder.record(result)
             assert len(read_run(folder.path).results) == count
@@ -50,14 +61,14 @@ def test_a_damaged_line_in_the_middle_is_told(tmp_path: Path) -> None:
     record = path / "cases.jsonl"
     lines = record.read_text().splitlines()
     record.write_text("\n".join([lines[0], lines[1][:50], *lines[2:]]) + "\n")
-    with pytest.raises(RunFolderError, match="does not read"):
+    with pytest.raises(RunFolderError, match=r"cases\.jsonl, line 2, is damaged"):
         read_run(path)
 
 
 def test_a_folder_is_not_written_twice(tmp_path: Path) -> None:
-    RunFolder.begin(tmp_path / "run", {"format": FORMAT}).close()
+    RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}}).close()
     with pytest.raises(RunFolderError, match="holds a run already"):
-        RunFolder.begin(tmp_path / "run", {"format": FORMAT})
+        RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -132,3 +143,69 @@ def test_a_run_of_another_format_is_refused(tmp_path: Path) -> None:
     (path / "manifest.json").write_text(json.dumps({"format": FORMAT + 1}))
     with pytest.raises(RunFolderError, match=f"format {FORMAT + 1}, not {FORMAT}"):
         read_run(path)
+
+
+def test_a_run_has_one_writer(tmp_path: Path) -> None:
+    folder = RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}})
+    with pytest.raises(RunFolderError, match=rf"is being written by process {os.getpid()} on"):
+        RunFolder.resume(folder.path)
+    folder.close()
+    RunFolder.resume(folder.path).close()
+    assert not (folder.path / "run.lock").exists()
+
+
+def test_a_killed_writer_holds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    child = os.fork()
+    if not child:
+        RunFolder.begin(path, {"format": FORMAT, "toolkits": [], "boards": {}})
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (path / "run.lock").exists()
+    RunFolder.resume(path).close()
+
+
+ODD: tuple[Any, ...] = (None, "x", "", -1, 0, 10**30, True, [], [[]], {}, {"a": 1}, "\x1b[31m", "\ud800", ...)
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the place of every value in a JSON document."""
+    yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in items:
+        yield from places(part, (*place, key))
+
+
+def changed(document: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """Return a copy with another value at a place, or without it."""
+    if not place:
+        return None if value is ... else value
+    document = copy.deepcopy(document)
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize("seed", range(counted(300)))
+def test_a_changed_record_is_shown_or_refused_by_name(tmp_path: Path, seed: int) -> None:
+    command, draw = ("report", "compare", "trend")[seed % 3], random.Random(seed)
+    run = Path(shutil.copytree(FILES_OF_BEFORE / "run", tmp_path / "run"))
+    name = draw.choice(["manifest.json", "cases.jsonl", "cases.jsonl"])
+    lines = (run / name).read_text().splitlines() if name == "cases.jsonl" else [(run / name).read_text()]
+    number = draw.randrange(len(lines))
+    document = json.loads(lines[number])
+    lines[number] = json.dumps(changed(document, draw.choice(list(places(document))), draw.choice(ODD)))
+    (run / name).write_text("".join(f"{line}\n" for line in lines))
+    folders = [str(FILES_OF_BEFORE / "run"), str(run)] if command == "compare" else [str(run)]
+    answer = CliRunner().invoke(
+        main, [command, *folders, *(["--output", str(tmp_path)] * (command != "report"))]
+    )
+    assert answer.exception is None or isinstance(answer.exception, SystemExit)
+    assert answer.exit_code in (0, 1, 3)
+    if answer.exit_code == 3:
+        assert str(run) in answer.output

@@ -49,7 +49,7 @@ def conduct(toolkit: sklearn2rknn.Toolkit) -> Conduct:
     def run(folder: RunFolder, board: Board, between: Callable[[], object] = int) -> list[CaseResult]:
         suite = WarmSuite(folder, {"virtual": board}, {}, SuiteOptions(wait=0.2))
         suite.warm = toolkit
-        with suite:
+        with folder, suite:
             for entry in PLAN:
                 suite.result(entry)
                 between()

@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from rknn_harness.commands.options import errors_as_exit_codes
+from rknn_harness.records.reading import shown
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.compare_page import comparison_text, write_comparison
 from rknn_harness.report.comparison import compare as compare_runs
@@ -40,10 +41,10 @@ def compare(time: bool, output: Path | None, before: Path, after: Path) -> None:
     noise; writes the same as compare.html and compare.json into AFTER's folder, or --output. The exit code is
     1 for a regression; expected failures and infra_error are none.
     """
-    with errors_as_exit_codes():
+    with errors_as_exit_codes(), shown(before, after):
         changes = compare_runs(read_run(before), read_run(after), time=time)
         page = write_comparison(changes, output or after)
-    click.echo(comparison_text(changes))
+        click.echo(comparison_text(changes))
     click.echo(page)
     sys.exit(int(changes.code))
 
@@ -56,8 +57,8 @@ def trend(output: Path | None, runs: tuple[Path, ...]) -> None:
 
     Prints a table; writes trend.html and trend.json into the folder that holds the newest run, or --output.
     """
-    with errors_as_exit_codes():
+    with errors_as_exit_codes(), shown(*runs):
         series = trend_of(read_run(path) for path in runs)
         page = write_trend(series, output or series.runs[-1].path.parent)
-    Console().print(trend_table(series))
+        Console().print(trend_table(series))
     click.echo(page)

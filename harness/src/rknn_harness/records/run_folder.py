@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import importlib.metadata
 import json
 import os
@@ -32,14 +33,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
-from rknn_harness.errors import HarnessError
+from rknn_harness.errors import RunFolderError, printable
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.reading import READ_ERRORS, check_record, parse_document, parse_manifest
+from rknn_harness.records.run_lock import RunLock
 from scirknn.files import write_atomically
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
@@ -62,8 +65,7 @@ MIXED_STATEMENT = (
 )
 
 
-class RunFolderError(HarnessError):
-    """A run's folder cannot be written or read."""
+Value = TypeVar("Value")
 
 
 @attrs.frozen
@@ -93,6 +95,8 @@ class RunFolder:
     ----------
     path : pathlib.Path
         A folder that `begin` made.
+    lock : RunLock, optional
+        Of the process that began or resumed the run; released with `close`.
 
     Raises
     ------
@@ -100,8 +104,8 @@ class RunFolder:
         There is no run.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, lock: RunLock | None = None) -> None:
+        self.path, self._lock = path, lock
         try:
             self._record = os.open(path / "cases.jsonl", os.O_RDWR | os.O_APPEND)
         except OSError as error:
@@ -153,19 +157,28 @@ class RunFolder:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise RunFolderError(f"{path} holds a run already. Name another folder.") from None
             raise RunFolderError(f"No run can be written to {path}: {error}.") from error
-        return cls(path)
+        return cls(path, RunLock(path))
 
     @classmethod
     def resume(cls, path: Path) -> RunFolder:
         """Open the folder of a run that broke, and remove from its record what must be tried again.
 
-        Infrastructure errors go to ``broken.jsonl``. Nobody else may have the folder open.
+        Infrastructure errors go to ``broken.jsonl``.
 
         Raises
         ------
         RunFolderError
-            There is no run, or its record is damaged.
+            There is no run, its record is damaged, or another run is writing to it.
         """
+        lock = RunLock(path)
+        try:
+            return cls._resume(path, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _resume(cls, path: Path, lock: RunLock) -> RunFolder:
         results = read_run(path).results
         broken = [result for result in results if result.outcome is Outcome.INFRA_ERROR]
         if broken:
@@ -173,19 +186,22 @@ class RunFolder:
                 file.writelines(result.line() for result in broken)
         settled = (result.line() for result in results if result.outcome is not Outcome.INFRA_ERROR)
         write_atomically(path / "cases.jsonl", "".join(settled))
-        folder = cls(path)
+        folder = cls(path, lock)
         folder.amend(lambda manifest: manifest.update(finished=None))
         return folder
 
     def plan(self) -> tuple[Entry, ...]:
         """Return the entries that the run tries."""
-        lines = (self.path / "plan.jsonl").read_text(encoding="utf-8").splitlines()
-        return tuple(Entry.from_json(json.loads(line)) for line in lines)
+        file = self.path / "plan.jsonl"
+        return tuple(
+            _read(file, f", line {number},", functools.partial(_entry_of, line))
+            for number, line in enumerate(file.read_bytes().splitlines(), 1)
+        )
 
     def manifest(self) -> dict[str, Any]:
         """Return the run's manifest."""
-        document: dict[str, Any] = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
-        return document
+        file = self.path / "manifest.json"
+        return _read(file, "", lambda: parse_manifest(file.read_bytes(), FORMAT))
 
     def record(self, result: CaseResult) -> None:
         """Append a case; the operating system has it when this returns."""
@@ -212,6 +228,8 @@ class RunFolder:
     def close(self) -> None:
         """Close the record; the folder stays."""
         os.close(self._record)
+        if self._lock is not None:
+            self._lock.release()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -245,25 +263,43 @@ def read_run(path: Path) -> Run:
     Raises
     ------
     RunFolderError
-        There is no run, or a line other than the last is damaged.
+        There is no run, or the manifest or a line other than the last is damaged; the text names it.
     """
     try:
         lines = (path / "cases.jsonl").read_bytes().split(b"\n")
-        text = (path / "manifest.json").read_text(encoding="utf-8")
+        text = (path / "manifest.json").read_bytes()
     except OSError as error:
         raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
     # A complete record ends with a newline, so the text after the last one is empty or torn.
     torn = lines.pop() != b""
-    try:
-        document = json.loads(text)
-        if document["format"] != FORMAT:
-            raise ValueError(f"format {document['format']}, not {FORMAT}")
-        results = [CaseResult.from_json(json.loads(line)) for line in lines]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(
-            f"{path} holds a record that this version does not read ({error!r:.200})."
-        ) from None
+    document = _read(path / "manifest.json", "", lambda: parse_manifest(text, FORMAT))
+    results = [
+        _read(path / "cases.jsonl", f", line {number},", functools.partial(_result_of, line))
+        for number, line in enumerate(lines, 1)
+    ]
     return Run(path, document, tuple(results), torn)
+
+
+def _read(file: Path, where: str, read: Callable[[], Value]) -> Value:
+    try:
+        return read()
+    except READ_ERRORS as error:
+        what = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
+        raise RunFolderError(
+            f"{file}{where} is damaged, or of another version: {printable(what[:300])}. Mend or remove it."
+        ) from None
+
+
+def _entry_of(line: bytes) -> Entry:
+    entry = Entry.from_json(parse_document(line))
+    check_record(entry)
+    return entry
+
+
+def _result_of(line: bytes) -> CaseResult:
+    result = CaseResult.from_json(parse_document(line))
+    check_record(result)
+    return result
 
 
 def manifest(

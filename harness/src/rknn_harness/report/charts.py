@@ -236,7 +236,9 @@ def scatter(
 
 def intervals(rows: Sequence[Interval], *, label: str, title: str) -> Markup:
     """Draw one value with its interval per row, against 0; names stand above their rows."""
-    ends = [0.0, *(end for row in rows for end in (row.low, row.high) if math.isfinite(end))]
+    most = 2.5 * _PACES[-1]  # a change beyond it is drawn at the chart's end
+    numbers = (end for row in rows for end in (row.low, row.high) if math.isfinite(end))
+    ends = [0.0, *(min(max(end, -most), most) for end in numbers)]
     pace = next(pace for pace in _PACES if max(ends) - min(ends) <= 5 * pace)
     low, high = math.floor(min(ends) / pace), math.ceil(max(ends) / pace)
     ticks = tuple(pace * part for part in range(low, high + 1))

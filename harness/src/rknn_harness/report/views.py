@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rknn_harness.records.reading import shown
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.junit import write_junit
 from rknn_harness.report.render import write_report
@@ -14,5 +15,6 @@ __all__ = ["write_views"]
 def write_views(path: Path) -> Path:
     """Write the views of a run, ``junit.xml`` and the report, and return the report's page."""
     run = read_run(path)
-    write_junit(run)
-    return write_report(run)
+    with shown(path):
+        write_junit(run)
+        return write_report(run)

@@ -270,10 +270,12 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Take the live line away, however the run ended."""
-    screen = screen_of(config)
+    """Take the live line away and let others write to the run, however it ended."""
+    screen, folder = screen_of(config), config.stash.get(_FOLDER, None)
     if screen is not None:
         screen.close()
+    if folder is not None:
+        folder.close()
 
 
 def _end_screen(config: pytest.Config) -> None:

@@ -1,0 +1,131 @@
+"""Read JSON records that anyone may have written or damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import jinja2
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
+
+from rknn_harness.errors import RunFolderError, printable
+
+__all__ = ["READ_ERRORS", "check_record", "parse_document", "parse_manifest", "shown"]
+
+READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading a damaged record raises."""
+
+
+_MANIFEST: dict[str, Any] = {
+    "started": str,
+    "finished": str | None,
+    "command": str,
+    "seed": int,
+    "toolkits": list[dict[str, Any]],
+    "boards": dict[str, dict[str, Any]],
+    "precisions": list[str],
+    "versions": dict[str, str | None],
+    "commit": dict[str, Any] | None,
+    "host": dict[str, Any],
+    "statement": str,
+    "options": dict[str, Any],
+    "skipped": list[dict[str, str]],
+}
+"""Types of the manifest's fields."""
+
+_OPTIONS: dict[str, Any] = {
+    **dict.fromkeys(("board", "toolkit", "precision"), list[str]),
+    **dict.fromkeys(("boards", "corpus", "examples", "expectations", "baseline", "keyword"), str | None),
+    **dict.fromkeys(("max_cases", "seed"), int | None),
+}
+"""Types of the options in it that a resumed run, or a printed command, takes up."""
+
+
+@contextlib.contextmanager
+def shown(*folders: Path) -> Iterator[None]:
+    """Report values of these runs that no view can show as an error of their folders.
+
+    Raises
+    ------
+    RunFolderError
+    """
+    try:
+        yield
+    except (*READ_ERRORS, jinja2.TemplateError) as error:
+        names = " or ".join(map(str, folders))
+        what = printable(f"{type(error).__name__}: {error}"[:300])
+        raise RunFolderError(
+            f"The record in {names} has values that cannot be shown ({what}). Was it changed by hand?"
+        ) from error
+
+
+def parse_document(text: bytes) -> dict[str, Any]:
+    """Return a JSON object whose numbers are finite.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError(f"it is a {type(document).__name__}, not an object")
+    json.dumps(document, allow_nan=False)
+    return document
+
+
+def parse_manifest(text: bytes, number: int) -> dict[str, Any]:
+    """Return the manifest of a run, of format `number`.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    document = parse_document(text)
+    if document.get("format") != number:
+        raise ValueError(f"format {document.get('format')!r:.20}, not {number}")
+    _check_fields(document, _MANIFEST, {"toolkits", "boards"})
+    _check_fields(document.get("options", {}), _OPTIONS, set())
+    for toolkit in document["toolkits"]:
+        _check_fields(toolkit, {"version": str}, {"version"})
+    return document
+
+
+def _check_fields(document: Mapping[str, Any], types: Mapping[str, Any], required: set[str]) -> None:
+    """Check the types of a document's fields; the error's text names the field."""
+    missing = required - document.keys()
+    if missing:
+        raise ValueError(f"it lacks {min(missing)}")
+    for name in types.keys() & document.keys():
+        _check(name, document[name], types[name])
+
+
+def check_record(record: Any) -> None:
+    """Check the fields of an attrs instance, and of those in it, by their annotations.
+
+    Raises
+    ------
+    ValueError
+        A field has another type; the text names it.
+    """
+    hints = typing.get_type_hints(type(record))
+    for field in attrs.fields(type(record)):
+        value = getattr(record, field.name)
+        _check(field.name, value, hints[field.name])
+        parts = value.values() if isinstance(value, Mapping) else (value,)
+        for part in parts:
+            if attrs.has(type(part)):
+                check_record(part)
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    try:
+        check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+    except TypeCheckError as error:
+        raise ValueError(f"{name}: {error}") from None
