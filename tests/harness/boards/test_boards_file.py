@@ -36,6 +36,34 @@ def test_a_board_is_read_and_the_virtual_one_is_always_there(tmp_path: Path) -> 
     assert read_boards(path)["rock"].virtual  # what runs there says it
 
 
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("ann@rock.example", ("rock.example", 22, "ann")),
+        ("ann@rock.example:2222", ("rock.example", 2222, "ann")),
+        ("ssh://ann@rock.example:2222", ("rock.example", 2222, "ann")),
+        ("ann@[::1]", ("::1", 22, "ann")),
+        ("ann@[::1]:2222", ("::1", 2222, "ann")),
+        ("ann@::1", ("::1", 22, "ann")),
+    ],
+)
+def test_a_host_may_have_user_and_port(tmp_path: Path, host: str, expected: tuple[str, int, str]) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text(GOOD.replace("rock.example", host).replace('user = "rock"\n', ""))
+    rock = read_boards(path)["rock"]
+    assert (rock.host, rock.port, rock.user) == expected
+    path.write_text(GOOD.replace("rock.example", host).replace('user = "rock"', 'user = "ann"'))
+    assert read_boards(path)["rock"] == rock
+
+
+def test_an_ipv6_address_is_shown_in_brackets(tmp_path: Path) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text(GOOD.replace("rock.example", "::1"))
+    assert read_boards(path)["rock"].address == "[::1]:22"
+    path.write_text(GOOD)
+    assert read_boards(path)["rock"].address == "rock.example:22"
+
+
 def test_a_tilde_is_the_home_on_the_board(tmp_path: Path) -> None:
     """Every command begins there; a shell that would expand it is not asked."""
     path = tmp_path / "boards.toml"
@@ -49,7 +77,12 @@ def test_a_tilde_is_the_home_on_the_board(tmp_path: Path) -> None:
     [
         (GOOD + 'work_folder = "~root/x"', "work_folder is '~root/x'; write another user's home"),
         (GOOD.replace('host = "rock.example"\n', ""), "[board.rock] host is missing"),
-        (GOOD.replace("rock.example", "rock.example:22"), "host is 'rock.example:22', with a port"),
+        (GOOD.replace("rock.example", "b@rock.example"), "host is 'b@rock.example', but user is 'rock'"),
+        (GOOD.replace("rock.example", "[::1]:22") + "port = 2", "host is '[::1]:22', but port is 2"),
+        (GOOD.replace("rock.example", "rock.example:ssh"), "host is 'rock.example:ssh', not HOST, USER@HOST"),
+        (GOOD.replace("rock.example", "rock.example:0"), "host is 'rock.example:0', not HOST"),
+        (GOOD.replace("rock.example", "rock.example:22:home"), "host is 'rock.example:22:home', not HOST"),
+        (GOOD.replace("rock.example", "[::1"), "host is '[::1', not HOST"),
         (GOOD + "port = 0", "[board.rock] port is 0"),
         (GOOD + "port = true", "[board.rock] port is True"),
         (GOOD + 'device = "gpu"', "[board.rock] device is 'gpu'"),

@@ -86,6 +86,11 @@ class Board:
     clocks: str = attrs.field()
     lease_folder: str = attrs.field(converter=_from_home)
 
+    @property
+    def address(self) -> str:
+        """Return host and port in one text, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     @clocks.default
     def _default_clocks(self) -> str:
         return "ignore" if self.virtual else "pin"

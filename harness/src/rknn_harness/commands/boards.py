@@ -51,7 +51,7 @@ def list_boards(boards_file: Path | None) -> None:
     """List the boards that can be named."""
     with errors_as_exit_codes():
         for entry in read_boards(boards_file).values():
-            address = f"{entry.user}@{entry.host}:{entry.port}" if entry.host else f"by {entry.kind}"
+            address = f"{entry.user}@{entry.address}" if entry.host else f"by {entry.kind}"
             where = "on this machine" if entry.made_for_each_use else address
             click.echo("\t".join([entry.name, where, entry.device, " ".join(entry.tags)]).rstrip())
 

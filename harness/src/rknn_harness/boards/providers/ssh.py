@@ -17,6 +17,11 @@ from rknn_harness.errors import PowerError
 __all__ = ["SshProvider"]
 
 _COMMAND_SECONDS = 120.0
+_ADDRESS = re.compile(
+    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?"
+    r"(?:(?P<ipv6>[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%\w+)?)|(?:\[(?P<bracketed>[^@\[\]]+)\]|(?P<name>[^@\[\]:]+))"
+    r"(?::(?P<port>[0-9]{1,5}))?)"
+)
 
 
 @board_provider("ssh")
@@ -26,10 +31,7 @@ class SshProvider(BoardProvider):
     @classmethod
     def read(cls, entry: BoardEntry) -> dict[str, Any]:
         """Take the entry's address; what it leaves out is what ``ssh HOST`` would use."""
-        host, port = entry.text("host").strip("[]"), entry.port()
-        if with_port := re.fullmatch(r"(?:ssh://)?([^:]+|.*\[.+\]):(\d+)", host):
-            entry.fail("host", f"is {host!r}, with a port; write port = {with_port[2]} on a line of its own")
-        user = entry.text("user") if "user" in entry.fields else None
+        host, user, port = _read_address(entry)
         try:
             settings = ssh_settings(host, user=user, port=port)
         except ValueError as error:
@@ -68,3 +70,18 @@ class SshProvider(BoardProvider):
                 status=done.returncode,
             )
         return True
+
+
+def _read_address(entry: BoardEntry) -> tuple[str, str | None, int | None]:
+    """Take host, user and port, each of the last two from its field or from the host."""
+    text, user, port = entry.text("host"), None, entry.port()
+    if "user" in entry.fields:
+        user = entry.text("user")
+    match = _ADDRESS.fullmatch(text)
+    host_port = int(match["port"]) if match and match["port"] else None
+    if match is None or (host_port is not None and not 0 < host_port < 65536):
+        entry.fail("host", f"is {text!r:.80}, not HOST, USER@HOST, HOST:PORT or [IPV6]:PORT")
+    for field, value, in_host in (("user", user, match["user"]), ("port", port, host_port)):
+        if None not in (value, in_host) and value != in_host:
+            entry.fail("host", f"is {text!r:.80}, but {field} is {value!r}; leave one of the two out")
+    return match["ipv6"] or match["bracketed"] or match["name"], user or match["user"], port or host_port

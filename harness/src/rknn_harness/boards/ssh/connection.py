@@ -160,7 +160,7 @@ class Connection:
                 return
             self.close()
         board = self.board
-        with self.translate_errors(f"connecting to {board.user}@{board.host}:{board.port}"):
+        with self.translate_errors(f"connecting to {board.user}@{board.address}"):
             connection = _new_connection(board)
             connection.connect_kwargs["sock"] = self._connect_proxy() if board.proxy else _connect(board)
             try:
@@ -205,7 +205,7 @@ class Connection:
             raise
         except paramiko.BadHostKeyException as error:
             raise HostKeyError(
-                f"{board.name} at {board.host}:{board.port} shows the host key {error.key.fingerprint}, but "
+                f"{board.name} at {board.address} shows the host key {error.key.fingerprint}, but "
                 f"{board.known_hosts} has {error.expected_key.fingerprint}. If the board was installed anew, "
                 "replace the line there; otherwise another machine answers at its address.",
             ) from error
@@ -226,7 +226,7 @@ class Connection:
             self.close()
             raise ConnectionLostError(
                 f"The connection to {board.name} failed while {doing}: {error or type(error).__name__}. "
-                f"Check that the board is on and that {board.host}:{board.port} can be reached."
+                f"Check that the board is on and that {board.address} can be reached."
             ) from error
 
 
@@ -304,7 +304,7 @@ class _RejectUnknownKey(paramiko.RejectPolicy):
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:
         board = self._board
         raise HostKeyError(
-            f"{board.name} at {board.host}:{board.port} shows the host key {key.fingerprint}, and "
+            f"{board.name} at {board.address} shows the host key {key.fingerprint}, and "
             f"{board.known_hosts} has none for it. " + _trust_command(board)
         )
 
