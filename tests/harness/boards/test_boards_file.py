@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
-from rknn_harness.boards.boards_file import VIRTUAL, read_boards
+from rknn_harness.boards.boards_file import VIRTUAL, Board, read_boards
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardsFileError
 
 GOOD = """
@@ -70,12 +72,36 @@ def test_a_tilde_is_the_home_on_the_board(tmp_path: Path) -> None:
     path.write_text(GOOD + 'python = "~/venv/bin/python3"\nwork_folder = "~/rknn-work"\nlease_folder = "~"\n')
     rock = read_boards(path)["rock"]
     assert (rock.python, rock.work_folder, rock.lease_folder) == ("venv/bin/python3", "rknn-work", ".")
+    path.write_text(GOOD + 'python = "~/python3"\nwork_folder = "~//rknn-work"\nlease_folder = "~/"\n')
+    rock = read_boards(path)["rock"]
+    assert (rock.python, rock.work_folder, rock.lease_folder) == ("./python3", "rknn-work", ".")
+
+
+def test_a_tilde_is_the_home_for_files_and_commands_alike(board: Board) -> None:
+    """A program of that home is not looked up in PATH, and no folder is named '~'."""
+    home = board.key.parent / "home"
+    (home / "tilde-python").unlink(missing_ok=True)
+    (home / "tilde-python").symlink_to(board.python)
+    desk = attrs.evolve(
+        board, python="~/tilde-python", work_folder="~/tilde-work", lease_folder="~/tilde-lease"
+    )
+    with BoardSession(desk) as session:
+        session.hello()
+    assert not (home / "~").exists()
+    assert (home / "tilde-work").is_dir()
+    assert (home / "tilde-lease").is_dir()
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (GOOD + 'work_folder = "~root/x"', "work_folder is '~root/x'; write another user's home"),
+        (
+            GOOD + 'work_folder = "~root/x"',
+            "work_folder is '~root/x'; write that home in full, as 'echo ~root' shows",
+        ),
+        (GOOD + 'lease_folder = "~root"', "lease_folder is '~root'; write that home in full"),
+        (GOOD + 'python = "~root/python3"', "python is '~root/python3'; write that home in full"),
+        (GOOD + 'python = "sudo -n python3"', "'exec sudo -n python3 \"$@\"'"),
         (GOOD.replace('host = "rock.example"\n', ""), "[board.rock] host is missing"),
         (GOOD.replace("rock.example", "b@rock.example"), "host is 'b@rock.example', but user is 'rock'"),
         (GOOD.replace("rock.example", "[::1]:22") + "port = 2", "host is '[::1]:22', but port is 2"),

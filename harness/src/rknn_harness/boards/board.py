@@ -14,7 +14,13 @@ __all__ = ["VIRTUAL", "Board"]
 def _from_home(path: str) -> str:
     """Return a path relative to the home of the board's user, where commands begin."""
     first, _, rest = path.partition("/")
-    return rest or "." if first == "~" else path
+    return rest.lstrip("/") or "." if first == "~" else path
+
+
+def _program_from_home(path: str) -> str:
+    """Return a program's path from that home; a bare name would be looked up in PATH."""
+    program = _from_home(path)
+    return f"./{program}" if path.startswith("~/") and "/" not in program else program
 
 
 @attrs.frozen
@@ -45,7 +51,8 @@ class Board:
     python : str
         The board's Python, 3.8 or later, with numpy and its NPU's runtime.
     work_folder : str
-        Where the board keeps what is sent to it; relative to the user's home, or absolute.
+        Where the board keeps what is sent to it; relative to the user's home, or absolute. Here, in `python`
+        and in `lease_folder` a leading ``~/`` is that home.
     device : {"npu", "virtual"}
         What `scirknn` runs models on.
     virtual : bool
@@ -76,7 +83,7 @@ class Board:
     options: Mapping[str, str] = attrs.field(factory=dict, hash=False)
     made_for_each_use: bool = False
     proxy: str = ""
-    python: str = attrs.field(default="python3", converter=_from_home)
+    python: str = attrs.field(default="python3", converter=_program_from_home)
     work_folder: str = attrs.field(default=".cache/rknn-harness", converter=_from_home)
     device: str = "npu"
     virtual: bool = False

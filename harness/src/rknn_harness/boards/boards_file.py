@@ -42,6 +42,10 @@ _CURES = {
     "password": "boards let in keys alone: 'ssh-copy-id -i KEY.pub USER@HOST' asks for the password once",
     "proxy_jump": "write ProxyJump for the host into ~/.ssh/config, or forward a port with 'ssh -L'",
 }
+_COMMAND_LINE = (
+    "is {0!r}, a command line, but it must be one program. Make a script on the board with the lines "
+    "'#!/bin/sh' and 'exec {0} \"$@\"', make it executable, and write its path here"
+)
 _CHOICES = {"device": ("npu", "virtual"), "clocks": ("pin", "record", "ignore")}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
@@ -133,8 +137,14 @@ def _check(entry: BoardEntry, board: Board) -> None:
         if value not in known:
             entry.fail(field, f"is {value!r}, not {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
     for field in ("python", "work_folder", "lease_folder"):
-        if getattr(board, field).startswith("~"):
-            entry.fail(field, f"is {getattr(board, field)!r}; write another user's home in full")
+        value = getattr(board, field)
+        if value.startswith("~"):
+            home = value.partition("/")[0]
+            entry.fail(
+                field, f"is {value!r}; write that home in full, as 'echo {home}' shows it on the board"
+            )
+    if re.match(r"[^\s/]+\s", board.python):
+        entry.fail("python", _COMMAND_LINE.format(board.python))
     if board.power_command == ():
         entry.fail("power_command", "is empty")
     if entry.fields:
