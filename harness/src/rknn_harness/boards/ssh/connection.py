@@ -19,6 +19,7 @@ import tenacity
 from paramiko.pkey import UnknownKeyType
 
 from rknn_harness.boards.board import Board
+from rknn_harness.boards.ssh.known_hosts import KnownHosts
 from rknn_harness.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -37,6 +38,7 @@ DEAD_LINK_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 5  # bytes to be acknowledged, so that a silent dead link is noticed too
 _ATTEMPTS = 3
 _BOOT_STEP_SECONDS = 1.0
+_SSH_PORT = 22  # the only one that a file of host keys does not name
 
 _log = logging.getLogger(__name__)
 
@@ -204,11 +206,7 @@ class Connection:
         except InfraError:
             raise
         except paramiko.BadHostKeyException as error:
-            raise HostKeyError(
-                f"{board.name} at {board.address} shows the host key {error.key.fingerprint}, but "
-                f"{board.known_hosts} has {error.expected_key.fingerprint}. If the board was installed anew, "
-                "replace the line there; otherwise another machine answers at its address.",
-            ) from error
+            raise _host_key_error(board, error.key) from error
         except paramiko.AuthenticationException as error:
             raise AuthenticationError(
                 f"{board.name} refuses {board.user} with the key {board.key} ({error}). Let it in with "
@@ -273,12 +271,8 @@ def _new_connection(board: Board) -> fabric.Connection:
         },
     )
     connection.client.set_missing_host_key_policy(_RejectUnknownKey(board))
-    try:
-        connection.client.load_host_keys(str(board.known_hosts))
-    except FileNotFoundError:
-        raise HostKeyError(
-            f"{board.name}: there is no file of host keys at {board.known_hosts}. {_trust_command(board)}"
-        ) from None
+    for key in reversed(_known_hosts(board).keys):  # of two keys of one type the first counts
+        connection.client.get_host_keys().add(_host_name(board), key.get_name(), key)
     return connection
 
 
@@ -302,11 +296,50 @@ class _RejectUnknownKey(paramiko.RejectPolicy):
         self._board = board
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:
-        board = self._board
+        raise _host_key_error(self._board, key)
+
+
+def _host_name(board: Board) -> str:
+    """Return the board's name in a file of host keys."""
+    return board.host if board.port == _SSH_PORT else f"[{board.host}]:{board.port}"
+
+
+def _known_hosts(board: Board) -> KnownHosts:
+    try:
+        return KnownHosts.read(board.known_hosts, _host_name(board))
+    except FileNotFoundError:
         raise HostKeyError(
-            f"{board.name} at {board.address} shows the host key {key.fingerprint}, and "
-            f"{board.known_hosts} has none for it. " + _trust_command(board)
+            f"{board.name}: there is no file of host keys at {board.known_hosts}. {_trust_command(board)}"
+        ) from None
+    except OSError as error:
+        raise HostKeyError(
+            f"{board.name}: the file of host keys {board.known_hosts} cannot be read: {error.strerror}. "
+            "Correct 'known_hosts' in the board's entry, or who may read the file."
+        ) from None
+
+
+def _host_key_error(board: Board, key: paramiko.PKey) -> HostKeyError:
+    """Return the error of a host key that is not trusted, with what the file has instead."""
+    known, file = _known_hosts(board), board.known_hosts
+    shown = f"{board.name} at {board.address} shows the host key {key.fingerprint}"
+    line = known.revoked.get(key.asbytes())
+    if line is not None:
+        return HostKeyError(
+            f"{shown}, which line {line} of {file} revokes. Give the board a new key, with "
+            "'sudo rm /etc/ssh/ssh_host_*_key*; sudo ssh-keygen -A' on its own console; or, if the line is "
+            f"wrong, remove it with 'sed -i {line}d {file}'."
         )
+    if known.keys:
+        expected = ", ".join(each.fingerprint for each in known.keys)
+        cure = (
+            "If the board was installed anew, replace the line there; otherwise another machine answers at "
+            "its address."
+        )
+        return HostKeyError(
+            " ".join(filter(None, (f"{shown}, but {file} has {expected}.", known.remarks, cure)))
+        )
+    start = f"{shown}, and {file} has none for it."
+    return HostKeyError(" ".join(filter(None, (start, known.remarks, _trust_command(board)))))
 
 
 def _trust_command(board: Board) -> str:
