@@ -97,6 +97,15 @@ def load(path, device, core="auto"):
 '''
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_boards_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hides the boards that the developer has set up on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.delenv("RKNN_HARNESS_BOARD", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """A virtual board that no test harms."""

@@ -13,8 +13,11 @@ from click.testing import CliRunner, Result
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.commands import cli
 from rknn_harness.commands.boards import Findings
 from rknn_harness.commands.cli import main
+from rknn_harness.records.outcomes import ExitCode
+from rknn_harness.suite.run_options import RunOptions
 
 Ask = Callable[..., Result]
 
@@ -58,6 +61,62 @@ def test_there_is_no_such_board() -> None:
     result = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
     assert result.exit_code == 2
     assert "There is no board 'rock'; there are virtual. Boards of yours are in a file" in result.output
+
+
+@pytest.fixture
+def usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "rknn-harness" / "boards.toml"
+    path.parent.mkdir()
+    path.write_text('[board.desk]\nkind = "virtual"\n[board.shelf]\nkind = "virtual"\n')
+    return path
+
+
+def names(*words: str) -> list[str]:
+    result = CliRunner().invoke(main, ["board", "list", *words])
+    assert result.exit_code == 0
+    return [line.split("\t")[0] for line in result.output.splitlines()]
+
+
+def test_boards_of_the_usual_file_are_there_without_an_option(usual_file: Path, tmp_path: Path) -> None:
+    assert names() == ["virtual", "desk", "shelf"]
+    other = tmp_path / "other.toml"
+    other.write_text('[board.bench]\nkind = "virtual"\n')
+    assert names("--boards", str(other)) == ["virtual", "bench"]
+    usual_file.unlink()
+    assert names() == ["virtual"]
+
+
+def test_a_name_that_the_usual_file_lacks_gets_the_file(usual_file: Path) -> None:
+    result = CliRunner().invoke(main, ["board", "facts", "--board", "rock"])
+    assert result.exit_code == 2
+    assert f"Add an entry [board.rock] to {usual_file}" in " ".join(result.output.split())
+
+
+def test_the_variable_names_the_board_unless_an_option_does(usual_file: Path) -> None:
+    def refusal(*words: str) -> str:
+        variable = {"RKNN_HARNESS_BOARD": "cellar"}
+        result = CliRunner().invoke(main, ["board", "lock", *words], env=variable)
+        assert result.exit_code == 2
+        return result.output
+
+    assert "There is no board 'cellar'" in refusal()
+    assert "made anew for every command" in refusal("--board", "desk")
+
+
+def test_a_run_takes_its_boards_from_the_variable(usual_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+
+    def note(options: RunOptions, *_: object) -> ExitCode:
+        chosen.append((options.board, options.boards))
+        return ExitCode.CLEAN
+
+    monkeypatch.setattr(cli, "run_suite", note)
+    CliRunner().invoke(main, ["run"], env={"RKNN_HARNESS_BOARD": "desk shelf"})
+    CliRunner().invoke(main, ["run", "--board", "shelf"], env={"RKNN_HARNESS_BOARD": "desk"})
+    CliRunner().invoke(main, ["run"])
+    file = str(usual_file)
+    assert chosen == [(("desk", "shelf"), file), (("shelf",), file), (("virtual",), file)]
 
 
 def test_facts_of_the_virtual_board() -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from platformdirs import user_config_path
 
 from rknn_harness.boards.board import VIRTUAL, Board
 from rknn_harness.boards.board_entry import BoardEntry
@@ -36,7 +37,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["VIRTUAL", "Board", "no_board", "read_boards"]
+__all__ = ["VIRTUAL", "Board", "default_boards_file", "no_board", "read_boards"]
 
 _CURES = {
     "password": "boards let in keys alone: 'ssh-copy-id -i KEY.pub USER@HOST' asks for the password once",
@@ -97,10 +98,19 @@ def read_boards(path: Path | None) -> dict[str, Board]:
     return boards
 
 
+def default_boards_file() -> Path | None:
+    """Return ``rknn-harness/boards.toml`` of ``$XDG_CONFIG_HOME`` or ``~/.config``, if it exists."""
+    path = user_config_path("rknn-harness") / "boards.toml"
+    return path if path.is_file() else None
+
+
 def no_board(name: str, boards: Mapping[str, Board], path: Path | None) -> str:
     """Return the text that a board is not among those that were read."""
     text = f"There is no board {name!r}; there are {', '.join(boards)}."
-    return text if path else f"{text} Boards of yours are in a file, named with --boards boards.toml."
+    if path:
+        return f"{text} Add an entry [board.{name}] to {path}, or name another file with --boards."
+    usual = user_config_path("rknn-harness") / "boards.toml"
+    return f"{text} Boards of yours are in a file, {usual} or one named with --boards boards.toml."
 
 
 def _read_board(entry: BoardEntry) -> Board:

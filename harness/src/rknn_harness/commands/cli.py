@@ -19,7 +19,14 @@ import sklearn2rknn
 from rknn_harness import __version__
 from rknn_harness.commands.boards import Findings, board, look_at
 from rknn_harness.commands.comparison import compare, trend
-from rknn_harness.commands.options import Duration, board_option, boards_option, errors_as_exit_codes, reached
+from rknn_harness.commands.options import (
+    BOARD_VARIABLE,
+    Duration,
+    board_option,
+    boards_option,
+    errors_as_exit_codes,
+    reached,
+)
 from rknn_harness.commands.own_options import OwnOptions, check_kept, own_options
 from rknn_harness.commands.probe import probe
 from rknn_harness.commands.toolkits import toolkits
@@ -88,7 +95,13 @@ class _SpacedValues(click.Command):
 
 
 @main.command(cls=_SpacedValues)
-@click.option("--board", multiple=True, help="A board's name; several are possible.  [default: virtual]")
+@click.option(
+    "--board",
+    multiple=True,
+    envvar=BOARD_VARIABLE,
+    show_envvar=True,
+    help="A board's name; several are possible.  [default: virtual]",
+)
 @boards_option
 @click.option(
     "--toolkit",

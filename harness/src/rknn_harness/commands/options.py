@@ -13,25 +13,36 @@ import click
 
 import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
-from rknn_harness.boards.boards_file import Board, no_board, read_boards
+from rknn_harness.boards.boards_file import Board, default_boards_file, no_board, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.outcomes import ExitCode
 from sklearn2rknn.file_path import FilePath
 
-__all__ = ["Duration", "board_option", "boards_option", "errors_as_exit_codes", "reached"]
+__all__ = ["BOARD_VARIABLE", "Duration", "board_option", "boards_option", "errors_as_exit_codes", "reached"]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 30 * 86_400
 
+BOARD_VARIABLE = "RKNN_HARNESS_BOARD"
+"""Names the board of a command without ``--board``."""
+
 board_option = click.option(
-    "--board", "board_name", default="virtual", show_default=True, help="The board's name."
+    "--board",
+    "board_name",
+    default="virtual",
+    show_default=True,
+    envvar=BOARD_VARIABLE,
+    show_envvar=True,
+    help="The board's name.",
 )
 boards_option = click.option(
     "--boards",
     "boards_file",
     type=FilePath(exists=True, dir_okay=False),
-    help="File of boards, boards.toml. Without one there is the virtual board alone.",
+    default=default_boards_file,
+    help="File of boards; without one there is the virtual board alone.  "
+    "[default: ~/.config/rknn-harness/boards.toml, if it exists]",
 )
 
 
