@@ -27,6 +27,7 @@ from rknn_harness.errors import (
     InfraError,
     PowerError,
     ProtocolError,
+    ProvisioningError,
 )
 
 __all__ = ["Completed", "Connection", "wait_until_reachable"]
@@ -38,6 +39,7 @@ DEAD_LINK_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 5  # bytes to be acknowledged, so that a silent dead link is noticed too
 _ATTEMPTS = 3
 _BOOT_STEP_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
 _SSH_PORT = 22  # the only one that a file of host keys does not name
 
 _log = logging.getLogger(__name__)
@@ -142,13 +144,31 @@ class Connection:
     def sftp(self) -> paramiko.SFTPClient:
         """Return the connection's one SFTP session."""
         if self._sftp is None:
-            transport: paramiko.Transport = self._require_open().transport
-            self._sftp = paramiko.SFTPClient.from_transport(transport, window_size=1 << 23)
-            assert self._sftp is not None
-            channel = self._sftp.get_channel()
-            assert channel is not None
-            channel.settimeout(2 * DEAD_LINK_SECONDS)
+            self._sftp = self._start_sftp()
         return self._sftp
+
+    def _start_sftp(self) -> paramiko.SFTPClient:
+        transport: paramiko.Transport = self._require_open().transport
+        channel = transport.open_session(window_size=1 << 23, timeout=CONNECT_SECONDS)
+        channel.settimeout(2 * DEAD_LINK_SECONDS)
+        try:
+            channel.invoke_subsystem("sftp")
+            return paramiko.SFTPClient(channel)
+        except paramiko.SFTPError as error:
+            raise ProtocolError(
+                f"{self.board.name} answers SFTP with {error}. If that is a greeting, keep the start-up "
+                "files of the board's shell from printing where there is no terminal: begin ~/.bashrc with "
+                "'[ -t 1 ] || return'."
+            ) from error
+        except (EOFError, paramiko.SSHException) as error:
+            transport.join(_SETTLE_SECONDS)  # a connection that was lost ends now
+            if not transport.is_active():
+                raise
+            raise ProvisioningError(
+                f"{self.board.name} does not start SFTP ({error or type(error).__name__}). Install it with "
+                "'sudo apt install openssh-sftp-server' there, and see that /etc/ssh/sshd_config has "
+                "'Subsystem sftp /usr/lib/openssh/sftp-server'; dropbear needs the program alone."
+            ) from error
 
     def _require_open(self) -> fabric.Connection:
         if self._fabric is None:
@@ -219,6 +239,12 @@ class Connection:
             raise ConnectionLostError(
                 f"{board.name}: this machine knows no host {board.host!r} ({error.strerror}). Write the "
                 "board's address for 'host' in its entry, or for HostName in ~/.ssh/config."
+            ) from error
+        except paramiko.ChannelException as error:
+            self.close()
+            raise ProvisioningError(
+                f"{board.name} refuses another session while {doing} ({error}). A connection needs three: "
+                "set 'MaxSessions 10' in /etc/ssh/sshd_config there and restart its SSH server."
             ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
