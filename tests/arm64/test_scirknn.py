@@ -21,6 +21,7 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.ssh.connection import Completed, Connection
 from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from scirknn.bundle import metadata_path
+from scirknn.bundle.sidecar import with_digest
 
 NAMES = ("arm64-2.3.0", "arm64-2.3.2", "arm64-2.5.0", "debian11-2.3.2")
 SCRIPT = Path(__file__).with_name("ask_scirknn.py")
@@ -81,7 +82,10 @@ def files(bundle: Path, models: Mapping[str, bytes], tmp_path_factory: pytest.Te
     digest = hashlib.sha256(models["float16"]).hexdigest()
     narrow |= {"variants": [{"file": "narrow.rknn", "samples": 1, "sha256": digest}], "input": None}
     narrow |= {"n_features_in": 40, "channels": 40, "parts": 1}
-    found["narrow.rknn"], found["narrow.rknn.json"] = models["float16"], json.dumps(narrow).encode()
+    found["narrow.rknn"], found["narrow.rknn.json"] = (
+        models["float16"],
+        json.dumps(with_digest(narrow)).encode(),
+    )
     return found
 
 

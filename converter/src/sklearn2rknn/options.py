@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 
 from scirknn.bundle import file_of_another
+from scirknn.bundle.limits import LARGEST_BATCH_SIZE, MOST_VARIANTS
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network.network import FORMS, Network
 from sklearn2rknn.network.onnx_graph import SOFTMAX_OPSET
@@ -27,7 +28,6 @@ BATCH_SIZE = 64
 """Default batch size: a run of 64 rows is estimated to cost hardly more than one of a single row
 (the table in converter/README.md)."""
 
-LARGEST_BATCH_SIZE = 16384  # beyond it the toolkit takes minutes
 
 CALIBRATION_ROWS = 256
 """Default: with the extreme rows among them, more change nothing (converter/ACCURACY.md)."""
@@ -188,6 +188,8 @@ def _to_batch_sizes(batch_size: Any) -> tuple[int, ...]:
             raise OptionError(f"batch_size holds {size!r:.60}; it takes integers.")
         if not 1 <= size <= LARGEST_BATCH_SIZE:
             raise OptionError(f"batch_size holds {size}; it can be 1 to {LARGEST_BATCH_SIZE}.")
+    if len(sizes) > MOST_VARIANTS:
+        raise OptionError(f"batch_size holds {len(sizes)} sizes; a bundle has at most {MOST_VARIANTS}.")
     if not sizes or len(set(sizes)) != len(sizes):
         raise OptionError(f"batch_size is {batch_size!r:.60}; give one number or several different ones.")
     return tuple(int(size) for size in sizes)

@@ -20,6 +20,7 @@ from scirknn.bundle import metadata_path, read_bundle
 from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Number
 from scirknn.bundle.columns_metadata import from_json, to_json
 from scirknn.estimators import estimator as estimators
+from tests.device_runtime.bundle.metadata_edits import replace_metadata
 from tests.device_runtime.conftest import MakeBundle
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -277,7 +278,7 @@ def test_any_document_is_read_or_refused(path: Path, data: st.DataObject) -> Non
         last = data.draw(st.sampled_from(list(keys)))
     target[last] = data.draw(values)
     try:
-        sidecar.write_text(json.dumps(whole))
+        replace_metadata(path, whole)
         bundle = read_bundle(path)
     except scirknn.BundleError:
         return

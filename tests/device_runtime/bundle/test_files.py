@@ -13,6 +13,7 @@ from sklearn.neural_network import MLPClassifier
 
 import scirknn
 from scirknn.bundle import metadata_path, read_bundle, write_bundle
+from tests.device_runtime.bundle.metadata_edits import edit_metadata, replace_metadata
 from tests.device_runtime.conftest import MakeBundle
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -24,11 +25,6 @@ def path(make_bundle: MakeBundle) -> Path:
     return make_bundle(
         MLPClassifier((6,), max_iter=3).fit(X, np.array(["no", "yes", "so"])[np.arange(30) % 3]), (1, 8)
     )
-
-
-def edit(path: Path, **changes: Any) -> None:
-    sidecar = metadata_path(path)
-    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), **changes}))
 
 
 def test_what_was_written_is_read(path: Path) -> None:
@@ -45,7 +41,7 @@ def test_what_was_written_is_read(path: Path) -> None:
 
 
 def test_features_in_parts_add_up_to_themselves(path: Path) -> None:
-    edit(path, parts=3, channels=16)
+    edit_metadata(path, parts=3, channels=16)
     bundle = read_bundle(path)
     X = np.array([[1 / 3, -1000.1, 1e-9, 1e5]])  # the last is none of float16's
     high, low, again = bundle.prepare(X).reshape(3, 4)
@@ -55,16 +51,15 @@ def test_features_in_parts_add_up_to_themselves(path: Path) -> None:
 
 
 def test_outputs_in_parts_are_added(path: Path) -> None:
-    edit(path, output_parts=2)
+    edit_metadata(path, output_parts=2)
     answer = np.array([[1024.0, -2.0, 0.0, 0.25, 2.0**-20, 0.0]], np.float32)
     assert read_bundle(path).join(answer).tolist() == [[1024.25, -2.0 + 2.0**-20, 0.0]]
 
 
 def test_a_bundle_from_before_parts_is_read(path: Path) -> None:
-    sidecar = metadata_path(path)
-    document = json.loads(sidecar.read_text())
+    document = json.loads(metadata_path(path).read_text())
     del document["parts"], document["output_parts"]
-    sidecar.write_text(json.dumps(document))
+    replace_metadata(path, document)
     assert read_bundle(path).parts == 1
 
 
@@ -114,7 +109,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
         ({"classes": None}, "'classes' and the task 'classifier' contradict each other"),
         ({"classes": {"dtype": "O8", "values": [1]}}, "'classes' has no known dtype"),
         ({"classes": {"dtype": "<i8", "values": ["x"]}}, "'classes' do not fit dtype <i8"),
-        ({"input": {"offset": [0]}}, "'input' has no numeric offset and scale"),
+        ({"input": {"offset": [0]}}, "'input' needs 4 finite offsets and scales, and is {'offset': [0]}"),
         (
             {"input": {"offset": [0] * 4, "scale": [1, 1, 1, float("nan")]}},
             "needs 4 finite offsets and scales",
@@ -126,7 +121,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
     ],
 )
 def test_wrong_metadata_says_which_entry(path: Path, changes: dict[str, Any], text: str) -> None:
-    edit(path, **changes)
+    edit_metadata(path, **changes)
     with pytest.raises(scirknn.BundleFormatError) as caught:
         read_bundle(path)
     assert text in str(caught.value)
@@ -145,7 +140,7 @@ def test_any_metadata_is_read_or_refused(path: Path, data: st.DataObject) -> Non
     key = data.draw(st.sampled_from(sorted(document)))
     document[key] = data.draw(json_values)
     try:
-        sidecar.write_text(json.dumps(document))
+        replace_metadata(path, document)
         read_bundle(path)
     except scirknn.BundleError:
         pass

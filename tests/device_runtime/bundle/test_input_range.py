@@ -18,6 +18,7 @@ from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Nu
 from scirknn.cli import table_files
 from scirknn.cli.commands import main
 from scirknn.estimators import estimator
+from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import MakeBundle
 from tests.device_runtime.estimators.test_estimator import fitted
 
@@ -31,11 +32,8 @@ MIDDLE = [0.0, 0.0, 0.25, 15.0, 0.1]
 
 
 def with_range(path: Path, precision: str = "int8", **changes: Any) -> Path:
-    sidecar = metadata_path(path)
-    document = json.loads(sidecar.read_text())
     held = {"low": LOW, "high": HIGH, "rows": 12, "room": 1.0, **changes}
-    sidecar.write_text(json.dumps({**document, "precision": precision, "input_range": held}))
-    return path
+    return edit_metadata(path, precision=precision, input_range=held)
 
 
 @pytest.fixture
@@ -235,8 +233,7 @@ def test_a_malformed_range_is_refused(path: Path, changes: dict[str, Any], why: 
 
 @pytest.mark.parametrize("value", [None, [], "none", {"low": LOW, "high": HIGH}])
 def test_a_range_of_another_form_is_refused(path: Path, value: Any) -> None:
-    sidecar = metadata_path(path)
-    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "input_range": value}))
+    edit_metadata(path, input_range=value)
     with pytest.raises(scirknn.BundleError, match="'input_range' has no low, high, rows and room"):
         read_bundle(path)
 

@@ -18,6 +18,7 @@ import pytest
 import scirknn
 from scirknn.bundle.columns import Category, Columns, Lookup, Number
 from scirknn.cli.commands import main
+from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import FakeLite, MakeBundle
 from tests.device_runtime.estimators.test_estimator import fitted
 
@@ -227,11 +228,9 @@ def test_info_tells_what_nests_a_line_each(
     make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make_bundle(fitted("softmax"))
-    metadata = Path(f"{path}.json")
-    document = json.loads(metadata.read_text())
-    document["toolkit"] = {"version": "2.3.2", "lock_sha256": "7f" * 32, "options": {"form": "conv"}}
-    document["ranges"] = [{"tensor": "input", "low": -2.0, "high": None}, {"tensor": "output", "low": 1 / 3}]
-    metadata.write_text(json.dumps(document))
+    toolkit = {"version": "2.3.2", "lock_sha256": "7f" * 32, "options": {"form": "conv"}}
+    ranges = [{"tensor": "input", "low": -2.0, "high": None}, {"tensor": "output", "low": 1 / 3}]
+    edit_metadata(path, toolkit=toolkit, ranges=ranges)
     assert main(["info", str(path)]) == 0
     told = capsys.readouterr().out
     lines = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from scirknn.devices.compatibility import (
     installed_versions,
     runtime_file,
 )
+from tests.device_runtime.bundle.metadata_edits import edit_metadata
 
 TOOLKIT = {"version": "2.3.2", "model_format": 6, "target_platform": "rk3588"}
 GOOD = BoardVersions(
@@ -154,10 +154,7 @@ def path(make_bundle: Callable[..., Path]) -> Path:
 def test_a_model_that_cannot_run_is_refused_before_it_is_loaded(
     path: Path, lite: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sidecar = path.with_name(path.name + ".json")
-    document = json.loads(sidecar.read_text())
-    document["toolkit"] = TOOLKIT
-    sidecar.write_text(json.dumps(document))
+    edit_metadata(path, toolkit=TOOLKIT)
     monkeypatch.setattr(
         compatibility, "installed_versions", lambda: board(librknnrt="1.4.0", rknnlite="1.4.0")
     )

@@ -30,6 +30,7 @@ from rknn_harness.records.outcomes import ExitCode, Outcome, Stage, exit_code
 from rknn_harness.records.run_folder import RunFolder, manifest, read_run
 from rknn_harness.report.views import write_views
 from rknn_harness.suite.suite import Suite
+from scirknn.bundle.sidecar import with_digest
 
 TOOLKIT = "2.3.2"
 
@@ -53,7 +54,7 @@ def change(path: Path, edit: Callable[[bytearray], None], *, fix_digest: bool) -
         sidecar = path.with_name(path.name + ".json")
         document = json.loads(sidecar.read_text())
         document["variants"][0]["sha256"] = hashlib.sha256(content).hexdigest()
-        sidecar.write_text(json.dumps(document))
+        sidecar.write_text(json.dumps(with_digest(document)))
 
 
 def flip_a_weight(path: Path) -> None:

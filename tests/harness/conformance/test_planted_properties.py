@@ -30,6 +30,7 @@ from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import PROPERTIES, dataset_case
 from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import Outcome
+from scirknn.bundle.sidecar import with_digest
 from sklearn2rknn.network.onnx_graph import onnx_from_network
 
 TOOLKIT = "2.3.2"
@@ -264,7 +265,7 @@ def other_weights(path: Path) -> None:
     sidecar = path.with_name(path.name + ".json")
     document = json.loads(sidecar.read_text())
     document["variants"][0]["sha256"] = hashlib.sha256(content).hexdigest()
-    sidecar.write_text(json.dumps(document))
+    sidecar.write_text(json.dumps(with_digest(document)))
     assert found.variants[0].sha256 != document["variants"][0]["sha256"]
 
 
@@ -272,7 +273,7 @@ def reversed_classes(path: Path) -> None:
     sidecar = path.with_name(path.name + ".json")
     document = json.loads(sidecar.read_text())
     document["classes"]["values"].reverse()
-    sidecar.write_text(json.dumps(document))
+    sidecar.write_text(json.dumps(with_digest(document)))
 
 
 class Fault(NamedTuple):

@@ -7,7 +7,6 @@ a file that does not match is refused.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Iterable, Mapping
 
@@ -19,12 +18,11 @@ from scirknn.bundle.replacement import (
     is_unfinished,
     replace_together,
 )
-from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
+from scirknn.bundle.sidecar import decode_metadata, encode_metadata, read_metadata
+from scirknn.errors import BundleError, BundleNotFoundError, DigestError
 from scirknn.files import sha256_of_file
 
 __all__ = ["file_of_another", "read_bundle", "write_bundle"]
-
-_METADATA_LIMIT = 64 << 20  # bytes; a bundle's metadata is small, and a board's memory is too
 
 
 def read_bundle(path: PathLike) -> Bundle:
@@ -45,9 +43,9 @@ def read_bundle(path: PathLike) -> Bundle:
     BundleNotFoundError
         The model file, its metadata or a variant is missing.
     BundleFormatError
-        The metadata is damaged or of another format.
+        The metadata is damaged, contradicts itself or is of another format.
     DigestError
-        A model file has other bytes than the converter wrote.
+        A model file, or the metadata, is not as the converter wrote it.
     """
     path = Path(path)
     with folder_lock(path.parent, shared=True):
@@ -67,14 +65,7 @@ def _read(path: Path) -> Bundle:
         raise BundleNotFoundError(
             f"{path} has no metadata: {sidecar.name} is not beside it. A bundle is both files; copy both."
         )
-    if sidecar.stat().st_size > _METADATA_LIMIT:
-        raise BundleFormatError(
-            f"{sidecar} is larger than {_METADATA_LIMIT >> 20} MiB; it is not a bundle's metadata."
-        )
-    try:
-        document = json.loads(sidecar.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
+    document = read_metadata(sidecar)
     if first_scirknn.recognised(document):
         return first_scirknn.convert(path, document)
     bundle = metadata.from_json(path, sidecar, document)
@@ -106,14 +97,18 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
 
     Raises
     ------
+    BundleFormatError
+        No runtime would read the bundle, such as one of more variants than a board opens.
     FileExistsError
         One of the files is another bundle's.
     OSError
         The folder cannot be written; no temporary file is left.
     """
-    text = json.dumps(metadata.to_json(bundle), indent=1, allow_nan=False) + "\n"
+    sidecar = metadata_path(bundle.path)
+    encoded = encode_metadata(metadata.to_json(bundle))
+    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded))
     contents = {variant.file: models[variant.file] for variant in bundle.variants}
-    contents[metadata_path(bundle.path).name] = text.encode("utf-8")
+    contents[sidecar.name] = encoded
     with folder_lock(bundle.path.parent):
         taken = file_of_another(bundle.path, models)
         if taken:
@@ -141,9 +136,9 @@ def file_of_another(path: PathLike, names: Iterable[str]) -> tuple[str, str] | N
         if sidecar == metadata_path(path):
             continue
         try:
-            variants = json.loads(sidecar.read_bytes()[:_METADATA_LIMIT])["variants"]
+            variants = read_metadata(sidecar)["variants"]
             taken = wanted & {variant["file"] for variant in variants}
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, BundleError, KeyError, TypeError):
             continue  # no bundle that could be broken
         if taken:
             return min(taken), sidecar.stem

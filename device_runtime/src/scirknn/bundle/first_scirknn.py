@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scirknn.bundle.limits import LARGEST_BATCH_SIZE, LARGEST_RUN, MOST_COLUMNS
 from scirknn.errors import BundleFormatError
 from scirknn.files import sha256_of_bytes
 
@@ -28,7 +29,9 @@ _PLATFORM = re.compile(rb'"target_platform": ?\[?"(\w+)')
 
 def recognised(document: Any) -> bool:
     """Say whether metadata is the first scirknn's."""
-    return isinstance(document, dict) and "format" not in document and "input_shape" in document
+    # A digest is of later bundles: this one has lost its format number.
+    is_later = isinstance(document, dict) and ("format" in document or "digest" in document)
+    return isinstance(document, dict) and "input_shape" in document and not is_later
 
 
 def convert(path: Path, document: dict[str, Any]) -> Bundle:
@@ -89,6 +92,12 @@ def _shape(path: Path, document: dict[str, Any], key: str) -> tuple[int, int]:
     rows, columns = 1 if shape[0] in (None, -1) else shape[0], shape[1]
     if not all(type(size) is int and size > 0 for size in (rows, columns)):
         raise _wrong(path, f"{key!r} is {shape!r:.60}, not rows and columns")
+    if rows > LARGEST_BATCH_SIZE or columns > MOST_COLUMNS or rows * columns > LARGEST_RUN:
+        raise _wrong(
+            path,
+            f"{key!r} is {shape!r:.60}, larger than {LARGEST_BATCH_SIZE} rows, {MOST_COLUMNS} columns or "
+            f"{LARGEST_RUN} values",
+        )
     return rows, columns
 
 

@@ -6,15 +6,20 @@ for some times as far. No output shows it, so rows are compared with the range o
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 import numpy as np
 
+from scirknn.bundle.limits import float_array
+
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
 __all__ = ["InputRange", "from_json", "to_json"]
+
+_LARGEST = sys.float_info.max
 
 ROUNDING = 2.0**-22
 """Share of a range's end by which a number may pass it: the same number in float32 is no other."""
@@ -55,22 +60,12 @@ def from_json(value: Any, n_inputs: int, fail: Callable[[str], NoReturn]) -> Inp
     """Read what `to_json` wrote, from any JSON; `fail` raises what is wrong."""
     if not isinstance(value, dict) or not {"low", "high", "rows", "room"} <= set(value):
         fail("'input_range' has no low, high, rows and room")
-    low, high = (_ends(value[end], n_inputs) for end in ("low", "high"))
-    if (low > high).any() or not np.isfinite([low, high]).all():
+    low, high = (float_array(value[end], n_inputs) for end in ("low", "high"))
+    if low is None or high is None or not np.isfinite([low, high]).all() or (low > high).any():
         fail(f"'input_range' needs {n_inputs} finite numbers from low to high")
     rows, room = value["rows"], value["room"]
     if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
         fail(f"'input_range' has {rows!r:.60} rows")
-    if not isinstance(room, (int, float)) or isinstance(room, bool) or not 1 <= room < float("inf"):
+    if not isinstance(room, (int, float)) or isinstance(room, bool) or not 1 <= room <= _LARGEST:
         fail(f"'input_range' has {room!r:.60} as room; it is a number from 1 on")
     return InputRange(low, high, rows, float(room))
-
-
-def _ends(values: Any, count: int) -> Floats:
-    """Return the numbers, or as many NaN where they are none."""
-    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    try:
-        ends = np.array(values if numbers else [], dtype=np.float64)
-    except OverflowError:
-        ends = np.empty(0)
-    return ends if len(ends) == count else np.full(count, np.nan)

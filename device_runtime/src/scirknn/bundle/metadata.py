@@ -5,16 +5,27 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 import numpy as np
 
 from scirknn.bundle import columns_metadata, input_range
 from scirknn.bundle.contents import FORMS, HEADS, PARTS, PRECISIONS, TASKS, Affine, Bundle, Variant
+from scirknn.bundle.limits import (
+    LARGEST_BATCH_SIZE,
+    LARGEST_CLASSES,
+    LARGEST_RUN,
+    MOST_CHANNELS,
+    MOST_COLUMNS,
+    MOST_VARIANTS,
+    float_array,
+)
+from scirknn.bundle.sidecar import check_digest
 from scirknn.errors import BundleFormatError
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array
+    from scirknn.bundle.columns import Columns
 
 __all__ = ["FORMAT", "from_json", "to_json"]
 
@@ -24,7 +35,14 @@ FORMAT = 3
 Format 2 has ``columns`` and ``parts``, format 3 ``form`` and ``head_on_npu``. What needs none of them is
 written as an older format, for older readers too. Metadata without a number is the first scirknn's.
 """
-_LABEL_DTYPE = re.compile(r"^(<U\d{1,6}|[<|][iufb][1248])$")
+_LABEL_DTYPE = re.compile(r"(<U\d{1,6}|[<|][iu][1248]|<f[248]|\|b1)\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_LONGEST_NAME = 255  # bytes, of Linux's file systems
+_HEADS_OF = {
+    "classifier": ("softmax", "logistic"),
+    "multilabel": ("logistic",),
+    "regressor": ("identity", "exp"),
+}
 
 
 def to_json(bundle: Bundle) -> dict[str, Any]:
@@ -74,7 +92,7 @@ class _Reader:
         self.sidecar = sidecar
         if not isinstance(document, dict):
             self.fail("it holds no JSON object")
-        self.document: dict[str, Any] = dict(document)
+        self.document: dict[str, Any] = document
 
     def fail(self, why: str) -> NoReturn:
         raise BundleFormatError(f"{self.sidecar} cannot be used: {why}. Convert the model again.")
@@ -94,31 +112,45 @@ class _Reader:
             self.fail(f"{key!r} is {value!r:.60}, not one of {', '.join(options)}")
         return value
 
-    def count(self, key: str) -> int:
+    def count(self, key: str, most: int) -> int:
         value: int = self.take(key, int)
-        if value < 1:
-            self.fail(f"{key!r} is {value}")
+        if not 1 <= value <= most:
+            self.fail(f"{key!r} is {value!r:.60}; it can be 1 to {most}")
         return value
 
     def affine(self, key: str, columns: int) -> Affine | None:
         value = self.take(key, (dict, type(None)))
         if value is None:
             return None
-        try:
-            offset, scale = (np.asarray(value[part], dtype=np.float64) for part in ("offset", "scale"))
-        except (KeyError, TypeError, ValueError):
-            self.fail(f"{key!r} has no numeric offset and scale")
-        if offset.shape != (columns,) or scale.shape != (columns,) or not np.isfinite([offset, scale]).all():
-            self.fail(f"{key!r} needs {columns} finite offsets and scales")
+        offset, scale = (float_array(value.get(part), columns) for part in ("offset", "scale"))
+        if offset is None or scale is None or not np.isfinite([offset, scale]).all():
+            self.fail(f"{key!r} needs {columns} finite offsets and scales, and is {value!r:.60}")
+        if not scale.all():
+            self.fail(f"{key!r} has the scale 0 for column {int(np.argmin(scale != 0))}")
         return Affine(offset, scale)
 
-    def check_format(self) -> None:
-        number = self.take("format", int)
+    def check_format_and_digest(self) -> None:
+        """Refuse another format, whose digest may be another too, then another digest."""
+        document = self.document
+        self.document = dict(document)
+        number: int = self.take("format", int)
         if not 1 <= number <= FORMAT:
             raise BundleFormatError(
-                f"{self.sidecar} has format {number}; this scirknn reads formats up to {FORMAT}. "
+                f"{self.sidecar} has format {number!r:.60}; this scirknn reads formats up to {FORMAT}. "
                 + ("Update scirknn on this machine." if number > FORMAT else "Convert the model again.")
             )
+        self.document = check_digest(self.sidecar, document)
+        del self.document["format"]
+
+    def columns(self, n_features_in: int) -> Columns | None:
+        if "columns" not in self.document:
+            return None
+        return columns_metadata.from_json(self.document.pop("columns"), n_features_in, self.fail)
+
+    def known_range(self, n_inputs: int) -> input_range.InputRange | None:
+        if "input_range" not in self.document:
+            return None
+        return input_range.from_json(self.document.pop("input_range"), n_inputs, self.fail)
 
     def names(self, count: int) -> tuple[str, ...] | None:
         names = self.take("feature_names", (list, type(None)))
@@ -130,67 +162,110 @@ class _Reader:
 
     def parts(self, key: str, options: tuple[int, int]) -> int:
         # Bundles written before values had parts do not name them.
-        value = self.count(key) if key in self.document else 1
+        value: int = self.take(key, int) if key in self.document else 1
         if value not in options:
-            self.fail(f"{key!r} is {value}, neither {options[0]} nor {options[1]}")
+            self.fail(f"{key!r} is {value!r:.60}, neither {options[0]} nor {options[1]}")
         return value
 
     def classes(self, task: str) -> Array | None:
         value = self.take("classes", (dict, type(None)))
         if (value is None) != (task == "regressor"):
             self.fail(f"'classes' and the task {task!r} contradict each other")
-        if value is None:
-            return None
-        dtype, values = value.get("dtype"), value.get("values")
-        if dtype == "|O" and isinstance(values, list):
-            return np.array(values, dtype=object)
-        if not isinstance(dtype, str) or not _LABEL_DTYPE.match(dtype) or not isinstance(values, list):
-            self.fail("'classes' has no known dtype or no values")
+        return None if value is None else self.labels(value.get("dtype"), value.get("values"))
+
+    def labels(self, dtype: Any, values: Any) -> Array:
+        known = isinstance(dtype, str) and (dtype == "|O" or _LABEL_DTYPE.match(dtype))
+        if not known or not isinstance(values, list) or not values:
+            self.fail(f"'classes' has no known dtype or no values: {dtype!r:.60} and {values!r:.60}")
+        size = np.dtype(dtype).itemsize * len(values)
+        if size > LARGEST_CLASSES:
+            self.fail(f"'classes' of dtype {dtype} would take {size} bytes, more than {LARGEST_CLASSES}")
+        for label in values:
+            if not isinstance(label, (str, int, float)):
+                self.fail(f"'classes' holds {label!r:.60}, which is no text or number")
         try:
-            return np.array(values, dtype=dtype)
+            labels = np.array(values, dtype=dtype)
         except (TypeError, ValueError, OverflowError):
-            self.fail(f"'classes' do not fit dtype {dtype}")
+            self.fail(f"'classes' do not fit dtype {dtype}: {values!r:.60}")
+        if labels.tolist() != values:  # cut off, rounded, or NaN
+            self.fail(f"'classes' do not fit dtype {dtype}: {values!r:.60}")
+        if len(set(values)) != len(values):
+            self.fail(f"'classes' holds a label twice: {values!r:.60}")
+        return labels
 
     def variants(self) -> tuple[Variant, ...]:
-        variants = []
-        for entry in self.take("variants", list):
-            try:
-                variant = Variant(**entry)
-            except TypeError:
-                self.fail("'variants' has an entry of another form")
-            # Bare names only: metadata from elsewhere must not reach outside its folder.
-            if (
-                not isinstance(variant.file, str)
-                or not variant.file
-                or os.path.basename(variant.file) != variant.file
-            ):
-                self.fail(f"'variants' names {variant.file!r:.60}, which is no bare file name")
-            if not isinstance(variant.samples, int) or variant.samples < 1:
-                self.fail(f"'variants' has {variant.samples!r:.60} samples per run")
-            variants.append(variant)
-        if not variants:
+        entries = self.take("variants", list)
+        if not entries:
             self.fail("'variants' is empty")
+        if len(entries) > MOST_VARIANTS:
+            self.fail(f"'variants' has {len(entries)} entries, more than {MOST_VARIANTS}")
+        variants = [self.variant(entry) for entry in entries]
+        for name in ("file", "samples"):
+            values = [getattr(variant, name) for variant in variants]
+            if len(set(values)) != len(values):
+                self.fail(f"'variants' has the same {name!r} twice: {values!r:.60}")
         return tuple(sorted(variants, key=lambda variant: variant.samples))
+
+    def variant(self, entry: Any) -> Variant:
+        try:
+            variant = Variant(**entry)
+        except TypeError:
+            self.fail(f"'variants' has an entry of another form: {entry!r:.60}")
+        if not _is_bare_name(variant.file):
+            self.fail(f"'variants' names {variant.file!r:.60}, which is no bare file name")
+        if type(variant.samples) is not int or not 1 <= variant.samples <= LARGEST_BATCH_SIZE:
+            self.fail(
+                f"'variants' has {variant.samples!r:.60} samples per run; it can be 1 to {LARGEST_BATCH_SIZE}"
+            )
+        if not isinstance(variant.sha256, str) or not _SHA256.match(variant.sha256):
+            self.fail(f"'variants' has {variant.sha256!r:.60} as sha256")
+        if not isinstance(variant.content_digest, str):
+            self.fail(f"'variants' has {variant.content_digest!r:.60} as content_digest")
+        return variant
+
+
+def _is_bare_name(name: Any) -> bool:
+    """Whether it names a file beside the metadata: what comes from elsewhere must not reach outside."""
+    if not isinstance(name, str) or name in ("", ".", "..") or os.path.basename(name) != name:
+        return False
+    try:
+        return name.isprintable() and len(os.fsencode(name)) <= _LONGEST_NAME
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
+    """Refuse values that contradict each other."""
+    task, head, n_outputs = bundle.task, bundle.head, bundle.n_outputs
+    if head not in _HEADS_OF[task]:
+        fail(f"'head' is {head!r}; that of the task {task!r} is {' or '.join(_HEADS_OF[task])}")
+    if bundle.single_output and (task != "regressor" or n_outputs != 1):
+        fail(f"'single_output' is True, for the task {task!r} with {n_outputs} outputs")
+    if bundle.classes is not None:
+        count, binary = len(bundle.classes), task == "classifier" and head == "logistic"
+        if (n_outputs != 1 or count > 2) if binary else count != n_outputs:
+            fail(f"'classes' has {count} labels for {n_outputs} outputs of the task {task!r} ({head})")
+    width = max(bundle.channels, n_outputs * bundle.output_parts)
+    largest = bundle.variants[-1].samples
+    if largest * width > LARGEST_RUN:
+        fail(f"'variants' has {largest} samples per run, too many for {width} channels or outputs")
 
 
 def from_json(path: Path, sidecar: Path, document: Any) -> Bundle:
     """Read a bundle's metadata, or raise what is wrong with it."""
     reader = _Reader(sidecar, document)
-    reader.check_format()
-    n_features_in, n_outputs = reader.count("n_features_in"), reader.count("n_outputs")
-    columns = None
-    if "columns" in reader.document:
-        columns = columns_metadata.from_json(reader.document.pop("columns"), n_features_in, reader.fail)
+    reader.check_format_and_digest()
+    n_features_in = reader.count("n_features_in", MOST_COLUMNS)
+    n_outputs = reader.count("n_outputs", MOST_COLUMNS)
+    columns = reader.columns(n_features_in)
     n_inputs = n_features_in if columns is None else len(columns.inputs)
-    known_range = None
-    if "input_range" in reader.document:
-        known_range = input_range.from_json(reader.document.pop("input_range"), n_inputs, reader.fail)
+    known_range = reader.known_range(n_inputs)
     parts, output_parts = reader.parts("parts", PARTS), reader.parts("output_parts", (1, 2))
-    channels = reader.count("channels")
+    channels = reader.count("channels", MOST_CHANNELS)
     if channels < n_inputs * parts:
         reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
     task = reader.choice("task", TASKS)
-    return Bundle(
+    bundle = Bundle(
         path=path,
         task=task,
         estimator=reader.take("estimator", str),
@@ -215,3 +290,5 @@ def from_json(path: Path, sidecar: Path, document: Any) -> Bundle:
         output_parts=output_parts,
         input_range=known_range,
     )
+    _check_consistency(bundle, reader.fail)
+    return bundle

@@ -1,0 +1,124 @@
+"""A bundle's metadata as bytes: JSON of bounded size, with a digest of itself.
+
+The digest is the SHA-256 of the metadata without it, as JSON with sorted keys and no spaces, so that another
+indentation changes nothing. It guards against damage and edits by mistake, not against an attacker, who can
+compute it too. Bundles from before it have none and are read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Mapping
+
+from scirknn.errors import BundleFormatError, DigestError
+from scirknn.files import sha256_of_bytes
+
+__all__ = ["check_digest", "decode_metadata", "encode_metadata", "read_metadata", "with_digest"]
+
+_KEY = "digest"
+
+_MOST_BYTES = 16 << 20
+"""65,536 features with a name, offset, scale and two ends of a range take 13 MB; 4 features take 4 kB."""
+
+_MOST_BRACKETS = 1 << 18
+"""Lists and objects. 65,536 features have one each; an empty one takes 3 bytes here and 64 in memory."""
+
+_DEEPEST = 32
+"""Levels of nesting. The converter writes 6; what prints or copies metadata recurses."""
+
+_LONG_NUMBER = re.compile(rb"(?<![0-9])[0-9]{1001}")
+"""float64 has at most 309 digits, and the time to read an integer grows with the square of its length."""
+
+
+def encode_metadata(document: Mapping[str, Any]) -> bytes:
+    """Return metadata as a file holds it, with its digest.
+
+    Raises
+    ------
+    ValueError
+        A number is NaN or infinite.
+    """
+    # Through JSON first: the digest is of what a reader gets, where a tuple is a list.
+    document = json.loads(json.dumps(dict(document), allow_nan=False))
+    return (json.dumps(with_digest(document), indent=1) + "\n").encode("utf-8")
+
+
+def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata with its right digest, whatever digest it had."""
+    rest = {key: value for key, value in document.items() if key != _KEY}
+    return {**rest, _KEY: _digest(rest)}
+
+
+def check_digest(sidecar: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata without its digest, which is compared where there is one.
+
+    Raises
+    ------
+    DigestError
+        The digest is another.
+    """
+    rest = dict(document)
+    if _KEY in rest:
+        expected, digest = rest.pop(_KEY), _digest(rest)
+        if expected != digest:
+            raise DigestError(
+                f"{sidecar} is not as the converter wrote it: its digest is {digest}, but {_KEY!r} is "
+                f"{expected!r:.80}. It was damaged or edited; copy the bundle again."
+            )
+    return rest
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return sha256_of_bytes(json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii"))
+
+
+def read_metadata(sidecar: Path) -> Any:
+    """Read a metadata file's JSON; a file larger than any bundle's is not read.
+
+    Raises
+    ------
+    BundleFormatError
+        As `decode_metadata`.
+    """
+    if sidecar.stat().st_size > _MOST_BYTES:
+        raise _too_large(sidecar, f"it is larger than {_MOST_BYTES >> 20} MiB")
+    with sidecar.open("rb") as file:
+        return decode_metadata(sidecar, file.read(_MOST_BYTES + 1))
+
+
+def decode_metadata(sidecar: Path, content: bytes) -> Any:
+    """Return a metadata file's JSON; its size is compared before anything is made of it.
+
+    Raises
+    ------
+    BundleFormatError
+        It is no JSON, or larger than any bundle's.
+    """
+    if len(content) > _MOST_BYTES:
+        raise _too_large(sidecar, f"it is larger than {_MOST_BYTES >> 20} MiB")
+    brackets = content.count(b"{") + content.count(b"[")
+    if brackets > _MOST_BRACKETS:
+        raise _too_large(sidecar, f"it has {brackets} lists and objects, more than {_MOST_BRACKETS}")
+    if _LONG_NUMBER.search(content):
+        raise _too_large(sidecar, "it has a number of more than 1,000 digits")
+    try:
+        document = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+    if level:
+        raise _too_large(sidecar, f"it nests more than {_DEEPEST} levels deep")
+    return document
+
+
+def _inside(value: Any) -> list[Any]:
+    values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [inner for inner in values if isinstance(inner, (dict, list))]
+
+
+def _too_large(sidecar: Path, why: str) -> BundleFormatError:
+    return BundleFormatError(f"{sidecar} is not a bundle's metadata: {why}. Copy the bundle again.")
