@@ -178,6 +178,7 @@ OPTIONS = [
     option("int16 needs example_input", precision="int16", error=ExampleInputError),
     option("it can be 1 to 16384", batch_size=0),
     option("it can be 1 to 16384", batch_size=16385),
+    option("batch_size holds 33 sizes; a bundle has at most 32", batch_size=tuple(range(1, 34))),
     option("it takes integers", batch_size=2.5),
     option("it takes integers", batch_size=True),
     option("it takes integers", batch_size="8"),

@@ -28,7 +28,6 @@ BATCH_SIZE = 64
 """Default batch size: a run of 64 rows is estimated to cost hardly more than one of a single row
 (the table in converter/README.md)."""
 
-
 CALIBRATION_ROWS = 256
 """Default: with the extreme rows among them, more change nothing (converter/ACCURACY.md)."""
 
