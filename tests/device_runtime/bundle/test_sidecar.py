@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import scirknn
-from scirknn.bundle import Affine, metadata_path, read_bundle
+from scirknn.bundle import Affine, metadata_path, read_bundle, write_bundle
 from scirknn.bundle.metadata import to_json
 from scirknn.bundle.sidecar import with_digest
 from tests.counts import counted
@@ -157,6 +158,14 @@ def test_a_regressor_that_contradicts_itself_is_refused(
     with pytest.raises(scirknn.BundleFormatError) as caught:
         read_bundle(regressor)
     assert text in str(caught.value)
+
+
+def test_what_no_runtime_would_read_is_not_written(path: Path) -> None:
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    bundle = replace(read_bundle(path), channels=1 << 20)
+    with pytest.raises(scirknn.BundleFormatError, match="'channels' is 1048576; it can be 1 to 262144"):
+        write_bundle(bundle, {variant.file: b"new" for variant in bundle.variants})
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize(
