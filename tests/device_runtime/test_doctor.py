@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import functools
 import grp
-import json
 import os
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ import scirknn
 from scirknn import doctor
 from scirknn.cli.commands import main
 from scirknn.devices.compatibility import lite_command, runtime_command
+from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import FakeLite, MakeBundle
 from tests.device_runtime.estimators.test_estimator import fitted
 
@@ -240,9 +240,7 @@ def test_a_model_is_held_against_the_board_and_run(
     board: Path, make_bundle: MakeBundle, lite: type[FakeLite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_bundle(fitted("softmax"))
-    document = json.loads(Path(f"{path}.json").read_text())
-    document["toolkit"] = {"version": "2.3.2", "model_format": 6, "target_platform": "rk3588"}
-    Path(f"{path}.json").write_text(json.dumps(document))
+    edit_metadata(path, toolkit={"version": "2.3.2", "model_format": 6, "target_platform": "rk3588"})
     (board / RUNTIME).write_bytes(b"\0librknnrt version: 1.5.0 (e6fe0c678@2023-05-25T08:09:20)\0")
     monkeypatch.setattr(lite, "fail_init", True)
     told = {each.rule: each for each in findings(board, "error", bundle=scirknn.read_bundle(path))}
