@@ -59,6 +59,8 @@ def _check_outputs(model: Attributes, n_outputs: int) -> None:
     labels = Attributes(binarizer)
     kind = labels.choice("y_type_", _KINDS)
     labels.flag("sparse_input_")
+    if labels.get("sparse_input_") and kind != "multilabel-indicator":
+        raise labels.refuse("sparse_input_", "False with one column of labels")
     if (labels.get("neg_label"), labels.get("pos_label")) != (0, 1):
         raise labels.refuse("pos_label", "0 and 1 as labels")
     classes = model.get("classes_")
