@@ -9,6 +9,7 @@
         cases.jsonl      the record; everything else is a view of it
         broken.jsonl     of a resumed run: cases that had to be tried again
         report.html  report.md  junit.xml  logs/
+        run.lock         while a process writes to it, its number
 
 A killed run leaves a readable folder: each line of the record is flushed at once, and readers ignore a torn
 last one. Several processes may write by turns: a lock on the record ends with its holder.
