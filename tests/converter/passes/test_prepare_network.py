@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn2rknn import RangeError, network_from_estimator
+from sklearn2rknn import ConversionOptions, Precision, RangeError, network_from_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.layer_merging import collapse_constant, merge_linear
-from sklearn2rknn.passes.prepare_network import prepare_network
+from sklearn2rknn.passes.prepare_network import PASSES, Preparation, prepare_network
 from sklearn2rknn.passes.range_checks import FLOAT16_MAX, refuse_overflow
 from sklearn2rknn.passes.scaling import FLOAT16_SAFE, balance, bring_into_float16
 from tests.converter.fitted import fit, fitted
@@ -122,6 +122,25 @@ def test_weights_that_round_to_zero_keep_what_they_make_of_a_constant() -> None:
     assert len(constant.layers) == 1
     # What depends on X is smaller by a factor of 1e-9 for each layer.
     np.testing.assert_allclose(constant.forward(X), network.forward(X), rtol=1e-7)
+
+
+def test_integers_refuse_weights_that_would_make_a_constant_of_what_is_none() -> None:
+    # The second layer's weights are tiny because its inputs are huge: their product counts.
+    estimator, X = fit("softmax", hidden=(5, 4))
+    network = network_from_estimator(estimator)
+    first, second, last = network.layers
+    first = attrs.evolve(first, weights=first.weights * 1e9, bias=first.bias * 1e9)
+    second = attrs.evolve(second, weights=second.weights * 1e-9)
+    network = attrs.evolve(network, layers=(first, second, last))
+    how = Preparation(
+        source=network, rows=X, precision=Precision.INT8, options=ConversionOptions(), reach=4.0
+    )
+    collapse = next(each for each in PASSES if each.__name__ == "_collapse_constant")
+    with pytest.raises(RangeError, match=r"weights round to 0 .* differ by .* over the example"):
+        collapse(network, how)
+    zero = attrs.evolve(second, weights=np.zeros_like(second.weights))
+    network = attrs.evolve(network, layers=(first, zero, last))
+    assert len(collapse(network, how).layers) == 1
 
 
 def test_relus_that_never_fire_leave_a_constant() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from scirknn.arrays import Floats
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.checking.file_bound import file_bound
-from sklearn2rknn.errors import OptionError
+from sklearn2rknn.errors import OptionError, RangeError
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionOptions
@@ -69,6 +69,8 @@ class Preparation:
     reach: float
 
 
+_CONSTANT = 1e-3  # of the outputs' size: what differs by less is as good as constant
+
 Pass = Callable[[Network, Preparation], Network]
 
 
@@ -117,7 +119,16 @@ def _refuse_starvation(network: Network, how: Preparation) -> Network:
 
 def _collapse_constant(network: Network, how: Preparation) -> Network:
     # Not before the scaling, since small weights need not be small any more in the new scales.
-    return collapse_constant(network)
+    constant = collapse_constant(network)
+    if constant is not network and how.precision is not Precision.FLOAT16 and how.rows is not None:
+        outputs = network.forward(how.rows)
+        spread = float(np.ptp(outputs, axis=0).max())
+        if spread > _CONSTANT * float(np.abs(outputs).max()):
+            raise RangeError(
+                "A layer's weights round to 0 in the toolkit beside inputs of its size, but the outputs "
+                f"differ by {spread:.3g} over the example. Scale X before fit, or take float16."
+            )
+    return constant
 
 
 def _replace_tanh(network: Network, how: Preparation) -> Network:

@@ -34,7 +34,7 @@ class ConversionRecord:
     Attributes
     ----------
     models : list of bytes
-        The ONNX graphs, that of the bundle last: the converter may try one before it.
+        The ONNX graphs, in the order in which they were built.
     simulated : numpy.ndarray or None
         The simulator's outputs, shape (runs, 1, K, N, 1).
     inputs : numpy.ndarray or None
@@ -47,6 +47,16 @@ class ConversionRecord:
     simulated: Array | None = None
     inputs: Array | None = None
     built: tuple[bytes, Mapping[str, Any], Array | None] = (b"", {}, None)
+    of_files: dict[str, ConversionRecord] = attrs.field(factory=dict, repr=False)
+
+    def of(self, bundle: Bundle) -> ConversionRecord:
+        """Return the record of the builds whose files the bundle has.
+
+        The converter may build others before, and after, to see whether another precision would do.
+        """
+        records = [self.of_files[variant.sha256] for variant in bundle.variants]
+        simulated = next((each for each in records if each.simulated is not None), records[0])
+        return attrs.evolve(simulated, models=[model for each in records for model in each.models])
 
     @property
     def samples(self) -> int:
@@ -96,9 +106,12 @@ class RecordingToolkit(Toolkit):
         built = self._toolkit.build(
             model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
         )
+        own = ConversionRecord(models=[model])
         if simulate is not None:
-            self.record.inputs, self.record.simulated = simulate, built.simulated
-            self.record.built = (model, config, calibration)
+            for record in (self.record, own):
+                record.inputs, record.simulated = simulate, built.simulated
+                record.built = (model, config, calibration)
+        self.record.of_files[sha256_of_bytes(built.rknn)] = own
         return built
 
 
