@@ -9,7 +9,14 @@ import secrets
 import stat
 from typing import BinaryIO, Iterator, Union
 
-__all__ = ["open_atomically", "sha256_of_bytes", "sha256_of_file", "write_atomically"]
+__all__ = [
+    "open_atomically",
+    "open_new",
+    "permissions_of",
+    "sha256_of_bytes",
+    "sha256_of_file",
+    "write_atomically",
+]
 
 _PathLike = Union[str, "os.PathLike[str]"]
 _NAME_CHARACTERS = 40  # of the target's name in the temporary one: a name has at most 255 bytes
@@ -68,22 +75,50 @@ def open_atomically(
             yield file
         return
     if mode is None:
-        mode = _mode(target)
+        mode = permissions_of(target)
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name[:_NAME_CHARACTERS]}.{secrets.token_hex(8)}.part")
     try:
-        with open(temporary, "xb") as file:
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
+        with open_new(temporary, mode) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     _synchronize_folder(folder)
+
+
+@contextlib.contextmanager
+def open_new(path: _PathLike, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Open a new binary file that is on the disk when the block ends.
+
+    Parameters
+    ----------
+    path : str or path-like
+    mode : int, optional
+        Permissions. Default: what the umask leaves.
+
+    Raises
+    ------
+    OSError
+        The file exists, or cannot be written.
+    """
+    with open(path, "xb") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def permissions_of(path: _PathLike) -> int | None:
+    """Return the permissions of an existing regular file, without following a link; else None."""
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return stat.S_IMODE(state.st_mode) if stat.S_ISREG(state.st_mode) else None
 
 
 def _file_to_replace(path: _PathLike) -> str | None:
@@ -96,15 +131,6 @@ def _file_to_replace(path: _PathLike) -> str | None:
     # Links below /proc/self/fd, such as /dev/stdout, need not lead to a name of their file.
     named = os.path.exists(target) and os.path.samestat(os.stat(target), state)
     return target if stat.S_ISREG(state.st_mode) and named else None
-
-
-def _mode(path: str) -> int | None:
-    """Return the permissions of an existing regular file, without following a link."""
-    try:
-        state = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    return stat.S_IMODE(state.st_mode) if stat.S_ISREG(state.st_mode) else None
 
 
 def _synchronize_folder(folder: str) -> None:

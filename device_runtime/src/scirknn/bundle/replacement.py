@@ -12,12 +12,17 @@ import fcntl
 import json
 import os
 import secrets
-import stat
 from pathlib import Path
 from typing import Iterator, Mapping
 
 from scirknn.errors import BundleFormatError
-from scirknn.files import sha256_of_bytes, sha256_of_file, write_atomically
+from scirknn.files import (
+    open_new,
+    permissions_of,
+    sha256_of_bytes,
+    sha256_of_file,
+    write_atomically,
+)
 
 __all__ = ["finish_replacement", "folder_lock", "is_unfinished", "replace_together"]
 
@@ -58,7 +63,8 @@ def replace_together(path: Path, contents: Mapping[str, bytes]) -> None:
             real = Path(os.path.realpath(path.with_name(name)))
             temporary = real.with_name(f"{_prefix(path)}{secrets.token_hex(8)}")
             renames[name] = (temporary.name, sha256_of_bytes(contents[name]))
-            _write(temporary, contents[name], real)
+            with open_new(temporary, permissions_of(real)) as file:
+                file.write(contents[name])
         write_atomically(_journal(path), json.dumps(renames))
     except BaseException:
         if not _journal(path).exists():
@@ -100,16 +106,6 @@ def finish_replacement(path: Path) -> None:
 def is_unfinished(path: Path) -> bool:
     """Whether a writer was killed before its last rename."""
     return _journal(path).exists()
-
-
-def _write(temporary: Path, content: bytes, replaced: Path) -> None:
-    """Write a new file, on the disk, with the permissions of the one that it is to replace."""
-    with open(temporary, "xb") as file:
-        if replaced.exists():
-            os.fchmod(file.fileno(), stat.S_IMODE(replaced.stat().st_mode))
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _is_special(target: Path) -> bool:
