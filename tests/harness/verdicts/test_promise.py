@@ -62,7 +62,7 @@ def verdict_on_unseen_rows(
         except sklearn2rknn.CheckError as error:
             return Outcome.UNSUPPORTED, str(error)
     bundle, truth = scirknn.read_bundle(path), reference(estimator, unseen)
-    graph = read_graph(recorder.record.models[-1], bundle)
+    graph = read_graph(recorder.record_of(bundle).models[-1], bundle)
     limits = limits_for(truth, graph, model_files(bundle), np.arange(UNSEEN), is_promised=True)
     with scirknn.load(path, device="virtual") as model:
         output = np.asarray(model.raw_output(unseen), np.float32)

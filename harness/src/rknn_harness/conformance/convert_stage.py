@@ -225,7 +225,7 @@ def _convert(case: Case, tried: ModelUnderTest, toolkit: sklearn2rknn.Toolkit, p
         case.kind == "dataset" and CheckResult.from_json(bundle.details["check"]).is_beyond_bound
     )
     refusal = refusals[0] if refusals and not is_toolkits_fault else ""
-    return _Conversion(bundle, model_files(bundle), recorder.record.of(bundle), refusal)
+    return _Conversion(bundle, model_files(bundle), recorder.record_of(bundle), refusal)
 
 
 def conversion_ending(error: Exception, facts: CaseFacts | None = None) -> Ending:

@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class ConversionRecord:
-    """The calls of a `RecordingToolkit` in one conversion.
+    """The builds of a bundle's files.
 
     Attributes
     ----------
@@ -47,16 +47,6 @@ class ConversionRecord:
     simulated: Array | None = None
     inputs: Array | None = None
     built: tuple[bytes, Mapping[str, Any], Array | None] = (b"", {}, None)
-    of_files: dict[str, ConversionRecord] = attrs.field(factory=dict, repr=False)
-
-    def of(self, bundle: Bundle) -> ConversionRecord:
-        """Return the record of the builds whose files the bundle has.
-
-        The converter may build others before, and after, to see whether another precision would do.
-        """
-        records = [self.of_files[variant.sha256] for variant in bundle.variants]
-        simulated = next((each for each in records if each.simulated is not None), records[0])
-        return attrs.evolve(simulated, models=[model for each in records for model in each.models])
 
     @property
     def samples(self) -> int:
@@ -90,7 +80,16 @@ class RecordingToolkit(Toolkit):
     def __init__(self, toolkit: Toolkit) -> None:
         super().__init__(toolkit.environment)
         self._toolkit = toolkit
-        self.record = ConversionRecord()
+        self._records: dict[str, ConversionRecord] = {}
+
+    def record_of(self, bundle: Bundle) -> ConversionRecord:
+        """Return the record of the builds whose files a bundle has.
+
+        The converter may build others before, and after, to see whether another precision would do.
+        """
+        records = [self._records[variant.sha256] for variant in bundle.variants]
+        simulated = next((each for each in records if each.simulated is not None), records[0])
+        return attrs.evolve(simulated, models=[model for each in records for model in each.models])
 
     def build(
         self,
@@ -102,16 +101,11 @@ class RecordingToolkit(Toolkit):
         timeout: float = 300.0,
     ) -> Built:
         """Convert one ONNX model; see `sklearn2rknn.Toolkit.build`."""
-        self.record.models.append(model)
         built = self._toolkit.build(
             model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
         )
-        own = ConversionRecord(models=[model])
-        if simulate is not None:
-            for record in (self.record, own):
-                record.inputs, record.simulated = simulate, built.simulated
-                record.built = (model, config, calibration)
-        self.record.of_files[sha256_of_bytes(built.rknn)] = own
+        record = ConversionRecord([model], built.simulated, simulate, (model, config, calibration))
+        self._records[sha256_of_bytes(built.rknn)] = record
         return built
 
 
