@@ -110,7 +110,7 @@ def test_a_duplicate_outlives_the_original(library: Any) -> None:
     assert library.rknn_dup_context(c.byref(second.id), c.byref(third.id)) == CTX
 
 
-# --- what is told ------------------------------------------------------------------------------------------
+# --- what is reported ------------------------------------------------------------------------------------
 
 
 def test_queries_tell_of_the_file(library: Any) -> None:

@@ -30,7 +30,7 @@ CLIP = 1.1
 class Case:
     """One conversion: layer widths, activations, samples, precision; random weights, or ones of identity.
 
-    With `far` the first kernel of each layer has that bias and weights of next to nothing.
+    With `far` the first kernel of each layer has that bias and negligible weights.
     """
 
     widths: tuple[int, ...]

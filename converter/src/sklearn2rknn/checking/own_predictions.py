@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sklearn2rknn.checking.comparisons import decision_margins
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
@@ -65,8 +66,8 @@ def _differences(network: Network, outputs: npt.NDArray[Any], expected: npt.NDAr
             return np.ones(len(predicted), dtype=bool)
         return np.asarray(((predicted != expected) & (np.abs(outputs) > _TIE)).any(axis=1))
     assert network.classes is not None
-    ordered = np.sort(outputs, axis=1)
-    margin = np.abs(outputs[:, 0]) if outputs.shape[1] == 1 else ordered[:, -1] - ordered[:, -2]
+    is_single = outputs.shape[1] == 1
+    margin = np.abs(outputs[:, 0]) if is_single else decision_margins(outputs, one_of_them=True)
     different = np.array(
         [a != b for a, b in zip(network.classes[predicted].tolist(), expected.tolist(), strict=True)]
     )
