@@ -1,8 +1,13 @@
-"""Convert fitted scikit-learn models to ``.rknn`` bundles for Rockchip NPUs."""
+"""Convert fitted scikit-learn models to ``.rknn`` bundles for Rockchip NPUs.
+
+Each name but the errors is imported when it is first used, so that ``--help`` needs no scikit-learn.
+"""
 
 from __future__ import annotations
 
-from sklearn2rknn.conversion import convert
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from sklearn2rknn.errors import (
     CheckError,
     CheckWarning,
@@ -13,7 +18,6 @@ from sklearn2rknn.errors import (
     ExampleInputWarning,
     LimitError,
     ModelFileError,
-    NotFittedError,
     OptionError,
     RangeError,
     Sklearn2RknnError,
@@ -22,14 +26,18 @@ from sklearn2rknn.errors import (
     UnsupportedModelError,
     UntrustedModelError,
 )
-from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
-from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.onnx_graph import onnx_from_network
-from sklearn2rknn.network.precision import Precision
-from sklearn2rknn.options import ConversionOptions
-from sklearn2rknn.report import ConversionReport
-from sklearn2rknn.toolkit.toolkit import Built, Toolkit, open_toolkit
+
+if TYPE_CHECKING:
+    from sklearn2rknn.conversion import convert
+    from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+    from sklearn2rknn.network.layer import Layer
+    from sklearn2rknn.network.network import Network
+    from sklearn2rknn.network.onnx_graph import onnx_from_network
+    from sklearn2rknn.network.precision import Precision
+    from sklearn2rknn.not_fitted import NotFittedError
+    from sklearn2rknn.options import ConversionOptions
+    from sklearn2rknn.report import ConversionReport
+    from sklearn2rknn.toolkit.toolkit import Built, Toolkit, open_toolkit
 
 __all__ = [
     "Built",
@@ -61,3 +69,28 @@ __all__ = [
     "onnx_from_network",
     "open_toolkit",
 ]
+
+_HOMES = {
+    "conversion": "convert",
+    "estimators.network_from_estimator": "network_from_estimator",
+    "network.layer": "Layer",
+    "network.network": "Network",
+    "network.onnx_graph": "onnx_from_network",
+    "network.precision": "Precision",
+    "not_fitted": "NotFittedError",
+    "options": "ConversionOptions",
+    "report": "ConversionReport",
+    "toolkit.toolkit": "Built Toolkit open_toolkit",
+}
+"""The names that each module gives."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

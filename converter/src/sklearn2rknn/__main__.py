@@ -1,4 +1,7 @@
-"""``sklearn2rknn``: convert a saved model."""
+"""``sklearn2rknn``: convert a saved model.
+
+What needs scikit-learn is imported where it is used: ``--help`` and usage errors answer at once.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,19 @@ import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from scirknn.cli.table_files import HEADERS
-from sklearn2rknn.conversion import convert
 from sklearn2rknn.errors import OptionError, Sklearn2RknnError
-from sklearn2rknn.estimators.model_file import load_model
-from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.file_path import FilePath
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import BATCH_SIZE, ConversionOptions
-from sklearn2rknn.progress import progress
-from sklearn2rknn.report import ConversionReport
-from sklearn2rknn.rows.example_input import read_rows
 from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
+
+if TYPE_CHECKING:
+    from sklearn2rknn.report import ConversionReport
 
 __all__ = ["main"]
 
@@ -156,6 +155,8 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
     OUT.rknn.json comes beside OUT.rknn. Copy both to the board, where "scirknn predict OUT.rknn X.csv" uses
     them.
     """
+    from rich.console import Console
+
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -190,6 +191,12 @@ def _convert(
     trust_pickle: bool,
     **arguments: Any,
 ) -> ConversionReport:
+    from sklearn2rknn.conversion import convert
+    from sklearn2rknn.estimators.model_file import load_model
+    from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+    from sklearn2rknn.progress import progress
+    from sklearn2rknn.rows.example_input import read_rows
+
     with progress(f"Converting {model}"):
         estimator = load_model(model, trust_pickle=trust_pickle)
         example, check = (

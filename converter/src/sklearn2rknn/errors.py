@@ -4,7 +4,7 @@
 
     Sklearn2RknnError
     ├── UnsupportedModelError      an estimator, or what it holds, that cannot be converted (also TypeError)
-    ├── NotFittedError             the estimator has no weights yet (also scikit-learn's NotFittedError)
+    ├── NotFittedError             the estimator has no weights yet (also scikit-learn's; in `not_fitted`)
     ├── OptionError                an argument has no such value, or two contradict (also ValueError)
     ├── ExampleInputError          example_input does not fit the model, or is not there (also ValueError)
     ├── RangeError                 numbers that no scale brings into the precision (also ValueError)
@@ -30,8 +30,6 @@
 
 from __future__ import annotations
 
-from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
-
 
 class Sklearn2RknnError(Exception):
     """Base of every error that sklearn2rknn raises on purpose."""
@@ -39,10 +37,6 @@ class Sklearn2RknnError(Exception):
 
 class UnsupportedModelError(Sklearn2RknnError, TypeError):
     """The model cannot be converted."""
-
-
-class NotFittedError(Sklearn2RknnError, _SklearnNotFittedError):  # type: ignore[misc]  # sklearn is untyped
-    """The estimator was not fitted."""
 
 
 class OptionError(Sklearn2RknnError, ValueError):

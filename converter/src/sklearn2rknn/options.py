@@ -16,8 +16,7 @@ import numpy as np
 from scirknn.bundle import file_of_another
 from scirknn.bundle.limits import LARGEST_BATCH_SIZE, MOST_VARIANTS
 from sklearn2rknn.errors import OptionError
-from sklearn2rknn.network.network import FORMS, Network
-from sklearn2rknn.network.onnx_graph import SOFTMAX_OPSET
+from sklearn2rknn.network.network import FORMS, SOFTMAX_OPSET, Network
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.tolerances import Promise, Requirement
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion

@@ -4,16 +4,18 @@
 >>> clf = scirknn.MLPClassifier("iris.rknn")  # doctest: +SKIP
 >>> clf.predict([[5.1, 3.5, 1.4, 0.2]])  # doctest: +SKIP
 array([0])
+
+Each name but the errors is imported when it is first used, so that ``--help`` answers at once.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 try:
     import numpy as _numpy  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(f"scirknn needs numpy ({error}): sudo apt install python3-numpy") from None
 
-from scirknn.bundle.contents import Bundle
-from scirknn.bundle.files import read_bundle
-from scirknn.bundle.input_range import InputRange
 from scirknn.errors import (
     BundleError,
     BundleFormatError,
@@ -28,10 +30,15 @@ from scirknn.errors import (
     OutputRangeError,
     ScirknnError,
 )
-from scirknn.estimators.classifier import MLPClassifier
-from scirknn.estimators.load import load
-from scirknn.estimators.range_watch import InputRangeCounts
-from scirknn.estimators.regressor import MLPRegressor
+
+if TYPE_CHECKING:
+    from scirknn.bundle.contents import Bundle
+    from scirknn.bundle.files import read_bundle
+    from scirknn.bundle.input_range import InputRange
+    from scirknn.estimators.classifier import MLPClassifier
+    from scirknn.estimators.load import load
+    from scirknn.estimators.range_watch import InputRangeCounts
+    from scirknn.estimators.regressor import MLPRegressor
 
 __all__ = [
     "Bundle",
@@ -57,3 +64,25 @@ __all__ = [
 ]
 
 __version__ = "0.2.0"
+
+_HOMES = {
+    "bundle.contents": "Bundle",
+    "bundle.files": "read_bundle",
+    "bundle.input_range": "InputRange",
+    "estimators.classifier": "MLPClassifier",
+    "estimators.load": "load",
+    "estimators.range_watch": "InputRangeCounts",
+    "estimators.regressor": "MLPRegressor",
+}
+"""The names that each module gives."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
-from rknn_harness.commands import cli
 from rknn_harness.commands.boards import Findings
 from rknn_harness.commands.cli import main
 from rknn_harness.records.outcomes import ExitCode
@@ -111,7 +110,7 @@ def test_a_run_takes_its_boards_from_the_variable(usual_file: Path, monkeypatch:
         chosen.append((options.board, options.boards))
         return ExitCode.CLEAN
 
-    monkeypatch.setattr(cli, "run_suite", note)
+    monkeypatch.setattr("rknn_harness.suite.invocation.run_suite", note)
     CliRunner().invoke(main, ["run"], env={"RKNN_HARNESS_BOARD": "desk shelf"})
     CliRunner().invoke(main, ["run", "--board", "shelf"], env={"RKNN_HARNESS_BOARD": "desk"})
     CliRunner().invoke(main, ["run"])

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rknn_harness.commands import toolkits as toolkits_commands
 from rknn_harness.commands.cli import main
 from sklearn2rknn.errors import NetworkError
 from sklearn2rknn.toolkit.containers.image import Image, build_image
@@ -83,7 +82,7 @@ def test_build_all_leaves_out_what_has_no_wheel_and_tells_what_failed(
             raise NetworkError("no network")
         return Image(version, "sha256:1", "", 700_000_000)
 
-    monkeypatch.setattr(toolkits_commands, "build_image", build)
+    monkeypatch.setattr("sklearn2rknn.toolkit.containers.image.build_image", build)
     result = toolkits("build", "--all")
     assert result.exit_code == 3
     assert "1.5.0: left out. Toolkit 1.5.0 is on no package index" in result.output
@@ -95,7 +94,8 @@ def test_build_all_leaves_out_what_has_no_wheel_and_tells_what_failed(
 def test_verify_exits_with_1_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert toolkits("verify").exit_code == 0
     monkeypatch.setattr(
-        toolkits_commands, "verify", lambda version: [Finding("lock 2.3.2", False, "it was changed")]
+        "sklearn2rknn.toolkit.verification.verify",
+        lambda version: [Finding("lock 2.3.2", False, "it was changed")],
     )
     result = toolkits("verify", "2.3.2")
     assert result.exit_code == 1

@@ -12,10 +12,11 @@ from sklearn.pipeline import Pipeline
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Number
 from sklearn2rknn.attribute_checks.check import checked
-from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
+from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step

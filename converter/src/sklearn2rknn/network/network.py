@@ -16,10 +16,13 @@ from scirknn.input_checks import check_table
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
 
-__all__ = ["FORMS", "PARTS", "Network", "Reach", "compose"]
+__all__ = ["FORMS", "PARTS", "SOFTMAX_OPSET", "Network", "Reach", "compose"]
 
 FORMS = ("conv", "matmul", "gemm")
 """Operators that a dense layer can be written with."""
+
+SOFTMAX_OPSET = 13
+"""Before it, Softmax normalises over all axes from its own on: over all rows of a run."""
 
 PARTS = 3
 """Channels of a feature as a float16 pair: high, low and, for the weights' own low number, high again."""

@@ -17,13 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, Layer
-from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.network import SOFTMAX_OPSET, Network
 
 __all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "pack", "unpack"]
 
 OPSET = 12
-SOFTMAX_OPSET = 13
-"""Before it, Softmax normalises over all axes from its own on: over all rows of a run."""
 
 IR_VERSION = 8
 CHANNEL_MULTIPLE = 8

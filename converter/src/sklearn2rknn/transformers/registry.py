@@ -20,7 +20,8 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.feature_table import FeatureTable
 

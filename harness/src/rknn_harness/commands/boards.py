@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from rknn_harness.boards.boards_file import read_boards
 from rknn_harness.boards.claim import Claim, owner
@@ -119,6 +116,8 @@ class Findings:
 
     def add(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
         """Add a line; one that is not good makes the exit code 3."""
+        from rich.markup import escape
+
         self._has_errors |= not good
         word = level or ("ok" if good else "no")
         color = "red" if not good else "green" if word == "ok" else "yellow"
@@ -133,6 +132,9 @@ class Findings:
 
     def show(self) -> int:
         """Print the table and return the exit code."""
+        from rich.console import Console
+        from rich.table import Table
+
         console = Console(highlight=False)
         for word, name, text, command in self._rows:
             line = Table.grid(padding=(0, 2))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -30,21 +30,16 @@ from rknn_harness.commands.options import (
 from rknn_harness.commands.own_options import OwnOptions, check_kept, own_options
 from rknn_harness.commands.probe import probe
 from rknn_harness.commands.toolkits import toolkits
-from rknn_harness.conformance.run_case import CaseFiles, run_case
 from rknn_harness.errors import HarnessError
-from rknn_harness.models.own_model import is_estimator
-from rknn_harness.plan.corpus import read_case, read_verdict
 from rknn_harness.records.case import PRECISIONS, Case
-from rknn_harness.records.case_result import CaseResult, results_code
-from rknn_harness.records.run_folder import read_run
-from rknn_harness.report.views import write_views
-from rknn_harness.suite.invocation import run_suite
 from rknn_harness.suite.run_options import RunOptions
 from scirknn import ScirknnError, read_bundle
 from scirknn.devices.compatibility import BoardVersions, check
 from sklearn2rknn.file_path import FilePath
-from sklearn2rknn.toolkit.environment_choice import parse_choice
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
+
+if TYPE_CHECKING:
+    from rknn_harness.records.case_result import CaseResult
 
 __all__ = ["main"]
 
@@ -169,6 +164,8 @@ def run(
     With --model your own model is judged and nothing else, unless --max-cases asks for the suite's too: half
     of the rows go to the converter, and labels and R2 are counted on the other half.
     """
+    from rknn_harness.suite.invocation import run_suite
+
     mine = OwnOptions(**{field.name: options.pop(field.name) for field in attrs.fields(OwnOptions)})
     given = {
         name: value for name, value in {**options, "boards": boards_file}.items() if value not in (None, ())
@@ -188,6 +185,8 @@ def run(
 @click.argument("run_dir", type=FilePath(exists=True, file_okay=False))
 def report(run_dir: Path) -> None:
     """Make the report and junit.xml of RUN_DIR again from its cases.jsonl."""
+    from rknn_harness.report.views import write_views
+
     with errors_as_exit_codes():
         click.echo(write_views(run_dir))
 
@@ -212,6 +211,12 @@ def replay(
     CASE_ID may be shortened as long as one case alone begins with it. The result is printed as JSON, and
     whether its verdict is the recorded one; the folder is not changed.
     """
+    from rknn_harness.conformance.run_case import CaseFiles, run_case
+    from rknn_harness.models.own_model import is_estimator
+    from rknn_harness.plan.corpus import read_case, read_verdict
+    from rknn_harness.records.case_result import results_code
+    from sklearn2rknn.toolkit.environment_choice import parse_choice
+
     with errors_as_exit_codes():
         if case_id is None:
             case, corpus, recorded = read_case(where), where.parent, read_verdict(where)
@@ -245,6 +250,9 @@ def _find_case(
     run_dir: Path, case_id: str, toolkit: str | None, board: str
 ) -> tuple[Case, tuple[str, str | None]]:
     """Return a run's case and verdict, if possible of this toolkit and board."""
+    from rknn_harness.records.run_folder import read_run
+    from sklearn2rknn.toolkit.environment_choice import parse_choice
+
     results = {result.key: result for result in read_run(run_dir).results}
     ids = {key[0] for key in results}
     matches = [case_id] if case_id in ids else sorted(name for name in ids if name.startswith(case_id))
@@ -289,6 +297,8 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path 
 
 def _made_with(toolkit: str, model: Path | None) -> Mapping[str, Any]:
     """Return the toolkit that made the model, or would make one."""
+    from sklearn2rknn.toolkit.environment_choice import parse_choice
+
     if model is not None:
         return dict(read_bundle(model).details["toolkit"])
     entry = toolkit_version(parse_choice(toolkit)[0])

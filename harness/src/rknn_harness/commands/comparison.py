@@ -6,15 +6,8 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from rknn_harness.commands.options import errors_as_exit_codes
-from rknn_harness.records.reading import shown
-from rknn_harness.records.run_folder import read_run
-from rknn_harness.report.compare_page import comparison_text, write_comparison
-from rknn_harness.report.comparison import compare as compare_runs
-from rknn_harness.report.trend import trend as trend_of
-from rknn_harness.report.trend_page import trend_table, write_trend
 
 __all__ = ["compare", "trend"]
 
@@ -41,6 +34,11 @@ def compare(time: bool, output: Path | None, before: Path, after: Path) -> None:
     noise; writes the same as compare.html and compare.json into AFTER's folder, or --output. The exit code is
     1 for a regression; expected failures and infra_error are none.
     """
+    from rknn_harness.records.reading import shown
+    from rknn_harness.records.run_folder import read_run
+    from rknn_harness.report.compare_page import comparison_text, write_comparison
+    from rknn_harness.report.comparison import compare as compare_runs
+
     with errors_as_exit_codes(), shown(before, after):
         changes = compare_runs(read_run(before), read_run(after), time=time)
         page = write_comparison(changes, output or after)
@@ -57,6 +55,13 @@ def trend(output: Path | None, runs: tuple[Path, ...]) -> None:
 
     Prints a table; writes trend.html and trend.json into the folder that holds the newest run, or --output.
     """
+    from rich.console import Console
+
+    from rknn_harness.records.reading import shown
+    from rknn_harness.records.run_folder import read_run
+    from rknn_harness.report.trend import trend as trend_of
+    from rknn_harness.report.trend_page import trend_table, write_trend
+
     with errors_as_exit_codes(), shown(*runs):
         series = trend_of(read_run(path) for path in runs)
         page = write_trend(series, output or series.runs[-1].path.parent)

@@ -7,17 +7,19 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import sklearn2rknn
-from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board, default_boards_file, no_board, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.outcomes import ExitCode
 from sklearn2rknn.file_path import FilePath
+
+if TYPE_CHECKING:
+    from rknn_harness.boards.board_link import BoardLink
 
 __all__ = ["BOARD_VARIABLE", "Duration", "board_option", "boards_option", "errors_as_exit_codes", "reached"]
 
@@ -65,6 +67,8 @@ def reached(
     name: str, boards_file: Path | None, *, claim: Claim | None = None, leased: bool = True
 ) -> Iterator[BoardLink]:
     """Acquire a board by name, or raise `click.UsageError` where there is none."""
+    from rknn_harness.boards.board_link import BoardLink
+
     with BoardLink(choose_board(name, boards_file), claim=claim, leased=leased) as link:
         yield link
 

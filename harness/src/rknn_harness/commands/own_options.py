@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
 from rknn_harness.errors import OwnModelError
-from rknn_harness.models.datasets import DATASETS
-from rknn_harness.models.own_model import OwnFiles, keep_files, kept_model, read_files
 from scirknn import read_bundle
 from scirknn.cli.table_files import HEADERS
 from sklearn2rknn.file_path import FilePath
+
+if TYPE_CHECKING:
+    from rknn_harness.models.own_model import OwnFiles
 
 __all__ = ["OwnOptions", "check_kept", "own_options"]
 
@@ -71,6 +72,8 @@ class OwnOptions:
         click.UsageError
             The text names the value and what to give.
         """
+        from rknn_harness.models.own_model import keep_files, read_files
+
         if not self.models:
             self._refuse_alone()
             return {"trust_pickle": self.trust_pickle}
@@ -95,6 +98,8 @@ class OwnOptions:
                 raise click.UsageError(f"--{name} {value} is about a model of yours. Name it: --model FILE.")
 
     def _files(self) -> list[OwnFiles]:
+        from rknn_harness.models.own_model import OwnFiles
+
         if self.rows is None:
             raise click.UsageError(
                 f"--model {self.models[0]} needs rows to be judged on. Give rows of X: --rows X.npy or X.csv."
@@ -105,6 +110,8 @@ class OwnOptions:
         ]
 
     def _refuse_together(self, files: Sequence[OwnFiles], others: Mapping[str, Any]) -> None:
+        from rknn_harness.models.datasets import DATASETS
+
         names = [each.name for each in files]
         for name in names:
             if names.count(name) > 1:
@@ -134,6 +141,8 @@ class OwnOptions:
 
 def check_kept(run: Path, *, trust_pickle: bool) -> None:
     """Raise `click.UsageError` where a model that a run keeps cannot be read any more."""
+    from rknn_harness.models.own_model import kept_model
+
     for path in sorted(run.glob("own/*/own.json")):
         try:
             kept_model(path.parent, trust_pickle=trust_pickle)

@@ -8,24 +8,21 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
-from rich.console import Console
 
 import sklearn2rknn
-from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.claim import Claim
 from rknn_harness.commands.options import board_option, boards_option, errors_as_exit_codes, reached
 from rknn_harness.errors import InfraError
-from rknn_harness.probe.agreement import disagreements, unsettled
-from rknn_harness.probe.asking import QUESTIONS, Answered, ask
-from rknn_harness.probe.bench import Bench
-from rknn_harness.probe.facts_file import ProbeRun, document, read_facts, write_facts
-from rknn_harness.probe.question import FAILED, UNDECIDED
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import distribution_version
+
+if TYPE_CHECKING:
+    from rknn_harness.boards.board_link import BoardLink
+    from rknn_harness.probe.asking import Answered
 
 __all__ = ["probe"]
 
@@ -62,6 +59,10 @@ def probe(
     prints every disagreement. Exit code 1 for a disagreement where the board is virtual or --check was given:
     a real board is right, whatever it answers.
     """
+    from rknn_harness.probe.agreement import disagreements, unsettled
+    from rknn_harness.probe.asking import QUESTIONS
+    from rknn_harness.probe.facts_file import read_facts, write_facts
+
     choice = _Choice(**wanted)
     unknown = sorted(set(choice.only) - set(QUESTIONS))
     if unknown:
@@ -98,6 +99,10 @@ class _Choice:
 
 def _ask_board(link: BoardLink, choice: _Choice) -> dict[str, Any]:
     """Ask a board, and return the facts; a failure after the first session costs a question."""
+    from rknn_harness.probe.asking import QUESTIONS, ask
+    from rknn_harness.probe.bench import Bench
+    from rknn_harness.probe.facts_file import ProbeRun, document
+
     begun, clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     facts = link.session().facts()
     virtual = link.board.virtual or bool(facts.get("virtual"))
@@ -143,6 +148,10 @@ def _versions() -> Mapping[str, str]:
 
 
 def _show(answered: Answered) -> None:
+    from rich.console import Console
+
+    from rknn_harness.probe.question import FAILED, UNDECIDED
+
     question, answer = answered.question, answered.answer
     colour = {FAILED: "red", UNDECIDED: "yellow"}.get(answer.key, "green")
     text = question.answers.get(answer.key) or answer.note

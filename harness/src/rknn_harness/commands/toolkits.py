@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from rknn_harness.commands.options import errors_as_exit_codes
 from rknn_harness.records.outcomes import ExitCode
@@ -19,13 +17,12 @@ from sklearn2rknn.errors import (
     Sklearn2RknnError,
     WheelError,
 )
-from sklearn2rknn.toolkit.containers.base_image import DEBIAN_PYTHON, check_pins, make_base_image
-from sklearn2rknn.toolkit.containers.image import build_image, find_image, remove_image
-from sklearn2rknn.toolkit.pins.lock import write_lock
-from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version, toolkit_versions
-from sklearn2rknn.toolkit.pins.wheel import keep_wheel
-from sklearn2rknn.toolkit.venv import ensure_environment, environment_folders, remove_environments
-from sklearn2rknn.toolkit.verification import verify
+from sklearn2rknn.toolkit.pins.versions import (
+    DEBIAN_PYTHON,
+    ToolkitVersion,
+    toolkit_version,
+    toolkit_versions,
+)
 
 __all__ = ["toolkits"]
 
@@ -51,6 +48,11 @@ def toolkits() -> None:
 @toolkits.command("list")
 def list_versions() -> None:
     """List the versions, and what of each is on this machine."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sklearn2rknn.toolkit.venv import environment_folders
+
     table = Table(box=None, pad_edge=False)
     titles = "version Python opset format precisions wheel venv image run defects"
     for title in titles.split():
@@ -73,6 +75,8 @@ def list_versions() -> None:
 
 
 def _image(version: str) -> str:
+    from sklearn2rknn.toolkit.containers.image import find_image
+
     try:
         return f"{find_image(version).size / 1e6:.0f} MB"
     except EngineMissingError:
@@ -88,6 +92,9 @@ def _image(version: str) -> str:
 @_wheel
 def make(version: str, wheel: Path | None) -> None:
     """Make the virtual environment of VERSION, if it is not there yet."""
+    from sklearn2rknn.toolkit.pins.wheel import keep_wheel
+    from sklearn2rknn.toolkit.venv import ensure_environment
+
     with errors_as_exit_codes():
         if wheel is not None:
             keep_wheel(_needs_wheel(version), wheel)
@@ -99,6 +106,9 @@ def make(version: str, wheel: Path | None) -> None:
 @click.option("--image", is_flag=True, help="Remove the image, not the environments.")
 def remove(version: str, image: bool) -> None:
     """Remove the virtual environments of VERSION, or its image."""
+    from sklearn2rknn.toolkit.containers.image import remove_image
+    from sklearn2rknn.toolkit.venv import remove_environments
+
     with errors_as_exit_codes():
         if image:
             toolkit_version(version)
@@ -111,6 +121,8 @@ def remove(version: str, image: bool) -> None:
 @click.argument("version")
 def lock(version: str) -> None:
     """Make the lock of VERSION from its requirements.in: every wheel by name, version and sha256."""
+    from sklearn2rknn.toolkit.pins.lock import write_lock
+
     with errors_as_exit_codes():
         click.echo(write_lock(version))
 
@@ -122,6 +134,11 @@ def verify_versions(versions: tuple[str, ...]) -> None:
 
     Exits with 1 where one is not.
     """
+    from rich.console import Console
+    from rich.table import Table
+
+    from sklearn2rknn.toolkit.verification import verify
+
     table = Table(box=None, pad_edge=False, show_header=False)
     wrong = False
     with errors_as_exit_codes():
@@ -143,6 +160,8 @@ def verify_versions(versions: tuple[str, ...]) -> None:
 )
 def build(version: str | None, wheel: Path | None, every: bool, base: str | None) -> None:
     """Build the image of VERSION, from its lock and without a network."""
+    from sklearn2rknn.toolkit.containers.image import build_image
+
     if every == bool(version) or (every and wheel):
         raise click.UsageError("Give a version, with --wheel where it needs one, or --all.")
     failed = False
@@ -184,6 +203,8 @@ def _needs_wheel(version: str) -> ToolkitVersion:
 @click.option("--check", is_flag=True, help="Only check that the registry has the pinned images.")
 def base(python: str, interpreter: Path | None, check: bool) -> None:
     """Make a base image from Debian's packages, for where no registry is reachable."""
+    from sklearn2rknn.toolkit.containers.base_image import check_pins, make_base_image
+
     with errors_as_exit_codes():
         if check:
             for image in check_pins():

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from sklearn2rknn.errors import NotFittedError, UnsupportedModelError
+from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.layer import ACTIVATIONS, Layer
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.not_fitted import NotFittedError
 
 HEADS = ("softmax", "logistic", "identity", "exp")
 """Output activations, by scikit-learn's names."""

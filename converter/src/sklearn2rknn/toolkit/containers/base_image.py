@@ -17,16 +17,15 @@ from sklearn2rknn.errors import DiskFullError, NetworkError, ToolkitError
 from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit.containers.engine import connect, engine_failure, typed_engine_errors
 from sklearn2rknn.toolkit.containers.image import BASE_REPOSITORY, base_tag, follow
-from sklearn2rknn.toolkit.pins.versions import base_images
+from sklearn2rknn.toolkit.pins.versions import DEBIAN_PYTHON, base_images
 
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["DEBIAN_PYTHON", "check_pins", "make_base_image"]
+__all__ = ["check_pins", "make_base_image"]
 
 SUITE = "bookworm"
-DEBIAN_PYTHON = "3.11"
-"""The Python that `SUITE` has."""
+"""Its Python is `DEBIAN_PYTHON`."""
 
 EPOCH = "1700000000"
 """SOURCE_DATE_EPOCH: with it two makings from the same packages give the same layer."""

@@ -20,6 +20,9 @@ else:
 TOOLKITS = Path(__file__).with_name("toolkits")
 """Locks, table and torch stand-in: the repository's ``containers`` folder, or its copy in a wheel."""
 
+DEBIAN_PYTHON = "3.11"
+"""The Python of the base image that is made from Debian's packages."""
+
 
 @attrs.frozen
 class WheelFile:
