@@ -1,6 +1,6 @@
-"""What a run of N rows costs, by the register program: the table of converter/README.md.
+"""What a call of N rows costs, by the register program: the table of converter/README.md.
 
-Tasks are counted in the file; seconds are `virtual_npu.estimate`'s, from published rates. Run it as
+Tasks are counted in the file; seconds are `virtual_npu.estimate`'s. Run it as
 ``python -m benchmarks.batch_sizes``.
 """
 
@@ -47,7 +47,7 @@ def network(widths: tuple[int, ...], activation: str) -> Network:
 
 
 def cells(toolkit: Toolkit, model: Network, samples: int) -> list[str]:
-    """Return tasks, microseconds a run (low and high) and a row, and the file's kilobytes."""
+    """Return tasks, microseconds a call (low and high) and a row, and the file's kilobytes."""
     graph = onnx_from_network(model, samples).SerializeToString()
     data = toolkit.build(graph, config={"target_platform": "rk3588"}).rknn
     file = virtual_npu.read(data)
@@ -65,7 +65,7 @@ def main() -> None:
                 model = network(widths, activation)
                 if activation == "tanh":
                     model = refine(attrs.evolve(model))
-                table = Table("N", "tasks", "us a run", "us a row", "kB", title=f"{widths} {activation}")
+                table = Table("N", "tasks", "us a call", "us a row", "kB", title=f"{widths} {activation}")
                 for samples in SAMPLES[activation == "tanh" :]:
                     table.add_row(str(samples), *cells(toolkit, model, samples))
                 Console(width=110).print(table)

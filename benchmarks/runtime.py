@@ -139,7 +139,7 @@ def _many_rows(bundle: scirknn.Bundle, rows: int) -> Table:
     X = np.random.default_rng(2).standard_normal((rows, 64)).astype(np.float32)
     lows, highs = {}, {}
     for variant, file in bundle.files():
-        lows[variant.file], highs[variant.file] = virtual_npu.estimate(virtual_npu.read(file)).seconds
+        lows[variant.file], highs[variant.file] = virtual_npu.estimate(virtual_npu.read(file)).npu_seconds
     table = Table("way", "rows / s, low estimate", "ratio", "rows / s, high estimate", "ratio")
     table.title = "a native call as long as its register program is estimated to take; not an NPU's time"
     speeds: dict[str, list[float]] = {}

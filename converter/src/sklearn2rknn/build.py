@@ -90,7 +90,7 @@ class Attempt:
         return next((check for check, text in zip(checks, failed, strict=True) if text), checks[0])
 
     def estimate_run(self) -> tuple[float, float] | None:
-        """Return the estimated seconds of a run of the first file, or None."""
+        """Return the estimated seconds of a call with the first file, or None."""
         content = self.files[self.request.batch_sizes[0]].content
         if isinstance(content, str) or not self.request.target_platform.startswith("rk3588"):
             return None

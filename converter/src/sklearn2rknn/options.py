@@ -24,8 +24,8 @@ from sklearn2rknn.toolkit.pins.versions import ToolkitVersion
 __all__ = ["BATCH_SIZE", "ConversionOptions", "ConversionRequest", "choose_precision"]
 
 BATCH_SIZE = 64
-"""Default batch size: a run of 64 rows is estimated to cost hardly more than one of a single row
-(the table in converter/README.md)."""
+"""Default batch size: but for wide inputs, a call of 64 rows is estimated to cost hardly more than one of a
+single row (the table in converter/README.md)."""
 
 CALIBRATION_ROWS = 256
 """Default: with the extreme rows among them, more change nothing (converter/ACCURACY.md)."""

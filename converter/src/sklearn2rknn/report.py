@@ -22,6 +22,7 @@ from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.network.layer import CLIPPED_TANH, TANH_CHANNELS
 from sklearn2rknn.tolerances import FEWEST_ROWS
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
+from virtual_npu import numpy_seconds
 
 __all__ = ["ConversionReport", "describe"]
 
@@ -35,10 +36,6 @@ _ROWS = {
 }
 
 _WIDTH, _INDENT = 80, 12
-
-_CPU_RATE = 8 * 2.4e9
-"""Multiply-adds a second of one A76 core at its best: two 128-bit FMLA a cycle (Arm, Cortex-A76
-Software Optimization Guide) at the RK3588's 2.4 GHz."""
 
 
 @attrs.frozen(repr=False)
@@ -75,7 +72,7 @@ class ConversionReport:
         Operators of the graph.
     head_on_npu : bool
     estimate : tuple of two floats, or None
-        Seconds of one run of the first file, least and most, by published rates of the RK3588; never a
+        Seconds of one call with the first file, least and most, by `virtual_npu.estimate`; never a
         measurement. None for other chips.
     """
 
@@ -283,10 +280,10 @@ def _speed(report: ConversionReport) -> str:
         return "unknown: there is an estimate for the RK3588 alone"
     low, high = (1000 * seconds for seconds in report.estimate)
     rows, products = report.samples[0], sum(a * b for a, b in itertools.pairwise(report.widths))
-    cpu = 1000 * rows * products / _CPU_RATE
+    cpu, most = (1000 * seconds for seconds in numpy_seconds(rows * products, len(report.widths) - 1))
     text = f"{low:.2g} to {high:.2g} ms for up to {rows} row{'s' * (rows > 1)} (estimate). "
-    text += f"One A76 core needs {cpu:.1g} ms at best."
-    return text + " The CPU is likely faster." * (cpu < low)
+    text += f"One A76 core in numpy needs {cpu:.1g} to {most:.1g} ms."
+    return text + " The CPU is likely faster." * (most < low)
 
 
 def _titled(title: str, text: str, style: str = "") -> list[Text]:

@@ -30,7 +30,7 @@ def test_info_as_json_has_the_content_digest(model: Path, capsys: pytest.Capture
 def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(model)]) == 0
     shown = capsys.readouterr().out
-    assert "an estimate from the RK3588's published rates, not measured" in shown
+    assert "an estimate for an RK3588 from times that others published, not measured" in shown
     assert "Conv:0" in shown
 
 

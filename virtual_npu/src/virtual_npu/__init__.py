@@ -12,7 +12,8 @@ from virtual_npu.errors import (
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.inspection.content_digest import content_digest
 from virtual_npu.inspection.disassembly import disassemble
-from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, estimate
+from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, TimeParts, estimate
+from virtual_npu.inspection.time_rates import numpy_seconds
 from virtual_npu.rknn_file.model_file import Node, Relocation, RknnFile, Task, Tensor, placement
 from virtual_npu.rknn_file.reader import read
 
@@ -26,6 +27,7 @@ __all__ = [
     "RknnFile",
     "Task",
     "Tensor",
+    "TimeParts",
     "UnsupportedFormat",
     "UnsupportedProgram",
     "VirtualNpu",
@@ -34,6 +36,7 @@ __all__ = [
     "content_digest",
     "disassemble",
     "estimate",
+    "numpy_seconds",
     "placement",
     "read",
 ]

@@ -52,7 +52,7 @@ class CaseResult:
     macs : int
         Multiply-adds of one row, 0 when the network was not built.
     estimate : tuple of two floats, or None
-        Seconds of one run of the timed model file, low and high, as `virtual_npu.estimate` computes them.
+        Seconds of one call with the timed model file, low and high, as `virtual_npu.estimate` computes them.
     cpu : mapping of str to Latency
         ``numpy`` and ``scikit-learn``: the timed rows on the board's CPU.
     clocks : mapping

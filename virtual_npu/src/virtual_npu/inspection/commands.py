@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import json
 import os
@@ -175,10 +176,14 @@ def _summary(file: RknnFile) -> dict[str, Any]:
                 "bytes": layer.moved_bytes,
                 "tasks": layer.tasks,
                 "estimated_seconds": list(layer.seconds),
+                "estimated_parts": dataclasses.asdict(layer.parts),
             }
             for layer in cost.layers
         ],
         "estimated_seconds": list(cost.seconds),
+        "estimated_npu_seconds": list(cost.npu_seconds),
+        "estimated_parts": dataclasses.asdict(cost.parts),
+        "estimated_cpu_seconds": list(cost.cpu_seconds),
     }
 
 
@@ -227,6 +232,18 @@ def _table(summary: dict[str, Any]) -> str:
             f"{layer['name']:{width}}  {layer['type']:14} {layer['placement']:4} {layer['tasks']:5} "
             f"{layer['multiply_adds']:12,} {layer['bytes']:11,}  {low:.0f} to {high:.0f}"
         )
-    low, high = (1e3 * s for s in summary["estimated_seconds"])
-    estimate = "an estimate from the RK3588's published rates, not measured"
-    return "\n".join([*lines, "", f"one run on one core: {low:.2f} to {high:.2f} ms, {estimate}"])
+    return "\n".join([*lines, "", *_times(summary)])
+
+
+def _times(summary: dict[str, Any]) -> list[str]:
+    def milliseconds(name: str) -> str:
+        low, high = (1e3 * seconds for seconds in summary[f"estimated_{name}"])
+        return f"{low:.2g} to {high:.2g} ms"
+
+    parts = [f"{name} {1e6 * seconds:.3g}" for name, seconds in summary["estimated_parts"].items() if seconds]
+    return [
+        f"one call on one core: {milliseconds('seconds')}, of which the NPU {milliseconds('npu_seconds')}",
+        f"us, in the middle: {', '.join(parts)}",
+        f"the same on one A76 core in numpy: {milliseconds('cpu_seconds')}",
+        "All are an estimate for an RK3588 from times that others published, not measured.",
+    ]
