@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.virtual_npu.rknn_writer import Chain, Dense, write
-from virtual_npu import VirtualNpu, content_digest, read
+from virtual_npu import VirtualNpu, content_digest, estimate, read
 from virtual_npu.inspection.commands import main
 
 
@@ -32,6 +33,16 @@ def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert "an estimate for an RK3588 from times that others published, not measured" in shown
     assert "Conv:0" in shown
+
+
+def test_info_as_json_has_the_parts_of_the_estimate(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--json", str(model)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    found = estimate(read(model))
+    assert shown["estimated_parts"] == dataclasses.asdict(found.parts)
+    assert shown["layers"][0]["estimated_parts"] == dataclasses.asdict(found.layers[0].parts)
+    for name in ("seconds", "npu_seconds", "cpu_seconds"):
+        assert shown[f"estimated_{name}"] == list(getattr(found, name))
 
 
 def test_disasm_shows_every_core_s_tasks(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

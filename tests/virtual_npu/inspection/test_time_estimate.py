@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks import fit_times
+
 from tests.virtual_npu.rknn_writer import Chain, Dense, write
 from virtual_npu import estimate, numpy_seconds, read
 from virtual_npu.inspection.time_rates import BAND, BUFFER_BYTES, FITTED
@@ -99,6 +99,15 @@ def test_a_call_is_the_sum_of_its_parts() -> None:
     assert found.seconds == pytest.approx([end * parts.total for end in BAND])
     assert found.npu_seconds == pytest.approx([end * parts.npu for end in BAND])
     assert found.cpu_seconds == numpy_seconds(4 * (8 * 16 + 16 * 3), 2)
+
+
+def test_rows_count_alike_on_whichever_axis_they_lie() -> None:
+    file = read(write(Chain([Dense(np.ones((16, 8)), np.ones(16))], samples=4)))
+    shapes = {t.index: (4, t.shape[1], 1, 1) for t in (*file.inputs, *file.outputs)}
+    tensors = tuple(dataclasses.replace(t, shape=shapes.get(t.index, t.shape)) for t in file.tensors)
+    batch = estimate(dataclasses.replace(file, tensors=tensors))
+    assert batch == estimate(file)
+    assert batch.layers[0].multiply_adds == 4 * 8 * 16
 
 
 @pytest.mark.parametrize(("inputs", "reads"), [(320, 1), (384, 3)])  # of 328 and 393 KB of weights

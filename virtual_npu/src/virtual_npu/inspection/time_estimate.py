@@ -148,7 +148,8 @@ def _layer(file: RknnFile, node: Node, tasks: list[Task]) -> LayerEstimate:
     weights = next((t for t in operands if t.layout == "weight"), None)
     products = 0
     if weights is not None and node.outputs:
-        products = math.prod(weights.shape) * math.prod(file.tensors[node.outputs[0]].shape[2:])
+        shape = file.tensors[node.outputs[0]].shape
+        products = math.prod(weights.shape) * math.prod(shape[:1]) * math.prod(shape[2:])
     if constants > BUFFER_BYTES:  # else they stay where they are; so the register programs have it
         constants *= max(1, sum("CNA" in running_units(task.enable_mask).split() for task in tasks))
     parts = TimeParts(
