@@ -238,12 +238,12 @@ def _table(summary: dict[str, Any]) -> str:
 def _times(summary: dict[str, Any]) -> list[str]:
     def milliseconds(name: str) -> str:
         low, high = (1e3 * seconds for seconds in summary[f"estimated_{name}"])
-        return f"{low:.2g} to {high:.2g} ms"
+        return f"{low:.2f} to {high:.2f} ms"
 
-    parts = [f"{name} {1e6 * seconds:.3g}" for name, seconds in summary["estimated_parts"].items() if seconds]
+    parts = [f"{name} {1e3 * seconds:.3f}" for name, seconds in summary["estimated_parts"].items()]
     return [
         f"one call on one core: {milliseconds('seconds')}, of which the NPU {milliseconds('npu_seconds')}",
-        f"us, in the middle: {', '.join(parts)}",
+        f"its parts, ms: {', '.join(parts)}",
         f"the same on one A76 core in numpy: {milliseconds('cpu_seconds')}",
         "All are an estimate for an RK3588 from times that others published, not measured.",
     ]
