@@ -7,6 +7,7 @@ times the rows of one core.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator
 
@@ -31,6 +32,23 @@ class Contexts:
 
     def __init__(self, name: str, contexts: list[Context]) -> None:
         self._name, self._contexts = name, contexts
+        self._process = os.getpid()
+
+    def require_own_process(self) -> None:
+        """Refuse a process that inherited the contexts: another thread may have held their locks at its fork.
+
+        Raises
+        ------
+        NativeError
+        """
+        if self._process != os.getpid():
+            raise NativeError(
+                "run",
+                None,
+                f"{self._name} was opened by process {self._process}, and this one was forked from it: a "
+                "context belongs to the process that opened it. Load the model again in this process, or "
+                "start it with multiprocessing's 'spawn' or 'forkserver'.",
+            )
 
     def __len__(self) -> int:
         return len(self._contexts)
@@ -45,8 +63,9 @@ class Contexts:
             work(run)
 
     def close(self) -> None:
-        """Release the NPU; more than once does no harm."""
-        close_contexts(self._contexts)
+        """Release the NPU; more than once does no harm. A forked process leaves it to its parent."""
+        if self._process == os.getpid():
+            close_contexts(self._contexts)
 
 
 class CorePool(Contexts):
@@ -111,8 +130,9 @@ class CorePool(Contexts):
             raise next((error for error in errors if error is self._failure), errors[0])
 
     def close(self) -> None:
-        """Release the NPU; more than once does no harm."""
-        self._threads.shutdown(wait=False)
+        """Release the NPU; more than once does no harm. A forked process leaves it to its parent."""
+        if self._process == os.getpid():
+            self._threads.shutdown(wait=False)
         super().close()
 
     def _ended(self) -> NativeError:

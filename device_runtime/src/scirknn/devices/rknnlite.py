@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator
@@ -62,6 +63,7 @@ class NpuSession:
     def __init__(self, path: Path, core: str, form: str) -> None:
         self._path, self._core, self._conv = path, core, form == "conv"
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._lite: Any = None
         self._log = LogRecorder(None)
         with restored_logging():
@@ -130,7 +132,8 @@ class NpuSession:
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):  # at the interpreter's end the library may be gone
-            self.close()
+            if self._process == os.getpid():  # a forked child would release its parent's context
+                self.close()
 
     def _begin(self, call: str, make: Callable[[], object], cure: str) -> None:
         self._log.text = ""

@@ -81,7 +81,7 @@ class Estimator:
         InputError
             X is not what the model takes; scikit-learn's text.
         NativeError
-            The runtime failed.
+            The runtime failed, or this process was forked from the one that opened the model.
         OutputRangeError
             The model answered NaN or infinity.
         """
@@ -99,6 +99,7 @@ class Estimator:
         contexts = self._contexts
         if contexts is None:
             raise NativeError("run", None, f"{bundle.path.name} is closed; load it again.")
+        contexts.require_own_process()
         rows, block = len(X), self._block
         if rows <= block:
             answer = finish(self._output(contexts, X, 0))
@@ -182,11 +183,16 @@ class Estimator:
 
         None where the bundle has no range: float16, or an older converter.
         """
-        return None if self._watch is None else self._watch.counts()
+        return None if self._watch is None else self._own_watch(self._watch).counts()
 
     def input_range_text(self) -> str:
         """Describe the rows outside the model's range so far; empty where none was."""
-        return "" if self._watch is None else self._watch.text()
+        return "" if self._watch is None else self._own_watch(self._watch).text()
+
+    def _own_watch(self, watch: RangeWatch) -> RangeWatch:
+        if self._contexts is not None:
+            self._contexts.require_own_process()
+        return watch
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:
         """Refuse to fit.
