@@ -105,3 +105,34 @@ def test_a_name_that_is_another_bundles_file_is_refused(tmp_path: Path) -> None:
     estimator, _ = fit("binary")
     with pytest.raises(OptionError, match=r"a\.n64\.rknn belongs to the bundle a\.rknn in .* Choose another"):
         convert(estimator, tmp_path / "a.n64.rknn")
+
+
+@pytest.mark.parametrize(
+    ("widths", "batch_size", "expected"),
+    [
+        ((65_537, 1), 1, "has 65537 features, and a bundle at most 65536"),
+        ((1, 65_537), 1, "has 65537 outputs, and a bundle at most 65536"),
+        ((65_536, 1), 8192, "8192 rows of 65536 values are more than .* Take at most 4096"),
+    ],
+)
+def test_network_larger_than_a_bundle_is_refused_before_a_toolkit_starts(
+    tmp_path: Path, widths: tuple[int, int], batch_size: int, expected: str
+) -> None:
+    estimator, _ = fit("two outputs")
+    estimator.coefs_ = [np.zeros((widths[0], 1)), np.zeros((1, widths[1]))]
+    estimator.intercepts_ = [np.zeros(1), np.zeros(widths[1])]
+    estimator.hidden_layer_sizes, estimator.n_layers_ = (1,), 3
+    estimator.n_features_in_, estimator.n_outputs_ = widths
+    with pytest.raises(OptionError, match=expected):
+        convert(estimator, tmp_path / "model.rknn", batch_size=batch_size, toolkit="2.3.2@venv")
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size"),
+    [("a" * 246, 1), ("a" * 245, (1, 16384)), ("a\x1b", 1), ("a\udc80", 1), ("a\n", 1)],
+)
+def test_name_that_no_file_of_the_bundle_can_have_is_refused_before_a_toolkit_starts(
+    tmp_path: Path, name: str, batch_size: Any
+) -> None:
+    with pytest.raises(OptionError, match="a name has at most 255 bytes and no control characters"):
+        convert(fit("binary")[0], tmp_path / f"{name}.rknn", batch_size=batch_size, toolkit="2.3.2@venv")

@@ -150,6 +150,7 @@ def convert(
         toolkit=toolkit_version(version),
         options=options,
     )
+    request.require_room(network)
     network = request.place_head_and_form(network)
     rows, own = (
         None if each is None else validate_example_input(each, network, name)

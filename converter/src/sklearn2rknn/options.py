@@ -14,7 +14,14 @@ import attrs
 import numpy as np
 
 from scirknn.bundle import file_of_another
-from scirknn.bundle.limits import LARGEST_BATCH_SIZE, MOST_VARIANTS
+from scirknn.bundle.limits import (
+    LARGEST_BATCH_SIZE,
+    LARGEST_RUN,
+    MOST_CHANNELS,
+    MOST_COLUMNS,
+    MOST_VARIANTS,
+)
+from scirknn.bundle.metadata import is_bare_name
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network.network import FORMS, SOFTMAX_OPSET, Network
 from sklearn2rknn.network.precision import Precision
@@ -226,6 +233,12 @@ class ConversionRequest:
         path, platform, toolkit = self.path, self.target_platform, self.toolkit
         if path.suffix != ".rknn":
             raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
+        for name in (self.file_name(max(self.batch_sizes)), f"{path.name}.json"):
+            if not is_bare_name(name):
+                raise OptionError(
+                    f"A file of the bundle would be named {name[:20]!r}... ({len(name)} characters); a name "
+                    "has at most 255 bytes and no control characters. Choose another."
+                )
         if not path.parent.is_dir():
             raise OptionError(f"There is no folder {path.parent}. Make it first.")
         if path.is_dir():
@@ -266,6 +279,31 @@ class ConversionRequest:
             **self.toolkit.config[self.precision],
             **integers,
         }
+
+    def require_room(self, network: Network) -> None:
+        """Refuse a network that is larger than any bundle, before its rows are read.
+
+        Raises
+        ------
+        OptionError
+        """
+        inputs, outputs = len(network.layers[0].weights), network.n_outputs
+        for count, most, what in (
+            (network.n_features_in, MOST_COLUMNS, "features"),
+            (outputs, MOST_COLUMNS, "outputs"),
+            (inputs, MOST_CHANNELS, "columns behind its encoders"),
+        ):
+            if count > most:
+                raise OptionError(
+                    f"The {network.estimator} has {count} {what}, and a bundle at most {most}. Fit a smaller "
+                    "one, for example behind a feature selection or PCA."
+                )
+        width, largest = max(inputs, outputs), max(self.batch_sizes)
+        if width * largest > LARGEST_RUN:
+            raise OptionError(
+                f"batch_size holds {largest}: {largest} rows of {width} values are more than a run of a "
+                f"bundle has ({LARGEST_RUN}). Take at most {LARGEST_RUN // width}."
+            )
 
     def place_head_and_form(self, network: Network) -> Network:
         """Return a network in the requested form, its output activation where requested.

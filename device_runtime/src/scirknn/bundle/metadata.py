@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array
     from scirknn.bundle.columns import Columns
 
-__all__ = ["FORMAT", "from_json", "to_json"]
+__all__ = ["FORMAT", "from_json", "is_bare_name", "to_json"]
 
 FORMAT = 3
 """Number of the metadata's newest format; a reader refuses any newer.
@@ -211,7 +211,7 @@ class _Reader:
             variant = Variant(**entry)
         except TypeError:
             self.fail(f"'variants' has an entry of another form: {entry!r:.60}")
-        if not _is_bare_name(variant.file):
+        if not is_bare_name(variant.file):
             self.fail(f"'variants' names {variant.file!r:.60}, which is no bare file name")
         if type(variant.samples) is not int or not 1 <= variant.samples <= LARGEST_BATCH_SIZE:
             self.fail(
@@ -224,8 +224,11 @@ class _Reader:
         return variant
 
 
-def _is_bare_name(name: Any) -> bool:
-    """Whether it names a file beside the metadata: what comes from elsewhere must not reach outside."""
+def is_bare_name(name: Any) -> bool:
+    """Say whether it names a file beside the metadata, by at most 255 bytes and without control characters.
+
+    What comes from elsewhere must not reach outside.
+    """
     if not isinstance(name, str) or name in ("", ".", "..") or os.path.basename(name) != name:
         return False
     try:
