@@ -233,7 +233,7 @@ class ConversionRequest:
         path, platform, toolkit = self.path, self.target_platform, self.toolkit
         if path.suffix != ".rknn":
             raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
-        for name in (self.file_name(max(self.batch_sizes)), f"{path.name}.json"):
+        for name in (*map(self.file_name, self.batch_sizes), f"{path.name}.json"):
             if not is_bare_name(name):
                 raise OptionError(
                     f"A file of the bundle would be named {name[:20]!r}... ({len(name)} characters); a name "

@@ -15,6 +15,7 @@ import joblib  # type: ignore[import-untyped]
 
 from sklearn2rknn.attribute_checks.wrappers import cure_of
 from sklearn2rknn.errors import ModelFileError, UnsupportedModelError, UntrustedModelError
+from sklearn2rknn.model_files.compiled_objects import make_compiled_objects
 from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refuse_name
 from sklearn2rknn.model_files.old_files import complete_old_instances
 from sklearn2rknn.model_files.pickle_machine import PickleMachine
@@ -88,6 +89,10 @@ def _read(path: Path, suffix: str, trust: bool) -> Any:
             _refuse_other_content(path, content)
         return content
     complete_old_instances(workshop)
+    try:
+        make_compiled_objects(workshop)
+    except ModelFileError as error:
+        raise _of_file(error, path) from None
     workshop.warn_of_versions()
     return content
 

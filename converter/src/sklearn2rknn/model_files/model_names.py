@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DICTS", "FUNCTIONS", "INSTANCES", "RECORDS", "TYPES", "current_name"]
+__all__ = [
+    "DICTS",
+    "FUNCTIONS",
+    "INSTANCES",
+    "LOSSES",
+    "METRICS",
+    "RECORDS",
+    "TYPES",
+    "current_name",
+]
 
 INSTANCES = frozenset(
     {
@@ -50,6 +59,28 @@ INSTANCES = frozenset(
         "sklearn.linear_model._coordinate_descent.LassoCV",
         "sklearn.linear_model._logistic.LogisticRegression",
         "sklearn.linear_model._ridge.Ridge",
+        # Trees and neighbors, with what fit leaves in them.
+        "sklearn.dummy.DummyClassifier",
+        "sklearn.dummy.DummyRegressor",
+        "sklearn.ensemble._forest.ExtraTreesClassifier",
+        "sklearn.ensemble._forest.ExtraTreesRegressor",
+        "sklearn.ensemble._forest.RandomForestClassifier",
+        "sklearn.ensemble._forest.RandomForestRegressor",
+        "sklearn.ensemble._gb.GradientBoostingClassifier",
+        "sklearn.ensemble._gb.GradientBoostingRegressor",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.ensemble._iforest.IsolationForest",
+        "sklearn.neighbors._classification.KNeighborsClassifier",
+        "sklearn.neighbors._kde.KernelDensity",
+        "sklearn.neighbors._regression.KNeighborsRegressor",
+        "sklearn.preprocessing._label.LabelEncoder",
+        "sklearn.tree._classes.DecisionTreeClassifier",
+        "sklearn.tree._classes.DecisionTreeRegressor",
+        "sklearn.tree._classes.ExtraTreeClassifier",
+        "sklearn.tree._classes.ExtraTreeRegressor",
         # Searches. Not the distributions of scipy.stats that some are given.
         "sklearn.model_selection._search.GridSearchCV",
         "sklearn.model_selection._search.RandomizedSearchCV",
@@ -58,6 +89,21 @@ INSTANCES = frozenset(
     }
 )
 """Classes of which a plain instance is made: no constructor and no ``__setstate__`` runs."""
+
+METRICS = (
+    "BrayCurtis", "Canberra", "Chebyshev", "Dice", "Euclidean", "Hamming", "Haversine", "Jaccard",
+    "Mahalanobis", "Manhattan", "Minkowski", "RogersTanimoto", "RussellRao", "SEuclidean", "SokalMichener",
+    "SokalSneath",
+)  # fmt: skip
+"""Distances of trees of neighbors."""
+
+LOSSES = (
+    "AbsoluteError", "ExponentialLoss", "HalfBinomialLoss", "HalfGammaLoss", "HalfMultinomialLoss",
+    "HalfPoissonLoss", "HalfSquaredError", "HuberLoss", "PinballLoss",
+)  # fmt: skip
+"""Losses of gradient boosting."""
+
+_LINKS = ("HalfLogitLink", "IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit")
 
 RECORDS = frozenset(
     {
@@ -93,6 +139,13 @@ RECORDS = frozenset(
         "sklearn.neighbors._kd_tree.newObj",
         "sklearn.neighbors._ball_tree.BallTree",
         "sklearn.neighbors._ball_tree.newObj",
+        "sklearn.metrics._dist_metrics.newObj",
+        *(f"sklearn.metrics._dist_metrics.{name}Distance{bits}" for name in METRICS for bits in ("", "64")),
+        *(f"sklearn._loss.loss.{name}" for name in LOSSES),
+        *(f"sklearn._loss._loss.Cy{name}" for name in LOSSES),
+        "sklearn._loss._loss.__pyx_unpickle_CyHalfMultinomialLoss",
+        *(f"sklearn._loss.link.{name}" for name in _LINKS),
+        "functools.partial",  # in HistGradientBoosting, around check_array
     }
 )
 """Classes and constructors of which only name, arguments and state are kept."""

@@ -112,6 +112,22 @@ class SkopsFile:
             self._workshop.set_attributes(made, state)
         return made
 
+    def _compiled(self, node: dict[str, Any]) -> Record:
+        reduce = node.get("__reduce__")
+        arguments = self._construct(reduce.get("args") if type(reduce) is dict else None)
+        if type(arguments) is not tuple:
+            raise ModelFileError("The file gives a class arguments that are no tuple.")
+        return Record(_full_name(node), arguments, self._construct(node.get("content")))
+
+    def _partial(self, node: dict[str, Any]) -> Record:
+        content = node.get("content")
+        parts = (
+            [content.get(key) for key in ("func", "args", "kwds", "namespace")]
+            if type(content) is dict
+            else []
+        )
+        return Record(_full_name(node), (), tuple(map(self._construct, parts)))
+
     def _record(self, node: dict[str, Any]) -> Record:
         return Record(
             _full_name(node), (), {key: node[key] for key in ("content", "__reduce__") if key in node}
@@ -198,15 +214,16 @@ _NODES: dict[str, Callable[[SkopsFile, dict[str, Any]], Any]] = {
     "FunctionNode": SkopsFile._named,
     "JsonNode": _json,
     "ListNode": SkopsFile._items,
-    "LossNode": SkopsFile._record,
+    "LossNode": SkopsFile._compiled,
     "MaskedArrayNode": SkopsFile._record,
     "NdArrayNode": SkopsFile._array,
     "ObjectNode": SkopsFile._object,
+    "PartialNode": SkopsFile._partial,
     "RandomGeneratorNode": SkopsFile._record,
     "RandomStateNode": SkopsFile._record,
     "SetNode": lambda file, node: {check_key(item) for item in file._items(node)},
     "SliceNode": SkopsFile._slice,
-    "TreeNode": SkopsFile._record,
+    "TreeNode": SkopsFile._compiled,
     "TupleNode": lambda file, node: tuple(file._items(node)),
     "TypeNode": SkopsFile._named,
 }
