@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scirknn.cli.table_files import HEADERS
+from scirknn.text import printable
 from sklearn2rknn.errors import OptionError, Sklearn2RknnError
-from sklearn2rknn.file_path import FilePath
+from sklearn2rknn.file_path import FilePath, OutputErrors
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import BATCH_SIZE, ConversionOptions
 from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
@@ -46,7 +47,7 @@ Exit code: 0 converted, 1 the conversion failed, 2 wrong usage.
 """
 
 
-class _Command(click.Command):
+class _Command(OutputErrors):
     """A command whose name may come first and whose --batch-size takes many numbers."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -168,11 +169,11 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
                 for text in dict.fromkeys(
                     str(each.message) for each in caught if _is_for_users(each.category)
                 ):
-                    errors.print(f"warning: {text}")
+                    errors.print(printable(f"warning: {text}"))
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     except (Sklearn2RknnError, OSError) as error:
-        errors.print(f"error: {error}")
+        errors.print(printable(f"error: {error}"))
         sys.exit(1)
     if as_json:
         click.echo(report.to_json())

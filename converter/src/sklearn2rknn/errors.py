@@ -30,9 +30,14 @@
 
 from __future__ import annotations
 
+from scirknn.text import printable
+
 
 class Sklearn2RknnError(Exception):
-    """Base of every error that sklearn2rknn raises on purpose."""
+    """Base of every error that sklearn2rknn raises on purpose; its text is `scirknn.text.printable`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class UnsupportedModelError(Sklearn2RknnError, TypeError):

@@ -1,13 +1,16 @@
-"""Paths on the command line."""
+"""What commands share: paths, and an end with a message where standard output takes no more."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["FilePath"]
+from scirknn.text import drop_output, printable
+
+__all__ = ["FilePath", "OutputErrors"]
 
 
 class FilePath(click.Path):
@@ -23,3 +26,18 @@ class FilePath(click.Path):
         except RuntimeError:
             self.fail(f"{str(value)!r}: there is no such user's home. Write the path in full.", param, ctx)
         return super().convert(expanded, param, ctx)
+
+
+class OutputErrors(click.Command):
+    """A command, or group, whose output may meet a full disk; `output_error_code` is its exit code then."""
+
+    output_error_code = 1
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line, as click does."""
+        try:
+            return super().main(*arguments, **options)
+        except (OSError, UnicodeEncodeError) as error:
+            drop_output()
+            click.echo(f"Error: standard output cannot be written: {printable(str(error))}", err=True)
+            sys.exit(self.output_error_code)

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
 from rich.console import Console
+from rich.markup import escape
+
+from scirknn.text import printable
 
 __all__ = ["progress", "stage"]
 
@@ -64,9 +67,10 @@ def _show(done: Event) -> None:
         while True:
             if _stages and _stages[-1] != printed:
                 printed = _stages[-1]
-                console.print(printed + " ...")
+                console.print(printable(printed) + " ...", markup=False)
             if done.wait(0.1):
                 return
     with console.status("") as status:
         while not done.wait(0.2):
-            status.update(f"{_stages[-1] if _stages else ''}, {time.monotonic() - started:.0f} s")
+            text = printable(_stages[-1]) if _stages else ""
+            status.update(escape(f"{text}, {time.monotonic() - started:.0f} s"))

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scirknn.text import printable
 from sklearn2rknn.checking.agreement import Agreement
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.network.layer import CLIPPED_TANH, TANH_CHANNELS
@@ -126,7 +127,8 @@ class ConversionReport:
         output = io.StringIO()
         Console(file=output, width=100, color_system=None, force_terminal=False).print(table)
         # Do not wrap the path, so that it can be copied.
-        return "\n".join([str(self.path), *(line.rstrip() for line in output.getvalue().splitlines())])
+        lines = [str(self.path), *(line.rstrip() for line in output.getvalue().split("\n"))]
+        return printable("\n".join(lines).rstrip())
 
 
 def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
@@ -242,8 +244,8 @@ def _files(report: ConversionReport) -> list[Text]:
     kilobytes = sum(report.files.values()) / 1000
     facts = f"{kilobytes:.0f} kB, {report.precision}, {report.target_platform.upper()}, {placed}"
     if len(names) + len(facts) + 4 <= _WIDTH:
-        return [Text(f"  {names}  {facts}")]
-    return [Text(f"  {names}"), _line("", facts)]
+        return [_text(f"  {names}  {facts}")]
+    return [_text(f"  {names}"), _line("", facts)]
 
 
 def _right(report: ConversionReport) -> tuple[bool, str]:
@@ -293,4 +295,8 @@ def _titled(title: str, text: str, style: str = "") -> list[Text]:
 
 
 def _line(title: str, text: str, style: str = "") -> Text:
-    return Text.assemble((f"  {title:{_INDENT - 2}}", "bold"), (text, style))
+    return Text.assemble((f"  {title:{_INDENT - 2}}", "bold"), (printable(text), style))
+
+
+def _text(line: str) -> Text:
+    return Text(printable(line))

@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+from scirknn.text import printable
+
 __all__ = [
     "BundleError",
     "BundleFormatError",
@@ -36,7 +38,10 @@ __all__ = [
 
 
 class ScirknnError(Exception):
-    """Base of every error that scirknn raises on purpose."""
+    """Base of every error that scirknn raises on purpose; its text is `scirknn.text.printable`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class BundleError(ScirknnError):

@@ -93,8 +93,7 @@ def check_table(
             _check_names(X, feature_names, first_step)
         if not isinstance(X, np.ndarray):
             X = _as_table(X)
-    if X.dtype.kind == "c":
-        raise InputError(f"Complex data not supported\n{X}\n")
+    _refuse_kinds(X)
     if X.ndim != 2:
         _refuse_dimensions(X, first_step)
     _check_shape(X, n_features, first_step)
@@ -154,8 +153,7 @@ def _as_table(X: Any) -> Array:
 
 
 def _as_numeric(X: Array) -> Array:
-    if X.dtype.kind == "c":
-        raise InputError(f"Complex data not supported\n{X}\n")
+    _refuse_kinds(X)
     if X.dtype.kind in "US":
         raise InputError(
             "dtype='numeric' is not compatible with arrays of bytes/strings."
@@ -165,6 +163,13 @@ def _as_numeric(X: Array) -> Array:
         return X.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from None
+
+
+def _refuse_kinds(X: Array) -> None:
+    if X.dtype.kind == "c":
+        raise InputError(f"Complex data not supported\n{X}\n")
+    if X.dtype.kind in "mM":
+        raise InputError(f"Input X has dtype {X.dtype}; a model takes numbers. Convert dates as before fit.")
 
 
 def _refuse_dimensions(X: Array, estimator: str) -> None:

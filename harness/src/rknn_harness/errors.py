@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from scirknn.text import printable
+
 __all__ = [
     "AuthenticationError",
     "BoardBusyError",
@@ -49,12 +51,11 @@ __all__ = [
     "RunFolderError",
     "SameBoardError",
     "VirtualBoardError",
-    "printable",
 ]
 
 
 class HarnessError(Exception):
-    """Base of every error that the harness raises on purpose; its text is `printable`.
+    """Base of every error that the harness raises on purpose; its text is `scirknn.text.printable`.
 
     Attributes
     ----------
@@ -65,11 +66,6 @@ class HarnessError(Exception):
     def __init__(self, message: str, **data: Any) -> None:
         super().__init__(printable(message))
         self.data = data
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters, which a board's text may contain."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 class RunFolderError(HarnessError):

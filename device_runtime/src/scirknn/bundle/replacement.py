@@ -122,7 +122,7 @@ def _journal(path: Path) -> Path:
 
 def _prefix(path: Path) -> str:
     """Return how the names of this bundle's temporary files begin."""
-    return f".scirknn-{sha256_of_bytes(path.name.encode())[:16]}."
+    return f".scirknn-{sha256_of_bytes(os.fsencode(path.name))[:16]}."
 
 
 def _read_journal(journal: Path, path: Path) -> Mapping[str, tuple[str, str]]:

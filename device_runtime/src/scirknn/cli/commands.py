@@ -25,6 +25,7 @@ from scirknn.estimators.classifier import MLPClassifier
 from scirknn.estimators.load import open_bundle
 from scirknn.estimators.range_watch import input_names
 from scirknn.estimators.regressor import MLPRegressor
+from scirknn.text import drop_output, printable
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array
@@ -90,14 +91,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough
+        drop_output()
+        return 0
+    except UnicodeEncodeError as error:
+        drop_output()
+        _complain(f"{error.object[error.start : error.end]!a:.60} is no text in {error.encoding}.")
+        return 1
     except (ScirknnError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read has enough. Python would complain when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        print(f"scirknn: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.filename is None:
+            drop_output()
+        _complain(str(error))
         return 1
     return status
+
+
+def _complain(text: str) -> None:
+    print(f"scirknn: {printable(text)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,7 +196,7 @@ def _info(options: argparse.Namespace) -> int:
     width = max(map(len, facts))
     for name, value in facts.items():
         for i, line in enumerate(_lines(value)):
-            print(f"{'' if i else name:{width}}  {line}")
+            print(printable(f"{'' if i else name:{width}}  {line}"))
     return 0
 
 
@@ -275,9 +285,9 @@ def _predict(options: argparse.Namespace) -> int:
                 raise InputRangeError(f"{error} Or predict without --strict. Nothing was written.") from None
         outside = model.input_range_text()
         if outside:
-            print(f"scirknn: warning: {outside}", file=sys.stderr)
+            _complain(f"warning: {outside}")
     if options.output != STREAM:
-        print(f"{written} rows in {options.output}", file=sys.stderr)
+        print(printable(f"{written} rows in {options.output}"), file=sys.stderr)
     return 0
 
 
@@ -305,9 +315,8 @@ def _bench(options: argparse.Namespace) -> int:
     bundle = read_bundle(options.model)
     device = choose_device(options.device)
     X = _rows(options, bundle)
-    print(
-        f"{bundle.path.name}, {bundle.precision}, {'NPU' if device == 'npu' else 'emulator: no NPU speeds'}"
-    )
+    where = "NPU" if device == "npu" else "emulator: no NPU speeds"
+    print(printable(f"{bundle.path.name}, {bundle.precision}, {where}"))
     print(f"{'core':8}{'rows':>8}{'ms, median':>12}{'90 %':>10}{'rows / s':>12}")
     for core in options.core or ("auto", "pool"):
         with open_bundle(bundle, device=device, core=core) as model:
@@ -357,15 +366,15 @@ def _doctor(options: argparse.Namespace) -> int:
     else:
         width = max(len(finding.rule) for finding in findings)
         if [finding.rule for finding in findings] == ["chip"]:  # a machine that can have no NPU
-            print(f"  chip      {findings[0].text}")
+            print(printable(f"  chip      {findings[0].text}"))
             print(f"  next      to try models on this machine:  {findings[0].command}")
             return 1
         for finding in findings:
-            print(f"{finding.level:8} {finding.rule:{width}}  {finding.text}")
+            print(printable(f"{finding.level:8} {finding.rule:{width}}  {finding.text}"))
             if finding.command:
-                print(f"{'':8} {'':{width}}  $ {finding.command}")
+                print(printable(f"{'':8} {'':{width}}  $ {finding.command}"))
     return int(any(finding.level == "error" for finding in findings))
 
 
 def _show_warning(message: Warning | str, *rest: Any, **options: Any) -> None:
-    print(f"scirknn: warning: {message}", file=sys.stderr)
+    _complain(f"warning: {message}")

@@ -14,6 +14,7 @@ import numpy as np
 from scirknn.cli.csv_columns import CsvColumns
 from scirknn.errors import InputError
 from scirknn.files import open_atomically
+from scirknn.text import printable
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array
@@ -96,7 +97,7 @@ def count_rows(path: str) -> int | None:
 
 def _mapped(path: str) -> Array:
     try:
-        rows: Array = np.atleast_1d(np.load(path, mmap_mode="r", allow_pickle=False))
+        rows: Array = np.atleast_1d(np.lib.format.open_memmap(path, mode="r"))
     except ValueError as error:
         raise InputError(f"{path} is no .npy file of numbers ({error}).") from None
     return rows
@@ -119,7 +120,8 @@ def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, bloc
         if header == "auto":
             shown = delimiter.join(names)
             shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " ..."
-            print(f"{path}: the first line is taken as names of columns: {shown}", file=sys.stderr)
+            text = printable(f"{path}: the first line is taken as names of columns: {shown}")
+            print(text.replace("\n", " "), file=sys.stderr)
     lines = itertools.chain(start, lines)
     some = False
     while True:
@@ -152,7 +154,9 @@ def write_blocks(path: str, blocks: Iterable[Array], header: Sequence[str], rows
     their number in all, is known, a ``.npy`` file is filled as they come.
     """
     if path == STREAM:
-        return _write_csv(sys.stdout.write, blocks, header)
+        # A terminal would obey what is in labels; a program gets them as they are.
+        shown = printable if sys.stdout.isatty() else str
+        return _write_csv(lambda text: sys.stdout.write(shown(text)), blocks, header)
     with open_atomically(path) as file:
         if path.endswith(".npy"):
             return _write_npy(file, blocks, rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.errors import printable
+from scirknn.text import printable
 
 __all__ = ["Claim", "Holder", "owner"]
 

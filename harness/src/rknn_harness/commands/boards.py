@@ -25,6 +25,7 @@ from rknn_harness.commands.options import (
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import Finding
+from scirknn.text import printable
 
 __all__ = ["Findings", "board", "look_at"]
 
@@ -50,7 +51,8 @@ def list_boards(boards_file: Path | None) -> None:
         for entry in read_boards(boards_file).values():
             address = f"{entry.user}@{entry.address}" if entry.host else f"by {entry.kind}"
             where = "on this machine" if entry.made_for_each_use else address
-            click.echo("\t".join([entry.name, where, entry.device, " ".join(entry.tags)]).rstrip())
+            columns = (entry.name, where, entry.device, " ".join(entry.tags))
+            click.echo(printable("\t".join(columns)).rstrip())
 
 
 @board.command("facts")
@@ -76,7 +78,7 @@ def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) ->
         _refuse_made_for_each_use(board_name, boards_file)
         with reached(board_name, boards_file, claim=Claim(why or "board lock")) as link:
             made = link.session().lease.reserve(seconds, why, owner=owner())
-    click.echo(f"{board_name} is reserved for {made.owner} until {_moment(made.until)}.")
+    click.echo(printable(f"{board_name} is reserved for {made.owner} until {_moment(made.until)}."))
 
 
 @board.command()
@@ -93,7 +95,7 @@ def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
         click.echo(f"{board_name} was not reserved.")
     else:
         why = f" ({ended.what})" if ended.what else ""
-        click.echo(f"{board_name} is no longer reserved for {ended.owner}{why}.")
+        click.echo(printable(f"{board_name} is no longer reserved for {ended.owner}{why}."))
 
 
 @board.command("doctor")
@@ -111,7 +113,7 @@ class Findings:
     """A table of findings, one line each."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[str, str, str, str]] = []
+        self._rows: list[tuple[str, ...]] = []
         self._has_errors = False
 
     def add(self, name: str, good: bool, text: str, *, level: str = "", command: str = "") -> None:
@@ -121,7 +123,8 @@ class Findings:
         self._has_errors |= not good
         word = level or ("ok" if good else "no")
         color = "red" if not good else "green" if word == "ok" else "yellow"
-        self._rows.append((f"[{color}]{word}[/]", escape(name), escape(text), escape(command)))
+        texts = (escape(printable(each)) for each in (name, text, command))
+        self._rows.append((f"[{color}]{word}[/]", *texts))
 
     def add_finding(self, finding: Finding | Mapping[str, str]) -> None:
         """Add a finding of scirknn's doctor, here or on a board."""

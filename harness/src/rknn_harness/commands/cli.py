@@ -32,10 +32,12 @@ from rknn_harness.commands.probe import probe
 from rknn_harness.commands.toolkits import toolkits
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.case import PRECISIONS, Case
+from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.suite.run_options import RunOptions
 from scirknn import ScirknnError, read_bundle
 from scirknn.devices.compatibility import BoardVersions, check
-from sklearn2rknn.file_path import FilePath
+from scirknn.text import printable
+from sklearn2rknn.file_path import FilePath, OutputErrors
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
 if TYPE_CHECKING:
@@ -44,7 +46,13 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Harness(OutputErrors, click.Group):
+    """The program's commands."""
+
+    output_error_code = int(ExitCode.INFRASTRUCTURE)
+
+
+@click.group(cls=_Harness, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="rknn-harness %(version)s")
 def main() -> None:
     """Run scikit-learn models on a Rockchip board and judge its answers against scikit-learn's.
@@ -188,7 +196,7 @@ def report(run_dir: Path) -> None:
     from rknn_harness.report.views import write_views
 
     with errors_as_exit_codes():
-        click.echo(write_views(run_dir))
+        click.echo(printable(str(write_views(run_dir))))
 
 
 @main.command()

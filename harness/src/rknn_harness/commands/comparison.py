@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from rknn_harness.commands.options import errors_as_exit_codes
+from scirknn.text import printable
 
 __all__ = ["compare", "trend"]
 
@@ -42,8 +43,8 @@ def compare(time: bool, output: Path | None, before: Path, after: Path) -> None:
     with errors_as_exit_codes(), shown(before, after):
         changes = compare_runs(read_run(before), read_run(after), time=time)
         page = write_comparison(changes, output or after)
-        click.echo(comparison_text(changes))
-    click.echo(page)
+        click.echo(printable(comparison_text(changes)))
+    click.echo(printable(str(page)))
     sys.exit(int(changes.code))
 
 
@@ -66,4 +67,4 @@ def trend(output: Path | None, runs: tuple[Path, ...]) -> None:
         series = trend_of(read_run(path) for path in runs)
         page = write_trend(series, output or series.runs[-1].path.parent)
         Console().print(trend_table(series))
-    click.echo(page)
+    click.echo(printable(str(page)))

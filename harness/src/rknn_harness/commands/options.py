@@ -16,6 +16,7 @@ from rknn_harness.boards.boards_file import Board, default_boards_file, no_board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.outcomes import ExitCode
+from scirknn.text import printable
 from sklearn2rknn.file_path import FilePath
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     except sklearn2rknn.OptionError as error:
         raise click.UsageError(str(error)) from None
     except (HarnessError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(printable(f"Error: {error}"), err=True)
         sys.exit(int(ExitCode.INFRASTRUCTURE))
 
 

@@ -13,7 +13,8 @@ import attrs
 import jinja2
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-from rknn_harness.errors import RunFolderError, printable
+from rknn_harness.errors import RunFolderError
+from scirknn.text import printable
 
 __all__ = ["READ_ERRORS", "check_record", "parse_document", "parse_manifest", "shown"]
 
@@ -65,7 +66,7 @@ def shown(*folders: Path) -> Iterator[None]:
 
 
 def parse_document(text: bytes) -> dict[str, Any]:
-    """Return a JSON object whose numbers are finite.
+    """Return a JSON object whose numbers are finite and whose texts can be shown.
 
     Raises
     ------
@@ -76,7 +77,18 @@ def parse_document(text: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"it is a {type(document).__name__}, not an object")
     json.dumps(document, allow_nan=False)
-    return document
+    return {printable(key): _shown(value) for key, value in document.items()}
+
+
+def _shown(value: Any) -> Any:
+    """Return a JSON value with its texts, and keys, printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(key): _shown(item) for key, item in value.items()}
+    return value
 
 
 def parse_manifest(text: bytes, number: int) -> dict[str, Any]:

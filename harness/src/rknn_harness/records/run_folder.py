@@ -38,13 +38,14 @@ from typing import Any, TypeVar
 
 import attrs
 
-from rknn_harness.errors import RunFolderError, printable
+from rknn_harness.errors import RunFolderError
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.reading import READ_ERRORS, check_record, parse_document, parse_manifest
 from rknn_harness.records.run_lock import RunLock
 from scirknn.files import write_atomically
+from scirknn.text import printable
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
 

@@ -8,7 +8,8 @@ import os
 import socket
 from pathlib import Path
 
-from rknn_harness.errors import RunFolderError, printable
+from rknn_harness.errors import RunFolderError
+from scirknn.text import printable
 
 __all__ = ["RunLock"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,11 +10,9 @@ from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import Run
 from scirknn.files import open_atomically
+from scirknn.text import printable
 
 __all__ = ["write_junit"]
-
-# What XML 1.0 cannot hold (https://www.w3.org/TR/xml/#charsets); a vendor's log may hold it.
-_FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(run: Run) -> Path:
@@ -33,8 +30,8 @@ def write_junit(run: Run) -> Path:
         suite = ElementTree.SubElement(
             suites,
             "testsuite",
-            name=f"rknn-toolkit2 {toolkit} on {board}",
-            timestamp=str(run.manifest.get("started", "")),
+            name=printable(f"rknn-toolkit2 {toolkit} on {board}"),
+            timestamp=printable(str(run.manifest.get("started", ""))),
             tests=str(len(results)),
             failures=str(kinds.count("failure")),
             errors=str(kinds.count("error")),
@@ -62,7 +59,7 @@ def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) 
         **{name: facts.get(name) for name in ("librknnrt", "driver", "rknnlite")},
     }
     for name, value in values.items():
-        ElementTree.SubElement(properties, "property", name=name, value=_clean(str(value)))
+        ElementTree.SubElement(properties, "property", name=name, value=printable(str(value)))
 
 
 def _kind(result: CaseResult) -> str:
@@ -79,8 +76,10 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
     case = ElementTree.SubElement(
         suite,
         "testcase",
-        classname=f"{result.case.toolkit}.{result.board}.{result.case.group}.{result.case.precision}",
-        name=_clean(result.case.id),
+        classname=printable(
+            f"{result.case.toolkit}.{result.board}.{result.case.group}.{result.case.precision}"
+        ),
+        name=printable(result.case.id),
         time=f"{_seconds(result):.3f}",
     )
     kind = _kind(result)
@@ -95,16 +94,14 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
         case,
         kind,
         type=result.defect or result.outcome.value,
-        message=_clean(message or "; ".join(sentences)),
+        message=printable(message or "; ".join(sentences)),
     )
     stage = [] if result.stage is None else [f"first at stage {result.stage.value}"]
     again = f"again: {replay_command(run.path, run.manifest, result)}"
-    end.text = _clean("\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again]))
+    end.text = printable(
+        "\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again])
+    )
 
 
 def _seconds(result: CaseResult) -> float:
     return sum(result.seconds.values())
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 from markupsafe import Markup
+from rich.markup import escape
 from rich.table import Table
 
 from rknn_harness.records.case import PRECISIONS
@@ -16,6 +17,7 @@ from rknn_harness.report import wording
 from rknn_harness.report.charts import Axis, linear_axis, lines, log_axis
 from rknn_harness.report.trend import Trend
 from scirknn.files import write_atomically
+from scirknn.text import printable
 
 __all__ = ["trend_table", "write_trend"]
 
@@ -77,7 +79,8 @@ def trend_table(trend: Trend) -> Table:
     ):
         for point in filter(None, points):
             texts = (text_of(getattr(point, name)) for name, _, text_of in _MEASURES)
-            table.add_row(toolkit, precision, board, point.run, str(point.cases), *texts)
+            names = map(printable, (toolkit, precision, board, point.run))
+            table.add_row(*map(escape, names), str(point.cases), *texts)
     return table
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import jinja2
 
+from scirknn.text import printable
+
 __all__ = ["environment", "number", "percent", "ratio", "seconds", "wall"]
 
 _NONE = "—"
@@ -15,6 +17,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("rknn_harness.report", "templates"),
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

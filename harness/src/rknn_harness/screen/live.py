@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from rknn_harness.screen.text import INDENT
+from scirknn.text import printable
 
 __all__ = ["Live", "Record", "TimeLeft", "is_plain", "live"]
 
@@ -160,7 +161,7 @@ class _Plain:
             self._shown, self._at = done, self._now()
 
     def say(self, text: str) -> None:
-        print(f"{INDENT}{text}", file=self._stream, flush=True)
+        print(f"{INDENT}{printable(text)}", file=self._stream, flush=True)
 
     def close(self) -> None:
         pass

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from rknn_harness.screen.ending import FAIL, INCOMPLETE, PASS
 from rknn_harness.screen.live import is_plain
+from scirknn.text import printable
 
 __all__ = ["own_stdout", "print_lines"]
 
@@ -25,7 +26,7 @@ def print_lines(lines: Iterable[str], stream: TextIO) -> None:
     plain = is_plain(stream)
     console = Console(file=stream, force_terminal=not plain, no_color=plain, highlight=False)
     for line in lines:
-        text = Text(line)
+        text = Text(printable(line))
         for word, style in _STYLES.items():
             if line.lstrip().startswith(f"{word} "):
                 text.highlight_words([word], style)

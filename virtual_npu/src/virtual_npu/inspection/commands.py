@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import io
 import json
@@ -48,12 +49,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except (VirtualNpuError, OSError) as error:
-        print(f"virtual_npu: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.filename is None:
+            _drop_output()
+        print(f"virtual_npu: {_printable(str(error))}", file=sys.stderr)
         return 1
     return 0
+
+
+def _drop_output() -> None:
+    """Let standard output lead nowhere once it takes no more, or Python would complain at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _printable(text: str) -> str:
+    """Return a file's text without control and format characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,12 +123,12 @@ def _info(options: argparse.Namespace) -> None:
         if error.version < 2:
             raise
         summary = _graph_summary(read_graph(options.file), error.lacks)
-    print(json.dumps(summary, indent=2) if options.json else _table(summary))
+    print(json.dumps(summary, indent=2) if options.json else _printable(_table(summary)))
 
 
 def _disasm(options: argparse.Namespace) -> None:
     for line in disassemble(read(options.file), options.cores):
-        print(line)
+        print(_printable(line))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -151,7 +166,7 @@ def _write(target: Path, values: Array) -> None:
 
 def _diff(options: argparse.Namespace) -> None:
     lines = list(differences(read(options.first), read(options.second)))
-    print("\n".join(lines or ["no difference"]))
+    print(_printable("\n".join(lines or ["no difference"])))
 
 
 def _summary(file: RknnFile) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from rknn_harness.errors import (
     LeaseError,
     ProtocolError,
     ProvisioningError,
-    printable,
 )
 from scirknn.arrays import Array
+from scirknn.text import printable
 
 __all__ = ["GRACE_SECONDS", "RunnerChannel", "SentData"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import paramiko
 
-from rknn_harness.errors import printable
+from scirknn.text import printable
 
 __all__ = ["CHUNK_BYTES", "TAIL_BYTES", "ErrorLog"]
 

@@ -22,7 +22,8 @@ from rknn_harness.boards.session.runner_archive import RUNNER_NAME, runner_archi
 from rknn_harness.boards.session.timing_calls import TimingCalls
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.boards.ssh.file_transfer import FileTransfer
-from rknn_harness.errors import BoardError, ConnectionLostError, InfraError, ProvisioningError, printable
+from rknn_harness.errors import BoardError, ConnectionLostError, InfraError, ProvisioningError
+from scirknn.text import printable
 
 __all__ = ["BoardSession"]
 

@@ -1,0 +1,25 @@
+"""Text that is printed, whoever wrote it, and the end of standard output; no numpy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+__all__ = ["drop_output", "printable"]
+
+
+def printable(text: str) -> str:
+    """Return a text that moves no cursor and reorders no line.
+
+    Control and format characters (colours, bidirectional overrides, half a surrogate pair) become U+FFFD;
+    newline and tab stay. What comes from a bundle, board, toolkit or file goes through it on its way to a
+    terminal or page.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def drop_output() -> None:
+    """Let standard output lead nowhere once it takes no more, or Python would complain at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
