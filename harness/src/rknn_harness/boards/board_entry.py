@@ -43,7 +43,11 @@ class BoardEntry:
 
     def file(self, field: str) -> Path:
         """Take a path, relative to the file's folder."""
-        return self.path.parent / Path(self.text(field)).expanduser()
+        value = self.text(field)
+        try:
+            return self.path.parent / Path(value).expanduser()
+        except RuntimeError:
+            self.fail(field, f"is {value!r:.60}, and there is no such user's home; write it in full")
 
     def port(self) -> int | None:
         """Take ``port``; None when it is not there."""

@@ -76,7 +76,7 @@ def read_boards(path: Path | None) -> dict[str, Board]:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BoardsFileError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:  # TOML's error and a wrong encoding
+    except (ValueError, RecursionError) as error:  # TOML's error and a wrong encoding
         raise BoardsFileError(f"{path} is not TOML: {error}") from None
     unknown = sorted(set(document) - {"board"})
     if unknown:
