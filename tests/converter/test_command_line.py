@@ -179,3 +179,92 @@ def test_example_of_the_help_for_comparison(folder: Path, toolkit: Toolkit) -> N
     assert done.exit_code == 0, done.output
     bundle = read_bundle("iris.rknn")
     assert (bundle.form, bundle.head_on_npu) == ("matmul", True)
+
+
+def _write_files(folder: Path) -> None:
+    """Write the model ``m.pkl`` and rows that are none."""
+    estimator, X = fit("softmax")
+    (folder / "m.pkl").write_bytes(pickle.dumps(estimator))
+    (folder / "dict.pkl").write_bytes(pickle.dumps({"model": estimator}))
+    for name in ("empty.pkl", "empty.joblib", "empty.skops", "empty.npy", "empty.csv", "text.txt"):
+        (folder / name).touch()
+    (folder / "junk.skops").write_bytes(b"PK\x03\x04junk")
+    (folder / "junk.pkl").write_bytes(bytes(range(256)))
+    np.save(folder / "dates.npy", np.zeros((9, X.shape[1]), "M8[s]"))
+    np.save(folder / "objects.npy", np.full((9, X.shape[1]), None))
+    np.save(folder / "texts.npy", np.full((9, X.shape[1]), "x"))
+    np.save(folder / "none.npy", X[:0])
+    (folder / "binary.csv").write_bytes(bytes(range(256)))
+    (folder / "terminal.csv").write_bytes(b"1,\x1b[2J\n")
+    (folder / "folder").mkdir()
+
+
+COMMANDS: dict[str, tuple[list[str], int, str]] = {
+    "no model": (["missing.pkl", "o.rknn"], 1, "There is no file missing.pkl"),
+    "folder as model": (["folder", "o.rknn"], 1, "There is no file folder"),
+    "empty pickle": (["empty.pkl", "o.rknn"], 1, "empty.pkl cannot be read"),
+    "empty joblib file": (["empty.joblib", "o.rknn"], 1, "empty.joblib cannot be read"),
+    "empty skops file": (["empty.skops", "o.rknn"], 1, "empty.skops cannot be read"),
+    "damaged archive": (["junk.skops", "o.rknn"], 1, "junk.skops cannot be read"),
+    "binary pickle": (["junk.pkl", "o.rknn"], 1, "junk.pkl"),
+    "dict": (["dict.pkl", "o.rknn"], 1, "dict.pkl holds a dict"),
+    "another suffix": (["text.txt", "o.rknn"], 1, "a model's file ends in .skops"),
+    "name that is no UTF-8": (["m\udcff\x1b.pkl", "o.rknn"], 1, "There is no file m\ufffd\ufffd.pkl"),
+    "no folder": (["m.pkl", "missing/o.rknn"], 2, "There is no folder missing"),
+    "another suffix of the bundle": (["m.pkl", "o.bin"], 2, "a model file's name ends in .rknn"),
+    "folder as bundle": (["m.pkl", "folder.rknn/../folder/../folder"], 2, "ends in .rknn"),
+    "long name": (["m.pkl", "o" * 246 + ".rknn"], 2, "at most 255 bytes"),
+    "long name of the metadata": (["m.pkl", "o" * 245 + "é.rknn"], 2, "at most 255 bytes"),
+    "bundle that commands a terminal": (["m.pkl", "o\x1b.rknn"], 2, "no control characters"),
+    "bundle that is no UTF-8": (["m.pkl", "o\udcff.rknn"], 2, "no control characters"),
+    "no toolkit": (["m.pkl", "o.rknn", "--toolkit", "9"], 2, "There is no toolkit '9'"),
+    "no platform": (["m.pkl", "o.rknn", "--target-platform", "\x1b"], 2, "target_platform is"),
+    "no batch size": (["m.pkl", "o.rknn", "--batch-size", "0"], 2, "batch_size holds 0"),
+    "no precision": (["m.pkl", "o.rknn", "--precision", "int3"], 2, "precision is"),
+    **{
+        f"{name} as rows": (["m.pkl", "o.rknn", "--example-input", name], 1, expected)
+        for name, expected in (
+            ("missing.npy", "There is no file missing.npy"),
+            ("folder", "There is no file folder"),
+            ("empty.npy", "empty.npy is no .npy file of numbers"),
+            ("empty.csv", "empty.csv is empty"),
+            ("objects.npy", "objects.npy is no .npy file of numbers"),
+            ("dates.npy", "is not a table of numbers (dtype datetime64[s])"),
+            ("texts.npy", "is not a table of numbers"),
+            ("none.npy", "example_input"),
+            ("binary.csv", "binary.csv is no UTF-8 text"),
+            ("terminal.csv", "terminal.csv, line 1, column 2"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS)
+def test_command_ends_with_a_message_before_a_toolkit_starts(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("a toolkit was asked for")
+
+    monkeypatch.setattr("sklearn2rknn.conversion.shared_toolkit", never)
+    monkeypatch.chdir(tmp_path)
+    _write_files(tmp_path)
+    arguments, code, expected = COMMANDS[case]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, type(result.exception)) == (code, SystemExit)
+    assert expected in " ".join(result.stderr.split())
+    assert "\x1b" not in result.output
+    assert not list(tmp_path.glob("o*.rknn*"))
+
+
+def test_full_disk_and_closed_pipe_end_without_a_traceback() -> None:
+    program = [sys.executable, "-m", "sklearn2rknn", "--help"]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == "Error: standard output cannot be written: [Errno 28] No space left on device\n"
+    assert ended.returncode == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,3 +131,64 @@ def test_a_file_that_cannot_be_read_is_an_error(
     assert main(["run", str(model), str(bad), str(tmp_path / "y.npy")]) == 1
     assert "virtual_npu: " in capsys.readouterr().err
     assert not (tmp_path / "y.npy").exists()
+
+
+HOSTILE = {
+    "empty": b"", "short": b"RKNN", "header alone": b"RKNN" + bytes(60), "binary": bytes(range(256)) * 9,
+    "text": b"\x1b[2J" * 99,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [*HOSTILE, "folder", "missing", "missing\x1b\udcff"])
+def test_file_that_is_none_is_exit_code_1_with_a_message(
+    case: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / case
+    if case in HOSTILE:
+        path.write_bytes(HOSTILE[case])
+    elif case == "folder":
+        path.mkdir()
+    x, y = str(tmp_path / "x.npy"), str(tmp_path / "y.npy")
+    np.save(x, np.ones((1, 8, 2, 1), np.float32))
+    for command in (["info"], ["info", "--json"], ["disasm"], ["diff", str(model)]):
+        assert main([*command, str(path)]) == 1
+    assert main(["run", str(path), x, y]) == 1
+    shown = capsys.readouterr().err
+    assert shown.count("virtual_npu: ") == 5
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        b"",
+        np.zeros((1, 8, 2, 1), "M8[s]"),
+        np.full((1, 8, 2, 1), "x"),
+        np.ones(3),
+        np.ones((1, 8, 2, 1)) * 1j,
+    ],
+    ids=["empty", "dates", "texts", "another shape", "complex"],
+)
+def test_input_that_is_none_is_exit_code_1_with_a_message(
+    values: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.npy"
+    if isinstance(values, bytes):
+        path.write_bytes(values)
+    else:
+        np.save(path, values)
+    assert main(["run", str(model), str(path), str(tmp_path / "y.npy")]) == 1
+    assert capsys.readouterr().err.startswith("virtual_npu: ")
+    assert not (tmp_path / "y.npy").exists()
+
+
+def test_full_disk_and_closed_pipe_end_without_a_traceback(model: Path) -> None:
+    program = [sys.executable, "-m", "virtual_npu", "info", str(model)]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (1, "virtual_npu: [Errno 28] No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
