@@ -68,17 +68,15 @@ def _model(pandas: Any) -> Any:
 
 def _read_by_pandas(pandas: Any, data: bytes, separator: str, has_header: bool) -> Any:
     """Return the table as a program would read it for this model: texts verbatim, gaps where they can be."""
-    types = {"text": str, "gaps": str}
     missing = {"gaps": [""], "number": ["", "NA", "NaN", "null"]}
     table = pandas.read_csv(
         io.BytesIO(data),
         sep=separator,
         header=0 if has_header else None,
         names=None if has_header else NAMES,
-        dtype=types,
+        dtype=dict.fromkeys(missing | {"text": None}, str),
         keep_default_na=False,
         na_values=missing,
-        float_precision="round_trip",
         encoding="utf-8-sig",
     )
     return table.astype({"number": float, "flag": float})

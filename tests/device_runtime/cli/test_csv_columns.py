@@ -223,3 +223,16 @@ def test_table_of_numbers_of_pandas_is_read_as_from_python(
     for model in (Model(X.shape[1]), Model(X.shape[1], None, columns)):
         asked = "yes" if header and X.shape[1] == 1 else "auto"  # a line of 0 alone may be a row
         np.testing.assert_array_equal(read_table(str(path), model, header=asked), X)
+
+
+@pytest.mark.parametrize("delimiter", ";\t")
+def test_first_record_of_several_lines_shows_the_delimiter(delimiter: str, tmp_path: Path) -> None:
+    text = f'"x\ny"{delimiter}2\nz{delimiter}3\n'
+    columns = lookup("x\ny", "z")
+    model = Model(2, None, Columns(2, (*columns.inputs, Number(1)), columns.lookups))
+    assert read(text, model, tmp_path, header="no").tolist() == [["x\ny", 2], ["z", 3]]
+
+
+def test_quote_that_nothing_closes_is_the_error_of_its_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x\.csv"):
+        read('"' + "1,2\n" * 3000, Model(2), tmp_path)

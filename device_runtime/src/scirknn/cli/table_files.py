@@ -30,6 +30,7 @@ STREAM = "-"
 BLOCK = 8192
 _DELIMITERS = ",;\t"
 _SHOWN = 200  # characters of a header
+_LINES = 1000  # of the first record, for a quote that nothing closes
 
 Cells = List[str]
 
@@ -104,11 +105,9 @@ def _mapped(path: str) -> Array:
 
 
 def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, block: int) -> Iterator[Array]:
-    first = file.readline()
-    if first.startswith("\ufeff"):  # standard input, whose encoding keeps it
-        first = first[1:]
+    first = _first_record(file)
     delimiter = _delimiter_of(first, columns.widths)
-    reader = csv.reader(itertools.chain([first], file), delimiter=delimiter)
+    reader = csv.reader(itertools.chain(first, file), delimiter=delimiter)
     lines: Iterator[tuple[int, Cells]] = ((reader.line_num, cells) for cells in reader if cells)
     start = list(itertools.islice(lines, 2))
     if not start:
@@ -140,9 +139,21 @@ def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, bloc
             raise InputError(f"{path} has a header and no rows.")
 
 
-def _delimiter_of(line: str, widths: Sequence[int]) -> str:
-    """Return the delimiter that gives a line as many cells as the model has columns, or else the most."""
-    counts = {each: len(next(csv.reader([line], delimiter=each), [])) for each in _DELIMITERS}
+def _first_record(file: IO[str]) -> list[str]:
+    """Return the lines of the first record, of which quoted cells may hold several, without a BOM."""
+    first = file.readline()
+    if first.startswith("\ufeff"):  # standard input, whose encoding keeps it
+        first = first[1:]
+    lines, quotes = [first], first.count('"')
+    while quotes % 2 and lines[-1] and len(lines) < _LINES:
+        lines.append(file.readline())
+        quotes += lines[-1].count('"')
+    return lines
+
+
+def _delimiter_of(record: Sequence[str], widths: Sequence[int]) -> str:
+    """Return the delimiter that gives a record as many cells as the model has columns, or else the most."""
+    counts = {each: len(next(csv.reader(record, delimiter=each), [])) for each in _DELIMITERS}
     return max(_DELIMITERS, key=lambda each: (counts[each] in widths and counts[each] > 1, counts[each]))
 
 
