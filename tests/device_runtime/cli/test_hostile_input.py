@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -121,6 +122,29 @@ def test_model_that_is_none_is_named(model: str, tmp_path: Path, capsys: pytest.
         shown = capsys.readouterr().err
         assert shown.startswith("scirknn: ")
         assert "\x1b" not in shown
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(_Terminal, "a\ufffd[2J"), (io.StringIO, "a\x1b[2J")])
+def test_labels_command_no_terminal_and_reach_programs_as_they_are(
+    stream: type[io.StringIO],
+    shown: str,
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    estimator = fitted("softmax")
+    labels = np.array(["a\x1b[2J"] + [f"b{number}" for number in range(1, len(estimator.classes_))])
+    monkeypatch.setattr(estimator, "classes_", labels)
+    np.save(tmp_path / "x.npy", X)
+    output = stream()
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main(["predict", str(make_bundle(estimator)), str(tmp_path / "x.npy"), "--proba"]) == 0
+    assert output.getvalue().startswith(f"p({shown}),p(b1)")
 
 
 @pytest.mark.parametrize("command", [["info"], ["info", "--json"]])
