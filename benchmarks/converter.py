@@ -33,7 +33,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn2rknn import Toolkit, convert, network_from_estimator, onnx_from_network
 from sklearn2rknn.options import BATCH_SIZE
 from sklearn2rknn.passes.prepare_network import prepare_network
-from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker, ensure_environment
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment, ensure_environment
 
 BARE = """
 import os, resource, sys, time
@@ -221,7 +221,7 @@ def _two_workers(environment: ToolkitEnvironment, model: bytes, count: int) -> C
 
 def _processes(toolkit: Toolkit) -> list[int]:
     """Return the worker and its child."""
-    assert isinstance(toolkit._process, VenvWorker)
+    assert isinstance(toolkit._process, subprocess.Popen)
     worker = toolkit._process.pid
     return [worker, *map(int, Path(f"/proc/{worker}/task/{worker}/children").read_text().split())]
 

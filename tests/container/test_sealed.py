@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from sklearn2rknn import Built, ConversionError, Toolkit
-from sklearn2rknn.errors import LimitError
+from sklearn2rknn.errors import LimitError, WorkerOutputError
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit.containers.image import Image
 from tests.container.conftest import FAKE_TAG
@@ -59,6 +60,41 @@ def test_scratch_is_a_small_tmpfs(seen: dict[str, Any]) -> None:
     tmp = next(line.split() for line in seen["mounts"].splitlines() if line.split()[1] == "/tmp")
     assert tmp[2] == "tmpfs"
     assert {"rw", "nosuid", "nodev", "noexec", f"size={64 << 10}k"} <= set(tmp[3].split(","))
+
+
+def test_a_job_cannot_change_its_input_nor_replace_its_output_folder(seen: dict[str, Any]) -> None:
+    assert seen["write_input"] == "OSError"  # read-only file system
+    assert seen["change_input"] == "OSError"
+    assert seen["replace_output"] == "PermissionError"
+
+
+@pytest.mark.parametrize("name", ["log.txt", "model.rknn", "simulated.npy"])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("link", "is a link, not a regular file. It was not read"),
+        ("FIFO", "is a FIFO, not a regular file. It was not read"),
+        ("large", "has 10000000000 bytes, more than"),
+    ],
+)
+def test_what_is_no_file_of_a_result_is_refused_unread(
+    limited: Toolkit, tmp_path: Path, name: str, kind: str, reason: str
+) -> None:
+    with pytest.raises(WorkerOutputError) as caught:
+        limited.build(
+            b"onnx",
+            config={"custom_string": f"leave {kind} {name}"},
+            simulate=np.ones((2, 3), np.float32),
+        )
+    assert f"{name} {reason}" in caught.value.reason
+    assert list(tmp_path.iterdir()) == []
+    assert works(limited)
+
+
+def test_a_job_cannot_make_a_device(limited: Toolkit) -> None:
+    with pytest.raises(ConversionError, match=r"release: PermissionError.*Operation not permitted"):
+        build(limited, "leave device model.rknn")
+    assert works(limited)
 
 
 def test_it_is_nobody_without_capabilities(seen: dict[str, Any]) -> None:

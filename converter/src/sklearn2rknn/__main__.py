@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scirknn.cli.table_files import HEADERS
+from scirknn.termination import interrupt_on_sigterm
 from scirknn.text import printable
 from sklearn2rknn.errors import OptionError, Sklearn2RknnError
 from sklearn2rknn.file_path import FilePath, OutputErrors
@@ -43,7 +44,7 @@ The graph that the first scirknn made, to compare on a board:
 X.npy holds rows of X, written with numpy.save; a CSV file is read as "scirknn predict" reads it. With rows
 the report says how many labels are right; 64 are enough, some hundred are better.
 The first word may be "convert"; a model file of that name is given as ./convert.
-Exit code: 0 converted, 1 the conversion failed, 2 wrong usage.
+Exit code: 0 converted, 1 the conversion failed, 2 wrong usage, 143 ended by SIGTERM.
 """
 
 
@@ -158,6 +159,7 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
     """
     from rich.console import Console
 
+    click.get_current_context().with_resource(interrupt_on_sigterm())
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
         with warnings.catch_warnings(record=True) as caught:

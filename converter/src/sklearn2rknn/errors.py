@@ -23,6 +23,7 @@
     │       ├── ImageStaleError        the image was built from another lock
     │       └── DiskFullError          no room to make it (also a ToolkitNotInstallableError)
     └── ConversionError            the vendor's converter failed; carries the stage, the reason and its log
+        ├── WorkerOutputError        its process left something that is no result
         ├── LimitError               it met its limit of memory or time (also carries which)
         ├── CpuFallbackError         layers were placed on the CPU
         └── CheckError               the file was built, but what it computes is wrong
@@ -160,6 +161,14 @@ class LimitError(ConversionError):
     def __init__(self, limit: str, stage: str, reason: str, log: str = "", *, advice: str = "") -> None:
         super().__init__(stage, reason, log, advice=advice)
         self.limit = limit
+
+
+class WorkerOutputError(ConversionError):
+    """The toolkit's process left a link, a FIFO, a device, a huge file or nonsense for a result."""
+
+    def __init__(self, reason: str) -> None:
+        advice = "The process was ended; the next conversion starts another."
+        super().__init__("worker", reason, advice=advice)
 
 
 class CpuFallbackError(ConversionError):

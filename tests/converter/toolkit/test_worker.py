@@ -165,13 +165,19 @@ def test_long_reason_is_cut(toolkit: Toolkit) -> None:
     assert len(caught.value.reason) <= 2000
 
 
-def test_nothing_is_left_in_the_jobs_folder(tmp_path: Path) -> None:
+def test_a_job_leaves_nothing_and_a_closed_toolkit_nothing_at_all(tmp_path: Path) -> None:
     with fake_toolkit(tmp_path) as toolkit:
         build(toolkit)
         for fault in ("build:raise", "build:segv", "build:exit"):
             with pytest.raises(ConversionError):
                 build(toolkit, fault)
-        assert list(tmp_path.iterdir()) == []
+        (folder,) = tmp_path.iterdir()
+        assert {each.relative_to(folder).as_posix() for each in folder.rglob("*")} == {
+            "input",
+            "output",
+            "scratch",
+        }
+    assert list(tmp_path.iterdir()) == []
 
 
 def _worker_pid(toolkit: Toolkit) -> int:

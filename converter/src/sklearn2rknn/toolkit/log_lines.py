@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from scirknn.text import printable
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ERROR = re.compile(
     r"^(E |W |\w*(Error|Exception)\b|[A-Za-z_.]*(Error|Exception): )|abort|terminate|Segmentation"
@@ -17,9 +19,9 @@ _HARMLESS = re.compile(
 
 
 def clean_log(log: str) -> str:
-    """Drop colours, progress bars and empty lines from what the toolkit printed."""
+    """Drop colours, progress bars, empty lines and control characters from what the toolkit printed."""
     lines = (line.rsplit("\r", 1)[-1].rstrip() for line in _COLOURS.sub("", log).split("\n"))
-    return "\n".join(line for line in lines if line and "%|" not in line)
+    return printable("\n".join(line for line in lines if line and "%|" not in line))
 
 
 def error_lines(log: str, limit: int = 8) -> str:

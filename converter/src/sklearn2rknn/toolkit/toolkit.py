@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
 import json
 import os
 import select
@@ -12,8 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Any
 
@@ -21,16 +19,28 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.errors import ConversionError, LimitError, OptionError, ToolkitError
+from sklearn2rknn.errors import (
+    ConversionError,
+    LimitError,
+    OptionError,
+    ToolkitError,
+    WorkerOutputError,
+)
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit.environment_choice import choose_environment
+from sklearn2rknn.toolkit.job_folders import JobFolders, WorkerFolders
 from sklearn2rknn.toolkit.log_lines import clean_log, error_lines
-from sklearn2rknn.toolkit.venv import ToolkitEnvironment, VenvWorker
+from sklearn2rknn.toolkit.venv import ToolkitEnvironment
+from sklearn2rknn.toolkit.worker_answers import ANSWER_LIMIT, Answer, Greeting, parse_outputs
 
 __all__ = ["Built", "Toolkit", "open_toolkit", "shared_toolkit"]
 
 
 START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
+LOG_LIMIT = 16 << 20  # bytes
+SIMULATED_LIMIT = 256 << 20  # bytes
+MODEL_LIMIT = 64 << 20  # bytes, and 16 for each of the ONNX file: the toolkit pads small layers
+PRINTED_LIMIT = 1 << 20  # bytes, the last ones, of what the worker prints beside its jobs
 GRACE_SECONDS = 10.0  # what the worker may take beyond a job's own limit before it counts as dead
 
 ISOLATIONS = ("failure", "job")
@@ -80,7 +90,7 @@ class Toolkit:
     environment : ToolkitEnvironment or ContainerEnvironment
         What to start.
     jobs : path-like, optional
-        Folder for the jobs' folders, where the worker sees it too; by default the system's temporary folder.
+        Where the worker's folders are made; by default the system's temporary folder.
     variables : mapping of str to str, optional
         Added to the worker's environment variables.
     isolation : {"failure", "job"}
@@ -109,10 +119,11 @@ class Toolkit:
         self._jobs = jobs
         self._variables = dict(variables or {})
         self._lock = threading.RLock()
-        self._process: VenvWorker | ContainerWorker | None = None
+        self._folders: WorkerFolders | None = None
+        self._process: subprocess.Popen[bytes] | ContainerWorker | None = None
         self._output: IO[bytes] | None = None  # the worker's stderr
         self._pending = b""
-        self._numbers = itertools.count()
+        self._requests = 0
 
     @property
     def version(self) -> str:
@@ -163,15 +174,17 @@ class Toolkit:
         ToolkitError
             The toolkit's process cannot be started.
         """
-        with self._lock, self._job_folder() as folder:
-            (folder / "model.onnx").write_bytes(model)
+        with self._lock, self._start().job() as folders:
+            with folders.create("model.onnx") as file:
+                file.write(model)
             for label, runs in (("calibration", calibration), ("simulate", simulate)):
                 if runs is not None:
-                    np.save(folder / f"{label}.npy", runs, allow_pickle=False)
+                    with folders.create(f"{label}.npy") as file:
+                        np.save(file, runs, allow_pickle=False)
             answer = self._ask(
                 {
-                    "id": next(self._numbers),
-                    "folder": str(folder),
+                    "input": str(folders.input),
+                    "output": str(folders.output),
                     "config": dict(config),
                     "quantize": calibration is not None,
                     "simulate": simulate is not None,
@@ -180,25 +193,28 @@ class Toolkit:
                 },
                 timeout + GRACE_SECONDS,
             )
-            log_file = folder / "log.txt"
-            log = log_file.read_text("utf-8", "replace") if log_file.exists() else ""
-            if not answer.get("ok"):
-                stage, reason = str(answer.get("stage")), str(answer.get("reason"))
-                if answer.get("kind") in LIMITS:
-                    raise LimitError(LIMITS[answer["kind"]], stage, reason, error_lines(log))
-                raise ConversionError(stage, reason, error_lines(log))
-            simulated = None
-            if simulate is not None:
-                simulated = np.load(folder / "simulated.npy", allow_pickle=False)
-            return Built(
-                (folder / "model.rknn").read_bytes(), simulated, clean_log(log), float(answer["seconds"])
-            )
+            try:
+                log = _read_log(folders)
+                if answer.ok:
+                    rknn = folders.read("model.rknn", MODEL_LIMIT + 16 * len(model))
+                    simulated = None
+                    if simulate is not None:
+                        content = folders.read("simulated.npy", SIMULATED_LIMIT)
+                        simulated = parse_outputs(content, len(simulate))
+                    return Built(rknn, simulated, clean_log(log), answer.seconds)
+            except WorkerOutputError:
+                self.close()
+                raise
+            if answer.kind in LIMITS:
+                raise LimitError(LIMITS[answer.kind], answer.stage, answer.reason, error_lines(log))
+            raise ConversionError(answer.stage, answer.reason, error_lines(log))
 
     def close(self) -> None:
         """End the worker; a later build starts another."""
         with self._lock:
             process, self._process = self._process, None
             output, self._output = self._output, None
+            folders, self._folders = self._folders, None
             self._pending = b""
             if process is not None:
                 assert process.stdin is not None
@@ -217,65 +233,61 @@ class Toolkit:
                 process.stdout.close()
             if output is not None:
                 output.close()
+            if folders is not None:
+                folders.remove()
 
-    @contextlib.contextmanager
-    def _job_folder(self) -> Iterator[Path]:
-        """Make a folder for one job, where the worker sees it too."""
-        self._start()
-        assert self._process is not None
-        shared = self._process.jobs
-        # The worker in a container is nobody: it may leave what only it can remove, and ends with the folder.
-        with tempfile.TemporaryDirectory(
-            prefix="sklearn2rknn-", dir=shared or self._jobs, ignore_cleanup_errors=shared is not None
-        ) as name:
-            folder = Path(name)
-            if shared is not None:
-                folder.chmod(0o777)
-            yield folder
-
-    def _start(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            return
+    def _start(self) -> WorkerFolders:
+        """Start the worker unless it runs; return its folders."""
+        if self._process is not None and self._folders is not None and self._process.poll() is None:
+            return self._folders
         self.close()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
         try:
-            self._process = self.environment.start({**ALLOCATOR, **self._variables}, self._output, self._jobs)
+            folders = self._folders = WorkerFolders(self._jobs)
+            self._process = self.environment.start({**ALLOCATOR, **self._variables}, self._output, folders)
+            line = self._read(START_SECONDS)
         except BaseException:
             self.close()
             raise
-        hello = self._read(START_SECONDS)
-        if hello is None or not hello.get("ready"):
-            reason = hello.get("reason") if hello else "it ended or did not answer"
+        try:
+            greeting = Greeting.parse(line)
+        except ValueError:
+            greeting = Greeting(False, "it ended or did not answer")
+        if not greeting.ready:
             printed = error_lines(self._printed())
             self.close()
             raise ToolkitError(
-                f"Toolkit {self.version} does not start: {reason}. {self.environment.cure}"
-                + (f"\n{printed}" if printed else "")
+                f"Toolkit {self.version} does not start: {greeting.reason}. "
+                f"{self.environment.cure}" + (f"\n{printed}" if printed else "")
             )
+        return folders
 
-    def _ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, Any], seconds: float) -> Answer:
         assert self._process is not None
         assert self._process.stdin is not None
-        if self._process.jobs is not None:
-            for file in Path(request["folder"]).iterdir():
-                file.chmod(0o644)  # whatever the umask, the worker reads them
+        self._requests += 1
+        line = b""
         try:
-            self._process.stdin.write((json.dumps(request) + "\n").encode())
+            self._process.stdin.write((json.dumps({"id": self._requests, **request}) + "\n").encode())
             self._process.stdin.flush()
-            answer = self._read(seconds)
+            line = self._read(seconds)
         except OSError:
-            answer = None
+            pass
         except BaseException:  # interrupted half-way: the answer would be taken for the next job's
             self.close()
             raise
-        if answer is None or answer.get("id") != request["id"]:
+        try:
+            answer = Answer.parse(line)
+        except ValueError:
+            answer = None
+        if answer is None or answer.id != self._requests:
             printed = error_lines(self._printed())
             self.close()
             raise ConversionError("worker", "the toolkit's process ended or did not answer.", printed)
         return answer
 
-    def _read(self, seconds: float) -> dict[str, Any] | None:
-        """Return one answer, or None when the worker ends, hangs or sends nonsense."""
+    def _read(self, seconds: float) -> bytes:
+        """Return one line; an empty one when the worker ends, hangs or sends too much."""
         assert self._process is not None
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -283,23 +295,27 @@ class Toolkit:
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                return None
+                return b""
             block = os.read(descriptor, 65536)
-            if not block:
-                return None
+            if not block or len(self._pending) > ANSWER_LIMIT:
+                return b""
             self._pending += block
         line, _, self._pending = self._pending.partition(b"\n")
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            return None
-        return answer if isinstance(answer, dict) else None
+        return line
 
     def _printed(self) -> str:
         if self._output is None:
             return ""
-        self._output.seek(0)
-        return self._output.read().decode("utf-8", "replace")
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - PRINTED_LIMIT))
+        return self._output.read(PRINTED_LIMIT).decode("utf-8", "replace")
+
+
+def _read_log(folders: JobFolders) -> str:
+    """Return what a job printed; nothing where it ended before it could."""
+    if not folders.exists("log.txt"):
+        return ""
+    return folders.read("log.txt", LOG_LIMIT).decode("utf-8", "replace")
 
 
 def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> Toolkit:

@@ -28,6 +28,7 @@ from sklearn2rknn.errors import (
     ToolkitNotInstallableError,
 )
 from sklearn2rknn.progress import progress
+from sklearn2rknn.toolkit.job_folders import WorkerFolders
 from sklearn2rknn.toolkit.pins.cache import CACHE_VARIABLE, cache_folder
 from sklearn2rknn.toolkit.pins.pip import pip_failure
 from sklearn2rknn.toolkit.pins.versions import TOOLKITS, ToolkitVersion, toolkit_version
@@ -38,18 +39,6 @@ __all__ = ["ToolkitEnvironment", "ensure_environment"]
 
 MARKER = "complete"
 DISK_BYTES = 1 << 30  # the environment takes 0.6 GB, and pip unpacks beside it
-
-
-class VenvWorker(subprocess.Popen[bytes]):
-    """A worker in a process of this machine.
-
-    Attributes
-    ----------
-    jobs : pathlib.Path or None
-        The only folder that both sides see; None, since they see the same ones.
-    """
-
-    jobs: Path | None = None
 
 
 @attrs.frozen
@@ -86,8 +75,8 @@ class ToolkitEnvironment:
         return f"Delete {self.path} so that it is made again."
 
     def start(
-        self, variables: Mapping[str, str], output: IO[bytes], jobs: str | os.PathLike[str] | None = None
-    ) -> VenvWorker:
+        self, variables: Mapping[str, str], output: IO[bytes], folders: WorkerFolders
+    ) -> subprocess.Popen[bytes]:
         """Start the worker with more environment variables, its stderr to `output`.
 
         Raises
@@ -95,14 +84,15 @@ class ToolkitEnvironment:
         ToolkitError
             Its program is gone.
         """
+        scratch = str(folders.scratch)
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         try:
-            return VenvWorker(
+            return subprocess.Popen(
                 [*self.command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
-                env={**own, **variables},
+                env={**own, **variables, "TMPDIR": scratch, "TOOLKIT_SCRATCH": scratch},
                 start_new_session=True,  # Ctrl-C is for the client, which then closes the worker
             )
         except OSError as error:

@@ -2,16 +2,17 @@
 
 It is started by the toolkit's Python, which may be as old as 3.8, and imports nothing but the standard
 library, numpy and ``rknn``. Requests and answers are JSON objects, one a line, on stdin and stdout; files
-pass through a job folder. A child serves job after job, since a fork costs more than a conversion; it is
+pass through two folders. A child serves job after job, since a fork costs more than a conversion; it is
 replaced once a job has failed or let it grow, and after each job where ``isolation`` is ``job``.
 
-Request: ``{"id", "folder", "config", "quantize", "simulate", "timeout", "isolation"}``. The folder holds
-``model.onnx`` and, as asked, ``calibration.npy`` and ``simulate.npy``, both float32 of shape (runs, *input
-shape).
-Answer: ``{"id", "ok", "stage", "kind", "reason", "seconds"}``; the folder has gained ``log.txt`` and, where
-ok, ``model.rknn`` and ``simulated.npy``. ``kind`` tells how a job failed: ``exception``, ``returned`` (a
-code that is not 0), ``none`` (no result), ``signal``, ``exit``, ``timeout`` or ``memory`` (the limit of its
-container). A job works in a scratch folder inside its own, or where ``TOOLKIT_SCRATCH`` says.
+Request: ``{"id", "input", "output", "config", "quantize", "simulate", "timeout", "isolation"}``. The folder
+``input``, which may be read-only, holds ``model.onnx`` and, as asked, ``calibration.npy`` and
+``simulate.npy``, both float32 of shape (runs, *input shape).
+Answer: ``{"id", "ok", "stage", "kind", "reason", "seconds"}``; the folder ``output`` has gained ``log.txt``
+and, where ok, ``model.rknn`` and ``simulated.npy``. ``kind`` tells how a job failed: ``exception``,
+``returned`` (a code that is not 0), ``none`` (no result), ``signal``, ``exit``, ``timeout`` or ``memory``
+(the limit of its container). A job works in a folder that is made in ``TOOLKIT_SCRATCH``. When the client
+ends, however it does, the worker ends its job and itself.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if sys.path and os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpat
 
 REASON_LIMIT = 2000  # characters of a reason that are passed on
 ALLOCATOR = ("MALLOC_PERTURB_", "GLIBC_TUNABLES")  # what glibc has read when this process started
+CLIENT = 0  # file descriptor of the requests
 GROWTH_LIMIT = 64 << 20  # bytes that a child may keep; beyond, the next job gets another
 
 
@@ -53,8 +55,8 @@ class Failure(Exception):
         self.kind = kind
 
 
-def convert(rknn_class: Any, job: dict[str, Any], folder: str, enter: Callable[[str], None]) -> None:
-    """Build, export and, where asked, simulate the model in `folder`; `enter` is called with each stage."""
+def convert(rknn_class: Any, job: dict[str, Any], enter: Callable[[str], None]) -> None:
+    """Build, export and, where asked, simulate the model of a job; `enter` is called with each stage."""
     import numpy
 
     def call(stage: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -65,12 +67,12 @@ def convert(rknn_class: Any, job: dict[str, Any], folder: str, enter: Callable[[
 
     rknn = rknn_class(verbose=False)
     call("config", rknn.config, **job["config"])
-    call("load_onnx", rknn.load_onnx, model=os.path.join(folder, "model.onnx"))
+    call("load_onnx", rknn.load_onnx, model=os.path.join(job["input"], "model.onnx"))
     dataset = None
     if job["quantize"]:
         enter("calibration")
         # Written beside the list and named without a folder: the toolkit splits its lines at spaces.
-        runs = numpy.load(os.path.join(folder, "calibration.npy"), allow_pickle=False)
+        runs = numpy.load(os.path.join(job["input"], "calibration.npy"), allow_pickle=False)
         names = [f"calibration_{i}.npy" for i in range(len(runs))]
         for name, run in zip(names, runs):
             numpy.save(name, run)
@@ -78,25 +80,25 @@ def convert(rknn_class: Any, job: dict[str, Any], folder: str, enter: Callable[[
         with open(dataset, "w", encoding="utf-8") as file:
             file.write("\n".join(names) + "\n")
     call("build", rknn.build, do_quantization=job["quantize"], dataset=dataset)
-    call("export_rknn", rknn.export_rknn, os.path.join(folder, "model.rknn"))
+    call("export_rknn", rknn.export_rknn, os.path.join(job["output"], "model.rknn"))
     if job["simulate"]:
         call("init_runtime", rknn.init_runtime)
         enter("inference")
         results: list[Any] = []
-        for run in numpy.load(os.path.join(folder, "simulate.npy"), allow_pickle=False):
+        for run in numpy.load(os.path.join(job["input"], "simulate.npy"), allow_pickle=False):
             outputs = rknn.inference(inputs=[run], data_format=["nchw"])
             if outputs is None or len(outputs) != 1:
                 raise Failure("none", f"inference returned {outputs!r:.80}")
             results.append(numpy.asarray(outputs[0], dtype=numpy.float32))
-        numpy.save(os.path.join(folder, "simulated.npy"), numpy.stack(results))
+        numpy.save(os.path.join(job["output"], "simulated.npy"), numpy.stack(results))
     enter("release")
     rknn.release()
     enter("done")
 
 
-def scratch_folder(job: dict[str, Any]) -> str:
+def scratch_folder() -> str:
     """Return the folder that a job works in."""
-    return os.path.join(os.environ.get("TOOLKIT_SCRATCH", job["folder"]), "scratch")
+    return os.path.join(os.environ["TOOLKIT_SCRATCH"], "scratch")
 
 
 def memory_kills() -> int:
@@ -121,18 +123,17 @@ def be_first_victim() -> None:
 
 def run_job(rknn_class: Any, job: dict[str, Any], tell: Callable[..., None]) -> None:
     """Do one job, with a log and a folder of its own, and tell of its stages and its result."""
-    folder = job["folder"]
-    log = os.open(os.path.join(folder, "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(os.path.join(job["output"], "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for target in (1, 2):
         os.dup2(log, target)
     os.close(log)
-    scratch = scratch_folder(job)
+    scratch = scratch_folder()
     os.mkdir(scratch)
     os.chdir(scratch)
     os.environ["TMPDIR"] = tempfile.tempdir = scratch
     result: dict[str, Any] = {"ok": True}
     try:
-        convert(rknn_class, job, folder, lambda stage: tell(stage=stage))
+        convert(rknn_class, job, lambda stage: tell(stage=stage))
     except Failure as failure:
         result = {"ok": False, "kind": failure.kind, "reason": str(failure)[:REASON_LIMIT]}
     except Exception as error:
@@ -199,6 +200,8 @@ class Child:
         Raises
         ------
         TimeoutError
+        EOFError
+            The client has ended.
         """
         try:
             os.write(self.jobs, (json.dumps(job) + "\n").encode("utf-8"))
@@ -207,8 +210,11 @@ class Child:
         pending = b""
         while True:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.answers], [], [], left)[0]:
+            ready = select.select([self.answers, CLIENT], [], [], left)[0] if left > 0 else []
+            if not ready:
                 raise TimeoutError
+            if self.answers not in ready:  # a client that waits for an answer sends nothing
+                raise EOFError
             block = os.read(self.answers, 65536)
             if not block:
                 return
@@ -303,7 +309,7 @@ class Worker:
                 answer.update(ok=False, kind="exit", reason=reason)
         elif alone or not answer["ok"] or child.has_grown():
             self.end_child()
-        shutil.rmtree(scratch_folder(job), ignore_errors=True)
+        shutil.rmtree(scratch_folder(), ignore_errors=True)
         answer.update(id=job.get("id"), seconds=round(time.monotonic() - started, 4))
         return answer
 
@@ -346,8 +352,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     python = "{}.{}.{}".format(*sys.version_info[:3])
     send({"ready": True, "python": python, "seconds": round(time.monotonic() - started, 4)})
-    for line in iter(sys.stdin.buffer.readline, b""):
-        send(worker.serve(json.loads(line.decode("utf-8"))))
+    try:
+        for line in iter(sys.stdin.buffer.readline, b""):
+            send(worker.serve(json.loads(line.decode("utf-8"))))
+    except (EOFError, BrokenPipeError):  # the client has ended
+        pass
     worker.end_child()
     return 0
 

@@ -25,6 +25,7 @@ from scirknn.estimators.classifier import MLPClassifier
 from scirknn.estimators.load import open_bundle
 from scirknn.estimators.range_watch import input_names
 from scirknn.estimators.regressor import MLPRegressor
+from scirknn.termination import interrupt_on_sigterm
 from scirknn.text import drop_output, printable
 
 if TYPE_CHECKING:
@@ -82,15 +83,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 when a command failed or `doctor` found an error. Wrong usage exits with 2.
+        0; 1 when a command failed or `doctor` found an error. Wrong usage exits with 2, SIGTERM with 143.
     """
     options = _parser().parse_args(arguments)
     # Said once already, or not meant for those who wrote no program.
     warnings.filterwarnings("ignore", message="X (does not have valid|has) feature names")
     warnings.showwarning = _show_warning
     try:
-        status: int = options.run(options)
-        sys.stdout.flush()
+        with interrupt_on_sigterm():
+            status: int = options.run(options)
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read has enough
         drop_output()
         return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from rknn_harness.errors import (
     ConnectionLostError,
     InfraError,
 )
+from scirknn.temporary import TemporaryFolder
 from virtual_npu import VirtualNpuError
 
 __all__ = ["BoardLink"]
@@ -64,7 +64,7 @@ class BoardLink:
         self.lost: InfraError | None = None
         self._logs, self._claim, self._leased = logs, claim or Claim(), leased
         self._session: BoardSession | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="rknn-harness-health-")
+        self._folder = TemporaryFolder()
         self._health: dict[str, HealthModel | None] = {}  # by toolkit; None where it makes no good one
         self._good: HealthModel | None = None  # one that this board has run well
         self._cycled = False
@@ -172,7 +172,7 @@ class BoardLink:
         return session.__enter__()
 
     def _convert_health_model(self, toolkit: sklearn2rknn.Toolkit) -> HealthModel | None:
-        folder = Path(self._folder.name, toolkit.version)
+        folder = self._folder.path / toolkit.version
         folder.mkdir()
         try:
             return health_model(toolkit, folder)
@@ -183,16 +183,16 @@ class BoardLink:
     def __enter__(self) -> BoardLink:
         name = f"{self.board.name}_board"
         try:
-            self.board = self._provider.acquire((self._logs or Path(self._folder.name)) / name, self._claim)
+            self.board = self._provider.acquire((self._logs or self._folder.path) / name, self._claim)
         except BaseException:
-            self._folder.cleanup()
+            self._folder.remove()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         session, self._session = self._session, None
         with contextlib.ExitStack() as stack:
-            stack.callback(self._folder.cleanup)
+            stack.callback(self._folder.remove)
             stack.callback(self._provider.release)
             if session is not None:
                 session.__exit__(None, None, None)

@@ -36,6 +36,8 @@ from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.suite.run_options import RunOptions
 from scirknn import ScirknnError, read_bundle
 from scirknn.devices.compatibility import BoardVersions, check
+from scirknn.temporary import TemporaryFolder
+from scirknn.termination import interrupt_on_sigterm
 from scirknn.text import printable
 from sklearn2rknn.file_path import FilePath, OutputErrors
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
@@ -75,8 +77,9 @@ def main() -> None:
     Without a board of your own everything runs on the virtual one: an SSH server on this machine whose NPU
     is an emulator. Begin with `rknn-harness doctor`, then `rknn-harness run --max-cases 5`; your own board
     is an entry in boards.toml. Exit codes: 0 clean, 1 a case failed, 2 wrong usage, 3 the board or the
-    toolkit could not be reached or failed.
+    toolkit could not be reached or failed, 143 ended by SIGTERM.
     """  # noqa: D301
+    click.get_current_context().with_resource(interrupt_on_sigterm())
 
 
 class _SpacedValues(click.Command):
@@ -182,8 +185,8 @@ def run(
         check_kept(given["resume"], trust_pickle=mine.trust_pickle)
     words = ["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]
     words += ["-k", keyword] if keyword is not None else []
-    with tempfile.TemporaryDirectory(prefix="rknn-harness-own-") as folder:
-        given |= mine.keep(Path(folder), given)
+    with TemporaryFolder() as folder:
+        given |= mine.keep(folder, given)
         texts = {name: str(value) for name, value in given.items() if isinstance(value, Path)}
         code = run_suite(RunOptions(**{**given, **texts}), jobs or os.cpu_count() or 1, words)
     sys.exit(int(code))

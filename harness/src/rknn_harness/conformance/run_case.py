@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Finding, Verdict, judge
 from rknn_harness.verdicts.own_judge import few_rows
+from scirknn.temporary import TemporaryFolder
 
 __all__ = ["ATTEMPTS", "CaseFiles", "run_case"]
 
@@ -67,10 +67,10 @@ def run_case(
     timing = timing or (QUICK if link.board.virtual else THOROUGH)
     trial = Trial(case, toolkit, link, timing, files or CaseFiles(), tamper)
     try:
-        with tempfile.TemporaryDirectory(prefix="rknn-harness-") as name, np.errstate(all="ignore"):
+        with TemporaryFolder() as folder, np.errstate(all="ignore"):
             if ("guard", "off") in case.options:
                 return run_unguarded_case(trial)
-            return _run(trial, Path(name), baseline)
+            return _run(trial, folder, baseline)
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
         return trial.result(Ending(Outcome.INFRA_ERROR, None, harness_failure(error)))

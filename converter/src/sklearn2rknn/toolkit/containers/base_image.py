@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scirknn.temporary import TemporaryFolder
 from sklearn2rknn.errors import DiskFullError, NetworkError, ToolkitError
 from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit.containers.engine import connect, engine_failure, typed_engine_errors
@@ -63,8 +64,8 @@ def make_base_image(python: str = DEBIAN_PYTHON, interpreter: Path | None = None
             make_base_image()
         _with_interpreter(client, interpreter, python)
         return base_tag(python)
-    with tempfile.TemporaryDirectory(prefix="sklearn2rknn-") as name:
-        tree = Path(name) / "base.tar"
+    with TemporaryFolder() as folder:
+        tree = folder / "base.tar"
         with progress("Making a base image from Debian's packages"):
             _debian(tree)
             with typed_engine_errors("Making the base image"):

@@ -1,7 +1,7 @@
 """The toolkit's worker in a sealed container, as user nobody, without network.
 
-The worker speaks on stdin and stdout as it does in a virtual environment; files pass through a folder that
-both sides see under the same path. So the engine must run on this machine.
+The worker speaks on stdin and stdout as it does in a virtual environment; files pass through two folders that
+both sides see under the same path, its input read-only. So the engine must run on this machine.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import os
 import socket
 import struct
 import subprocess
-import tempfile
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 import attrs
 
 from sklearn2rknn.toolkit.containers.engine import connect, typed_engine_errors
 from sklearn2rknn.toolkit.containers.image import LABEL_VERSION, Image, find_image
+from sklearn2rknn.toolkit.job_folders import WorkerFolders
 
 if TYPE_CHECKING:
     import docker
@@ -30,6 +29,7 @@ __all__ = ["ContainerEnvironment", "ContainerLimits", "ContainerWorker", "contai
 
 NOBODY = "65534:65534"
 SCRATCH = "/tmp"
+STDERR_LIMIT = 16 << 20  # bytes that are kept of what the worker prints beside its jobs
 REMOVAL_SECONDS = 10  # the engine removes what has ended in some tenths of one
 
 
@@ -84,13 +84,10 @@ class ContainerEnvironment:
         return f"Build the image again: rknn-harness toolkits build {self.version}."
 
     def start(
-        self, variables: Mapping[str, str], output: IO[bytes], jobs: str | os.PathLike[str] | None = None
+        self, variables: Mapping[str, str], output: IO[bytes], folders: WorkerFolders
     ) -> ContainerWorker:
-        """Start the worker with environment variables, its stderr going to `output`.
-
-        The jobs' folder is made in `jobs`, by default in the system's temporary folder.
-        """
-        return ContainerWorker(self, variables, output, jobs)
+        """Start the worker with environment variables, its stderr going to `output`."""
+        return ContainerWorker(self, variables, output, folders)
 
 
 def container_environment(version: str) -> ContainerEnvironment:
@@ -110,8 +107,6 @@ class ContainerWorker:
     Attributes
     ----------
     stdin, stdout : file
-    jobs : pathlib.Path
-        The folder that this process and the container both see.
     container : docker.models.containers.Container
     """
 
@@ -120,26 +115,15 @@ class ContainerWorker:
         environment: ContainerEnvironment,
         variables: Mapping[str, str],
         output: IO[bytes],
-        jobs: str | os.PathLike[str] | None,
+        folders: WorkerFolders,
     ) -> None:
-        # The inner folder is world-writable: the container runs as user nobody. The outer one is private.
-        self._outer = tempfile.TemporaryDirectory(
-            prefix="sklearn2rknn-", dir=jobs, ignore_cleanup_errors=True
-        )
-        try:
-            self.jobs = Path(self._outer.name).resolve() / "jobs"
-            self.jobs.mkdir()
-            self.jobs.chmod(0o777)
-            client = connect()
-            with typed_engine_errors(f"Starting the container of toolkit {environment.version}"):
-                self.container = _create_container(client, environment, variables, self.jobs)
-                stream = client.api.attach_socket(
-                    str(self.container.id), params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-                )
-                self.container.start()
-        except BaseException:
-            self._outer.cleanup()
-            raise
+        client = connect()
+        with typed_engine_errors(f"Starting the container of toolkit {environment.version}"):
+            self.container = _create_container(client, environment, variables, folders)
+            stream = client.api.attach_socket(
+                str(self.container.id), params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            )
+            self.container.start()
         # The SDK gives a file over the socket, which cannot be half-closed.
         self._socket: socket.socket = getattr(stream, "_sock", stream)
         self._socket.settimeout(None)
@@ -155,7 +139,7 @@ class ContainerWorker:
         return None if self._pump.is_alive() else 0
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the worker's end; afterwards its folder is gone.
+        """Wait for the worker's end; afterwards the container writes to no folder any more.
 
         Raises
         ------
@@ -171,7 +155,6 @@ class ContainerWorker:
 
         with contextlib.suppress(docker.errors.APIError, requests.RequestException):  # most often: it is gone
             self.container.wait(condition="removed", timeout=REMOVAL_SECONDS)
-        self._outer.cleanup()
         return 0
 
     def terminate(self) -> None:
@@ -197,7 +180,7 @@ def _create_container(
     client: docker.DockerClient,
     environment: ContainerEnvironment,
     variables: Mapping[str, str],
-    jobs: Path,
+    folders: WorkerFolders,
 ) -> Container:
     from docker.types import LogConfig, Mount
 
@@ -215,7 +198,10 @@ def _create_container(
         memswap_limit=limits.memory,
         pids_limit=limits.processes,
         tmpfs={SCRATCH: f"size={limits.scratch},mode=1777"},
-        mounts=[Mount(str(jobs), str(jobs), type="bind")],
+        mounts=[
+            Mount(str(folders.input), str(folders.input), type="bind", read_only=True),
+            Mount(str(folders.output), str(folders.output), type="bind"),
+        ],
         environment={**variables, "TOOLKIT_SCRATCH": SCRATCH, "HOME": SCRATCH},
         labels={LABEL_VERSION: environment.version},
         log_config=LogConfig(type="none"),
@@ -243,18 +229,20 @@ class _Input:
 
 def _split(connection: socket.socket, stdout: int, stderr: IO[bytes]) -> None:
     """Split the engine's stream of frames: type (1 stdout), 3 zeros, length, data."""
+    room = STDERR_LIMIT
     try:
         with connection.makefile("rb") as stream:
             while len(header := stream.read(8)) == 8:
                 kind, length = struct.unpack(">B3xI", header)
-                data = stream.read(length)
-                if kind == 1:
-                    view = memoryview(data)
-                    while view:
-                        view = view[os.write(stdout, view) :]
-                else:
-                    stderr.write(data)
-                    stderr.flush()
+                while length and (data := stream.read(min(length, 65536))):
+                    length -= len(data)
+                    if kind == 1:
+                        while data:
+                            data = data[os.write(stdout, data) :]
+                    else:
+                        stderr.write(data[:room])
+                        stderr.flush()
+                        room -= min(room, len(data))
     except (OSError, ValueError):  # the connection was cut, or nobody reads any more
         pass
     finally:

@@ -15,6 +15,7 @@ import attrs
 import filelock
 
 from scirknn.files import open_atomically, sha256_of_file
+from scirknn.temporary import TemporaryFolder
 from sklearn2rknn.errors import ImageMissingError, ImageStaleError, ToolkitError
 from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit.containers.engine import connect, engine_failure, typed_engine_errors
@@ -158,8 +159,7 @@ def build_image(version: str, *, wheel: Path | None = None, base: str | None = N
     if entry.wheel.source == "repository":
         extra = keep_wheel(entry, wheel) if wheel is not None else kept_wheel(entry, python)
     client = connect()
-    with tempfile.TemporaryDirectory(prefix="sklearn2rknn-") as name:
-        folder = Path(name)
+    with TemporaryFolder() as folder:
         with progress(f"Collecting the wheels of toolkit {version}"):
             lock = collect_wheels(entry, python, folder / "wheels", extra)
         # One at a time: a build's stage, while it is being made, looks like one that is left over.

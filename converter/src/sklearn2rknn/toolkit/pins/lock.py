@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scirknn.files import sha256_of_file, write_atomically
+from scirknn.temporary import TemporaryFolder
 from sklearn2rknn.errors import ToolkitError
 from sklearn2rknn.toolkit.pins.pip import pip_failure
 from sklearn2rknn.toolkit.pins.versions import TOOLKITS, toolkit_version, toolkit_versions
@@ -119,12 +119,12 @@ def write_lock(version: str) -> Path:
     """Write the lock of a version from its ``requirements.in``; return its path."""
     entry = toolkit_version(version)
     wheels: Mapping[str, Path]
-    with tempfile.TemporaryDirectory() as name:
+    with TemporaryFolder() as place:
         for python in entry.pythons:
-            folder = Path(name) / python
+            folder = place / python
             folder.mkdir()
             download_wheels(entry.folder / "requirements.in", python, folder)
-        wheels = {wheel.name: wheel for wheel in Path(name).glob("*/*.whl")}
+        wheels = {wheel.name: wheel for wheel in place.glob("*/*.whl")}
         heading = f"x86-64 Linux, CPython {', '.join(entry.pythons)}; made by rknn-harness toolkits lock."
         text = make_lock(list(wheels.values()), heading)
     path = entry.folder / "requirements.lock"

@@ -1,0 +1,96 @@
+"""Temporary folders that nobody has to remove: the next start removes those of dead processes; no numpy."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Union
+
+__all__ = ["TemporaryFolder", "remove_folder", "remove_folders_of_the_dead"]
+
+_PREFIX = "scirknn-temporary-"
+_NAME = re.compile(_PREFIX + r"[a-z0-9_]{8}")
+"""What `tempfile.mkdtemp` makes of the prefix."""
+
+_PathLike = Union[str, "os.PathLike[str]"]
+
+
+class TemporaryFolder:
+    """A private temporary folder; a context manager that yields its path and removes it.
+
+    Its owner holds a lock on it, which the kernel gives up with the owner's last process: a folder without
+    one is removed when the next is made in the same place. Where the file system has no locks, such folders
+    stay.
+
+    Parameters
+    ----------
+    parent : path-like, optional
+        Where to make it; by default the system's temporary folder.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+
+    Raises
+    ------
+    OSError
+        It cannot be made.
+    """
+
+    def __init__(self, parent: _PathLike | None = None) -> None:
+        place = os.path.realpath(tempfile.gettempdir() if parent is None else parent)
+        remove_folders_of_the_dead(place)
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+            with contextlib.suppress(FileNotFoundError):  # it was taken for one of a dead process
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                with contextlib.suppress(OSError):
+                    fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+                if os.path.exists(self.path):
+                    return
+                os.close(self._descriptor)
+
+    def remove(self) -> None:
+        """Remove it with all that it holds; more than once does no harm."""
+        if self._descriptor >= 0:
+            remove_folder(self.path)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+def remove_folders_of_the_dead(place: _PathLike) -> None:
+    """Remove this user's temporary folders in `place` whose owners have ended."""
+    with contextlib.suppress(OSError):
+        for name in filter(_NAME.fullmatch, os.listdir(place)):
+            with contextlib.suppress(OSError):
+                _remove_if_dead(os.path.join(place, name))
+
+
+def _remove_if_dead(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
+            remove_folder(path)
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(path: _PathLike) -> None:
+    """Remove a folder with all that it holds; links are not followed. What cannot be removed stays."""
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    except RecursionError:  # folders in folders, deeper than Python's stack
+        subprocess.run(["rm", "-rf", "--", os.fspath(path)], stderr=subprocess.DEVNULL, check=False)
