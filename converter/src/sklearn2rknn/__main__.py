@@ -157,9 +157,13 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
     OUT.rknn.json comes beside OUT.rknn. Copy both to the board, where "scirknn predict OUT.rknn X.csv" uses
     them.
     """
+    context = click.get_current_context()
+    context.with_resource(interrupt_on_sigterm())
     from rich.console import Console
 
-    click.get_current_context().with_resource(interrupt_on_sigterm())
+    from sklearn2rknn.toolkit.toolkit import close_shared_toolkits
+
+    context.call_on_close(close_shared_toolkits)  # while SIGTERM still waits for it
     errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
         with warnings.catch_warnings(record=True) as caught:

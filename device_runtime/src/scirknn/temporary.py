@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -47,21 +48,27 @@ class TemporaryFolder:
         place = os.path.realpath(tempfile.gettempdir() if parent is None else parent)
         remove_folders_of_the_dead(place)
         while True:
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+            self._owned = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
             with contextlib.suppress(FileNotFoundError):  # it was taken for one of a dead process
-                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                self._descriptor = os.open(self._owned, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 with contextlib.suppress(OSError):
                     fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-                if os.path.exists(self.path):
-                    return
+                if os.path.exists(self._owned):
+                    break
                 os.close(self._descriptor)
+        # Another folder than the locked one: who writes a bundle locks its folder too.
+        self.path = Path(self._owned, "files")
+        self.path.mkdir()
+        self._process = os.getpid()
+        atexit.register(self.remove)  # for an owner that was interrupted while it cleaned up
 
     def remove(self) -> None:
-        """Remove it with all that it holds; more than once does no harm."""
-        if self._descriptor >= 0:
-            remove_folder(self.path)
+        """Remove it with all that it holds; more than once, or in a fork, does nothing."""
+        if self._descriptor >= 0 and self._process == os.getpid():
+            remove_folder(self._owned)
             os.close(self._descriptor)
             self._descriptor = -1
+            atexit.unregister(self.remove)
 
     def __enter__(self) -> Path:
         return self.path

@@ -31,7 +31,7 @@ def leave(kind: str, place: str, output: str, target: str) -> None:
     elif kind == "nested folders":
         os.mkdir(place)
         os.chdir(place)
-        for _ in range(3000):
+        for _ in range(1200):
             os.mkdir("x")
             os.chdir("x")
         os.chdir("/")
@@ -41,8 +41,7 @@ def leave(kind: str, place: str, output: str, target: str) -> None:
 
 
 def main() -> None:
-    send = lambda values: print(json.dumps(values), flush=True)  # noqa: E731
-    send({"ready": True})
+    print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         output = request["output"]
@@ -61,7 +60,7 @@ def main() -> None:
         if "line" in order:
             print(order["line"] * order.get("times", 1), flush=True)
         else:
-            send({**answer, **order.get("answer", {})})
+            print(json.dumps({**answer, **order.get("answer", {})}), flush=True)
 
 
 main()

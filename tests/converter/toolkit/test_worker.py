@@ -171,12 +171,7 @@ def test_a_job_leaves_nothing_and_a_closed_toolkit_nothing_at_all(tmp_path: Path
         for fault in ("build:raise", "build:segv", "build:exit"):
             with pytest.raises(ConversionError):
                 build(toolkit, fault)
-        (folder,) = tmp_path.iterdir()
-        assert {each.relative_to(folder).as_posix() for each in folder.rglob("*")} == {
-            "input",
-            "output",
-            "scratch",
-        }
+        assert [path.name for path in sorted(tmp_path.glob("*/*/**/*"))] == ["input", "output", "scratch"]
     assert list(tmp_path.iterdir()) == []
 
 

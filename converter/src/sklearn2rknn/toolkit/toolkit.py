@@ -33,7 +33,7 @@ from sklearn2rknn.toolkit.log_lines import clean_log, error_lines
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment
 from sklearn2rknn.toolkit.worker_answers import ANSWER_LIMIT, Answer, Greeting, parse_outputs
 
-__all__ = ["Built", "Toolkit", "open_toolkit", "shared_toolkit"]
+__all__ = ["Built", "Toolkit", "close_shared_toolkits", "open_toolkit", "shared_toolkit"]
 
 
 START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
@@ -348,3 +348,11 @@ def shared_toolkit(toolkit: str | None = None) -> Toolkit:
             _shared[key] = open_toolkit(toolkit)
             atexit.register(_shared[key].close)
         return _shared[key]
+
+
+def close_shared_toolkits() -> None:
+    """End the workers of `shared_toolkit` now; the next build starts them again."""
+    with _shared_lock:
+        for (process, _), toolkit in _shared.items():
+            if process == os.getpid():
+                toolkit.close()
