@@ -269,7 +269,7 @@ def test_sigterm_cleans_up_and_the_exit_code_is_143(
     }
     changes, _ = programs.measure(run(programs, "complete") if program == "run" else commands[program]())
     drawn = random.Random(4)
-    for _ in range(counted(30)):
+    for _ in range(counted(10)):
         moment = f"{drawn.randint(1, changes * 3 // 4)} 0.0 {int(signal.SIGTERM)}"
         assert programs.run(commands[program](), KILL_AT=moment) == TERMINATED, moment
         assert list(programs.temporary.iterdir()) == [], moment
