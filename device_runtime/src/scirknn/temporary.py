@@ -58,7 +58,7 @@ class TemporaryFolder:
                 os.close(self._descriptor)
         # Another folder than the locked one: who writes a bundle locks its folder too.
         self.path = Path(self._owned, "files")
-        self.path.mkdir()
+        self.path.mkdir(0o700)
         self._process = os.getpid()
         atexit.register(self.remove)  # for an owner that was interrupted while it cleaned up
 
