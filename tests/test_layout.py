@@ -31,6 +31,7 @@ REGISTRIES = frozenset(
         "converter/src/sklearn2rknn/estimators",
         "converter/src/sklearn2rknn/passes",
         "converter/src/sklearn2rknn/transformers",
+        "device_runtime/src/scirknn/steps",
         "harness/src/rknn_harness/boards/providers",
         "harness/src/rknn_harness/probe/questions",
     }

@@ -54,15 +54,15 @@ def test_no_error_moves_a_probability_by_more_than_its_reach() -> None:
     random = np.random.default_rng(0)
     outputs = np.zeros((500, 2))  # all at a decision
     errors = 0.1 * random.normal(size=outputs.shape)
-    reach = probability_reach(outputs, errors, one_of_them=True, near=1.0)
+    reach = probability_reach(outputs, errors, head="softmax", near=1.0)
     moved = np.abs(softmax(outputs + errors, axis=1) - softmax(outputs, axis=1)).max()
     assert 0.5 * reach < moved <= reach
 
 
 def test_the_reach_is_that_of_the_rows_nearest_to_a_decision() -> None:
     outputs = np.linspace(1, 200, 200)[:, None]
-    assert probability_reach(outputs, outputs, one_of_them=False) == pytest.approx(12 / 4)
-    assert probability_reach(outputs[:20], outputs[:20], one_of_them=False) == pytest.approx(8 / 4)
+    assert probability_reach(outputs, outputs, head="logistic") == pytest.approx(12 / 4)
+    assert probability_reach(outputs[:20], outputs[:20], head="logistic") == pytest.approx(8 / 4)
 
 
 def test_labels_to_expect_count_every_error_on_every_row() -> None:

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import attrs
 import sklearn
 
+from scirknn.answers import final_values
 from scirknn.bundle import Bundle, Variant, write_bundle
 from scirknn.files import sha256_of_bytes
 from sklearn2rknn.blas_threads import single_blas_thread
@@ -225,7 +226,7 @@ class _Conversion:
         network, rows = self.prepared.with_host_steps_of(self.network), self.job.rows
         request, calibrated = self.attempt.request, None
         if rows is not None and not request.is_float16:
-            calibrated = input_range(self.network, self.prepared, rows)
+            calibrated = None if network.features else input_range(self.network, self.prepared, rows)
         return Bundle(
             path=request.path,
             task=network.task,
@@ -253,6 +254,11 @@ class _Conversion:
             form="conv" if network.form == "conv" else "matmul",
             head_on_npu=network.head_on_npu,
             input_range=calibrated,
+            features=network.features,
+            scale=network.scale,
+            epilogue=network.epilogue,
+            responses=network.responses,
+            score=network.score,
         )
 
     def report(self, details: Mapping[str, Any], seconds: float) -> ConversionReport:
@@ -310,7 +316,7 @@ def _warn_of_poor_rows(job: Job, network: Network) -> None:
         return
     source, rows = job.source, job.rows
     if source.task == "classifier" and source.classes is not None:
-        met = set(source.predict(source.forward(rows)).tolist())
+        met = set(source.predict(final_values(source, source.forward(rows), rows)).tolist())
         missing = [str(label) for i, label in enumerate(source.classes.tolist()) if i not in met]
         if missing:
             names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")

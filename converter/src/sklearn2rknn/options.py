@@ -316,6 +316,11 @@ class ConversionRequest:
         network = attrs.evolve(network, form=self.options.form)
         if self.options.head == "host" or network.head == "identity":
             return network
+        if network.epilogue or network.responses is not None:
+            raise OptionError(
+                f"The methods of {network.estimator} start from what is before its output activation, which "
+                "cannot be evaluated on the NPU then. Drop head."
+            )
         if network.head == "exp":
             raise OptionError(
                 f"{network.estimator}'s output activation 'exp' cannot be evaluated on the NPU. Drop head."

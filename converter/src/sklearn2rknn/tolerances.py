@@ -153,33 +153,43 @@ def promises(precision: str, activations: Iterable[str] = ()) -> tuple[Promise, 
     return tuple(Promise(probability, *shares) for probability in tolerances)
 
 
-def probability_reach(outputs: Floats, errors: Floats, *, one_of_them: bool, near: float = NEAR) -> float:
+def probability_reach(values: Floats, errors: Floats, *, head: str, near: float = NEAR) -> float:
     """Return how far errors of this size move a probability of a row at a decision.
 
     Parameters
     ----------
-    outputs : numpy.ndarray, shape (n, k)
+    values : numpy.ndarray, shape (n, k)
         The reference's, before the output activation.
     errors : numpy.ndarray, shape (n, k)
         Measured, or the derived bound of them.
-    one_of_them : bool
-        The output activation is softmax; otherwise the logistic function.
+    head : {"softmax", "logistic", "identity"}
+        The output activation; behind ``"identity"`` the values are probabilities, which move as they are.
     near : float
         Share of the rows, the nearest to a decision, that stand for those at one.
     """
     errors = np.abs(errors)
-    if one_of_them:
-        order = np.argsort(outputs, axis=1)[:, -2:]
-        top = np.take_along_axis(outputs, order, axis=1)
-        gaps, sizes = top[:, -1] - top[:, 0], np.take_along_axis(errors, order, axis=1).sum(axis=1)
+    slope = 1.0 if head == "identity" else 0.25
+    if head == "logistic":
+        gaps, sizes = np.abs(values).ravel(), errors.ravel()
+    elif values.shape[1] == 1:
+        return slope * float(errors.max())
     else:
-        gaps, sizes = np.abs(outputs).ravel(), errors.ravel()
+        order = np.argsort(values, axis=1)[:, -2:]
+        top = np.take_along_axis(values, order, axis=1)
+        two = np.take_along_axis(errors, order, axis=1)
+        gaps = top[:, -1] - top[:, 0]
+        sizes = two.max(axis=1) if head == "identity" else two.sum(axis=1)
     nearest = np.argsort(gaps, kind="stable")[: max(FEWEST_NEAR, int(near * len(gaps)))]
-    return float(sizes[nearest].max()) / 4
+    return slope * float(sizes[nearest].max())
 
 
 def expected_labels(
-    outputs: Floats, errors: Floats, clear: npt.NDArray[np.bool_], *, one_of_them: bool
+    outputs: Floats,
+    errors: Floats,
+    clear: npt.NDArray[np.bool_],
+    *,
+    one_of_them: bool,
+    threshold: float = 0.0,
 ) -> float:
     """Return the share of clear labels that stay as they are when any row may meet any error.
 
@@ -195,15 +205,17 @@ def expected_labels(
     clear : numpy.ndarray of bool
         As `checking.comparisons.are_clear` gives it for these rows.
     one_of_them : bool
+    threshold : float
+        Of a label that stands by itself.
 
     Returns
     -------
     float
     """
-    labels = outputs.argmax(axis=1) if one_of_them else outputs > 0
+    labels = outputs.argmax(axis=1) if one_of_them else outputs > threshold
     shares = []
     for error in [*errors, *-errors]:
         moved = outputs + error
-        equal = (moved.argmax(axis=1) if one_of_them else moved > 0) == labels
+        equal = (moved.argmax(axis=1) if one_of_them else moved > threshold) == labels
         shares.append(equal[clear].mean())
     return float(np.mean(shares))

@@ -35,16 +35,19 @@ if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
     from scirknn.bundle.files import read_bundle
     from scirknn.bundle.input_range import InputRange
-    from scirknn.estimators.classifier import MLPClassifier
+    from scirknn.estimators.classifier import Classifier, MLPClassifier
     from scirknn.estimators.load import load
     from scirknn.estimators.range_watch import InputRangeCounts
-    from scirknn.estimators.regressor import MLPRegressor
+    from scirknn.estimators.regressor import MLPRegressor, Regressor
+    from scirknn.estimators.unsupervised import Clusterer, OutlierDetector, Transformer
 
 __all__ = [
     "Bundle",
     "BundleError",
     "BundleFormatError",
     "BundleNotFoundError",
+    "Classifier",
+    "Clusterer",
     "CompatibilityError",
     "DeviceError",
     "DigestError",
@@ -56,8 +59,11 @@ __all__ = [
     "MLPClassifier",
     "MLPRegressor",
     "NativeError",
+    "OutlierDetector",
     "OutputRangeError",
+    "Regressor",
     "ScirknnError",
+    "Transformer",
     "__version__",
     "load",
     "read_bundle",
@@ -69,10 +75,11 @@ _HOMES = {
     "bundle.contents": "Bundle",
     "bundle.files": "read_bundle",
     "bundle.input_range": "InputRange",
-    "estimators.classifier": "MLPClassifier",
+    "estimators.classifier": "Classifier MLPClassifier",
     "estimators.load": "load",
     "estimators.range_watch": "InputRangeCounts",
-    "estimators.regressor": "MLPRegressor",
+    "estimators.regressor": "MLPRegressor Regressor",
+    "estimators.unsupervised": "Clusterer OutlierDetector Transformer",
 }
 """The names that each module gives."""
 

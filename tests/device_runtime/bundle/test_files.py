@@ -94,7 +94,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"format": 4}, "has format 4; this scirknn reads formats up to 3. Update scirknn"),
+        ({"format": 5}, "has format 5; this scirknn reads formats up to 4. Update scirknn"),
         ({"format": True}, "'format' is True"),
         ({"task": "cluster"}, "'task' is 'cluster', not one of"),
         ({"form": "rows"}, "'form' is 'rows', not one of conv, matmul"),

@@ -90,7 +90,10 @@ def test_edited_metadata_is_refused_by_its_digest(path: Path, changes: dict[str,
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"head": "identity"}, "'head' is 'identity'; that of the task 'classifier' is softmax or logistic"),
+        (
+            {"head": "exp"},
+            "'head' is 'exp'; that of the task 'classifier' is softmax or logistic or identity",
+        ),
         ({"head": "logistic"}, "'classes' has 3 labels for 3 outputs of the task 'classifier' (logistic)"),
         ({"task": "multilabel"}, "'head' is 'softmax'; that of the task 'multilabel' is logistic"),
         ({"single_output": True}, "'single_output' is True, for the task 'classifier' with 3 outputs"),

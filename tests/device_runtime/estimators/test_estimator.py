@@ -203,7 +203,7 @@ def test_feature_names_are_checked_as_in_scikit_learn(make_bundle: MakeBundle) -
 
 def test_a_class_opens_only_its_own_kind(make_bundle: MakeBundle) -> None:
     with pytest.raises(
-        scirknn.BundleFormatError, match=r"holds an MLPRegressor; open it with scirknn\.MLPRegressor"
+        scirknn.BundleFormatError, match=r"holds an MLPRegressor; open it with scirknn\.Regressor"
     ):
         scirknn.MLPClassifier(make_bundle(fitted("regressor")))
     with pytest.raises(scirknn.BundleFormatError, match="holds an MLPClassifier"):

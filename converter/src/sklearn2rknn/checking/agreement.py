@@ -9,7 +9,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.answers import decision_values, gives_numbers, probabilities, responses_of
 from scirknn.arrays import Floats
+from scirknn.steps.activations import activate
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import take_evenly
@@ -75,40 +77,55 @@ def agreement(
     behind_head: bool = False,
     alike: Floats | None = None,
 ) -> Agreement:
-    """Compare `outputs` with `reference`, both before the head and of shape (n, n_outputs).
+    """Compare `outputs` with `reference`, both of shape (n, n_values) before the head.
 
-    With `behind_head` the outputs are what the head gave, and errors are those of probabilities. `alike` is
-    the reference of rows of the same kind, to which the errors are applied; by default these rows.
+    They are values: the outputs behind the epilogue, which are the same where a network has none. With
+    `behind_head` the outputs are what the head gave, and errors are those of probabilities. `alike` is the
+    reference of rows of the same kind, to which the errors are applied; by default these rows.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
+    expected = network.predict(reference)
     if behind_head:
-        probabilities, expected_outputs = outputs, _probabilities(network, reference)
+        chances = _probabilities(network, reference)
+        max_error = difference = float(np.abs(outputs - chances).max())
         # What is decided is the same, with a half in place of the 0 before a logistic function.
         got = network.predict(outputs - 0.5 * (network.head == "logistic"))
     else:
-        probabilities, expected_outputs = _probabilities(network, outputs), reference
+        max_error = float(np.abs(outputs - reference).max())
         got = network.predict(outputs)
-    max_error = float(np.abs(outputs - expected_outputs).max())
-    expected = network.predict(reference)
-    if network.task != "regressor":
-        difference = np.abs(probabilities - _probabilities(network, reference)).max()
-        equal = got == expected
-        clear = _are_clear(network, reference).reshape(equal.shape)
-        share = float(np.mean(equal[clear])) if clear.any() else None
-        found = Agreement(max_error, float(difference), float(np.mean(equal)), None, share)
-        if behind_head:
-            return found
-        errors = outputs - reference
-        return attrs.evolve(
-            found,
-            expected_labels=_expected(network, reference if alike is None else alike, errors),
-            probability_reach=probability_reach(reference, errors, one_of_them=network.head == "softmax"),
-        )
-    return Agreement(max_error, None, None, worst_r2(expected, got))
+        if gives_numbers(network):
+            return Agreement(max_error, None, None, worst_r2(expected, got))
+        difference = float(np.abs(_chances(network, outputs) - _chances(network, reference)).max())
+    errors, reference = decision_values(network, outputs), decision_values(network, reference)
+    errors = errors - reference
+    equal = got == expected
+    clear = _are_clear(network, reference).reshape(equal.shape)
+    share = float(np.mean(equal[clear])) if clear.any() else None
+    result = Agreement(max_error, difference, float(np.mean(equal)), None, share)
+    if behind_head:
+        return result
+    alike = reference if alike is None else decision_values(network, alike)
+    return attrs.evolve(
+        result,
+        expected_labels=_expected(network, alike, errors),
+        probability_reach=probability_reach(reference, errors, head=network.head),
+    )
+
+
+def _chances(network: Network, values: Floats) -> Floats:
+    """Return a classifier's probabilities, or what its decision is like."""
+    if responses_of(network).get("predict_proba"):
+        return probabilities(network, values)
+    return _probabilities(network, decision_values(network, values))
 
 
 def _are_clear(network: Network, reference: Floats) -> npt.NDArray[np.bool_]:
-    return are_clear(_probabilities(network, reference), one_of_them=network.head == "softmax")
+    return are_clear(_probabilities(network, reference), one_of_them=_is_one_of_them(network))
+
+
+def _is_one_of_them(network: Network) -> bool:
+    """Whether a row is one of several classes, each with a value of its own."""
+    return network.head == "softmax" or (network.head == "identity" and network.task != "multilabel")
 
 
 def _expected(network: Network, alike: Floats, errors: Floats) -> float | None:
@@ -120,12 +137,10 @@ def _expected(network: Network, alike: Floats, errors: Floats) -> float | None:
         alike[rows],
         take_evenly(errors, ERROR_LIMIT),
         clear[rows],
-        one_of_them=network.head == "softmax",
+        one_of_them=_is_one_of_them(network),
+        threshold=0.5 if network.head == "identity" else 0.0,
     )
 
 
-def _probabilities(network: Network, outputs: Floats) -> Floats:
-    if network.head == "softmax":
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * outputs)))  # the logistic function, without overflow
+def _probabilities(network: Network, values: Floats) -> Floats:
+    return np.asarray(activate(network.head, values))

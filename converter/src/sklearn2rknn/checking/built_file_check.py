@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 import virtual_npu
+from scirknn.answers import final_values
 from scirknn.arrays import Floats
+from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import Agreement, agreement
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.file_bound import file_bound
@@ -19,6 +23,9 @@ from sklearn2rknn.rows.check_rows import CheckInput
 from virtual_npu import RknnFile
 
 __all__ = ["FileUnderCheck", "run_check"]
+
+EPILOGUE_ROUNDING = 2.0**-40
+"""Share of a value that the epilogue's own float64 may err by: some thousand sums and products."""
 
 NO_TABLE = "EW_LUT_BYPASS", 0
 """What the virtual NPU names where a program looks up a table that it has never uploaded."""
@@ -61,7 +68,7 @@ def run_check(source: Network, network: Network, checked: CheckInput, file: File
     CheckError
         An output is not finite, or the program looks up a table that it never uploads.
     """
-    judge = _Judge(source, network, source.forward(checked.rows), source.forward(checked.alike))
+    judge = _Judge(source, network, checked)
     bound = _bound(source, network, checked, file)
     runs = pack(network.prepare(checked.rows), input_channels(network), file.batch_size, network.form)
     session = onnx_session(onnx_from_network(network, file.batch_size).SerializeToString())
@@ -118,14 +125,25 @@ def _emulate(content: RknnFile | str, runs: npt.NDArray[np.float32]) -> npt.NDAr
 
 @attrs.frozen(eq=False)
 class _Judge:
-    """Compares outputs with the reference; `alike` is that of more rows of the kind."""
+    """Compares outputs with the reference on the checked rows."""
 
     source: Network
     network: Network
-    reference: Floats
-    alike: Floats
+    checked: CheckInput
+
+    @functools.cached_property
+    def reference(self) -> Floats:
+        """The estimator's own outputs."""
+        return self.source.forward(self.checked.rows)
+
+    @functools.cached_property
+    def alike(self) -> Floats:
+        """The values of more rows of the kind."""
+        rows = self.checked.alike
+        return final_values(self.source, self.source.forward(rows), rows)
 
     def compare(self, runs: npt.NDArray[np.float32], stage: str, bound: Floats | None = None) -> Agreement:
+        source, rows = self.source, self.checked.rows
         outputs = self.network.finish(unpack(runs, len(self.reference)))
         wrong = ~np.isfinite(outputs)
         if wrong.any():
@@ -138,11 +156,18 @@ class _Judge:
                 advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
                 "before fit.",
             )
-        result = agreement(
-            self.source, outputs, self.reference, behind_head=self.network.head_on_npu, alike=self.alike
-        )
+        values, expected = final_values(source, outputs, rows), final_values(source, self.reference, rows)
+        result = agreement(source, values, expected, behind_head=source.head_on_npu, alike=self.alike)
         if bound is None:
             return result
-        with np.errstate(invalid="ignore"):
-            share = float(np.nan_to_num(np.abs(outputs - self.reference) / bound).max())
-        return attrs.evolve(result, bound_share=share)
+        shares = [_share(outputs - self.reference, bound)]
+        if source.epilogue:
+            _, carried = carry_steps(source.epilogue, self.reference, bound, rows)
+            shares.append(_share(values - expected, carried + EPILOGUE_ROUNDING * np.abs(expected)))
+        return attrs.evolve(result, bound_share=max(shares))
+
+
+def _share(errors: Floats, bound: Floats) -> float:
+    """Return the largest error as a share of its own bound."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(np.nan_to_num(np.abs(errors) / bound).max())

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.answers import decision_values, final_values, gives_numbers
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.comparisons import decision_margins
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
@@ -39,10 +41,12 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names of columns
-            expected = np.asarray(model.predict(rows))
+            expected = np.asarray(model.predict(rows) if hasattr(model, "predict") else model.transform(rows))
     except (AttributeError, LookupError, TypeError, ValueError):  # the rows suit the network only
         return
-    wrong = _differences(network, network.forward(rows), expected)
+    wrong = _differences(
+        network, final_values(network, network.forward(rows), network.expand(rows)), expected
+    )
     if wrong.any():
         raise UnsupportedModelError(
             f"{type(model).__name__}.predict gives something other than its weights do in {wrong.sum()} "
@@ -51,23 +55,25 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
         )
 
 
-def _differences(network: Network, outputs: npt.NDArray[Any], expected: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    predicted = network.predict(outputs)
+def _differences(network: Network, values: Floats, expected: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    predicted = network.predict(values)
     if expected.shape[:1] != predicted.shape[:1]:
         return np.ones(max(1, len(predicted)), dtype=bool)
-    if network.task == "regressor":
+    if gives_numbers(network):
         if expected.size != predicted.size:
             return np.ones(len(predicted), dtype=bool)
         limit = _TIE * (1 + np.abs(predicted))
         wrong = np.abs(predicted - expected.reshape(predicted.shape)) > limit
         return np.asarray(wrong.any(axis=1))
+    values = decision_values(network, values)
+    middle = 0.5 if network.head == "identity" else 0.0
     if network.task == "multilabel":
         if expected.shape != predicted.shape:
             return np.ones(len(predicted), dtype=bool)
-        return np.asarray(((predicted != expected) & (np.abs(outputs) > _TIE)).any(axis=1))
+        return np.asarray(((predicted != expected) & (np.abs(values - middle) > _TIE)).any(axis=1))
     assert network.classes is not None
-    is_single = outputs.shape[1] == 1
-    margin = np.abs(outputs[:, 0]) if is_single else decision_margins(outputs, one_of_them=True)
+    is_single = values.shape[1] == 1
+    margin = np.abs(values[:, 0]) if is_single else decision_margins(values, one_of_them=True)
     different = np.array(
         [a != b for a, b in zip(network.classes[predicted].tolist(), expected.tolist(), strict=True)]
     )

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Number
+from scirknn.steps.activations import Activation
+from scirknn.steps.linear import Dense
+from scirknn.steps.step import take_rows, width_after
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.network import Network, compose
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import refuse_text
@@ -100,45 +104,57 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
             f"{network.estimator} was fitted on {network.n_features_in} features and is given {table.width} "
             "by the steps before it. Fit the complete pipeline again."
         )
-    layers = network.layers
-    if table.weights is not None and table.bias is not None:
-        layers = (Layer(table.weights, table.bias, "identity"), *layers)
+    network = _put_in_front(table, network)
     names = getattr(first, "feature_names_in_", None)
     by_name = names is not None and type(first) is ColumnTransformer
     return attrs.evolve(
         network,
-        layers=layers,
         columns=table.host_columns(width, by_name=by_name),
-        input=table.affine(),
         input_ranges=table.ranges if table.ranges.known.any() else None,
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),
     )
 
 
+def _put_in_front(table: FeatureTable, network: Network) -> Network:
+    """Put the arithmetic of steps in front of a network, whose first layer takes a matrix where it can."""
+    affine, weights, bias = table.affine(), table.weights, table.bias
+    if weights is None or bias is None:
+        return attrs.evolve(network, input=compose(affine, network.input))
+    if not network.features and not take_rows(network.epilogue) and network.input is None:
+        layers = (Layer(weights, bias, "identity"), *network.layers)
+        return attrs.evolve(network, input=affine, layers=layers)
+    if network.input is not None:
+        weights, bias = weights * network.input.scale, (bias - network.input.offset) * network.input.scale
+    features = (Dense(weights, bias), *network.features)
+    return attrs.evolve(network, input=affine, features=features, features_in=len(weights))
+
+
 def _append_target_inverse(target: Any, network: Network) -> Network:
     """Put the inverse of a target's transformer after a network."""
     named = "TransformedTargetRegressor"
     if network.head != "identity":
-        raise UnsupportedModelError(
-            f"{named} scales the results of the output activation {network.head!r} of "
-            f"{network.estimator}. Fit with loss='squared_error'."
-        )
-    table = apply_step(
-        target.transformer_, FeatureTable.of_columns(network.n_outputs), f"{named}'s transformer"
-    )
-    if not _is_affine(table, network.n_outputs):
+        # What follows is arithmetic of the activation's results.
+        epilogue = (*network.epilogue, Activation(network.head))
+        network = attrs.evolve(network, epilogue=epilogue, head="identity")
+    width = width_after(network.epilogue, network.n_outputs)
+    table = apply_step(target.transformer_, FeatureTable.of_columns(width), f"{named}'s transformer")
+    if not _is_affine(table, width):
         raise UnsupportedModelError(
             f"{named}'s transformer ({type(target.transformer_).__name__}) is not affine for each target. "
             "Use a scaler, such as StandardScaler."
         )
     # z = (y - offset) * scale, and so y = (z + offset * scale) / scale.
     affine = table.affine()
-    return attrs.evolve(
-        network,
-        output=None if affine is None else Affine(-affine.offset * affine.scale, 1.0 / affine.scale),
-        single_output=target._training_dim == 1 and network.n_outputs == 1,
+    network = attrs.evolve(
+        network, single_output=target._training_dim == 1 and width == 1, responses=None, score=None
     )
+    if affine is None:
+        return network
+    if network.epilogue:
+        inverse = Dense(np.diag(1.0 / affine.scale), affine.offset)
+        return attrs.evolve(network, epilogue=(*network.epilogue, inverse))
+    return attrs.evolve(network, output=Affine(-affine.offset * affine.scale, 1.0 / affine.scale))
 
 
 def _is_affine(table: FeatureTable, width: int) -> bool:

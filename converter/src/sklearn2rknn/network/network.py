@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.answers import Responses, indices
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
+from scirknn.steps.description import describe_steps
+from scirknn.steps.step import Step, apply_steps, take_rows
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
 
@@ -47,20 +51,23 @@ class Reach:
 class Network:
     """What a fitted estimator computes, split between host and NPU.
 
-    The host takes `columns` from X and maps them with `input`; the NPU computes the layers; the host maps
-    their result with `output` and applies `head`. Both maps are ``(v - offset) * scale`` per column.
+    The prologue: the host takes `columns` from X, maps them with `input` and computes `features` and `scale`.
+    The network: the NPU computes the layers; the host maps their result with `output`, which gives the
+    outputs. The epilogue: the host computes `epilogue`, which gives the values, and `responses` or `head` of
+    them. Maps are ``(v - offset) * scale`` per column.
 
     Attributes
     ----------
     estimator : str
         scikit-learn's class name.
-    task : {"classifier", "multilabel", "regressor"}
+    task : {"classifier", "multilabel", "regressor", "transformer", "clusterer", "outlier"}
     head : {"softmax", "logistic", "identity", "exp"}
-        The output activation, the host's unless `head_on_npu`.
+        The output activation, the host's unless `head_on_npu`. A classifier with the head ``"identity"`` has
+        probabilities as values; one without probabilities has the head that its decision is like.
     layers : tuple of Layer
         The last one has the activation ``"identity"``, before the head.
     classes : numpy.ndarray or None
-        ``classes_`` of a classifier.
+        ``classes_`` of a classifier; what `predict` returns of a clusterer and an outlier detector.
     feature_names : tuple of str or None
         ``feature_names_in_``.
     single_output : bool
@@ -88,6 +95,17 @@ class Network:
         The first layer's weights, shape (n_out,), on one input more, which is always 0: see `int16_biases`.
     reach : Reach or None
         What int16's ranges hold beside the example: see `reach`.
+    features, epilogue : tuple of Step
+        See `scirknn.steps`.
+    scale : Affine or None
+        Only where `features` or a step that takes rows is behind `input`.
+    responses : mapping of str to tuple of Step, or None
+        The methods that the estimator has, each with its own steps; None: those of the task.
+    score : str or None
+        What ``score`` measures: ``"accuracy"``, ``"r2"``, ``"d2_tweedie(POWER)"`` or ``"none"``; None: the
+        task's.
+    features_in : int or None
+        Columns of X, where `features` make others of them and there are no `columns`.
     """
 
     estimator: str
@@ -110,17 +128,23 @@ class Network:
     unpaired: Network | None = None
     idle: Floats | None = None
     reach: Reach | None = None
+    features: tuple[Step, ...] = ()
+    scale: Affine | None = None
+    epilogue: tuple[Step, ...] = ()
+    responses: Responses | None = None
+    score: str | None = None
+    features_in: int | None = None
 
     @property
     def n_features_in(self) -> int:
         """Columns of X."""
         if self.columns is not None:
             return self.columns.n_features_in
-        return int(self.layers[0].weights.shape[0]) // self.parts
+        return self.features_in or int(self.layers[0].weights.shape[0]) // self.parts
 
     @property
     def n_outputs(self) -> int:
-        """Columns of the output before the head."""
+        """Columns of the output, before epilogue and head."""
         return int(self.layers[-1].weights.shape[1]) // self.output_parts
 
     @property
@@ -134,15 +158,21 @@ class Network:
 
     def without_host_steps(self) -> Network:
         """Return the network without what the host does in front of its layers."""
-        return attrs.evolve(self, columns=None, first_step=None, input=None)
+        return attrs.evolve(
+            self, columns=None, first_step=None, input=None, features=(), scale=None, features_in=None
+        )
 
     def with_host_steps_of(self, other: Network) -> Network:
         """Return the network with what the host of `other` does in front of its own."""
+        network = attrs.evolve(self, columns=other.columns, first_step=other.first_step)
+        if not other.features and not take_rows(other.epilogue):
+            return attrs.evolve(network, input=compose(other.input, self.input))
         return attrs.evolve(
-            self,
-            columns=other.columns,
-            first_step=other.first_step,
-            input=compose(other.input, self.input),
+            network,
+            input=other.input,
+            features=other.features,
+            scale=self.input,
+            features_in=other.features_in,
         )
 
     def divide_channels(self, i: int, factors: Floats) -> Network:
@@ -162,9 +192,13 @@ class Network:
             )
         return np.asarray(X, dtype=np.float64)
 
+    def expand(self, X: npt.ArrayLike) -> Floats:
+        """Return what the host makes of X in front of `scale`, shape (n, number of inputs)."""
+        return apply_steps(self.features, _affine(self.input, self.take(X)))
+
     def prepare(self, X: npt.ArrayLike) -> Floats:
         """Return the NPU's input for X, shape (n, number of inputs * parts)."""
-        values = _affine(self.input, self.take(X))
+        values = _affine(self.scale, self.expand(X))
         if self.parts == 1:
             return values
         high = rounded_to_float16(values)
@@ -189,27 +223,16 @@ class Network:
         """Return the outputs for X before the output activation, shape (n, n_outputs)."""
         return self.finish(self.activations(X)[-1])
 
-    def predict(self, outputs: Floats) -> npt.NDArray[Any]:
-        """Decide from outputs before the output activation, shape (n, n_outputs).
+    def predict(self, values: Floats) -> npt.NDArray[Any]:
+        """Decide from values, which are `scirknn.answers.final_values` of outputs.
 
         Returns
         -------
         numpy.ndarray
-            Class indices, int64 of shape (n,), for a classifier; indicators, int64 of shape (n, n_outputs),
-            for multilabel; values, float64 of shape (n, n_outputs), for a regressor.
+            Indices of labels, int64 of shape (n,); indicators, int64 of shape (n, n_values), for multilabel;
+            numbers, float64 of shape (n, n_values), for a regressor and a transformer.
         """
-        if self.task == "regressor":
-            with np.errstate(over="ignore"):  # what is infinite for scikit-learn is infinite
-                return np.exp(outputs) if self.head == "exp" else outputs
-        if self.head == "softmax":
-            return np.asarray(np.argmax(outputs, axis=1))
-        # scikit-learn compares the logistic function with 1/2, strictly: the output with 0.
-        decided = (outputs > 0).astype(np.int64)
-        if self.task == "multilabel":
-            return decided
-        return (
-            decided[:, 0] if self.classes is None or len(self.classes) > 1 else np.zeros_like(decided[:, 0])
-        )
+        return indices(self, values)
 
     def weights_digest(self) -> str:
         """Return the sha256 (hex) of shapes, activations, weights and biases.
@@ -222,6 +245,11 @@ class Network:
         for affine in (self.input, self.output):
             if affine is not None:
                 digest.update(affine.offset.astype("<f8").tobytes() + affine.scale.astype("<f8").tobytes())
+        for steps in (self.features, self.epilogue, *(self.responses or {}).values()):
+            description = describe_steps(steps, "")
+            digest.update(json.dumps(description.document).encode() if steps else b"")
+            for array in description.arrays.values():
+                digest.update(array.tobytes())
         for layer in self.layers:
             digest.update(f"{layer.weights.shape} {layer.activation};".encode())
             digest.update(layer.weights.astype("<f8").tobytes())

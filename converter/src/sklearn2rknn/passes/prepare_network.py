@@ -11,7 +11,9 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
+from scirknn.answers import decision_values, final_values, gives_numbers, responses_of
 from scirknn.arrays import Floats
+from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.errors import OptionError, RangeError
@@ -244,19 +246,21 @@ def _keeps_promise(source: Network, network: Network, rows: Floats, near: float 
     Of fewer rows than `FEWEST_ROWS` a largest error says little, and the derived bound decides. By default
     all rows count: pairs for a row that would have done with one number do no harm.
     """
-    if source.task != "regressor" and {"tanh", "logistic"} & {layer.activation for layer in source.layers}:
+    if not gives_numbers(source) and {"tanh", "logistic"} & {layer.activation for layer in source.layers}:
         return False  # how steep a unit is between the rows cannot be seen on them
     rows = choose_rows(source, rows, 1).rows
-    reference, outputs = source.forward(rows), float16_outputs(network, rows)
+    exact, outputs = source.forward(rows), float16_outputs(network, rows)
     if not np.isfinite(outputs).all():
         return False
-    if source.task == "regressor":
-        r2 = agreement(source, outputs, reference).r2
+    reference, values = (final_values(source, each, rows) for each in (exact, outputs))
+    if gives_numbers(source):
+        r2 = agreement(source, values, reference).r2
         return r2 is None or r2 >= PAIRS_R2
-    errors = SAFETY * (outputs - reference)
+    errors = SAFETY * (decision_values(source, values) - decision_values(source, reference))
     if len(rows) < FEWEST_ROWS:
         bound = file_bound(source, network, rows)
         assert bound is not None, "there is one for every float16 file"
-        errors = bound
-    reach = probability_reach(reference, errors, one_of_them=source.head == "softmax", near=near)
+        steps = (*source.epilogue, *responses_of(source).get("predict", ()))
+        _, errors = carry_steps(steps, exact, bound, rows)
+    reach = probability_reach(decision_values(source, reference), errors, head=source.head, near=near)
     return reach <= PROBABILITY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.answers import gives_numbers
 from scirknn.arrays import Floats
 from sklearn2rknn.errors import RangeError
 from sklearn2rknn.network.layer import rounded_to_float16
@@ -82,7 +83,7 @@ def refuse_starvation(network: Network, rows: Floats | None) -> None:
         outputs = network.forward(sample)
         missed = np.abs(starved.forward(sample) - outputs).max(axis=0)
         # What float16 does not resolve of the output's own size is no loss, nor is the spread's hundredth.
-        unit = 1.0 if network.task != "regressor" else 0.0
+        unit = 0.0 if gives_numbers(network) else 1.0
         size_of_outputs = np.maximum(np.abs(outputs).max(axis=0), unit)
         if ((missed > 2.0**-11 * size_of_outputs) & (missed > 0.01 * np.ptp(outputs, axis=0))).any():
             raise RangeError(

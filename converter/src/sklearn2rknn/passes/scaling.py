@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from scirknn.answers import gives_numbers
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.network.layer import Layer
@@ -112,7 +113,7 @@ def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
         factors = _divisors(network.layers[-1], tensor_ranges(network, None)[-1])
         return network if (factors == 1).all() else scale_output(network, np.zeros_like(factors), factors)
     outputs = network.activations(rows)[-1]
-    if network.task == "regressor" or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
+    if gives_numbers(network) or network.epilogue or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
         network = scale_output(network, *mean_and_deviation(outputs))
     return network
 

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
 import numpy as np
 
+from scirknn.answers import TASKS, Responses
 from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
+from scirknn.steps.activations import HEADS
+from scirknn.steps.step import Step, apply_steps, take_rows
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["PARTS", "Affine", "Bundle", "Variant", "metadata_path"]
+__all__ = ["FORMS", "HEADS", "PARTS", "PRECISIONS", "TASKS", "Affine", "Bundle", "Variant", "metadata_path"]
 
 PARTS = (1, 3)
 """Channels that a feature may take: one float16 number, or its high, its low and again its high part."""
 
-TASKS = ("classifier", "multilabel", "regressor")
-HEADS = ("softmax", "logistic", "identity", "exp")
 PRECISIONS = ("float16", "int8", "int16")
 FORMS = ("conv", "matmul")
 
@@ -71,11 +72,12 @@ class Bundle:
     ----------
     path : pathlib.Path
         The first model file.
-    task : {"classifier", "multilabel", "regressor"}
+    task : {"classifier", "multilabel", "regressor", "transformer", "clusterer", "outlier"}
     estimator : str
         scikit-learn's class name, used in error texts as scikit-learn uses it.
     classes : numpy.ndarray or None
-        ``classes_`` of a classifier, with its dtype.
+        ``classes_`` of a classifier, the labels of a clusterer's clusters, or -1 and 1 of an outlier
+        detector, with scikit-learn's dtype.
     n_features_in, n_outputs : int
         Columns of X, and of the network's output before the head.
     feature_names : tuple of str or None
@@ -86,9 +88,11 @@ class Bundle:
     head : {"softmax", "logistic", "identity", "exp"}
         The output activation, evaluated on the host.
     channels : int
-        Width of the model's input: ``n_inputs * parts`` and zeros up to a multiple of 8.
+        Width of the model's input: `parts` for each input behind `features`, and zeros up to a multiple of 8.
     input : Affine or None
         Applied to X, or to what `columns` makes of it, before it is cast.
+    features : tuple of Step
+        Applied behind `input`, and `scale`, an Affine or None, behind them.
     output : Affine or None
         Maps the network's raw output to the estimator's: ``(v - offset) * scale``.
     precision : {"float16", "int8", "int16"}
@@ -112,6 +116,12 @@ class Bundle:
         The model applies the head itself: its output is what the head gives.
     input_range : InputRange or None
         What int8 and int16 were calibrated for; None: not known, or float16, which cuts nothing off.
+    epilogue : tuple of Step
+        What the host computes of the network's outputs, before the head: see `scirknn.answers`.
+    responses : mapping of str to tuple of Step, or None
+        The methods that the estimator has, each with its own steps; None: those of the task.
+    score : str or None
+        What `score` measures, see `scirknn.estimators.scores`; None: the task's.
     """
 
     path: Path
@@ -137,20 +147,37 @@ class Bundle:
     form: str = "conv"
     head_on_npu: bool = False
     input_range: InputRange | None = None
+    features: tuple[Step, ...] = ()
+    scale: Affine | None = None
+    epilogue: tuple[Step, ...] = ()
+    responses: Responses | None = None
+    score: str | None = None
 
     @property
     def n_inputs(self) -> int:
-        """Columns that the network takes: those of X, or of what `columns` makes of it."""
+        """Columns in front of the features: those of X, or of what `columns` makes of it."""
         return self.n_features_in if self.columns is None else len(self.columns.inputs)
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether a step of the epilogue takes the network's inputs too."""
+        return take_rows(self.epilogue)
+
+    def expand(self, X: Array) -> Array:
+        """Compute the inputs of the network in front of `scale`, for rows of shape (n, n_inputs)."""
+        if self.input is not None:
+            # In X's own precision: float32 would round a large offset's feature before subtracting it.
+            X = (X - self.input.offset) * self.input.scale
+        return apply_steps(self.features, np.asarray(X, np.float64)) if self.features else X
 
     def prepare(self, X: Array) -> Array:
         """Compute the model's input for rows of X, before it is cast and padded.
 
-        X has shape (n, n_inputs), the result (n, n_inputs * parts).
+        X has shape (n, n_inputs), the result as many columns for each input and part.
         """
-        if self.input is not None:
-            # In X's own precision: float32 would round a large offset's feature before subtracting it.
-            X = (X - self.input.offset) * self.input.scale
+        X = self.expand(X)
+        if self.scale is not None:
+            X = (X - self.scale.offset) * self.scale.scale
         if self.parts == 1:
             return X
         with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""A bundle's files: ``NAME.rknn`` and, beside it, ``NAME.rknn.json``.
+"""A bundle's files: ``NAME.rknn`` and, beside it, ``NAME.rknn.json``; ``NAME.npz`` where it has arrays.
 
 The second says what the numbers mean. The converter writes bundles and the runtime reads them through
 this one module, so that the two cannot drift apart. The metadata names every model file with its sha256;
@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Iterable, Mapping
 
-from scirknn.bundle import first_scirknn, metadata
+from scirknn.bundle import first_scirknn, host_parts, metadata
+from scirknn.bundle.arrays_file import arrays_path, pack_arrays
 from scirknn.bundle.contents import Bundle, PathLike, metadata_path
 from scirknn.bundle.replacement import (
     finish_replacement,
@@ -106,14 +107,31 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
     """
     sidecar = metadata_path(bundle.path)
     encoded = encode_metadata(metadata.to_json(bundle))
-    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded))
+    arrays = host_parts.to_json(bundle).arrays
+    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: arrays)
     contents = {variant.file: models[variant.file] for variant in bundle.variants}
     contents[sidecar.name] = encoded
     with folder_lock(bundle.path.parent):
+        if arrays:
+            contents[_name_for_arrays(bundle.path)] = pack_arrays(arrays)
         taken = file_of_another(bundle.path, models)
         if taken:
             raise FileExistsError(f"{taken[0]} belongs to the bundle {taken[1]}, which would be broken.")
         replace_together(bundle.path, contents)
+
+
+def _name_for_arrays(path: Path) -> str:
+    """Return the name of a bundle's file of arrays, unless it is the file of something else."""
+    file, sidecar = arrays_path(path), metadata_path(path)
+    if file.exists():
+        document = read_metadata(sidecar) if sidecar.is_file() else {}
+        entry = document.get("arrays") if isinstance(document, dict) else None
+        if not isinstance(entry, dict) or entry.get("file") != file.name:
+            raise FileExistsError(
+                f"{file} is no bundle's, and the arrays of {path.name} would replace it. Give the bundle "
+                "another name."
+            )
+    return file.name
 
 
 def file_of_another(path: PathLike, names: Iterable[str]) -> tuple[str, str] | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 import numpy as np
 
-from scirknn.bundle import columns_metadata, input_range
+from scirknn.bundle import columns_metadata, host_parts, input_range
+from scirknn.bundle.arrays_file import ReadArrays, read_beside
 from scirknn.bundle.contents import FORMS, HEADS, PARTS, PRECISIONS, TASKS, Affine, Bundle, Variant
 from scirknn.bundle.limits import (
     LARGEST_BATCH_SIZE,
@@ -29,20 +30,25 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "from_json", "is_bare_name", "to_json"]
 
-FORMAT = 3
+FORMAT = 4
 """Number of the metadata's newest format; a reader refuses any newer.
 
-Format 2 has ``columns`` and ``parts``, format 3 ``form`` and ``head_on_npu``. What needs none of them is
-written as an older format, for older readers too. Metadata without a number is the first scirknn's.
+Format 2 has ``columns`` and ``parts``, format 3 ``form`` and ``head_on_npu``, format 4 what `bundle.parts`
+describes. What needs none of them is written as an older format, for older readers too. Metadata without a
+number is the first scirknn's.
 """
 _LABEL_DTYPE = re.compile(r"(<U\d{1,6}|[<|][iu][1248]|<f[248]|\|b1)\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _LONGEST_NAME = 255  # bytes, of Linux's file systems
 _HEADS_OF = {
-    "classifier": ("softmax", "logistic"),
-    "multilabel": ("logistic",),
+    "classifier": ("softmax", "logistic", "identity"),
+    "multilabel": ("logistic", "identity"),
     "regressor": ("identity", "exp"),
+    "transformer": ("identity", "logistic"),
+    "clusterer": ("softmax",),
+    "outlier": ("logistic",),
 }
+_WITH_LABELS = ("classifier", "multilabel", "clusterer", "outlier")
 
 
 def to_json(bundle: Bundle) -> dict[str, Any]:
@@ -75,11 +81,14 @@ def to_json(bundle: Bundle) -> dict[str, Any]:
         **({} if bundle.form == "conv" else {"form": bundle.form}),
         **({"head_on_npu": True} if bundle.head_on_npu else {}),
         **({} if bundle.input_range is None else {"input_range": input_range.to_json(bundle.input_range)}),
+        **host_parts.to_json(bundle).document,
         **bundle.details,
     }
 
 
 def _oldest_format(bundle: Bundle) -> int:
+    if host_parts.are_needed(bundle):
+        return 4
     if bundle.form != "conv" or bundle.head_on_npu:
         return 3
     return 1 if bundle.columns is None and bundle.parts == bundle.output_parts == 1 else 2
@@ -118,6 +127,12 @@ class _Reader:
             self.fail(f"{key!r} is {value!r:.60}; it can be 1 to {most}")
         return value
 
+    def channels(self, n_inputs: int, parts: int) -> int:
+        value = self.count("channels", MOST_CHANNELS)
+        if value < n_inputs * parts:
+            self.fail(f"'channels' is {value}, fewer than the {n_inputs} features take")
+        return value
+
     def affine(self, key: str, columns: int) -> Affine | None:
         value = self.take(key, (dict, type(None)))
         if value is None:
@@ -142,10 +157,12 @@ class _Reader:
         self.document = check_digest(self.sidecar, document)
         del self.document["format"]
 
-    def columns(self, n_features_in: int) -> Columns | None:
+    def columns(self, n_features_in: int) -> tuple[Columns | None, int]:
+        """Return the columns, and how many they are."""
         if "columns" not in self.document:
-            return None
-        return columns_metadata.from_json(self.document.pop("columns"), n_features_in, self.fail)
+            return None, n_features_in
+        columns = columns_metadata.from_json(self.document.pop("columns"), n_features_in, self.fail)
+        return columns, len(columns.inputs)
 
     def known_range(self, n_inputs: int) -> input_range.InputRange | None:
         if "input_range" not in self.document:
@@ -169,7 +186,7 @@ class _Reader:
 
     def classes(self, task: str) -> Array | None:
         value = self.take("classes", (dict, type(None)))
-        if (value is None) != (task == "regressor"):
+        if (value is None) == (task in _WITH_LABELS):
             self.fail(f"'classes' and the task {task!r} contradict each other")
         return None if value is None else self.labels(value.get("dtype"), value.get("values"))
 
@@ -240,33 +257,34 @@ def is_bare_name(name: Any) -> bool:
 def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
     """Refuse values that contradict each other."""
     task, head, n_outputs = bundle.task, bundle.head, bundle.n_outputs
+    n_values = host_parts.check_widths(bundle, fail)
     if head not in _HEADS_OF[task]:
         fail(f"'head' is {head!r}; that of the task {task!r} is {' or '.join(_HEADS_OF[task])}")
-    if bundle.single_output and (task != "regressor" or n_outputs != 1):
-        fail(f"'single_output' is True, for the task {task!r} with {n_outputs} outputs")
+    if bundle.single_output and (task != "regressor" or n_values != 1):
+        fail(f"'single_output' is True, for the task {task!r} with {n_values} outputs")
     if bundle.classes is not None:
-        count, binary = len(bundle.classes), task == "classifier" and head == "logistic"
-        if (n_outputs != 1 or count > 2) if binary else count != n_outputs:
-            fail(f"'classes' has {count} labels for {n_outputs} outputs of the task {task!r} ({head})")
+        count = len(bundle.classes)
+        binary = task == "outlier" or (task == "classifier" and head == "logistic")
+        if (n_values != 1 or count > 2) if binary else count != n_values:
+            fail(f"'classes' has {count} labels for {n_values} outputs of the task {task!r} ({head})")
     width = max(bundle.channels, n_outputs * bundle.output_parts)
     largest = bundle.variants[-1].samples
     if largest * width > LARGEST_RUN:
         fail(f"'variants' has {largest} samples per run, too many for {width} channels or outputs")
 
 
-def from_json(path: Path, sidecar: Path, document: Any) -> Bundle:
-    """Read a bundle's metadata, or raise what is wrong with it."""
+def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays = read_beside) -> Bundle:
+    """Read a bundle's metadata, or raise what is wrong with it.
+
+    `read_arrays` returns the arrays that the metadata names, by default of the file beside it.
+    """
     reader = _Reader(sidecar, document)
     reader.check_format_and_digest()
     n_features_in = reader.count("n_features_in", MOST_COLUMNS)
     n_outputs = reader.count("n_outputs", MOST_COLUMNS)
-    columns = reader.columns(n_features_in)
-    n_inputs = n_features_in if columns is None else len(columns.inputs)
-    known_range = reader.known_range(n_inputs)
-    parts, output_parts = reader.parts("parts", PARTS), reader.parts("output_parts", (1, 2))
-    channels = reader.count("channels", MOST_CHANNELS)
-    if channels < n_inputs * parts:
-        reader.fail(f"'channels' is {channels}, fewer than the {n_inputs} features take")
+    columns, n_inputs = reader.columns(n_features_in)
+    host = host_parts.from_json(reader.document, path, n_inputs, read_arrays, reader.fail)
+    parts = reader.parts("parts", PARTS)
     task = reader.choice("task", TASKS)
     bundle = Bundle(
         path=path,
@@ -279,7 +297,7 @@ def from_json(path: Path, sidecar: Path, document: Any) -> Bundle:
         single_output=reader.take("single_output", bool),
         dtype=reader.choice("dtype", ("float64", "float32")),
         head=reader.choice("head", HEADS),
-        channels=channels,
+        channels=reader.channels(host.n_channels, parts),
         input=reader.affine("input", n_inputs),
         output=reader.affine("output", n_outputs),
         precision=reader.choice("precision", PRECISIONS),
@@ -288,10 +306,15 @@ def from_json(path: Path, sidecar: Path, document: Any) -> Bundle:
         first_step=reader.take("first_step", str) if "first_step" in reader.document else None,
         form=reader.choice("form", FORMS) if "form" in reader.document else "conv",
         head_on_npu=reader.take("head_on_npu", bool) if "head_on_npu" in reader.document else False,
-        details=reader.document,
         parts=parts,
-        output_parts=output_parts,
-        input_range=known_range,
+        output_parts=reader.parts("output_parts", (1, 2)),
+        input_range=reader.known_range(n_inputs),
+        features=host.features,
+        scale=reader.affine("scale", host.n_channels) if "scale" in reader.document else None,
+        epilogue=host.epilogue,
+        responses=host.responses,
+        score=host.score,
+        details=reader.document,
     )
     _check_consistency(bundle, reader.fail)
     return bundle

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 import numpy as np
 
 import scirknn
+from scirknn.answers import answer_width, responses_of
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import read_bundle
 from scirknn.cli.table_files import STREAM, count_rows, read_blocks, write_blocks
@@ -21,10 +22,9 @@ from scirknn.devices.open_model import CORES
 from scirknn.devices.protocol import DEVICES
 from scirknn.devices.session import choose_device
 from scirknn.errors import InputError, InputRangeError, InputRangeWarning, ScirknnError
-from scirknn.estimators.classifier import MLPClassifier
 from scirknn.estimators.load import open_bundle
+from scirknn.estimators.methods import Methods
 from scirknn.estimators.range_watch import input_names
-from scirknn.estimators.regressor import MLPRegressor
 from scirknn.termination import interrupt_on_sigterm
 from scirknn.text import drop_output, printable
 
@@ -228,6 +228,10 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "classes": None if bundle.classes is None else bundle.classes.tolist(),
         "outputs": bundle.n_outputs,
         "head": f"{bundle.head}, on the {'NPU' if bundle.head_on_npu else 'host'}",
+        "host before": [each.kind for each in bundle.features] or None,
+        "host behind": [each.kind for each in bundle.epilogue] or None,
+        "methods": None if bundle.responses is None else [*bundle.responses],
+        "score": bundle.score,
         "precision": bundle.precision,
         "rows of a run": [variant.samples for variant in bundle.variants],
         "files": [variant.file for variant in bundle.variants],
@@ -265,14 +269,14 @@ def _counts(layers: Any) -> str | None:
 
 def _predict(options: argparse.Namespace) -> int:
     bundle = read_bundle(options.model)
-    if options.proba and bundle.task == "regressor":
-        raise InputError(f"{bundle.path.name} is a regressor, which has no probabilities; drop --proba.")
+    if options.proba and "predict_proba" not in responses_of(bundle):
+        raise InputError(f"{bundle.estimator} has no probabilities; drop --proba.")
     rows = count_rows(options.input)
     with open_bundle(bundle, device=options.device, core=options.core) as model:
-        answer = model.predict
+        answer = model.predict if model.has("predict") else model.transform
         if options.raw:
             answer = model.raw_output
-        elif options.proba and isinstance(model, MLPClassifier):
+        elif options.proba:
             answer = model.predict_proba
         blocks = read_blocks(options.input, bundle, header=options.header)
         parts: Iterable[Array] = (_plain(answer(block), model) for block in blocks)
@@ -293,14 +297,14 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plain(values: Array, model: MLPClassifier | MLPRegressor) -> Array:
+def _plain(values: Array, model: Methods) -> Array:
     """Return labels that were Python objects in an array of their own kind and width."""
     if values.dtype.kind != "O":
         return values
     return values.astype(np.array(model.classes_.tolist()).dtype)
 
 
-def _header(model: MLPClassifier | MLPRegressor, options: argparse.Namespace) -> list[str]:
+def _header(model: Methods, options: argparse.Namespace) -> list[str]:
     bundle = model.bundle
     if options.raw:
         return [f"output_{index}" for index in range(bundle.n_outputs)]
@@ -310,6 +314,11 @@ def _header(model: MLPClassifier | MLPRegressor, options: argparse.Namespace) ->
         return [str(label) for label in model.classes_.tolist()]
     if bundle.task == "regressor" and not bundle.single_output:
         return [f"prediction_{index}" for index in range(bundle.n_outputs)]
+    if not model.has("predict"):
+        return [
+            f"{bundle.estimator.lower()}{index}"
+            for index in range(answer_width(bundle, bundle.n_outputs, "transform"))
+        ]
     return ["prediction"]
 
 
@@ -329,7 +338,7 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _times(model: MLPClassifier | MLPRegressor, X: Array, seconds: float) -> tuple[float, float]:
+def _times(model: Methods, X: Array, seconds: float) -> tuple[float, float]:
     """Return the median and the 90th percentile of the seconds that `predict` takes."""
     for _ in range(3):
         model.predict(X)

@@ -1,4 +1,4 @@
-"""What classifier and regressor share."""
+"""What all loaded models share."""
 
 from __future__ import annotations
 
@@ -16,20 +16,30 @@ from scirknn.devices.open_model import open_contexts
 from scirknn.devices.run_plan import Run, cover
 from scirknn.devices.session import choose_device
 from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRangeError
-from scirknn.estimators.output_activations import activate
 from scirknn.estimators.range_watch import InputRangeCounts, RangeWatch
 from scirknn.input_checks import check_finite, check_rows, check_table
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
+    from scirknn.arrays import Array, Float32Array, Floats
+
+Finish = Callable[["Array", "Floats | None"], "Array"]
 _Self = TypeVar("_Self", bound="Estimator")
+
+_CLASS_OF = {
+    "classifier": "Classifier",
+    "multilabel": "Classifier",
+    "regressor": "Regressor",
+    "transformer": "Transformer",
+    "clusterer": "Clusterer",
+    "outlier": "OutlierDetector",
+}
 
 BLOCK = 1 << 20
 """Values in work at a time, as input or output: memory does not grow with the rows of X."""
 
 
 class Estimator:
-    """What classifier and regressor share: the bundle, its contexts, and raw output."""
+    """What all loaded models share: the bundle, its contexts, and raw output."""
 
     _tasks: tuple[str, ...] = ()
 
@@ -37,9 +47,9 @@ class Estimator:
         self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core}
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         if bundle.task not in self._tasks:
-            name = "MLPRegressor" if bundle.task == "regressor" else "MLPClassifier"
             raise BundleFormatError(
-                f"{bundle.path} holds an {bundle.estimator}; open it with scirknn.{name} or scirknn.load."
+                f"{bundle.path} holds an {bundle.estimator}; open it with scirknn.{_CLASS_OF[bundle.task]} "
+                "or scirknn.load."
             )
         self.bundle = bundle
         self.device = choose_device(device)
@@ -51,7 +61,7 @@ class Estimator:
         self.out_activation_ = bundle.head
         if bundle.feature_names is not None:
             self.feature_names_in_ = np.array(bundle.feature_names, dtype=object)
-        if bundle.classes is not None:
+        if bundle.classes is not None and bundle.task in ("classifier", "multilabel"):
             self.classes_: Array = bundle.classes
         self._watch = None if bundle.input_range is None else RangeWatch(bundle)
         self._samples = tuple(variant.samples for variant in bundle.variants)
@@ -85,10 +95,10 @@ class Estimator:
         OutputRangeError
             The model answered NaN or infinity.
         """
-        return self._answer(X, lambda output: output)
+        return self._answer(X, lambda output, rows: output)
 
-    def _answer(self, X: Any, finish: Callable[[Array], Array]) -> Array:
-        """Return ``finish(raw output)`` of X, a block of rows at a time."""
+    def _answer(self, X: Any, finish: Finish) -> Array:
+        """Return ``finish(raw output, network's inputs)`` of X, a block of rows at a time."""
         bundle, columns = self.bundle, self.bundle.columns
         names, first_step = bundle.feature_names, bundle.first_step
         if columns is None:
@@ -102,26 +112,29 @@ class Estimator:
         contexts.require_own_process()
         rows, block = len(X), self._block
         if rows <= block:
-            answer = finish(self._output(contexts, X, 0))
+            answer = finish(*self._output(contexts, X, 0))
         else:
             answer = self._in_blocks(contexts, X, finish)
         if self._watch is not None:
             self._watch.warn()
         return answer
 
-    def _in_blocks(self, contexts: Contexts, X: Array, finish: Callable[[Array], Array]) -> Array:
+    def _in_blocks(self, contexts: Contexts, X: Array, finish: Finish) -> Array:
         rows, block = len(X), self._block
         answer: Array | None = None
         for start in range(0, rows, block):
-            part = finish(self._output(contexts, X[start : start + block], start))
+            part = finish(*self._output(contexts, X[start : start + block], start))
             if answer is None:
                 answer = np.empty((rows, *part.shape[1:]), dtype=part.dtype)
             answer[start : start + block] = part
         assert answer is not None
         return answer
 
-    def _output(self, contexts: Contexts, X: Array, first: int) -> Array:
-        """Return the raw output for a block of X that begins at its row `first`."""
+    def _output(self, contexts: Contexts, X: Array, first: int) -> tuple[Array, Array | None]:
+        """Return the raw output for a block of X that begins at its row `first`.
+
+        And the network's inputs, where the host takes them again behind the network.
+        """
         bundle = self.bundle
         dtype = X.dtype if X.dtype.kind in "fiub" else np.float64
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
@@ -153,7 +166,7 @@ class Estimator:
         if bundle.output is not None:
             output -= bundle.output.offset
             output *= bundle.output.scale
-        return output
+        return output, np.asarray(bundle.expand(rows), np.float64) if bundle.takes_rows else None
 
     def _model_input(self, X: Array) -> Float32Array:
         """Return rows as the model takes them: prepared, float32, padded to its channels."""
@@ -236,15 +249,20 @@ class Estimator:
 
     def __sklearn_tags__(self) -> Any:
         # Only scikit-learn asks, and where it does it is installed.
-        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags, TransformerTags
 
         task = self.bundle.task
-        several = task == "multilabel" or (task == "regressor" and not self.bundle.single_output)
+        is_classifier, is_regressor = task in ("classifier", "multilabel"), task == "regressor"
+        several = task == "multilabel" or (is_regressor and not self.bundle.single_output)
+        kind = {"multilabel": "classifier", "transformer": None, "outlier": "outlier_detector"}.get(
+            task, task
+        )
         return Tags(
-            estimator_type="regressor" if task == "regressor" else "classifier",
-            target_tags=TargetTags(required=True, multi_output=several),
-            classifier_tags=None if task == "regressor" else ClassifierTags(multi_label=task == "multilabel"),
-            regressor_tags=RegressorTags() if task == "regressor" else None,
+            estimator_type=kind,
+            target_tags=TargetTags(required=is_classifier or is_regressor, multi_output=several),
+            classifier_tags=ClassifierTags(multi_label=task == "multilabel") if is_classifier else None,
+            regressor_tags=RegressorTags() if is_regressor else None,
+            transformer_tags=TransformerTags() if task == "transformer" else None,
             input_tags=InputTags(sparse=True, allow_nan=self.bundle.columns is not None),
         )
 
@@ -268,6 +286,3 @@ class Estimator:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.bundle.path)!r}, device={self.device!r}, core={self.core!r})"
-
-    def _activated(self, output: Array) -> Array:
-        return output if self.bundle.head_on_npu else activate(self.bundle.head, output)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from scirknn.bundle.contents import Bundle, PathLike
 from scirknn.bundle.files import read_bundle
-from scirknn.estimators.classifier import MLPClassifier
-from scirknn.estimators.regressor import MLPRegressor
+from scirknn.estimators.classifier import Classifier
+from scirknn.estimators.methods import Methods
+from scirknn.estimators.regressor import Regressor
+from scirknn.estimators.unsupervised import Clusterer, OutlierDetector, Transformer
 
 __all__ = ["load", "open_bundle"]
 
-
-CLASSES: dict[str, type[MLPClassifier] | type[MLPRegressor]] = {
-    "classifier": MLPClassifier,
-    "multilabel": MLPClassifier,
-    "regressor": MLPRegressor,
-}
+_CLASSES: tuple[type[Methods], ...] = (Classifier, Regressor, Transformer, Clusterer, OutlierDetector)
 
 
-def load(path: PathLike, *, device: str | None = None, core: str = "auto") -> MLPClassifier | MLPRegressor:
+def load(path: PathLike, *, device: str | None = None, core: str = "auto") -> Methods:
     """Open a bundle as whichever estimator it holds.
 
     Parameters
@@ -25,18 +22,16 @@ def load(path: PathLike, *, device: str | None = None, core: str = "auto") -> ML
     path : path-like
         The bundle's model file.
     device, core : optional
-        As for `MLPClassifier`.
+        As for `Classifier`.
 
     Returns
     -------
-    MLPClassifier or MLPRegressor
+    Classifier, Regressor, Transformer, Clusterer or OutlierDetector
     """
-    bundle = read_bundle(path)
-    return CLASSES[bundle.task](bundle, device=device, core=core)
+    return open_bundle(read_bundle(path), device=device, core=core)
 
 
-def open_bundle(
-    bundle: Bundle, *, device: str | None = None, core: str = "auto"
-) -> MLPClassifier | MLPRegressor:
+def open_bundle(bundle: Bundle, *, device: str | None = None, core: str = "auto") -> Methods:
     """Open a bundle that has been read, as `load` does."""
-    return CLASSES[bundle.task](bundle, device=device, core=core)
+    kind = next(each for each in _CLASSES if each.opens(bundle))
+    return kind(bundle, device=device, core=core)

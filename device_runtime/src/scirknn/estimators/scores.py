@@ -1,4 +1,4 @@
-"""The two scores that scikit-learn's ``score`` methods return, in numpy."""
+"""The scores that scikit-learn's ``score`` methods return, in numpy."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scirknn.answers import SCORES
 from scirknn.errors import InputError
 from scirknn.input_checks import check_consistent_length
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Array
+    from scirknn.arrays import Array, Floats
+    from scirknn.bundle.contents import Bundle
 
-__all__ = ["accuracy", "r2", "r2_of_outputs"]
+__all__ = ["accuracy", "d2_tweedie", "r2", "r2_of_outputs", "score_name", "score_of"]
+
+
+def score_name(bundle: Bundle) -> str:
+    """Return the name of what a model's ``score`` measures; ``"none"`` where it has no such method."""
+    return bundle.score or SCORES.get(bundle.task, "none")
+
+
+def score_of(name: str, y: Any, predictions: Array, sample_weight: Any = None) -> float:
+    """Compute a score by its name: ``accuracy``, ``r2`` or ``d2_tweedie(POWER)``."""
+    if name == "accuracy":
+        return accuracy(y, predictions, sample_weight)
+    if name == "r2":
+        return r2(y, predictions, sample_weight)
+    return d2_tweedie(y, predictions, float(name[len("d2_tweedie(") : -1]), sample_weight)
 
 
 def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
@@ -54,6 +70,43 @@ def r2_of_outputs(y: Array, predictions: Array, weight: Array | None = None) -> 
     total = np.average((y - np.average(y, axis=0, weights=weight)) ** 2, axis=0, weights=weight)
     constant = np.where(residual == 0, 1.0, 0.0)
     return np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
+
+
+def d2_tweedie(y: Any, predictions: Array, power: float, sample_weight: Any = None) -> float:
+    """Compute the share of Tweedie's deviance that is explained.
+
+    It is ``sklearn.metrics.d2_tweedie_score``, which generalized linear models return. `y` and `predictions`
+    have shape (n,); `power` is 0 for the normal distribution, 1 for Poisson's and 2 for gamma's. A `y` that
+    the distribution cannot give is an InputError.
+    """
+    y, weight = _targets(y, predictions, sample_weight)
+    y, predictions = y.astype(np.float64), np.asarray(predictions, dtype=np.float64)
+    least = -np.inf if power <= 0 else 0.0
+    outside = ~np.isfinite(y) | (y < least if power < 2 else y <= least)
+    if outside.any():
+        raise InputError(
+            f"Some value(s) of y are out of the valid range of the deviance of power {power:g}: "
+            f"{y[outside][0]:g}. Give y as the model was fitted to."
+        )
+    mean = np.full_like(y, np.average(y, weights=weight))
+    explained, total = (
+        float(np.average(_deviance(y, each, power), weights=weight)) for each in (predictions, mean)
+    )
+    return 1 - explained / total if total else float("nan")
+
+
+def _deviance(y: Floats, mean: Floats, power: float) -> Floats:
+    """Return each row's deviance (Jorgensen, The Theory of Dispersion Models, 1997, chapter 4)."""
+    if power == 0:
+        return (y - mean) ** 2
+    if power == 1:
+        logarithm = np.log(np.where(y > 0, y / mean, 1.0))
+        return 2 * (y * logarithm - y + mean)
+    if power == 2:
+        return 2 * (np.log(mean / y) + y / mean - 1)
+    size = np.maximum(y, 0.0) if power < 0 else y
+    two, one = 2 - power, 1 - power
+    return 2 * (size**two / (one * two) - y * mean**one / one + mean**two / two)
 
 
 def _targets(y: Any, predictions: Array, sample_weight: Any) -> tuple[Any, Any]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-import scirknn
 import virtual_npu
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.records.latency import Latency
 from rknn_harness.verdicts.comparisons import difference
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
+from scirknn.estimators.methods import Methods
 
 __all__ = [
     "BASELINE_FACTOR",
@@ -41,7 +41,7 @@ CORES = ("0", "1", "2", "pool")
 
 _FEW = 16
 
-Model = scirknn.MLPClassifier | scirknn.MLPRegressor
+Model = Methods
 
 
 def simulator_equals_virtual_npu(

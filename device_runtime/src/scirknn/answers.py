@@ -1,0 +1,199 @@
+"""What a model's methods return, from the network's raw output.
+
+A model's outputs pass its `epilogue`; what that gives are its values. Each method of `responses` returns them
+by its own steps, and where it has none, by the model's task and output activation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Mapping, Tuple
+
+import numpy as np
+
+from scirknn.steps.activations import activate, log_activate
+from scirknn.steps.step import Step, apply_steps, width_after
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from scirknn.arrays import Array, Floats
+
+    class Answering(Protocol):
+        """A bundle, or what the converter makes one of."""
+
+        @property
+        def task(self) -> str: ...
+        @property
+        def head(self) -> str: ...
+        @property
+        def head_on_npu(self) -> bool: ...
+        @property
+        def classes(self) -> Array | None: ...
+        @property
+        def single_output(self) -> bool: ...
+        @property
+        def epilogue(self) -> tuple[Step, ...]: ...
+        @property
+        def responses(self) -> Responses | None: ...
+
+
+__all__ = [
+    "METHODS",
+    "SCORES",
+    "TASKS",
+    "Responses",
+    "answer",
+    "answer_width",
+    "decision_values",
+    "default_responses",
+    "final_values",
+    "gives_numbers",
+    "indices",
+    "probabilities",
+    "responses_of",
+]
+
+Responses = Mapping[str, Tuple[Step, ...]]
+"""By method, its own steps."""
+
+_PROBABILITIES = ("predict", "predict_proba", "predict_log_proba")
+_DEFAULTS = {
+    "classifier": _PROBABILITIES,
+    "multilabel": _PROBABILITIES,
+    "regressor": ("predict",),
+    "transformer": ("transform",),
+    "clusterer": ("predict",),
+    "outlier": ("predict", "decision_function"),
+}
+TASKS = tuple(_DEFAULTS)
+SCORES = {"classifier": "accuracy", "multilabel": "accuracy", "regressor": "r2"}
+"""What `score` measures by default; other tasks have no such method."""
+
+METHODS = (*_PROBABILITIES, "decision_function", "score_samples", "transform")
+"""The methods that a response can be for."""
+
+
+def default_responses(task: str) -> Responses:
+    """Return the methods of a task's model that records none, by its output activation alone."""
+    return dict.fromkeys(_DEFAULTS[task], ())
+
+
+def responses_of(model: Answering) -> Responses:
+    """Return the methods that a model has, with their own steps."""
+    return default_responses(model.task) if model.responses is None else model.responses
+
+
+def gives_numbers(model: Answering) -> bool:
+    """Whether a model is judged by its numbers, not by labels."""
+    return model.task in ("regressor", "transformer")
+
+
+def final_values(model: Answering, output: Array, rows: Floats | None = None) -> Array:
+    """Return what the epilogue makes of raw outputs: a model's values, shape (n, n_values).
+
+    Parameters
+    ----------
+    model : Bundle or Network
+    output : numpy.ndarray, shape (n, n_outputs)
+    rows : numpy.ndarray of float64, shape (n, inputs), optional
+        The network's inputs, where a step takes them.
+    """
+    return apply_steps(model.epilogue, output, rows)
+
+
+def answer_width(model: Answering, n_outputs: int, method: str) -> int:
+    """Return how many columns a method's answer has before it is made a label or one column."""
+    return width_after(responses_of(model)[method], width_after(model.epilogue, n_outputs))
+
+
+def answer(model: Answering, method: str, values: Array) -> Array:
+    """Return what a method returns for values, in scikit-learn's shape and dtype.
+
+    Parameters
+    ----------
+    model : Bundle or Network
+    method : str
+        One of its `responses`.
+    values : numpy.ndarray, shape (n, n_values)
+        From `final_values`.
+    """
+    if method == "predict":
+        return _predictions(model, values)
+    if method == "predict_proba":
+        return probabilities(model, values)
+    if method == "predict_log_proba":
+        return _logarithms(model, values)
+    own = responses_of(model)[method]
+    answers = apply_steps(own, values)
+    if method == "transform":
+        return answers if own else _activated(model, answers)
+    is_column = answers.shape[1] == 1 and model.task != "multilabel"
+    return answers[:, 0] if is_column or method == "score_samples" else answers
+
+
+def decision_values(model: Answering, values: Array) -> Array:
+    """Return the values that `predict` decides from, or that a transformer gives: behind its own steps."""
+    method = "transform" if model.task == "transformer" else "predict"
+    return apply_steps(responses_of(model).get(method, ()), values)
+
+
+def indices(model: Answering, values: Array, threshold: float = 0.0) -> Array:
+    """Return what `predict` decides from a model's values, shape (n, n_values).
+
+    Parameters
+    ----------
+    threshold : float
+        Where an output of a logistic function changes the label: 0, and behind the function a half.
+
+    Returns
+    -------
+    numpy.ndarray
+        Indices of labels, int64 of shape (n,); indicators, int64 of shape (n, k), for multilabel; numbers of
+        shape (n, k) for a regressor and a transformer.
+    """
+    method = "transform" if model.task == "transformer" else "predict"
+    own, values = responses_of(model).get(method), decision_values(model, values)
+    if gives_numbers(model):
+        return values if own else _activated(model, values)
+    if model.task == "outlier":
+        return np.asarray(values[:, 0] >= 0, dtype=np.int64)
+    if model.head == "identity":
+        threshold = 0.5
+    if model.task == "multilabel":
+        return np.asarray(values > threshold, dtype=np.int64)
+    if values.shape[1] > 1 or model.head == "softmax":
+        return np.asarray(values.argmax(axis=1), dtype=np.int64)
+    decided = np.asarray(values[:, 0] > threshold, dtype=np.int64)
+    return decided if model.classes is None or len(model.classes) > 1 else np.zeros_like(decided)
+
+
+def probabilities(model: Answering, values: Array) -> Array:
+    """Return the probabilities that a model's values mean, one column for each class."""
+    own = responses_of(model).get("predict_proba", ())
+    p = apply_steps(own, values) if own else _activated(model, values)
+    return np.hstack([1 - p, p]) if p.shape[1] == 1 and model.head == "logistic" else p
+
+
+def _predictions(model: Answering, values: Array) -> Array:
+    decided = indices(model, values, threshold=0.5 if model.head_on_npu else 0.0)
+    if model.classes is not None and model.task != "multilabel":
+        labels: Array = model.classes[decided]
+        return labels
+    return decided[:, 0] if model.single_output else decided
+
+
+def _logarithms(model: Answering, values: Array) -> Array:
+    responses = responses_of(model)
+    if responses["predict_log_proba"]:
+        return apply_steps(responses["predict_log_proba"], values)
+    if model.head_on_npu or model.head == "identity" or responses.get("predict_proba"):
+        with np.errstate(divide="ignore"):
+            logarithms: Array = np.log(probabilities(model, values))
+        return logarithms
+    if values.shape[1] == 1 and model.head == "logistic":
+        return np.hstack([log_activate("logistic", -values), log_activate("logistic", values)])
+    return log_activate(model.head, values)
+
+
+def _activated(model: Answering, values: Array) -> Array:
+    return values if model.head_on_npu else activate(model.head, values)

@@ -1,0 +1,107 @@
+"""A bundle's arrays, ``NAME.npz`` beside ``NAME.rknn``: numbers only, never a pickle.
+
+It is what `numpy.savez` writes, with a fixed date, so that the same arrays are the same bytes. Since anyone
+may have written it, the sizes that it states are compared with the bytes that are there before anything is
+made, and nothing is decompressed.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn
+
+import numpy as np
+from numpy.lib import format as npy
+
+from scirknn.errors import BundleNotFoundError, DigestError
+from scirknn.files import sha256_of_bytes
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Array
+
+__all__ = ["ReadArrays", "arrays_path", "pack_arrays", "read_beside", "unpack_arrays"]
+
+LARGEST_FILE = 1 << 30
+"""Bytes: 10,000 stored rows of 784 features take 63 MB."""
+
+MOST_ARRAYS = 4096
+_LONGEST_HEADER = 1024
+_DTYPES = ("<f8", "<i8")
+
+ReadArrays = Callable[[Path, Mapping[str, Any], Callable[[str], NoReturn]], Mapping[str, "Array"]]
+
+
+def arrays_path(path: Path) -> Path:
+    """Return where the arrays of a bundle are: ``NAME.npz`` of ``NAME.rknn``."""
+    return path.with_suffix(".npz")
+
+
+def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
+    """Return the file of arrays of float64 and int64."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in sorted(arrays.items()):
+            content = io.BytesIO()
+            little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
+            npy.write_array(content, little, version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
+    return stream.getvalue()
+
+
+def read_beside(path: Path, entry: Mapping[str, Any], fail: Callable[[str], NoReturn]) -> Mapping[str, Array]:
+    """Read the file of arrays that metadata names, and compare its digest.
+
+    Raises
+    ------
+    BundleNotFoundError
+        It is not there.
+    DigestError
+        It is another one.
+    """
+    file = path.with_name(entry["file"])
+    if not file.is_file():
+        raise BundleNotFoundError(f"{path.name}.json names {file.name}, which is not beside it. Copy it too.")
+    if file.stat().st_size > LARGEST_FILE:
+        fail(f"{file.name} is larger than {LARGEST_FILE >> 20} MiB")
+    content = file.read_bytes()
+    digest = sha256_of_bytes(content)
+    if digest != entry["sha256"]:
+        raise DigestError(
+            f"{file} is not the file that {path.name}.json was written for: sha256 is {digest}, expected "
+            f"{entry['sha256']}. It was truncated, changed or mixed up; copy the bundle again."
+        )
+    return unpack_arrays(content, file.name, fail)
+
+
+def unpack_arrays(content: bytes, name: str, fail: Callable[[str], NoReturn]) -> Mapping[str, Array]:
+    """Return the arrays of a file's content; `fail` raises what is wrong with it."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if len(members) > MOST_ARRAYS or any(each.compress_type for each in members):
+                raise ValueError(f"it has {len(members)} members, or compressed ones")
+            if sum(each.file_size for each in members) > len(content):
+                raise ValueError("its members overlap")
+            arrays = {each.filename[: -len(".npy")]: _array(archive.read(each)) for each in members}
+    except (ValueError, NotImplementedError, RuntimeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        fail(f"{name} holds no arrays of numbers ({str(error)[:200]})")
+    return arrays
+
+
+def _array(data: bytes) -> Array:
+    stream = io.BytesIO(data)
+    if npy.read_magic(stream) != (1, 0):
+        raise ValueError("it has an array of another version")
+    if len(data) < 10 or int.from_bytes(data[8:10], "little") > _LONGEST_HEADER:
+        raise ValueError("it has an array with a long header")
+    shape, is_fortran, dtype = npy.read_array_header_1_0(stream)
+    rest = len(data) - stream.tell()
+    if dtype.str not in _DTYPES or is_fortran or math.prod(shape) * dtype.itemsize != rest:
+        raise ValueError(f"it has an array of {dtype} and shape {shape} in {rest} bytes")
+    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError("it has numbers that are not finite")
+    return array

@@ -1,0 +1,198 @@
+"""The methods of loaded models, each there where the estimator has it."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from scirknn.answers import answer, final_values, probabilities, responses_of
+from scirknn.estimators.estimator import Estimator, Finish
+from scirknn.estimators.scores import score_name, score_of
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Array, Floats
+    from scirknn.bundle.contents import Bundle
+
+__all__ = ["Methods"]
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+class _Response:
+    """A method that a model has where its bundle says so, as `sklearn.utils.metaestimators.available_if`."""
+
+    def __init__(self, method: Callable[..., Any], response: str) -> None:
+        self.method, self.response = method, response
+        self.__doc__ = method.__doc__
+
+    def __get__(self, model: Methods | None, owner: Any = None) -> Any:
+        if model is None:
+            return self.method
+        if not model.has(self.response):
+            raise AttributeError(
+                f"{model.bundle.estimator!r} object has no attribute {self.method.__name__!r}"
+            )
+        return MethodType(self.method, model)
+
+
+def _where(response: str) -> Callable[[_Method], _Method]:
+    def decorate(method: _Method) -> _Method:
+        return _Response(method, response)  # type: ignore[return-value]
+
+    return decorate
+
+
+class Methods(Estimator):
+    """scikit-learn's methods; those that the estimator lacks raise AttributeError."""
+
+    @classmethod
+    def opens(cls, bundle: Bundle) -> bool:
+        """Whether the class is for the bundle's task."""
+        return bundle.task in cls._tasks
+
+    def has(self, method: str) -> bool:
+        """Whether the estimator has a method of that name, ``score`` among them."""
+        if method == "score":
+            return score_name(self.bundle) != "none"
+        return method in responses_of(self.bundle)
+
+    @_where("predict")
+    def predict(self, X: Any) -> Array:
+        """Predict labels or targets.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray
+            Labels, of ``classes_``'s dtype and shape (n,), or for a multilabel task of int and shape
+            (n, n_outputs_); a regressor's targets, shape (n,), or (n, n_outputs_) with several; a cluster's
+            number; -1 or 1 of an outlier detector.
+        """
+        return self._answer(X, self._finish("predict"))
+
+    @_where("predict_proba")
+    def predict_proba(self, X: Any) -> Array:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_classes)
+            In the order of ``classes_``.
+        """
+        return self._answer(X, self._finish("predict_proba"))
+
+    @_where("predict_log_proba")
+    def predict_log_proba(self, X: Any) -> Array:
+        """Predict logarithms of probabilities.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_classes)
+            Finite where the probability itself would underflow to zero, but where ``bundle.head_on_npu``.
+        """
+        return self._answer(X, self._finish("predict_log_proba"))
+
+    @_where("decision_function")
+    def decision_function(self, X: Any) -> Array:
+        """Return confidence scores.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,), or (n, n_classes) with more than two classes
+        """
+        return self._answer(X, self._finish("decision_function"))
+
+    @_where("score_samples")
+    def score_samples(self, X: Any) -> Array:
+        """Return each row's score, such as a log-likelihood.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n,)
+        """
+        return self._answer(X, self._finish("score_samples"))
+
+    @_where("transform")
+    def transform(self, X: Any) -> Array:
+        """Transform rows.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, k)
+        """
+        return self._answer(X, self._finish("transform"))
+
+    @_where("score")
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Score ``predict(X)`` against `y` by what the estimator's own ``score`` measures.
+
+        Accuracy of a classifier, for a multilabel task of complete rows; R² of a regressor, averaged over
+        outputs; D² of a generalized linear model.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+        y : array-like, shape (n,) or (n, n_outputs_)
+        sample_weight : array-like, shape (n,), optional
+        """
+        return score_of(score_name(self.bundle), y, self.predict(X), sample_weight)
+
+    def decide(self, output: Array, rows: Floats | None = None) -> Array:
+        """Return the predictions that a raw output means, or what a transformer gives.
+
+        Parameters
+        ----------
+        output : numpy.ndarray, shape (n, n_outputs_)
+            From `raw_output`.
+        rows : numpy.ndarray of float64, shape (n, inputs), optional
+            The network's inputs, where ``bundle.takes_rows``.
+
+        Returns
+        -------
+        numpy.ndarray
+            As `predict`, or as `transform` where the estimator has no predict.
+        """
+        method = "predict" if self.has("predict") else "transform"
+        return answer(self.bundle, method, final_values(self.bundle, output, rows))
+
+    @_where("predict_proba")
+    def probabilities(self, output: Array, rows: Floats | None = None) -> Array:
+        """Return the probabilities that a raw output means.
+
+        Parameters
+        ----------
+        output, rows
+            As for `decide`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (n, n_classes)
+            As `predict_proba`.
+        """
+        return probabilities(self.bundle, final_values(self.bundle, output, rows))
+
+    def _finish(self, method: str) -> Finish:
+        return lambda output, rows: answer(self.bundle, method, final_values(self.bundle, output, rows))

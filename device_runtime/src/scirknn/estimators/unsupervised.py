@@ -1,0 +1,34 @@
+"""Converted models that are fitted without labels."""
+
+from __future__ import annotations
+
+from scirknn.estimators.methods import Methods
+
+__all__ = ["Clusterer", "OutlierDetector", "Transformer"]
+
+
+class Transformer(Methods):
+    """A converted transformer, such as a PCA.
+
+    Parameters, attributes and errors are those of `Classifier`, without ``classes_``.
+    """
+
+    _tasks = ("transformer",)
+
+
+class Clusterer(Methods):
+    """A converted clusterer, whose ``predict`` gives the number of a cluster.
+
+    Parameters, attributes and errors are those of `Classifier`, without ``classes_``.
+    """
+
+    _tasks = ("clusterer",)
+
+
+class OutlierDetector(Methods):
+    """A converted outlier detector, whose ``predict`` gives 1, or -1 for an outlier.
+
+    Parameters, attributes and errors are those of `Classifier`, without ``classes_``.
+    """
+
+    _tasks = ("outlier",)

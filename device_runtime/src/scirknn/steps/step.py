@@ -1,0 +1,154 @@
+"""What the host computes before and after the network: steps, and their registry.
+
+A step is a frozen dataclass in a module of this folder::
+
+    @step("shift")
+    @dataclass(frozen=True, eq=False)
+    class Shift(Step):
+        offset: Floats
+
+        def apply(self, values): ...
+
+Its fields are its description in a bundle: numbers, texts and tuples of them as JSON, arrays in the bundle's
+file of arrays. Converter and runtime import the same class, so a file is checked by what the board computes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, ClassVar, Iterable, Type, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Array, Floats
+
+__all__ = ["KINDS", "RowStep", "Step", "apply_steps", "carry_steps", "step", "take_rows", "width_after"]
+
+
+class Step:
+    """A map from rows of float64, shape (n, columns), to rows of float64."""
+
+    kind: ClassVar[str]
+
+    def width(self, columns: int) -> int:
+        """Return how many columns the step makes of so many.
+
+        Raises
+        ------
+        ValueError
+            It does not take so many.
+        """
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        """Compute the step, shape (n, columns) to (n, width(columns))."""
+        raise NotImplementedError
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error of ``apply(values)``.
+
+        Parameters
+        ----------
+        values : numpy.ndarray of float64, shape (n, columns)
+            The exact ones.
+        error : numpy.ndarray of float64, shape (n, columns)
+            How far from these the values may be that the step is given; inf where nothing is known.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, width(columns))
+            Without the step's own rounding, some units of float64.
+        """
+        raise NotImplementedError
+
+
+class RowStep(Step):
+    """A step of an epilogue that also takes the network's inputs, float64 of shape (n, inputs).
+
+    They are what `features` return: the inputs after columns, the map of a pipeline's scalers and features.
+    """
+
+    def apply_to(self, values: Floats, rows: Floats) -> Floats:
+        """Compute the step for values of these rows."""
+        raise NotImplementedError
+
+    def carry_to(self, values: Floats, error: Floats, rows: Floats) -> Floats:
+        """Bound the error of ``apply_to(values, rows)``, as `Step.carry` does."""
+        raise NotImplementedError
+
+
+KINDS: dict[str, type[Step]] = {}
+"""The steps by their kind; `scirknn.steps.description` imports every module of this folder."""
+
+_Kind = TypeVar("_Kind", bound=Type[Step])
+
+
+def step(kind: str) -> Callable[[_Kind], _Kind]:
+    """Register the decorated class under the name by which bundles know it."""
+
+    def register(chosen: _Kind) -> _Kind:
+        chosen.kind = kind
+        KINDS[kind] = chosen
+        return chosen
+
+    return register
+
+
+def take_rows(steps: Iterable[Step]) -> bool:
+    """Whether one of the steps takes the network's inputs too."""
+    return any(isinstance(each, RowStep) for each in steps)
+
+
+def width_after(steps: Iterable[Step], columns: int) -> int:
+    """Return how many columns steps make of so many.
+
+    Raises
+    ------
+    ValueError
+        One does not take what the one before makes.
+    """
+    for each in steps:
+        columns = each.width(columns)
+    return columns
+
+
+def apply_steps(steps: Iterable[Step], values: Array, rows: Floats | None = None) -> Array:
+    """Compute steps one after the other; without any the values are returned as they are.
+
+    The result has the dtype of `values`. What is infinite for scikit-learn is infinite.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+    values : numpy.ndarray, shape (n, columns)
+    rows : numpy.ndarray of float64, shape (n, inputs), optional
+        The network's inputs, which a `RowStep` takes.
+    """
+    result, dtype = values, values.dtype
+    with np.errstate(over="ignore", under="ignore"):
+        for each in steps:
+            result = np.asarray(result, dtype=np.float64)
+            if isinstance(each, RowStep):
+                assert rows is not None, "a RowStep is given its rows"
+                result = each.apply_to(result, rows)
+            else:
+                result = each.apply(result)
+    return result if result is values else result.astype(dtype, copy=False)
+
+
+def carry_steps(
+    steps: Iterable[Step], values: Floats, error: Floats, rows: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Return values behind steps, and their error for one of the values before.
+
+    Parameters are those of `Step.carry` and `apply_steps`.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for each in steps:
+            if isinstance(each, RowStep):
+                assert rows is not None, "a RowStep is given its rows"
+                values, error = each.apply_to(values, rows), each.carry_to(values, error, rows)
+            else:
+                values, error = each.apply(values), each.carry(values, error)
+            error = np.where(np.isnan(error), np.inf, error)
+    return values, error

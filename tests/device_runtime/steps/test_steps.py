@@ -1,0 +1,102 @@
+"""Every step: its description leads back to it, and its bound holds for values within the error."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scirknn.steps.activations import HEADS, Activation
+from scirknn.steps.description import describe_steps, read_steps
+from scirknn.steps.linear import Columns, Dense, Shift
+from scirknn.steps.step import KINDS, Step, apply_steps, carry_steps, width_after
+
+RANDOM = np.random.default_rng(0)
+STEPS: dict[str, Step] = {
+    "shift": Shift((1.0, -2.0, 0.5)),
+    "columns": Columns(1, 3),
+    "dense": Dense(RANDOM.normal(size=(3, 2)), RANDOM.normal(size=2)),
+    **{f"activation {head}": Activation(head) for head in HEADS},
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_description_leads_back_to_the_step(name: str) -> None:
+    description = describe_steps([STEPS[name]], "epilogue")
+    (again,) = read_steps(json.loads(json.dumps(description.document)), description.arrays)
+    values = RANDOM.normal(size=(5, 3))
+    assert type(again) is type(STEPS[name])
+    np.testing.assert_array_equal(again.apply(values), STEPS[name].apply(values))
+    assert again.width(3) == again.apply(values).shape[1]
+
+
+@pytest.mark.parametrize("name", STEPS)
+@given(seed=st.integers(0, 2**16), size=st.sampled_from([1e-4, 0.1, 3.0]))
+def test_the_carried_bound_holds_for_any_values_within_the_error(name: str, seed: int, size: float) -> None:
+    random = np.random.default_rng(seed)
+    values, error = random.normal(size=(20, 3)) * 3, size * random.random((20, 3))
+    here, bound = carry_steps([STEPS[name]], values, error)
+    there = STEPS[name].apply(values + error * random.uniform(-1, 1, size=error.shape))
+    assert (np.abs(there - here) <= bound * (1 + 1e-12) + 1e-14).all()
+
+
+def test_an_error_of_nothing_known_stays_unknown() -> None:
+    _, bound = carry_steps([Activation("softmax"), Columns(0, 1)], np.zeros((1, 3)), np.full((1, 3), np.inf))
+    assert bound == pytest.approx(np.array([[1.0]])) or np.isinf(bound).all()
+
+
+def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
+    values = np.array([[1 + 2.0**-20, 0.0, 0.0]], dtype=np.float32)
+    result = apply_steps([Shift((-1.0, 0.0, 0.0))], values)
+    assert result.dtype == np.float32
+    assert result[0, 0] == np.float32(2.0**-20)
+    assert apply_steps([], values) is values
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({}, "for a list of at most 64 steps"),
+        ([{"kind": "shift", "offsets": [1]}] * 65, "for a list of at most 64 steps"),
+        ([{"kind": "eval"}], "which this scirknn does not know"),
+        ([{"kind": ["shift"]}], "which this scirknn does not know"),
+        (["shift"], "which this scirknn does not know"),
+        ([{"kind": "shift"}], "has the fields ['kind']"),
+        ([{"kind": "shift", "offsets": [1], "more": 1}], "has the fields"),
+        ([{"kind": "shift", "offsets": "1"}], "has '1' for its offsets"),
+        ([{"kind": "shift", "offsets": [True]}], "has [True] for its offsets"),
+        ([{"kind": "shift", "offsets": [10**400]}], "for its offsets"),
+        ([{"kind": "shift", "offsets": [float("inf")]}], "for its offsets"),
+        ([{"kind": "columns", "start": 1.0, "stop": 2}], "has 1.0 for its start"),
+        ([{"kind": "columns", "start": 2, "stop": 2}], "takes the columns 2 to 2"),
+        ([{"kind": "dense", "weights": "w", "bias": "missing"}], "has 'missing' for its bias"),
+        ([{"kind": "dense", "weights": "w", "bias": "i"}], "has 'i' for its bias"),
+        ([{"kind": "dense", "weights": "w", "bias": "w"}], "has shapes (3, 2) and (3, 2)"),
+        ([{"kind": "activation", "function": "relu6"}], "is 'relu6', not one of"),
+    ],
+)
+def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
+    arrays = {"w": np.ones((3, 2)), "i": np.ones(2, np.int64)}
+    with pytest.raises(ValueError, match=re.escape(text)):
+        read_steps(document, arrays)
+
+
+@pytest.mark.parametrize("name", ["shift", "columns", "dense"])
+def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"the step '{name}'"):
+        width_after([STEPS[name]], 2)
+
+
+def test_every_kind_is_found_and_has_fields_that_a_bundle_holds() -> None:
+    read_steps([], {})
+    assert {"activation", "columns", "dense", "shift"} <= set(KINDS)
+    for kind in KINDS.values():
+        for form in kind.__dataclass_fields__.values():  # type: ignore[attr-defined]
+            assert form.type in (
+                *("bool", "int", "float", "str", "Floats", "Ints", "tuple[Step, ...]"),
+                *(f"tuple[{each}, ...]" for each in ("bool", "int", "float", "str")),
+            )
