@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklearn2rknn.attribute_checks.overrides import refuse_overrides
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.registry import Registry
@@ -39,13 +40,12 @@ def read_estimator(estimator: Any) -> Network:
         It was not fitted.
     """
     name = type(estimator).__name__
-    reader = next(filter(None, map(ESTIMATORS.find, type(estimator).__mro__)), None)
-    if reader is None:
-        text = (
-            f"{name} cannot be converted; {' and '.join(ESTIMATORS.names())} can be converted, alone or at "
-            "the end of a Pipeline."
-        )
-        if hasattr(estimator, "steps"):
-            text += " Give a Pipeline of scikit-learn itself."
-        raise UnsupportedModelError(text)
-    return reader(estimator, name)
+    for kind in type(estimator).__mro__:
+        reader = ESTIMATORS.find(kind)
+        if reader is not None:
+            refuse_overrides(estimator, kind)
+            return reader(estimator, name)
+    text = f"{name} cannot be converted; `sklearn2rknn supported` lists the estimators that can be."
+    if hasattr(estimator, "steps"):
+        text += " Give a Pipeline of scikit-learn itself."
+    raise UnsupportedModelError(text)

@@ -1,0 +1,64 @@
+"""Networks of one dense layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from scirknn.answers import Responses
+from scirknn.arrays import Array, Floats
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.fitted import feature_names, fitted_numbers, require_fitted
+from sklearn2rknn.network.layer import Layer
+from sklearn2rknn.network.network import Network
+
+__all__ = ["Answers", "dense_network", "linear_weights"]
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Answers:
+    """What a network's outputs mean: the fields of that name of `Network`."""
+
+    task: str
+    head: str = "identity"
+    classes: Array | None = None
+    single_output: bool = False
+    responses: Responses | None = None
+    score: str | None = None
+
+
+def linear_weights(estimator: Any, coefficients: str = "coef_") -> tuple[Floats, Floats]:
+    """Return weights, shape (n_features, n_outputs), and bias of a linear model.
+
+    Raises
+    ------
+    NotFittedError, UnsupportedModelError
+        There are no such attributes of shapes that fit each other.
+    """
+    name = type(estimator).__name__
+    require_fitted(estimator, coefficients)
+    values = getattr(estimator, coefficients)
+    weights = fitted_numbers(f"{name}.{coefficients}", values, 1 if np.ndim(values) == 1 else 2)
+    weights = np.atleast_2d(weights).T
+    bias = np.atleast_1d(fitted_numbers(f"{name}.intercept_", np.asarray(estimator.intercept_, float), None))
+    width = getattr(estimator, "n_features_in_", len(weights))
+    if weights.shape[0] != width or bias.shape not in ((1,), weights.shape[1:]):
+        raise UnsupportedModelError(
+            f"{name}.{coefficients} has shape {np.shape(values)} and intercept_ {bias.shape} for {width} "
+            "features. The weights were changed after fit; fit again."
+        )
+    return weights, np.broadcast_to(bias, weights.shape[1:])
+
+
+def dense_network(estimator: Any, weights: Floats, bias: Floats, answers: Answers) -> Network:
+    """Return the network ``X @ weights + bias`` of an estimator."""
+    is_float32 = np.asarray(weights).dtype == np.float32
+    return Network(
+        estimator=type(estimator).__name__,
+        layers=(Layer(weights, bias, "identity"),),
+        feature_names=feature_names(estimator),
+        dtype="float32" if is_float32 else "float64",
+        **attrs.asdict(answers, recurse=False),
+    )

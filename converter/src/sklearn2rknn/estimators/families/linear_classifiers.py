@@ -1,0 +1,137 @@
+"""Linear classifiers, and the outlier detector that is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn import linear_model
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier, SGDOneClassSVM
+from sklearn.svm import LinearSVC
+
+from scirknn.steps.activations import Activation
+from scirknn.steps.chances import HuberChances, Normalized, WithComplement
+from scirknn.steps.linear import Columns, Shift
+from scirknn.steps.step import Step
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.dense import Answers, dense_network, linear_weights
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods
+from sklearn2rknn.estimators.registry import reads
+from sklearn2rknn.network.network import Network
+
+_NAMES = ("PassiveAggressiveClassifier", "Perceptron", "RidgeClassifier", "RidgeClassifierCV")
+
+PLAIN = (LinearSVC, *(getattr(linear_model, name) for name in _NAMES if hasattr(linear_model, name)))
+"""Those without probabilities."""
+
+
+@reads(*PLAIN)
+def read_linear_classifier(estimator: Any, name: str) -> Network:
+    """Return the network of a linear classifier without probabilities."""
+    return _network(estimator, {})
+
+
+@reads(LogisticRegression, LogisticRegressionCV)
+def read_logistic_regression(estimator: Any, name: str) -> Network:
+    """Return the network of a logistic regression."""
+    one_by_one = getattr(estimator, "multi_class", "multinomial") == "ovr" or estimator.solver == "liblinear"
+    if one_by_one and np.shape(estimator.coef_)[0] > 1:
+        if "multi_class" not in type(estimator)._parameter_constraints:
+            raise UnsupportedModelError(
+                f"{name} has multi_class='ovr', which scikit-learn {sklearn.__version__} no longer computes. "
+                "Fit a OneVsRestClassifier(LogisticRegression())."
+            )
+        chances = (Activation("logistic"), Normalized())
+        return _network(estimator, {"predict_proba": chances, "predict_log_proba": ()})
+    return _network(estimator, {"predict_proba": (), "predict_log_proba": ()})
+
+
+@reads(SGDClassifier)
+def read_sgd(estimator: Any, name: str) -> Network:
+    """Return the network of a linear classifier fitted by stochastic gradient descent."""
+    is_binary = np.shape(estimator.coef_)[0] == 1 if hasattr(estimator, "coef_") else True
+    chances: tuple[Step, ...] = ()
+    if estimator.loss == "modified_huber":
+        chances = (HuberChances(), WithComplement() if is_binary else Normalized())
+    elif not is_binary:
+        chances = (Activation("logistic"), Normalized())
+    return _network(estimator, {"predict_proba": chances, "predict_log_proba": ()})
+
+
+@reads(LinearDiscriminantAnalysis)
+def read_lda(estimator: Any, name: str) -> Network:
+    """Return the network of a linear discriminant analysis: its scores, then what ``transform`` gives."""
+    weights, bias = linear_weights(estimator)
+    count = weights.shape[1]
+    head = "logistic" if count == 1 else "softmax"
+    chances: dict[str, tuple[Step, ...]] = {"predict_proba": (), "predict_log_proba": ()}
+    if estimator.solver == "lsqr":  # whose transform raises
+        return _network(estimator, chances)
+    scalings = fitted_numbers(f"{name}.scalings_", estimator.scalings_, 2)[:, : estimator._max_components]
+    middle = fitted_numbers(f"{name}.xbar_", estimator.xbar_, 1) if estimator.solver == "svd" else 0.0
+    scores = Columns(0, count)
+    end: tuple[Step, ...] = (Activation(head), WithComplement()) if count == 1 else (Activation(head),)
+    own = {
+        "predict": (scores,),
+        "predict_proba": (scores, *end),
+        "predict_log_proba": (),
+        "decision_function": (scores,),
+        "transform": (Columns(count, count + scalings.shape[1]),),
+    }
+    shift = -np.broadcast_to(middle, len(scalings)) @ scalings
+    return dense_network(
+        estimator,
+        np.hstack([weights, scalings]),
+        np.concatenate([bias, shift]),
+        Answers(
+            task="classifier",
+            head=head,
+            classes=class_labels(name, estimator.classes_),
+            responses=methods(estimator, "classifier", own),
+        ),
+    )
+
+
+@reads(SGDOneClassSVM)
+def read_one_class(estimator: Any, name: str) -> Network:
+    """Return the network of a linear one-class SVM."""
+    weights = fitted_numbers(f"{name}.coef_", getattr(estimator, "coef_", None), 1)
+    offset = fitted_numbers(f"{name}.offset_", getattr(estimator, "offset_", None), 1)
+    own = {"decision_function": (), "score_samples": (Shift((float(offset[0]),)),)}
+    return dense_network(
+        estimator,
+        weights[:, None],
+        -offset,
+        Answers(
+            task="outlier",
+            head="logistic",
+            classes=np.array([-1, 1], dtype=np.int32),
+            responses=methods(estimator, "outlier", own),
+        ),
+    )
+
+
+def _network(estimator: Any, own: dict[str, tuple[Step, ...]]) -> Network:
+    """Return the network of scores, one for each class, or one for two classes."""
+    weights, bias = linear_weights(estimator)
+    binarizer = getattr(estimator, "_label_binarizer", None)
+    is_multilabel = str(getattr(binarizer, "y_type_", "")).startswith("multilabel")
+    task = "multilabel" if is_multilabel else "classifier"
+    head = "logistic" if is_multilabel or weights.shape[1] == 1 else "softmax"
+    return dense_network(
+        estimator,
+        weights,
+        bias,
+        Answers(
+            task=task,
+            head=head,
+            classes=class_labels(type(estimator).__name__, estimator.classes_),
+            responses=methods(
+                estimator,
+                task,
+                {"decision_function": (), **own},
+            ),
+        ),
+    )

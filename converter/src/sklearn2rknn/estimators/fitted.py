@@ -1,0 +1,106 @@
+"""What readers of estimators share: fitted attributes, checked, and the methods of an estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scirknn.answers import METHODS, Responses, default_responses
+from scirknn.steps.step import Step
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.not_fitted import NotFittedError
+
+__all__ = ["class_labels", "feature_names", "fitted_numbers", "methods", "require_fitted"]
+
+
+def require_fitted(estimator: Any, attribute: str) -> None:
+    """Raise NotFittedError where an attribute that fit leaves is missing."""
+    if not hasattr(estimator, attribute):
+        raise NotFittedError(
+            f"This {type(estimator).__name__} is not fitted: it has no {attribute}. Call fit(X, y) before "
+            "converting."
+        )
+
+
+def feature_names(estimator: Any) -> tuple[str, ...] | None:
+    """Return ``feature_names_in_``, None where it was fitted without names."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else tuple(str(each) for each in names)
+
+
+def methods(estimator: Any, task: str, own: Mapping[str, tuple[Step, ...]] | None = None) -> Responses | None:
+    """Return the methods that an estimator has, for `Network.responses`.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted.
+    task : str
+        Of the network. What its task and head determine needs no steps.
+    own : mapping of str to tuple of Step, optional
+        Methods with steps of their own; only those that the estimator has are taken. With an empty tuple it
+        is a method that starts from the network's values.
+
+    Returns
+    -------
+    mapping of str to tuple of Step, or None
+        None where it has the methods of its task, without steps.
+    """
+    default = default_responses(task)
+    possible = {**default, **(own or {})}
+    taken = {name: possible[name] for name in METHODS if name in possible and hasattr(estimator, name)}
+    return None if taken == default else taken
+
+
+def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArray[Any]:
+    """Return a fitted attribute as an array of finite floats.
+
+    Parameters
+    ----------
+    label : str
+        Class and attribute, for the texts.
+    dimensions : int or None
+        None for any number of them.
+
+    Raises
+    ------
+    UnsupportedModelError
+        It is something else.
+    """
+    if hasattr(values, "toarray"):
+        attribute = label.partition(".")[2]
+        raise UnsupportedModelError(
+            f"{label} is a sparse matrix. Make it dense first: {attribute} = {attribute}.toarray()."
+        )
+    array = np.asarray(values)
+    if array.dtype.kind != "f" or dimensions not in (None, array.ndim) or not array.size:
+        shape = "an array" if dimensions is None else f"a {dimensions}-D array"
+        raise UnsupportedModelError(
+            f"{label} is an array of {array.dtype} and shape {array.shape}, not {shape} of "
+            "floats. The weights were changed after fit; fit again."
+        )
+    if not np.isfinite(array).all():
+        raise UnsupportedModelError(
+            f"{label} holds {np.count_nonzero(~np.isfinite(array))} NaN or infinite values: training "
+            "diverged. Scale the features, or lower learning_rate_init, and fit again."
+        )
+    return array
+
+
+def class_labels(name: str, labels: Any) -> npt.NDArray[Any]:
+    """Return the labels in a dtype that the metadata can hold, or refuse them."""
+    array = np.asarray(labels)
+    if array.dtype.kind in "OT" and all(isinstance(label, str) for label in array.tolist()):
+        # An array of strings keeps its dtype: predictions of scikit-learn have the dtype of classes_.
+        return array.astype(object)
+    if array.dtype.kind not in "biufU" or (array.dtype.itemsize > 8 and array.dtype.kind != "U"):
+        raise UnsupportedModelError(
+            f"{name}.classes_ has dtype {array.dtype}; labels can be strings, integers, floats or booleans. "
+            "Fit with labels of one of these, for example y.astype(str)."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UnsupportedModelError(f"{name}.classes_ holds NaN or infinity. Fit with finite labels.")
+    return array.astype(array.dtype.newbyteorder("<"))

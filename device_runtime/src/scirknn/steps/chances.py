@@ -1,0 +1,72 @@
+"""Steps that make probabilities of what is none yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.steps.step import Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats
+
+__all__ = ["HuberChances", "Normalized", "WithComplement"]
+
+
+@step("normalized")
+@dataclass(frozen=True, eq=False)
+class Normalized(Step):
+    """Divide each row by its sum; a row of zeros gets equal shares, as scikit-learn gives them."""
+
+    def apply(self, values: Floats) -> Floats:
+        total = values.sum(axis=1, keepdims=True)
+        shares = values / np.where(total == 0, 1.0, total)
+        return np.where(total == 0, 1.0 / values.shape[1], shares)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error for values that are not negative.
+
+        A share is largest with its own value at its greatest and the others at their least.
+        """
+        here = self.apply(values)
+        low, high = np.maximum(values - error, 0.0), values + error
+        lows, highs = (end.sum(axis=1, keepdims=True) - end for end in (low, high))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            greatest = np.where(high + lows > 0, high / (high + lows), 1.0)
+            least = np.where(low + highs > 0, low / (low + highs), 0.0)
+        may_vanish = (low.sum(axis=1, keepdims=True) == 0) & (error.sum(axis=1, keepdims=True) > 0)
+        return np.where(may_vanish, 1.0, np.maximum(greatest - here, here - least))
+
+
+@step("huber_chances")
+@dataclass(frozen=True, eq=False)
+class HuberChances(Step):
+    """Map -1 to 1 onto 0 to 1, and what is beyond onto the ends.
+
+    Zadrozny and Elkan, Transforming classifier scores into multiclass probability estimates, 2002.
+    """
+
+    def apply(self, values: Floats) -> Floats:
+        return (np.clip(values, -1.0, 1.0) + 1.0) / 2.0
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.minimum(error / 2.0, 1.0)
+
+
+@step("with_complement")
+@dataclass(frozen=True, eq=False)
+class WithComplement(Step):
+    """Make two columns of one: ``1 - p`` and ``p``."""
+
+    def width(self, columns: int) -> int:
+        if columns != 1:
+            raise ValueError(f"the step 'with_complement' takes one column, not {columns}")
+        return 2
+
+    def apply(self, values: Floats) -> Floats:
+        return np.hstack([1.0 - values, values])
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.hstack([error, error])

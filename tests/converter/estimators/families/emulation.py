@@ -1,0 +1,73 @@
+"""A model as its file computes it, without the toolkit: numpy's float16, and the runtime's own host steps."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import attrs
+import numpy as np
+from sklearn import datasets
+
+from scirknn.answers import METHODS, answer, final_values, responses_of
+from scirknn.arrays import Array, Floats
+from sklearn2rknn import network_from_estimator
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.float16_pairs import float16_outputs
+from sklearn2rknn.passes.prepare_network import prepare_network
+
+__all__ = ["Emulated", "badly_scaled", "load", "offered_methods"]
+
+
+def load(name: str) -> tuple[Floats, Array]:
+    """Return a data set's X and y; ``"wine bad"`` has columns of very different sizes and offsets."""
+    plain, _, bad = name.partition(" ")
+    X, y = getattr(datasets, f"load_{plain}")(return_X_y=True)
+    return (badly_scaled(X) if bad else X), y
+
+
+def badly_scaled(X: Floats) -> Floats:
+    """Return columns times 1 to 1e5, some of them far from 0."""
+    random = np.random.default_rng(1)
+    factor = 10.0 ** random.uniform(0, 5, X.shape[1])
+    offset = np.where(random.random(X.shape[1]) < 0.3, 20 * factor * X.std(axis=0), 0.0)
+    return np.asarray(X * factor + offset)
+
+
+def offered_methods(estimator: Any) -> set[str]:
+    """Return the methods of an estimator that a loaded model could have."""
+    return {name for name in METHODS if hasattr(estimator, name)}
+
+
+@attrs.frozen(eq=False)
+class Emulated:
+    """What a loaded model of an estimator answers."""
+
+    estimator: Any
+    source: Network
+    prepared: Network
+
+    @classmethod
+    def convert(cls, estimator: Any, X: Array, rows: int = 300) -> Emulated:
+        """Read an estimator and prepare its network as a conversion does."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            source = network_from_estimator(estimator)
+        plain = source.without_host_steps()
+        prepared = prepare_network(plain, source.prepare(X[:rows]), "float16")
+        return cls(estimator, source, prepared.with_host_steps_of(source))
+
+    @property
+    def methods(self) -> set[str]:
+        return set(responses_of(self.source))
+
+    def exact(self, method: str, X: Array) -> Array:
+        """Return what a method answers in float64."""
+        return answer(self.source, method, self._values(self.source.forward(X), X))
+
+    def __call__(self, method: str, X: Array) -> Array:
+        """Return what a method answers in float16."""
+        return answer(self.source, method, self._values(float16_outputs(self.prepared, X), X))
+
+    def _values(self, outputs: Floats, X: Array) -> Floats:
+        return final_values(self.source, outputs, self.source.expand(X))
