@@ -23,6 +23,7 @@ STAND_IN = '''
 import ctypes
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -71,13 +72,15 @@ class Model:
             return np.zeros((len(X), 2))
         return np.asarray(X, dtype=np.float64)[:, :2] * 2
 
-    def decide(self, output):
+    bundle = SimpleNamespace(takes_rows=False)
+
+    def decide(self, output, inputs=None):
         return np.array(["yes", "no"])[output.argmax(axis=1)]
 
     def predict(self, X):
         return self.decide(self.raw_output(X))
 
-    def probabilities(self, output):
+    def probabilities(self, output, inputs=None):
         return output / 4
 
     def close(self):

@@ -17,7 +17,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import take_evenly
 from sklearn2rknn.tolerances import expected_labels, probability_reach
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["Agreement", "agreement", "chances"]
 
 ERROR_LIMIT = 64
 """Errors that each row's label is tried with."""
@@ -86,8 +86,8 @@ def agreement(
     outputs = np.asarray(outputs, dtype=np.float64)
     expected = network.predict(reference)
     if behind_head:
-        chances = _probabilities(network, reference)
-        max_error = difference = float(np.abs(outputs - chances).max())
+        likely = _probabilities(network, reference)
+        max_error = difference = float(np.abs(outputs - likely).max())
         # What is decided is the same, with a half in place of the 0 before a logistic function.
         got = network.predict(outputs - 0.5 * (network.head == "logistic"))
     else:
@@ -95,7 +95,7 @@ def agreement(
         got = network.predict(outputs)
         if gives_numbers(network):
             return Agreement(max_error, None, None, worst_r2(expected, got))
-        difference = float(np.abs(_chances(network, outputs) - _chances(network, reference)).max())
+        difference = float(np.abs(chances(network, outputs) - chances(network, reference)).max())
     errors, reference = decision_values(network, outputs), decision_values(network, reference)
     errors = errors - reference
     equal = got == expected
@@ -112,7 +112,7 @@ def agreement(
     )
 
 
-def _chances(network: Network, values: Floats) -> Floats:
+def chances(network: Network, values: Floats) -> Floats:
     """Return a classifier's probabilities, or what its decision is like."""
     if responses_of(network).get("predict_proba"):
         return probabilities(network, values)

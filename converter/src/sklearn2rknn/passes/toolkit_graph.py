@@ -10,7 +10,8 @@ import onnx
 from onnx import numpy_helper
 
 from scirknn.arrays import Floats
-from scirknn.bundle import Bundle
+from scirknn.bundle import Affine, Bundle
+from scirknn.steps.step import width_after
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
@@ -49,20 +50,28 @@ class ToolkitGraph:
 
     def float32_bound(self, X: Floats) -> Floats:
         """Bound the error of the graph in float32, shape (n, n_outputs)."""
-        return output_bound(self.layers, X, FLOAT32, self.bundle.input, self.bundle.output)
+        rows, maps = self._maps(X)
+        return output_bound(self.layers, rows, FLOAT32, *maps)
 
     def file_bound(self, X: Floats, files: Sequence[RknnFile]) -> Floats | None:
         """Bound the error of its files, shape (n, n_outputs); None for tensors that are not the layers'."""
-        maps = self.bundle.input, self.bundle.output
+        rows, maps = self._maps(X)
         if self.bundle.precision == "float16":
             formats = [DOUBLE if is_pair else FLOAT16 for is_pair in self.is_pair]
-            return output_bound(self.undivided, X, formats, *maps)
+            return output_bound(self.undivided, rows, formats, *maps)
         steps = [tensor_steps(file) for file in files]
         if any(len(each) != tensor_count(self.layers) for each in steps):
             return None
         # Files of several sizes are calibrated apart; a row may pass through any of them.
-        bounds = [quantized_output_bound(self.layers, X, each, *maps, idle=self.idle) for each in steps]
+        bounds = [quantized_output_bound(self.layers, rows, each, *maps, idle=self.idle) for each in steps]
         return np.asarray(np.max(bounds, axis=0))
+
+    def _maps(self, X: Floats) -> tuple[Floats, tuple[Affine | None, Affine | None]]:
+        """Return the rows in front of the host's last map, and the maps around the layers."""
+        bundle = self.bundle
+        if bundle.maps_apart:
+            return np.asarray(bundle.expand(X), np.float64), (bundle.scale, bundle.output)
+        return X, (bundle.input, bundle.output)
 
 
 def read_graph(model: bytes, bundle: Bundle) -> ToolkitGraph:
@@ -97,7 +106,7 @@ def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], F
             weights = constants[node.input[1]]
             weights = weights[:, :, 0, 0].T if node.op_type == "Conv" else weights
             if not layers:
-                rows = bundle.parts * bundle.n_inputs
+                rows = bundle.parts * width_after(bundle.features, bundle.n_inputs)
                 idle = np.abs(weights[rows:]).max(axis=0, initial=0.0)
                 weights = join_first_rows(weights[:rows], bundle.parts)
             bias = constants[node.input[2] if node.op_type != "MatMul" else biases[node.output[0]]]

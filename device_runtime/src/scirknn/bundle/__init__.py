@@ -1,7 +1,7 @@
 """A converted model on disk: its files, its metadata, and what they hold."""
 
 from scirknn.bundle.contents import PARTS, Affine, Bundle, Variant, metadata_path
-from scirknn.bundle.files import file_of_another, read_bundle, write_bundle
+from scirknn.bundle.files import bundle_files, file_of_another, read_bundle, write_bundle
 from scirknn.bundle.metadata import FORMAT
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Affine",
     "Bundle",
     "Variant",
+    "bundle_files",
     "file_of_another",
     "metadata_path",
     "read_bundle",

@@ -163,6 +163,11 @@ class Bundle:
         """Whether a step of the epilogue takes the network's inputs too."""
         return take_rows(self.epilogue)
 
+    @property
+    def maps_apart(self) -> bool:
+        """Whether `scale`, not `input`, is the map in front of the layers."""
+        return bool(self.features) or self.takes_rows
+
     def expand(self, X: Array) -> Array:
         """Compute the inputs of the network in front of `scale`, for rows of shape (n, n_inputs)."""
         if self.input is not None:

@@ -23,7 +23,7 @@ from scirknn.bundle.sidecar import decode_metadata, encode_metadata, read_metada
 from scirknn.errors import BundleError, BundleNotFoundError, DigestError
 from scirknn.files import sha256_of_file
 
-__all__ = ["file_of_another", "read_bundle", "write_bundle"]
+__all__ = ["bundle_files", "file_of_another", "read_bundle", "write_bundle"]
 
 
 def read_bundle(path: PathLike) -> Bundle:
@@ -82,6 +82,13 @@ def _read(path: Path) -> Bundle:
                 f"{variant.sha256}. It was truncated, changed or mixed up; copy the bundle again."
             )
     return bundle
+
+
+def bundle_files(bundle: Bundle) -> list[Path]:
+    """Return all files of a bundle on disk: models, metadata, and arrays where it has some."""
+    files = [path for _, path in bundle.files()]
+    arrays = [arrays_path(bundle.path)] if host_parts.to_json(bundle).arrays else []
+    return [*files, metadata_path(bundle.path), *arrays]
 
 
 def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:

@@ -97,18 +97,27 @@ class Estimator:
         """
         return self._answer(X, lambda output, rows: output)
 
+    def network_inputs(self, X: Any) -> Floats:
+        """Return what the host makes of X in front of the network, as a step of the epilogue may take it.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, inputs)
+        """
+        bundle, rows = self.bundle, self._check(X)
+        rows = rows if bundle.columns is None else bundle.columns.take(rows, bundle.estimator)
+        return np.asarray(bundle.expand(rows), np.float64)
+
     def _answer(self, X: Any, finish: Finish) -> Array:
         """Return ``finish(raw output, network's inputs)`` of X, a block of rows at a time."""
-        bundle, columns = self.bundle, self.bundle.columns
-        names, first_step = bundle.feature_names, bundle.first_step
-        if columns is None:
-            X = check_rows(X, bundle.n_features_in, names, bundle.estimator, first_step)
-        else:
-            first_step = first_step or bundle.estimator
-            X = check_table(X, bundle.n_features_in, names, first_step, named=columns.named)
+        X = self._check(X)
         contexts = self._contexts
         if contexts is None:
-            raise NativeError("run", None, f"{bundle.path.name} is closed; load it again.")
+            raise NativeError("run", None, f"{self.bundle.path.name} is closed; load it again.")
         contexts.require_own_process()
         rows, block = len(X), self._block
         if rows <= block:
@@ -118,6 +127,14 @@ class Estimator:
         if self._watch is not None:
             self._watch.warn()
         return answer
+
+    def _check(self, X: Any) -> Array:
+        bundle, columns = self.bundle, self.bundle.columns
+        names, first_step = bundle.feature_names, bundle.first_step
+        if columns is None:
+            return check_rows(X, bundle.n_features_in, names, bundle.estimator, first_step)
+        first_step = first_step or bundle.estimator
+        return check_table(X, bundle.n_features_in, names, first_step, named=columns.named)
 
     def _in_blocks(self, contexts: Contexts, X: Array, finish: Finish) -> Array:
         rows, block = len(X), self._block

@@ -180,13 +180,14 @@ class Operations:
     def _predict(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._require_model(), self._rows_of(header, arrays)
         output = model.raw_output(rows)
+        inputs = model.network_inputs(rows) if model.bundle.takes_rows else None
         # Not predict() and predict_proba(), each of which would run the network once more.
         answer = {
             "output": np.asarray(output, dtype="<f4"),
-            "predictions": frames.to_wire_dtype(model.decide(output)),
+            "predictions": frames.to_wire_dtype(model.decide(output, inputs)),
         }
         if hasattr(model, "probabilities"):
-            answer["probabilities"] = frames.to_wire_dtype(model.probabilities(output))
+            answer["probabilities"] = frames.to_wire_dtype(model.probabilities(output, inputs))
         return {"ok": True}, answer
 
     def _outputs(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
@@ -214,7 +215,8 @@ class Operations:
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._require_model(), self._rows_of(header, arrays)
-        return {"ok": True}, {"samples": sample(lambda: model.predict(rows), _bounds(header))}
+        answer = model.predict if hasattr(model, "predict") else model.transform
+        return {"ok": True}, {"samples": sample(lambda: answer(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         rows = self._rows_of(header, arrays)

@@ -20,7 +20,7 @@ from rknn_harness.errors import BoardError
 from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Finding
-from rknn_harness.verdicts.reference import Answer
+from rknn_harness.verdicts.reference import Answer, answer_from_output
 from scirknn.arrays import Array
 
 __all__ = ["BoardRun", "run_on_board"]
@@ -74,10 +74,13 @@ def _run(trial: Trial, converted: Converted) -> BoardRun:
         again = repeat_predictions(session, reference.X, has_forms=reference.takes_numbers)
         findings += _compare_repeated(converted, session, prediction.output, again)
     with clock("time"):
-        if reference.layers:
+        if reference.layers and reference.is_layers:
             inputs = reference.inputs[: converted.bundle.variants[-1].samples]
             times = add_cpu_times(times, session, inputs, reference, trial.timing)
-    answer = Answer(prediction.output, prediction.predictions, prediction.probabilities)
+    probabilities = prediction.probabilities
+    if probabilities is None and not reference.has_chances:
+        probabilities = answer_from_output(reference, prediction.output).probabilities
+    answer = Answer(prediction.output, prediction.predictions, probabilities)
     facts = converted.facts.with_note(times.note)
     return BoardRun(answer, again["again"], times, tuple(findings), facts)
 

@@ -26,8 +26,9 @@ from rknn_harness.models.targets import Kind, read_targets
 from rknn_harness.records.case import Case, own_case
 from rknn_harness.verdicts.reference import reference
 from scirknn import BundleError, read_bundle
+from scirknn.answers import answer_width
 from scirknn.arrays import Array
-from scirknn.bundle import Bundle, metadata_path
+from scirknn.bundle import Bundle, bundle_files
 from scirknn.errors import InputError
 from scirknn.files import sha256_of_file
 from scirknn.input_checks import check_finite, check_rows, check_table
@@ -140,12 +141,21 @@ def read_files(files: OwnFiles, *, trust_pickle: bool = False) -> OwnModel:
         X = _rows(files, model)
         if estimator is not None:
             _check_reference(estimator, X[:_FEW], source)
-    kind = Kind(model.task, model.classes, 1 if model.task == "classifier" else model.n_outputs)
+    kind = Kind(model.task, model.classes, 1 if _has_labels(model.task) else _width(model))
     y, expected = (
         None if path is None else read_targets(path, kind, len(X), option, files.header)
         for path, option in ((files.y, "--y"), (files.expect, "--expect"))
     )
     return OwnModel(files.name, estimator, bundle, X, y, expected)
+
+
+def _has_labels(task: str) -> bool:
+    return task in ("classifier", "clusterer", "outlier")
+
+
+def _width(model: Bundle | Network) -> int:
+    """Return how many numbers or labels a model gives for a row."""
+    return answer_width(model, model.n_outputs, "transform" if model.task == "transformer" else "predict")
 
 
 def _of_converter(function: Any, *arguments: Any, **options: Any) -> Any:
@@ -263,9 +273,7 @@ def keep_files(files: OwnFiles, folder: Path) -> dict[str, Any]:
 
 
 def _parts(path: Path) -> Iterator[Path]:
-    yield metadata_path(path)
-    for _, file in read_bundle(path).files():
-        yield file
+    yield from bundle_files(read_bundle(path))
 
 
 @functools.cache

@@ -23,7 +23,8 @@ class Kind:
 
     Attributes
     ----------
-    task : {"classifier", "multilabel", "regressor"}
+    task : str
+        Of the model.
     classes : numpy.ndarray or None
     n_outputs : int
         Columns of a prediction; 1 for a classifier.
@@ -36,7 +37,11 @@ class Kind:
     @property
     def has_texts(self) -> bool:
         """Whether its labels are texts."""
-        return self.task == "classifier" and np.asarray(self.classes).dtype.kind in "OU"
+        return (
+            self.classes is not None
+            and self.task != "multilabel"
+            and np.asarray(self.classes).dtype.kind in "OU"
+        )
 
     @property
     def n_features_in(self) -> int:
@@ -51,7 +56,7 @@ class Kind:
     @property
     def columns(self) -> Columns | None:
         """How cells are read: as texts where the classes are."""
-        if self.task == "regressor" or self.classes is None or self.task == "multilabel":
+        if self.classes is None or self.task == "multilabel":
             return None
         keys = self.classes.tolist()
         if not (self.has_texts or isinstance(keys[0], bool)):
@@ -103,9 +108,8 @@ def read_targets(path: Path, kind: Kind, count: int, option: str, header: str = 
         raise OwnModelError(
             f"{option} {path} has {values.shape[1]} columns; the model predicts {kind.n_outputs}. Give these."
         )
-    if kind.task == "classifier":
+    if classes is not None and kind.task != "multilabel":
         values = values[:, 0]
-        assert classes is not None
         if not classes & set(values.tolist()):
             raise OwnModelError(
                 f"{option} {path} holds {_some(values)}; the model's classes are {_some(kind.classes)}. Give "

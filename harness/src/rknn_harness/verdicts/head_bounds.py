@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from rknn_harness.verdicts.reference import Reference
+from scirknn.answers import responses_of
 from scirknn.arrays import Array, Floats
+from scirknn.steps.activations import activate
+from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.arithmetic import error_through
+from sklearn2rknn.network.network import Network
 
 __all__ = ["HeadBound", "bound_through_head"]
 
@@ -41,8 +45,10 @@ class HeadBound:
 
 def bound_through_head(reference: Reference, bound: Floats) -> HeadBound:
     """Carry a bound on the output, shape (n, n_outputs), through the output activation."""
-    z = reference.answer.output
-    if reference.task == "regressor":
+    z, own = reference.answer.output, None
+    if reference.network is not None:
+        z, bound, own = _bound_through_epilogue(reference, reference.network, bound)
+    if reference.task in ("regressor", "transformer"):
         if reference.head == "exp":
             with np.errstate(over="ignore", invalid="ignore"):
                 # Without bound where exp overflows, in scikit-learn too.
@@ -50,18 +56,43 @@ def bound_through_head(reference: Reference, bound: Floats) -> HeadBound:
         predictions = reference.answer.predictions
         error = bound.reshape(predictions.shape) + _HEAD * np.abs(predictions)
         return HeadBound(error, np.ones(len(z), bool))
-    if reference.head == "softmax":
+    if reference.head != "logistic" and reference.task != "multilabel":
         order = np.argsort(z, axis=1)
         first, others = order[:, -1], order[:, :-1]
         rows = np.arange(len(z))
         gap = z[rows, first][:, None] - np.take_along_axis(z, others, 1)
         reach = bound[rows, first][:, None] + np.take_along_axis(bound, others, 1)
-        chance = softmax(z, axis=1)
+        chance = activate(reference.head, z)
         apart = chance[rows, first][:, None] - np.take_along_axis(chance, others, 1) > 2 * _HEAD
-        return HeadBound(_softmax_bound(z, bound) + _HEAD, ((gap > reach) & apart).all(axis=1))
-    error = error_through(expit, z, bound) + _HEAD
-    settled = ((np.abs(z) > bound) & (np.abs(expit(z) - 0.5) > _HEAD)).all(axis=1)
-    return HeadBound(error.repeat(2, axis=1) if reference.task == "classifier" else error, settled)
+        error = _softmax_bound(z, bound) if reference.head == "softmax" else bound
+        return HeadBound(_or_own(own, error) + _HEAD, ((gap > reach) & apart).all(axis=1))
+    if reference.head == "logistic":
+        middle, error = 0.0, error_through(expit, z, bound)
+    else:
+        middle, error = 0.5, bound
+    far = np.abs(activate(reference.head, z) - 0.5) > _HEAD
+    settled = np.asarray(((np.abs(z - middle) > bound) & far).all(axis=1))
+    theirs = reference.answer.probabilities
+    if theirs is not None and theirs.shape[1] == 2 * error.shape[1]:
+        error = error.repeat(2, axis=1)
+    return HeadBound(_or_own(own, error) + _HEAD, settled)
+
+
+def _or_own(own: Floats | None, error: Floats) -> Floats:
+    return error if own is None else own
+
+
+def _bound_through_epilogue(
+    reference: Reference, network: Network, bound: Floats
+) -> tuple[Floats, Floats, Floats | None]:
+    """Return the values that decide, their bound, and that of probabilities with steps of their own."""
+    rows = reference.rows_in_front()
+    values, error = carry_steps(network.epilogue, reference.answer.output, bound, rows)
+    responses = responses_of(network)
+    main = responses.get("transform" if network.task == "transformer" else "predict", ())
+    steps = responses.get("predict_proba", ())
+    own = carry_steps(steps, values, error)[1] if steps else None
+    return *carry_steps(main, values, error), own
 
 
 def _softmax_bound(z: Floats, bound: Floats) -> Floats:

@@ -12,6 +12,7 @@ from rknn_harness.records.case import Score
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Verdict
 from rknn_harness.verdicts.reference import Answer
+from scirknn.answers import gives_numbers
 from scirknn.arrays import Array
 from scirknn.bundle import Bundle
 from sklearn2rknn.checking.comparisons import are_clear
@@ -45,13 +46,13 @@ def with_expected(
     for stage in _ON_NPU:
         predictions = answers[stage].predictions
         wrong = None
-        if bundle.task == "regressor":
+        if gives_numbers(bundle):
             r2 = float(r2_score(expected, predictions, multioutput="raw_values").min())
             if not r2 >= promised.r2:
                 wrong = f"R2 against the recorded predictions is {r2:.4f}; it must be {promised.r2} at least."
         else:
             assert first.probabilities is not None
-            clear = are_clear(first.probabilities, one_of_them=bundle.task == "classifier")
+            clear = are_clear(first.probabilities, one_of_them=bundle.task != "multilabel")
             same = np.equal(expected, predictions).reshape(clear.shape)[clear]
             least = promised.labels_of(len(same))
             if len(same) and same.mean() < least:
@@ -69,7 +70,8 @@ def score_of(task: str, y: Array | None, board: Array, sklearn: Array | None, ro
 
     Parameters
     ----------
-    task : {"classifier", "multilabel", "regressor"}
+    task : str
+        Of the model; R2 of one that gives numbers, otherwise accuracy.
     y : numpy.ndarray or None
     board, sklearn : numpy.ndarray, shape of y
         Predictions; None: there is no estimator.
@@ -78,7 +80,7 @@ def score_of(task: str, y: Array | None, board: Array, sklearn: Array | None, ro
     """
     if y is None:
         return None
-    measure = "R2" if task == "regressor" else "accuracy"
+    measure = "R2" if task in ("regressor", "transformer") else "accuracy"
     values = [
         None if predictions is None or len(rows) < FEWEST_ROWS else _score(task, y[rows], predictions[rows])
         for predictions in (board, sklearn)
@@ -87,7 +89,7 @@ def score_of(task: str, y: Array | None, board: Array, sklearn: Array | None, ro
 
 
 def _score(task: str, y: Array, predictions: Array) -> float:
-    if task == "regressor":
+    if task in ("regressor", "transformer"):
         return float(r2_score(y, predictions))
     return float(np.equal(y, predictions).reshape(len(y), -1).all(axis=1).mean())
 

@@ -1,8 +1,9 @@
 """scikit-learn's answer to some rows, by which every later stage is judged.
 
 Of a perceptron the network's output before the output activation is computed here from the coefficients in
-float64, apart from the converter's own reading of them. Of a pipeline, a search or a scaled target it is the
-converter's reading. Either is checked against scikit-learn's own predictions before it is used.
+float64, apart from the converter's own reading of them. Of any other estimator, a pipeline, a search or a
+scaled target it is the converter's reading, and what the host computes of it is the runtime's own code.
+Either is checked against scikit-learn's own predictions before it is used.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from scirknn.answers import answer, final_values, gives_numbers, probabilities, responses_of
 from scirknn.arrays import Array, Floats
+from scirknn.steps.step import take_rows
 from sklearn2rknn import network_from_estimator
+from sklearn2rknn.checking.agreement import chances
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 
@@ -31,6 +35,14 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 """Each hidden activation in float64; all of them rise nowhere downwards, which the bounds rest on."""
 
+_OF_LAYERS = {
+    ("classifier", "softmax"),
+    ("classifier", "logistic"),
+    ("multilabel", "logistic"),
+    ("regressor", "identity"),
+    ("regressor", "exp"),
+}
+
 
 @attrs.frozen(eq=False)
 class Answer:
@@ -43,7 +55,8 @@ class Answer:
     predictions : numpy.ndarray
         As the estimator's ``predict`` returns them.
     probabilities : numpy.ndarray or None
-        As ``predict_proba`` returns them; None for a regressor.
+        As ``predict_proba`` returns them; of a model with labels that has no such method, what its decision
+        is like (`chances`). None where there are no labels.
     rows : numpy.ndarray of int or None
         The rows of X that it answers; None for all.
     """
@@ -61,7 +74,7 @@ class Reference:
     Attributes
     ----------
     answer : Answer
-    task : {"classifier", "multilabel", "regressor"}
+    task : {"classifier", "multilabel", "regressor", "transformer", "clusterer", "outlier"}
     head : {"softmax", "logistic", "identity", "exp"}
         The output activation.
     classes : numpy.ndarray or None
@@ -72,6 +85,8 @@ class Reference:
     inputs : numpy.ndarray of float64, shape (n, n_inputs)
         The network's inputs, before the affine map in front of its layers: X itself unless a pipeline picks,
         fills or looks up columns.
+    network : Network or None
+        By which outputs are answered; None: a perceptron, whose formulas are here.
     """
 
     answer: Answer
@@ -81,6 +96,7 @@ class Reference:
     layers: tuple[Layer, ...]
     X: Array
     inputs: Floats = attrs.field(default=attrs.Factory(lambda self: self.X, takes_self=True))
+    network: Network | None = None
 
     @property
     def takes_numbers(self) -> bool:
@@ -91,6 +107,28 @@ class Reference:
     def activation(self) -> str:
         """The hidden layers' activation; identity when there is none."""
         return self.layers[0].activation
+
+    @property
+    def has_chances(self) -> bool:
+        """Whether probabilities are the estimator's own, which a board answers too."""
+        return self.network is None or "predict_proba" in responses_of(self.network)
+
+    @property
+    def is_layers(self) -> bool:
+        """Whether layers, output activation and classes are all that it computes."""
+        network = self.network
+        if network is None:
+            return True
+        own = any((network.responses or {}).values())
+        return not (own or network.features or network.epilogue) and (self.task, self.head) in _OF_LAYERS
+
+    def rows_in_front(self, rows: Array | None = None) -> Floats | None:
+        """Return the network's inputs for steps that take them, of some rows; None where none does."""
+        network = self.network
+        if network is None or not take_rows(network.epilogue):
+            return None
+        X = self.X if rows is None else self.X[rows]
+        return network.expand(X)
 
     @property
     def macs(self) -> int:
@@ -161,13 +199,18 @@ def _of_perceptron(estimator: Any, X: Floats) -> Reference:
 def _of_pipeline(estimator: Any, X: Array) -> Reference:
     network = network_from_estimator(estimator)
     table = _table(X, network.feature_names)
-    is_regressor = network.task == "regressor"
-    probabilities = None if is_regressor else estimator.predict_proba(table)
-    answer = Answer(network.forward(X), estimator.predict(table), probabilities)
+    output = network.forward(X)
+    method = "predict" if hasattr(estimator, "predict") else "transform"
+    own = None
+    if not gives_numbers(network):
+        has_chances = "predict_proba" in responses_of(network)
+        values = final_values(network, output, network.expand(X))
+        own = estimator.predict_proba(table) if has_chances else chances(network, values)
+    theirs = Answer(output, getattr(estimator, method)(table), own)
     rows = np.asarray(X, np.float64) if network.columns is None else X
     inputs = rows if network.columns is None else network.take(rows)
-    classes = None if is_regressor else estimator.classes_
-    return Reference(answer, network.task, network.head, classes, _layers(network), rows, inputs)
+    layers = _layers(network)
+    return Reference(theirs, network.task, network.head, network.classes, layers, rows, inputs, network)
 
 
 def _table(X: Array, names: Sequence[str] | None) -> Any:
@@ -191,7 +234,7 @@ def _layers(network: Network) -> tuple[Layer, ...]:
 
 
 def answer_from_output(reference: Reference, output: Array, rows: Array | None = None) -> Answer:
-    """Apply the output activation to a stage's output in float64.
+    """Return what a stage's output means, computed in float64.
 
     Parameters
     ----------
@@ -201,6 +244,14 @@ def answer_from_output(reference: Reference, output: Array, rows: Array | None =
         The rows of X that the stage answered; by default all.
     """
     output = np.asarray(output, np.float64)
+    network = reference.network
+    if network is not None:
+        values = final_values(network, output, reference.rows_in_front(rows))
+        method = "transform" if network.task == "transformer" else "predict"
+        own = None
+        if not gives_numbers(network):
+            own = probabilities(network, values) if reference.has_chances else chances(network, values)
+        return Answer(output, answer(network, method, values), own, rows)
     if reference.task == "regressor":
         values = np.exp(output) if reference.head == "exp" else output
         shape = (len(output), *reference.answer.predictions.shape[1:])

@@ -15,7 +15,7 @@ from rknn_harness.boards.session.channel import Answer, RunnerChannel
 from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import InfraError
 from scirknn.arrays import Array
-from scirknn.bundle import Bundle, metadata_path
+from scirknn.bundle import Bundle, bundle_files, metadata_path
 
 __all__ = ["ModelCalls", "Prediction", "ask_about_rows", "table_of"]
 
@@ -142,9 +142,7 @@ class ModelCalls:
 
     def _upload(self, bundle: Bundle) -> str:
         """Send a bundle, and return its path below the board's work folder."""
-        files: dict[str, Path | bytes] = {file.name: file for _, file in bundle.files()}
-        for file in (bundle.path, metadata_path(bundle.path)):
-            files[file.name] = file
+        files: dict[str, Path | bytes] = {file.name: file for file in bundle_files(bundle)}
         try:
             return f"{self._files.put(files)}/{bundle.path.name}"
         except InfraError:
