@@ -54,6 +54,11 @@ class Registry(Generic[Reader]):
         self._complete()
         return tuple(sorted(kind.__name__ for kind in self._readers))
 
+    def full_names(self) -> frozenset[str]:
+        """Return the names of the classes with their modules, as files have them."""
+        self._complete()
+        return frozenset(f"{kind.__module__}.{kind.__qualname__}" for kind in self._readers)
+
     def _complete(self) -> None:
         """Import the entries, once; other threads wait for it."""
         with self._completing:

@@ -15,11 +15,14 @@ import joblib  # type: ignore[import-untyped]
 
 from sklearn2rknn.attribute_checks.wrappers import cure_of
 from sklearn2rknn.errors import ModelFileError, UnsupportedModelError, UntrustedModelError
+from sklearn2rknn.estimators.registry import ESTIMATORS
 from sklearn2rknn.model_files.compiled_objects import make_compiled_objects
 from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refuse_name
+from sklearn2rknn.model_files.model_names import INSTANCES
 from sklearn2rknn.model_files.old_files import complete_old_instances
 from sklearn2rknn.model_files.pickle_machine import PickleMachine
 from sklearn2rknn.model_files.skops_file import SkopsFile
+from sklearn2rknn.transformers.registry import TRANSFORMERS
 
 __all__ = ["PICKLE_SUFFIXES", "load_model"]
 
@@ -48,7 +51,7 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
     Raises
     ------
     UntrustedModelError
-        The file calls or makes something that no multi-layer perceptron or pipeline needs.
+        The file calls or makes something that no model that can be converted needs.
     UnsupportedModelError
         A scikit-learn wrote it whose files cannot be read any more, or it holds no estimator.
     ModelFileError
@@ -77,7 +80,7 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
 
 
 def _read(path: Path, suffix: str, trust: bool) -> Any:
-    workshop = Workshop()
+    workshop = Workshop(INSTANCES | ESTIMATORS.full_names() | TRANSFORMERS.full_names())
     try:
         content = _load_skops(path, workshop) if suffix == ".skops" else _load_pickle(path, workshop)
         _refuse_other_content(path, content)

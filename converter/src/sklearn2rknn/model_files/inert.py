@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +43,7 @@ def refuse_name(full_name: str) -> UntrustedModelError:
     """Return the error for a file that calls or makes what no model needs."""
     return UntrustedModelError(
         full_name,
-        f"The file names {full_name}, which no multi-layer perceptron or pipeline needs; loading it could "
+        f"The file names {full_name}, which no model that can be converted needs; loading it could "
         "run any code. If you made the file yourself and trust it, pass --trust-pickle "
         "(trust_pickle=True); or save the model as .skops, of a search its best_estimator_ alone.",
     )
@@ -54,12 +55,15 @@ class Workshop:
 
     Attributes
     ----------
+    classes : frozenset of str
+        Full names of the classes of which plain instances are made.
     versions : dict of str to str
         The scikit-learn version that wrote each class.
     stand_ins : set of str
         Names of classes and functions that were not imported.
     """
 
+    classes: frozenset[str] = INSTANCES
     versions: dict[str, str] = attrs.field(factory=dict)
     stand_ins: set[str] = attrs.field(factory=set)
     instances: list[Any] = attrs.field(factory=list)
@@ -72,7 +76,7 @@ class Workshop:
             return TYPES[full]
         if full in FUNCTIONS:
             return FUNCTIONS[full]
-        if full not in INSTANCES and full not in RECORDS and full not in DICTS:
+        if full not in self.classes and full not in RECORDS and full not in DICTS:
             self.stand_ins.add(full)
         return self._names.setdefault(full, NamedStandIn(full))
 
@@ -91,7 +95,7 @@ class Workshop:
             return Record(full)
         if full in DICTS:
             return {}
-        if full not in INSTANCES:
+        if full not in self.classes:
             raise refuse_name(full)
         module, _, name = full.rpartition(".")
         try:
@@ -117,7 +121,8 @@ class Workshop:
                 "model again."
             )
         for key in state:
-            if type(key) is not str or not key.isidentifier() or key.startswith("__") or hasattr(kind, key):
+            is_name = type(key) is str and key.isidentifier() and not key.startswith("__")
+            if not is_name or (hasattr(kind, key) and not _is_parameter(kind, key)):
                 raise UntrustedModelError(
                     f"{kind.__module__}.{kind.__name__}",
                     f"The file sets {_describe(key)} of {kind.__name__}, which fit never sets. Save the "
@@ -141,6 +146,12 @@ class Workshop:
                     ),
                     stacklevel=4,
                 )
+
+
+def _is_parameter(kind: type, key: str) -> bool:
+    """Whether a class's attribute is the default of a constructor's parameter, such as LassoLars.positive."""
+    is_value = type(inspect.getattr_static(kind, key)) in (bool, int, float)
+    return is_value and key in inspect.signature(kind).parameters
 
 
 def _describe(value: Any) -> str:

@@ -103,6 +103,14 @@ LOSSES = (
 )  # fmt: skip
 """Losses of gradient boosting."""
 
+_LINEAR_LOSSES = (
+    "EpsilonInsensitive", "Hinge", "Huber", "Log", "ModifiedHuber", "SquaredEpsilonInsensitive",
+    "SquaredHinge", "SquaredLoss",
+)  # fmt: skip
+"""Losses of linear models that are fitted by stochastic gradient descent."""
+
+_TWEEDIE = ("HalfTweedieLoss", "HalfTweedieLossIdentity")
+
 _LINKS = ("HalfLogitLink", "IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit")
 
 RECORDS = frozenset(
@@ -145,6 +153,8 @@ RECORDS = frozenset(
         *(f"sklearn._loss._loss.Cy{name}" for name in LOSSES),
         "sklearn._loss._loss.__pyx_unpickle_CyHalfMultinomialLoss",
         *(f"sklearn._loss.link.{name}" for name in _LINKS),
+        *(f"sklearn._loss.{place}{name}" for name in _TWEEDIE for place in ("loss.", "_loss.Cy")),
+        *(f"sklearn.linear_model._sgd_fast.{name}" for name in _LINEAR_LOSSES),
         "functools.partial",  # in HistGradientBoosting, around check_array
     }
 )

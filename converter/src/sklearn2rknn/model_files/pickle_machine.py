@@ -15,7 +15,7 @@ import numpy as np
 
 from sklearn2rknn.errors import ModelFileError, UntrustedModelError
 from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refuse_name
-from sklearn2rknn.model_files.model_names import INSTANCES, RECORDS, TYPES
+from sklearn2rknn.model_files.model_names import RECORDS, TYPES
 from sklearn2rknn.model_files.pickle_values import (
     CONSTRUCTORS,
     array_from_bytes,
@@ -188,7 +188,7 @@ class PickleMachine:
             value = _construct(full, arguments)
             if isinstance(value, (np.dtype, np.ndarray)):
                 self._made(value)
-        elif full in INSTANCES or full in RECORDS:
+        elif full in self._workshop.classes or full in RECORDS:
             value = self._instance(named, arguments)
         else:
             raise refuse_name(full or "an object that it has made")
