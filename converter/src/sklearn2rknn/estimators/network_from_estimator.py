@@ -110,7 +110,7 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     return attrs.evolve(
         network,
         columns=table.host_columns(width, by_name=by_name),
-        input_ranges=table.ranges if table.ranges.known.any() else None,
+        input_ranges=table.ranges if table.ranges.known.any() and not network.features else None,
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),
     )
@@ -121,11 +121,11 @@ def _put_in_front(table: FeatureTable, network: Network) -> Network:
     affine, weights, bias = table.affine(), table.weights, table.bias
     if weights is None or bias is None:
         return attrs.evolve(network, input=compose(affine, network.input))
-    if not network.features and not take_rows(network.epilogue) and network.input is None:
-        layers = (Layer(weights, bias, "identity"), *network.layers)
-        return attrs.evolve(network, input=affine, layers=layers)
     if network.input is not None:
         weights, bias = weights * network.input.scale, (bias - network.input.offset) * network.input.scale
+    if not network.features and not take_rows(network.epilogue):
+        layers = (Layer(weights, bias, "identity"), *network.layers)
+        return attrs.evolve(network, input=affine, layers=layers)
     features = (Dense(weights, bias), *network.features)
     return attrs.evolve(network, input=affine, features=features, features_in=len(weights))
 
