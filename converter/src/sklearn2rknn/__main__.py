@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,13 +43,22 @@ The graph that the first scirknn made, to compare on a board:
 \b
 X.npy holds rows of X, written with numpy.save; a CSV file is read as "scirknn predict" reads it. With rows
 the report says how many labels are right; 64 are enough, some hundred are better.
-The first word may be "convert"; a model file of that name is given as ./convert.
+The first word may be "convert", or "supported", which lists what can be converted; a model file of such a
+name is given as ./convert.
 Exit code: 0 converted, 1 the conversion failed, 2 wrong usage, 143 ended by SIGTERM.
 """
 
 
 class _Command(OutputErrors):
     """A command whose name may come first and whose --batch-size takes many numbers."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run the command that the first word names, or convert."""
+        words = list(sys.argv[1:] if args is None else args)
+        if words[:1] == ["supported"]:
+            extra["prog_name"] = "sklearn2rknn supported"
+            return supported.main(words[1:], *rest, **extra)
+        return super().main(args, *rest, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         words = args[1:] if args[:1] == ["convert"] else args
@@ -187,6 +196,30 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
         click.echo(report.details())
     else:
         Console(highlight=False, soft_wrap=True).print(report)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def supported(*, as_json: bool) -> None:
+    """List every estimator of the scikit-learn that is installed, and what becomes of it."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from sklearn2rknn.estimators.support import support_table
+
+    lines = support_table()
+    if as_json:
+        click.echo(json.dumps([line.to_json() for line in lines], indent=1))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("estimator", no_wrap=True)
+    for title in ("becomes", "methods", "worth the NPU from"):
+        table.add_column(title, overflow="fold")
+    for line in lines:
+        table.add_row(line.estimator, line.form or line.refusal, ", ".join(line.methods), line.worth)
+    Console(highlight=False).print(table)
 
 
 def _convert(

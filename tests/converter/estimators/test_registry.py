@@ -81,7 +81,7 @@ def unchanged_registries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_family_is_one_reader(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator = NearestMean().fit(X + Y[:, None], Y)
     with pytest.raises(
-        UnsupportedModelError, match=r"NearestMean cannot be converted; MLPClassifier and MLP"
+        UnsupportedModelError, match="NearestMean cannot be converted; `sklearn2rknn supported` lists"
     ):
         network_from_estimator(estimator)
     reads_estimator(NearestMean)(read_nearest_mean)

@@ -10,9 +10,9 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA, KernelPCA
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -227,9 +227,9 @@ def _without_scale() -> Any:
             "str cannot be converted",
         ),
         (
-            lambda: make_pipeline(StandardScaler(), LogisticRegression()),
+            lambda: make_pipeline(StandardScaler(), RandomForestClassifier()),
             UnsupportedModelError,
-            "LogisticRegression cannot be converted; MLPClassifier and MLPRegressor",
+            "RandomForestClassifier cannot be converted; `sklearn2rknn supported` lists the estimators",
         ),
         (
             lambda: OwnPipeline([("mlp", MLPClassifier())]),

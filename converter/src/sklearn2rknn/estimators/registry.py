@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from sklearn2rknn.attribute_checks.overrides import refuse_overrides
 from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.refusals import refusal_of
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.registry import Registry
 
-__all__ = ["ESTIMATORS", "read_estimator", "reads"]
+__all__ = ["DENSE", "ESTIMATORS", "Form", "form_of", "read_estimator", "reads"]
 
 EstimatorReader = Callable[[Any, str], Network]
 
@@ -26,7 +29,40 @@ ESTIMATORS: Registry[EstimatorReader] = Registry(
     "sklearn2rknn.estimators.families", "sklearn2rknn.estimators"
 )
 
-reads = ESTIMATORS.reads
+_WORTH = "1 million products a call (rows times weights)"
+
+
+@attrs.frozen
+class Form:
+    """What the support table says of a family.
+
+    Attributes
+    ----------
+    text : str
+        What the NPU and the host compute.
+    precisions : tuple of str
+    worth : str
+        From where on the NPU is likely faster than numpy on the board's CPU; by the time estimates.
+    """
+
+    text: str = "one dense layer"
+    precisions: tuple[str, ...] = ("float16", "int8", "int16")
+    worth: str = _WORTH
+
+
+DENSE = Form()
+_FORMS: dict[type, Form] = {}
+
+
+def reads(*classes: type, form: Form = DENSE) -> Callable[[EstimatorReader], EstimatorReader]:
+    """Register the decorated function as the reader of classes; `form` is for the support table."""
+    _FORMS.update(dict.fromkeys(classes, form))
+    return ESTIMATORS.reads(*classes)
+
+
+def form_of(kind: type) -> Form:
+    """Return what the support table says of a class that has a reader."""
+    return _FORMS.get(kind, DENSE)
 
 
 def read_estimator(estimator: Any) -> Network:
@@ -45,7 +81,10 @@ def read_estimator(estimator: Any) -> Network:
         if reader is not None:
             refuse_overrides(estimator, kind)
             return reader(estimator, name)
+    refusal = refusal_of(type(estimator))
     text = f"{name} cannot be converted; `sklearn2rknn supported` lists the estimators that can be."
+    if refusal:
+        text = f"{name} cannot be converted: it {refusal}. Run it with scikit-learn."
     if hasattr(estimator, "steps"):
         text += " Give a Pipeline of scikit-learn itself."
     raise UnsupportedModelError(text)

@@ -10,11 +10,13 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
-from sklearn2rknn.estimators.registry import reads
+from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 
+CONSTANT = Form("a constant", worth="never: it is there to be compared with")
 
-@reads(DummyRegressor)
+
+@reads(DummyRegressor, form=CONSTANT)
 def read_dummy_regressor(estimator: Any, name: str) -> Network:
     """Return the network of a constant."""
     require_fitted(estimator, "constant_")
@@ -23,7 +25,7 @@ def read_dummy_regressor(estimator: Any, name: str) -> Network:
     return dense_network(estimator, _no_weights(estimator, len(constant)), constant, answers)
 
 
-@reads(DummyClassifier)
+@reads(DummyClassifier, form=CONSTANT)
 def read_dummy_classifier(estimator: Any, name: str) -> Network:
     """Return the network of constant probabilities."""
     require_fitted(estimator, "class_prior_")

@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.fitted import class_labels, feature_names, fitted_numbers
-from sklearn2rknn.estimators.registry import reads
+from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.layer import ACTIVATIONS, Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.not_fitted import NotFittedError
@@ -18,7 +18,7 @@ HEADS = ("softmax", "logistic", "identity", "exp")
 """Output activations, by scikit-learn's names."""
 
 
-@reads(MLPClassifier, MLPRegressor)
+@reads(MLPClassifier, MLPRegressor, form=Form("dense layers"))
 def read_perceptron(estimator: Any, name: str) -> Network:
     """Return the network of a fitted MLPClassifier or MLPRegressor."""
     if not hasattr(estimator, "coefs_"):

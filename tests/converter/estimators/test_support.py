@@ -1,0 +1,100 @@
+"""Every estimator of the installed scikit-learn has its line, and a line that says so can be converted."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.base import BaseEstimator
+from sklearn.manifold import TSNE
+from sklearn.utils import all_estimators
+from sklearn.utils._test_common.instance_generator import _construct_instances
+
+from scirknn.answers import METHODS, answer, final_values, responses_of
+from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from sklearn2rknn.__main__ import main
+from sklearn2rknn.estimators.registry import ESTIMATORS
+from sklearn2rknn.estimators.support import Support, support_table
+
+KINDS = dict(all_estimators())
+TABLE = {line.estimator: line for line in support_table()}
+CONVERTED = sorted(name for name, kind in KINDS.items() if ESTIMATORS.find(kind) is not None)
+POSITIVE = ("MultinomialNB", "ComplementNB", "GammaRegressor", "PoissonRegressor", "TweedieRegressor")
+
+
+def test_every_estimator_has_one_line_which_is_a_form_or_a_refusal() -> None:
+    assert sorted(TABLE) == sorted(KINDS)
+    for line in TABLE.values():
+        assert bool(line.form) != bool(line.refusal), line
+        assert bool(line.methods) == bool(line.precisions) == bool(line.worth), line
+
+
+def fitted(name: str) -> tuple[Any, np.ndarray[Any, Any]]:
+    random = np.random.default_rng(0)
+    X = random.normal(size=(60, 5))
+    X = np.abs(X) if name in POSITIVE else X
+    kind = KINDS[name]
+    model = kind() if name.startswith("Dummy") else next(iter(_construct_instances(kind)))
+    y: Any = (X[:, 0] > 0).astype(int)
+    if getattr(model, "_estimator_type", "") == "regressor" or issubclass(kind, _regressors()):
+        y = np.abs(X[:, 0] + 2 * X[:, 1]) + 0.1
+    if name.startswith("MultiTask") or name in ("PLSCanonical", "CCA", "PLSSVD"):
+        y = np.stack([X[:, 0], X[:, 1] + X[:, 2]], axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(X, y), X
+
+
+def _regressors() -> tuple[type, ...]:
+    return tuple(kind for _, kind in all_estimators(type_filter="regressor"))
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_line_that_says_so_can_be_converted(name: str) -> None:
+    model, X = fitted(name)
+    network = network_from_estimator(model)
+    values = final_values(network, network.forward(X), network.expand(X))
+    assert set(responses_of(network)) <= set(TABLE[name].methods)
+    assert set(TABLE[name].methods) <= set(METHODS)
+    for method in responses_of(network):
+        expected, given = getattr(model, method)(X), answer(network, method, values)
+        assert (given.shape, given.dtype) == (expected.shape, expected.dtype), method
+        if expected.dtype.kind == "f" and method != "predict_log_proba":
+            np.testing.assert_allclose(given, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
+        elif expected.dtype.kind != "f":
+            assert (given == expected).all()
+
+
+def test_an_estimator_of_a_later_version_is_not_there_yet() -> None:
+    class Newest(BaseEstimator):  # type: ignore[misc]
+        def predict(self, X: Any) -> Any:
+            return X
+
+    assert support_table([Newest]) == (Support("Newest", refusal="not yet"),)
+
+
+def test_what_can_never_be_converted_says_why() -> None:
+    assert TABLE["TSNE"].refusal == "has no predict or transform for new rows"
+    assert TABLE["NMF"].refusal == "solves an optimisation for each row"
+    assert TABLE["FrozenEstimator"].refusal in ("", "not yet")
+    model = TSNE(perplexity=3).fit(np.random.default_rng(0).normal(size=(9, 2)))
+    with pytest.raises(
+        UnsupportedModelError, match="TSNE cannot be converted: it has no predict or transform"
+    ):
+        network_from_estimator(model)
+
+
+def test_the_command_prints_the_table_and_its_json() -> None:
+    printed = CliRunner().invoke(main, ["supported"])
+    assert printed.exit_code == 0
+    assert "LogisticRegression" in printed.output
+    assert "solves an" in printed.output
+    lines = json.loads(CliRunner().invoke(main, ["supported", "--json"]).output)
+    assert {line["estimator"] for line in lines} == set(KINDS)
+    assert [line["methods"] for line in lines if line["estimator"] == "LinearSVC"] == [
+        ["predict", "decision_function"]
+    ]
