@@ -11,18 +11,36 @@ from typing import Any
 import joblib  # type: ignore[import-untyped]
 import numpy as np
 import skops.io
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, RidgeClassifier, SGDOneClassSVM
 from sklearn.model_selection import GridSearchCV
-from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 
 Array = np.ndarray[Any, Any]
 
 KINDS = ("perceptron", "scaled", "reduced", "searched", "scaled target", "mixed table")
+FAMILIES: dict[str, Any] = {
+    "logistic regression": make_pipeline(StandardScaler(), LogisticRegression()),
+    "discriminant": LinearDiscriminantAnalysis(),
+    "ridge classifier": make_pipeline(StandardScaler(), RidgeClassifier()),
+    "least squares": PLSRegression(3),
+    "poisson": PoissonRegressor(),
+    "outliers": make_pipeline(StandardScaler(), SGDOneClassSVM(random_state=0)),
+    "components": make_pipeline(StandardScaler(), PCA(5)),
+    "hidden units": make_pipeline(MinMaxScaler(), BernoulliRBM(6, n_iter=3, random_state=0)),
+    "constant": DummyClassifier(),
+}
+"""Models of other families than perceptrons, each with steps or methods that those have not."""
+
 WRITERS: dict[str, Callable[[Any, Path], Any]] = {
     "skops": skops.io.dump,
     "joblib": joblib.dump,
@@ -65,6 +83,20 @@ def fitted(kind: str) -> tuple[Any, Array, Array]:
         warnings.simplefilter("ignore")
         estimator.fit(X, y)
     return estimator, X, y
+
+
+def fitted_family(kind: str) -> tuple[Any, Array, Array | None]:
+    """Return one of `FAMILIES`, fitted, with X and what is true of its rows."""
+    estimator = clone(FAMILIES[kind])
+    X, y = (
+        load_diabetes(return_X_y=True) if kind in ("poisson", "least squares") else load_wine(return_X_y=True)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(X, y)
+    if kind == "outliers":
+        return estimator, X, estimator.predict(X)
+    return estimator, X, y if hasattr(estimator, "predict") else None
 
 
 def _mixed_table(X: Array) -> Array:

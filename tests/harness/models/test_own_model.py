@@ -24,11 +24,12 @@ from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.numbers import summarize
 from rknn_harness.report.views import write_views
-from tests.harness.own_files import KINDS, WRITERS, fitted, write_csv
+from tests.harness.own_files import FAMILIES, KINDS, WRITERS, fitted, fitted_family, write_csv
 from tests.harness.report.page_audit import audit
 from tests.harness.samples import write_run
 
 PRECISIONS = ("float16", "int8", "int16")
+UNLABELLED = ("components", "hidden units")
 HARNESS = Path(sys.executable).with_name("rknn-harness")
 
 
@@ -103,6 +104,29 @@ def test_a_model_of_any_kind_is_right(
 def test_every_kind_is_tried() -> None:
     tried = test_a_model_of_any_kind_is_right.pytestmark[0].args[1]  # type: ignore[attr-defined]
     assert [kind for kind, _, _ in tried] == list(KINDS)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_a_model_of_another_family_is_right(
+    kind: str, toolkit: sklearn2rknn.Toolkit, link: BoardLink, tmp_path: Path
+) -> None:
+    estimator, X, y = fitted_family(kind)
+    WRITERS["joblib"](estimator, tmp_path / "mine.joblib")
+    np.save(tmp_path / "rows.npy", X)
+    if y is not None:
+        np.save(tmp_path / "y.npy", y)
+    files = OwnFiles(
+        tmp_path / "mine.joblib", tmp_path / "rows.npy", None if y is None else tmp_path / "y.npy"
+    )
+    (result,) = judged(files, tmp_path, toolkit, link)
+    assert result.outcome is Outcome.PASS, result.reason
+    assert result.metrics[Stage.BOARD].rows == len(X)
+    for name in ("bound", "onnx_equals_sklearn", "simulator_equals_virtual_npu", "rows_independent"):
+        assert result.properties[name] == ""
+    assert (result.properties.get("labels") == "") == (kind not in ("least squares", "poisson", *UNLABELLED))
+    assert (result.score is None) == (y is None)
+    if result.score is not None:
+        assert result.score.board == pytest.approx(result.score.sklearn, abs=0.01)
 
 
 def test_few_rows_give_no_percentage(toolkit: sklearn2rknn.Toolkit, link: BoardLink, tmp_path: Path) -> None:

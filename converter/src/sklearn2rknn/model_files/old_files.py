@@ -1,4 +1,4 @@
-"""Instances that an older scikit-learn wrote: completed where that is exact, refused by version elsewhere."""
+"""Instances completed where that is exact: what an older scikit-learn lacks, and losses; or refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn2rknn.errors import UnsupportedModelError
-from sklearn2rknn.model_files.inert import Workshop
+from sklearn2rknn.model_files.inert import Record, Workshop
 
 __all__ = ["complete_old_instances"]
 
@@ -62,6 +62,18 @@ def complete_old_instances(workshop: Workshop) -> None:
                 attributes["n_features_in_"] = width
         if type(instance) is ColumnTransformer:
             _replace_passthrough(attributes)
+        if type(attributes.get("_base_loss")) is Record:
+            _restore_loss(instance)
+
+
+def _restore_loss(instance: Any) -> None:
+    """Give a generalized linear model the loss that its parameters determine, which a file holds as a record.
+
+    Its predict asks the loss for the link function.
+    """
+    power, link = vars(instance).get("power", 0), vars(instance).get("link", "log")
+    if type(power) in (int, float) and type(link) is str and hasattr(type(instance), "_get_loss"):
+        instance._base_loss = instance._get_loss()
 
 
 def _complete_encoder(attributes: dict[str, Any]) -> None:

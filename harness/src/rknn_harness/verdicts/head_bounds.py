@@ -49,10 +49,11 @@ def bound_through_head(reference: Reference, bound: Floats) -> HeadBound:
     if reference.network is not None:
         z, bound, own = _bound_through_epilogue(reference, reference.network, bound)
     if reference.task in ("regressor", "transformer"):
-        if reference.head == "exp":
+        if reference.head != "identity":
             with np.errstate(over="ignore", invalid="ignore"):
                 # Without bound where exp overflows, in scikit-learn too.
-                bound = np.nan_to_num(np.exp(z + bound) - np.exp(z), nan=np.inf, posinf=np.inf)
+                bound = error_through(lambda values: activate(reference.head, values), z, bound)
+                bound = np.nan_to_num(bound, nan=np.inf, posinf=np.inf)
         predictions = reference.answer.predictions
         error = bound.reshape(predictions.shape) + _HEAD * np.abs(predictions)
         return HeadBound(error, np.ones(len(z), bool))

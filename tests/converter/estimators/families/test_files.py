@@ -1,0 +1,72 @@
+"""Models of every family are read from files without running them, and predict as they did."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import joblib  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+import skops.io
+from sklearn import linear_model as lm
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.decomposition import FactorAnalysis, FastICA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier
+from sklearn.naive_bayes import ComplementNB
+from sklearn.neural_network import BernoulliRBM
+
+from sklearn2rknn import ModelFileError, network_from_estimator
+from sklearn2rknn.estimators.model_file import load_model
+from tests.converter.estimators.families.emulation import load
+
+MODELS = {
+    "BernoulliRBM": BernoulliRBM(3, n_iter=2, random_state=0),
+    "ComplementNB": ComplementNB(),
+    "DummyClassifier": DummyClassifier(),
+    "FactorAnalysis": FactorAnalysis(2),
+    "FastICA": FastICA(2, random_state=0),
+    "GammaRegressor": lm.GammaRegressor(),
+    "LassoLars": lm.LassoLars(alpha=0.1),
+    "LinearDiscriminantAnalysis": LinearDiscriminantAnalysis(),
+    "LogisticRegression": lm.LogisticRegression(max_iter=5),
+    "PLSRegression": PLSRegression(2),
+    "Perceptron": lm.Perceptron(max_iter=5),
+    "PoissonRegressor": lm.PoissonRegressor(),
+    "RANSACRegressor": lm.RANSACRegressor(random_state=0),
+    "RidgeClassifier": lm.RidgeClassifier(),
+    "SGDClassifier log_loss": lm.SGDClassifier("log_loss", max_iter=5, random_state=0),
+    "SGDClassifier modified_huber": lm.SGDClassifier("modified_huber", max_iter=5, random_state=0),
+    "SGDOneClassSVM": lm.SGDOneClassSVM(random_state=0),
+    "SGDRegressor": lm.SGDRegressor("huber", random_state=0),
+    "TweedieRegressor 0": lm.TweedieRegressor(),
+    "TweedieRegressor 1.5": lm.TweedieRegressor(power=1.5),
+}
+
+
+@pytest.mark.parametrize("suffix", ["joblib", "skops"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_file_gives_the_same_network_and_predictions(name: str, suffix: str, tmp_path: Path) -> None:
+    X, y = load("wine")
+    X = X / X.max(axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: Any = MODELS[name].fit(X, y + 1)
+    path = tmp_path / f"model.{suffix}"
+    (joblib if suffix == "joblib" else skops.io).dump(model, path)
+    read = load_model(path)
+    expected, network = network_from_estimator(model), network_from_estimator(read)
+    assert network.weights_digest() == expected.weights_digest()
+    method = "predict" if hasattr(model, "predict") else "transform"
+    np.testing.assert_array_equal(getattr(read, method)(X), getattr(model, method)(X))
+
+
+def test_a_file_cannot_put_a_value_in_place_of_a_method(tmp_path: Path) -> None:
+    X, y = load("wine")
+    model = lm.LassoLars(alpha=0.1).fit(X, y)
+    model.predict = 1
+    joblib.dump(model, tmp_path / "model.joblib")
+    with pytest.raises(ModelFileError, match="sets 'predict' of LassoLars, which fit never sets"):
+        load_model(tmp_path / "model.joblib")
