@@ -35,6 +35,7 @@ def read_back(network: Network) -> ToolkitGraph:
         n_outputs=network.n_outputs,
         parts=network.parts,
         output_parts=network.output_parts,
+        features=(),
     )
     return read_graph(onnx_from_network(network, 8).SerializeToString(), cast(Bundle, bundle))
 

@@ -339,14 +339,15 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _times(model: Methods, X: Array, seconds: float) -> tuple[float, float]:
-    """Return the median and the 90th percentile of the seconds that `predict` takes."""
+    """Return the median and the 90th percentile of the seconds that `predict` or `transform` takes."""
+    answer = model.predict if model.has("predict") else model.transform
     for _ in range(3):
-        model.predict(X)
+        answer(X)
     seconds_of_calls: list[float] = []
     end = time.perf_counter() + seconds
     while not seconds_of_calls or time.perf_counter() < end:
         started = time.perf_counter()
-        model.predict(X)
+        answer(X)
         seconds_of_calls.append(time.perf_counter() - started)
     return float(np.median(seconds_of_calls)), float(np.percentile(seconds_of_calls, 90))
 
