@@ -6,15 +6,15 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
 import sklearn
 
-from scirknn.answers import final_values
-from scirknn.bundle import Bundle, Variant, write_bundle
+from scirknn.answers import final_values, responses_of
+from scirknn.bundle import Bundle, Variant, bundle_files, write_bundle
 from scirknn.files import sha256_of_bytes
 from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
@@ -170,7 +170,7 @@ def convert(
         bundle = conversion.bundle(toolkit)
     files = {variant.file: attempt.files[variant.samples].rknn for variant in bundle.variants}
     write_bundle(bundle, files)
-    return conversion.report(bundle.details, time.monotonic() - started)
+    return conversion.report(bundle, time.monotonic() - started)
 
 
 def _build(job: Job, toolkit: Toolkit, prepared: Network) -> tuple[Job, Network, Attempt]:
@@ -261,25 +261,28 @@ class _Conversion:
             score=network.score,
         )
 
-    def report(self, details: Mapping[str, Any], seconds: float) -> ConversionReport:
+    def report(self, bundle: Bundle, seconds: float) -> ConversionReport:
         network, attempt, request = self.network, self.attempt, self.attempt.request
+        models = {request.file_name(size): len(file.rknn) for size, file in attempt.files.items()}
+        others = {path.name: path.stat().st_size for path in bundle_files(bundle) if path.suffix == ".npz"}
         return ConversionReport(
             path=request.path,
-            files={request.file_name(size): len(file.rknn) for size, file in attempt.files.items()},
+            files={**models, **others},
             samples=request.batch_sizes,
             estimator=network.estimator,
             task=network.task,
             head=network.head,
             head_on_npu=network.head_on_npu,
+            methods=tuple(responses_of(network)),
             form=network.form,
             widths=network.widths,
             precision=request.precision,
             accuracy="single" if self.prepared.parts == 1 else "double",
             activations=tuple(layer.activation for layer in self.prepared.layers),
             target_platform=request.target_platform,
-            toolkit=ToolkitFacts.from_json(details["toolkit"]),
+            toolkit=ToolkitFacts.from_json(bundle.details["toolkit"]),
             placement=attempt.placement,
-            ranges=details["ranges"],
+            ranges=bundle.details["ranges"],
             check=attempt.check,
             estimate=attempt.estimate_run(),
             seconds=round(seconds, 3),

@@ -50,7 +50,7 @@ class ConversionReport:
     path : pathlib.Path
         The first model file; its metadata lies beside it.
     files : mapping of str to int
-        Size in bytes of each model file.
+        Size in bytes of each model file, and of the file of arrays where there is one.
     samples : tuple of int
         Batch size of each file.
     estimator, task, head : str
@@ -72,6 +72,8 @@ class ConversionReport:
     form : str
         Operators of the graph.
     head_on_npu : bool
+    methods : tuple of str
+        Those that the loaded model has.
     estimate : tuple of two floats, or None
         Seconds of one call with the first file, least and most, by `virtual_npu.estimate`; never a
         measurement. None for other chips.
@@ -95,6 +97,7 @@ class ConversionReport:
     seconds: float
     form: str = "conv"
     head_on_npu: bool = False
+    methods: tuple[str, ...] = ()
     estimate: tuple[float, float] | None = None
 
     def to_json(self) -> str:
@@ -154,6 +157,7 @@ def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
             f"librknnrt {toolkit.oldest_runtime} or newer)",
         ),
         ("layers", layers),
+        ("methods", ", ".join(report.methods)),
     ]
     return [(name, text) for name, text in lines if text]
 
@@ -271,10 +275,10 @@ def _right(report: ConversionReport) -> tuple[bool, str]:
     what, count = "label", rows
     if report.task == "multilabel":
         what, count, kind = "value", rows * report.widths[-1], f"labels of {rows} {kind}"
-    return True, (
-        f"{round(deciding.labels * count)} of {count} {kind} have scikit-learn's {what}{by} "
-        f"(probabilities ±{deciding.max_probability_error:.2g})"
-    )
+    text = f"{round(deciding.labels * count)} of {count} {kind} have scikit-learn's {what}{by}"
+    if "predict_proba" in report.methods:
+        text += f" (probabilities ±{deciding.max_probability_error:.2g})"
+    return True, text
 
 
 def _speed(report: ConversionReport) -> str:
