@@ -88,9 +88,6 @@ def _transfers(session: BoardSession, board: Board, folder: Path, count: int) ->
     def put() -> None:
         session.files.put({"artifact": source})
 
-    def paramikos() -> None:
-        session.connection.sftp().put(str(source), "paramiko")
-
     def opensshs() -> None:
         command = [
             "sftp", "-q", "-b", "-", "-F", "none", "-P", str(board.port), "-i", str(board.key),
@@ -101,7 +98,6 @@ def _transfers(session: BoardSession, board: Board, folder: Path, count: int) ->
 
     ways: dict[str, Callable[[], None]] = {
         "put: sent, read back, renamed": put,
-        "paramiko's sftp, connection open": paramikos,
         "OpenSSH's sftp, connection included": opensshs,
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 
 from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from virtual_npu import VirtualNpu, read
 
 Array = npt.NDArray[Any]
@@ -58,8 +58,9 @@ def asked(
         buffer = io.BytesIO()
         np.save(buffer, _given(name, rows))
         files[f"{name}.npy"] = buffer.getvalue()
+    with BoardSession(board) as session:
+        folder = f"{board.work_folder}/{session.files.put({**files, 'ask_rknnlite.py': SCRIPT})}"
     with Connection(board) as connection:
-        folder = f"{board.work_folder}/{FileTransfer(connection).put({**files, 'ask_rknnlite.py': SCRIPT})}"
         result = connection.run([board.python, f"{folder}/ask_rknnlite.py", folder], seconds=200)
     printed = result.stdout + result.stderr
     assert result.status == 0, printed

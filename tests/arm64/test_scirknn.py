@@ -18,8 +18,8 @@ from sklearn.neural_network import MLPClassifier
 import scirknn
 import sklearn2rknn
 from rknn_harness.boards.boards_file import Board
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Completed, Connection
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from scirknn.bundle import metadata_path
 from scirknn.bundle.sidecar import with_digest
 
@@ -36,7 +36,8 @@ class OnBoard:
 
     def __init__(self, connection: Connection, board: Board, files: Mapping[str, bytes | Path]) -> None:
         self._connection, self._python = connection, board.python
-        self.folder = f"{board.work_folder}/{FileTransfer(connection).put(files)}"
+        with BoardSession(board) as session:
+            self.folder = f"{board.work_folder}/{session.files.put(files)}"
 
     def python(self, *arguments: str) -> Completed:
         pythonpath = f"PYTHONPATH={self.folder}/scirknn.pyz"

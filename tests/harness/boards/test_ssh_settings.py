@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from rknn_harness.boards.boards_file import Board, read_boards
+from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.boards.ssh_settings import ssh_settings
 from rknn_harness.errors import BoardsFileError, ConnectionLostError
 
@@ -97,8 +98,8 @@ def test_a_proxy_command_carries_the_connection(board: Board, tmp_path: Path, co
     assert desk.proxy.endswith(f"{relay} 127.0.0.1 {board.port}")
     with Connection(desk) as connection:
         assert connection.run(["echo", "here"]).stdout == "here\n"
-        folder = FileTransfer(connection).put({"large": bytes(1 << 20)})
-        assert folder.startswith("artifacts/")
+    with BoardSession(attrs.evolve(desk, python=board.python)) as session:
+        session.files.put({"large": bytes(1 << 20)})
 
 
 def test_a_proxy_that_fails_is_a_lost_connection(board: Board, tmp_path: Path, configure: Configure) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import secrets
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class Operations:
         self._place = "", ""  # of the loaded bundle: its path, the device
         self._opening = False
         self._X: Array | None = None
+        self._suffix = secrets.token_hex(4)  # of temporary folders
 
     def answer(self, frame: frames.Frame) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return the answer's header, without ``id``, and its arrays.
@@ -113,28 +115,25 @@ class Operations:
         paths = header.get("paths")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
             raise BadRequest(f"paths is {paths!r:.80}; it must be a list of texts")
-        try:
-            return {"ok": True, "digests": [sha256_of_file(path) for path in paths]}, {}
-        except FileNotFoundError:
-            return {"ok": True, "digests": []}, {}
+        return {"ok": True, "digests": _digests_in("", paths)}, {}
 
     def _store(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        """Store files in a new folder, all or none; answer the digests there."""
+        """Add bytes to files of a new folder; a request with ``complete`` puts it in place.
+
+        That one's answer has the digests of the files, in the order of their names.
+        """
         folder = self._below(header, "folder")
         for name, content in arrays.items():
             if not name or name in (".", "..") or "/" in name or content.dtype != np.uint8:
                 raise BadRequest(f"array {name!r:.40} is no file: a bare name and bytes are needed")
-        if os.path.isdir(folder):
-            return self._digests({"paths": [os.path.join(folder, name) for name in arrays]}, {})
         place, own = os.path.split(folder)
-        part = os.path.join(place, f".{own}.{os.getpid()}.part")
-        os.makedirs(part)
+        part = os.path.join(place, f".{own}.{self._suffix}.part")
         try:
+            os.makedirs(part, exist_ok=True)
             for name, content in arrays.items():
-                with open(os.path.join(part, name), "wb") as file:
+                with open(os.path.join(part, name), "ab") as file:
                     file.write(content.data)
-            digests = [sha256_of_file(os.path.join(part, name)) for name in arrays]
-            os.rename(part, folder)
+            digests = _put_in_place(part, folder) if header.get("complete") is True else []
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -248,6 +247,26 @@ class Operations:
         if self._model is None or isinstance(self._model, RawModel) != raw:
             raise BadRequest("no model is loaded: load one; after a timeout or a crash, load it again")
         return self._model
+
+
+def _put_in_place(part: str, folder: str) -> list[str]:
+    """Rename a folder of files, unless the other has the same; return the digests of the files."""
+    names = sorted(os.listdir(part))
+    digests = _digests_in(part, names)
+    if _digests_in(folder, names) == digests:
+        shutil.rmtree(part)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(part, folder)
+    return digests
+
+
+def _digests_in(folder: str, names: Iterable[str]) -> list[str]:
+    """Return the SHA-256 of files of a folder, or an empty list when one is missing."""
+    try:
+        return [sha256_of_file(os.path.join(folder, name)) for name in names]
+    except FileNotFoundError:
+        return []
 
 
 def _device(header: Mapping[str, Any]) -> str:

@@ -16,7 +16,6 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.session.timing_calls import SamplingBounds
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import BoardError, ConnectionLostError
 from tests.waiting import wait_for_end
 
@@ -95,22 +94,6 @@ def test_rows_are_sent_once(
     session.models.predict(rows)  # who failed may have lost them
     x = {"X"}
     assert sent == [x, set(), set(), x, x, {*x, "0"}, x]
-
-
-def test_small_files_are_kept_by_the_runner(
-    session: BoardSession, monkeypatch: pytest.MonkeyPatch, board: Board
-) -> None:
-    home = board.key.parent / "home" / board.work_folder
-    content = os.urandom(1000)
-    with monkeypatch.context() as patch:
-        patch.setattr(FileTransfer, "_send", None)
-        folder = session.files.put({"empty": b"", "b c": content})
-    assert sorted(os.listdir(home / folder)) == ["b c", "empty"]
-    assert (home / folder / "b c").read_bytes() == content
-    (home / folder / "b c").write_bytes(b"damaged")
-    assert session.files.put({"empty": b"", "b c": content}) == folder  # the long way mends it
-    assert (home / folder / "b c").read_bytes() == content
-    assert not list((home / folder).parent.glob(".*"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import paramiko
 from rknn_harness.board_runner import frames
 from rknn_harness.boards.claim import Holder
 from rknn_harness.boards.session.error_log import CHUNK_BYTES, TAIL_BYTES, ErrorLog
-from rknn_harness.boards.ssh.connection import DEAD_LINK_SECONDS, Connection
+from rknn_harness.boards.session.runner_start import RunnerStart, start_command
+from rknn_harness.boards.session.sending import STALL_SECONDS, STATUS_SECONDS, send_blocks
+from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import (
     BoardDeadlineError,
     BoardError,
@@ -33,7 +35,6 @@ GRACE_SECONDS = 5.0
 """How long an answer may be late: the board keeps the deadline, and needs a moment to report it."""
 
 _ERROR_KINDS = ("load_error", "run_error", "timeout", "bad_request", "leased")
-_STATUS_SECONDS = 2.0  # within which an exit status follows the end of the output
 
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
@@ -80,10 +81,21 @@ class RunnerChannel:
         """Whether the runner can be asked."""
         return self._channel is not None
 
-    def start(self, command: Sequence[str]) -> None:
-        """Start the runner."""
-        self._channel = self._connection.channel(command)
-        self.errors = ErrorLog(self._channel, self._logs, self.board.name)
+    def start(self, archive: bytes) -> None:
+        """Bring a runner to the board, unless it is there, and start it.
+
+        Raises
+        ------
+        InfraError
+            The channel and the connection are closed.
+        """
+        try:
+            self._channel = self._connection.channel(start_command(self.board, archive))
+            self.errors = ErrorLog(self._channel, self._logs, self.board.name)
+            RunnerStart(self.board, self._channel, self.errors).send(archive)
+        except BaseException:
+            self.close()
+            raise
 
     def ask(
         self, op: str, deadline: float, arrays: Mapping[str, Array] | None = None, **fields: Any
@@ -165,10 +177,10 @@ class RunnerChannel:
     ) -> tuple[frames.Frame, dict[str, Array]]:
         try:
             try:
-                _send(channel, blocks)
+                send_blocks(channel, blocks)
             except OSError:
                 # A runner that ended at once closes the channel, sometimes before this is sent.
-                if channel.status_event.wait(_STATUS_SECONDS):
+                if channel.status_event.wait(STATUS_SECONDS):
                     raise self._end_of_output(channel, op) from None
                 raise
             frame = self._receive(channel, op, seconds)
@@ -176,10 +188,7 @@ class RunnerChannel:
         except InfraError:
             raise
         except frames.ProtocolViolation as error:
-            text = f"answered {op!r} with {error}"
-            if self.requests == 1:
-                text += ". If that is a greeting, keep the start-up files of the board's shell from printing"
-            raise self.protocol_error(text) from error
+            raise self.protocol_error(f"answered {op!r} with {error}") from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise self._failure(
                 ConnectionLostError,
@@ -194,7 +203,7 @@ class RunnerChannel:
         end = time.monotonic() + seconds
         while True:
             # A large answer may take longer than the deadline, as long as it keeps coming.
-            left = 2 * DEAD_LINK_SECONDS if self._parser.pending else end - time.monotonic()
+            left = STALL_SECONDS if self._parser.pending else end - time.monotonic()
             channel.settimeout(max(left, 0.001))
             try:
                 data = channel.recv(CHUNK_BYTES)
@@ -216,7 +225,7 @@ class RunnerChannel:
         """Close, and return the error of a runner whose output has ended."""
         transport = channel.get_transport()
         # The status follows the output at once, or the connection is gone and none will come.
-        if not (channel.status_event.wait(_STATUS_SECONDS) and transport.is_active()):
+        if not (channel.status_event.wait(STATUS_SECONDS) and transport.is_active()):
             text = f"The connection to {self.board.name} ended during {op!r}."
             return self._failure(ConnectionLostError, text)
         status = channel.exit_status
@@ -262,14 +271,3 @@ class RunnerChannel:
         if tail:
             message += f" Last stderr output of the runner: {tail[-500:]}"
         return kind(message, board=self.board.name, stderr=tail, **data)
-
-
-def _send(channel: paramiko.Channel, blocks: list[Any]) -> None:
-    channel.settimeout(2 * DEAD_LINK_SECONDS)  # of no progress
-    for block in blocks:
-        view = memoryview(block)
-        while view:
-            sent = channel.send(view[:CHUNK_BYTES])  # type: ignore[arg-type]  # takes any bytes-like
-            if not sent:
-                raise EOFError("the channel is closed")
-            view = view[sent:]

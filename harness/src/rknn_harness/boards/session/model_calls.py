@@ -12,8 +12,7 @@ import numpy as np
 import scirknn
 from rknn_harness.board_runner import frames
 from rknn_harness.boards.session.channel import Answer, RunnerChannel
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
-from rknn_harness.errors import InfraError
+from rknn_harness.boards.session.file_calls import FileCalls
 from scirknn.arrays import Array
 from scirknn.bundle import Bundle, bundle_files, metadata_path
 
@@ -41,7 +40,7 @@ class Prediction:
 class ModelCalls:
     """Requests about the loaded bundle."""
 
-    def __init__(self, runner: RunnerChannel, files: FileTransfer) -> None:
+    def __init__(self, runner: RunnerChannel, files: FileCalls) -> None:
         self._runner, self._files = runner, files
 
     def load(
@@ -143,11 +142,7 @@ class ModelCalls:
     def _upload(self, bundle: Bundle) -> str:
         """Send a bundle, and return its path below the board's work folder."""
         files: dict[str, Path | bytes] = {file.name: file for file in bundle_files(bundle)}
-        try:
-            return f"{self._files.put(files)}/{bundle.path.name}"
-        except InfraError:
-            self._runner.close()
-            raise
+        return f"{self._files.put(files)}/{bundle.path.name}"
 
     def _outputs(self, op: str, arrays: Mapping[str, Array], counts: Mapping[str, int]) -> list[Array]:
         """Return the outputs by their names, having checked their numbers of rows."""

@@ -7,9 +7,8 @@ import dataclasses
 import numpy as np
 
 from rknn_harness.boards.session.channel import RunnerChannel
+from rknn_harness.boards.session.file_calls import FileCalls
 from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed, read_timed
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
-from rknn_harness.errors import InfraError
 from scirknn.arrays import Array
 
 __all__ = ["RawModelCalls"]
@@ -18,7 +17,7 @@ __all__ = ["RawModelCalls"]
 class RawModelCalls:
     """Requests about the loaded model file."""
 
-    def __init__(self, runner: RunnerChannel, files: FileTransfer) -> None:
+    def __init__(self, runner: RunnerChannel, files: FileCalls) -> None:
         self._runner, self._files = runner, files
 
     def load_raw(
@@ -37,11 +36,7 @@ class RawModelCalls:
         deadline : float
             Seconds, transfer excluded.
         """
-        try:
-            folder = self._files.put({"raw.rknn": model})
-        except InfraError:
-            self._runner.close()
-            raise
+        folder = self._files.put({"raw.rknn": model})
         device = device or self._runner.board.device
         with self._runner.loading():
             self._runner.ask("raw_load", deadline, file=f"{folder}/raw.rknn", core=core, device=device)

@@ -9,9 +9,7 @@ from pathlib import Path
 import rknn_harness.board_runner
 import scirknn
 
-__all__ = ["RUNNER_NAME", "runner_archive"]
-
-RUNNER_NAME = "runner.pyz"
+__all__ = ["runner_archive"]
 
 _START = "import sys\nfrom rknn_harness.board_runner.__main__ import main\nsys.exit(main())\n"
 

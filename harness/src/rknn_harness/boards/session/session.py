@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from rknn_harness.board_runner import frames
 from rknn_harness.boards.board import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.channel import RunnerChannel
+from rknn_harness.boards.session.file_calls import FileCalls
 from rknn_harness.boards.session.lease_calls import LeaseCalls
 from rknn_harness.boards.session.model_calls import ModelCalls
 from rknn_harness.boards.session.raw_model_calls import RawModelCalls
-from rknn_harness.boards.session.runner_archive import RUNNER_NAME, runner_archive
+from rknn_harness.boards.session.runner_archive import runner_archive
 from rknn_harness.boards.session.timing_calls import TimingCalls
 from rknn_harness.boards.ssh.connection import Connection
-from rknn_harness.boards.ssh.file_transfer import FileTransfer
 from rknn_harness.errors import BoardError, ConnectionLostError, InfraError, ProvisioningError
 from scirknn.text import printable
 
 __all__ = ["BoardSession"]
-
-_log = logging.getLogger(__name__)
 
 _FINDING_KEYS = ("rule", "level", "text", "command")
 
@@ -57,7 +51,7 @@ class BoardSession:
     timing : TimingCalls
     raw_models : RawModelCalls
     lease : LeaseCalls
-    files : FileTransfer
+    files : FileCalls
     runner : RunnerChannel
     connection : Connection
     greeting : dict
@@ -79,7 +73,7 @@ class BoardSession:
         self._runtime = runtime
         self.connection = Connection(board)
         self.runner = RunnerChannel(self.connection, logs=logs)
-        self.files = FileTransfer(self.connection)
+        self.files = FileCalls(self.runner)
         self.lease = LeaseCalls(self.runner)
         self.models = ModelCalls(self.runner, self.files)
         self.timing = TimingCalls(self.runner)
@@ -87,7 +81,6 @@ class BoardSession:
 
     def __enter__(self) -> BoardSession:
         try:
-            self.connection.__enter__()
             self._start()
         except BaseException:
             self.runner.close()
@@ -135,10 +128,13 @@ class BoardSession:
         return printable(kernel[:200]), printable(lease[:200])
 
     def _start(self) -> None:
-        folder = self.files.put({RUNNER_NAME: runner_archive(self._runtime)})
-        work_folder = self.board.work_folder
-        runner = f"{work_folder}/{folder}/{RUNNER_NAME}"
-        self.runner.start([self.board.python, runner, work_folder, self.board.lease_folder])
+        archive = runner_archive(self._runtime)
+
+        def start() -> None:
+            self.connection.open()
+            self.runner.start(archive)
+
+        self.connection.retry(start)
         try:
             if self._claim is not None:
                 self.lease.take(self._claim)
@@ -154,26 +150,3 @@ class BoardSession:
             ) from error
         if self.greeting.get("protocol") != frames.VERSION:
             raise self.runner.protocol_error(f"speaks protocol {self.greeting.get('protocol')!r:.40}")
-        self.files.remote_sha256 = self._remote_sha256
-        self.files.upload_small_files = self._upload_small_files
-
-    def _remote_sha256(self, paths: list[str]) -> list[str] | None:
-        if not self.runner.is_open:
-            return None
-        return self._digests("digests", self.runner.ask("digests", 120.0, paths=paths)[0])
-
-    def _upload_small_files(self, folder: str, files: Mapping[str, bytes]) -> list[str]:
-        if not self.runner.is_open:
-            return []
-        contents = {name: np.frombuffer(content, np.uint8) for name, content in files.items()}
-        try:
-            return self._digests("store", self.runner.ask("store", 60.0, contents, folder=folder)[0])
-        except BoardError as error:
-            _log.debug("%s did not take the files for %s: %s", self.board.name, folder, error)
-            return []
-
-    def _digests(self, op: str, header: Mapping[str, Any]) -> list[str]:
-        digests = header.get("digests")
-        if not isinstance(digests, list) or not all(isinstance(digest, str) for digest in digests):
-            raise self.runner.protocol_error(f"answered {op!r} with {digests!r:.80}")
-        return digests

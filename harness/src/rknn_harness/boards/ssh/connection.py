@@ -19,15 +19,12 @@ import tenacity
 from paramiko.pkey import UnknownKeyType
 
 from rknn_harness.boards.board import Board
-from rknn_harness.boards.ssh.known_hosts import KnownHosts
+from rknn_harness.boards.ssh.refusals import host_key_error, host_name, infra_error, known_hosts
 from rknn_harness.errors import (
     AuthenticationError,
     ConnectionLostError,
-    HostKeyError,
     InfraError,
     PowerError,
-    ProtocolError,
-    ProvisioningError,
 )
 
 __all__ = ["Completed", "Connection", "wait_until_reachable"]
@@ -39,8 +36,6 @@ DEAD_LINK_SECONDS = 10.0
 _KEEPALIVE_SECONDS = 5  # bytes to be acknowledged, so that a silent dead link is noticed too
 _ATTEMPTS = 3
 _BOOT_STEP_SECONDS = 1.0
-_SETTLE_SECONDS = 1.0
-_SSH_PORT = 22  # the only one that a file of host keys does not name
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +74,6 @@ class Connection:
         self.board = board
         self._attempts = attempts
         self._fabric: fabric.Connection | None = None
-        self._sftp: paramiko.SFTPClient | None = None
         self._proxy: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Connection:
@@ -91,7 +85,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection; more than once does no harm."""
-        connection, self._fabric, self._sftp = self._fabric, None, None
+        connection, self._fabric = self._fabric, None
         if connection is not None:
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 connection.close()
@@ -133,42 +127,12 @@ class Connection:
 
     def channel(self, command: Sequence[str]) -> paramiko.Channel:
         """Start a program on the board, and return its standard streams."""
-        line = shlex.join(command)
-        with self.translate_errors(f"starting {line:.200}"):
+        with self.translate_errors(f"starting {command[0]}"):
             transport: paramiko.Transport = self._require_open().transport
             channel = transport.open_session(timeout=CONNECT_SECONDS)
             channel.settimeout(CONNECT_SECONDS)
-            channel.exec_command(line)
+            channel.exec_command(shlex.join(command))
             return channel
-
-    def sftp(self) -> paramiko.SFTPClient:
-        """Return the connection's one SFTP session."""
-        if self._sftp is None:
-            self._sftp = self._start_sftp()
-        return self._sftp
-
-    def _start_sftp(self) -> paramiko.SFTPClient:
-        transport: paramiko.Transport = self._require_open().transport
-        channel = transport.open_session(window_size=1 << 23, timeout=CONNECT_SECONDS)
-        channel.settimeout(2 * DEAD_LINK_SECONDS)
-        try:
-            channel.invoke_subsystem("sftp")
-            return paramiko.SFTPClient(channel)
-        except paramiko.SFTPError as error:
-            raise ProtocolError(
-                f"{self.board.name} answers SFTP with {error}. If that is a greeting, keep the start-up "
-                "files of the board's shell from printing where there is no terminal: begin ~/.bashrc with "
-                "'[ -t 1 ] || return'."
-            ) from error
-        except (EOFError, paramiko.SSHException) as error:
-            transport.join(_SETTLE_SECONDS)  # a connection that was lost ends now
-            if not transport.is_active():
-                raise
-            raise ProvisioningError(
-                f"{self.board.name} does not start SFTP ({error or type(error).__name__}). Install it with "
-                "'sudo apt install openssh-sftp-server' there, and see that /etc/ssh/sshd_config has "
-                "'Subsystem sftp /usr/lib/openssh/sftp-server'; dropbear needs the program alone."
-            ) from error
 
     def _require_open(self) -> fabric.Connection:
         if self._fabric is None:
@@ -220,38 +184,13 @@ class Connection:
     @contextlib.contextmanager
     def translate_errors(self, doing: str) -> Iterator[None]:
         """Turn the errors of libraries into `InfraError`, which names the step."""
-        board = self.board
         try:
             yield
         except InfraError:
             raise
-        except paramiko.BadHostKeyException as error:
-            raise _host_key_error(board, error.key) from error
-        except paramiko.AuthenticationException as error:
-            raise AuthenticationError(
-                f"{board.name} refuses {board.user} with the key {board.key} ({error}). Let it in with "
-                f"'ssh-copy-id -i {board.key}.pub -p {board.port} {board.user}@{board.host}'."
-            ) from error
-        except (UnicodeDecodeError, paramiko.SFTPError) as error:
-            raise ProtocolError(f"{board.name} answered {doing} with {error}.") from error
-        except socket.gaierror as error:
+        except (OSError, EOFError, UnicodeDecodeError, paramiko.SSHException) as error:
             self.close()
-            raise ConnectionLostError(
-                f"{board.name}: this machine knows no host {board.host!r} ({error.strerror}). Write the "
-                "board's address for 'host' in its entry, or for HostName in ~/.ssh/config."
-            ) from error
-        except paramiko.ChannelException as error:
-            self.close()
-            raise ProvisioningError(
-                f"{board.name} refuses another session while {doing} ({error}). A connection needs three: "
-                "set 'MaxSessions 10' in /etc/ssh/sshd_config there and restart its SSH server."
-            ) from error
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            self.close()
-            raise ConnectionLostError(
-                f"The connection to {board.name} failed while {doing}: {error or type(error).__name__}. "
-                f"Check that the board is on and that {board.address} can be reached."
-            ) from error
+            raise infra_error(self.board, doing, error) from error
 
 
 def wait_until_reachable(board: Board) -> None:
@@ -297,8 +236,8 @@ def _new_connection(board: Board) -> fabric.Connection:
         },
     )
     connection.client.set_missing_host_key_policy(_RejectUnknownKey(board))
-    for key in reversed(_known_hosts(board).keys):  # of two keys of one type the first counts
-        connection.client.get_host_keys().add(_host_name(board), key.get_name(), key)
+    for key in reversed(known_hosts(board).keys):  # of two keys of one type the first counts
+        connection.client.get_host_keys().add(host_name(board), key.get_name(), key)
     return connection
 
 
@@ -322,58 +261,7 @@ class _RejectUnknownKey(paramiko.RejectPolicy):
         self._board = board
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> NoReturn:
-        raise _host_key_error(self._board, key)
-
-
-def _host_name(board: Board) -> str:
-    """Return the board's name in a file of host keys."""
-    return board.host if board.port == _SSH_PORT else f"[{board.host}]:{board.port}"
-
-
-def _known_hosts(board: Board) -> KnownHosts:
-    try:
-        return KnownHosts.read(board.known_hosts, _host_name(board))
-    except FileNotFoundError:
-        raise HostKeyError(
-            f"{board.name}: there is no file of host keys at {board.known_hosts}. {_trust_command(board)}"
-        ) from None
-    except OSError as error:
-        raise HostKeyError(
-            f"{board.name}: the file of host keys {board.known_hosts} cannot be read: {error.strerror}. "
-            "Correct 'known_hosts' in the board's entry, or who may read the file."
-        ) from None
-
-
-def _host_key_error(board: Board, key: paramiko.PKey) -> HostKeyError:
-    """Return the error of a host key that is not trusted, with what the file has instead."""
-    known, file = _known_hosts(board), board.known_hosts
-    shown = f"{board.name} at {board.address} shows the host key {key.fingerprint}"
-    line = known.revoked.get(key.asbytes())
-    if line is not None:
-        return HostKeyError(
-            f"{shown}, which line {line} of {file} revokes. Give the board a new key, with "
-            "'sudo rm /etc/ssh/ssh_host_*_key*; sudo ssh-keygen -A' on its own console; or, if the line is "
-            f"wrong, remove it with 'sed -i {line}d {file}'."
-        )
-    if known.keys:
-        expected = ", ".join(each.fingerprint for each in known.keys)
-        cure = (
-            "If the board was installed anew, replace the line there; otherwise another machine answers at "
-            "its address."
-        )
-        return HostKeyError(
-            " ".join(filter(None, (f"{shown}, but {file} has {expected}.", known.remarks, cure)))
-        )
-    start = f"{shown}, and {file} has none for it."
-    return HostKeyError(" ".join(filter(None, (start, known.remarks, _trust_command(board)))))
-
-
-def _trust_command(board: Board) -> str:
-    return (
-        f"Put it there with 'ssh-keyscan -p {board.port} {board.host} >> {board.known_hosts}', and see that "
-        f"'ssh-keygen -lf {board.known_hosts}' shows what the board shows on its own console: "
-        "'cat /etc/ssh/ssh_host_*_key.pub | ssh-keygen -lf -'."
-    )
+        raise host_key_error(self._board, key)
 
 
 def _transport(*arguments: Any, **options: Any) -> paramiko.Transport:
