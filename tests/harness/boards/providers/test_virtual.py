@@ -111,7 +111,10 @@ def test_a_key_that_was_added_on_the_board_opens_it(tmp_path: Path) -> None:
 def test_a_session_of_file_transfer_ends_with_status_0(board: Board) -> None:
     # Without a status scp fails, whatever it copied.
     with Connection(board) as connection:
-        channel = connection.sftp().get_channel()
+        transport = connection.channel(["true"]).get_transport()
+        files = transport.open_sftp_client()
+        assert files is not None
+        channel = files.get_channel()
         assert channel is not None
         channel.shutdown_write()
         assert channel.recv_exit_status() == 0

@@ -42,7 +42,7 @@ def test_files_arrive_and_a_damaged_one_is_mended(
 ) -> None:
     (tmp_path / "file").write_bytes(b"in a file")
     contents = {"b c": os.urandom(size), "empty": b"", "file": b"in a file"}
-    given = {**contents, "file": tmp_path / "file"}
+    given: dict[str, Path | bytes] = {**contents, "file": tmp_path / "file"}
     for _ in range(2):
         folder = files.put(given)
         assert {path.name: path.read_bytes() for path in (home / folder).iterdir()} == contents

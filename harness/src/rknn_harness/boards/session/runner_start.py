@@ -50,9 +50,9 @@ _CURES = (
     ),
 )
 _OTHER_CURE = (
-    "Look at what 'ssh -i {key} -p {port} {user}@{host} {python} -V' prints: ForceCommand in "
-    "/etc/ssh/sshd_config, command= in ~/.ssh/authorized_keys and the start-up files of the shell may run "
-    "something else."
+    "Look at what 'ssh -i {key} -p {port} {user}@{host} {python} -V' prints: it must be Python 3.8 or later. "
+    "ForceCommand in /etc/ssh/sshd_config, command= in ~/.ssh/authorized_keys and the start-up files of the "
+    "shell may run something else."
 )
 
 
