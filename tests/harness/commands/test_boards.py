@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,20 +41,86 @@ def ask(board: Board, tmp_path: Path) -> Ask:
 
     def run(*words: str, owner: str = "ann@here") -> Result:
         arguments = ["board", *words, "--boards", str(file)]
-        if words[0] != "list":
-            arguments += ["--board", "desk"]
+        arguments += ["--within", "2m"] if words[0] == "list" else ["--board", "desk"]
         return CliRunner().invoke(main, arguments, env={"RKNN_HARNESS_OWNER": owner})
 
     return run
 
 
-def test_list(ask: Ask, board: Board) -> None:
+def test_list_names_the_boards_and_how_they_are(ask: Ask, board: Board) -> None:
     result = ask("list")
     assert result.exit_code == 0
-    assert result.output.splitlines() == [
-        "virtual\ton this machine\tvirtual\tvirtual",
-        f"desk\tboard@127.0.0.1:{board.port}\tvirtual\trk3588",
+    address = f"board@127.0.0.1:{board.port}"
+    assert [line.split() for line in result.output.splitlines()] == [
+        ["virtual", "virtual", "-", "virtual", "virtual"],
+        ["desk", "ready", address, "virtual", "rk3588"],
     ]
+    assert json.loads(ask("list", "--json").output)[1] == {
+        "name": "desk",
+        "kind": "ssh",
+        "address": address,
+        "device": "virtual",
+        "tags": ["rk3588"],
+        "state": "ready",
+        "why": "",
+        "session": None,
+        "reserved": None,
+    }
+
+
+def test_list_names_who_has_a_board(ask: Ask, board: Board, tmp_path: Path) -> None:
+    assert ask("lock", "--why", "soldering").exit_code == 0
+    assert "\n  reserved by ann@here (soldering) until 20" in ask("list").output
+    own = attrs.evolve(board, lease_folder=str(tmp_path / "lease"))
+    with BoardSession(own, claim=Claim("a run", owner="ann@here")):
+        desk = json.loads(ask("list", "--json").output)[1]
+        assert "\n  in use by ann@here (a run) until 20" in ask("list").output
+    assert desk["state"] == "in use"
+    assert (desk["session"]["owner"], desk["reserved"]["what"]) == ("ann@here", "soldering")
+    assert ask("unlock").exit_code == 0
+
+
+def test_list_names_why_a_board_cannot_be_used(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "known").touch()
+    (tmp_path / "boards.toml").write_text(
+        '[board.farm]\nkind = "arm64"\ntree = "t"\nversion = "2.3.2"\n'
+        + entry_of("gone", 1, board.key)
+        + entry_of("foreign", board.port, board.key)
+    )
+    words = ["board", "list", "--boards", str(tmp_path / "boards.toml"), "--json", "--within", "2m"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0
+    states = {each["name"]: each for each in json.loads(result.stdout)}
+    assert {name: state["state"] for name, state in states.items()} == {
+        "virtual": "virtual",
+        "farm": "on request",
+        "gone": "unreachable",
+        "foreign": "refused",
+    }
+    assert "Check that the board is on" in states["gone"]["why"]
+    assert "ssh-keyscan" in states["foreign"]["why"]
+
+
+def test_list_waits_no_longer_than_it_may_and_shows_for_whom(
+    board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sklearn2rknn.progress.QUIET_SECONDS", 0.0)
+    (tmp_path / "known").touch()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (tmp_path / "boards.toml").write_text(entry_of("desk", silent.getsockname()[1], board.key))
+        words = ["board", "list", "--boards", str(tmp_path / "boards.toml"), "--within", "1s"]
+        result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0
+    assert "waiting for desk ..." in result.stderr
+    assert "It has not answered within 1 s." in result.stdout
+    assert "waiting for" not in result.stdout
+
+
+def entry_of(name: str, port: int, key: Path) -> str:
+    return (
+        f'[board.{name}]\nhost = "127.0.0.1"\nport = {port}\nuser = "u"\n'
+        f'key = "{key}"\nknown_hosts = "known"\n'
+    )
 
 
 def test_there_is_no_such_board() -> None:
@@ -72,9 +139,9 @@ def usual_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*words: str) -> list[str]:
-    result = CliRunner().invoke(main, ["board", "list", *words])
+    result = CliRunner().invoke(main, ["board", "list", "--json", *words])
     assert result.exit_code == 0
-    return [line.split("\t")[0] for line in result.output.splitlines()]
+    return [each["name"] for each in json.loads(result.stdout)]
 
 
 def test_boards_of_the_usual_file_are_there_without_an_option(usual_file: Path, tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
+from rknn_harness.boards.board import Board
+from rknn_harness.boards.board_state import BoardState, board_states
 from rknn_harness.boards.boards_file import read_boards
 from rknn_harness.boards.claim import Claim, owner
 from rknn_harness.commands.options import (
@@ -26,6 +29,7 @@ from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import Finding
 from scirknn.text import printable
+from sklearn2rknn.progress import progress
 
 __all__ = ["Findings", "board", "look_at"]
 
@@ -35,7 +39,7 @@ def board() -> None:
     """List, lock and look at boards.
 
     \b
-    rknn-harness board list --boards boards.toml
+    rknn-harness board list --boards boards.toml                      which there are, and how they are
     rknn-harness board facts --boards boards.toml --board rock5b      versions, clocks, temperatures
     rknn-harness board doctor --boards boards.toml --board rock5b     what is wrong with it, and the cure
     rknn-harness board lock --for 2h --why soldering ...              keep runs of others off it
@@ -45,14 +49,30 @@ def board() -> None:
 
 @board.command("list")
 @boards_option
-def list_boards(boards_file: Path | None) -> None:
-    """List the boards that can be named."""
+@click.option(
+    "--within",
+    "seconds",
+    type=Duration(),
+    default="20s",
+    show_default=True,
+    help="How long boards are waited for.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
+def list_boards(boards_file: Path | None, seconds: float, as_json: bool) -> None:
+    """List the boards that can be named, and how they are.
+
+    All are asked at once. A board is ready, in use or reserved (by whom, until when), refused or unreachable
+    (why, and what to do), virtual (started here for each use), or on request (its provider hands it out).
+    """
     with errors_as_exit_codes():
-        for entry in read_boards(boards_file).values():
-            address = f"{entry.user}@{entry.address}" if entry.host else f"by {entry.kind}"
-            where = "on this machine" if entry.made_for_each_use else address
-            columns = (entry.name, where, entry.device, " ".join(entry.tags))
-            click.echo(printable("\t".join(columns)).rstrip())
+        boards = read_boards(boards_file)
+        with progress(f"asking {len(boards)} boards"):
+            states = board_states(boards, seconds)
+    entries = [_as_json(entry, states[name]) for name, entry in boards.items()]
+    if as_json:
+        click.echo(json.dumps(entries, indent=1))
+    else:
+        _show_boards(entries)
 
 
 @board.command("facts")
@@ -174,6 +194,33 @@ def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Ma
 def _refuse_made_for_each_use(name: str, boards_file: Path | None) -> None:
     if choose_board(name, boards_file).made_for_each_use:
         raise click.UsageError("This board is made anew for every command: nobody else can take it.")
+
+
+def _as_json(board: Board, state: BoardState) -> dict[str, Any]:
+    return {
+        "name": board.name,
+        "kind": board.kind,
+        "address": f"{board.user}@{board.address}" if board.host and not board.made_for_each_use else None,
+        "device": board.device,
+        "tags": list(board.tags),
+        **attrs.asdict(state),
+    }
+
+
+def _show_boards(entries: list[dict[str, Any]]) -> None:
+    """Print a line for each board, and below it who has it, or why it cannot be used."""
+    rows = [(each["name"], each["state"].value, each["address"] or "-", each["device"]) for each in entries]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for entry, row in zip(entries, rows, strict=True):
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        lines = ["  ".join([*cells, *entry["tags"]]).rstrip()]
+        for key, what in (("session", "in use by"), ("reserved", "reserved by")):
+            if (holder := entry[key]) is not None:
+                why = f" ({holder['what']})" if holder["what"] else ""
+                lines.append(f"  {what} {holder['owner']}{why} until {_moment(holder['until'])}")
+        if entry["why"]:
+            lines.append(f"  {entry['why']}")
+        click.echo(printable("\n".join(lines)))
 
 
 def _moment(seconds: float) -> str:

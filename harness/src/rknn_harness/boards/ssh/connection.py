@@ -72,7 +72,7 @@ class Connection:
 
     def __init__(self, board: Board, attempts: int = _ATTEMPTS) -> None:
         self.board = board
-        self._attempts = attempts
+        self.attempts = attempts
         self._fabric: fabric.Connection | None = None
         self._proxy: subprocess.Popen[bytes] | None = None
 
@@ -170,7 +170,7 @@ class Connection:
         """Do a step, and again when the connection is lost during it."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(ConnectionLostError),
-            stop=tenacity.stop_after_attempt(self._attempts),
+            stop=tenacity.stop_after_attempt(self.attempts),
             wait=tenacity.wait_exponential(multiplier=0.2, max=5.0),
             before_sleep=self._log_retry,
             reraise=True,
