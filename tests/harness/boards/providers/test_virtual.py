@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from rknn_harness.boards.providers.provider import provider_of
 from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import AuthenticationError, ConnectionLostError, VirtualBoardError
-from tests.waiting import is_running, wait_for_end, wait_until
+from tests.waiting import PATIENCE, is_running, wait_for_end, wait_until
 
 OWNER = """
 import sys, time
@@ -92,6 +95,60 @@ def test_only_the_key_opens_it(board: Board) -> None:
         assert caught.value.allowed_types == ["publickey"]
         transport.close()
     assert stat.S_IMODE(board.key.stat().st_mode) == 0o600
+
+
+def test_only_its_own_user_is_let_in(board: Board) -> None:
+    with Connection(board) as connection:
+        assert connection.run(["true"]).status == 0
+    for user in ("root", "Board", "", "board\0"):
+        with pytest.raises(AuthenticationError), Connection(attrs.evolve(board, user=user)):
+            pass
+
+
+def test_it_offers_no_outdated_algorithm(board: Board) -> None:
+    lists = offered(board.port)
+    outdated = re.compile(
+        r"sha1|md5|cbc|3des|arcfour|blowfish|cast128|ssh-rsa|ssh-dss|group1-|group-exchange|-96|umac-64"
+    )
+    for names in lists[:6]:  # RFC 4253, 7.1: key exchange, host keys, ciphers and MACs, both ways
+        assert names
+        assert not [name for name in names if outdated.search(name)]
+
+
+@pytest.mark.parametrize("first", [b"", b"SSH-2.0-", b"SSH-2.0-stranger\r\n"])
+def test_who_does_not_log_in_is_dropped(first: bytes, tmp_path: Path) -> None:
+    code = "import asyncio, pathlib, sys; from rknn_harness.boards.providers.virtual import serve; "
+    code += "asyncio.run(serve(pathlib.Path(sys.argv[1]), login_seconds=0.5))"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        port = json.loads(server.stdout.readline())["port"]
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as stranger:
+            stranger.sendall(first)
+            with contextlib.suppress(ConnectionResetError):
+                while stranger.recv(4096):
+                    pass
+        server.terminate()
+
+
+def offered(port: int) -> list[list[str]]:
+    """Return the lists of algorithms in a server's first packet, as RFC 4253 lays it out."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
+        plain.makefile("rb") as stream,
+    ):
+        plain.sendall(b"SSH-2.0-test\r\n")
+        while not stream.readline().startswith(b"SSH-2.0-"):
+            pass
+        (length,) = struct.unpack(">I", stream.read(4))
+        packet = stream.read(length)[1:]
+    assert packet[0] == paramiko.common.MSG_KEXINIT
+    lists, rest = [], packet[17:]
+    for _ in range(10):
+        (size,) = struct.unpack_from(">I", rest)
+        lists.append(rest[4 : 4 + size].decode().split(",") if size else [])
+        rest = rest[4 + size :]
+    return lists
 
 
 def test_a_key_that_was_added_on_the_board_opens_it(tmp_path: Path) -> None:

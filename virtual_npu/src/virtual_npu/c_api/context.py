@@ -77,6 +77,11 @@ class Context:
         self._inputs: dict[int, Array] = {}
         self._outputs: list[Array] = []
 
+    @property
+    def has_model(self) -> bool:
+        """Whether the caller has shown that it is one: it may be idle from then on."""
+        return self._model is not None
+
     def limit(self, operation: int) -> int:
         """Return how many bytes of payload a request may have."""
         if operation == _LOAD:

@@ -6,7 +6,7 @@
 
 A connection is a context: one model, its inputs and outputs, in a thread of its own. Requests and answers are
 frames (``librknnrt/exchange.h``); every length is checked before it is believed, and a malformed request is
-answered with a code.
+answered with a code. A connection that loads no model, or stops within a frame, is closed after a while.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import stat
 import struct
 import sys
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Sequence
@@ -28,10 +29,13 @@ from typing import Any, Final
 
 from virtual_npu.c_api.context import FAIL, MALLOC_FAIL, Context, Model, Refused
 
-__all__ = ["CONTEXTS", "Server", "main"]
+__all__ = ["CONTEXTS", "REQUEST_SECONDS", "Server", "main"]
 
 CONTEXTS: Final = 64
 """Contexts at a time; a further one finds the device unavailable."""
+
+REQUEST_SECONDS: Final = 60.0
+"""How long a connection may take until it has a model, and from then on for each frame."""
 
 _REQUEST: Final = struct.Struct("<II")
 _ANSWER: Final = struct.Struct("<iI")
@@ -43,7 +47,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Listens on the socket `path`; a context manager, as its base is.
 
     A socket that nobody answers on is replaced. `mode` is the socket's permissions; by default those that the
-    process gives to new files.
+    process gives to new files. `request_seconds` is how long a connection may take until it has a model,
+    and from then on for each frame.
 
     Raises
     ------
@@ -54,7 +59,14 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = CONTEXTS
 
-    def __init__(self, path: str | os.PathLike[str], mode: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        mode: int | None = None,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        self.request_seconds = request_seconds
         self.models: weakref.WeakValueDictionary[bytes, Model] = weakref.WeakValueDictionary()
         self._free = threading.BoundedSemaphore(CONTEXTS)
         self._path, self._bound = Path(path), False
@@ -75,8 +87,8 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong, unless a client merely went away."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """Say what went wrong, unless a client merely went away, or was idle."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
             traceback.print_exc()
 
     def server_bind(self) -> None:
@@ -98,9 +110,12 @@ class _Connection(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
-        context = Context(self.server.models)
+        context, seconds = Context(self.server.models), self.server.request_seconds
+        self._end: float | None = time.monotonic() + seconds
         while (header := self._receive(_REQUEST.size)) is not None:
             operation, size = _REQUEST.unpack(header)
+            if context.has_model:
+                self._end = time.monotonic() + seconds
             payload = self._payload(size, context.limit(operation))
             try:
                 code, result = 0, context.answer(operation, size, payload)
@@ -112,13 +127,24 @@ class _Connection(socketserver.BaseRequestHandler):
                 # A defect of ours, met in one context, must not end the others.
                 traceback.print_exc()
                 code, result = FAIL, f"{type(error).__name__}: {error}".encode()[:_TEXT_LIMIT]
+            self.request.settimeout(seconds)
             self.request.sendall(_ANSWER.pack(code, len(result)) + result)
+            if context.has_model:
+                self._end = None  # it may be idle
+
+    def _read(self, size: int) -> bytes:
+        """Return up to `size` bytes, or none at the connection's end; raise TimeoutError after `_end`."""
+        seconds = None if self._end is None else self._end - time.monotonic()
+        if seconds is not None and seconds <= 0:
+            raise TimeoutError
+        self.request.settimeout(seconds)
+        return self.request.recv(min(size, _CHUNK))
 
     def _receive(self, size: int) -> bytearray | None:
         """Return exactly `size` bytes, or None when the connection ends before."""
         data = bytearray()
         while len(data) < size:
-            part = self.request.recv(min(size - len(data), _CHUNK))
+            part = self._read(size - len(data))
             if not part:
                 return None
             data += part
@@ -132,7 +158,7 @@ class _Connection(socketserver.BaseRequestHandler):
                 raise ConnectionResetError
             return data
         while size:
-            part = self.request.recv(min(size, _CHUNK))
+            part = self._read(size)
             if not part:
                 raise ConnectionResetError
             size -= len(part)

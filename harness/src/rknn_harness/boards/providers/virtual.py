@@ -1,7 +1,7 @@
 """The virtual board: an SSH server on loopback, whose NPU is `virtual_npu`.
 
-To the harness it is a board like any other: strict host keys, public keys only, commands in a shell, SFTP.
-It serves on a free port of 127.0.0.1 while its standard input is open, so it cannot outlive its owner::
+To the harness it is a board like any other: strict host keys, one user, public keys only, commands in a
+shell. It serves on a free port of 127.0.0.1 while its standard input is open, so it cannot outlive its owner::
 
     python -m rknn_harness.boards.providers.virtual FOLDER
 """
@@ -31,13 +31,35 @@ from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.errors import VirtualBoardError
 from scirknn.files import write_atomically
 
-__all__ = ["VirtualBoard", "VirtualProvider", "virtual_board"]
+__all__ = ["VirtualBoard", "VirtualProvider", "serve", "virtual_board"]
 
 _ROOT = "RKNN_HARNESS_ROOT"  # as the runner knows it
 _INHERITED = (_ROOT, "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
 _CHUNK = 1 << 16
 _WINDOW = 8 << 20  # bytes in flight on one channel; the default of 2 MiB halts a large transfer now and then
 _STOP_SECONDS = 5.0
+
+LOGIN_SECONDS = 60.0
+"""How long a connection may take to log in; on a busy machine a key exchange takes seconds."""
+
+_ALGORITHMS = {
+    "kex_algs": (
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+    ),
+    "encryption_algs": (
+        *("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com"),
+        *("aes128-ctr", "aes256-ctr"),
+    ),
+    "mac_algs": ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256"),
+    "signature_algs": (
+        *("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+        *("rsa-sha2-256", "rsa-sha2-512"),
+    ),
+}
+"""What OpenSSH and paramiko have in common, without SHA-1, MD5, CBC and small groups."""
 
 
 class VirtualBoard:
@@ -202,7 +224,8 @@ def _members(session: int) -> Iterator[int]:
                     yield int(entry.name)
 
 
-async def _serve(folder: Path) -> None:
+async def serve(folder: Path, *, login_seconds: float = LOGIN_SECONDS) -> None:
+    """Be the board in `folder` until its owner is gone, or asks for the end; prints the port as JSON."""
     import asyncssh  # the harness's own process never needs it
 
     home = folder / "home"
@@ -225,6 +248,8 @@ async def _serve(folder: Path) -> None:
         agent_forwarding=False,
         compression_algs=None,
         window=_WINDOW,
+        login_timeout=login_seconds,
+        **_ALGORITHMS,
     )
     port_file = folder / "port"
     try:
@@ -256,7 +281,7 @@ def _end_event() -> asyncio.Event:
 
 
 def _server(own_key: str, home: Path) -> Any:
-    """Return a class of servers that accept the board's key, and added ones."""
+    """Return a class of servers that accept the board's key, and added ones, of its user alone."""
     import asyncssh
 
     added = home / ".ssh" / "authorized_keys"
@@ -267,6 +292,8 @@ def _server(own_key: str, home: Path) -> Any:
 
         def begin_auth(self, username: str) -> bool:
             keys = own_key + (added.read_text("utf-8") if added.is_file() else "")
+            if username != VIRTUAL.user:
+                keys = ""
             self._connection.set_authorized_keys(asyncssh.import_authorized_keys(keys))
             return True
 
@@ -353,7 +380,7 @@ async def _finish(process: Any, child: asyncio.subprocess.Process) -> None:
 def _main() -> None:
     (folder,) = sys.argv[1:]
     try:
-        asyncio.run(_serve(Path(folder).absolute()))
+        asyncio.run(serve(Path(folder).absolute()))
     finally:
         # Started by hand it is in its terminal's session, whose processes are not the board's.
         if os.getsid(0) == os.getpid():
