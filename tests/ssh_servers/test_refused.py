@@ -27,6 +27,7 @@ from tests.ssh_servers.plants import (
 from tests.ssh_servers.servers import DROPBEAR
 from tests.ssh_servers.setups import SetUp, opened
 
+ANOTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDsFdMHwELPRkoCOxzuLgp8Nh8qXva0hn1ERQl85GAut"
 SHELL = "sudo chsh -s /bin/sh board"
 SETUPS: dict[str, SetUp] = {
     "no session": SetUp(
@@ -181,6 +182,13 @@ SETUPS: dict[str, SetUp] = {
         allowed=None,
         error=AuthenticationError,
         words=("refuses board with the key", "ssh-copy-id -i"),
+    ),
+    "dropbear, and a key of another type": SetUp(
+        DROPBEAR,
+        key="rsa",
+        allowed=f"{ANOTHER_KEY}\n# ",
+        error=AuthenticationError,
+        words=("keys of this type", "ssh-keygen -t ed25519"),
     ),
     "dropbear, and a shell that it does not know": SetUp(
         DROPBEAR, shell="/opt/none", error=AuthenticationError, words=("/etc/shells",)

@@ -1,7 +1,8 @@
 """The virtual board: an SSH server on loopback, whose NPU is `virtual_npu`.
 
 To the harness it is a board like any other: strict host keys, one user, public keys only, commands in a
-shell. It serves on a free port of 127.0.0.1 while its standard input is open, so it cannot outlive its owner::
+shell. It serves on a free port of 127.0.0.1 while its standard input is open, so that it cannot outlive its
+owner::
 
     python -m rknn_harness.boards.providers.virtual FOLDER
 """

@@ -41,8 +41,8 @@ _CURES = (
     ),
     (
         r"not found|No such file|Permission denied|Exec format",
-        "Set 'python' in the board's entry to a Python that it has, as 'command -v python3' shows it "
-        "there, or install one with 'sudo apt install python3-numpy'.",
+        "Set 'python' in the board's entry to a Python that it has, such as '~/venv/bin/python3' or what "
+        "'command -v python3' shows there, or install one with 'sudo apt install python3-numpy'.",
     ),
     (
         r"SyntaxError|ImportError|ModuleNotFoundError|AttributeError",
