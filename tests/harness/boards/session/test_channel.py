@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import attrs
@@ -21,7 +22,6 @@ HELLO = """'{"id": 1, "ok": true, "protocol": 1, "arrays": []}\\n'"""
     ("answer", "expected"),
     [
         ("printf 'no frame\\n'", "not JSON"),
-        ("echo Welcome to the board", "start-up files"),
         ('printf \'{"id": 1, "ok": true\'', "half a frame"),
         ("head -c 3000000 /dev/zero", "longer than"),
         ('printf \'{"id": 2, "ok": true}\\n\'', "answered request 2, not 1"),
@@ -65,6 +65,31 @@ def test_a_python_that_does_not_run_the_runner_is_a_provisioning_error(
         assert "No module named numpy" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("echo 'rknn-harness runner: mine'", "it answers 'mine'"),
+        ("printf 'rknn-harness runner: start\\nmore'", "it goes on after 'start'"),
+        ("head -c 3000000 /dev/zero", "bytes first"),
+        ("printf 'rknn-harness runner: \\033[31m\\n'", "it answers '\ufffd"),
+        ("printf 'rknn-harness runner: sta'", "status 0"),
+        (
+            "echo 'rknn-harness runner: send'; head -c 9 >/dev/null; echo 'rknn-harness runner: refused x'",
+            "the runner into .cache/rknn-harness (x)",
+        ),
+    ],
+)
+def test_a_hostile_start_is_a_provisioning_error(
+    board: Board, tmp_path: Path, program: str, expected: str
+) -> None:
+    with (
+        pytest.raises(ProvisioningError, match=re.escape(expected)) as caught,
+        BoardSession(_program(board, tmp_path, program)),
+    ):
+        pass
+    assert "\x1b" not in str(caught.value)
+
+
 def test_a_python_that_is_not_there_is_a_provisioning_error(board: Board) -> None:
     with (
         pytest.raises(ProvisioningError, match="no-python"),
@@ -75,7 +100,11 @@ def test_a_python_that_is_not_there_is_a_provisioning_error(board: Board) -> Non
 
 def _impostor(board: Board, folder: Path, answer: str) -> Board:
     """Return the board with a program in Python's place that takes one request and answers as it likes."""
+    return _program(board, folder, f"printf 'rknn-harness runner: start\\n'\nread request\n{answer}")
+
+
+def _program(board: Board, folder: Path, text: str) -> Board:
     script = folder / "python"
-    script.write_text(f"#!/bin/sh\nread request\n{answer}\n")
+    script.write_text(f"#!/bin/sh\n{text}\n")
     script.chmod(0o755)
     return attrs.evolve(board, python=str(script))

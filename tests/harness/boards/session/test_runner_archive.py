@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from rknn_harness.board_runner import frames
+from rknn_harness.boards.board import Board
 from rknn_harness.boards.session.runner_archive import runner_archive
+from rknn_harness.boards.session.runner_start import start_command
 
 
 def test_the_archive_is_the_same_for_the_same_sources(stand_in: Path) -> None:
@@ -46,12 +48,11 @@ def test_the_oldest_python_runs_the_runner(tmp_path: Path, stand_in: Path) -> No
 
 
 def _talk(python: str, folder: Path, runtime: Path) -> None:
-    (folder / "runner.pyz").write_bytes(runner_archive(runtime))
+    archive = runner_archive(runtime)
+    board = Board(name="pipes", python=python, work_folder=str(folder), lease_folder=str(folder / "lease"))
     (folder / "model").write_text("well")
     rows = np.ones((2, 3))
-    runner = subprocess.Popen(
-        [python, str(folder / "runner.pyz"), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    runner = subprocess.Popen(start_command(board, archive), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert runner.stdin is not None
     assert runner.stdout is not None
     parser = frames.FrameParser()
@@ -65,6 +66,10 @@ def _talk(python: str, folder: Path, runtime: Path) -> None:
                 return frame
 
     with runner:
+        assert runner.stdout.readline() == b"rknn-harness runner: send\n"
+        runner.stdin.write(archive)
+        runner.stdin.flush()
+        assert runner.stdout.readline() == b"rknn-harness runner: start\n"
         facts = ask({"op": "facts", "device": "virtual"}).header["facts"]
         assert facts["python"]
         assert facts["virtual"] is True

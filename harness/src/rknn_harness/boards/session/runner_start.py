@@ -102,10 +102,13 @@ class RunnerStart:
     def _read_word(self) -> str:
         end = time.monotonic() + START_SECONDS
         while True:
-            _, mark, rest = self._output.partition(_MARK)
-            if mark and b"\n" in rest:
-                self._output.clear()  # nothing follows a word until it is answered
-                return printable(rest.partition(b"\n")[0].decode("utf-8", "replace"))
+            word, line_end, more = self._output.partition(_MARK)[2].partition(b"\n")
+            if line_end:
+                text = printable(word.decode("utf-8", "replace"))
+                if more:
+                    raise self._no_start(f"it goes on after {text!r:.80}")
+                self._output.clear()
+                return text
             if len(self._output) > _GREETING_LIMIT:
                 raise self._no_start(f"it prints {len(self._output)} bytes first")
             self.channel.settimeout(max(end - time.monotonic(), 0.001))
