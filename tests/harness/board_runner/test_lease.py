@@ -16,6 +16,7 @@ import attrs
 import pytest
 
 from rknn_harness.board_runner.lease import Held, Lease
+from rknn_harness.board_runner.loader import MARK
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.providers.virtual import virtual_board
@@ -218,7 +219,8 @@ def test_a_holder_that_makes_no_sense_is_a_protocol_error(board: Board, tmp_path
     script = tmp_path / "python"
     error = {"kind": "leased", "type": "Held", "message": "no", "holder": {"owner": ["$(rm)"]}}
     answer = json.dumps({"id": 1, "ok": False, "error": error})
-    script.write_text(f"#!/bin/sh\nread request\ncat <<'END'\n{answer}\nEND\nsleep 9\n")
+    start = f"echo '{MARK}start'\nread request"
+    script.write_text(f"#!/bin/sh\n{start}\ncat <<'END'\n{answer}\nEND\nsleep 9\n")
     script.chmod(0o755)
     with pytest.raises(ProtocolError, match="holder"), BoardSession(attrs.evolve(board, python=str(script))):
         pass

@@ -47,6 +47,8 @@ class FileCalls:
             A name that is no bare file name.
         ProvisioningError
             The board cannot store the files; the text names a full disk.
+        BoardError
+            The request is wrong, as without a lease.
         InfraError
         """
         for name in files:
@@ -61,6 +63,8 @@ class FileCalls:
         try:
             stored = self._store(folder, contents, digests, size)
         except BoardError as error:
+            if error.kind == "bad_request":  # such as one without a lease
+                raise
             self._runner.close()
             raise ProvisioningError(
                 f"{board.name} cannot write {size} bytes into {board.work_folder}/{folder} ({error}). Make "
