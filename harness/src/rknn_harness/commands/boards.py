@@ -68,11 +68,11 @@ def list_boards(boards_file: Path | None, seconds: float, as_json: bool) -> None
         boards = read_boards(boards_file)
         with progress(f"asking {len(boards)} boards"):
             states = board_states(boards, seconds)
-    entries = [_as_json(entry, states[name]) for name, entry in boards.items()]
-    if as_json:
-        click.echo(json.dumps(entries, indent=1))
-    else:
-        _show_boards(entries)
+        entries = [_as_json(entry, states[name]) for name, entry in boards.items()]
+        if as_json:
+            click.echo(json.dumps(entries, indent=1))
+        else:
+            _show_boards(entries)
 
 
 @board.command("facts")
