@@ -8,19 +8,21 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
-import sklearn
 
 from scirknn.answers import final_values, responses_of
 from scirknn.bundle import Bundle, Variant, bundle_files, write_bundle
 from scirknn.files import sha256_of_bytes
-from sklearn2rknn.blas_threads import single_blas_thread
 from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
+from sklearn2rknn.checking.blas_threads import single_blas_thread
 from sklearn2rknn.checking.own_predictions import check_own_predictions
 from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+from sklearn2rknn.host_only import convert_on_host, refuse_precision
+from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels
 from sklearn2rknn.network.tensor_ranges import ranges_document
@@ -29,7 +31,7 @@ from sklearn2rknn.options import (
     ConversionOptions,
     ConversionRequest,
     choose_precision,
-    package_version,
+    source_details,
 )
 from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.report import ConversionReport, describe
@@ -142,6 +144,10 @@ def convert(
     """
     started = time.monotonic()
     network = network_from_estimator(model)
+    if not network.layers:
+        refuse_precision(network, precision or ("int8" if quantization else None))
+        rows = options.check_input if example_input is None else example_input
+        return convert_on_host(model, network, Path(path), target_platform, rows)
     version = toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0]
     request = ConversionRequest(
         path=path,
@@ -211,12 +217,7 @@ class _Conversion:
             "placement": self.attempt.placement,
             "ranges": ranges_document(self.prepared, self.job.rows, FLOAT16_MAX),
             "check": check.to_json(),
-            "source": {
-                "estimator": f"{type(self.model).__module__}.{type(self.model).__qualname__}",
-                "sklearn": sklearn.__version__,
-                "weights_digest": self.network.weights_digest(),
-                "created_by": f"sklearn2rknn {package_version()}",
-            },
+            "source": source_details(self.model, self.network.weights_digest()),
         }
         if not check.is_off and check.input != "random":
             details["promise"] = attrs.asdict(self.attempt.promise)
@@ -229,36 +230,16 @@ class _Conversion:
             calibrated = None if network.features else input_range(self.network, self.prepared, rows)
         return Bundle(
             path=request.path,
-            task=network.task,
-            estimator=network.estimator,
-            classes=network.classes,
-            n_features_in=network.n_features_in,
-            n_outputs=network.n_outputs,
-            feature_names=network.feature_names,
-            single_output=network.single_output,
-            dtype=network.dtype,
-            head=network.head,
+            **bundle_fields(network),
             channels=input_channels(network),
-            input=network.input,
-            output=network.output,
             precision=request.precision.value,
             variants=tuple(
                 Variant(request.file_name(size), size, sha256_of_bytes(file.rknn), file.content_digest)
                 for size, file in sorted(self.attempt.files.items())
             ),
             details=self.details(toolkit),
-            columns=network.columns,
-            first_step=network.first_step,
-            parts=network.parts,
-            output_parts=network.output_parts,
             form="conv" if network.form == "conv" else "matmul",
-            head_on_npu=network.head_on_npu,
             input_range=calibrated,
-            features=network.features,
-            scale=network.scale,
-            epilogue=network.epilogue,
-            responses=network.responses,
-            score=network.score,
         )
 
     def report(self, bundle: Bundle, seconds: float) -> ConversionReport:

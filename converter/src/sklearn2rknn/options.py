@@ -28,7 +28,15 @@ from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.tolerances import Promise, Requirement
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion
 
-__all__ = ["BATCH_SIZE", "ConversionOptions", "ConversionRequest", "choose_precision"]
+__all__ = [
+    "BATCH_SIZE",
+    "ConversionOptions",
+    "ConversionRequest",
+    "check_path",
+    "choose_precision",
+    "package_version",
+    "source_details",
+]
 
 BATCH_SIZE = 64
 """Default batch size: but for wide inputs, a call of 64 rows is estimated to cost hardly more than one of a
@@ -172,6 +180,16 @@ def package_version() -> str:
     return distribution_version("sklearn2rknn")
 
 
+def source_details(model: Any, weights_digest: str) -> dict[str, str]:
+    """Return what a bundle records of the estimator it was made from."""
+    return {
+        "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
+        "sklearn": distribution_version("scikit-learn"),
+        "weights_digest": weights_digest,
+        "created_by": f"sklearn2rknn {package_version()}",
+    }
+
+
 def choose_precision(precision: str | None, quantization: bool) -> str:
     """Return the precision that two arguments of `convert` ask for."""
     if quantization and precision == Precision.FLOAT16:
@@ -179,6 +197,32 @@ def choose_precision(precision: str | None, quantization: bool) -> str:
             "quantization=True and precision='float16' contradict each other. Drop one of them."
         )
     return precision or (Precision.INT8 if quantization else Precision.FLOAT16)
+
+
+def check_path(path: Path, names: Sequence[str]) -> None:
+    """Refuse a path where no bundle with model files of these names can be written.
+
+    Raises
+    ------
+    OptionError
+    """
+    if path.suffix != ".rknn":
+        raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
+    for name in (*names, f"{path.name}.json"):
+        if not is_bare_name(name):
+            raise OptionError(
+                f"A file of the bundle would be named {name[:20]!r}... ({len(name)} characters); a name "
+                "has at most 255 bytes and no control characters. Choose another."
+            )
+    if not path.parent.is_dir():
+        raise OptionError(f"There is no folder {path.parent}. Make it first.")
+    if path.is_dir():
+        raise OptionError(f"{path} is a folder. Give the path of a file.")
+    if taken := file_of_another(path, names):
+        raise OptionError(
+            f"{taken[0]} belongs to the bundle {taken[1]} in {path.parent}, which would be broken. "
+            "Choose another name, or another folder."
+        )
 
 
 def _to_precision(value: Any) -> Precision:
@@ -230,24 +274,8 @@ class ConversionRequest:
     options: ConversionOptions
 
     def __attrs_post_init__(self) -> None:
-        path, platform, toolkit = self.path, self.target_platform, self.toolkit
-        if path.suffix != ".rknn":
-            raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
-        for name in (*map(self.file_name, self.batch_sizes), f"{path.name}.json"):
-            if not is_bare_name(name):
-                raise OptionError(
-                    f"A file of the bundle would be named {name[:20]!r}... ({len(name)} characters); a name "
-                    "has at most 255 bytes and no control characters. Choose another."
-                )
-        if not path.parent.is_dir():
-            raise OptionError(f"There is no folder {path.parent}. Make it first.")
-        if path.is_dir():
-            raise OptionError(f"{path} is a folder. Give the path of a file.")
-        if taken := file_of_another(path, map(self.file_name, self.batch_sizes)):
-            raise OptionError(
-                f"{taken[0]} belongs to the bundle {taken[1]} in {path.parent}, which would be broken. "
-                "Choose another name, or another folder."
-            )
+        platform, toolkit = self.target_platform, self.toolkit
+        check_path(self.path, [self.file_name(size) for size in self.batch_sizes])
         _check_choice(
             "precision", self.precision, [each.value for each in Precision if each in toolkit.config]
         )

@@ -27,12 +27,13 @@ from virtual_npu import numpy_seconds
 
 __all__ = ["ConversionReport", "describe"]
 
-_TITLES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU"}
+_TITLES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU", "host": "numpy"}
 
 _ROWS = {
     "check_input": "rows of check_input",
     "held_out": "rows held out of example_input",
     "example_input": "rows of example_input, which the file was built from",
+    "given": "rows, which nothing was built from",
     "random": "rows of random input (give example_input for a real check)",
 }
 
@@ -74,6 +75,8 @@ class ConversionReport:
     head_on_npu : bool
     methods : tuple of str
         Those that the loaded model has.
+    why_on_host : str
+        Why there is no file for the NPU; empty where there is one. `toolkit` is None then.
     estimate : tuple of two floats, or None
         Seconds of one call with the first file, least and most, by `virtual_npu.estimate`; never a
         measurement. None for other chips.
@@ -90,7 +93,7 @@ class ConversionReport:
     accuracy: str
     activations: tuple[str, ...]
     target_platform: str
-    toolkit: ToolkitFacts
+    toolkit: ToolkitFacts | None
     placement: Mapping[str, Any]
     ranges: Sequence[Mapping[str, Any]]
     check: CheckResult
@@ -99,11 +102,13 @@ class ConversionReport:
     head_on_npu: bool = False
     methods: tuple[str, ...] = ()
     estimate: tuple[float, float] | None = None
+    why_on_host: str = ""
 
     def to_json(self) -> str:
         """Return the report as a JSON document."""
         values = attrs.asdict(self, recurse=False)
-        values |= {"path": str(self.path), "toolkit": self.toolkit.to_json(), "check": self.check.to_json()}
+        toolkit = None if self.toolkit is None else self.toolkit.to_json()
+        values |= {"path": str(self.path), "toolkit": toolkit, "check": self.check.to_json()}
         return json.dumps(values, indent=1, allow_nan=False)
 
     def __rich__(self) -> Text:
@@ -136,6 +141,8 @@ class ConversionReport:
 
 def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
     toolkit, placement = report.toolkit, report.placement
+    if toolkit is None:
+        return [("model", report.estimator), ("files", _sizes(report)), ("place", report.why_on_host)]
     place = "NPU" if report.head_on_npu else "host"
     form = "" if report.form == "conv" else f", as {report.form}"
     pairs = ", in float16 pairs," if report.accuracy == "double" else ""
@@ -147,7 +154,7 @@ def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
             "model",
             f"{report.estimator}, {'-'.join(map(str, report.widths))}, {report.head} on the {place}{form}",
         ),
-        ("file", ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in report.files.items())),
+        ("file", _sizes(report)),
         ("batch size", ", ".join(map(str, report.samples))),
         ("precision", f"{report.precision}{pairs} for {report.target_platform}"),
         ("activation", _activation(report.activations)),
@@ -160,6 +167,10 @@ def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
         ("methods", ", ".join(report.methods)),
     ]
     return [(name, text) for name, text in lines if text]
+
+
+def _sizes(report: ConversionReport) -> str:
+    return ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in report.files.items())
 
 
 def _activation(activations: Sequence[str]) -> str:
@@ -237,6 +248,12 @@ def _summary(report: ConversionReport) -> list[Text]:
 
 
 def _files(report: ConversionReport) -> list[Text]:
+    if report.toolkit is None:
+        folder = report.path.parent
+        return [
+            Text("  " + ", ".join(str(folder / name) for name in report.files)),
+            _line("", f"{sum(report.files.values()) / 1000:.0f} kB, float64, on the board's CPU"),
+        ]
     names = ", ".join([str(report.path), *list(report.files)[1:], f"{report.path.name}.json"])
     placement = report.placement
     layers = placement["npu"] + placement["cpu"]
@@ -266,7 +283,7 @@ def _right(report: ConversionReport) -> tuple[bool, str]:
         )
     deciding, rows = check.deciding, check.rows
     assert deciding is not None, "the simulator has run"
-    kind = "held-out rows" if check.input == "held_out" else "rows of --check-input"
+    kind = {"held_out": "held-out rows", "given": "rows"}.get(check.input, "rows of --check-input")
     by = " by the simulator" if "virtual_npu" in check.unavailable else ""
     if deciding.r2 is not None:
         return True, f"R2 {deciding.r2:.6f} against scikit-learn on {rows} {kind}{by}"
@@ -282,6 +299,8 @@ def _right(report: ConversionReport) -> tuple[bool, str]:
 
 
 def _speed(report: ConversionReport) -> str:
+    if report.why_on_host:
+        return f"no NPU: {report.why_on_host}"
     if report.estimate is None:
         return "unknown: there is an estimate for the RK3588 alone"
     low, high = (1000 * seconds for seconds in report.estimate)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-__all__ = ["Array", "Float32Array", "Floats"]
+__all__ = ["Array", "Float32Array", "Floats", "Ints"]
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
     Float32Array = np.ndarray[Any, np.dtype[np.float32]]
     Floats = np.ndarray[Any, np.dtype[np.float64]]
+    Ints = np.ndarray[Any, np.dtype[np.int64]]
 else:
-    Array = Float32Array = Floats = np.ndarray
+    Array = Float32Array = Floats = Ints = np.ndarray

@@ -114,7 +114,7 @@ def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
             {"input": {"offset": [0] * 4, "scale": [1, 1, 1, float("nan")]}},
             "needs 4 finite offsets and scales",
         ),
-        ({"variants": []}, "'variants' is empty"),
+        ({"variants": []}, "'variants' has 0 entries for the precision"),
         ({"variants": [{"file": "x"}]}, "'variants' has an entry of another form"),
         ({"variants": [{"file": "../x", "samples": 1, "sha256": ""}]}, "which is no bare file name"),
         ({"variants": [{"file": "x", "samples": 0, "sha256": ""}]}, "0 samples per run"),

@@ -22,7 +22,6 @@ _COLUMNS = (
     "Convert each of its estimators_, or fit one {plain} to all targets at once, which needs no {name}."
 )
 _CURES = {
-    "AdaBoostClassifier": _AVERAGE,
     "AdaBoostRegressor": _AVERAGE,
     "BaggingClassifier": _AVERAGE,
     "BaggingRegressor": _AVERAGE,

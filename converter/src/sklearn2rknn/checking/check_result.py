@@ -14,8 +14,9 @@ from sklearn2rknn.tolerances import FEWEST_ROWS, SAFETY, Requirement
 
 __all__ = ["STAGES", "CheckResult"]
 
-STAGES = ("onnx", "simulator", "virtual_npu")
-"""What a check compares with the estimator: the float32 graph, the vendor's simulator, the virtual NPU."""
+STAGES = ("onnx", "simulator", "virtual_npu", "host")
+"""What a check compares with the estimator: the float32 graph, the vendor's simulator, the virtual NPU;
+numpy, where the host computes all."""
 
 
 @attrs.frozen
@@ -24,8 +25,8 @@ class CheckResult:
 
     Attributes
     ----------
-    input : {"check_input", "held_out", "example_input", "random", "off"}
-        Where the rows are from; ``"off"`` where nothing was run.
+    input : {"check_input", "held_out", "example_input", "random", "given", "off"}
+        Where the rows are from; ``"given"`` where nothing is built from any, ``"off"`` where nothing was run.
     rows, held_out : int
         How many there are, and how many of them the file was not built from.
     batch_size : int
@@ -59,8 +60,8 @@ class CheckResult:
 
     @property
     def deciding(self) -> Agreement | None:
-        """The virtual NPU's comparison, or the simulator's where there is none."""
-        return self.stages.get("virtual_npu", self.stages.get("simulator"))
+        """The virtual NPU's comparison, or the simulator's where there is none, or the host's."""
+        return next(filter(None, map(self.stages.get, ("virtual_npu", "simulator", "host"))), None)
 
     @property
     def is_beyond_bound(self) -> bool:

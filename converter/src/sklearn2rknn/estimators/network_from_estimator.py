@@ -123,7 +123,7 @@ def _put_in_front(table: FeatureTable, network: Network) -> Network:
         return attrs.evolve(network, input=compose(affine, network.input))
     if network.input is not None:
         weights, bias = weights * network.input.scale, (bias - network.input.offset) * network.input.scale
-    if not network.features and not take_rows(network.epilogue):
+    if network.layers and not network.features and not take_rows(network.epilogue):
         layers = (Layer(weights, bias, "identity"), *network.layers)
         return attrs.evolve(network, input=affine, layers=layers)
     features = (Dense(weights, bias), *network.features)

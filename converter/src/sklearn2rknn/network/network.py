@@ -16,7 +16,7 @@ from scirknn.bundle import Affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from scirknn.steps.description import describe_steps
-from scirknn.steps.step import Step, apply_steps, take_rows
+from scirknn.steps.step import Step, apply_steps, take_rows, width_after
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
 
@@ -65,7 +65,8 @@ class Network:
         The output activation, the host's unless `head_on_npu`. A classifier with the head ``"identity"`` has
         probabilities as values; one without probabilities has the head that its decision is like.
     layers : tuple of Layer
-        The last one has the activation ``"identity"``, before the head.
+        The last one has the activation ``"identity"``, before the head. None where the host
+        computes all: the outputs are the inputs then.
     classes : numpy.ndarray or None
         ``classes_`` of a classifier; what `predict` returns of a clusterer and an outlier detector.
     feature_names : tuple of str or None
@@ -145,6 +146,9 @@ class Network:
     @property
     def n_outputs(self) -> int:
         """Columns of the output, before epilogue and head."""
+        if not self.layers:
+            n_inputs = self.n_features_in if self.columns is None else len(self.columns.inputs)
+            return width_after(self.features, n_inputs)
         return int(self.layers[-1].weights.shape[1]) // self.output_parts
 
     @property
@@ -221,6 +225,8 @@ class Network:
 
     def forward(self, X: npt.ArrayLike) -> Floats:
         """Return the outputs for X before the output activation, shape (n, n_outputs)."""
+        if not self.layers:
+            return self.expand(X)
         return self.finish(self.activations(X)[-1])
 
     def predict(self, values: Floats) -> npt.NDArray[Any]:

@@ -14,16 +14,31 @@ from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
 from scirknn.steps.activations import HEADS
 from scirknn.steps.step import Step, apply_steps, take_rows
+from scirknn.steps.trees import TreeSum
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["FORMS", "HEADS", "PARTS", "PRECISIONS", "TASKS", "Affine", "Bundle", "Variant", "metadata_path"]
+__all__ = [
+    "FORMS",
+    "HEADS",
+    "HOST_PRECISION",
+    "PARTS",
+    "PRECISIONS",
+    "TASKS",
+    "Affine",
+    "Bundle",
+    "Variant",
+    "metadata_path",
+]
 
 PARTS = (1, 3)
 """Channels that a feature may take: one float16 number, or its high, its low and again its high part."""
 
 PRECISIONS = ("float16", "int8", "int16")
+HOST_PRECISION = "float64"
+"""That of a model without a file for the NPU."""
+
 FORMS = ("conv", "matmul")
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -95,9 +110,10 @@ class Bundle:
         Applied behind `input`, and `scale`, an Affine or None, behind them.
     output : Affine or None
         Maps the network's raw output to the estimator's: ``(v - offset) * scale``.
-    precision : {"float16", "int8", "int16"}
+    precision : {"float16", "int8", "int16", "float64"}
+        float64 where the host computes all.
     variants : tuple of Variant
-        In ascending order of ``samples``.
+        In ascending order of ``samples``; none where the host computes all.
     details : dict
         What is shown and not computed with: toolkit, placement, check, source.
     parts : {1, 3}
@@ -157,6 +173,16 @@ class Bundle:
     def n_inputs(self) -> int:
         """Columns in front of the features: those of X, or of what `columns` makes of it."""
         return self.n_features_in if self.columns is None else len(self.columns.inputs)
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the host computes all of it: there is no model file for an NPU."""
+        return not self.variants
+
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether NaN in X means something to the model itself."""
+        return any(isinstance(each, TreeSum) and each.accepts_missing for each in self.epilogue)
 
     @property
     def takes_rows(self) -> bool:

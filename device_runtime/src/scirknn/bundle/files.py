@@ -1,5 +1,7 @@
 """A bundle's files: ``NAME.rknn`` and, beside it, ``NAME.rknn.json``; ``NAME.npz`` where it has arrays.
 
+Where the host computes all there is no ``NAME.rknn``, and its path still names the bundle.
+
 The second says what the numbers mean. The converter writes bundles and the runtime reads them through
 this one module, so that the two cannot drift apart. The metadata names every model file with its sha256;
 a file that does not match is refused.
@@ -59,9 +61,9 @@ def read_bundle(path: PathLike) -> Bundle:
 
 
 def _read(path: Path) -> Bundle:
-    if not path.is_file():
-        raise BundleNotFoundError(f"No model file at {path}. Give the path of the .rknn file of a bundle.")
     sidecar = metadata_path(path)
+    if not (path.is_file() or sidecar.is_file()):
+        raise BundleNotFoundError(f"No model file at {path}. Give the path of the .rknn file of a bundle.")
     if not sidecar.is_file():
         raise BundleNotFoundError(
             f"{path} has no metadata: {sidecar.name} is not beside it. A bundle is both files; copy both."
@@ -70,6 +72,8 @@ def _read(path: Path) -> Bundle:
     if first_scirknn.recognised(document):
         return first_scirknn.convert(path, document)
     bundle = metadata.from_json(path, sidecar, document)
+    if not (bundle.on_host or path.is_file()):
+        raise BundleNotFoundError(f"No model file at {path}, which {sidecar.name} is for. Copy it too.")
     for variant, file in bundle.files():
         if not file.is_file():
             raise BundleNotFoundError(
@@ -125,6 +129,8 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
         if taken:
             raise FileExistsError(f"{taken[0]} belongs to the bundle {taken[1]}, which would be broken.")
         replace_together(bundle.path, contents)
+        if bundle.on_host and bundle.path.is_file():
+            bundle.path.unlink()  # of the bundle of before
 
 
 def _name_for_arrays(path: Path) -> str:

@@ -11,7 +11,17 @@ import numpy as np
 
 from scirknn.bundle import columns_metadata, host_parts, input_range
 from scirknn.bundle.arrays_file import ReadArrays, read_beside
-from scirknn.bundle.contents import FORMS, HEADS, PARTS, PRECISIONS, TASKS, Affine, Bundle, Variant
+from scirknn.bundle.contents import (
+    FORMS,
+    HEADS,
+    HOST_PRECISION,
+    PARTS,
+    PRECISIONS,
+    TASKS,
+    Affine,
+    Bundle,
+    Variant,
+)
 from scirknn.bundle.limits import (
     LARGEST_BATCH_SIZE,
     LARGEST_CLASSES,
@@ -212,8 +222,6 @@ class _Reader:
 
     def variants(self) -> tuple[Variant, ...]:
         entries = self.take("variants", list)
-        if not entries:
-            self.fail("'variants' is empty")
         if len(entries) > MOST_VARIANTS:
             self.fail(f"'variants' has {len(entries)} entries, more than {MOST_VARIANTS}")
         variants = [self.variant(entry) for entry in entries]
@@ -267,10 +275,24 @@ def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
         binary = task == "outlier" or (task == "classifier" and head == "logistic")
         if (n_values != 1 or count > 2) if binary else count != n_values:
             fail(f"'classes' has {count} labels for {n_values} outputs of the task {task!r} ({head})")
+    if bundle.on_host != (bundle.precision == HOST_PRECISION):
+        fail(f"'variants' has {len(bundle.variants)} entries for the precision {bundle.precision}")
+    if bundle.on_host:
+        _check_host_only(bundle, fail)
+        return
     width = max(bundle.channels, n_outputs * bundle.output_parts)
     largest = bundle.variants[-1].samples
     if largest * width > LARGEST_RUN:
         fail(f"'variants' has {largest} samples per run, too many for {width} channels or outputs")
+
+
+def _check_host_only(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
+    """Refuse what only a model file has: the epilogue takes the inputs themselves."""
+    if not bundle.epilogue or bundle.n_outputs != bundle.channels:
+        fail(f"'variants' is empty, with {len(bundle.epilogue)} steps in 'epilogue'")
+    of_a_file = (bundle.output, bundle.scale, bundle.input_range, bundle.head_on_npu or None)
+    if any(each is not None for each in of_a_file) or bundle.parts * bundle.output_parts != 1:
+        fail("'variants' is empty, and other keys are of a model file")
 
 
 def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays = read_beside) -> Bundle:
@@ -300,7 +322,7 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
         channels=reader.channels(host.n_channels, parts),
         input=reader.affine("input", n_inputs),
         output=reader.affine("output", n_outputs),
-        precision=reader.choice("precision", PRECISIONS),
+        precision=reader.choice("precision", (*PRECISIONS, HOST_PRECISION)),
         variants=reader.variants(),
         columns=columns,
         first_step=reader.take("first_step", str) if "first_step" in reader.document else None,

@@ -52,7 +52,7 @@ class Estimator:
                 "or scirknn.load."
             )
         self.bundle = bundle
-        self.device = choose_device(device)
+        self.device = "cpu" if bundle.on_host else choose_device(device)
         self.core = core
         if self.device == "npu":
             require_compatible(bundle.details.get("toolkit"))
@@ -64,7 +64,7 @@ class Estimator:
         if bundle.classes is not None and bundle.task in ("classifier", "multilabel"):
             self.classes_: Array = bundle.classes
         self._watch = None if bundle.input_range is None else RangeWatch(bundle)
-        self._samples = tuple(variant.samples for variant in bundle.variants)
+        self._samples = tuple(variant.samples for variant in bundle.variants) or (1,)
         self._contexts: Contexts | None = open_contexts(bundle, self.device, core)
         widest = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
         # Full runs of the largest variant, as many as contexts or a few more.
@@ -155,6 +155,8 @@ class Estimator:
         bundle = self.bundle
         dtype = X.dtype if X.dtype.kind in "fiub" else np.float64
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
+        if bundle.on_host:
+            return self._host_input(rows), None
         output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
         answers = bundle.n_outputs * bundle.output_parts
         model_input = self._model_input(rows)
@@ -184,6 +186,19 @@ class Estimator:
             output -= bundle.output.offset
             output *= bundle.output.scale
         return output, np.asarray(bundle.expand(rows), np.float64) if bundle.takes_rows else None
+
+    def _host_input(self, X: Array) -> Array:
+        """Return what the epilogue takes where there is no network, float64."""
+        expanded: Array = np.asarray(self.bundle.expand(X), np.float64)
+        with np.errstate(over="ignore"):
+            inside = np.isfinite(expanded.astype(np.float32))
+        if self.bundle.accepts_missing:
+            inside |= np.isnan(expanded)
+        if not inside.all():
+            if not self.bundle.accepts_missing:
+                check_finite(X, self.bundle.estimator)
+            raise InputError("Input X contains infinity or a value too large for dtype('float32').")
+        return expanded
 
     def _model_input(self, X: Array) -> Float32Array:
         """Return rows as the model takes them: prepared, float32, padded to its channels."""
@@ -268,7 +283,7 @@ class Estimator:
         # Only scikit-learn asks, and where it does it is installed.
         from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags, TransformerTags
 
-        task = self.bundle.task
+        task, takes_nan = self.bundle.task, self.bundle.accepts_missing or self.bundle.columns is not None
         is_classifier, is_regressor = task in ("classifier", "multilabel"), task == "regressor"
         several = task == "multilabel" or (is_regressor and not self.bundle.single_output)
         kind = {"multilabel": "classifier", "transformer": None, "outlier": "outlier_detector"}.get(
@@ -280,7 +295,7 @@ class Estimator:
             classifier_tags=ClassifierTags(multi_label=task == "multilabel") if is_classifier else None,
             regressor_tags=RegressorTags() if is_regressor else None,
             transformer_tags=TransformerTags() if task == "transformer" else None,
-            input_tags=InputTags(sparse=True, allow_nan=self.bundle.columns is not None),
+            input_tags=InputTags(sparse=True, allow_nan=takes_nan),
         )
 
     def close(self) -> None:

@@ -138,6 +138,11 @@ def read_files(files: OwnFiles, *, trust_pickle: bool = False) -> OwnModel:
             _check_same_model(bundle, network, files)
         model = bundle or network
         assert model is not None
+        if (isinstance(model, Bundle) and model.on_host) or (isinstance(model, Network) and not model.layers):
+            raise OwnModelError(
+                f"--model {files.model}: {model.estimator} is computed by the board's CPU, in numpy; nothing "
+                "of it runs on an NPU. Judge it by sklearn2rknn --example-input, which compares every method."
+            )
         X = _rows(files, model)
         if estimator is not None:
             _check_reference(estimator, X[:_FEW], source)
@@ -181,7 +186,7 @@ def _bundle(files: OwnFiles) -> Bundle:
             f"--model {files.model} was converted to be compared on a board (form {bundle.form!r}, output "
             f"activation on the {'NPU' if bundle.head_on_npu else 'host'}). Leave --form and --head out."
         )
-    if "version" not in bundle.details.get("toolkit", {}):
+    if not bundle.on_host and "version" not in bundle.details.get("toolkit", {}):
         raise OwnModelError(
             f"--model {files.model} does not record which toolkit made it. Convert the estimator again."
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
-from sklearn2rknn.blas_threads import SMALL, single_blas_thread
+from sklearn2rknn.checking.blas_threads import SMALL, single_blas_thread
 
 
 def threads() -> set[int]:

@@ -1,0 +1,132 @@
+"""Models that the host computes alone: a bundle without a file for the NPU."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scirknn.answers import answer, final_values, gives_numbers, responses_of
+from scirknn.bundle import Bundle, metadata_path, write_bundle
+from scirknn.bundle.arrays_file import arrays_path
+from scirknn.bundle.contents import HOST_PRECISION
+from sklearn2rknn.checking.agreement import Agreement
+from sklearn2rknn.checking.check_result import CheckResult
+from sklearn2rknn.checking.own_predictions import check_own_predictions
+from sklearn2rknn.errors import CheckError, OptionError
+from sklearn2rknn.network.bundle_fields import bundle_fields
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.options import check_path, source_details
+from sklearn2rknn.report import ConversionReport
+
+__all__ = ["convert_on_host", "refuse_precision"]
+
+WHY = (
+    "the board's CPU computes it in numpy: the NPU would compare every threshold of every tree, which costs "
+    "more than walking the trees"
+)
+
+_LARGEST_DIFFERENCE = 1e-12
+"""Of numbers: exponentials and logarithms of two libraries may differ in their last bits."""
+
+
+def refuse_precision(network: Network, precision: str | None) -> None:
+    """Refuse a precision for what is computed in float64.
+
+    Raises
+    ------
+    OptionError
+    """
+    if precision is not None:
+        raise OptionError(
+            f"precision is {precision!r:.60}, and {network.estimator} is computed on the host, in float64. "
+            "Leave it out."
+        )
+
+
+def convert_on_host(
+    model: Any, network: Network, path: Path, target_platform: str, rows: Any
+) -> ConversionReport:
+    """Write the bundle of a network without layers, and report it.
+
+    Parameters
+    ----------
+    rows : array-like or None
+        Rows of X, on which each method is compared with the estimator's.
+
+    Raises
+    ------
+    OptionError
+        Nothing can be written at `path`.
+    CheckError
+        A method answers otherwise than the estimator's.
+    """
+    started = time.monotonic()
+    check_path(path, [])
+    check_own_predictions(model, network, rows)
+    check = CheckResult() if rows is None else _compare(model, network, rows)
+    bundle = Bundle(
+        path=path,
+        **bundle_fields(network),
+        channels=network.n_outputs,
+        precision=HOST_PRECISION,
+        variants=(),
+        details={
+            "source": source_details(model, network.weights_digest()),
+            "check": check.to_json(),
+        },
+    )
+    write_bundle(bundle, {})
+    files = [file for file in (metadata_path(path), arrays_path(path)) if file.exists()]
+    return ConversionReport(
+        path=path,
+        files={file.name: file.stat().st_size for file in files},
+        samples=(),
+        estimator=network.estimator,
+        task=network.task,
+        head=network.head,
+        widths=network.widths,
+        precision=HOST_PRECISION,
+        accuracy="single",
+        activations=(),
+        target_platform=target_platform,
+        toolkit=None,
+        placement={"npu": 0, "cpu": 0, "layers": []},
+        ranges=[],
+        check=check,
+        seconds=round(time.monotonic() - started, 3),
+        methods=tuple(responses_of(network)),
+        why_on_host=WHY,
+    )
+
+
+def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
+    """Compare every method on rows, which nothing was fitted to."""
+    values = final_values(network, network.forward(rows), None)
+    largest = 0.0
+    for method in responses_of(network):
+        ours, theirs = answer(network, method, values), _quietly(getattr(model, method), rows)
+        if ours.dtype.kind not in "fc":
+            if not np.array_equal(ours, theirs):
+                raise CheckError("check", f"{method} gives other labels than {type(model).__name__}'s.")
+            continue
+        is_same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+        scale = np.maximum(1.0, np.abs(np.where(np.isfinite(theirs), theirs, 1.0)))
+        with np.errstate(invalid="ignore"):
+            difference = np.where(is_same, 0.0, np.abs(ours - theirs) / scale).max(initial=0.0)
+        if not difference <= _LARGEST_DIFFERENCE:
+            raise CheckError("check", f"{method} differs from {type(model).__name__}'s by {difference:.2g}.")
+        largest = max(largest, float(difference))
+    labels = None if gives_numbers(network) else 1.0
+    agreement = Agreement(max_error=largest, max_probability_error=largest, labels=labels, r2=None)
+    return CheckResult("given", len(rows), held_out=len(rows), stages={"host": agreement})
+
+
+def _quietly(method: Callable[[Any], Any], rows: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names of columns, and of the logarithm of 0
+        return np.asarray(method(rows))
