@@ -1,0 +1,112 @@
+"""Sums in groups of 32 products, held against an evaluation in whole numbers of Python's own."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.counts import counted
+from virtual_npu.execute.grouped_sums import GroupedSums, round_sum_to_float32
+
+Array = npt.NDArray[Any]
+
+
+def to_float32(value: Fraction) -> Fraction:
+    """Round to the nearest float32 value, halves to even; no step taken by numpy. Overflow is not reached."""
+    if value == 0:
+        return value
+    size = abs(value)
+    exponent = size.numerator.bit_length() - size.denominator.bit_length()
+    if Fraction(2) ** exponent > size:
+        exponent -= 1
+    step = Fraction(2) ** (max(exponent, -126) - 23)
+    return round(value / step) * step  # Python rounds halves of fractions to even
+
+
+def published_rule(row: Array, kernel: Array) -> Fraction:
+    """Sum one row times one kernel as published: groups of 32 exactly, rounded, then added in order."""
+    products = [Fraction(float(x)) * Fraction(float(w)) for x, w in zip(row, kernel, strict=True)]
+    total = Fraction(0)
+    for first in range(0, len(products), 32):
+        total = to_float32(total + to_float32(sum(products[first : first + 32], Fraction(0))))
+    return total
+
+
+def drawn(seed: int) -> tuple[Array, Array]:
+    """Draw rows and weights: usual values, full range, subnormal ones, and groups that cancel."""
+    random = np.random.default_rng(seed)
+    channels = int(random.choice([1, 2, 31, 32, 33, 64, 100, 257, 1024, 4096]))
+    points, kernels = (int(count) for count in random.integers(1, 4, 2))
+    shapes = ((points, channels), (channels, kernels))
+    kind = seed % 4
+    if kind == 0:
+        values = [random.standard_normal(shape) for shape in shapes]
+    elif kind == 1:  # any finite bits
+        values = [random.integers(0, 0x7C00, shape).astype("<u2").view("<f2") for shape in shapes]
+        values = [value * random.choice([-1, 1], value.shape) for value in values]
+    elif kind == 2:
+        values = [random.standard_normal(shape) * 2.0 ** random.integers(-24, 15, shape) for shape in shapes]
+    else:
+        values = [random.standard_normal(shape) for shape in shapes]
+        values[0][:, 1::2] = values[0][:, : channels - channels % 2 : 2]
+        values[1][1::2] = -values[1][: channels - channels % 2 : 2] * (1 + 2.0**-10 * random.integers(0, 2))
+    rows, weights = (np.asarray(value, np.float16).astype(np.float32) for value in values)
+    return rows, weights
+
+
+@pytest.mark.parametrize("seed", range(counted(2000)))
+def test_sums_are_those_of_the_published_rule(seed: int) -> None:
+    rows, weights = drawn(seed)
+    sums = GroupedSums(weights)(rows)
+    point, kernel = seed % len(rows), seed % weights.shape[1]
+    assert Fraction(float(sums[point, kernel])) == published_rule(rows[point], weights[:, kernel])
+
+
+@given(st.lists(st.tuples(st.integers(-(2**45), 2**45), st.integers(-46, 40)), min_size=3, max_size=3))
+def test_three_numbers_are_added_with_one_rounding(parts: list[tuple[int, int]]) -> None:
+    exact = [Fraction(number) * Fraction(2) ** exponent for number, exponent in parts]
+    arrays = [np.array([float(value)]) for value in exact]
+    (rounded,) = round_sum_to_float32(*arrays)
+    assert Fraction(float(rounded)) == to_float32(sum(exact, Fraction(0)))
+
+
+def test_a_half_below_float64_is_no_half() -> None:
+    # 1 + 2**-24 lies halfway between two float32; 2**-70 more does not, and float64 does not hold it.
+    (rounded,) = round_sum_to_float32(*(np.array([value]) for value in (1 + 2.0**-24, 2.0**-70, 0.0)))
+    assert rounded == np.float32(1 + 2.0**-23)
+
+
+def test_the_order_of_groups_counts() -> None:
+    weights = np.ones((64, 1), np.float32)
+    rows = np.zeros((1, 64), np.float32)
+    rows[0, [0, 32, 33]] = 2.0**15, 2.0**-10, -(2.0**15)
+    assert GroupedSums(weights)(rows)[0, 0] == np.float32(2.0**15) + np.float32(2.0**-10 - 2.0**15)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_stays_in_its_row_and_kernel(bad: float) -> None:
+    random = np.random.default_rng(0)
+    rows = random.standard_normal((3, 40)).astype(np.float16).astype(np.float32)
+    weights = random.standard_normal((40, 5)).astype(np.float16).astype(np.float32)
+    usual = GroupedSums(weights)(rows)
+    other = rows.copy()
+    other[1, 7] = bad
+    sums = GroupedSums(weights)(other)
+    assert np.array_equal(np.delete(sums, 1, 0), np.delete(usual, 1, 0))
+    assert not np.isfinite(sums[1]).any()
+    changed = weights.copy()
+    changed[7, 2] = bad
+    sums = GroupedSums(changed)(rows)
+    assert np.array_equal(np.delete(sums, 2, 1), np.delete(usual, 2, 1))
+    assert not np.isfinite(sums[:, 2]).any()
+
+
+def test_zero_sums_are_positive() -> None:
+    rows = np.array([[-1.0, 1.0], [-0.0, -0.0]], np.float32)
+    assert not np.signbit(GroupedSums(np.ones((2, 1), np.float32))(rows)).any()

@@ -1,0 +1,138 @@
+"""Sums of float16 products as the RK3588 was measured to form them: in groups of 32 channels.
+
+Each aligned group of 32 products along the channels (0 to 31, 32 to 63, ...) is summed exactly and rounded
+once to float32, to nearest, halves to even. The groups' sums are added in order, in float32, from zero.
+[silicon: github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, September 2026: two RK3588,
+131 million elements on three cores, bit for bit; rare events on output channels that are multiples of 16]
+
+A group is summed in float64, where BLAS may choose the order as long as nothing is lost. Where a group's
+values span too much for that, each is taken as two integers of 20 bits, whose products float64 holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from virtual_npu.execute.half_precision import magnitude_bits
+
+__all__ = ["GROUP", "GroupedSums", "round_sum_to_float32"]
+
+GROUP: Final = 32
+"""Channels whose products are summed before the first rounding."""
+
+_Floats = npt.NDArray[np.float64]
+_Singles = npt.NDArray[np.float32]
+
+_LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
+_HALF: Final = 20  # a finite float16 is 40 bits of that multiple: two integers of 20 bits
+_EXACT: Final = 2.0**53  # up to here float64 holds every integer
+
+
+class GroupedSums:
+    """Sums of rows times `weights`, group by group; a function of rows.
+
+    Parameters
+    ----------
+    weights : ndarray of float32, shape (channels, kernels)
+        float16 values.
+    """
+
+    def __init__(self, weights: _Singles) -> None:
+        channels, self._kernels = weights.shape
+        groups = -(-channels // GROUP)
+        filled = np.zeros((groups * GROUP, self._kernels), np.float32)
+        filled[:channels] = weights
+        self._weights: _Floats = filled.reshape(groups, GROUP, -1).astype(np.float64)
+        reach = np.abs(self._weights).sum(axis=1)
+        finite = np.isfinite(reach)
+        self._is_finite = bool(finite.all())
+        # Largest sum of magnitudes in a group, and the power of two of which all its weights are multiples.
+        self._reach: _Floats = np.where(finite, reach, 0).max(axis=1, initial=0)
+        self._steps = _common_steps(filled.reshape(groups, -1))
+
+    def __call__(self, rows: _Singles) -> _Singles:
+        """Return the sums, shape (points, kernels), of rows, shape (points, channels), of float16 values."""
+        points, channels = rows.shape
+        groups = len(self._weights)
+        filled = np.zeros((points, groups * GROUP), np.float32)
+        filled[:, :channels] = rows
+        values = filled.reshape(points, groups, GROUP)
+        is_wide, is_finite = self._wide(values)
+        total = np.zeros((points, self._kernels), np.float32)
+        features = np.ascontiguousarray(values.transpose(1, 0, 2), np.float64)
+        product = np.empty((points, self._kernels))
+        part = np.empty_like(total)
+        for group, weights in enumerate(self._weights):
+            np.matmul(features[group], weights, out=product)
+            part[...] = product
+            for point in np.flatnonzero(is_wide[:, group]):
+                part[point] = _exact_sum(features[group, point], weights)
+            total += part
+        if not (is_finite and self._is_finite):
+            total[np.isnan(total)] = np.nan  # which of several NaN comes through is a matter of order
+        return total
+
+    def _wide(self, values: _Singles) -> tuple[npt.NDArray[np.bool_], bool]:
+        """Tell for each row and group whether float64 may lose bits of the sum, and whether all is finite."""
+        magnitudes = magnitude_bits(values)
+        largest = magnitudes.max(axis=2).view(np.float32).astype(np.float64)
+        finite = np.isfinite(largest)
+        steps = _common_steps(values) * self._steps * _EXACT
+        wide: npt.NDArray[np.bool_] = finite & ~(largest * self._reach < steps)
+        return wide, bool(finite.all())
+
+
+def _common_steps(values: _Singles) -> _Floats:
+    """Return powers of two of which the last axis's float16 values are multiples; of zeros infinity."""
+    # 0 becomes the largest unsigned integer, so that the least is that of the other values.
+    least = (magnitude_bits(values) - np.uint32(1)).min(axis=-1, initial=0xFFFFFFFF) + np.uint32(1)
+    exponents = np.maximum((least >> 23).astype(np.int64) - 127, _LOWEST + 10) - 10
+    steps: _Floats = np.where(least == 0, np.inf, np.ldexp(1.0, exponents))
+    return steps
+
+
+def _exact_sum(features: _Floats, weights: _Floats) -> _Singles:
+    """Return the sums of one row's group, whatever its values span, rounded once."""
+    finite = np.isfinite(weights).all(axis=0)
+    x = np.ldexp(features, -_LOWEST)
+    w = np.ldexp(np.where(finite, weights, 0), -_LOWEST)
+    x_high, w_high = (np.trunc(np.ldexp(value, -_HALF)) for value in (x, w))
+    x_low, w_low = x - np.ldexp(x_high, _HALF), w - np.ldexp(w_high, _HALF)
+    parts = (
+        np.ldexp(x_high @ w_high, 2 * _HALF),
+        np.ldexp(x_high @ w_low + x_low @ w_high, _HALF),
+        x_low @ w_low,
+    )
+    sums = round_sum_to_float32(*(np.ldexp(part, 2 * _LOWEST) for part in parts))
+    sums[~finite] = (features @ weights[:, ~finite]).astype(np.float32)
+    return sums
+
+
+def round_sum_to_float32(large: _Floats, middle: _Floats, small: _Floats) -> _Singles:
+    """Round the exact sum of three float64 arrays once to float32, to nearest, halves to even.
+
+    Knuth's two-sum (The Art of Computer Programming 2, 4.2.2, theorem B) keeps what an addition loses. It
+    is then rounded to odd in float64, so that its last bit shows whether something is left (Boldo and
+    Melquiond, Emulation of FMA and correctly rounded sums, 2008).
+    """
+    low, low_rest = _two_sum(middle, small)
+    high, high_rest = _two_sum(large, low)
+    rest, last = _two_sum(high_rest, low_rest)
+    total, rest = _two_sum(high, rest)
+    rest = rest + last  # its sign is what counts, and rounding keeps it
+    is_even = (total.view(np.int64) & 1) == 0
+    to_odd = (rest != 0) & is_even
+    toward = np.where(rest > 0, np.inf, -np.inf)
+    total = np.where(to_odd, np.nextafter(total, toward), total)
+    rounded: _Singles = total.astype(np.float32)
+    return rounded
+
+
+def _two_sum(a: _Floats, b: _Floats) -> tuple[_Floats, _Floats]:
+    """Return ``a + b`` rounded, and what the rounding took away."""
+    total: Any = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
