@@ -73,15 +73,17 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
             total += row[channel] * (int(numbers[place]) + _offset(registers, operands, kernel))
         total = round(Fraction(total, 1 << (registers[0x301C] & 31)))
         total += int(operands[_operand(registers, kernel, 0) :][:4].view("<i4")[0])
-        value = Fraction(total)
-        if per_channel:
-            value = value * int(operands[_operand(registers, kernel, 2) :][:2].view("<i2")[0]) / (1 << shift)
+        value = total
+        if per_channel:  # halves to even, then saturation to 32 bits, as silicon was measured
+            value *= int(operands[_operand(registers, kernel, 2) :][:2].view("<i2")[0])
+            value = round(Fraction(value, 1 << (shift if value >= 0 else registers[0x4010] >> 4 & 63)))
+        value = min(max(value, -(2**31)), 2**31 - 1)
         if not registers[0x4060] & 1 and not registers[0x4060] >> 6 & 1:  # BN is there for its ReLU
-            value = max(value, Fraction(0))
+            value = max(value, 0)
         if not registers[0x4060] & 1 and registers[0x4060] >> 7 & 1:
-            value = min(value, Fraction(_signed(registers[0x406C], 32)))
+            value = min(value, _signed(registers[0x406C], 32))
         assert not registers[0x4088] >> 30 & 1, "halves to even"
-        rounded = round(value * out_scale + _signed(registers[0x4080], 32))
+        rounded = round(value * out_scale) + _signed(registers[0x4080], 32)
         outputs.append(min(max(rounded, -limit), limit - 1))
     return outputs[: (registers[0x403C] >> 16 & 0x1FFF) + 1]  # int8 kernels come in pairs
 

@@ -122,7 +122,7 @@ def _layer_registers(
         0x3014: (lines - 1) << 16,
         0x3018: outputs - 1,
         0x400C: 0x1E4,
-        0x4010: code << 29 | code << 26 | code,
+        0x4010: code << 29 | code << 26 | (0xE0 if integer else 0) | code,
         0x4024: 16 * apart,
         0x4034: lines - 1,
         0x403C: (kernels - 1) << 16 | (outputs - 1),

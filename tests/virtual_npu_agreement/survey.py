@@ -128,7 +128,7 @@ def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
     parameters = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     try:
         one, *others = (VirtualNpu(file, cores) for cores in CORES.get(artifact.platform, (1,)))
-        ordered = VirtualNpu(file, sums="simulator", parameters=parameters)
+        ordered = VirtualNpu(file, arithmetic="simulator", parameters=parameters)
     except UnsupportedProgram as error:
         return Finding(artifact, str(error), nothing, nothing, 0.0, True, layers)
     own = np.stack([one.run(x) for x in inputs])

@@ -223,9 +223,9 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
     """Round integers with `rule`, and fit them into their type, as the last stage."""
     given = data_processor_stages.output_stages
 
-    def output(task: Any, dtype: np.dtype[Any]) -> Any:
+    def output(task: Any, dtype: np.dtype[Any], arithmetic: Any) -> Any:
         if dtype.kind == "f":
-            return given(task, dtype)
+            return given(task, dtype, arithmetic)
         factor = np.ldexp(float(task[registers.OUT_CVT_SCALE]), -task[registers.OUT_CVT_SHIFT])
         offset, span = float(task[registers.OUT_CVT_OFFSET]), 256**dtype.itemsize
 
@@ -241,13 +241,13 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
 
 
 def share_rounded(rule: Callable[[Array], Array]) -> Plant:
-    given = data_processor_stages._scale_integers
+    given = data_processor_stages._scale_channels
 
-    def scale_integers(*arguments: Any) -> Any:
+    def scale_channels(*arguments: Any) -> Any:
         compute = given(*arguments)
         return lambda values, operand: rule(compute(values, operand))
 
-    return lambda patch: patch.setattr(data_processor_stages, "_scale_integers", scale_integers)
+    return lambda patch: patch.setattr(data_processor_stages, "_scale_channels", scale_channels)
 
 
 def quantized(rule: Callable[[Array], Array], nan: float = 0.0) -> Plant:

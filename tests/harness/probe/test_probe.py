@@ -161,7 +161,7 @@ def test_what_fits_no_answer_is_undecided_and_kept(toolkit: Builder, monkeypatch
 
 
 def test_the_simulator_s_order_of_sums_is_told_from_exact_ones(toolkit: Builder) -> None:
-    assert answer("sum_order", toolkit, InProcess(sums="simulator")).key == "in_order"
+    assert answer("sum_order", toolkit, InProcess(arithmetic="simulator")).key == "in_order"
 
 
 class _Restless(InProcess):

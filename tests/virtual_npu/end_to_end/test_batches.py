@@ -37,7 +37,7 @@ def test_gemm_of_several_rows_agrees_with_the_simulator(version: str) -> None:
             inputs, built = build(toolkit, artifact)
             assert built.simulated is not None
             file = read(built.rknn)
-            npu = VirtualNpu(file, sums="simulator")
+            npu = VirtualNpu(file, arithmetic="simulator")
             found = np.stack([npu.run(x) for x in inputs])
             if precision == "float16":
                 assert not halfway_steps(found, built.simulated).any()

@@ -38,8 +38,8 @@ def _outputs(
 
     inputs, built = build(toolkit, Artifact("2.3.2", precision, "matmul", widths, "Relu", last, samples, 0))
     file = read(built.rknn)
-    npu = VirtualNpu(file, sums="simulator")
-    other = VirtualNpu(file, 3, sums="simulator")
+    npu = VirtualNpu(file, arithmetic="simulator")
+    other = VirtualNpu(file, 3, arithmetic="simulator")
     outputs = np.stack([npu.run(x) for x in inputs])
     np.testing.assert_array_equal(other.run(inputs[0]), outputs[0])
     return file, outputs, built.simulated

@@ -153,7 +153,7 @@ ODD = (8, 1, 3, 7, 33, 5)
     ],
 )
 def test_float16_has_the_simulators_bits(convert: Convert, case: Case) -> None:
-    steps = _steps(convert(case), _run(convert(case), sums="simulator"))
+    steps = _steps(convert(case), _run(convert(case), arithmetic="simulator"))
     assert not steps.any()
 
 
@@ -190,7 +190,7 @@ def test_integers_have_the_simulators_bits_in_its_arithmetic(
 def test_one_row_through_many_weights_has_the_simulators_bits(convert: Convert) -> None:
     """More than 2**19 weights: the simulator runs them as Gemm, whose sums start from the bias."""
     for float16 in (Case((1189, 1107), samples=1), Case((1025, 512), samples=1, last="Relu")):
-        assert not _steps(convert(float16), _run(convert(float16), sums="simulator")).any()
+        assert not _steps(convert(float16), _run(convert(float16), arithmetic="simulator")).any()
     case = Case((1189, 1107), samples=1, precision="int16")
     assert not _steps(convert(case), _run(convert(case), parameters=_parameters(case))).any()
 
@@ -224,7 +224,7 @@ def test_a_relu_with_a_limit(convert: Convert, precision: str) -> None:
     found = convert(Case((24, 40), precision=precision, samples=6, last="Clip"))
     assert max(found.simulated.max(), CLIP) == pytest.approx(CLIP, rel=1e-2)
     if precision == "float16":
-        assert not _steps(found, _run(found, sums="simulator")).any()
+        assert not _steps(found, _run(found, arithmetic="simulator")).any()
         return
     inside = found.simulated < CLIP - 0.01
     assert _steps(found, _run(found))[inside].max() <= 1

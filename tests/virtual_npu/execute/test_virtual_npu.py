@@ -140,8 +140,16 @@ sys.stdout.buffer.write(_outputs(*_float_chain(3, [784, 512, 300, 12], 64)).toby
 
 def test_an_unknown_rule_is_refused() -> None:
     chain, _ = _float_chain(3, [8, 4], 2)
-    with pytest.raises(ValueError, match="exact, simulator, fast"):
-        VirtualNpu(read(write(chain)), sums="quick")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="silicon, simulator, fast"):
+        VirtualNpu(read(write(chain)), arithmetic="quick")  # type: ignore[arg-type]
+
+
+def test_the_option_of_before_is_taken_with_a_warning() -> None:
+    chain, rows = _float_chain(3, [8, 4], 2)
+    with pytest.warns(DeprecationWarning, match="arithmetic='silicon'"):
+        before = VirtualNpu(read(write(chain)), sums="exact")
+    x = reference.as_input(rows)
+    assert np.array_equal(before.run(x), VirtualNpu(read(write(chain))).run(x))
 
 
 def _tanh_table() -> tuple[Array, Array]:

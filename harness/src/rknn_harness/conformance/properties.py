@@ -61,7 +61,7 @@ def simulator_equals_virtual_npu(
     parameters : mapping of str to numpy.ndarray
         The weights and biases of an integer model's graph by name; empty for float16.
     """
-    npu = virtual_npu.VirtualNpu(virtual_npu.read(path), sums="simulator", parameters=parameters)
+    npu = virtual_npu.VirtualNpu(virtual_npu.read(path), arithmetic="simulator", parameters=parameters)
     executed = np.stack([npu.run(run) for run in inputs])
     return difference(simulated.reshape(-1, 1), executed.reshape(-1, 1), "the vendor's simulator")
 

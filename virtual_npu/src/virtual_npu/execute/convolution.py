@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
-from virtual_npu.execute.summation import Summation, SumRule, starts_from_bias, summation
+from virtual_npu.execute.arithmetic import Arithmetic
+from virtual_npu.execute.summation import Summation, starts_from_bias, summation
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import RK3588_ATOM
 from virtual_npu.program.loader import LoadedTask
@@ -48,7 +49,7 @@ _EXACT_IN_FLOAT32: Final = 1 << 24
 class SumOrder:
     """How products are summed: a rule, and the points that the layer has in all."""
 
-    rule: SumRule
+    rule: Arithmetic
     samples: int
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.execute.arithmetic import Arithmetic
 from virtual_npu.execute.convolution import DEPTHWISE
 from virtual_npu.execute.data_processor_operands import (
     BN,
@@ -76,7 +77,7 @@ class DataProcessor:
     _filling: Any
 
     @classmethod
-    def decode(cls, task: LoadedTask, memory: Memory) -> DataProcessor:
+    def decode(cls, task: LoadedTask, memory: Memory, arithmetic: Arithmetic = "silicon") -> DataProcessor:
         """Decode the registers of DPU and DPU_RDMA."""
         for field in (r.COMB_USE, r.TP_EN, r.MC_SURF_OUT):
             task.require(field, 0)
@@ -98,11 +99,11 @@ class DataProcessor:
             destination=destination,
             kernel_offsets=None if task[r.OD_BYPASS] else read_kernel_offsets(task, bias, channels),
             _stages=(
-                *scaling_stages(task, BS, bias),
-                *scaling_stages(task, BN, norm),
+                *scaling_stages(task, BS, bias, arithmetic),
+                *scaling_stages(task, BN, norm, arithmetic),
                 *elementwise,
                 *([largest_channel] if largest else []),
-                *output_stages(task, destination.dtype),
+                *output_stages(task, destination.dtype, arithmetic),
                 *pooling_stages(task, destination.dtype),
             ),
             channels=channels,

@@ -9,6 +9,7 @@ import numpy as np
 
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.execute.arithmetic import Arithmetic
 from virtual_npu.execute.data_processor_operands import (
     ALU_ADD,
     ALU_MAX,
@@ -23,6 +24,7 @@ from virtual_npu.execute.data_processor_operands import (
     pick_operand,
 )
 from virtual_npu.execute.half_precision import round_to_half
+from virtual_npu.execute.integer_rounding import ChannelScaling, OutputConversion
 from virtual_npu.execute.lookup_table import LookupTable
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
@@ -43,11 +45,14 @@ def largest_channel(values: Array, operand: Array | None) -> Array:
     return largest
 
 
-def scaling_stages(task: LoadedTask, unit: ScalingUnit, operands: Operands) -> list[Stage]:
+def scaling_stages(
+    task: LoadedTask, unit: ScalingUnit, operands: Operands, arithmetic: Arithmetic
+) -> list[Stage]:
     """Compile BS or BN.
 
     BS adds, then multiplies (int8 biases are in the unit of the sums). BN multiplies, then adds: softmax's
-    exponential scales by 3276 and moves by 16380 to meet the table's range of +-16384. Either shifts last.
+    exponential scales by 3276 and moves by 16380 to meet the table's range of +-16384. Either shifts last. BS
+    then rounds and saturates, see `integer_rounding`; what BN does there is not known, and it keeps all bits.
     """
     config = task.registers.get(unit.config, 0)
     bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
@@ -68,7 +73,10 @@ def scaling_stages(task: LoadedTask, unit: ScalingUnit, operands: Operands) -> l
     elif unit is BN:  # a lookup's zero point is added as its product with the factor
         stages += [_scale_integers(None, factor, 0), _scale_integers(addend, None, shift)]
     elif addend is not None or factor is not None:
-        stages.append(_scale_integers(addend, factor, shift))
+        if arithmetic == "simulator":
+            stages.append(_scale_integers(addend, factor, shift))
+        else:
+            stages.append(_scale_channels(task, addend, factor, shift))
     if not no_relu:
         stages.append(_in_place(np.maximum, np.float32(0)))
     if config >> 7 & 1:
@@ -136,6 +144,19 @@ def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
     return stage
 
 
+def _scale_channels(task: LoadedTask, addend: Any, factor: Any, shift: int) -> Stage:
+    """Compile what silicon was measured to do, rounding and saturation included."""
+    # Only the RK3588's own registers have the shift of negative products.
+    negative_shift = shift if task.chip.translate or factor is None else task[r.BS_NEGATIVE_SHIFT]
+    scaling = ChannelScaling(
+        addend=np.float64(0) if addend is None else np.asarray(addend, np.float64),
+        factor=np.float64(1) if factor is None else np.asarray(factor, np.float64),
+        shift=shift,
+        negative_shift=negative_shift,
+    )
+    return lambda values, operand: scaling(values)
+
+
 def elementwise_stages(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube | None, list[Stage]]:
     """Return the second cube, if any, and the stages of EW."""
     if task[r.EW_BYPASS]:
@@ -195,7 +216,7 @@ def pooling_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
     ]
 
 
-def output_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
+def output_stages(task: LoadedTask, dtype: np.dtype[Any], arithmetic: Arithmetic) -> list[Stage]:
     """Compile the output conversion.
 
     OUT_CVT_OFFSET of a float program is read as float32 bits, as the other operands of the float pipeline
@@ -211,6 +232,11 @@ def output_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
         factor = np.float32(np.ldexp(float(scale), -(task[r.MINUS_EXP] + shift)))
         return [] if factor == 1 else [_in_place(np.multiply, factor)]
     task.require(r.MINUS_EXP, 0)
+    if arithmetic != "simulator":
+        conversion = OutputConversion(
+            (scale ^ 0x8000) - 0x8000, shift, task[r.OUT_CVT_OFFSET], bool(task[r.CVT_ROUND]), dtype
+        )
+        return [lambda values, operand: conversion(values)]
     offset = float(task[r.OUT_CVT_OFFSET])
     limits = np.iinfo(dtype)
     factor64 = np.ldexp(float(scale), -shift)

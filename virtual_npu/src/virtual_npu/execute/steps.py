@@ -12,10 +12,10 @@ import numpy as np
 
 from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.execute.arithmetic import Arithmetic
 from virtual_npu.execute.convolution import Convolution, KernelOperands, SumOrder
 from virtual_npu.execute.data_processor import DataProcessor
 from virtual_npu.execute.simulator import SIMULATED_LAYERS, SimulatedLayer
-from virtual_npu.execute.summation import SumRule
 from virtual_npu.program import registers as r
 from virtual_npu.program.layout_layers import LAYOUT_LAYERS, check_layout, is_batch, rearranged, tensor_cube
 from virtual_npu.program.loader import LoadedTask
@@ -36,14 +36,15 @@ class Step:
 
 
 def decode_step(
-    task: LoadedTask, file: RknnFile, memory: Memory, sums: SumRule, parameters: dict[str, Array]
+    task: LoadedTask, file: RknnFile, memory: Memory, arithmetic: Arithmetic, parameters: dict[str, Array]
 ) -> Step:
     """Decode a task, with what CNA, CORE, DPU and PPU do in it."""
     if task.runs("PPU") or task.runs("PPU_RDMA"):
         return _copy(task)
     if not task.runs("DPU"):
         raise UnsupportedProgram("PC", "OPERATION_ENABLE", task.enable_mask)
-    processor = DataProcessor.decode(task.without_reads() if not task.runs("DPU_RDMA") else task, memory)
+    task_read = task if task.runs("DPU_RDMA") else task.without_reads()
+    processor = DataProcessor.decode(task_read, memory, arithmetic)
     destination = processor.destination
     if not task.runs("CNA"):
         if processor.source is None:
@@ -55,7 +56,7 @@ def decode_step(
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     node = file.nodes[task.node]
-    order = SumOrder(sums, _samples(file, node))
+    order = SumOrder(arithmetic, _samples(file, node))
     operands = KernelOperands(processor.kernel_offsets, processor.addends)
     convolution = Convolution.decode(task, memory, order, operands)
     stages = processor.without_addends() if convolution.has_addends else processor

@@ -2,10 +2,8 @@
 
 The register program says nothing of it. A product of two float16 values fits float32. Rules for their sum:
 
-``"exact"``
-    The sum itself, rounded once to float32. It is formed in float64, in any order: a row's products are
-    multiples of one power of two and their sum stays below 2**53 of it. Where a row spans more, its large and
-    small values are summed apart; where that is not enough, channel after channel.
+``"silicon"``
+    In groups of 32 channels, as chips were measured to: see `grouped_sums`.
 ``"simulator"``
     The order in which the vendor's simulator sums: see `simulator_sums`.
 ``"fast"``
@@ -15,24 +13,21 @@ The register program says nothing of it. A product of two float16 values fits fl
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from virtual_npu.arrays import Array
-from virtual_npu.execute.half_precision import magnitude_bits
+from virtual_npu.execute.arithmetic import Arithmetic
+from virtual_npu.execute.grouped_sums import GroupedSums
 
-__all__ = ["SUMS", "SumRule", "Summation", "simulator_sums", "starts_from_bias", "summation"]
-
-SumRule = Literal["exact", "simulator", "fast"]
-SUMS: Final = ("exact", "simulator", "fast")
+__all__ = ["Summation", "simulator_sums", "starts_from_bias", "summation"]
 
 _Halves = npt.NDArray[np.float16]
 Summation = Callable[[Array], Array]
 """Rows, shape (points, channels), to sums, shape (points, kernels); float16 values are held in float32."""
 
-_LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
 _CONVOLUTION: Final = 1 << 19  # weights up to which the simulator runs a layer of one row as a convolution
 
 
@@ -41,7 +36,7 @@ def starts_from_bias(weights: Array, samples: int) -> bool:
     return samples == 1 and weights.size > _CONVOLUTION
 
 
-def summation(rule: SumRule, weights: _Halves, samples: int, biases: Array | None = None) -> Summation:
+def summation(rule: Arithmetic, weights: _Halves, samples: int, biases: Array | None = None) -> Summation:
     """Return the function that sums rows of float16 times `weights` to float32.
 
     `weights` has shape (channels, kernels). The simulator's order depends on how many kernels there are,
@@ -52,68 +47,12 @@ def summation(rule: SumRule, weights: _Halves, samples: int, biases: Array | Non
         return _rule(rule, weights.astype(np.float32), samples, biases)
 
 
-def _rule(rule: SumRule, kernels: Array, samples: int, biases: Array | None) -> Summation:
-    if rule == "exact":
-        return _exact(kernels)
+def _rule(rule: Arithmetic, kernels: Array, samples: int, biases: Array | None) -> Summation:
+    if rule == "silicon":
+        return GroupedSums(kernels)
     if rule == "fast":
         return lambda rows: rows @ kernels
     return lambda rows: simulator_sums(rows, kernels, samples, biases)
-
-
-def _exact(weights: Array) -> Summation:
-    kernels = np.asfortranarray(weights, np.float64)  # a seventh faster than in C's order
-    # Both bound the sum of magnitudes, so every partial sum, of a row x: the first times the largest |x|, the
-    # second times the length of x (Cauchy and Schwarz). What is added is far more than their own rounding.
-    reaches = np.abs(weights).sum(axis=0) * np.float32(1.001)
-    finite = np.isfinite(reaches)
-    reach = float(reaches[finite].max(initial=0))
-    length = 1.001 * float(np.sqrt(np.einsum("ij,ij->j", weights, weights)[finite].max(initial=0)))
-    room = float(_steps(magnitude_bits(weights)).min(initial=np.inf)) * 2.0**53
-
-    def sums(rows: Array) -> Array:
-        values = rows.astype(np.float64)
-        magnitudes = magnitude_bits(rows)
-        largest = magnitudes.max(axis=1, initial=0).view(np.float32)
-        usual = np.isfinite(largest)
-        steps = _steps(magnitudes) * room
-        wide = np.flatnonzero(usual & ~(largest * reach < steps))
-        if len(wide):
-            sizes = _lengths(values[wide]) * length
-            wide, sizes = wide[sizes >= steps[wide]], sizes[sizes >= steps[wide]]
-        if not len(wide):
-            result: Array = values @ kernels
-        else:  # large values and small ones apart, both in one product
-            # A value of at least 2**e is a multiple of 2**(e - 10).
-            least = 2.0 ** (np.ceil(np.log2(sizes / room)) + 11)
-            rows_apart = values[wide]
-            values[wide] = np.where(np.abs(rows_apart) >= least[:, None], rows_apart, 0)
-            small = rows_apart - values[wide]
-            both = np.concatenate([values, small]) @ kernels
-            result = both[: len(rows)]
-            result[wide] += both[len(rows) :]
-            for index in np.flatnonzero(_lengths(small) * length >= 2.0**_LOWEST * room):
-                result[wide[index]] = _in_order(rows_apart[index, None], kernels, len(kernels))[0]
-        single: Array = result.astype(np.float32)
-        if not (usual.all() and finite.all()):
-            single[np.isnan(single)] = np.nan  # which of several NaN comes through is a matter of order
-        single += 0.0  # and so is the sign of zero
-        return single
-
-    return sums
-
-
-def _lengths(rows: Array) -> Array:
-    lengths: Array = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    return lengths
-
-
-def _steps(magnitudes: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
-    """Return for each row a power of two that divides it; infinity if all are 0."""
-    # 0 becomes the largest unsigned integer, so that the least is that of the other values.
-    least = (magnitudes - np.uint32(1)).min(axis=1, initial=0xFFFFFFFF) + np.uint32(1)
-    exponents = np.maximum((least >> 23).astype(np.int64) - 127, _LOWEST + 10) - 10
-    steps: npt.NDArray[np.float64] = np.where(least == 0, np.inf, np.ldexp(1.0, exponents))
-    return steps
 
 
 def simulator_sums(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import InputError, UnsupportedProgram
+from virtual_npu.execute.arithmetic import Arithmetic, arithmetic_of
 from virtual_npu.execute.half_precision import round_to_half
 from virtual_npu.execute.quantization import dequantize, quantize
 from virtual_npu.execute.steps import (
@@ -23,7 +24,6 @@ from virtual_npu.execute.steps import (
     layout_steps,
     weights_by_kernel,
 )
-from virtual_npu.execute.summation import SUMS, SumRule
 from virtual_npu.program.layout_layers import is_batch
 from virtual_npu.program.loader import load
 from virtual_npu.program.memory import Cube, Memory
@@ -42,16 +42,19 @@ class VirtualNpu:
         The model, with one input and one output.
     cores : {1, 2, 3}
         Which of the file's programs to execute.
-    sums : {"exact", "simulator", "fast"}
-        How float16 products are summed. ``"exact"``: the sum, rounded once to float32; a row's result is the
-        same whatever the rows beside it, the machine and its threads. ``"simulator"``: in the order in
-        which the vendor's simulator does, to compare bits with it: slow. ``"fast"``: in float32, as BLAS
-        likes.
+    arithmetic : {"silicon", "simulator", "fast"}
+        Where the program leaves it open. ``"silicon"``: what chips were measured to compute; a row's result
+        is the same whatever the rows beside it, the machine and its threads. ``"simulator"``: what the
+        vendor's simulator does, to compare bits with it: slow. ``"fast"``: silicon's, with float16 products
+        summed in float32, in BLAS's order.
     parameters : mapping of str to array_like, optional
         The model's real weights and biases by the names that the file gives them, which are those of its
         ONNX: a Conv's weights (kernels, channels, 1, 1), a MatMul's (channels, kernels). With them integer
         convolutions are computed as the vendor's simulator does, not as the program says, to compare bits
         with it: see `simulator`. The file has no scales to do it without.
+
+    sums : {"exact", "simulator", "fast"}, optional
+        The name of `arithmetic` before; ``"exact"`` is silicon's.
 
     Raises
     ------
@@ -72,11 +75,11 @@ class VirtualNpu:
         file: RknnFile,
         cores: int = 1,
         *,
-        sums: SumRule = "exact",
+        arithmetic: Arithmetic = "silicon",
         parameters: Mapping[str, npt.ArrayLike] | None = None,
+        sums: str | None = None,
     ) -> None:
-        if sums not in SUMS:
-            raise ValueError(f"sums is one of {', '.join(SUMS)}, not {sums!r}")
+        arithmetic = arithmetic_of(arithmetic, sums)
         if len(file.inputs) != 1 or len(file.outputs) != 1:
             note = "one input and one output are modelled"
             raise UnsupportedProgram("CPU", "inputs", len(file.inputs), note)
@@ -90,7 +93,7 @@ class VirtualNpu:
         self._memory = Memory(file)
         tasks = load(file, self._memory, cores)
         real = {name: weights_by_kernel(np.asarray(value)) for name, value in (parameters or {}).items()}
-        steps = [decode_step(task, file, self._memory, sums, real) for task in join_tasks(tasks)]
+        steps = [decode_step(task, file, self._memory, arithmetic, real) for task in join_tasks(tasks)]
         steps += layout_steps(file, steps, self._memory)
         steps.sort(key=lambda step: step.node)
         self._feed = cube_of_tensor(self._input, [s for step in steps for s in step.sources], self._memory)

@@ -19,7 +19,7 @@ import numpy as np
 import virtual_npu
 from virtual_npu.arrays import Array
 from virtual_npu.errors import InputError, UnsupportedFormat, VirtualNpuError
-from virtual_npu.execute.summation import SUMS
+from virtual_npu.execute.arithmetic import ARITHMETICS
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.inspection.content_digest import content_digest
 from virtual_npu.inspection.differences import differences
@@ -104,12 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("input", metavar="IN.npy", help="numbers in the shape that info shows for the input")
     run.add_argument("output", metavar="OUT.npy", help="where to write the float32 output")
     run.add_argument(
-        "--sums",
-        choices=SUMS,
-        default="exact",
-        help="how float16 products are summed: exactly, in the vendor's simulator's order, or as BLAS "
-        "likes (default exact)",
+        "--arithmetic",
+        choices=ARITHMETICS,
+        default="silicon",
+        help="where the program leaves it open: as chips were measured, as the vendor's simulator computes, "
+        "or silicon's with sums in BLAS's order (default silicon)",
     )
+    run.add_argument("--sums", choices=("exact", "simulator", "fast"), help=argparse.SUPPRESS)
     diff = command("diff", _diff, "show what differs between two files")
     diff.add_argument("first", metavar="A.rknn")
     diff.add_argument("second", metavar="B.rknn")
@@ -132,7 +133,7 @@ def _disasm(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    npu = VirtualNpu(read(options.file), options.cores, sums=options.sums)
+    npu = VirtualNpu(read(options.file), options.cores, arithmetic=options.arithmetic, sums=options.sums)
     try:
         x = np.load(options.input, allow_pickle=False)
     except (ValueError, EOFError) as error:
