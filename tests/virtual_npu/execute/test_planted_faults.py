@@ -177,13 +177,13 @@ def _shifted_lookup(patch: pytest.MonkeyPatch) -> None:
 
 
 def _factor_first(patch: pytest.MonkeyPatch) -> None:
-    scale = data_processor_stages._scale_integers
+    scale = data_processor_stages._scale_channels
 
-    def wrong(addend: Any, factor: Any, shift: int) -> Any:
-        both = scale(None, factor, shift), scale(addend, None, 0)
+    def wrong(task: Any, addend: Any, factor: Any, shift: int) -> Any:
+        both = scale(task, None, factor, shift), scale(task, addend, None, 0)
         return lambda values, operand: both[1](both[0](values, operand), operand)
 
-    patch.setattr(data_processor_stages, "_scale_integers", wrong)
+    patch.setattr(data_processor_stages, "_scale_channels", wrong)
 
 
 def _reversed(patch: pytest.MonkeyPatch) -> None:
