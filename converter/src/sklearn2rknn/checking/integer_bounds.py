@@ -91,6 +91,8 @@ def quantized_output_bound(
         total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
         z = value @ layer.weights + layer.bias
         total += 1.001 * 2.0**-15 * (coarser + 1) * (np.abs(z) + total)
+        if per_channel:  # the channel's factor leaves integers, in the unit of the layer's coarsest kernel
+            total += 0.5 * 1.001 * source.step * exact.max(initial=0)
         if layer.activation == CLIPPED_TANH:
             z, total = np.clip(z, 0.0, CLIPPED_TANH_END), error_through(_limited, z, total)
             total = _quantize(z, total, target, 0.5)
