@@ -72,6 +72,7 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
             place = first * stored + block * count + (kernel - first) * length + channel - block
             total += row[channel] * (int(numbers[place]) + _offset(registers, operands, kernel))
         total = round(Fraction(total, 1 << (registers[0x301C] & 31)))
+        total = min(max(total, -(2**31)), 2**31 - 1)
         total += int(operands[_operand(registers, kernel, 0) :][:4].view("<i4")[0])
         value = total
         if per_channel:  # halves to even, then saturation to 32 bits, as silicon was measured

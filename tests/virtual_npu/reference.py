@@ -45,14 +45,16 @@ def lookup(table: tuple[Array, Array], x: Array) -> Array:
 def integers(layer: Dense, rows: Array, dtype: str) -> Array:
     """One layer in exact integer arithmetic, as silicon was measured.
 
-    The channel's factor and the output's each round halves to even; the offset comes after.
+    Sums end at 32 bits. The channel's factor and the output's each round halves to even; the offset comes
+    after.
     """
     limits = np.iinfo(dtype)
     assert layer.multipliers is not None
     result = np.empty((len(rows), len(layer.weights)), dtype)
     for i, row in enumerate(rows):
         for k, kernel in enumerate(layer.weights):
-            total = sum(int(a) * int(b) for a, b in zip(row, kernel, strict=True)) + int(layer.biases[k])
+            total = sum(int(a) * int(b) for a, b in zip(row, kernel, strict=True))
+            total = min(max(total, -(2**31)), 2**31 - 1) + int(layer.biases[k])
             total = round(Fraction(total * int(layer.multipliers[k]), 1 << 14))
             total = min(max(total, 0 if layer.relu else -(2**31)), 2**31 - 1)
             rounded = round(Fraction(total * layer.out_scale, 1 << layer.out_shift)) + layer.zero_point

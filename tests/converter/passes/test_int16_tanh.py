@@ -17,7 +17,7 @@ from scirknn.bundle import read_bundle
 from sklearn2rknn import Toolkit, convert, network_from_estimator, open_toolkit
 from sklearn2rknn.network.layer import CLIPPED_TANH, TANH_CHANNELS, TANH_PAIRS_ERROR, Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.passes.int16_biases import fit_biases
+from sklearn2rknn.passes.int16_sums import fit_sums
 from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
 from tests.converter.fitted import fit, mixtures
 from tests.converter.network.test_onnx_graph import run
@@ -45,7 +45,7 @@ def test_halves_add_up(activation: str, share: float) -> None:
 @given(mixtures())
 def test_mixtures_stay_close(drawn: tuple[Network, npt.NDArray[Any]]) -> None:
     network, X = drawn
-    halved = fit_biases(clipped_tanh_pairs(network), X)
+    halved = fit_sums(clipped_tanh_pairs(network), X)
     gains, error = [np.abs(layer.weights).sum(axis=0).max() for layer in network.layers], 0.0
     for gain in gains[1:]:  # every slope is 1 at most
         error = (error + 1.0) * gain

@@ -16,7 +16,7 @@ from sklearn2rknn import ConversionOptions, Precision, network_from_estimator
 from sklearn2rknn.network.layer import TANH_PAIRS_ERROR, Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes import prepare_network
-from sklearn2rknn.passes.int16_biases import NEGLIGIBLE_BIAS
+from sklearn2rknn.passes.int16_sums import NEGLIGIBLE_BIAS
 from sklearn2rknn.passes.prepare_network import PASSES, Preparation
 from tests.converter.fitted import fit, fitted
 

@@ -212,6 +212,12 @@ FAULTS: list[tuple[str, str, Patch, str]] = [
     ("CNA", "one channel more", _field("DATAIN_CHANNEL_REAL"), "float16_chain"),
     ("CNA", "weights' offsets left out", _field("OD_BYPASS"), "int8 chain"),
     ("CORE", "sums in 24 bits", _value(convolution, "_EXACT_IN_FLOAT32", 1 << 60), "cancelling"),
+    (
+        "CORE",
+        "sums past 32 bits",
+        lambda patch: patch.setattr(convolution, "_saturate", lambda sums, *_: sums),
+        "int16_layer",
+    ),
     ("CORE", "one output channel more", _field("DATAOUT_CHANNEL"), "float16_chain"),
     ("CORE", "one point more", _field("DATAOUT_HEIGHT"), "int8_layer"),
     ("DPU", "shift one too many", _field("OUT_CVT_SHIFT"), "int8_layer"),

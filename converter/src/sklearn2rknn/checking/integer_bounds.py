@@ -21,7 +21,7 @@ from sklearn2rknn.checking.arithmetic import (
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, Layer
 from virtual_npu import RknnFile
 
-__all__ = ["Steps", "kernel_ranges", "quantized_output_bound", "tensor_count", "tensor_steps"]
+__all__ = ["Steps", "int16_steps", "kernel_ranges", "quantized_output_bound", "tensor_count", "tensor_steps"]
 
 
 @attrs.frozen
@@ -84,15 +84,19 @@ def quantized_output_bound(
             largest = np.maximum(largest, np.abs(idle))
         if not per_channel:
             largest = np.full(len(layer.bias), largest.max())
-        step = largest * (1.001 / 127) if source.bits == 8 else 1.001 * _int16_steps(largest)
+        step = largest * (1.001 / 127) if source.bits == 8 else 1.001 * int16_steps(largest)
         exact = kernel_ranges(layer) / 255 if source.bits == 8 else step
         coarser, unit = _scaling(layer, exact, source) if per_channel else (np.float64(1), 0.5)
         size = np.abs(value) + error
-        total = error @ weights + size.sum(axis=1, keepdims=True) * (step / 2) + unit * source.step * step
+        # A weight of 0 is held without error where the zero point is 0.
+        rounded = size.sum(axis=1, keepdims=True) if source.bits == 8 else size @ (weights > 0)
+        total = error @ weights + rounded * (step / 2) + unit * source.step * step
         z = value @ layer.weights + layer.bias
         total += 1.001 * 2.0**-15 * (coarser + 1) * (np.abs(z) + total)
         if per_channel:  # the channel's factor leaves integers, in the unit of the layer's coarsest kernel
             total += 0.5 * 1.001 * source.step * exact.max(initial=0)
+        if source.bits == 16:
+            total += _beyond_32_bits(layer, z, total, source, target, 0.999 * int16_steps(largest))
         if layer.activation == CLIPPED_TANH:
             z, total = np.clip(z, 0.0, CLIPPED_TANH_END), error_through(_limited, z, total)
             total = _quantize(z, total, target, 0.5)
@@ -144,7 +148,22 @@ def _scaling(layer: Layer, steps: Floats, source: Steps) -> tuple[Floats, float]
     return coarser, cut if cut > 1 else 0.5
 
 
-def _int16_steps(largest: Floats) -> Floats:
+def _beyond_32_bits(
+    layer: Layer, z: Floats, error: Floats, source: Steps, target: Steps, step: Floats
+) -> Floats:
+    """Return how far 32 bits cut off sums of `z` within `error` that the result would hold.
+
+    Sums are cut off before the bias is added, or after: `virtual_npu`'s `convolution`. Past the result's own
+    ends that changes nothing.
+    """
+    reach = 2.0**31 * source.step * step - np.abs(layer.bias)
+    low = target.low if layer.activation == "identity" else 0.0
+    high = CLIPPED_TANH_END if layer.activation == CLIPPED_TANH else target.high
+    beyond = np.maximum(z + error, 0) if low == 0 else np.abs(z) + error
+    return np.where(reach < max(high, -low), np.maximum(beyond - reach, 0.0), 0.0)
+
+
+def int16_steps(largest: Floats) -> Floats:
     """Return 1 / (2**f - 1) for largest weights, as files of four toolkits have it."""
     log = np.log2(np.where(largest > 0, largest, 1.0))
     bits = 15 - np.ceil(log) - (log <= -1)

@@ -93,7 +93,7 @@ class Network:
     unpaired : Network or None
         The same network without float16 pairs; None: it has none.
     idle : numpy.ndarray or None
-        The first layer's weights, shape (n_out,), on one input more, which is always 0: see `int16_biases`.
+        The first layer's weights, shape (n_out,), on one input more, which is always 0: see `int16_sums`.
     reach : Reach or None
         What int16's ranges hold beside the example: see `reach`.
     features, epilogue : tuple of Step

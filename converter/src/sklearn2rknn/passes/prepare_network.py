@@ -22,7 +22,7 @@ from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionOptions
 from sklearn2rknn.passes import scaling
 from sklearn2rknn.passes.float16_pairs import float16_outputs, pair_values
-from sklearn2rknn.passes.int16_biases import fit_biases
+from sklearn2rknn.passes.int16_sums import fit_sums
 from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
 from sklearn2rknn.passes.kernel_equalization import equalize_kernels
 from sklearn2rknn.passes.layer_merging import collapse_constant, merge_linear
@@ -148,7 +148,7 @@ def _equalize_kernels(network: Network, how: Preparation) -> Network:
         return network
     if how.precision is Precision.INT8:
         return equalize_kernels(network, rows)
-    return equalize_kernels(network, rows, 16, lambda made: fit_biases(made, rows))
+    return equalize_kernels(network, rows, 16, lambda made: fit_sums(made, rows))
 
 
 def _refuse_overflow(network: Network, how: Preparation) -> Network:

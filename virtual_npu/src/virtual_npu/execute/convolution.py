@@ -43,6 +43,7 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 
 DEPTHWISE: Final = 3
 _EXACT_IN_FLOAT32: Final = 1 << 24
+_INT32: Final = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ class Convolution:
         if operands.offsets is not None:
             full += operands.offsets[: len(weights), None]
         sums = _shorten(_integer_sums(full, dtype), task[r.CLIP_TRUNCATE])
+        if order.rule != "simulator":
+            sums = _saturate(sums, _largest_sum(full, dtype), task[r.CLIP_TRUNCATE])
         return cls(source, outputs, sums, integers=full)
 
     @classmethod
@@ -201,9 +204,14 @@ def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Sum
 
     float32 does if no sum can pass 2**24, float64 always (65,535 products of int16 stay below 2**46).
     """
-    largest = float(np.abs(weights).sum(axis=1).max(initial=0)) * -np.iinfo(dtype).min
-    packed = weights.T.astype(np.float32 if largest <= _EXACT_IN_FLOAT32 else np.float64)
+    is_small = _largest_sum(weights, dtype) <= _EXACT_IN_FLOAT32
+    packed = weights.T.astype(np.float32 if is_small else np.float64)
     return lambda rows: rows.astype(packed.dtype) @ packed
+
+
+def _largest_sum(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> float:
+    """Return what no sum of products with these weights can pass, whatever the features."""
+    return float(np.abs(weights).sum(axis=1).max(initial=0)) * -np.iinfo(dtype).min
 
 
 def _shorten(sums: Summation, bits: int) -> Summation:
@@ -216,6 +224,19 @@ def _shorten(sums: Summation, bits: int) -> Summation:
         return sums
     factor = 0.5**bits
     return lambda rows: np.rint(sums(rows).astype(np.float64) * factor)
+
+
+def _saturate(sums: Summation, largest: float, bits: int) -> Summation:
+    """Hold sums at the ends of int32, which only those of int16 can pass.
+
+    [silicon: github.com/gregordinary/rockchip-npu-notes, encodings/output-transpose-int16.md at 224b1390,
+    September 2026, RK3588: sums up to 2**35.5 are exact within int32 and held at its ends beyond, before a
+    16-bit writer takes their low bits] That it happens before the DPU's bias, where CLIP_TRUNCATE acts, is
+    [assumed, as NVDLA's CACC rounds and saturates to 32 bits]: no int16 task with a bias was measured.
+    """
+    if largest * 0.5**bits < _INT32.max:
+        return sums
+    return lambda rows: np.clip(sums(rows), _INT32.min, _INT32.max)
 
 
 def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:

@@ -1,4 +1,4 @@
-"""int16 biases within 32 bits: the same function, and a register program that computes it."""
+"""int16 sums and biases within 32 bits: the same function, and a register program that computes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sklearn2rknn import CheckError, Toolkit, convert, network_from_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes import prepare_network
-from sklearn2rknn.passes.int16_biases import fit_biases
+from sklearn2rknn.passes.int16_sums import fit_sums
 from tests.converter.fitted import fit
 
 Rows = npt.NDArray[np.float64]
@@ -39,22 +39,37 @@ def _uneven(widths: list[int], seed: int) -> tuple[Network, Rows]:
     return network, rng.uniform(-1, 1, (40, widths[0]))
 
 
+def _power(value: float) -> float:
+    """The power of two up to which int16 holds a tensor with this largest value."""
+    return float(2.0 ** np.ceil(np.log2(value or 1.0)))
+
+
+def _weight_step(largest: float) -> float:
+    """A kernel's step: with weights up to 1/2 toolkits leave a bit unused."""
+    return _power(largest) / 2.0 ** (14 if largest <= 0.5 else 15)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.integers(0, 2**16))
-def test_biases_fit_and_the_function_stays(widths: list[int], seed: int) -> None:
+def test_sums_and_biases_fit_and_the_function_stays(widths: list[int], seed: int) -> None:
     network, rows = _uneven(widths, seed)
-    fitted = fit_biases(network, rows)
+    fitted = fit_sums(network, rows)
     values = network.activations(rows)
     size = max(float(np.abs(part).max()) for part in values)
     np.testing.assert_allclose(fitted.activations(rows)[-1], values[-1], rtol=1e-6, atol=1e-6 * (1 + size))
     kernels = [np.abs(layer.weights).max(axis=0) for layer in fitted.layers]
     if fitted.idle is not None:
         kernels[0] = np.maximum(kernels[0], fitted.idle)
-    inputs = [fitted.prepare(rows), *fitted.activations(rows)[:-1]]
-    for layer, largest, given_values in zip(fitted.layers, kernels, inputs, strict=True):
-        # What is always 0 has no range to go by; any will do.
-        limit = 2 * (np.abs(given_values).max() or 1.0) * largest
-        assert (np.abs(layer.bias) <= limit).all()
+    results = [fitted.prepare(rows), *fitted.activations(rows)]
+    for i, layer in enumerate(fitted.layers):
+        step = _power(float(np.abs(results[i]).max())) / 2**15
+        end = _power(float(np.abs(results[i + 1]).max()))
+        reach = 2.0**31 * step * np.array([_weight_step(largest) for largest in kernels[i]])
+        own = slice(widths[i + 1])  # without the unit that is always 0
+        assert (np.abs(layer.bias) + end <= reach * (1 + 1e-12))[own].all()
+        sums = results[i] @ layer.weights
+        held = np.clip(sums, -reach, reach) + layer.bias
+        np.testing.assert_allclose(np.clip(held, 0, end), np.clip(sums + layer.bias, 0, end), atol=1e-12)
 
 
 def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeypatch: Any) -> None:
@@ -64,6 +79,6 @@ def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeyp
     estimator = MLPClassifier((32, 32), max_iter=150, random_state=0).fit(X, y)
     report = convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
     assert report.check.to_json()["virtual_npu"]["labels"] == 1.0
-    monkeypatch.setattr(prepare_network, "fit_biases", lambda network, rows: network)
+    monkeypatch.setattr(prepare_network, "fit_sums", lambda network, rows: network)
     with pytest.raises(CheckError):
         convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
