@@ -29,6 +29,8 @@ _Singles = npt.NDArray[np.float32]
 _LOWEST: Final = -24  # exponent of the least float16 above 0, of which every float16 is a multiple
 _HALF: Final = 20  # a finite float16 is 40 bits of that multiple: two integers of 20 bits
 _EXACT: Final = 2.0**53  # up to here float64 holds every integer
+_ROWS, _KERNELS = 64, 256  # at a time: a group's sums stay in a core's cache
+_TOGETHER: Final = 1 << 13  # sums of several groups at a time, for few rows
 
 
 class GroupedSums:
@@ -45,43 +47,55 @@ class GroupedSums:
         groups = -(-channels // GROUP)
         filled = np.zeros((groups * GROUP, self._kernels), np.float32)
         filled[:channels] = weights
-        self._weights: _Floats = filled.reshape(groups, GROUP, -1).astype(np.float64)
-        reach = np.abs(self._weights).sum(axis=1)
+        values = filled.reshape(groups, GROUP, -1)
+        self._blocks: list[_Floats] = [
+            values[:, :, first : first + _KERNELS].astype(np.float64)
+            for first in range(0, self._kernels, _KERNELS)
+        ]
+        reach = np.abs(values).sum(axis=1, dtype=np.float64)
         finite = np.isfinite(reach)
         self._is_finite = bool(finite.all())
         # Largest sum of magnitudes in a group, and the power of two of which all its weights are multiples.
         self._reach: _Floats = np.where(finite, reach, 0).max(axis=1, initial=0)
         self._steps = _common_steps(filled.reshape(groups, -1))
+        # Rows below it are summed exactly in float64 whatever their own steps.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limits = np.ldexp(self._steps * _EXACT, _LOWEST) / self._reach
+        self._limit = float(np.nan_to_num(limits, nan=np.inf).min(initial=np.inf)) if self._is_finite else 0.0
 
     def __call__(self, rows: _Singles) -> _Singles:
         """Return the sums, shape (points, kernels), of rows, shape (points, channels), of float16 values."""
-        points, channels = rows.shape
-        groups = len(self._weights)
-        filled = np.zeros((points, groups * GROUP), np.float32)
-        filled[:, :channels] = rows
-        values = filled.reshape(points, groups, GROUP)
-        is_wide, is_finite = self._wide(values)
-        total = np.zeros((points, self._kernels), np.float32)
-        features = np.ascontiguousarray(values.transpose(1, 0, 2), np.float64)
-        product = np.empty((points, self._kernels))
-        part = np.empty_like(total)
-        for group, weights in enumerate(self._weights):
-            np.matmul(features[group], weights, out=product)
-            part[...] = product
-            for point in np.flatnonzero(is_wide[:, group]):
-                part[point] = _exact_sum(features[group, point], weights)
-            total += part
+        features = self._by_group(rows)
+        is_small = max(rows.max(initial=0), -rows.min(initial=0)) < self._limit  # NaN is not
+        is_wide, is_finite = (None, True) if is_small else self._wide(features)
+        total = np.empty((len(rows), self._kernels), np.float32)
+        for first in range(0, len(rows), _ROWS):
+            points = slice(first, first + _ROWS)
+            wide = None if is_wide is None else is_wide[:, points]
+            for number, weights in enumerate(self._blocks):
+                kernels = slice(number * _KERNELS, (number + 1) * _KERNELS)
+                total[points, kernels] = _block_sums(features[:, points], weights, wide)
         if not (is_finite and self._is_finite):
             total[np.isnan(total)] = np.nan  # which of several NaN comes through is a matter of order
         return total
 
-    def _wide(self, values: _Singles) -> tuple[npt.NDArray[np.bool_], bool]:
-        """Tell for each row and group whether float64 may lose bits of the sum, and whether all is finite."""
-        magnitudes = magnitude_bits(values)
-        largest = magnitudes.max(axis=2).view(np.float32).astype(np.float64)
+    def _by_group(self, rows: _Singles) -> _Floats:
+        """Return rows, shape (points, channels), in shape (groups, points, channels of a group)."""
+        points, channels = rows.shape
+        features = np.zeros((len(self._steps), points, GROUP))
+        full = channels // GROUP
+        features[:full] = rows[:, : full * GROUP].reshape(points, full, GROUP).transpose(1, 0, 2)
+        if full * GROUP < channels:
+            features[full, :, : channels - full * GROUP] = rows[:, full * GROUP :]
+        return features
+
+    def _wide(self, features: _Floats) -> tuple[npt.NDArray[np.bool_], bool]:
+        """Tell for each group and row whether float64 may lose bits of the sum, and whether all is finite."""
+        values = features.astype(np.float32)
+        largest = magnitude_bits(values).max(axis=2).view(np.float32).astype(np.float64)
         finite = np.isfinite(largest)
-        steps = _common_steps(values) * self._steps * _EXACT
-        wide: npt.NDArray[np.bool_] = finite & ~(largest * self._reach < steps)
+        steps = _common_steps(values) * self._steps[:, None] * _EXACT
+        wide: npt.NDArray[np.bool_] = finite & ~(largest * self._reach[:, None] < steps)
         return wide, bool(finite.all())
 
 
@@ -92,6 +106,26 @@ def _common_steps(values: _Singles) -> _Floats:
     exponents = np.maximum((least >> 23).astype(np.int64) - 127, _LOWEST + 10) - 10
     steps: _Floats = np.where(least == 0, np.inf, np.ldexp(1.0, exponents))
     return steps
+
+
+def _block_sums(features: _Floats, weights: _Floats, is_wide: npt.NDArray[np.bool_] | None) -> _Singles:
+    """Sum a block: features (groups, points, 32) times weights (groups, 32, kernels)."""
+    groups, points, _ = features.shape
+    total = np.zeros((points, weights.shape[2]), np.float32)
+    count = max(1, _TOGETHER // total.size)
+    products = np.empty((count, *total.shape))
+    for first in range(0, groups, count):
+        chosen = slice(first, first + count)
+        exact = np.matmul(features[chosen], weights[chosen], out=products[: groups - first])
+        parts = exact.astype(np.float32)
+        if is_wide is not None:
+            for group, point in np.argwhere(is_wide[chosen]):
+                parts[group, point] = _exact_sum(features[first + group, point], weights[first + group])
+        total += parts[0]
+        if len(parts) > 1:
+            parts[0] = total
+            total = np.add.accumulate(parts, axis=0)[-1]
+    return total
 
 
 def _exact_sum(features: _Floats, weights: _Floats) -> _Singles:

@@ -15,6 +15,7 @@ from virtual_npu.arrays import Array, Float32Array
 
 __all__ = ["magnitude_bits", "round_to_half"]
 
+_FEW: Final = 1024  # values that numpy converts sooner than its calls below take
 _SIGNIFICAND: Final = 13  # bits that float32 has more
 _TOP: Final = np.float32(65520).view(np.uint32)  # from here on float16 rounds to infinity
 _NORMAL: Final = np.float32(2.0**-14).view(np.uint32)  # below, float16 keeps multiples of 2**-24
@@ -32,6 +33,10 @@ def round_to_half(values: Float32Array) -> Float32Array:
     Halves go to even. `values` is writable and contiguous in C's or Fortran's order. Infinity from 65520
     on; NaN stays NaN.
     """
+    if values.size <= _FEW:
+        with np.errstate(all="ignore"):
+            values[...] = values.astype(np.float16)
+        return values
     flat = (values if values.flags.c_contiguous else values.T).reshape(-1)
     magnitudes = magnitude_bits(flat)
     if magnitudes.max(initial=0) >= _TOP:
