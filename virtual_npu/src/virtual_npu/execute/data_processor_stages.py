@@ -146,13 +146,11 @@ def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
 
 def _scale_channels(task: LoadedTask, addend: Any, factor: Any, shift: int) -> Stage:
     """Compile what silicon was measured to do, rounding and saturation included."""
-    # Only the RK3588's own registers have the shift of negative products.
-    negative_shift = shift if task.chip.translate or factor is None else task[r.BS_NEGATIVE_SHIFT]
     scaling = ChannelScaling(
         addend=np.float64(0) if addend is None else np.asarray(addend, np.float64),
         factor=np.float64(1) if factor is None else np.asarray(factor, np.float64),
         shift=shift,
-        negative_shift=negative_shift,
+        negative_shift=0 if factor is None else task[r.BS_NEGATIVE_SHIFT],
     )
     return lambda values, operand: scaling(values)
 

@@ -71,7 +71,7 @@ def _data_processor(task: Translation) -> None:
     task.put(r.OW_SRC, task.take(0x4050, 0, 1))
     task.require(0x4050, 1 - task.registers[0x4050] & 1, low=1, bits=1)
     task.move(r.OW_OP, 0x4054)
-    task.take(0x4054, 16, 6)  # BS's shift once more
+    task.put(r.BS_NEGATIVE_SHIFT, task.take(0x4054, 16, 6))  # [assumed]: BS's shift once more
     bn = task.take(r.BN_CFG)
     clipping = rk3562_family_dpu.clipping(task)
     task.registers[r.BN_CFG] = bn | clipping

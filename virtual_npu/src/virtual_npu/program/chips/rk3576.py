@@ -5,8 +5,10 @@ the same graph for either chip):
 
 - CNA counts channels, kernels and points less one.
 - Constants of BS and BN lie in memory (tensors ``..._BScfgTensor``, ``..._BNcfgTensor``), one after the other
-  as a mask says: the addend in 32 bytes, the kernels' offset, the factor and the shift in 16 each. Each is
-  written many times over.
+  as a mask says: the addend in 32 bytes, the kernels' offset, the factor and the shifts in 16 each. Each is
+  written many times over. A shift's first byte is for products from 0 on, its second for those below
+  [silicon: github.com/gregordinary/rockchip-npu-notes, encodings/out-cvt-converter.md at 224b1390, September
+  2026: one RK3576, BS].
 - There is one lookup table of both halves, with a start and an end for each of four, all the same, and the
   value beyond them at 0x4188 to 0x4194: that of the table's end in three places of four, 0 in the first.
 - int8 kernels are of an even number, the last one as padding.
@@ -76,7 +78,9 @@ def _data_processor(task: Translation) -> None:
         task.registers[0x4044] = bs.get("addend", 0) & 0xFFFFFFFF
     elif config & ~0x3F00 == 0x120080:
         if task.require(0x4044, 0, 1) and use & _FACTORS:
-            task.registers[r.BS_MUL_CFG] = 1 | bs.get("shift", 0) << 8
+            shifts = bs.get("shift", 0)
+            task.registers[r.BS_MUL_CFG] = 1 | (shifts & 0x3F) << 8
+            task.put(r.BS_NEGATIVE_SHIFT, shifts >> 8)
         elif use & _FACTORS or bs.get("shift"):
             raise UnsupportedProgram("DPU", "BS_MUL_CFG", use, "a shift and no factor")
         else:
@@ -90,7 +94,7 @@ def _data_processor(task: Translation) -> None:
     clipping = rk3562_family_dpu.clipping(task)
     task.registers[r.BN_CFG] = _BN[task.require(r.BN_CFG, *_BN)] | clipping
     task.registers[0x4064] = bn.get("addend", 0) & 0xFFFFFFFF
-    task.registers[0x4068] = (bn.get("factor", 0) & 0xFFFF) << 16 | bn.get("shift", 0) << 8
+    task.registers[0x4068] = (bn.get("factor", 0) & 0xFFFF) << 16 | (bn.get("shift", 0) & 0x3F) << 8
     if task.require(0x4108, 0, _TABLE, _UPLOADED) == _TABLE:
         _lookup(task)
 
@@ -99,7 +103,7 @@ def _constants(task: Translation, mask: int, address: int) -> dict[str, int]:
     """Read what the bits of `mask` say is there."""
     values, place = {}, address
     for bit, name, size, form in (
-        (1, "addend", 32, "<i"), (2, "offset", 16, "<h"), (4, "factor", 16, "<h"), (8, "shift", 16, "B"),
+        (1, "addend", 32, "<i"), (2, "offset", 16, "<h"), (4, "factor", 16, "<h"), (8, "shift", 16, "<H"),
     ):  # fmt: skip
         if mask & bit:
             (values[name],) = struct.unpack_from(form, task.constant(place, size))
