@@ -1,4 +1,4 @@
-"""A second evaluation of integer programs that the toolkit wrote: whole numbers, one value at a time.
+"""A second evaluation of programs that the toolkit wrote: integers and fractions, one value at a time.
 
 It shares no code with the executor, and takes from the package the raw commands and tensors only. It knows
 chains of 1x1 convolutions on one core, samples on the height axis: enough to say whose arithmetic differs
@@ -14,14 +14,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tests.virtual_npu.float_arithmetic import grouped_sum, to_float16, to_float32
 from virtual_npu import RknnFile
 
 Array = npt.NDArray[Any]
 Registers = dict[int, int]
 
 
+def evaluate_floats(file: RknnFile, rows: Array) -> Array:
+    """Run a float16 chain, shape (samples, channels)."""
+    values = [[float(v) for v in row] for row in rows]
+    for registers, weights, operands in _layers(file):
+        values = [_float_layer(row, registers, weights.view(np.float16), operands) for row in values]
+    return np.array(values, np.float32)
+
+
+def _float_layer(row: list[float], registers: Registers, weights: Array, operands: Array) -> list[float]:
+    """Sums in groups of 32, the bias, the ReLU; float32 after each, float16 at the end."""
+    kernels, stored = registers[0x1038] & 0x3FFF, registers[0x1034] // 2
+    assert registers[0x4084] & 0xFFFF == 1, "no factor"
+    assert not registers[0x4088], "no shift"
+    outputs = []
+    for kernel in range(kernels):
+        places = [_place(kernel, channel, kernels, stored, 16) for channel in range(len(row))]
+        total = grouped_sum(row, weights[places])
+        bias = operands[_operand(registers, kernel, 0) :][:4].view("<f4")[0]
+        total = to_float32(total + Fraction(float(bias)))
+        if not registers[0x4060] & 1 and not registers[0x4060] >> 6 & 1:
+            total = max(total, Fraction(0))
+        outputs.append(to_float16(total))
+    return outputs
+
+
 def evaluate(file: RknnFile, rows: Array) -> Array:
-    """Run the chain on stored values, shape (samples, channels)."""
+    """Run an integer chain on stored values, shape (samples, channels)."""
     values = [[int(v) for v in row] for row in rows]
     for registers, weights, operands in _layers(file):
         values = [_layer(row, registers, weights, operands) for row in values]
@@ -63,14 +89,10 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
     limit = 1 << 8 * width - 1
     outputs = []
     for kernel in range(kernels):
-        first = kernel // group * group
-        count = min(group, kernels - first)
         total = 0
         for channel in range(min(stored, len(row))):
-            block = channel // 32 * 32
-            length = min(32, stored - block)
-            place = first * stored + block * count + (kernel - first) * length + channel - block
-            total += row[channel] * (int(numbers[place]) + _offset(registers, operands, kernel))
+            weight = int(numbers[_place(kernel, channel, kernels, stored, group)])
+            total += row[channel] * (weight + _offset(registers, operands, kernel))
         total = round(Fraction(total, 1 << (registers[0x301C] & 31)))
         total = min(max(total, -(2**31)), 2**31 - 1)
         total += int(operands[_operand(registers, kernel, 0) :][:4].view("<i4")[0])
@@ -87,6 +109,13 @@ def _layer(row: list[int], registers: Registers, weights: Array, operands: Array
         rounded = round(value * out_scale) + _signed(registers[0x4080], 32)
         outputs.append(min(max(rounded, -limit), limit - 1))
     return outputs[: (registers[0x403C] >> 16 & 0x1FFF) + 1]  # int8 kernels come in pairs
+
+
+def _place(kernel: int, channel: int, kernels: int, stored: int, group: int) -> int:
+    """Where a weight lies: kernels in groups, blocks of 32 channels within."""
+    first, block = kernel // group * group, channel // 32 * 32
+    length = min(32, stored - block)
+    return first * stored + block * min(group, kernels - first) + (kernel - first) * length + channel - block
 
 
 def _operand(registers: Registers, kernel: int, part: int) -> int:

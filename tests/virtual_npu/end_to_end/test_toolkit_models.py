@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from tests.virtual_npu import table_arithmetic
-from tests.virtual_npu.program_arithmetic import evaluate
+from tests.virtual_npu.program_arithmetic import evaluate, evaluate_floats
 from tests.virtual_npu.reference import as_input, as_rows, halfway_steps
 from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpu, content_digest, placement, read
 
@@ -216,6 +216,15 @@ def test_integers_are_what_the_program_says(
         )
         expected = evaluate(found.file, rows)
         np.testing.assert_array_equal(as_rows(npu.run_native(as_input(rows))), expected)
+
+
+@pytest.mark.parametrize("widths", [(784, 64, 33, 10), (100, 70, 1)])
+def test_float16_is_what_was_published_of_silicon(convert: Convert, widths: tuple[int, ...]) -> None:
+    """To the bit, in fractions: sums in groups of 32, and what the program says of the rest."""
+    found = convert(Case(widths, samples=6))
+    rows = as_rows(found.inputs[0])
+    outputs = as_rows(VirtualNpu(found.file).run(found.inputs[0]))
+    np.testing.assert_array_equal(outputs, evaluate_floats(found.file, rows))
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8", "int16"])
