@@ -44,12 +44,16 @@ class Finding:
     refused : str
         Why it does not run; then there are no numbers.
     steps : ndarray of int
-        Distance of each output from the simulator's, in float16's or the quantization's steps, in the
-        program's own arithmetic: exact sums.
+        Distance of each output from the simulator's, in float16's or the quantization's steps, in silicon's
+        arithmetic.
     simulated_steps : ndarray of int
         The same in the simulator's arithmetic: its order of summation, and for integers its real scales.
+    changed_steps : ndarray of int
+        Distance between the two arithmetics on the same program: for integers without the real scales.
     distance : float
-        Largest difference, in the program's own arithmetic.
+        Largest difference, in silicon's arithmetic.
+    changed_distance : float
+        Largest difference between the two arithmetics.
     same_on_all_cores : bool
     layers : frozenset of str
         Types of the file's layers.
@@ -59,9 +63,19 @@ class Finding:
     refused: str
     steps: Array
     simulated_steps: Array
+    changed_steps: Array
     distance: float
+    changed_distance: float
     same_on_all_cores: bool
     layers: frozenset[str]
+
+    @classmethod
+    def without_numbers(
+        cls, artifact: Artifact, refused: str, layers: frozenset[str] = frozenset()
+    ) -> Finding:
+        """Return what is known of a file that does not run."""
+        none = np.zeros(0, np.int64)
+        return cls(artifact, refused, none, none, none, 0.0, 0.0, True, layers)
 
     @property
     def kind(self) -> str:
@@ -115,12 +129,11 @@ def artifacts(toolkit: str, precision: str, count: int = COUNT) -> Iterator[Arti
 
 def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
     """Convert one network, run it on the virtual NPU, and compare with the simulator."""
-    nothing = np.zeros(0, np.int64)
     try:
         inputs, built = build(toolkit, artifact)
     except ConversionError as error:
         reason = f"{NOT_BUILT} {error}".splitlines()[0]
-        return Finding(artifact, reason, nothing, nothing, 0.0, True, frozenset())
+        return Finding.without_numbers(artifact, reason)
     file, simulated = read(built.rknn), built.simulated
     layers = frozenset(kind for _, kind, _ in placement(file))
     assert simulated is not None
@@ -129,21 +142,32 @@ def examine(toolkit: Toolkit, artifact: Artifact) -> Finding:
     try:
         one, *others = (VirtualNpu(file, cores) for cores in CORES.get(artifact.platform, (1,)))
         ordered = VirtualNpu(file, arithmetic="simulator", parameters=parameters)
+        program = ordered if artifact.precision == "float16" else VirtualNpu(file, arithmetic="simulator")
     except UnsupportedProgram as error:
-        return Finding(artifact, str(error), nothing, nothing, 0.0, True, layers)
+        return Finding.without_numbers(artifact, str(error), layers)
     own = np.stack([one.run(x) for x in inputs])
     same = all(np.array_equal(npu.run(inputs[0]), own[0]) for npu in others)
 
-    def steps(values: Array) -> Array:
+    def steps(values: Array, others: Array) -> Array:
         scale = file.outputs[0].scale if file.outputs[0].dtype != "float16" else None
         if scale is None:
-            return halfway_steps(values, simulated)
-        counted: Array = np.abs(np.rint(values / scale) - np.rint(simulated / scale)).astype(np.int64)
-        return counted
+            return halfway_steps(values, others).ravel()
+        counted: Array = np.abs(np.rint(values / scale) - np.rint(others / scale)).astype(np.int64)
+        return counted.ravel()
 
-    distance = float(np.abs(own - simulated).max())
     its = np.stack([ordered.run(x) for x in inputs])
-    return Finding(artifact, "", steps(own).ravel(), steps(its).ravel(), distance, same, layers)
+    same_program = its if program is ordered else np.stack([program.run(x) for x in inputs])
+    return Finding(
+        artifact=artifact,
+        refused="",
+        steps=steps(own, simulated),
+        simulated_steps=steps(its, simulated),
+        changed_steps=steps(own, same_program),
+        distance=float(np.abs(own - simulated).max()),
+        changed_distance=float(np.abs(own - same_program).max()),
+        same_on_all_cores=same,
+        layers=layers,
+    )
 
 
 def table(findings: Iterable[Finding]) -> str:
@@ -178,6 +202,32 @@ def table(findings: Iterable[Finding]) -> str:
     return "\n".join(lines)
 
 
+def changes(findings: Iterable[Finding]) -> str:
+    """Give what silicon's arithmetic changes, by precision, form and kind, in Markdown."""
+    rows = defaultdict(list)
+    for finding in findings:
+        if not finding.refused:
+            rows[finding.artifact.precision, finding.artifact.form, finding.kind].append(finding)
+    lines = [
+        "| precision | form | kind | files | files changed | values | values changed | most steps "
+        "| largest difference |",
+        "|---" * 9 + "|",
+    ]
+    for key, found in sorted(rows.items()):
+        steps = np.concatenate([finding.changed_steps for finding in found])
+        cells = [
+            *key,
+            str(len(found)),
+            str(sum(bool(finding.changed_steps.any()) for finding in found)),
+            f"{len(steps):,}",
+            f"{100 * np.mean(steps != 0):.3f} %",
+            str(steps.max()),
+            f"{max(finding.changed_distance for finding in found):.2g}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def _share(steps: Array) -> str:
     """Give the share of values that are equal, and how many are not where they are few."""
     different = int(np.count_nonzero(steps))
@@ -196,7 +246,7 @@ def main() -> None:
         with open_toolkit(version) as toolkit:
             for precision in PRECISIONS:
                 findings += [examine(toolkit, a) for a in artifacts(version, precision, options.count)]
-    print(table(findings))
+    print(table(findings), changes(findings), sep="\n\n")
     refused = sorted({finding.refused for finding in findings if finding.refused})
     print(f"\n{len(findings)} files.", *refused, sep="\n- ")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.virtual_npu_agreement.survey import Finding, artifacts, examine, table
+from tests.virtual_npu_agreement.survey import Finding, artifacts, changes, examine, table
 
 toolkits = pytest.importorskip(
     "sklearn2rknn.toolkit.toolkit", reason="sklearn2rknn is not installed: no converter"
@@ -23,7 +23,7 @@ def findings() -> Iterator[list[Finding]]:
     """Everything found, printed as the module ends."""
     found: list[Finding] = []
     yield found
-    print("\n" + table(found))
+    print("", table(found), changes(found), sep="\n\n")
 
 
 def _cases() -> list[tuple[str, str]]:
