@@ -20,6 +20,7 @@ from virtual_npu.execute import (
     data_processor,
     data_processor_operands,
     data_processor_stages,
+    integer_rounding,
     lookup_table,
 )
 from virtual_npu.execute import virtual_npu as executor
@@ -241,9 +242,9 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
 
 
 def share_rounded(rule: Callable[[Array], Array]) -> Plant:
-    given = data_processor_stages._scale_channels
+    given = data_processor_stages._scale_integers  # without rounding
 
-    def scale_channels(*arguments: Any) -> Any:
+    def scale_channels(task: Any, *arguments: Any) -> Any:
         compute = given(*arguments)
         return lambda values, operand: rule(compute(values, operand))
 
@@ -273,4 +274,9 @@ def narrow_integers(bits: int, *, saturates: bool = False) -> Plant:
 
         return fit
 
-    return lambda patch: patch.setattr(convolution, "_integer_sums", integer_sums)
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(convolution, "_integer_sums", integer_sums)
+        for module in (convolution, integer_rounding):  # what saturates as silicon was measured to
+            patch.setattr(module, "_INT32", np.iinfo(np.int64))
+
+    return plant

@@ -52,7 +52,6 @@ class VirtualNpu:
         ONNX: a Conv's weights (kernels, channels, 1, 1), a MatMul's (channels, kernels). With them integer
         convolutions are computed as the vendor's simulator does, not as the program says, to compare bits
         with it: see `simulator`. The file has no scales to do it without.
-
     sums : {"exact", "simulator", "fast"}, optional
         The name of `arithmetic` before; ``"exact"`` is silicon's.
 

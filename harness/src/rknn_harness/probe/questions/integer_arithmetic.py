@@ -34,11 +34,13 @@ _ROUNDINGS: Final[Mapping[str, tuple[str, _Rule]]] = {
 }
 _BEFORE: Final[Mapping[str, tuple[str, _Rule]]] = {
     "": ("", lambda v: v),
+    "_after_half_even": (", having rounded the kernel's share halves to even", np.rint),
     "_after_half_up": (", having rounded the kernel's share halves up", lambda v: np.floor(v + 0.5)),
     "_after_cut": (", having cut off the kernel's share", np.trunc),
 }
 _REQUANTIZATIONS: Final = (
     *((rule, "") for rule in _ROUNDINGS),
+    *((rule, "_after_half_even") for rule in ("half_even", "half_away")),  # half_up: as after half_up
     *((rule, "_after_half_up") for rule in ("half_up", "half_even", "half_away")),
     *((rule, "_after_cut") for rule in ("half_up", "half_even")),  # others give what cutting once gives
 )
@@ -51,7 +53,7 @@ _STORED: Final = np.array(
         (-64, 0, 0, 0, 0, 0, -128, 127),
         (73, 0, 0, 0, 0, 0, -128, 127),
         (19, 0, 0, 0, 0, 0, -128, 127),
-        (73, 0, 0, 0, 0, 0, -128, 127),
+        (37, 0, 0, 0, 0, 0, -128, 127),
         (127, 127, 127, 127, 4, 127, -128, 127),  # goes beyond it, but not in the calibration
         (127, 127, 127, 127, 4, 127, -128, 127),
     ]
@@ -91,8 +93,8 @@ def _output_rounding() -> Question:
             rule + before: f"It rounds {_ROUNDINGS[rule][0]}{_BEFORE[before][0]}."
             for rule, before in _REQUANTIZATIONS
         },
-        assumed="half_even",
-        decided_in="virtual_npu.execute.data_processor",
+        assumed="half_even_after_half_even",
+        decided_in="virtual_npu.execute.integer_rounding",
         model=_model(),
         rows=rows,
         predict=lambda _: {
@@ -214,7 +216,7 @@ def _int16_sums() -> Question:
             **{f"saturates_{bits}": f"They stay at the ends of {bits} bits." for bits in _WIDTHS},
             **{f"wraps_{bits}": f"They wrap around at {bits} bits." for bits in _WIDTHS},
         },
-        assumed="wide",
+        assumed="saturates_32",
         decided_in="virtual_npu.execute.convolution",
         model=dense(kernels, samples=_N_INT16, calibration=Calibration("int16", calibration)),
         rows=rows,
