@@ -96,7 +96,8 @@ def quantized_output_bound(
         if per_channel:  # the channel's factor leaves integers, in the unit of the layer's coarsest kernel
             total += 0.5 * 1.001 * source.step * exact.max(initial=0)
         if source.bits == 16:
-            total += _beyond_32_bits(layer, z, total, source, target, 0.999 * int16_steps(largest))
+            reach = 2.0**31 * source.step * 0.999 * int16_steps(largest)
+            total += _beyond_32_bits(layer, z, total, reach, target)
         if layer.activation == CLIPPED_TANH:
             z, total = np.clip(z, 0.0, CLIPPED_TANH_END), error_through(_limited, z, total)
             total = _quantize(z, total, target, 0.5)
@@ -148,15 +149,13 @@ def _scaling(layer: Layer, steps: Floats, source: Steps) -> tuple[Floats, float]
     return coarser, cut if cut > 1 else 0.5
 
 
-def _beyond_32_bits(
-    layer: Layer, z: Floats, error: Floats, source: Steps, target: Steps, step: Floats
-) -> Floats:
+def _beyond_32_bits(layer: Layer, z: Floats, error: Floats, reach: Floats, target: Steps) -> Floats:
     """Return how far 32 bits cut off sums of `z` within `error` that the result would hold.
 
-    Sums are cut off before the bias is added, or after: `virtual_npu`'s `convolution`. Past the result's own
-    ends that changes nothing.
+    Sums are cut off at `reach` before the bias is added, or after: `virtual_npu`'s `convolution`. Past the
+    result's own ends that changes nothing.
     """
-    reach = 2.0**31 * source.step * step - np.abs(layer.bias)
+    reach = reach - np.abs(layer.bias)
     low = target.low if layer.activation == "identity" else 0.0
     high = CLIPPED_TANH_END if layer.activation == CLIPPED_TANH else target.high
     beyond = np.maximum(z + error, 0) if low == 0 else np.abs(z) + error

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.execute.arithmetic import Arithmetic
-from virtual_npu.execute.summation import Summation, starts_from_bias, summation
+from virtual_npu.execute.sums.summation import Summation, starts_from_bias, summation
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import RK3588_ATOM
 from virtual_npu.program.loader import LoadedTask

@@ -24,7 +24,7 @@ import numpy as np
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import InputError
 from virtual_npu.execute.quantization import quantize
-from virtual_npu.execute.summation import simulator_sums
+from virtual_npu.execute.sums.summation import simulator_sums
 from virtual_npu.rknn_file.model_file import Node, RknnFile, Tensor
 
 __all__ = ["SIMULATED_LAYERS", "SimulatedLayer"]

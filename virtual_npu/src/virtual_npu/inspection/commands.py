@@ -107,8 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "--arithmetic",
         choices=ARITHMETICS,
         default="silicon",
-        help="where the program leaves it open: as chips were measured, as the vendor's simulator computes, "
-        "or silicon's with sums in BLAS's order (default silicon)",
+        help="silicon's as measured (default), the vendor's simulator's, or silicon's with faster sums",
     )
     run.add_argument("--sums", choices=("exact", "simulator", "fast"), help=argparse.SUPPRESS)
     diff = command("diff", _diff, "show what differs between two files")

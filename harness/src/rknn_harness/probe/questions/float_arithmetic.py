@@ -134,7 +134,7 @@ def _not_a_number() -> Question:
             "number_saturated": "It is taken for a number beyond the range, which becomes 65504.",
         },
         assumed="whole_row",
-        decided_in="virtual_npu.execute.summation",
+        decided_in="virtual_npu.execute.sums.summation",
         model=dense(kernels, samples=ROWS),
         rows=rows,
         predict=lambda _: {
@@ -172,7 +172,7 @@ def _infinite() -> Question:
             "number_saturated": "It is taken for 65536, and results beyond the range are 65504.",
         },
         assumed="ieee",
-        decided_in="virtual_npu.execute.summation",
+        decided_in="virtual_npu.execute.sums.summation",
         model=dense(kernels, samples=ROWS),
         rows=rows,
         predict=lambda _: {
@@ -233,7 +233,7 @@ FLOAT_QUESTIONS: Final[tuple[Question, ...]] = (
             "narrower": "A 1 is lost beside less than 2^23.",
         },
         assumed="float32",
-        decided_in="virtual_npu.execute.grouped_sums",
+        decided_in="virtual_npu.execute.sums.grouped_sums",
     ),
     sum_order(),
     bias_order(),

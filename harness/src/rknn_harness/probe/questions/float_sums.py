@@ -48,7 +48,7 @@ def product_precision() -> Question:
             },
         },
         assumed="exact",
-        decided_in="virtual_npu.execute.grouped_sums",
+        decided_in="virtual_npu.execute.sums.grouped_sums",
         model=dense(kernels, samples=ROWS),
         rows=rows,
         predict=predict,
@@ -179,7 +179,7 @@ def sum_order() -> Question:
         why="The program does not say; it decides the last bit of every output.",
         answers={key: f"{value}." for key, value in text.items()},
         assumed="blocks_of_32_exact",
-        decided_in="virtual_npu.execute.grouped_sums",
+        decided_in="virtual_npu.execute.sums.grouped_sums",
         model=dense(kernels, samples=ROWS),
         rows=rows,
         predict=lambda _: {

@@ -93,7 +93,7 @@ SAMENESS_QUESTIONS: Final[tuple[Question, ...]] = (
         why="Rows of several callers may share a run.",
         answers=_ANSWERS,
         assumed="same",
-        decided_in="virtual_npu.execute.summation",
+        decided_in="virtual_npu.execute.sums.summation",
     ),
     _Cores(
         name="cores",

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from virtual_npu.arrays import Array
 from virtual_npu.execute.arithmetic import Arithmetic
-from virtual_npu.execute.grouped_sums import GroupedSums
+from virtual_npu.execute.sums.grouped_sums import GroupedSums
 
 __all__ = ["Summation", "simulator_sums", "starts_from_bias", "summation"]
 

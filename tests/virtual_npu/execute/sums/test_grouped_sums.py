@@ -16,7 +16,7 @@ from tests.virtual_npu.float_arithmetic import grouped_sum, to_float16, to_float
 from tests.virtual_npu.reference import as_input
 from tests.virtual_npu.rknn_writer import Chain, Dense, write
 from virtual_npu import VirtualNpu, read
-from virtual_npu.execute.grouped_sums import GroupedSums, round_sum_to_float32
+from virtual_npu.execute.sums.grouped_sums import GroupedSums, round_sum_to_float32
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from virtual_npu.execute.summation import simulator_sums, summation
+from virtual_npu.execute.sums.summation import simulator_sums, summation
 
 Array = npt.NDArray[Any]
 
