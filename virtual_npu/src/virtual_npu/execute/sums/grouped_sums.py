@@ -66,7 +66,7 @@ class GroupedSums:
     def __call__(self, rows: _Singles) -> _Singles:
         """Return the sums, shape (points, kernels), of rows, shape (points, channels), of float16 values."""
         features = self._by_group(rows)
-        is_small = max(rows.max(initial=0), -rows.min(initial=0)) < self._limit  # NaN is not
+        is_small = float(max(rows.max(initial=0), -rows.min(initial=0))) < self._limit  # NaN is not
         is_wide, is_finite = (None, True) if is_small else self._wide(features)
         total = np.empty((len(rows), self._kernels), np.float32)
         for first in range(0, len(rows), _ROWS):
