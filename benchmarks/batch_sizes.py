@@ -19,7 +19,7 @@ from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.refined_tanh import refine
 
-SAMPLES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096)
+SAMPLES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 2047)
 WIDTHS = ((4, 16, 3), (64, 128, 128, 10), (784, 512, 256, 10))
 
 

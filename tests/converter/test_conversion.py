@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -288,6 +289,25 @@ def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolki
     with pytest.raises(ConversionError, match="longer than"):
         convert(estimator, path, toolkit=toolkit, options=ConversionOptions(timeout=0.001))
     assert read_bundle(path).variants == before.variants
+
+
+def test_a_file_with_a_value_past_its_register_is_not_written(
+    tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sklearn2rknn.options.LARGEST_BATCH_SIZE", 4096)
+    estimator, X = fit("softmax")
+    with pytest.raises(ConversionError, match="DATAIN_HEIGHT = 2048 is more than its 11 bits hold"):
+        convert(estimator, tmp_path / "model.rknn", example_input=X, batch_size=2048, toolkit=toolkit)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pass_at_its_fields_limit_is_in_the_report(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax")
+    report = convert(estimator, tmp_path / "model.rknn", example_input=X, batch_size=4, toolkit=toolkit)
+    assert not report.full_cubes
+    assert "at the limit" not in report.details()
+    full = attrs.evolve(report, full_cubes=("Mul:square0",))
+    assert "Mul:square0: passes over 8,192 lines or channels" in full.details()
 
 
 def test_a_constant_of_many_inputs_stays_on_the_npu(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -88,6 +89,11 @@ class Attempt:
         checks = [file.check for file in self.files.values()]
         failed = self._failed_limits(self.promise)
         return next((check for check, text in zip(checks, failed, strict=True) if text), checks[0])
+
+    def full_cubes(self) -> tuple[str, ...]:
+        """Return the layers that fill a field of the DPU's cube, of any file."""
+        contents = [file.content for file in self.files.values() if not isinstance(file.content, str)]
+        return tuple(dict.fromkeys(chain.from_iterable(map(virtual_npu.layers_with_full_cubes, contents))))
 
     def estimate_run(self) -> tuple[float, float] | None:
         """Return the estimated seconds of a call with the first file, or None."""
@@ -173,6 +179,7 @@ class Job:
         with stage(f"Building the {request.precision} file for batches of {batch_size}"):
             built = self._run_toolkit(toolkit, network, batch_size, rows)
         content = _read(built.rknn)
+        _refuse_over_wide(content)
         placement = _placement(content)
         if not options.allow_cpu:
             _refuse_cpu_layers(placement, options.form)
@@ -263,6 +270,13 @@ def _read(data: bytes) -> RknnFile | str:
         return virtual_npu.read(data)
     except (virtual_npu.FileFormatError, virtual_npu.UnsupportedFormat) as error:
         return str(error)
+
+
+def _refuse_over_wide(file: RknnFile | str) -> None:
+    """Raise ConversionError for a program with values that are too large for their registers."""
+    if not isinstance(file, str) and (fields := virtual_npu.over_wide_fields(file)):
+        advice = "Take a smaller batch size or narrower layers."
+        raise ConversionError("build", f"{fields[0]}.", advice=advice)
 
 
 def _placement(file: RknnFile | str) -> dict[str, Any]:

@@ -102,9 +102,9 @@ def convert(
         Rows of X as the model will meet it, some hundred. int8 and int16 need them; float16 gains from them
         when features or outputs are large, and the check then runs real rows.
     batch_size : int or sequence of int
-        Rows that a run on the NPU takes, by default 64, which suits one row and many. The runtime pads and
-        cuts whatever it is given; for several sizes there are as many files, ``NAME.rknn`` for the first and
-        ``NAME.n<N>.rknn`` for the others. A refined activation takes at least 2.
+        Rows that a run on the NPU takes, 1 to 2,047, by default 64, which suits one row and many. The runtime
+        pads and cuts whatever it is given; for several sizes there are as many files, ``NAME.rknn`` for the
+        first and ``NAME.n<N>.rknn`` for the others. A refined activation takes at least 2.
     toolkit : Toolkit or str, optional
         A toolkit or its version, by default the newest one that is well tried. ``"2.3.2"`` takes a container
         where an engine has its image, else a virtual environment; ``"2.3.2@container"`` and ``"2.3.2@venv"``
@@ -266,6 +266,7 @@ class _Conversion:
             ranges=bundle.details["ranges"],
             check=attempt.check,
             estimate=attempt.estimate_run(),
+            full_cubes=attempt.full_cubes(),
             seconds=round(seconds, 3),
         )
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from scirknn.bundle import file_of_another
 from scirknn.bundle.limits import (
-    LARGEST_BATCH_SIZE,
     LARGEST_RUN,
     MOST_CHANNELS,
     MOST_COLUMNS,
@@ -41,6 +40,12 @@ __all__ = [
 BATCH_SIZE = 64
 """Default batch size: but for wide inputs, a call of 64 rows is estimated to cost hardly more than one of a
 single row (the table in converter/README.md)."""
+
+LARGEST_BATCH_SIZE = 2047
+"""Most rows of a run. Rows are lines of the input, whose height has 11 bits in the RK3588's registers (TRM
+and Mesa). The toolkits write larger heights too, 2.3.2 and 2.5.0 up to 5,632; no board has answered whether
+it holds them. Rows on the width are cut at 2,047 by the toolkits themselves, and then take as many tasks as
+several runs."""
 
 CALIBRATION_ROWS = 256
 """Default: with the extreme rows among them, more change nothing (converter/ACCURACY.md)."""
@@ -236,7 +241,10 @@ def _to_batch_sizes(batch_size: Any) -> tuple[int, ...]:
         if not _is_integer(size):
             raise OptionError(f"batch_size holds {size!r:.60}; it takes integers.")
         if not 1 <= size <= LARGEST_BATCH_SIZE:
-            raise OptionError(f"batch_size holds {size}; it can be 1 to {LARGEST_BATCH_SIZE}.")
+            raise OptionError(
+                f"batch_size holds {size}; it can be 1 to {LARGEST_BATCH_SIZE}, the lines of an input that "
+                "the NPU's registers hold. The runtime cuts any number of rows into runs."
+            )
     if len(sizes) > MOST_VARIANTS:
         raise OptionError(f"batch_size holds {len(sizes)} sizes; a bundle has at most {MOST_VARIANTS}.")
     if not sizes or len(set(sizes)) != len(sizes):

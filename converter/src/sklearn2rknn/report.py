@@ -80,6 +80,9 @@ class ConversionReport:
     estimate : tuple of two floats, or None
         Seconds of one call with the first file, least and most, by `virtual_npu.estimate`; never a
         measurement. None for other chips.
+    full_cubes : tuple of str
+        Layers with a pass over 8,192 lines or channels, 8,191 in its register: a lookup over so many was seen
+        to corrupt the last [silicon: rockchip-npu-notes, September 2026].
     """
 
     path: Path
@@ -103,6 +106,7 @@ class ConversionReport:
     methods: tuple[str, ...] = ()
     estimate: tuple[float, float] | None = None
     why_on_host: str = ""
+    full_cubes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the report as a JSON document."""
@@ -165,12 +169,19 @@ def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
         ),
         ("layers", layers),
         ("methods", ", ".join(report.methods)),
+        ("at the limit", _full_cubes(report.full_cubes)),
     ]
     return [(name, text) for name, text in lines if text]
 
 
 def _sizes(report: ConversionReport) -> str:
     return ", ".join(f"{name} ({size / 1000:.1f} kB)" for name, size in report.files.items())
+
+
+def _full_cubes(layers: Sequence[str]) -> str:
+    if not layers:
+        return ""
+    return f"{', '.join(layers)}: passes over 8,192 lines or channels, of which a chip may spoil the last"
 
 
 def _activation(activations: Sequence[str]) -> str:

@@ -68,6 +68,15 @@ def test_build_returns_file_simulation_and_log(toolkit: Toolkit) -> None:
     assert "I rknn export_rknn" in built.log
 
 
+def test_a_value_too_large_for_its_register_is_an_error_though_the_toolkit_returns_a_file(
+    toolkit: Toolkit,
+) -> None:
+    with pytest.raises(ConversionError, match="1 values are too large for their registers") as caught:
+        build(toolkit, "build:over wide")
+    assert "REGTASK: The bit width of field value exceeds the limit" in caught.value.log
+    assert build(toolkit).rknn
+
+
 def test_without_calibration_and_simulation(toolkit: Toolkit) -> None:
     built = toolkit.build(b"onnx", config={})
     assert built.rknn == b"RKNNonnx0.0"

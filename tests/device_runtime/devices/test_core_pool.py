@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,6 +31,16 @@ def test_a_pool_has_a_context_on_each_core(make_bundle: MakeBundle, lite: type[F
         one = changed(bundle, details=details, variants=bundle.variants[:1])
         scirknn.MLPClassifier(one, core="pool").close()
         assert lite.masks == masks
+
+
+def test_more_rows_than_a_register_holds_load_on_an_npu_with_a_warning(
+    make_bundle: MakeBundle, lite: type[FakeLite]
+) -> None:
+    with pytest.warns(UserWarning, match="takes 2048 rows a run.*convert the model again"):
+        scirknn.load(make_bundle(fitted("softmax"), samples=(1, 2048))).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scirknn.load(make_bundle(fitted("softmax"), samples=(1, 2047))).close()
 
 
 def changed(bundle: scirknn.Bundle, **changes: Any) -> scirknn.Bundle:

@@ -49,6 +49,15 @@ def test_info_as_json_has_the_parts_of_the_estimate(model: Path, capsys: pytest.
         assert shown[f"estimated_{name}"] == list(getattr(found, name))
 
 
+def test_info_names_a_value_that_its_field_cannot_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "m.rknn").write_bytes(write(Chain([Dense(np.ones((3, 8)), np.zeros(3))], samples=2048)))
+    assert main(["info", str(tmp_path / "m.rknn")]) == 0
+    shown = capsys.readouterr().out
+    assert "too wide   CNA DATA_SIZE0: DATAIN_HEIGHT = 2048 is more than its 11 bits hold" in shown
+
+
 def test_disasm_shows_every_core_s_tasks(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["disasm", "--cores", "2", str(model)]) == 0
     assert "core 1 task 0: Conv:0" in capsys.readouterr().out

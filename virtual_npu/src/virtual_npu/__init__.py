@@ -5,6 +5,8 @@ from __future__ import annotations
 from virtual_npu.errors import (
     FileFormatError,
     InputError,
+    OverWideFieldError,
+    OverWideFieldWarning,
     UnsupportedFormat,
     UnsupportedProgram,
     VirtualNpuError,
@@ -14,6 +16,7 @@ from virtual_npu.inspection.content_digest import content_digest
 from virtual_npu.inspection.disassembly import disassemble
 from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, TimeParts, estimate
 from virtual_npu.inspection.time_rates import numpy_seconds
+from virtual_npu.program.field_widths import OverWideField, layers_with_full_cubes, over_wide_fields
 from virtual_npu.rknn_file.model_file import Node, Relocation, RknnFile, Task, Tensor, placement
 from virtual_npu.rknn_file.reader import read
 
@@ -23,6 +26,9 @@ __all__ = [
     "InputError",
     "LayerEstimate",
     "Node",
+    "OverWideField",
+    "OverWideFieldError",
+    "OverWideFieldWarning",
     "Relocation",
     "RknnFile",
     "Task",
@@ -36,7 +42,9 @@ __all__ = [
     "content_digest",
     "disassemble",
     "estimate",
+    "layers_with_full_cubes",
     "numpy_seconds",
+    "over_wide_fields",
     "placement",
     "read",
 ]

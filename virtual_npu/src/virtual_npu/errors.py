@@ -6,12 +6,22 @@
     ├── FileFormatError      the bytes are not a complete, consistent .rknn file (also ValueError)
     ├── UnsupportedFormat    a .rknn file of another format; carries its version and what it lacks
     ├── UnsupportedProgram   the program does what this NPU does not model; carries unit, register, value
+    │   └── OverWideFieldError   a value is more than its register's field holds; carries field and width
     └── InputError           an input is not what the model takes (also ValueError)
+    OverWideFieldWarning     the same of a field that toolkits write so (a UserWarning)
 """
 
 from __future__ import annotations
 
-__all__ = ["FileFormatError", "InputError", "UnsupportedFormat", "UnsupportedProgram", "VirtualNpuError"]
+__all__ = [
+    "FileFormatError",
+    "InputError",
+    "OverWideFieldError",
+    "OverWideFieldWarning",
+    "UnsupportedFormat",
+    "UnsupportedProgram",
+    "VirtualNpuError",
+]
 
 
 class VirtualNpuError(Exception):
@@ -61,6 +71,28 @@ class UnsupportedProgram(VirtualNpuError):
         self.unit = unit
         self.register = register
         self.value = value
+
+
+class OverWideFieldError(UnsupportedProgram):
+    """The register program writes more into a field than it holds.
+
+    Attributes
+    ----------
+    field : str
+        Field of the register, by its public name.
+    width : int
+        Bits that it has.
+    """
+
+    def __init__(self, unit: str, register: str, field: str, value: int, width: int) -> None:
+        super().__init__(unit, register, value)
+        self.args = (f"{unit} {register}: {field} = {value} is more than its {width} bits hold",)
+        self.field = field
+        self.width = width
+
+
+class OverWideFieldWarning(UserWarning):
+    """A file writes more into a field than was published that it holds: a chip may compute nonsense."""
 
 
 class InputError(VirtualNpuError, ValueError):

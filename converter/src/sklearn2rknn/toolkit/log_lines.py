@@ -18,6 +18,17 @@ _HARMLESS = re.compile(
 )
 
 
+_OVER_WIDE = "REGTASK: The bit width of field value exceeds the limit"
+
+
+def over_wide_fields(log: str) -> list[str]:
+    """Return the lines in which the compiler says that a register's field is too narrow for its value.
+
+    It writes the file all the same, and a board then gives zeros (airockchip/rknn-toolkit2 issue 163).
+    """
+    return [line for line in clean_log(log).splitlines() if _OVER_WIDE in line]
+
+
 def clean_log(log: str) -> str:
     """Drop colours, progress bars, empty lines and control characters from what the toolkit printed."""
     lines = (line.rsplit("\r", 1)[-1].rstrip() for line in _COLOURS.sub("", log).split("\n"))

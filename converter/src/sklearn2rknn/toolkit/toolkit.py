@@ -29,7 +29,7 @@ from sklearn2rknn.errors import (
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit.environment_choice import choose_environment
 from sklearn2rknn.toolkit.job_folders import JobFolders, WorkerFolders
-from sklearn2rknn.toolkit.log_lines import clean_log, error_lines
+from sklearn2rknn.toolkit.log_lines import clean_log, error_lines, over_wide_fields
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment
 from sklearn2rknn.toolkit.worker_answers import ANSWER_LIMIT, Answer, Greeting, parse_outputs
 
@@ -168,7 +168,8 @@ class Toolkit:
         Raises
         ------
         ConversionError
-            The toolkit raised, returned an error or died; the next build starts afresh.
+            The toolkit raised, returned an error or died; the next build starts afresh. Or it wrote a file
+            whose program holds values that are too large for their registers.
         LimitError
             It took longer than `timeout`, or met its container's limit of memory.
         ToolkitError
@@ -196,6 +197,7 @@ class Toolkit:
             try:
                 log = _read_log(folders)
                 if answer.ok:
+                    _refuse_over_wide(log)
                     rknn = folders.read("model.rknn", MODEL_LIMIT + 16 * len(model))
                     simulated = None
                     if simulate is not None:
@@ -316,6 +318,18 @@ def _read_log(folders: JobFolders) -> str:
     if not folders.exists("log.txt"):
         return ""
     return folders.read("log.txt", LOG_LIMIT).decode("utf-8", "replace")
+
+
+def _refuse_over_wide(log: str) -> None:
+    """Refuse a file whose values the toolkit itself says are too large for their registers."""
+    over_wide = over_wide_fields(log)
+    if over_wide:
+        raise ConversionError(
+            "build",
+            f"{len(over_wide)} values are too large for their registers: a board would give zeros.",
+            "\n".join(over_wide[:8]),
+            advice="Take a smaller batch size or narrower layers.",
+        )
 
 
 def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> Toolkit:

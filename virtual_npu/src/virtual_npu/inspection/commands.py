@@ -25,6 +25,7 @@ from virtual_npu.inspection.content_digest import content_digest
 from virtual_npu.inspection.differences import differences
 from virtual_npu.inspection.disassembly import disassemble
 from virtual_npu.inspection.time_estimate import estimate
+from virtual_npu.program.field_widths import over_wide_fields
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor, placement
 from virtual_npu.rknn_file.reader import read, read_graph
 
@@ -182,6 +183,7 @@ def _summary(file: RknnFile) -> dict[str, Any]:
         "outputs": [_tensor(t) for t in file.outputs],
         "tasks": {str(cores): [len(core) for core in file.tasks(cores)] for cores in (1, 2, 3)},
         "internal_memory_bytes": file.internal_memory,
+        "over_wide_fields": [str(field) for field in over_wide_fields(file)],
         "layers": [
             {
                 "name": layer.name,
@@ -235,6 +237,7 @@ def _table(summary: dict[str, Any]) -> str:
     if is_graph:
         layers = [f"{layer['name']}  {layer['type']}  {layer['placement']}" for layer in summary["layers"]]
         return "\n".join([*lines, "", *layers])
+    lines += [f"too wide   {text}" for text in summary["over_wide_fields"]]
     lines.append(f"tasks      {', '.join(f'{n} core: {t}' for n, t in summary['tasks'].items())}")
     width = max((len(layer["name"]) for layer in summary["layers"]), default=5)
     lines += [

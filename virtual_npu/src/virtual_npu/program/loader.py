@@ -5,14 +5,16 @@ It is relocated, and each unit's registers are followed from task to task.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.errors import OverWideFieldWarning, UnsupportedProgram
 from virtual_npu.program.chips import RK3588, Chip, Translation, chip_of
+from virtual_npu.program.field_widths import over_wide_fields, refuse_over_wide
 from virtual_npu.program.layout_layers import LAYOUT_LAYERS
 from virtual_npu.program.memory import Memory
 from virtual_npu.program.registers import (
@@ -86,7 +88,20 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
 
     Cores share a layer's work and wait for each other where a layer needs what another core made, so layer
     by layer, core by core, is one of the orders the hardware may take.
+
+    Raises
+    ------
+    OverWideFieldError
+        A value is more than its field holds.
+    UnsupportedProgram
+        There is no such program, or it writes a register that is not known.
+
+    Warns
+    -----
+    OverWideFieldWarning
+        An input's height is more than its field holds, as toolkits write it for 2,048 rows and more.
     """
+    _check_widths(file)
     _, addresses, values = decode_commands(file.registers)
     for relocation in file.relocations:
         values[relocation.command] = memory.address(relocation.tensor) + relocation.addend & 0xFFFFFFFF
@@ -103,6 +118,14 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
         if task.enable_mask
     ]
     return sorted(loaded, key=lambda task: task.node)
+
+
+def _check_widths(file: RknnFile) -> None:
+    fields = over_wide_fields(file)
+    refuse_over_wide(fields)
+    for each in fields:
+        advice = "No board has answered yet whether it does: convert again with at most 2,047 rows of a run."
+        warnings.warn(f"{each}. {advice}", OverWideFieldWarning, stacklevel=4)
 
 
 class _Core:

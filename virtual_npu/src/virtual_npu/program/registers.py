@@ -143,7 +143,7 @@ ARGB_IN = Field("ARGB_IN", 0x100C, 12, 4)
 DECONV = Field("DECONV", 0x100C, 16, 1)
 GROUP_LINE_OFF = Field("GROUP_LINE_OFF", 0x100C, 29, 1)
 CONV_STRIDES_AND_DILATION = Field("CONV_CON3", 0x1014)
-# The public description gives width and height 11 bits; programs for 4,096 samples write 2,816 lines.
+# Published with 11 bits; programs for 4,096 samples write 2,816 lines: see `field_widths`.
 DATAIN_WIDTH = Field("DATAIN_WIDTH", 0x1020, 16, 13)
 DATAIN_HEIGHT = Field("DATAIN_HEIGHT", 0x1020, 0, 13)
 DATAIN_CHANNEL_REAL = Field("DATAIN_CHANNEL_REAL", 0x1024, 16, 14)

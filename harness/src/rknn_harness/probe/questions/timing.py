@@ -150,7 +150,7 @@ def _layers() -> _Points:
 
 def _rows() -> _Points:
     weights = np.random.default_rng(6).uniform(-1, 1, (64, 64)) / 8
-    return {float(n): dense(weights, samples=n, activation="Relu") for n in (8, 64, 256, 1024, 4096)}
+    return {float(n): dense(weights, samples=n, activation="Relu") for n in (8, 64, 256, 1024, 2047)}
 
 
 def _weight_bytes() -> _Points:
