@@ -17,6 +17,7 @@ from virtual_npu.inspection.disassembly import disassemble
 from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, TimeParts, estimate
 from virtual_npu.inspection.time_rates import numpy_seconds
 from virtual_npu.program.field_widths import OverWideField, layers_with_full_cubes, over_wide_fields
+from virtual_npu.program.rules_followed import rules_followed
 from virtual_npu.rknn_file.model_file import Node, Relocation, RknnFile, Task, Tensor, placement
 from virtual_npu.rknn_file.reader import read
 
@@ -47,6 +48,7 @@ __all__ = [
     "over_wide_fields",
     "placement",
     "read",
+    "rules_followed",
 ]
 
 __version__ = "0.2.0"

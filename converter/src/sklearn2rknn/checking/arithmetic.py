@@ -49,6 +49,8 @@ class Arithmetic:
         Unit roundoff of sums.
     products : int
         Stored products per real product: 3 with float16 pairs.
+    has_events : bool
+        Whether sums are the RK3588's of float16, some of which are low by `largest_event`.
     """
 
     unit: float
@@ -57,11 +59,12 @@ class Arithmetic:
     functions: Errors
     sum: float = SUM_UNIT
     products: int = 1
+    has_events: bool = False
 
 
 # Numbers go from float64 through float32 into float16, so a second, smaller rounding is added to the unit.
-FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, TABLE_ERRORS)
-DOUBLE = Arithmetic(2.0**-19, 2.0**-24, 65504.0, TABLE_ERRORS, products=3)
+FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, TABLE_ERRORS, has_events=True)
+DOUBLE = Arithmetic(2.0**-19, 2.0**-24, 65504.0, TABLE_ERRORS, products=3, has_events=True)
 """A float16 pair for each value."""
 FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS)
 FLOAT64 = Arithmetic(2.0**-53, 0.0, float(np.finfo(np.float64).max), _EXACT, sum=2.0**-53)
@@ -72,6 +75,29 @@ FOLDED = attrs.evolve(FLOAT64, unit=2.0**-51, sum=2.0**-51)
 def stored_error(value: Floats, error: Floats, target: Arithmetic) -> Floats:
     """Return an error with the rounding of storing added."""
     return error + target.unit * (np.abs(value) + error) + target.tiny
+
+
+def largest_event(sizes: Floats, weights: Floats) -> Floats:
+    """Bound what an event on lane 0 takes from a float16 sum: 2^(4 C - 44).
+
+    C is the largest sum of coarse exponents of a feature and its weight; a coarse exponent is
+    max(e, 1) >> 2, e the biased exponent. [silicon: github.com/gregordinary/rockchip-npu-notes,
+    chips/rk3588.md at 224b1390, September 2026] Here it is that of the row's largest feature and the unit's
+    largest weight, on every output: the toolkit may have cut a layer.
+
+    Parameters
+    ----------
+    sizes, weights : numpy.ndarray, shapes (n, n_in) and (n_in, n_out)
+        The largest magnitudes that are possible.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, n_out)
+    """
+    features, kernels = sizes.max(axis=1, initial=0), weights.max(axis=0, initial=0)
+    coarse = [np.clip(np.frexp(each)[1] + 14, 1, 31) >> 2 for each in (features, kernels)]
+    events = np.ldexp(1.0, 4 * (coarse[0][:, None] + coarse[1]) - 44)
+    return np.where((features[:, None] > 0) & (kernels > 0), events, 0.0)
 
 
 def activate_with_error(

@@ -17,6 +17,7 @@ from sklearn2rknn.checking.arithmetic import (
     activate_with_error,
     host_input,
     host_output,
+    largest_event,
     stored_error,
 )
 from sklearn2rknn.network.layer import Layer
@@ -61,6 +62,8 @@ def output_bound(
         count = (source.products * len(weights) + 2) * source.sum
         total = error @ weights + size @ delta
         total += count / (1 - count) * (size @ (weights + delta) + bias) + source.unit * bias + source.tiny
+        if source.has_events:
+            total += source.products * largest_event(size, weights + delta)
         z = value @ layer.weights + layer.bias
         total += target.unit * (np.abs(z) + total) + target.tiny
         value, error = activate_with_error(layer.activation, z, total, target)

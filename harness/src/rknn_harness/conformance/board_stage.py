@@ -8,6 +8,7 @@ import scirknn
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.conformance.convert_stage import Converted
 from rknn_harness.conformance.properties import (
+    Bits,
     batch_latency,
     cores_agree,
     input_forms,
@@ -20,6 +21,7 @@ from rknn_harness.errors import BoardError
 from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Finding
+from rknn_harness.verdicts.lane_events import BitComparison
 from rknn_harness.verdicts.reference import Answer, answer_from_output
 from scirknn.arrays import Array
 
@@ -72,7 +74,8 @@ def _run(trial: Trial, converted: Converted) -> BoardRun:
         times, findings = _time(trial, converted, session)
     with clock("properties"):
         again = repeat_predictions(session, reference.X, has_forms=reference.takes_numbers)
-        findings += _compare_repeated(converted, session, prediction.output, again)
+        bits = BitComparison() if trial.link.board.virtual else converted.lanes
+        findings += _compare_repeated(converted, session, prediction.output, again, bits)
     with clock("time"):
         if reference.layers and reference.is_layers:
             inputs = reference.inputs[: converted.bundle.variants[-1].samples]
@@ -98,12 +101,13 @@ def _time(trial: Trial, converted: Converted, session: BoardSession) -> tuple[Ti
 
 
 def _compare_repeated(
-    converted: Converted, session: BoardSession, output: Array, again: dict[str, Array]
+    converted: Converted, session: BoardSession, output: Array, again: dict[str, Array], bits: Bits
 ) -> list[Finding]:
     X, findings = converted.reference.X, []
     if len(converted.bundle.variants) == 1 and len(X) > 1:
         # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
-        findings.append(Finding("rows_independent", Stage.BOARD, rows_independent(output, again)))
+        compared = rows_independent(bits, X, output, again)
+        findings.append(Finding.compared("rows_independent", compared))
     if converted.reference.takes_numbers:  # what a pipeline looks up need not be there in another dtype
-        findings.append(Finding("input_forms", Stage.BOARD, input_forms(again, converted.model, X)))
-    return [*findings, Finding("cores_agree", Stage.BOARD, cores_agree(session, X, output))]
+        findings.append(Finding.compared("input_forms", input_forms(bits, X, again, converted.model)))
+    return [*findings, Finding.compared("cores_agree", cores_agree(bits, session, X, output))]

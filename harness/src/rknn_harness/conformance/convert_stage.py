@@ -34,12 +34,14 @@ from rknn_harness.plan.corpus import CorpusError
 from rknn_harness.records.case import Case
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Finding
+from rknn_harness.verdicts.lane_events import LaneComparison
 from rknn_harness.verdicts.limits import Limits, limits_for
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes.toolkit_graph import read_graph
-from virtual_npu import RknnFile, VirtualNpuError, estimate, read
+from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpuError, estimate, read, rules_followed
+from virtual_npu.evidence import count_by_kind
 
 __all__ = [
     "CONVERSION_ERRORS",
@@ -109,6 +111,11 @@ class Converted:
     is_conv: bool
     findings: tuple[Finding, ...] = ()
     refusal: str = ""
+
+    @property
+    def lanes(self) -> LaneComparison:
+        """Compares a real board's answers."""
+        return LaneComparison(self.bundle, self.files)
 
     @property
     def layers_required_on_npu(self) -> tuple[tuple[str, str, str], ...]:
@@ -198,7 +205,16 @@ def facts_of_bundle(facts: CaseFacts, bundle: scirknn.Bundle, files: list[RknnFi
         estimate=estimate(files[-1]).seconds,
         digests={each.file: each.content_digest for each in bundle.variants},
         placement=tuple((name, kind, where) for name, kind, where in bundle.details["placement"]["layers"]),
+        rules=_rules_by_kind(files),
     )
+
+
+def _rules_by_kind(files: list[RknnFile]) -> dict[str, int]:
+    try:
+        rules = {rule for file in files for rule in rules_followed(file)}
+    except UnsupportedProgram:
+        return {}
+    return {kind.value: count for kind, count in count_by_kind(rules).items()}
 
 
 def _convert(case: Case, tried: ModelUnderTest, toolkit: sklearn2rknn.Toolkit, path: Path) -> _Conversion:

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 
 import virtual_npu
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.records.latency import Latency
 from rknn_harness.verdicts.comparisons import difference
+from rknn_harness.verdicts.lane_events import BitComparison, Compared, LaneComparison
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
 from scirknn.estimators.methods import Methods
@@ -40,6 +42,9 @@ BASELINE_FACTOR = 1.25
 CORES = ("0", "1", "2", "pool")
 
 _FEW = 16
+
+Bits = BitComparison | LaneComparison
+"""How a board's answers are compared with each other."""
 
 Model = Methods
 
@@ -117,27 +122,26 @@ def _few(X: Array) -> tuple[Array, Array]:
     return few, np.rint(np.clip(few, -1e6, 1e6))
 
 
-def rows_independent(output: Array, again: Mapping[str, Array]) -> str | None:
+def rows_independent(bits: Bits, X: Array, output: Array, again: Mapping[str, Array]) -> Compared:
     """Compare the answer to all rows with those to them in reverse order, and to one row alone."""
-    backwards = difference(output[::-1], again["reversed"], "the answer to the same rows in reverse order")
-    middle = output[[len(output) // 2]]
-    return backwards or difference(middle, again["alone"], "the answer to the row among others")
+    whose = "the answer to the same rows in reverse order"
+    backwards = bits.compare(X[::-1], output[::-1], again["reversed"], whose)
+    middle = [len(output) // 2]
+    alone = bits.compare(X[middle], output[middle], again["alone"], "the answer to the row among others")
+    return backwards + alone
 
 
-def input_forms(again: Mapping[str, Array], model: Model | None, X: Array) -> str | None:
+def input_forms(bits: Bits, X: Array, again: Mapping[str, Array], model: Model | None) -> Compared:
     """Compare other dtypes on the board, and other memory orders in scirknn here."""
-    for name in ("float32", "int64"):
-        error = difference(again[f"of {name}"], again[name], f"{name} input")
-        if error is not None:
-            return error
+    few, integers = _few(X)
+    compared = Compared()
+    for name, rows in (("float32", few), ("int64", integers)):
+        compared += bits.compare(rows, again[f"of {name}"], again[name], f"{name} input")
     if model is not None:
-        few, _ = _few(X)
         first = model.raw_output(few)
         for name, other in _orders(few):
-            error = difference(first, model.raw_output(other), f"{name} input")
-            if error is not None:
-                return error
-    return None
+            compared += Compared(difference(first, model.raw_output(other), f"{name} input"))
+    return compared
 
 
 def _orders(X: Array) -> Iterator[tuple[str, Any]]:
@@ -146,14 +150,15 @@ def _orders(X: Array) -> Iterator[tuple[str, Any]]:
     yield "nested lists as", X.tolist()
 
 
-def cores_agree(session: BoardSession, X: Array, output: Array) -> str | None:
+def cores_agree(bits: Bits, session: BoardSession, X: Array, output: Array) -> Compared:
     """Compare the answers of each core, and of all together."""
+    compared = Compared()
     for core, on_core in session.models.outputs_on(CORES, X).items():
         where = "The pool of cores" if core == "pool" else f"Core {core}"
-        error = difference(output, on_core, "the first answer")
-        if error is not None:
-            return f"{where} answers differently: {error}"
-    return None
+        found = bits.compare(X, output, on_core, "the first answer")
+        error = found.error and f"{where} answers differently: {found.error}"
+        compared += attrs.evolve(found, error=error)
+    return compared
 
 
 def digest_reproducible(first: str, again: bytes) -> str | None:

@@ -85,6 +85,8 @@ def _run(trial: Trial, folder: Path, baseline: Latency | None) -> CaseResult:
         return _end(trial, board)
     with trial.clock("judge"):
         verdict, facts, score = _judge(trial, converted, board, baseline), board.facts, None
+        for note in verdict.notes:
+            facts = facts.with_note(note)
         if own is not None:
             verdict, score = compare_own_model(own, verdict, converted, board.answer)
             facts = facts.with_note(few_rows(len(converted.judged)))
@@ -161,6 +163,7 @@ def _judge(trial: Trial, converted: Converted, board: BoardRun, baseline: Latenc
         again=board.again,
         board_is_virtual=trial.link.board.virtual,
         step=converted.step,
+        lanes=None if trial.link.board.virtual else converted.lanes,
         placement=converted.layers_required_on_npu,
     ).with_findings([*converted.findings, *board.findings])
     if baseline is not None:

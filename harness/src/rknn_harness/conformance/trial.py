@@ -49,6 +49,7 @@ class CaseFacts:
     placement: tuple[tuple[str, str, str], ...] = ()
     notes: tuple[str, ...] = ()
     attempts: int = 1
+    rules: Mapping[str, int] = attrs.field(factory=dict)
 
     @classmethod
     def of_network(cls, reference: Reference) -> CaseFacts:

@@ -67,6 +67,9 @@ class CaseResult:
         Name of the vendor's known defect that was recognised.
     score : Score or None
         Of a user's own model, where the run was given true labels or values.
+    rules : mapping of str to int
+        How many rules of arithmetic the files call for, by `virtual_npu.evidence.Kind`; empty where the
+        virtual NPU cannot execute them.
     """
 
     case: Case
@@ -91,6 +94,7 @@ class CaseResult:
     expected: str = ""
     defect: str = ""
     score: Score | None = None
+    rules: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def key(self) -> Key:
@@ -132,6 +136,7 @@ class CaseResult:
             "estimate": None if estimate is None else (estimate[0], estimate[1]),
             "cpu": {name: Latency(**value) for name, value in plain["cpu"].items()},
             "score": None if score is None else Score(**score),
+            "rules": document.get("rules", {}),
         }
         return cls(Case.from_json(document), **{**plain, **converted})
 
@@ -142,7 +147,8 @@ class CaseResult:
         return json.dumps(self.to_json(), allow_nan=False) + "\n"
 
 
-_FIELDS = tuple(field.name for field in attrs.fields(CaseResult) if field.name not in ("case", "score"))
+_LATER = ("case", "score", "rules")  # read apart: records of before lack them
+_FIELDS = tuple(field.name for field in attrs.fields(CaseResult) if field.name not in _LATER)
 
 
 def results_code(results: Iterable[CaseResult]) -> ExitCode:

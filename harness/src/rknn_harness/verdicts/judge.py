@@ -8,7 +8,8 @@ The first error is the verdict, of the stages in their order, and of each in thi
    (`rknn_harness.verdicts.head_bounds`), and against the promised tolerance;
 4. labels, on every row whose margin is larger than the limits;
 5. the share of equal labels and R2, on at least 32 rows that the file was not built from;
-6. the board against the virtual NPU run here: a virtual one bit for bit, another within `BOARD_STEPS`;
+6. the board against the virtual NPU run here: a virtual one bit for bit, and another too where all that a
+   file computes follows measured rules, but for events on lane 0; otherwise within `BOARD_STEPS`;
 7. the board against its own second answer, and the placement of each layer.
 
 Each is a property of the case too, examined at every stage, so that no fault hides one of a later stage.
@@ -33,6 +34,7 @@ from rknn_harness.verdicts.comparisons import (
     same_rows,
 )
 from rknn_harness.verdicts.head_bounds import HeadBound, bound_through_head
+from rknn_harness.verdicts.lane_events import BitComparison, Compared, LaneComparison
 from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference
 from scirknn.arrays import Array, Floats
@@ -41,8 +43,8 @@ from sklearn2rknn.checking.comparisons import are_clear, decision_margins, worst
 __all__ = ["BOARD_STEPS", "Finding", "Verdict", "judge", "measure"]
 
 BOARD_STEPS = 8
-"""Steps of the output's own format that a real board may lie from the virtual NPU: how silicon rounds sums
-that are longer than float32 holds is not known. To be made 0 when a board has shown it.
+"""Steps of the output's own format that a real board may lie from the virtual NPU where not all that a file
+computes was measured on silicon: lookups, integers. To be made 0 when a board has shown it.
 """
 
 _FLAT = 0.01
@@ -62,19 +64,28 @@ class Finding:
         How it failed, as a sentence.
     outcome : Outcome
         The case's, if this fails first; `Outcome.PASS` where the property says nothing of the numbers.
+    note : str
+        What was admitted in the comparison, as a sentence.
     """
 
     name: str
     stage: Stage
     error: str | None
     outcome: Outcome = Outcome.MISMATCH
+    note: str = ""
+
+    @classmethod
+    def compared(cls, name: str, found: Compared, outcome: Outcome = Outcome.MISMATCH) -> Finding:
+        """Return what a comparison of the board's answers found."""
+        return cls(name, Stage.BOARD, found.error, outcome, found.note and f"{name}: {found.note}")
 
 
 @attrs.frozen
 class Verdict:
     """The end of a case: its outcome, the first stage that fails, and why as a sentence.
 
-    `properties` holds what was examined: empty text, or a sentence that begins with the stage's name.
+    `properties` holds what was examined: empty text, or a sentence that begins with the stage's name; `notes`
+    what was admitted.
     """
 
     outcome: Outcome
@@ -82,6 +93,7 @@ class Verdict:
     reason: str
     metrics: Mapping[Stage, StageMetrics] = attrs.field(factory=dict)
     properties: Mapping[str, str] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
 
     def with_findings(self, findings: Sequence[Finding]) -> Verdict:
         """Add properties; the first that failed ends a pass."""
@@ -89,7 +101,8 @@ class Verdict:
         for each in findings:
             if not properties.get(each.name):
                 properties[each.name] = "" if each.error is None else f"{each.stage.value}: {each.error}"
-        verdict = attrs.evolve(self, properties=properties)
+        notes = (*self.notes, *(each.note for each in findings if each.note))
+        verdict = attrs.evolve(self, properties=properties, notes=notes)
         failed = [each for each in findings if each.error is not None and each.outcome is not Outcome.PASS]
         if self.outcome is not Outcome.PASS or not failed:
             return verdict
@@ -105,6 +118,7 @@ def judge(
     again: Array | None = None,
     board_is_virtual: bool = False,
     step: Floats | None = None,
+    lanes: LaneComparison | None = None,
     placement: Sequence[tuple[str, str, str]] = (),
 ) -> Verdict:
     """Judge one model.
@@ -121,7 +135,10 @@ def judge(
         The board's second output for the same rows.
     board_is_virtual : bool
     step : numpy.ndarray, shape (n_outputs,), optional
-        One step of the output's format, in the output's units; a real board is held to `BOARD_STEPS` of them.
+        One step of the output's format, in the output's units; a real board is held to `BOARD_STEPS` of them
+        where `lanes` is not exact.
+    lanes : LaneComparison, optional
+        Compares a real board's answers; not for a virtual one.
     placement : sequence of (layer, type, where)
         The layers that must be on the NPU.
     """
@@ -143,11 +160,12 @@ def judge(
         metrics[stage] = measure(trial.reference, answer, trial.limits)
         findings += _stage_findings(trial, metrics[stage])
         if stage is Stage.BOARD and Stage.VIRTUAL_NPU in answers:
-            error = _beside_virtual_npu(answers, None if board_is_virtual else step, board_is_virtual)
-            findings.append(Finding("board_equals_virtual_npu", stage, error))
+            findings.append(_beside_virtual_npu(reference.X, answers, board_is_virtual, step, lanes))
     if again is not None:
-        error = difference(answers[Stage.BOARD].output, again, "its own first answer to the same rows")
-        findings.append(Finding("deterministic", Stage.BOARD, error, Outcome.NONDETERMINISTIC))
+        bits = lanes or BitComparison()
+        whose = "its own first answer to the same rows"
+        compared = bits.compare(reference.X, answers[Stage.BOARD].output, again, whose)
+        findings.append(Finding.compared("deterministic", compared, Outcome.NONDETERMINISTIC))
     on_cpu = [f"{name} ({kind})" for name, kind, where in placement if where == "CPU"]
     if placement:
         error = f"On the CPU instead of the NPU: {', '.join(on_cpu)}." if on_cpu else None
@@ -180,15 +198,25 @@ def _stage_findings(trial: _Trial, metrics: StageMetrics) -> Iterator[Finding]:
         yield Finding(trial.name_of("labels"), trial.stage, _labels(trial))
 
 
-def _beside_virtual_npu(answers: Mapping[Stage, Answer], step: Floats | None, is_virtual: bool) -> str | None:
+def _beside_virtual_npu(
+    X: Array,
+    answers: Mapping[Stage, Answer],
+    is_virtual: bool,
+    step: Floats | None,
+    lanes: LaneComparison | None,
+) -> Finding:
+    name, whose = "board_equals_virtual_npu", "the virtual NPU run here"
     here, board = answers[Stage.VIRTUAL_NPU].output, answers[Stage.BOARD].output
     if is_virtual:
-        return difference(here, board, "the virtual NPU run here")
+        return Finding(name, Stage.BOARD, difference(here, board, whose))
+    if lanes is not None and lanes.is_exact:
+        return Finding.compared(name, lanes.compare(X, here, board, whose, of=1))
     if step is None:
-        return None
+        return Finding(name, Stage.BOARD, None)
     limit = np.broadcast_to(BOARD_STEPS * step, here.shape)
     basis = f"{BOARD_STEPS} steps of its format"
-    return beyond_limit("output", here, board, ErrorLimit(limit, basis, "the virtual NPU's"))
+    error = beyond_limit("output", here, board, ErrorLimit(limit, basis, "the virtual NPU's"))
+    return Finding(name, Stage.BOARD, error)
 
 
 def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetrics:

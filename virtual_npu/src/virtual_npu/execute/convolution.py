@@ -22,8 +22,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.evidence import follows
 from virtual_npu.execute.arithmetic import Arithmetic
 from virtual_npu.execute.sums.summation import Summation, starts_from_bias, summation
 from virtual_npu.program import registers as r
@@ -88,6 +90,8 @@ class Convolution:
         Integer weights with their offsets, shape (kernels, channels); None where there are none to sum.
     has_addends : bool
         Whether the DPU's addends are in the sums already.
+    floats : ndarray or None
+        Weights of float16, shape (channels, kernels); None where there are none to sum.
     """
 
     source: Cube
@@ -96,6 +100,7 @@ class Convolution:
     spread: int = 1
     integers: npt.NDArray[np.float64] | None = None
     has_addends: bool = False
+    floats: npt.NDArray[np.float16] | None = None
 
     @classmethod
     def decode(
@@ -145,11 +150,13 @@ class Convolution:
         rule, samples, addends = order.rule, order.samples, operands.addends
         packed = np.ascontiguousarray(weights.T)
         if addends is None or rule != "simulator" or not starts_from_bias(packed, samples):
-            return cls(source, outputs, summation(rule, packed, samples))
+            return cls(source, outputs, summation(rule, packed, samples), floats=packed)
         start = addends[: len(weights)]
-        return cls(source, outputs, summation(rule, packed, samples, start), has_addends=True)
+        sums = summation(rule, packed, samples, start)
+        return cls(source, outputs, sums, has_addends=True, floats=packed)
 
     @classmethod
+    @follows(evidence.SPREAD_POINT)
     def _depthwise(
         cls, task: LoadedTask, source: Cube, weights: Array, operands: KernelOperands
     ) -> Convolution:
@@ -199,6 +206,7 @@ def _points(task: LoadedTask) -> int:
     return (task[r.DATAOUT_WIDTH] + 1) * (task[r.DATAOUT_HEIGHT] + 1)
 
 
+@follows(evidence.INTEGER_SUMS)
 def _integer_sums(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Summation:
     """Return the function that sums integers exactly, in the cheapest type that can.
 
@@ -214,6 +222,7 @@ def _largest_sum(weights: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> floa
     return float(np.abs(weights).sum(axis=1).max(initial=0)) * -np.iinfo(dtype).min
 
 
+@follows(evidence.SHORTENED_SUMS)
 def _shorten(sums: Summation, bits: int) -> Summation:
     """Drop the lowest bits of every sum, halves to even.
 
@@ -226,6 +235,7 @@ def _shorten(sums: Summation, bits: int) -> Summation:
     return lambda rows: np.rint(sums(rows).astype(np.float64) * factor)
 
 
+@follows(evidence.INTEGER_SUMS)
 def _saturate(sums: Summation, largest: float, bits: int) -> Summation:
     """Hold sums at the ends of int32, which only those of int16 can pass.
 

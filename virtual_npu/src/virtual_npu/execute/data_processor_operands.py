@@ -10,8 +10,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
 from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.evidence import follows
 from virtual_npu.execute.convolution import DTYPES
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
@@ -92,6 +94,7 @@ def read_operands(task: LoadedTask, memory: Memory, unit: ScalingUnit, channels:
     return {name: blob[name].reshape(-1)[:channels] for name, _ in parts}
 
 
+@follows(evidence.KERNEL_OFFSETS)
 def read_kernel_offsets(task: LoadedTask, operands: Operands, channels: int) -> npt.NDArray[np.int64] | None:
     """Return what is added to every weight of a kernel, or None."""
     if task[r.OW_SRC]:
@@ -122,6 +125,7 @@ def pick_operand(operands: Operands, name: str, from_memory: int, unit: str) -> 
     return operands[name]
 
 
+@follows(evidence.ELEMENTWISE, evidence.DIVISION, evidence.INTEGER_ELEMENTWISE)
 def decode_second_operand(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube, Stage]:
     """Return the element-wise stage's second cube and what it does with it."""
     integer = is_integer(task)

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from virtual_npu import evidence
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.evidence import follows
 from virtual_npu.execute.arithmetic import Arithmetic
 from virtual_npu.execute.data_processor_operands import (
     ALU_ADD,
@@ -31,6 +33,7 @@ from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube
 
 
+@follows(evidence.FLOAT_OUTPUT, evidence.OVERFLOW)
 def round_to_float16(values: Array) -> Array:
     """Round values to float16, held in float32."""
     if values.dtype != np.float32:  # one rounding, not two
@@ -39,12 +42,14 @@ def round_to_float16(values: Array) -> Array:
     return round_to_half(values if values.flags.writeable else values.copy())
 
 
+@follows(evidence.LARGEST_CHANNEL)
 def largest_channel(values: Array, operand: Array | None) -> Array:
     """Return the largest channel of each point."""
     largest: Array = values.astype(np.float32).max(axis=1, keepdims=True)
     return largest
 
 
+@follows(evidence.FLOAT_ADDENDS, evidence.FLOAT_FACTORS, evidence.RELU)
 def scaling_stages(
     task: LoadedTask, unit: ScalingUnit, operands: Operands, arithmetic: Arithmetic
 ) -> list[Stage]:
@@ -131,6 +136,7 @@ def _in_place(function: Callable[..., Any], constant: Any) -> Stage:
     return stage
 
 
+@follows(evidence.INTEGER_NORM)
 def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
     """Compile ``(x + addend) * factor / 2**shift``, all bits kept."""
     scale = np.ldexp(np.asarray(1.0 if factor is None else factor, np.float64), -shift)
@@ -144,6 +150,7 @@ def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
     return stage
 
 
+@follows(evidence.CHANNEL_SCALING)
 def _scale_channels(task: LoadedTask, addend: Any, factor: Any, shift: int) -> Stage:
     """Compile what silicon was measured to do, rounding and saturation included."""
     scaling = ChannelScaling(
@@ -155,6 +162,7 @@ def _scale_channels(task: LoadedTask, addend: Any, factor: Any, shift: int) -> S
     return lambda values, operand: scaling(values)
 
 
+@follows(evidence.RELU)
 def elementwise_stages(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube | None, list[Stage]]:
     """Return the second cube, if any, and the stages of EW."""
     if task[r.EW_BYPASS]:
@@ -177,6 +185,7 @@ def elementwise_stages(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cu
     return operand, stages
 
 
+@follows(evidence.LARGER_OF_CONSTANT)
 def _larger_of_constant(task: LoadedTask) -> Stage:
     """Compile the larger of a value and a register.
 
@@ -199,6 +208,7 @@ def _larger_of_constant(task: LoadedTask) -> Stage:
     return stage
 
 
+@follows(evidence.POOLING_FACTORS)
 def pooling_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
     """Compile the PPU's two factors of a float16 value.
 
@@ -214,6 +224,7 @@ def pooling_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
     ]
 
 
+@follows(evidence.LOOKUP_OFFSET, evidence.OUTPUT_CONVERSION)
 def output_stages(task: LoadedTask, dtype: np.dtype[Any], arithmetic: Arithmetic) -> list[Stage]:
     """Compile the output conversion.
 

@@ -13,6 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
+from virtual_npu.evidence import follows
+
 __all__ = ["ChannelScaling", "OutputConversion"]
 
 _Floats = npt.NDArray[np.float64]
@@ -21,6 +24,7 @@ _INT32: Final = np.iinfo(np.int32)
 _LONGEST_EXACT_SHIFT: Final = 22  # a product over 2**53 shifted by this or less passes int32, rounded or not
 
 
+@follows(evidence.CHANNEL_SCALING)
 @dataclass(frozen=True)
 class ChannelScaling:
     """The per-channel stage: ``saturate32(round((sum + addend) * factor >> shift))``, halves to even.
@@ -64,6 +68,7 @@ def _shift_to_even(values: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64])
     return rounded
 
 
+@follows(evidence.OUTPUT_CONVERSION)
 @dataclass(frozen=True)
 class OutputConversion:
     """The output converter: ``saturate(round(value * scale >> shift) + offset)``.

@@ -16,8 +16,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
 from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
+from virtual_npu.evidence import follows
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 
@@ -27,6 +29,13 @@ _SEGMENTS: Final = 512  # a table: 513 entries
 _PRIORITIES: Final = 0x68  # LUT_CFG of every program seen: below LE use LE, above LO use LO, on the seam LO
 
 
+@follows(
+    evidence.LOOKUP_LINES,
+    evidence.LOOKUP_ENDS,
+    evidence.LOOKUP_INDEX,
+    evidence.LOOKUP_SIDE,
+    evidence.INTEGER_LOOKUP,
+)
 @dataclass(frozen=True, slots=True)
 class LookupTable:
     """LE and LO joined to one table of 1,024 segments.

@@ -27,12 +27,24 @@ NATIVE_DTYPES: Final = {name: np.dtype(name) for name in ("float16", "float32", 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Read cubes, compute, write a cube. Rows have shape (points, channels)."""
+    """Read cubes, compute, write a cube. Rows have shape (points, channels).
+
+    Attributes
+    ----------
+    compute : function
+        The rows of `sources` to those of `destination`.
+    convolution : Convolution or None
+        The first half of `compute`, where there is one.
+    finish : function or None
+        The second: sums and the rows of a second source to those of `destination`.
+    """
 
     node: int
     sources: tuple[Cube, ...]
     destination: Cube
     compute: Callable[[Sequence[Array]], Array]
+    convolution: Convolution | None = None
+    finish: Callable[[Array, Array | None], Array] | None = None
 
 
 def decode_step(
@@ -71,7 +83,7 @@ def decode_step(
         return stages.apply(convolution.apply(rows[0]), _second(rows))
 
     sources = _cubes(convolution.source, processor.operand)
-    return _checked(Step(task.node, sources, destination, compute), memory)
+    return _checked(Step(task.node, sources, destination, compute, convolution, stages.apply), memory)
 
 
 def _simulated(

@@ -7,7 +7,8 @@ an earlier one wrote, the rows are handed over as they are; memory is touched on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from virtual_npu.execute.half_precision import round_to_half
 from virtual_npu.execute.quantization import dequantize, quantize
 from virtual_npu.execute.steps import (
     NATIVE_DTYPES,
+    Step,
     cube_of_tensor,
     decode_step,
     layout_steps,
@@ -30,7 +32,7 @@ from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.program.task_joining import join_tasks
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor
 
-__all__ = ["VirtualNpu"]
+__all__ = ["Run", "VirtualNpu"]
 
 
 class VirtualNpu:
@@ -89,16 +91,15 @@ class VirtualNpu:
         for tensor in (self._input, self._output):
             if tensor.dtype not in NATIVE_DTYPES:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
-        self._memory = Memory(file)
-        tasks = load(file, self._memory, cores)
+        memory = Memory(file)
+        tasks = load(file, memory, cores)
         real = {name: weights_by_kernel(np.asarray(value)) for name, value in (parameters or {}).items()}
-        steps = [decode_step(task, file, self._memory, arithmetic, real) for task in join_tasks(tasks)]
-        steps += layout_steps(file, steps, self._memory)
+        steps = [decode_step(task, file, memory, arithmetic, real) for task in join_tasks(tasks)]
+        steps += layout_steps(file, steps, memory)
         steps.sort(key=lambda step: step.node)
-        self._feed = cube_of_tensor(self._input, [s for step in steps for s in step.sources], self._memory)
-        self._fetch = cube_of_tensor(self._output, [step.destination for step in steps], self._memory)
-        self._steps = steps
-        self._plan()
+        feed = cube_of_tensor(self._input, [s for step in steps for s in step.sources], memory)
+        fetch = cube_of_tensor(self._output, [step.destination for step in steps], memory)
+        self._plan = Plan.of(memory, steps, feed, fetch)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -145,23 +146,38 @@ class VirtualNpu:
             raise InputError(f"the model stores {self._input.dtype}, the input is {x.dtype}")
         return self._execute(_widened(x)).astype(NATIVE_DTYPES[self._output.dtype])
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of a run, in order."""
+        return self._plan.steps
+
+    @property
+    def last_step(self) -> int | None:
+        """The step whose rows are the output as they are; None where several make it up."""
+        (writer,) = self._plan.writers[-1]
+        return writer - 1 if writer else None
+
+    def start(self, x: npt.ArrayLike) -> Run:
+        """Return a run on real values whose first step has not been made.
+
+        Raises
+        ------
+        InputError
+            `x` has another shape or is not numeric.
+        """
+        return self._start(_quantized(self._checked(x), self._input))
+
+    def _start(self, x: Array) -> Run:
+        by_row, channels = is_batch(self._input), self._plan.written[0].channels
+        return Run(self._plan, x.reshape(len(x), -1) if by_row else x.reshape(channels, -1).T)
+
     def _execute(self, x: Array) -> Array:
         """Run the steps; float16 values are held in float32 on either side."""
-        by_row = is_batch(self._input)
-        results: list[Array] = [x.reshape(len(x), -1) if by_row else x.reshape(self._feed.channels, -1).T]
-        if self._kept[0]:
-            _write(self._memory, self._feed, results[0])
-        results[0].flags.writeable = False
+        run = self._start(x)
         with np.errstate(all="ignore"):  # infinities and NaN are results like others
-            for index, step in enumerate(self._steps, 1):
-                rows = step.compute(
-                    [self._read(c, w, results) for c, w in zip(step.sources, self._from[index], strict=True)]
-                )
-                if self._kept[index]:
-                    _write(self._memory, step.destination, rows)
-                rows.flags.writeable = False
-                results.append(rows)
-            final = self._read(self._fetch, self._from[-1][0], results)
+            for step in self.steps:
+                run.put(step.compute(run.sources()))
+            final = run.output()
         return np.ascontiguousarray(final if is_batch(self._output) else final.T).reshape(self._output.shape)
 
     def _checked(self, x: npt.ArrayLike) -> Array:
@@ -175,22 +191,43 @@ class VirtualNpu:
             raise InputError(f"the model takes shape {self._input.shape}, the input has {values.shape}")
         return values
 
-    def _read(self, cube: Cube, writer: int | None, results: list[Array]) -> Array:
-        if writer is not None:
-            return results[writer][:, : cube.channels]
-        return _read(self._memory, cube)
 
-    def _plan(self) -> None:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A program's steps, and how rows come from one to another.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    written : tuple of Cube
+        The input, then what each step writes.
+    fetch : Cube
+        The output.
+    writers : tuple of tuple of (int or None)
+        For each step and for the output, and for each cube read: which of `written` is exactly that cube,
+        or None where memory must be read.
+    kept : ndarray of bool
+        Which of `written` are read from memory.
+    """
+
+    memory: Memory
+    steps: tuple[Step, ...]
+    written: tuple[Cube, ...]
+    fetch: Cube
+    writers: tuple[tuple[int | None, ...], ...]
+    kept: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, memory: Memory, steps: Sequence[Step], feed: Cube, fetch: Cube) -> Plan:
         """Find which rows can be handed over, and which writes are not read from memory."""
-        written = [self._feed, *(step.destination for step in self._steps)]
-        reads = [(), *(step.sources for step in self._steps), (self._fetch,)]
+        written = (feed, *(step.destination for step in steps))
+        reads = (*(step.sources for step in steps), (fetch,))
         for cube in written:
-            self._memory.view(cube, writable=True)
-        self._memory.view(self._fetch)
-        self._from: list[tuple[int | None, ...]] = []
+            memory.view(cube, writable=True)
+        memory.view(fetch)
         starts = np.array([cube.start for cube in written], np.int64)
         ends = np.array([cube.end for cube in written], np.int64)
-        self._kept: npt.NDArray[np.bool_] = np.zeros(len(written), np.bool_)
+        kept: npt.NDArray[np.bool_] = np.zeros(len(written), np.bool_)
 
         def writer(cube: Cube, before: int) -> int | None:
             """Return which write put exactly `cube` there, or None if memory must be read."""
@@ -200,15 +237,55 @@ class VirtualNpu:
             last = written[touched[-1]]
             return int(touched[-1]) if cube.same_place(last) and cube.channels <= last.channels else None
 
-        for index, cubes in enumerate(reads):
-            self._from.append(tuple(writer(cube, index) for cube in cubes))
-        for cubes, writers in zip(reads, self._from, strict=True):
-            for cube, by in zip(cubes, writers, strict=True):
+        writers = tuple(tuple(writer(cube, index) for cube in cubes) for index, cubes in enumerate(reads, 1))
+        for cubes, by_cube in zip(reads, writers, strict=True):
+            for cube, by in zip(cubes, by_cube, strict=True):
                 touched = (starts < cube.end) & (cube.start < ends)
                 if by is not None:
                     touched[by] = False
-                self._kept |= touched
-        self._memory.check_constants(starts, ends)
+                kept |= touched
+        memory.check_constants(starts, ends)
+        return cls(memory, tuple(steps), written, fetch, writers, kept)
+
+
+class Run:
+    """One run, step by step: what a step reads, and what it is found to write.
+
+    Parameters
+    ----------
+    plan : Plan
+    rows : ndarray, shape (points, channels)
+        The input as it is stored, float16 held in float32.
+    """
+
+    def __init__(self, plan: Plan, rows: Array) -> None:
+        self._plan = plan
+        self._results: list[Array] = []
+        self.put(rows)
+
+    def sources(self) -> list[Array]:
+        """Return the rows that the next step reads."""
+        index = len(self._results) - 1
+        return self._read(self._plan.steps[index].sources, self._plan.writers[index])
+
+    def put(self, rows: Array) -> None:
+        """Take the rows that the next step writes; they are not to be changed any more."""
+        index = len(self._results)
+        if self._plan.kept[index]:
+            _write(self._plan.memory, self._plan.written[index], rows)
+        rows.flags.writeable = False
+        self._results.append(rows)
+
+    def output(self) -> Array:
+        """Return the output's rows, behind the last step."""
+        (rows,) = self._read((self._plan.fetch,), self._plan.writers[-1])
+        return rows
+
+    def _read(self, cubes: Sequence[Cube], writers: Sequence[int | None]) -> list[Array]:
+        return [
+            _read(self._plan.memory, cube) if writer is None else self._results[writer][:, : cube.channels]
+            for cube, writer in zip(cubes, writers, strict=True)
+        ]
 
 
 def _read(memory: Memory, cube: Cube) -> Array:

@@ -12,7 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
 from virtual_npu.errors import OverWideFieldWarning, UnsupportedProgram
+from virtual_npu.evidence import follows
 from virtual_npu.program.chips import RK3588, Chip, Translation, chip_of
 from virtual_npu.program.field_widths import over_wide_fields, refuse_over_wide
 from virtual_npu.program.layout_layers import LAYOUT_LAYERS
@@ -83,6 +85,7 @@ class LoadedTask:
         return value
 
 
+@follows(evidence.CORES_WAIT)
 def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
     """Load the program for `cores` cores, in an order that one core alone can follow.
 
@@ -120,6 +123,7 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
     return sorted(loaded, key=lambda task: task.node)
 
 
+@follows(evidence.INPUT_HEIGHT)
 def _check_widths(file: RknnFile) -> None:
     fields = over_wide_fields(file)
     refuse_over_wide(fields)

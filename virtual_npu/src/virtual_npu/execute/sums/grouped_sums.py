@@ -16,6 +16,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
+from virtual_npu.evidence import follows
 from virtual_npu.execute.half_precision import magnitude_bits
 
 __all__ = ["GROUP", "GroupedSums", "round_sum_to_float32"]
@@ -33,6 +35,7 @@ _ROWS, _KERNELS = 64, 256  # at a time: a group's sums stay in a core's cache
 _TOGETHER: Final = 1 << 13  # sums of several groups at a time, for few rows
 
 
+@follows(evidence.FLOAT16_SUMS)
 class GroupedSums:
     """Sums of rows times `weights`, group by group; a function of rows.
 

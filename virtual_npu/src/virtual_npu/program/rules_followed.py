@@ -1,0 +1,120 @@
+"""Which rules of arithmetic a file's program calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from virtual_npu import evidence
+from virtual_npu.evidence import Rule
+from virtual_npu.program import registers as r
+from virtual_npu.program.field_widths import over_wide_fields
+from virtual_npu.program.layout_layers import LAYOUT_LAYERS
+from virtual_npu.program.loader import LoadedTask, load
+from virtual_npu.program.memory import Memory
+from virtual_npu.rknn_file.model_file import RknnFile
+
+__all__ = ["rules_followed"]
+
+_FLOAT16: Final = 2
+_DEPTHWISE: Final = 3
+_DIVIDE: Final = 3
+
+
+def rules_followed(file: RknnFile, cores: int = 1) -> tuple[Rule, ...]:
+    """Return the rules that the silicon arithmetic follows in a file, in the order of `evidence.RULES`.
+
+    Parameters
+    ----------
+    file : RknnFile
+    cores : {1, 2, 3}
+        Which of the file's programs.
+
+    Raises
+    ------
+    UnsupportedProgram
+        The program cannot be loaded.
+    """
+    tasks = load(file, Memory(file), cores)
+    layout = {node.index for node in file.nodes if node.type in LAYOUT_LAYERS}
+    followed = {rule for task in tasks if task.node not in layout for rule in _of_task(task)}
+    if cores > 1:
+        followed.add(evidence.CORES_WAIT)
+    if over_wide_fields(file):
+        followed.add(evidence.INPUT_HEIGHT)
+    return tuple(rule for rule in evidence.RULES if rule in followed)
+
+
+def _of_task(task: LoadedTask) -> Iterator[Rule]:
+    if task.runs("CNA"):
+        yield from _of_convolution(task)
+    if task.runs("DPU"):
+        is_float = task[r.PROC_PRECISION] == _FLOAT16
+        yield from _of_scaling(task, r.BS_CFG, evidence.CHANNEL_SCALING, is_float)
+        yield from _of_scaling(task, r.BN_CFG, evidence.INTEGER_NORM, is_float)
+        if not task[r.EW_BYPASS]:
+            yield from _of_elementwise(task, is_float)
+        yield from _of_output(task, is_float)
+    if task.factors:
+        yield evidence.POOLING_FACTORS
+
+
+def _of_convolution(task: LoadedTask) -> Iterator[Rule]:
+    if task[r.CONV_MODE] == _DEPTHWISE:
+        yield evidence.SPREAD_POINT
+    elif task[r.CNA_PROC_PRECISION] == _FLOAT16:
+        yield evidence.FLOAT16_SUMS
+        yield evidence.LANE_ZERO
+    else:
+        yield evidence.INTEGER_SUMS
+        if not task[r.OD_BYPASS]:
+            yield evidence.KERNEL_OFFSETS
+    if task[r.CLIP_TRUNCATE]:
+        yield evidence.SHORTENED_SUMS
+
+
+def _of_scaling(task: LoadedTask, register: int, integer: Rule, is_float: bool) -> Iterator[Rule]:
+    config = task.registers.get(register, 0)
+    bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
+    if bypass:
+        return
+    if not is_float and not (no_addend and no_factor):
+        yield integer
+    if is_float and not no_addend:
+        yield evidence.FLOAT_ADDENDS
+    if is_float and not no_factor:
+        yield evidence.FLOAT_FACTORS
+    if not no_relu or config >> 7 & 1:
+        yield evidence.RELU
+
+
+def _of_elementwise(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
+    has_operand = not task[r.EW_OP_BYPASS]
+    if has_operand and not task[r.EW_OP_SRC]:
+        yield evidence.LARGER_OF_CONSTANT
+    elif has_operand and not is_float:
+        yield evidence.INTEGER_ELEMENTWISE
+    elif has_operand:
+        is_quotient = not task[r.EW_OP_TYPE] and task[r.EW_ALU_ALGO] == _DIVIDE
+        yield evidence.DIVISION if is_quotient else evidence.ELEMENTWISE
+    if not task[r.EW_RELU_BYPASS]:
+        yield evidence.RELU
+    if not task[r.EW_LUT_BYPASS]:
+        yield evidence.LOOKUP_LINES
+        yield evidence.LOOKUP_ENDS
+        yield evidence.LOOKUP_SIDE
+        if is_float:
+            yield evidence.LOOKUP_INDEX
+            yield evidence.LOOKUP_OFFSET
+        else:
+            yield evidence.INTEGER_LOOKUP
+
+
+def _of_output(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
+    if task[r.MINMAX_CTL]:
+        yield evidence.LARGEST_CHANNEL
+    if task[r.OUT_PRECISION] == _FLOAT16:
+        yield evidence.FLOAT_OUTPUT
+        yield evidence.OVERFLOW
+    elif task[r.OUT_PRECISION] < _FLOAT16:
+        yield evidence.OUTPUT_CONVERSION
