@@ -35,6 +35,7 @@ from sklearn2rknn.rows.reach import LESS_REACH, REACH
 from sklearn2rknn.tolerances import FEWEST_ROWS, MAX_WEIGHTS_FOR_PAIRS, Promise, promises
 from sklearn2rknn.toolkit.toolkit import Built, Toolkit
 from virtual_npu import RknnFile
+from virtual_npu.evidence import sentence
 
 TOO_LARGE = re.compile(r"The 'min/max' of '(.*)' is too large for 'w16a16i_dfp'")
 """What the toolkit says of numbers that its int16 cannot hold, and of which tensor."""
@@ -94,6 +95,14 @@ class Attempt:
         """Return the layers that fill a field of the DPU's cube, of any file."""
         contents = [file.content for file in self.files.values() if not isinstance(file.content, str)]
         return tuple(dict.fromkeys(chain.from_iterable(map(virtual_npu.layers_with_full_cubes, contents))))
+
+    def evidence(self) -> str:
+        """Say how the first file's arithmetic on the virtual NPU is known; empty where it has none."""
+        content = self.files[self.request.batch_sizes[0]].content
+        try:
+            return "" if isinstance(content, str) else sentence(virtual_npu.rules_followed(content))
+        except virtual_npu.UnsupportedProgram:
+            return ""
 
     def estimate_run(self) -> tuple[float, float] | None:
         """Return the estimated seconds of a call with the first file, or None."""

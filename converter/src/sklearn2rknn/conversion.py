@@ -267,6 +267,7 @@ class _Conversion:
             check=attempt.check,
             estimate=attempt.estimate_run(),
             full_cubes=attempt.full_cubes(),
+            evidence=attempt.evidence(),
             seconds=round(seconds, 3),
         )
 

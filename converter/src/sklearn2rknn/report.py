@@ -83,6 +83,8 @@ class ConversionReport:
     full_cubes : tuple of str
         Layers with a pass over 8,192 lines or channels, 8,191 in its register: a lookup over so many was seen
         to corrupt the last [silicon: rockchip-npu-notes, September 2026].
+    evidence : str
+        How the arithmetic by which the virtual NPU executes the first file is known.
     """
 
     path: Path
@@ -107,6 +109,7 @@ class ConversionReport:
     estimate: tuple[float, float] | None = None
     why_on_host: str = ""
     full_cubes: tuple[str, ...] = ()
+    evidence: str = ""
 
     def to_json(self) -> str:
         """Return the report as a JSON document."""
@@ -135,6 +138,8 @@ class ConversionReport:
         table.add_column(overflow="fold")
         for name, text in [*_model_lines(self), *_range_lines(self), *_check_lines(self.check)]:
             table.add_row(name, text)
+        if self.evidence:
+            table.add_row("evidence", self.evidence)
         table.add_row("time", f"{self.seconds:.2f} s")
         output = io.StringIO()
         Console(file=output, width=100, color_system=None, force_terminal=False).print(table)

@@ -330,6 +330,9 @@ def field(line: dict[str, Any], name: str) -> float | None:
     if head == "score":
         score: float | None = line["score"][rest]
         return score
+    if head == "rules":
+        count: float | None = line["rules"].get(rest)
+        return count
     if head in ("NPU", "CPU"):
         return [layer[2] for layer in line["placement"]].count(head)
     if head == "seconds":

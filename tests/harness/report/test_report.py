@@ -77,6 +77,14 @@ def test_the_verdict_in_one_line(tmp_path: Path) -> None:
     assert summary.verdict == "Nothing was tried."
 
 
+def test_the_report_says_how_the_arithmetic_is_known(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", mixed_results(1))
+    write_report(run)
+    said = "A file follows up to 3 rules of arithmetic measured on silicon, 4 as the vendor's simulator has"
+    assert said in (run.path / "report.md").read_text("utf-8")
+    assert "<dt>Arithmetic</dt>" in (run.path / "report.html").read_text("utf-8")
+
+
 def test_expected_failures_do_not_count(tmp_path: Path) -> None:
     good, bad = mixed_results(2)[:6], failed_results()[0]
     known = attrs.evolve(bad, expected="int16 sums overflow")

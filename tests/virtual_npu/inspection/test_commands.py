@@ -37,6 +37,7 @@ def test_info_as_table_calls_the_estimate_one(model: Path, capsys: pytest.Captur
     shown = capsys.readouterr().out
     assert "an estimate for an RK3588 from times that others published, not measured" in shown
     assert "Conv:0" in shown
+    assert "rules      5 rules of arithmetic: 2 measured on silicon" in shown
 
 
 def test_info_as_json_has_the_parts_of_the_estimate(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,11 +64,14 @@ def test_disasm_shows_every_core_s_tasks(model: Path, capsys: pytest.CaptureFixt
     assert "core 1 task 0: Conv:0" in capsys.readouterr().out
 
 
-def test_run_writes_the_executor_s_output(model: Path, tmp_path: Path) -> None:
+def test_run_writes_the_executor_s_output(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     x = np.random.default_rng(1).normal(size=(1, 8, 2, 1)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     assert main(["run", str(model), str(tmp_path / "x.npy"), str(tmp_path / "y.npy")]) == 0
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), VirtualNpu(read(model)).run(x))
+    assert capsys.readouterr().out.startswith("5 rules of arithmetic: 2 measured on silicon")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.rknn", "x.npy", "y.npy"]
 
 

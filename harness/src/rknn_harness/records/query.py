@@ -45,7 +45,8 @@ def field(result: CaseResult, name: str) -> Number | None:
         ``error.STAGE`` at one stage; ``p50``, ``p90``, ``p99``, ``mad``, ``rows`` and ``samples`` of the
         timed call; ``work``, its multiply-adds; ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the
         median on the CPU, and ``gain.WHERE``, that over ``p50``; ``score.board``, ``score.sklearn`` and
-        ``score.rows`` of a user's own model; ``macs``, ``seconds``, ``attempts``;
+        ``score.rows`` of a user's own model; ``rules.KIND``, the files' rules of that kind;
+        ``macs``, ``seconds``, ``attempts``;
         ``NPU`` and ``CPU``, the layers placed there.
     """
     head, _, rest = name.partition(".")
@@ -57,6 +58,8 @@ def field(result: CaseResult, name: str) -> Number | None:
         return _attribute(result.score, rest)
     if head == "estimate":
         return None if result.estimate is None else result.estimate[("low", "high").index(rest)]
+    if head == "rules":
+        return result.rules.get(rest)
     if head == "cpu":
         return result.cpu[rest].p50 if rest in result.cpu else None
     if head == "gain":

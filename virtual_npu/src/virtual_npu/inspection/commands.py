@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 import virtual_npu
+from virtual_npu import evidence
 from virtual_npu.arrays import Array
-from virtual_npu.errors import InputError, UnsupportedFormat, VirtualNpuError
+from virtual_npu.errors import InputError, UnsupportedFormat, UnsupportedProgram, VirtualNpuError
 from virtual_npu.execute.arithmetic import ARITHMETICS
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.inspection.content_digest import content_digest
@@ -26,6 +27,7 @@ from virtual_npu.inspection.differences import differences
 from virtual_npu.inspection.disassembly import disassemble
 from virtual_npu.inspection.time_estimate import estimate
 from virtual_npu.program.field_widths import over_wide_fields
+from virtual_npu.program.rules_followed import rules_followed
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor, placement
 from virtual_npu.rknn_file.reader import read, read_graph
 
@@ -133,12 +135,15 @@ def _disasm(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    npu = VirtualNpu(read(options.file), options.cores, arithmetic=options.arithmetic, sums=options.sums)
+    file = read(options.file)
+    npu = VirtualNpu(file, options.cores, arithmetic=options.arithmetic, sums=options.sums)
     try:
         x = np.load(options.input, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise InputError(f"{options.input} is no .npy file of numbers") from error
     _write(Path(options.output), npu.run(x))
+    if options.arithmetic == "silicon":
+        print(_rules(file, options.cores))
 
 
 def _write(target: Path, values: Array) -> None:
@@ -183,6 +188,7 @@ def _summary(file: RknnFile) -> dict[str, Any]:
         "outputs": [_tensor(t) for t in file.outputs],
         "tasks": {str(cores): [len(core) for core in file.tasks(cores)] for cores in (1, 2, 3)},
         "internal_memory_bytes": file.internal_memory,
+        "rules": _rules(file),
         "over_wide_fields": [str(field) for field in over_wide_fields(file)],
         "layers": [
             {
@@ -202,6 +208,14 @@ def _summary(file: RknnFile) -> dict[str, Any]:
         "estimated_parts": dataclasses.asdict(cost.parts),
         "estimated_cpu_seconds": list(cost.cpu_seconds),
     }
+
+
+def _rules(file: RknnFile, cores: int = 1) -> str:
+    """Say how the silicon arithmetic of a file is known; empty where it cannot be executed."""
+    try:
+        return evidence.sentence(rules_followed(file, cores))
+    except UnsupportedProgram:
+        return ""
 
 
 def _graph_summary(file: RknnFile, lacks: str) -> dict[str, Any]:
@@ -238,6 +252,8 @@ def _table(summary: dict[str, Any]) -> str:
         layers = [f"{layer['name']}  {layer['type']}  {layer['placement']}" for layer in summary["layers"]]
         return "\n".join([*lines, "", *layers])
     lines += [f"too wide   {text}" for text in summary["over_wide_fields"]]
+    if summary["rules"]:
+        lines.append(f"rules      {summary['rules']}")
     lines.append(f"tasks      {', '.join(f'{n} core: {t}' for n, t in summary['tasks'].items())}")
     width = max((len(layer["name"]) for layer in summary["layers"]), default=5)
     lines += [

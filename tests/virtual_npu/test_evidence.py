@@ -1,0 +1,112 @@
+"""The registry of rules: complete, sourced, shown in the docs, and counted for a file."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import virtual_npu
+from tests.virtual_npu.execute.test_virtual_npu import _tanh_table
+from tests.virtual_npu.rknn_writer import Chain, Dense, small, write
+from virtual_npu import RknnFile, evidence, read, rules_followed
+from virtual_npu.evidence import RULES, Kind, Rule
+
+PAGE = Path(__file__).parents[2] / "docs" / "virtual-npu.md"
+
+
+def marked() -> set[Rule]:
+    """Return the rules that functions, classes and methods of the package are marked with."""
+    rules: set[Rule] = set()
+    for module in pkgutil.walk_packages(virtual_npu.__path__, "virtual_npu."):
+        if module.name.endswith("__main__"):
+            continue
+        members = list(vars(importlib.import_module(module.name)).values())
+        classes = [member for member in members if inspect.isclass(member)]
+        methods = [getattr(each, "__func__", each) for one in classes for each in vars(one).values()]
+        for member in [*members, *methods]:
+            if inspect.isfunction(member) or inspect.isclass(member):
+                rules.update(vars(member).get("rules", ()))
+    return rules
+
+
+def test_every_rule_is_followed_somewhere_and_every_rule_followed_is_in_the_registry() -> None:
+    assert marked() == set(RULES)
+
+
+@pytest.mark.parametrize("module", ["data_processor_stages", "data_processor_operands"])
+def test_what_makes_stages_names_its_rules(module: str) -> None:
+    """A stage that a new operator brings cannot be left out of the registry."""
+    members = vars(importlib.import_module(f"virtual_npu.execute.{module}"))
+    makers = {
+        name
+        for name, member in members.items()
+        if inspect.isfunction(member) and "Stage" in str(inspect.signature(member).return_annotation)
+    }
+    assert makers - {"_in_place"}
+    unnamed = {name for name in makers if not getattr(members[name], "rules", ())}
+    assert unnamed == ({"_in_place"} & makers), "mark them with @follows"
+
+
+def test_names_are_unique_and_every_rule_is_a_sentence() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.text.endswith(".") and rule.unit and rule.changes for rule in RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_evidence_names_its_source(rule: Rule) -> None:
+    known = rule.evidence
+    assert known.source
+    if known.kind is Kind.SILICON:
+        assert "github.com/" in known.source
+        assert known.date
+        assert known.extent
+    else:
+        assert not known.date
+
+
+def test_the_docs_show_the_registry() -> None:
+    """Regenerate: ``python -c "from virtual_npu import evidence; print(evidence.table())"``."""
+    assert evidence.table() in PAGE.read_text("utf-8")
+
+
+def test_questions_are_the_probe_s() -> None:
+    asking = pytest.importorskip("rknn_harness.probe.asking", reason="rknn-harness is not installed")
+    assert {rule.question for rule in RULES if rule.question} <= asking.QUESTIONS.keys()
+
+
+def names(file: RknnFile, cores: int = 1) -> list[str]:
+    return [rule.name for rule in rules_followed(file, cores)]
+
+
+FLOAT = ["float16_sums", "lane_zero", "float_addends"]
+OUTPUT = ["float_output", "overflow"]
+LOOKUP = ["lookup_lines", "lookup_ends", "lookup_index", "lookup_side", "lookup_offset"]
+
+
+def test_a_file_follows_the_rules_of_its_own_units() -> None:
+    float16 = read(small())
+    assert names(float16) == [*FLOAT, "relu", *OUTPUT]
+    assert names(float16, 3) == [*FLOAT, "relu", *OUTPUT, "cores_wait"]
+    integers = ["integer_sums", "channel_scaling", "kernel_offsets", "output_conversion"]
+    assert names(read(small("int8"))) == integers
+    tanh = Dense(np.eye(8), np.zeros(8), table=_tanh_table(), factor=5424.0)
+    followed = names(read(write(Chain([tanh], samples=8))))
+    assert followed == [*FLOAT, "float_factors", *LOOKUP, *OUTPUT]
+
+
+@pytest.mark.filterwarnings("ignore::virtual_npu.OverWideFieldWarning")
+def test_more_lines_than_their_register_holds_are_an_assumption() -> None:
+    assert "input_height" in names(read(write(Chain([Dense(np.ones((3, 8)), np.zeros(3))], samples=2048))))
+
+
+def test_rules_are_counted_by_kind() -> None:
+    counts = evidence.count_by_kind(rules_followed(read(small("int8"))))
+    assert counts == {Kind.SILICON: 4, Kind.SIMULATOR: 0, Kind.ASSUMED: 0}
+    assert evidence.sentence(rules_followed(read(small("int8")))) == (
+        "4 rules of arithmetic: 4 measured on silicon, 0 as the vendor's simulator has them, 0 assumed"
+    )
