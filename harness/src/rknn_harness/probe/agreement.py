@@ -51,6 +51,8 @@ def disagreements(facts: Mapping[str, Any]) -> list[Disagreement]:
                 f"{question.text} {facts['board']}: {answer} {question.decided_in} assumes otherwise: "
                 f"{question.answers[question.assumed]}"
             )
+            if question.published:
+                text += f" That is news: other boards were measured to answer so ({question.published})."
             differing.append(Disagreement(name, entry["answer"], question.assumed, text))
     return differing
 

@@ -16,7 +16,9 @@ from rknn_harness.probe.questions.elementwise import ELEMENTWISE_QUESTIONS
 from rknn_harness.probe.questions.float_arithmetic import FLOAT_QUESTIONS
 from rknn_harness.probe.questions.graph_forms import FORM_QUESTIONS
 from rknn_harness.probe.questions.integer_arithmetic import INTEGER_QUESTIONS
+from rknn_harness.probe.questions.lookup_steps import STEP_QUESTIONS
 from rknn_harness.probe.questions.lookup_tables import LOOKUP_QUESTIONS
+from rknn_harness.probe.questions.program_limits import LIMIT_QUESTIONS
 from rknn_harness.probe.questions.sameness import SAMENESS_QUESTIONS
 from rknn_harness.probe.questions.timing import TIMING_QUESTIONS
 from sklearn2rknn.errors import ConversionError, Sklearn2RknnError
@@ -31,6 +33,8 @@ QUESTIONS: Final[Mapping[str, Question]] = {
         *FLOAT_QUESTIONS,
         *ELEMENTWISE_QUESTIONS,
         *LOOKUP_QUESTIONS,
+        *STEP_QUESTIONS,
+        *LIMIT_QUESTIONS,
         *INTEGER_QUESTIONS,
         *TIMING_QUESTIONS,
     )

@@ -92,6 +92,8 @@ def _answer(answered: Answered) -> dict[str, Any]:
         "answer": answer.key,
         "sentence": question.answers.get(answer.key) or _SENTENCES[answer.key],
         "timed": question.timed,
+        "published": question.published,
+        "blind_spot": question.blind_spot,
         "note": answer.note,
         "figures": dict(answer.figures),
         "seconds": answered.seconds,
@@ -175,7 +177,9 @@ def markdown(facts: Mapping[str, Any]) -> str:
             continue
         lines += ["", f"## {title}", "", "| question | answer | figures |", "|---|---|---|"]
         for entry in entries:
-            answer = f"{entry['sentence']} {entry['note']}".strip()
+            known = f"(A check: {entry['published']}.)" if entry.get("published") else ""
+            parts = (entry["sentence"], entry["note"], known, entry.get("blind_spot", ""))
+            answer = " ".join(filter(None, parts))
             cells = (entry["question"], answer, _figures(entry["figures"]))
             lines.append(f"| {' | '.join(_cell(text) for text in cells)} |")
     return "\n".join(lines) + "\n"

@@ -15,7 +15,10 @@ from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import Model
 from scirknn.arrays import Array
 
-__all__ = ["FAILED", "UNDECIDED", "Answer", "PredictionQuestion", "Question", "packed", "unpacked"]
+__all__ = ["FAILED", "NOTES", "UNDECIDED", "Answer", "PredictionQuestion", "Question", "packed", "unpacked"]
+
+NOTES = "github.com/gregordinary/rockchip-npu-notes at 224b1390, September 2026"
+"""Who measured two RK3588s and an RK3576, bit for bit."""
 
 UNDECIDED = "undecided"
 """None of the possible answers fits the outputs, or more than one does; the raw data show more."""
@@ -70,6 +73,11 @@ class Question(ABC):
         The module to change should a board answer otherwise.
     timed : bool
         Whether it is answered by a clock, which a virtual board cannot.
+    published : str
+        Who measured the assumed answer on silicon, and where it is written; empty where nobody has. The
+        question is then a check: another answer is news.
+    blind_spot : str
+        What the run cannot show, whatever the answer, as a sentence.
     """
 
     name: str
@@ -79,6 +87,8 @@ class Question(ABC):
     assumed: str
     decided_in: str
     timed: bool = False
+    published: str = ""
+    blind_spot: str = ""
 
     @abstractmethod
     def ask(self, bench: Bench) -> Answer:
@@ -113,7 +123,7 @@ class PredictionQuestion(Question):
         }
         fitting = [key for key, count in misses.items() if not count]
         key = fitting[0] if len(fitting) == 1 else UNDECIDED
-        figures: dict[str, Any] = {"values": outputs.size, "missed": misses}
+        figures: dict[str, Any] = {"values": outputs.size, "missed": misses, "surviving": fitting}
         note = "" if key != UNDECIDED else _explain_misses(fitting, misses, outputs.size)
         return Answer.of_run(key, figures, self.rows, outputs, note)
 

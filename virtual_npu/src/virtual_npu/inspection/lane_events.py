@@ -25,8 +25,8 @@ from virtual_npu import evidence
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.evidence import follows
 from virtual_npu.execute.convolution import Convolution
-from virtual_npu.execute.grouped_sums import GROUP
 from virtual_npu.execute.steps import Step
+from virtual_npu.execute.sums.grouped_sums import GROUP
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.rknn_file.model_file import RknnFile
 

@@ -15,15 +15,14 @@ from rknn_harness.probe.question import PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import rounded
 from scirknn.arrays import Array
 
-__all__ = ["ELEMENTWISE_QUESTIONS"]
+__all__ = ["ELEMENTWISE_QUESTIONS", "with_quotient"]
 
 _CHANNELS: Final = 8
 _SAMPLES: Final = 128
 
 
-def _model() -> Model:
-    """Write x / (x * x + 1), as `sklearn2rknn.network.onnx_graph` writes it behind a layer's tanh."""
-    model = dense(np.eye(_CHANNELS), samples=_SAMPLES)
+def with_quotient(model: Model) -> Model:
+    """Add y / (y * y + 1), as `sklearn2rknn.network.onnx_graph` writes it behind a layer's tanh."""
     graph = onnx.load_model_from_string(model.graph)
     graph.graph.node[-1].output[0] = "dense"
     graph.graph.initializer.append(numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "one"))
@@ -77,7 +76,7 @@ def _division() -> Question:
         answers=answers,
         assumed="rounded",
         decided_in="virtual_npu.execute.data_processor",
-        model=_model(),
+        model=with_quotient(dense(np.eye(_CHANNELS), samples=_SAMPLES)),
         rows=rows,
         predict=lambda _: _predictions(rows),
     )

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import PredictionQuestion, Question
+from rknn_harness.probe.question import NOTES, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import (
     LARGEST_FLOAT16,
     ROWS,
@@ -61,6 +61,7 @@ def _subnormals() -> Question:
         },
         assumed="kept",
         decided_in="virtual_npu.execute.half_precision",
+        published=NOTES,
         model=dense(kernels, samples=len(rows)),
         rows=rows,
         predict=predict,

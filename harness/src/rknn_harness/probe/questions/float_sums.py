@@ -8,7 +8,7 @@ import numpy as np
 
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import UNDECIDED, Answer, PredictionQuestion, Question
+from rknn_harness.probe.question import NOTES, UNDECIDED, Answer, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import ROWS, rounded
 from scirknn.arrays import Array
 
@@ -49,6 +49,7 @@ def product_precision() -> Question:
         },
         assumed="exact",
         decided_in="virtual_npu.execute.sums.grouped_sums",
+        published=NOTES,
         model=dense(kernels, samples=ROWS),
         rows=rows,
         predict=predict,
@@ -180,6 +181,7 @@ def sum_order() -> Question:
         answers={key: f"{value}." for key, value in text.items()},
         assumed="blocks_of_32_exact",
         decided_in="virtual_npu.execute.sums.grouped_sums",
+        published=NOTES,
         model=dense(kernels, samples=ROWS),
         rows=rows,
         predict=lambda _: {

@@ -14,7 +14,7 @@ import numpy as np
 
 import virtual_npu
 from rknn_harness.probe.models import Calibration, dense
-from rknn_harness.probe.question import PredictionQuestion, Question
+from rknn_harness.probe.question import NOTES, PredictionQuestion, Question
 from scirknn.arrays import Array
 
 __all__ = ["INTEGER_QUESTIONS"]
@@ -95,6 +95,7 @@ def _output_rounding() -> Question:
         },
         assumed="half_even_after_half_even",
         decided_in="virtual_npu.execute.integer_rounding",
+        published=NOTES,
         model=_model(),
         rows=rows,
         predict=lambda _: {
@@ -115,6 +116,7 @@ def _output_range() -> Question:
         answers={"saturates": "They stay at -128 and 127.", "wraps": "They wrap around."},
         assumed="saturates",
         decided_in="virtual_npu.execute.data_processor",
+        published=NOTES,
         model=_model(),
         rows=rows,
         predict=lambda _: {
@@ -218,6 +220,7 @@ def _int16_sums() -> Question:
         },
         assumed="saturates_32",
         decided_in="virtual_npu.execute.convolution",
+        published=NOTES,
         model=dense(kernels, samples=_N_INT16, calibration=Calibration("int16", calibration)),
         rows=rows,
         predict=predict,
