@@ -138,6 +138,13 @@ class Auditor:
             value = self.manifest(own["data-m"])
             whole = value if isinstance(value, str) else json.dumps(value)
             return "" if whole.startswith(shown) else f"the manifest says {whole!r}"
+        if "data-f" in own:
+            number, *path = own["data-f"].split("/")
+            file = sorted((self.run / "facts").glob("*.json"))[int(number)]
+            found: Any = json.loads(file.read_text("utf-8"))
+            for part in path:
+                found = found[int(part)] if isinstance(found, list) else found[part]
+            return "" if shown == found else f"the facts say {found!r}"
         if "data-l" in own:
             return "" if shown in self.labels[own["data-l"]] else f"no {own['data-l']} of this name"
         if "data-t" in own:

@@ -193,12 +193,23 @@ def run(
 
 
 @main.command()
+@click.option(
+    "--facts",
+    multiple=True,
+    type=FilePath(exists=True, dir_okay=False),
+    help="Keep a board's answers to the probe in the run's folder, and show them; more than once for more.",
+)
 @click.argument("run_dir", type=FilePath(exists=True, file_okay=False))
-def report(run_dir: Path) -> None:
+def report(run_dir: Path, facts: tuple[Path, ...]) -> None:
     """Make the report and junit.xml of RUN_DIR again from its cases.jsonl."""
+    from rknn_harness.probe.agreement import for_report
+    from rknn_harness.probe.facts_file import read_facts
+    from rknn_harness.report.board_facts import keep_facts
     from rknn_harness.report.views import write_views
 
     with errors_as_exit_codes():
+        for answers in [for_report(read_facts(path)) for path in facts]:
+            keep_facts(run_dir, answers)
         click.echo(printable(str(write_views(run_dir))))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 
 from rknn_harness.probe.asking import QUESTIONS
-from rknn_harness.probe.question import FAILED, UNDECIDED
+from rknn_harness.probe.question import FAILED, SENTENCES, UNDECIDED
+from rknn_harness.report.board_facts import BoardAnswer, BoardFacts
 
-__all__ = ["Disagreement", "disagreements", "unsettled"]
+__all__ = ["Disagreement", "disagreements", "for_report", "unsettled"]
 
 
 @attrs.frozen
@@ -55,6 +56,25 @@ def disagreements(facts: Mapping[str, Any]) -> list[Disagreement]:
                 text += f" That is news: other boards were measured to answer so ({question.published})."
             differing.append(Disagreement(name, entry["answer"], question.assumed, text))
     return differing
+
+
+def for_report(facts: Mapping[str, Any]) -> BoardFacts:
+    """Return a facts file's answers as a run's report shows them, those of a clock aside.
+
+    `facts` is what `rknn_harness.probe.facts_file.read_facts` reads.
+    """
+    differing = {each.question: QUESTIONS[each.question] for each in disagreements(facts)}
+    answers = []
+    for name, question in QUESTIONS.items():
+        entry = facts["answers"].get(name)
+        if entry is None or question.timed:
+            continue
+        sentence = question.answers.get(entry["answer"]) or SENTENCES.get(entry["answer"], entry["answer"])
+        expected = question.answers[question.assumed] if name in differing else ""
+        answers.append(BoardAnswer(name, question.text, sentence, expected, question.published))
+    started = facts.get("started")
+    when = started if isinstance(started, str) else "unknown"
+    return BoardFacts(facts["board"], when, facts["virtual"], tuple(answers))
 
 
 def unsettled(facts: Mapping[str, Any]) -> list[str]:

@@ -11,17 +11,13 @@ import attrs
 
 from rknn_harness.errors import FactsFileError
 from rknn_harness.probe.asking import Answered
-from rknn_harness.probe.question import FAILED, UNDECIDED
+from rknn_harness.probe.question import SENTENCES
 from scirknn.files import write_atomically
 
 __all__ = ["FORMAT", "ProbeRun", "document", "markdown", "read_facts", "write_facts"]
 
 FORMAT: Final = 1
 _LIMIT: Final = 64 << 20  # bytes
-_SENTENCES: Final = {
-    UNDECIDED: "None of the possible answers fits alone; the raw data are kept.",
-    FAILED: "It could not be asked.",
-}
 _VIRTUAL: Final = (
     "This was a virtual board: the answers are an emulator's, its times mean nothing, "
     "and none is a fact of an NPU."
@@ -90,7 +86,7 @@ def _answer(answered: Answered) -> dict[str, Any]:
         "question": question.text,
         "why": question.why,
         "answer": answer.key,
-        "sentence": question.answers.get(answer.key) or _SENTENCES[answer.key],
+        "sentence": question.answers.get(answer.key) or SENTENCES[answer.key],
         "timed": question.timed,
         "published": question.published,
         "blind_spot": question.blind_spot,

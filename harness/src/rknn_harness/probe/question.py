@@ -6,7 +6,7 @@ import base64
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -15,7 +15,17 @@ from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import Model
 from scirknn.arrays import Array
 
-__all__ = ["FAILED", "NOTES", "UNDECIDED", "Answer", "PredictionQuestion", "Question", "packed", "unpacked"]
+__all__ = [
+    "FAILED",
+    "NOTES",
+    "SENTENCES",
+    "UNDECIDED",
+    "Answer",
+    "PredictionQuestion",
+    "Question",
+    "packed",
+    "unpacked",
+]
 
 NOTES = "github.com/gregordinary/rockchip-npu-notes at 224b1390, September 2026"
 """Who measured two RK3588s and an RK3576, bit for bit."""
@@ -25,6 +35,13 @@ UNDECIDED = "undecided"
 
 FAILED = "failed"
 """The models could not be built, loaded or run, or the time was up; the note says which."""
+
+
+SENTENCES: Final = {
+    UNDECIDED: "None of the possible answers fits alone; the raw data are kept.",
+    FAILED: "It could not be asked.",
+}
+"""What stands for an answer where there is none."""
 
 
 @attrs.frozen

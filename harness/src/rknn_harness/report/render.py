@@ -19,6 +19,7 @@ from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import Number, Records, field, last_metrics
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
+from rknn_harness.report.board_facts import kept_facts
 from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
 from rknn_harness.report.numbers import Fault, Question, Summary, summarize
 from scirknn.files import write_atomically
@@ -81,6 +82,7 @@ class _Page:
             "scored": [index for index, each in enumerate(results) if each.score is not None],
             "ordered": sorted(range(len(results)), key=self._order),
             "results": results,
+            "board_facts": kept_facts(self.run.path),
             "shapes": {name: f"s{index}" for index, name in enumerate(PRECISIONS)},
         }
 

@@ -47,14 +47,14 @@ def _predictions(file_table: Table, rows: Array) -> dict[str, Array]:
         return found
 
     place = rows.astype(np.float64) * file_table.scale
-    exact, whole = looked_up(place), np.rint(looked_up(np.rint(place)))
+    exact, rounded = looked_up(place), np.rint(looked_up(np.rint(place)))
     results = {
         "as_it_is": exact,
         "offset": exact + 1,
-        "rounded": whole,
-        "rounded_offset": whole + 1,
+        "rounded": rounded,
+        "rounded_offset": rounded + 1,
         "offset_zero": np.where(np.abs(exact + 1) < 1, _OF_ZERO * 2**15, exact + 1),
-        "rounded_zero": np.where(whole == 0, _OF_ZERO * 2**15, whole),
+        "rounded_zero": np.where(rounded == 0, _OF_ZERO * 2**15, rounded),
     }
     return {key: (value * 2.0**-15).astype(np.float16).astype(np.float64) for key, value in results.items()}
 

@@ -1,4 +1,4 @@
-"""What programs of the toolkit's may ask of a chip: rows of a task, one row, whole lines, cores, lane 0."""
+"""What programs of the toolkit's may ask of a chip: rows of a task, one row, full lines, cores, lane 0."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ LIMIT_QUESTIONS: Final[tuple[Question, ...]] = (
     _FullLines(
         name="full_lines",
         text="Are int8 layers right whose bytes need a bank less than their lines of 64 bytes?",
-        why="A row takes whole lines of the buffer; counted in bytes, the last rows would be lost.",
+        why="A row takes full lines of the buffer; counted in bytes, the last rows would be lost.",
         answers={"right": "Yes, within a step.", "wrong": "No; the figures say in how many rows."},
         assumed="right",
         decided_in="virtual_npu.execute.convolution",
