@@ -205,21 +205,25 @@ def supported(*, as_json: bool) -> None:
     import json
 
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
-    from sklearn2rknn.estimators.support import support_table
+    from sklearn2rknn.estimators.support import sections, support_table
 
     lines = support_table()
     if as_json:
         click.echo(json.dumps([line.to_json() for line in lines], indent=1))
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("estimator", no_wrap=True)
-    for title in ("becomes", "methods", "worth the NPU from"):
-        table.add_column(title, overflow="fold")
-    for line in lines:
-        table.add_row(line.estimator, line.form or line.refusal, ", ".join(line.methods), line.worth)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    for heading, note, members in sections(lines):
+        console.print(f"[bold]{heading}[/]")
+        if note:
+            console.print(Padding(f"[dim]{note}[/]", (0, 0, 0, 2)))
+        with_methods = Table(box=None, show_header=False, padding=(0, 1))
+        for line in members:
+            with_methods.add_row(f" {line.estimator}", ", ".join(line.methods))
+        names = Padding(", ".join(line.estimator for line in members), (0, 0, 0, 2))
+        console.print(with_methods if note else names)
 
 
 def _convert(

@@ -29,7 +29,7 @@ ESTIMATORS: Registry[EstimatorReader] = Registry(
     "sklearn2rknn.estimators.families", "sklearn2rknn.estimators"
 )
 
-_WORTH = "1 million products a call (rows times weights)"
+_WORTH = "1 million products (rows x weights) a call"
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from sklearn2rknn.estimators.refusals import refusal_of
 from sklearn2rknn.estimators.registry import ESTIMATORS, form_of
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
-__all__ = ["Support", "support_table"]
+__all__ = ["Support", "sections", "support_table"]
 
 NOT_YET = "not yet"
 
@@ -57,6 +57,19 @@ def support_table(kinds: Iterable[type] | None = None) -> tuple[Support, ...]:
     if kinds is None:
         kinds = [kind for _, kind in all_estimators()]
     return tuple(_support(kind) for kind in kinds)
+
+
+def sections(lines: Iterable[Support]) -> list[tuple[str, str, list[Support]]]:
+    """Return the lines by what they become: a heading, a note and its lines; what is not there yet last."""
+    members: dict[tuple[str, str], list[Support]] = {}
+    for line in lines:
+        heading = line.form or (NOT_YET if line.refusal == NOT_YET else f"refused: {line.refusal}")
+        never = line.worth.removeprefix("never: ")
+        worth = f"worth the NPU from {never}" if never == line.worth else f"never worth the NPU: {never}"
+        note = f"{', '.join(line.precisions)}; {worth}" if line.worth else ""
+        members.setdefault((heading, note), []).append(line)
+    order = sorted(members, key=lambda key: (key[0] == NOT_YET, key[0].startswith("refused"), not key[1]))
+    return [(heading, note, members[heading, note]) for heading, note in order]
 
 
 def _support(kind: type) -> Support:

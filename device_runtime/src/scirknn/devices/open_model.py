@@ -64,7 +64,7 @@ def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
 
 def _warn_of_many_lines(bundle: Bundle, device: str) -> None:
     """Warn of a run that may have more rows than a register holds; the virtual NPU sees it in the file."""
-    most = max(variant.samples for variant in bundle.variants)
+    most = max((variant.samples for variant in bundle.variants), default=0)
     if device == "npu" and most > MOST_LINES:
         warnings.warn(
             f"{bundle.path.name} takes {most} rows a run. Its program may write more lines than the NPU's "

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["IsolationScore", "Sign", "TreeSum"]
 
-_BLOCK = 1 << 20
-"""Values of leaves in work at a time."""
+_BLOCK = 1 << 16
+"""Pairs of a tree and a row that are walked at a time."""
 
 
 @step("tree_sum")
@@ -87,7 +87,7 @@ class TreeSum(Step):
 
     def apply(self, values: Floats) -> Floats:
         result = np.empty((len(values), len(self.start)))
-        block = max(1, _BLOCK // (len(self.roots) * max(values.shape[1], len(self.start))))
+        block = max(1, _BLOCK // len(self.roots))
         for first in range(0, len(values), block):
             leaves = self.leaves(values[first : first + block])
             total = np.tile(np.array(self.start), (leaves.shape[1], 1))
