@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.description import describe_steps, read_steps
+from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
 from scirknn.steps.linear import Columns, Dense, Shift
+from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
+from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
 from scirknn.steps.step import KINDS, Step, apply_steps, carry_steps, width_after
 
 RANDOM = np.random.default_rng(0)
@@ -21,7 +24,36 @@ STEPS: dict[str, Step] = {
     "columns": Columns(1, 3),
     "dense": Dense(RANDOM.normal(size=(3, 2)), RANDOM.normal(size=2)),
     **{f"activation {head}": Activation(head) for head in HEADS},
+    **{
+        f"kernel {function} {parameter}": Kernel(
+            (function,), (parameter,), RANDOM.normal(size=(3, 2)), RANDOM.normal(size=2)
+        )
+        for function, parameter in (
+            *(("linear", 0.0), ("rbf", 0.0), ("rational", 0.7)),
+            *(("power", 2.0), ("power", 3.0), ("matern", 0.5), ("matern", 1.5), ("matern", 2.5)),
+        )
+    },
+    "kernel of three functions": Kernel(
+        ("rbf", "linear", "matern"), (0.0, 0.0, 1.5), RANDOM.normal(size=(3, 2)), np.zeros(2)
+    ),
+    "kernel_logarithm gaussian": KernelLogarithm("gaussian", np.array([1.0, 2.0, 0.5]), -1.0),
+    "kernel_logarithm exponential": KernelLogarithm("exponential", np.array([1.0, 2.0, 0.5]), 1.0),
+    "label_shares": LabelShares(RANDOM.random((3, 2))),
+    "cosines": Cosines(0.3),
+    "squared_norms": SquaredNorms(RANDOM.random((3, 2))),
+    "unit_rows": UnitRows(),
+    "skewed": Skewed(40.0),
+    "pair_votes": PairVotes(3, False),
+    "pair_votes by confidence": PairVotes(3, True),
+    "pair_confidences": PairConfidences(3),
+    "pair_chances": PairChances(3, (-1.0, -2.0, 0.5), (0.1, 0.0, -0.2)),
 }
+
+
+def kernel(**changed: object) -> dict[str, object]:
+    """Return the description of a kernel of three columns, with fields changed."""
+    fields = {"functions": ["rbf"], "parameters": [0], "weights": "w", "bias": "v"}
+    return {"kind": "kernel", **fields, **changed}
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -77,17 +109,51 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "dense", "weights": "w", "bias": "i"}], "has 'i' for its bias"),
         ([{"kind": "dense", "weights": "w", "bias": "w"}], "has shapes (3, 2) and (3, 2)"),
         ([{"kind": "activation", "function": "relu6"}], "is 'relu6', not one of"),
+        ([kernel(functions=[])], "has 0 functions, 1 parameters and 3 columns"),
+        (
+            [kernel(functions=["rbf", "rbf"], parameters=[0, 0])],
+            "has 2 functions, 2 parameters and 3 columns",
+        ),
+        ([kernel(functions=["eval"])], "has the function 'eval' of 0.0"),
+        ([kernel(functions=["power"], parameters=[2.5])], "has the function 'power' of 2.5"),
+        ([kernel(functions=["power"], parameters=[1e9])], "has the function 'power' of 1000000000.0"),
+        ([kernel(functions=["matern"], parameters=[1])], "has the function 'matern' of 1.0"),
+        ([kernel(functions=["rational"])], "has the function 'rational' of 0.0"),
+        ([kernel(bias="w")], "has shapes (3, 2) and (3, 2)"),
+        (
+            [{"kind": "kernel_logarithm", "function": "tophat", "weights": "v", "bias": 0}],
+            "function 'tophat'",
+        ),
+        (
+            [{"kind": "kernel_logarithm", "function": "gaussian", "weights": "n", "bias": 0}],
+            "of shape (3,) or",
+        ),
+        ([{"kind": "label_shares", "distributions": "v"}], "has shape (2,) or what is negative"),
+        ([{"kind": "cosines", "factor": 0}], "has the factor 0.0"),
+        ([{"kind": "squared_norms", "weights": "n"}], "has shape (3,) or what is negative"),
+        ([{"kind": "pair_votes", "classes": 1, "by_confidence": False}], "has 1 classes"),
+        ([{"kind": "pair_confidences", "classes": 1 << 40}], "has 1099511627776 classes"),
+        (
+            [{"kind": "pair_chances", "classes": 3, "slopes": [1], "offsets": [1, 2, 3]}],
+            "1 slopes for 3 pairs",
+        ),
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
-    arrays = {"w": np.ones((3, 2)), "i": np.ones(2, np.int64)}
+    arrays = {"w": np.ones((3, 2)), "i": np.ones(2, np.int64), "v": np.ones(2), "n": -np.ones(3)}
     with pytest.raises(ValueError, match=re.escape(text)):
         read_steps(document, arrays)
 
 
-@pytest.mark.parametrize("name", ["shift", "columns", "dense"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("shift", "columns", "dense", "kernel rbf 0.0", "kernel_logarithm gaussian", "label_shares"),
+        *("squared_norms", "pair_votes", "pair_confidences", "pair_chances"),
+    ],
+)
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"the step '{name}'"):
+    with pytest.raises(ValueError, match=f"the step '{STEPS[name].kind}'"):
         width_after([STEPS[name]], 2)
 
 

@@ -1,0 +1,220 @@
+"""Kernels: functions of the network's exponents or products, and what is summed of them.
+
+Of a kernel of distances the network computes the exponent ``z = -|x - s|^2 / (2 l^2)`` for each stored row s:
+one layer, for which the host appends the norms of x to its columns. The formulas are those of Rasmussen and
+Williams, Gaussian Processes for Machine Learning, 2006, chapter 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable
+
+import numpy as np
+
+from scirknn.steps.step import Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats
+
+__all__ = ["Cosines", "Kernel", "KernelLogarithm", "LabelShares"]
+
+
+def _distance(z: Floats) -> Floats:
+    """Return ``|x - s| / l`` of exponents, which round above 0 where x is s."""
+    return np.asarray(np.sqrt(np.maximum(-2.0 * z, 0.0)))
+
+
+def _matern(z: Floats, nu: float) -> Floats:
+    root = np.sqrt(2.0 * nu) * _distance(z)
+    factor = 1.0 + (root if nu > 0.5 else 0.0) + (root * root / 3.0 if nu > 1.5 else 0.0)
+    # Of infinite distances the exponential wins.
+    return np.asarray(np.where(np.isinf(root), 0.0, factor * np.exp(-root)))
+
+
+_FUNCTIONS: dict[str, Callable[[Floats, float], Floats]] = {
+    "linear": lambda z, _: z,
+    "power": lambda z, degree: z**degree,
+    "rbf": lambda z, _: np.exp(np.minimum(z, 0.0)),
+    "matern": _matern,
+    "rational": lambda z, alpha: (1.0 + np.maximum(-z, 0.0) / alpha) ** -alpha,
+}
+_PARAMETERS: dict[str, Callable[[float], bool]] = {
+    "linear": lambda _: True,
+    "power": lambda degree: 0 <= degree <= 64 and degree == int(degree),
+    "rbf": lambda _: True,
+    "matern": lambda nu: nu in (0.5, 1.5, 2.5),
+    "rational": lambda alpha: alpha > 0,
+}
+
+
+@step("kernel")
+@dataclass(frozen=True, eq=False)
+class Kernel(Step):
+    """Apply a function to the values, a block of columns each, and multiply by a matrix: ``f(z) @ W + b``.
+
+    Attributes
+    ----------
+    functions : tuple of {"linear", "power", "rbf", "matern", "rational"}
+        One for each of the equal blocks that the columns fall into.
+    parameters : tuple of float
+        Of each function: the power, Matern's nu (0.5, 1.5 or 2.5), the rational quadratic's alpha; else 0.
+    weights : numpy.ndarray of float64, shape (columns, k)
+    bias : numpy.ndarray of float64, shape (k,)
+    """
+
+    functions: tuple[str, ...]
+    parameters: tuple[float, ...]
+    weights: Floats
+    bias: Floats
+
+    def __post_init__(self) -> None:
+        if self.weights.ndim != 2 or self.bias.shape != self.weights.shape[1:]:
+            raise ValueError(f"the step 'kernel' has shapes {self.weights.shape} and {self.bias.shape}")
+        count = len(self.functions)
+        if not count or len(self.parameters) != count or len(self.weights) % count:
+            raise ValueError(
+                f"the step 'kernel' has {count} functions, {len(self.parameters)} parameters and "
+                f"{len(self.weights)} columns"
+            )
+        for name, parameter in zip(self.functions, self.parameters):
+            if name not in _FUNCTIONS or not _PARAMETERS[name](parameter):
+                raise ValueError(f"the step 'kernel' has the function {name!r:.60} of {parameter!r}")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.weights):
+            raise ValueError(f"the step 'kernel' takes {len(self.weights)} columns, not {columns}")
+        return len(self.bias)
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray(self._functions_of(values) @ self.weights + self.bias)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by what each function does at both ends; an even power also at 0, its least."""
+        here = self._functions_of(values)
+        bound = np.maximum(
+            np.abs(self._functions_of(values + error) - here),
+            np.abs(self._functions_of(values - error) - here),
+        )
+        bound = np.where(np.abs(values) < error, np.maximum(bound, np.abs(here)), bound)
+        return np.asarray(bound @ np.abs(self.weights))
+
+    def _functions_of(self, values: Floats) -> Floats:
+        blocks = np.split(values, len(self.functions), axis=1)
+        results = [
+            _FUNCTIONS[name](block, parameter)
+            for name, parameter, block in zip(self.functions, self.parameters, blocks)
+        ]
+        return results[0] if len(results) == 1 else np.hstack(results)
+
+
+@step("kernel_logarithm")
+@dataclass(frozen=True, eq=False)
+class KernelLogarithm(Step):
+    """Make a density's logarithm of exponents: ``log(sum_j w_j K(z_j)) + b``, one column.
+
+    Attributes
+    ----------
+    function : {"gaussian", "exponential"}
+        ``K(z)`` is ``exp(z)``, or ``exp(-d)`` of the distance d that z means.
+    weights : numpy.ndarray of float64, shape (columns,)
+        Positive.
+    bias : float
+    """
+
+    function: str
+    weights: Floats
+    bias: float
+
+    def __post_init__(self) -> None:
+        if self.function not in ("gaussian", "exponential"):
+            raise ValueError(f"the step 'kernel_logarithm' has the function {self.function!r:.60}")
+        if self.weights.ndim != 1 or not (self.weights > 0).all():
+            raise ValueError(f"the step 'kernel_logarithm' has weights of shape {self.weights.shape} or none")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.weights):
+            raise ValueError(f"the step 'kernel_logarithm' takes {len(self.weights)} columns, not {columns}")
+        return 1
+
+    def apply(self, values: Floats) -> Floats:
+        exponents = self._exponents(values) + np.log(self.weights)
+        most = exponents.max(axis=1, keepdims=True)
+        return np.asarray(most + np.log(np.exp(exponents - most).sum(axis=1, keepdims=True)) + self.bias)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by the sum with every exponent at its greatest, and at its least."""
+        here = self.apply(values)
+        return np.asarray(np.maximum(self.apply(values + error) - here, here - self.apply(values - error)))
+
+    def _exponents(self, values: Floats) -> Floats:
+        return np.minimum(values, 0.0) if self.function == "gaussian" else -_distance(values)
+
+
+@step("label_shares")
+@dataclass(frozen=True, eq=False)
+class LabelShares(Step):
+    """Weigh rows of shares by the exponentials of the values: ``normalized(exp(z) @ D)``.
+
+    Attributes
+    ----------
+    distributions : numpy.ndarray of float64, shape (columns, n_classes)
+        Not negative.
+    """
+
+    distributions: Floats
+
+    def __post_init__(self) -> None:
+        if self.distributions.ndim != 2 or not (self.distributions >= 0).all():
+            raise ValueError(
+                f"the step 'label_shares' has shape {self.distributions.shape} or what is negative"
+            )
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.distributions):
+            raise ValueError(
+                f"the step 'label_shares' takes {len(self.distributions)} columns, not {columns}"
+            )
+        return int(self.distributions.shape[1])
+
+    def apply(self, values: Floats) -> Floats:
+        most = values.max(axis=1, keepdims=True)
+        sums = np.exp(values - most) @ self.distributions
+        return np.asarray(sums / sums.sum(axis=1, keepdims=True))
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error: a class's share is largest with its own rows near and all others far."""
+        here = self.apply(values)
+        most = values.max(axis=1, keepdims=True)
+        low, high = (np.exp(values - most + sign * error) @ self.distributions for sign in (-1, 1))
+        lows, highs = (end.sum(axis=1, keepdims=True) - end for end in (low, high))
+        greatest, least = high / (high + lows), low / (low + highs)
+        return np.asarray(
+            np.where(
+                np.isfinite(error).all(axis=1, keepdims=True), np.maximum(greatest - here, here - least), 1.0
+            )
+        )
+
+
+@step("cosines")
+@dataclass(frozen=True, eq=False)
+class Cosines(Step):
+    """Return the cosines of the values, in radians, times a factor.
+
+    Attributes
+    ----------
+    factor : float
+        Positive.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not self.factor > 0:
+            raise ValueError(f"the step 'cosines' has the factor {self.factor!r}")
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray(np.cos(values) * self.factor)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.minimum(error, 2.0) * self.factor
