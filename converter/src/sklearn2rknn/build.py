@@ -26,6 +26,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionRequest
+from sklearn2rknn.passes.float16_pairs import can_pair_outputs
 from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
 from sklearn2rknn.progress import stage
 from sklearn2rknn.rows.calibration_rows import calibration_rows
@@ -166,7 +167,8 @@ class Job:
             return False
         curved = any(layer.activation in ("tanh", "logistic") for layer in self.source.layers)
         left = network.parts == 1 or (network.output_parts == 1 and not curved)
-        small = count_weights(network.unpaired or network) <= MAX_WEIGHTS_FOR_PAIRS
+        plain = network.unpaired or network
+        small = count_weights(plain) <= MAX_WEIGHTS_FOR_PAIRS and (curved or can_pair_outputs(plain))
         return left and small and not network.head_on_npu
 
     def attempt(self, toolkit: Toolkit, network: Network) -> Attempt:

@@ -25,6 +25,7 @@ __all__ = [
     "FEWEST_ROWS",
     "MARGIN",
     "MAX_WEIGHTS_FOR_PAIRS",
+    "MAX_WEIGHTS_OF_PAIRS",
     "NEAR",
     "PAIRS_R2",
     "PROBABILITY",
@@ -54,6 +55,9 @@ some rows than on others."""
 
 MAX_WEIGHTS_FOR_PAIRS = 250_000
 """Weights beyond which "auto" stays with one number: two would need up to thirty times as many."""
+
+MAX_WEIGHTS_OF_PAIRS = 30 * MAX_WEIGHTS_FOR_PAIRS
+"""Weights that "auto" spends on pairs of the outputs: of some thousand outputs their square counts."""
 
 NEAR, FEWEST_NEAR = 1 / 16, 8
 """Share of the rows, and how many at least, that stand for those at a decision."""

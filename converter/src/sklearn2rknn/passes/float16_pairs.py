@@ -22,8 +22,9 @@ import numpy as np
 from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.network import PARTS, Network
+from sklearn2rknn.tolerances import MAX_WEIGHTS_OF_PAIRS
 
-__all__ = ["float16_outputs", "join_first_rows", "join_pairs", "pair_values"]
+__all__ = ["can_pair_outputs", "float16_outputs", "join_first_rows", "join_pairs", "pair_values"]
 
 BELOW = 1.0 - 2.0**-9
 
@@ -51,6 +52,13 @@ def pair_values(network: Network, *, output: bool = False) -> Network:
     width = network.n_outputs
     both = Layer(layers[-1].weights[:, : 2 * width], layers[-1].bias[: 2 * width], "identity")
     return attrs.evolve(network, layers=(*layers[:-1], both), parts=PARTS, output_parts=2, unpaired=network)
+
+
+def can_pair_outputs(network: Network) -> bool:
+    """Whether pairs of a network's outputs take no more weights than "auto" spends on them."""
+    inputs, outputs = network.layers[-1].weights.shape
+    weights = (outputs + PARTS * inputs) * (PARTS * inputs + 2 * outputs)
+    return bool(weights <= MAX_WEIGHTS_OF_PAIRS)
 
 
 def _two_steps(layer: Layer, signed: bool) -> tuple[Layer, Layer]:

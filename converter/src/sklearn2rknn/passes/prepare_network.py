@@ -21,7 +21,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionOptions
 from sklearn2rknn.passes import scaling
-from sklearn2rknn.passes.float16_pairs import float16_outputs, pair_values
+from sklearn2rknn.passes.float16_pairs import can_pair_outputs, float16_outputs, pair_values
 from sklearn2rknn.passes.int16_sums import fit_sums
 from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
 from sklearn2rknn.passes.kernel_equalization import equalize_kernels
@@ -172,7 +172,9 @@ def _pair_values(network: Network, how: Preparation) -> Network:
     ):
         return network
     paired = pair_values(network)
-    if network.head_on_npu or _keeps_promise(how.source, paired, rows, near=NEAR):
+    if network.head_on_npu or not can_pair_outputs(network):
+        return paired
+    if _keeps_promise(how.source, paired, rows, near=NEAR):
         return paired
     return pair_values(network, output=True)
 
