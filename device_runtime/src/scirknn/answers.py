@@ -49,6 +49,7 @@ __all__ = [
     "final_values",
     "gives_numbers",
     "indices",
+    "main_method",
     "probabilities",
     "responses_of",
 ]
@@ -81,6 +82,12 @@ def default_responses(task: str) -> Responses:
 def responses_of(model: Answering) -> Responses:
     """Return the methods that a model has, with their own steps."""
     return default_responses(model.task) if model.responses is None else model.responses
+
+
+def main_method(model: Answering) -> str:
+    """Return the method that a model is judged by: the first it has of predict, transform, score_samples."""
+    methods = responses_of(model)
+    return next((name for name in ("predict", "transform", "score_samples") if name in methods), "predict")
 
 
 def gives_numbers(model: Answering) -> bool:
@@ -133,8 +140,7 @@ def answer(model: Answering, method: str, values: Array) -> Array:
 
 def decision_values(model: Answering, values: Array) -> Array:
     """Return the values that `predict` decides from, or that a transformer gives: behind its own steps."""
-    method = "transform" if model.task == "transformer" else "predict"
-    return apply_steps(responses_of(model).get(method, ()), values)
+    return apply_steps(responses_of(model).get(main_method(model), ()), values)
 
 
 def indices(model: Answering, values: Array, threshold: float = 0.0) -> Array:
@@ -151,8 +157,7 @@ def indices(model: Answering, values: Array, threshold: float = 0.0) -> Array:
         Indices of labels, int64 of shape (n,); indicators, int64 of shape (n, k), for multilabel; numbers of
         shape (n, k) for a regressor and a transformer.
     """
-    method = "transform" if model.task == "transformer" else "predict"
-    own, values = responses_of(model).get(method), decision_values(model, values)
+    own, values = responses_of(model).get(main_method(model)), decision_values(model, values)
     if gives_numbers(model):
         return values if own else _activated(model, values)
     if model.task == "outlier":

@@ -23,7 +23,14 @@ from sklearn2rknn.estimators.support import Support, support_table
 KINDS = dict(all_estimators())
 TABLE = {line.estimator: line for line in support_table()}
 CONVERTED = sorted(name for name, kind in KINDS.items() if ESTIMATORS.find(kind) is not None)
-POSITIVE = ("MultinomialNB", "ComplementNB", "GammaRegressor", "PoissonRegressor", "TweedieRegressor")
+POSITIVE = (
+    "MultinomialNB",
+    "ComplementNB",
+    "GammaRegressor",
+    "PoissonRegressor",
+    "TweedieRegressor",
+    "SkewedChi2Sampler",
+)
 
 
 def test_every_estimator_has_one_line_which_is_a_form_or_a_refusal() -> None:

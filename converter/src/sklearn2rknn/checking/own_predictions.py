@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scirknn.answers import decision_values, final_values, gives_numbers
+from scirknn.answers import decision_values, final_values, gives_numbers, main_method
 from scirknn.arrays import Floats
 from sklearn2rknn.checking.comparisons import decision_margins
 from sklearn2rknn.errors import UnsupportedModelError
@@ -41,7 +41,7 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names of columns
-            expected = np.asarray(model.predict(rows) if hasattr(model, "predict") else model.transform(rows))
+            expected = np.asarray(getattr(model, main_method(network))(rows))
     except (AttributeError, LookupError, TypeError, ValueError):  # the rows suit the network only
         return
     wrong = _differences(

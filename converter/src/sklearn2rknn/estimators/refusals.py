@@ -10,6 +10,10 @@ _PER_ROW = "solves an optimisation for each row"
 _GRAPH = "searches a graph of its training rows for each row"
 _REFUSED = {
     "DictionaryLearning": _PER_ROW,
+    "GaussianProcessClassifier": (
+        "takes a row's variance for its probabilities, a product with all pairs of training rows; an SVC can "
+        "be converted"
+    ),
     "Isomap": _GRAPH,
     "LatentDirichletAllocation": _PER_ROW,
     "LocallyLinearEmbedding": _PER_ROW,

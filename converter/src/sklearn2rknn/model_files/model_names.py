@@ -42,6 +42,22 @@ INSTANCES = frozenset(
         "sklearn.preprocessing._encoders.OneHotEncoder",
         "sklearn.preprocessing._encoders.OrdinalEncoder",
         "sklearn.preprocessing._function_transformer.FunctionTransformer",
+        # What models of kernels hold.
+        "sklearn.preprocessing._data.KernelCenterer",
+        *(
+            f"sklearn.gaussian_process.kernels.{name}"
+            for name in (
+                "ConstantKernel",
+                "DotProduct",
+                "Exponentiation",
+                "Matern",
+                "Product",
+                "RBF",
+                "RationalQuadratic",
+                "Sum",
+                "WhiteKernel",
+            )
+        ),
         # Selectors, and linear models whose coefficients score features for them.
         "sklearn.feature_selection._from_model.SelectFromModel",
         "sklearn.feature_selection._rfe.RFE",

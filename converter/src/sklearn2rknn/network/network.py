@@ -103,8 +103,8 @@ class Network:
     responses : mapping of str to tuple of Step, or None
         The methods that the estimator has, each with its own steps; None: those of the task.
     score : str or None
-        What ``score`` measures: ``"accuracy"``, ``"r2"``, ``"d2_tweedie(POWER)"`` or ``"none"``; None: the
-        task's.
+        What ``score`` measures: ``"accuracy"``, ``"r2"``, ``"d2_tweedie(POWER)"``, ``"log_likelihood"`` or
+        ``"none"``; None: the task's.
     features_in : int or None
         Columns of X, where `features` make others of them and there are no `columns`.
     """

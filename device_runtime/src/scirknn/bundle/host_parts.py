@@ -33,7 +33,7 @@ _OF_BEFORE = {
 }
 """Tasks and heads that formats 1 to 3 have."""
 
-SCORE = re.compile(r"(accuracy|r2|none|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z")
+SCORE = re.compile(r"(accuracy|r2|none|log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z")
 """Names of scores; that of Tweedie's deviance has its power, 1 for Poisson and 2 for gamma."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 import numpy as np
 
 import scirknn
-from scirknn.answers import answer_width, responses_of
+from scirknn.answers import answer_width, main_method, responses_of
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import read_bundle
 from scirknn.cli.table_files import STREAM, count_rows, read_blocks, write_blocks
@@ -273,7 +273,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError(f"{bundle.estimator} has no probabilities; drop --proba.")
     rows = count_rows(options.input)
     with open_bundle(bundle, device=options.device, core=options.core) as model:
-        answer = model.predict if model.has("predict") else model.transform
+        answer = getattr(model, main_method(bundle))
         if options.raw:
             answer = model.raw_output
         elif options.proba:
@@ -314,12 +314,13 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
         return [str(label) for label in model.classes_.tolist()]
     if bundle.task == "regressor" and not bundle.single_output:
         return [f"prediction_{index}" for index in range(bundle.n_outputs)]
-    if not model.has("predict"):
+    method = main_method(bundle)
+    if method == "transform":
         return [
             f"{bundle.estimator.lower()}{index}"
-            for index in range(answer_width(bundle, bundle.n_outputs, "transform"))
+            for index in range(answer_width(bundle, bundle.n_outputs, method))
         ]
-    return ["prediction"]
+    return ["prediction" if method == "predict" else method]
 
 
 def _bench(options: argparse.Namespace) -> int:
@@ -339,8 +340,8 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _times(model: Methods, X: Array, seconds: float) -> tuple[float, float]:
-    """Return the median and the 90th percentile of the seconds that `predict` or `transform` takes."""
-    answer = model.predict if model.has("predict") else model.transform
+    """Return the median and the 90th percentile of the seconds that the model's main method takes."""
+    answer = getattr(model, main_method(model.bundle))
     for _ in range(3):
         answer(X)
     seconds_of_calls: list[float] = []

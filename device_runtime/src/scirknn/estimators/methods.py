@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from scirknn.answers import answer, final_values, probabilities, responses_of
+from scirknn.answers import answer, final_values, main_method, probabilities, responses_of
 from scirknn.estimators.estimator import Estimator, Finish
 from scirknn.estimators.scores import score_name, score_of
 
@@ -146,11 +146,11 @@ class Methods(Estimator):
         return self._answer(X, self._finish("transform"))
 
     @_where("score")
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score ``predict(X)`` against `y` by what the estimator's own ``score`` measures.
 
         Accuracy of a classifier, for a multilabel task of complete rows; R² of a regressor, averaged over
-        outputs; D² of a generalized linear model.
+        outputs; D² of a generalized linear model. Of a density the sum of ``score_samples(X)``, without `y`.
 
         Parameters
         ----------
@@ -158,6 +158,8 @@ class Methods(Estimator):
         y : array-like, shape (n,) or (n, n_outputs_)
         sample_weight : array-like, shape (n,), optional
         """
+        if score_name(self.bundle) == "log_likelihood":
+            return float(self.score_samples(X).sum())
         return score_of(score_name(self.bundle), y, self.predict(X), sample_weight)
 
     def decide(self, output: Array, rows: Floats | None = None) -> Array:
@@ -173,10 +175,9 @@ class Methods(Estimator):
         Returns
         -------
         numpy.ndarray
-            As `predict`, or as `transform` where the estimator has no predict.
+            As `predict`, or as `transform` or `score_samples` where the estimator has no predict.
         """
-        method = "predict" if self.has("predict") else "transform"
-        return answer(self.bundle, method, final_values(self.bundle, output, rows))
+        return answer(self.bundle, main_method(self.bundle), final_values(self.bundle, output, rows))
 
     @_where("predict_proba")
     def probabilities(self, output: Array, rows: Floats | None = None) -> Array:

@@ -17,6 +17,7 @@ from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
+from scirknn.answers import main_method
 from scirknn.files import sha256_of_file
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class Operations:
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._require_model(), self._rows_of(header, arrays)
-        answer = model.predict if hasattr(model, "predict") else model.transform
+        answer = getattr(model, main_method(model.bundle))
         return {"ok": True}, {"samples": sample(lambda: answer(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:

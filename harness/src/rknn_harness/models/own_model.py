@@ -26,7 +26,7 @@ from rknn_harness.models.targets import Kind, read_targets
 from rknn_harness.records.case import Case, own_case
 from rknn_harness.verdicts.reference import reference
 from scirknn import BundleError, read_bundle
-from scirknn.answers import answer_width
+from scirknn.answers import answer_width, main_method
 from scirknn.arrays import Array
 from scirknn.bundle import Bundle, bundle_files
 from scirknn.errors import InputError
@@ -160,7 +160,7 @@ def _has_labels(task: str) -> bool:
 
 def _width(model: Bundle | Network) -> int:
     """Return how many numbers or labels a model gives for a row."""
-    return answer_width(model, model.n_outputs, "transform" if model.task == "transformer" else "predict")
+    return answer_width(model, model.n_outputs, main_method(model))
 
 
 def _of_converter(function: Any, *arguments: Any, **options: Any) -> Any:

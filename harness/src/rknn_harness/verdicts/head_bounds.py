@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from rknn_harness.verdicts.reference import Reference
-from scirknn.answers import responses_of
+from scirknn.answers import main_method, responses_of
 from scirknn.arrays import Array, Floats
 from scirknn.steps.activations import activate
 from scirknn.steps.step import carry_steps
@@ -90,7 +90,7 @@ def _bound_through_epilogue(
     rows = reference.rows_in_front()
     values, error = carry_steps(network.epilogue, reference.answer.output, bound, rows)
     responses = responses_of(network)
-    main = responses.get("transform" if network.task == "transformer" else "predict", ())
+    main = responses.get(main_method(network), ())
     steps = responses.get("predict_proba", ())
     own = carry_steps(steps, values, error)[1] if steps else None
     return *carry_steps(main, values, error), own

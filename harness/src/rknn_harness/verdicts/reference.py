@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from scirknn.answers import answer, final_values, gives_numbers, probabilities, responses_of
+from scirknn.answers import answer, final_values, gives_numbers, main_method, probabilities, responses_of
 from scirknn.arrays import Array, Floats
 from scirknn.steps.step import take_rows
 from sklearn2rknn import network_from_estimator
@@ -200,7 +200,7 @@ def _of_pipeline(estimator: Any, X: Array) -> Reference:
     network = network_from_estimator(estimator)
     table = _table(X, network.feature_names)
     output = network.forward(X)
-    method = "predict" if hasattr(estimator, "predict") else "transform"
+    method = main_method(network)
     own = None
     if not gives_numbers(network):
         has_chances = "predict_proba" in responses_of(network)
@@ -247,7 +247,7 @@ def answer_from_output(reference: Reference, output: Array, rows: Array | None =
     network = reference.network
     if network is not None:
         values = final_values(network, output, reference.rows_in_front(rows))
-        method = "transform" if network.task == "transformer" else "predict"
+        method = main_method(network)
         own = None
         if not gives_numbers(network):
             own = probabilities(network, values) if reference.has_chances else chances(network, values)

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 from sklearn import datasets
+from sklearn.preprocessing import StandardScaler
 
 from scirknn.answers import METHODS, answer, final_values, responses_of
 from scirknn.arrays import Array, Floats
@@ -16,7 +17,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.float16_pairs import float16_outputs
 from sklearn2rknn.passes.prepare_network import prepare_network
 
-__all__ = ["Emulated", "badly_scaled", "load", "offered_methods"]
+__all__ = ["Emulated", "badly_scaled", "load", "offered_methods", "scaled"]
 
 
 def load(name: str) -> tuple[Floats, Array]:
@@ -24,6 +25,12 @@ def load(name: str) -> tuple[Floats, Array]:
     plain, _, bad = name.partition(" ")
     X, y = getattr(datasets, f"load_{plain}")(return_X_y=True)
     return (badly_scaled(X) if bad else X), y
+
+
+def scaled(name: str) -> tuple[Floats, Array]:
+    """Return up to 300 rows of a data set, standardized and within 8 deviations."""
+    X, y = load(name)
+    return StandardScaler().fit_transform(X)[:300].clip(-8.0, 8.0), y[:300]
 
 
 def badly_scaled(X: Floats) -> Floats:
