@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA, KernelPCA
+from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.manifold import Isomap
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -76,7 +77,7 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
         ([PowerTransformer()], None, "(PowerTransformer) cannot be converted"),
         ([QuantileTransformer(n_quantiles=5)], None, "Apply it to X yourself, before fit and before predict"),
         ([KBinsDiscretizer(encode="ordinal")], None, "(KBinsDiscretizer) cannot be converted"),
-        ([KernelPCA(2)], None, "(KernelPCA) cannot be converted"),
+        ([Isomap()], None, "(Isomap) cannot be converted"),
         ([KNNImputer()], None, "(KNNImputer) cannot be converted"),
         ([Own()], None, "Pipeline step 'own' (Own) cannot be converted"),
         ([OwnScaler()], None, "(OwnScaler) cannot be converted"),

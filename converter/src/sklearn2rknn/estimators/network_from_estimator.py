@@ -18,6 +18,7 @@ from scirknn.steps.step import take_rows, width_after
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
+from sklearn2rknn.estimators.succession import is_network, put_behind
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network, compose
 from sklearn2rknn.not_fitted import NotFittedError
@@ -53,8 +54,13 @@ def network_from_estimator(estimator: Any) -> Network:
         )
     steps, target, model = _unwrap(estimator)
     network = read_estimator(model)
-    if steps:
-        network = _prepend_steps(steps, network)
+    places = [place for place, (_, step) in enumerate(steps) if is_network(step)]
+    if places:
+        where, step = steps[places[-1]]
+        network = put_behind(step, _prepend_steps(steps[places[-1] + 1 :], network), where)
+        steps = steps[: places[-1]]
+        network = network if steps else attrs.evolve(network, first_step=type(step).__name__)
+    network = _prepend_steps(steps, network)
     return network if target is None else _append_target_inverse(target, network)
 
 
