@@ -21,9 +21,11 @@ from sklearn.dummy import DummyClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, RidgeClassifier, SGDOneClassSVM
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
 from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
 
 Array = np.ndarray[Any, Any]
 
@@ -38,6 +40,8 @@ FAMILIES: dict[str, Any] = {
     "components": make_pipeline(StandardScaler(), PCA(5)),
     "hidden units": make_pipeline(MinMaxScaler(), BernoulliRBM(6, n_iter=3, random_state=0)),
     "constant": DummyClassifier(),
+    "support vectors": make_pipeline(StandardScaler(), SVC()),
+    "density": make_pipeline(StandardScaler(), KernelDensity(bandwidth=2.0)),
 }
 """Models of other families than perceptrons, each with steps or methods that those have not."""
 

@@ -29,7 +29,7 @@ from tests.harness.report.page_audit import audit
 from tests.harness.samples import write_run
 
 PRECISIONS = ("float16", "int8", "int16")
-UNLABELLED = ("components", "hidden units")
+UNLABELLED = ("components", "density", "hidden units")
 HARNESS = Path(sys.executable).with_name("rknn-harness")
 
 
