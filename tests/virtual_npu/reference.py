@@ -30,7 +30,7 @@ def float16(chain: Chain, rows: Array) -> Array:
         sums = values.astype(np.float64) @ layer.weights.astype(np.float16).astype(np.float64).T
         sums += layer.biases.astype(np.float32)
         if layer.table is not None:
-            sums = lookup(layer.table, sums * layer.factor) / 32768
+            sums = (np.rint(lookup(layer.table, np.rint(sums * layer.factor))) + 1) / 32768
         values = (np.maximum(sums, 0) if layer.relu else sums).astype(np.float16)
     return values
 

@@ -146,6 +146,7 @@ def _layer_registers(
             0x4064: 0 if integer else _float_bits("<f", -0.0),
             0x4068: (int(layer.factor) << 16) if integer else _float_bits("<e", layer.factor) << 16,
             0x4070: 0x302,
+            0x4080: layer.zero_point if integer else 1,
             0x4088: layer.out_shift if integer else 0xF000,
             0x4108: 0x68,
             0x410C: 0x50500,

@@ -11,17 +11,25 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import floor
 
-from virtual_npu import RknnFile
+from virtual_npu import LookupRules, RknnFile
 
 Registers = dict[int, int]
 
 
-def evaluate(file: RknnFile, values: Iterable[float]) -> list[int]:
+def evaluate(file: RknnFile, values: Iterable[float], rules: LookupRules) -> list[int]:
     """Look up finite float16 values; give the bits of float16 results."""
     registers, low, high = _program(file)
     scale = Fraction(struct.unpack("<e", struct.pack("<H", registers[0x4068] >> 16))[0])
     out = Fraction(registers[0x4084] & 0xFFFF, 1) / Fraction(2) ** (registers[0x4088] >> 12 & 0xFF)
-    found = [_look_up(registers, low, high, _single(Fraction(v) * scale)) * out for v in values]
+    offset = _signed(registers[0x4080], 32) if rules.adds_offset else 0
+    spike = Fraction(1 << 17) if rules.spikes_at_zero and registers[0x4088] >> 12 & 0xFF else Fraction(0)
+
+    def converted(value: float) -> Fraction:
+        index = _single(Fraction(value) * scale)
+        result = _look_up(registers, low, high, Fraction(round(index)) if rules.rounds else index)
+        return ((round(result) if rules.rounds else result) + offset or spike) * out
+
+    found = [converted(value) for value in values]
     factors = [_short_float(registers[address]) for address in (0x6038, 0x603C) if registers.get(address)]
     for factor in factors:  # what the PPU is handed is float16
         found = [

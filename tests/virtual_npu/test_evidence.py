@@ -85,7 +85,7 @@ def names(file: RknnFile, cores: int = 1) -> list[str]:
 
 FLOAT = ["float16_sums", "lane_zero", "float_addends"]
 OUTPUT = ["float_output", "overflow"]
-LOOKUP = ["lookup_lines", "lookup_ends", "lookup_index", "lookup_side", "lookup_offset"]
+LOOKUP = ["lookup_lines", "lookup_ends", "lookup_index", "lookup_side", "lookup_offset", "lookup_zero"]
 
 
 def test_a_file_follows_the_rules_of_its_own_units() -> None:

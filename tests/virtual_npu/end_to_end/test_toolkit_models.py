@@ -14,6 +14,7 @@ from tests.virtual_npu import table_arithmetic
 from tests.virtual_npu.program_arithmetic import evaluate, evaluate_floats
 from tests.virtual_npu.reference import as_input, as_rows, halfway_steps
 from virtual_npu import (
+    LookupRules,
     OverWideFieldWarning,
     RknnFile,
     UnsupportedProgram,
@@ -281,18 +282,45 @@ def test_lookups_follow_the_table(convert: Convert, activation: str, precision: 
     assert np.abs(_run(found) - found.simulated).max() <= 5e-3 + (precision == "int8") * 2 / 255
 
 
+LOOKUP_RULES = (
+    LookupRules(),
+    LookupRules(rounds=False, adds_offset=False, spikes_at_zero=False),
+    LookupRules(rounds=False),
+    LookupRules(adds_offset=False),
+    LookupRules(sides_by_sign=True),  # the tables' join is where the sign changes
+)
+
+
+@pytest.mark.parametrize("rules", LOOKUP_RULES)
 @pytest.mark.parametrize("activation", ["Tanh", "Sigmoid"])
-def test_float16_lookups_have_the_tables_bits(convert: Convert, activation: str) -> None:
+def test_float16_lookups_have_the_tables_bits(convert: Convert, activation: str, rules: LookupRules) -> None:
     """Of finite float16 values of every size, by a second evaluation of the file's own table."""
     found = convert(Case((16, 16), samples=64, last=activation, identity=True))
     every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     values = every[np.isfinite(every)][:: 7 if activation == "Tanh" else 11]
     x = np.resize(values, (-(-len(values) // 1024), 1, 16, 64, 1))
-    npu = VirtualNpu(found.file)
+    npu = VirtualNpu(found.file, lookup_rules=rules)
     bits = np.stack([npu.run_native(part) for part in x]).reshape(-1)[: len(values)].view(np.uint16)
-    expected = np.array(table_arithmetic.evaluate(found.file, values.tolist()), np.uint16)
+    expected = np.array(table_arithmetic.evaluate(found.file, values.tolist(), rules), np.uint16)
     zeros = np.uint16(0x7FFF)
     np.testing.assert_array_equal(np.where(bits & zeros, bits, 0), np.where(expected & zeros, expected, 0))
+
+
+@pytest.mark.parametrize("rules", [r for r in LOOKUP_RULES if r.adds_offset or not r.spikes_at_zero])
+@pytest.mark.parametrize("activation", ["Tanh", "Sigmoid"])
+def test_lookups_keep_the_converters_bound(convert: Convert, activation: str, rules: LookupRules) -> None:
+    """By every rule without a spike. The result's own rounding to float16 is the bound's other part."""
+    from sklearn2rknn.checking.arithmetic import TABLE_ERRORS
+
+    found = convert(Case((16, 16), samples=64, last=activation, identity=True))
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    z = np.resize(every[np.abs(every) < 20], (40, 1, 16, 64, 1)).astype(np.float64)
+    expected = np.tanh(z) if activation == "Tanh" else 1 / (1 + np.exp(-z))
+    end, inside, beyond = TABLE_ERRORS["tanh" if activation == "Tanh" else "logistic"]
+    npu = VirtualNpu(found.file, lookup_rules=rules)
+    outputs = np.stack([npu.run(x) for x in z.astype(np.float32)])
+    bound = np.where(np.abs(z) <= end, inside, beyond) + 2.0**-11 * np.abs(expected)
+    assert (np.abs(outputs - expected) <= bound).all()
 
 
 def test_int16_lookup_without_a_table_is_refused(convert: Convert) -> None:

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from virtual_npu.execute.half_precision import round_to_half
+from virtual_npu.execute.half_precision import (
+    BFLOAT16,
+    bfloat16_bits,
+    round_to_bfloat16,
+    round_to_half,
+    widened,
+)
 
 
 def _check(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
@@ -31,3 +37,18 @@ def test_every_float16_what_lies_halfway_and_its_neighbours() -> None:
     _check(values)
     _check(values.reshape(2, -1).T)
     _check(np.append(values, np.array([np.nan, np.inf, 65519.9, 65520], np.float32)))
+
+
+def test_bfloat16_halves_go_to_even_and_what_is_not_finite_stays() -> None:
+    values = np.array([1 + 2.0**-8, 1 + 3 * 2.0**-8, -(1 + 2.0**-8 + 2.0**-20), np.inf, -0.0], np.float32)
+    rounded = round_to_bfloat16(values)
+    np.testing.assert_array_equal(rounded, np.array([1, 1 + 2.0**-6, -(1 + 2.0**-7), np.inf, -0.0]))
+    assert np.isnan(round_to_bfloat16(np.full(1, np.nan))).all()
+
+
+def test_every_bfloat16_comes_back_from_memory() -> None:
+    stored = np.arange(1 << 16, dtype=BFLOAT16)
+    values = widened(stored)
+    np.testing.assert_array_equal(bfloat16_bits(values), stored)
+    finite = np.isfinite(values)
+    np.testing.assert_array_equal(round_to_bfloat16(values)[finite], values[finite])

@@ -23,6 +23,7 @@ from virtual_npu.execute import (
     data_processor_stages,
     steps,
 )
+from virtual_npu.execute.arithmetic import LookupRules
 from virtual_npu.execute.lookup_table import LookupTable
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips import RK3588, by_name
@@ -173,14 +174,18 @@ def _swapped_tables(patch: pytest.MonkeyPatch) -> None:
 
 def _shifted_lookup(patch: pytest.MonkeyPatch) -> None:
     apply = LookupTable.apply
-    patch.setattr(LookupTable, "apply", lambda table, values: apply(table, values + np.float32(32)))
+
+    def shifted(table: LookupTable, values: Any, rules: LookupRules) -> Any:
+        return apply(table, values + np.float32(32), rules)
+
+    patch.setattr(LookupTable, "apply", shifted)
 
 
 def _factor_first(patch: pytest.MonkeyPatch) -> None:
     scale = data_processor_stages._scale_channels
 
-    def wrong(task: Any, addend: Any, factor: Any, shift: int) -> Any:
-        both = scale(task, None, factor, shift), scale(task, addend, None, 0)
+    def wrong(addend: Any, factor: Any, shift: int, negative_shift: int) -> Any:
+        both = scale(None, factor, shift, negative_shift), scale(addend, None, 0, 0)
         return lambda values, operand: both[1](both[0](values, operand), operand)
 
     patch.setattr(data_processor_stages, "_scale_channels", wrong)

@@ -262,12 +262,11 @@ def test_swapped_tables_are_caught() -> None:
     ("edit", "unit", "register"),
     [
         ({0x100C: 2 << 7 | 2 << 4 | 1}, "CNA", "CONV_MODE"),
-        ({0x100C: 3 << 7 | 3 << 4}, "CNA", "PROC_PRECISION"),
+        ({0x100C: 4 << 7 | 4 << 4}, "CNA", "PROC_PRECISION"),
         ({0x1014: 0b010010}, "CNA", "CONV_CON3"),
         ({0x301C: 3}, "CORE", "CLIP_TRUNCATE"),  # of float16
         ({0x301C: 1 << 6}, "CORE", "CLIP_ROUND_TYPE"),
         ({0x4040: 0x00150}, "DPU", "BS_ALU_ALGO"),
-        ({0x4040: 0x20170}, "DPU", "BS_MUL_PRELU"),
         ({0x4070: 0x302}, "DPU", "EW_LUT_BYPASS"),
         ({0x4034: 1 << 22 | 1}, "DPU", "MINMAX_CTL"),
         ({0x5044: 2 << 15 | 0x110}, "DPU_RDMA", "RDMA_COMB_USE"),

@@ -11,9 +11,11 @@ from virtual_npu.errors import (
     UnsupportedProgram,
     VirtualNpuError,
 )
+from virtual_npu.execute.arithmetic import LookupRules
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.inspection.content_digest import content_digest
 from virtual_npu.inspection.disassembly import disassemble
+from virtual_npu.inspection.lookup_choices import lookup_choices
 from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, TimeParts, estimate
 from virtual_npu.inspection.time_rates import numpy_seconds
 from virtual_npu.program.field_widths import OverWideField, layers_with_full_cubes, over_wide_fields
@@ -26,6 +28,7 @@ __all__ = [
     "FileFormatError",
     "InputError",
     "LayerEstimate",
+    "LookupRules",
     "Node",
     "OverWideField",
     "OverWideFieldError",
@@ -44,6 +47,7 @@ __all__ = [
     "disassemble",
     "estimate",
     "layers_with_full_cubes",
+    "lookup_choices",
     "numpy_seconds",
     "over_wide_fields",
     "placement",

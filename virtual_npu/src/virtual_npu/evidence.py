@@ -5,103 +5,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Final
+
+from virtual_npu.rule import Evidence, Kind, Rule, count_by_kind, follows, sentence
 
 __all__ = ["RULES", "Evidence", "Kind", "Rule", "count_by_kind", "follows", "sentence", "table"]
-
-_Marked = TypeVar("_Marked", bound=Callable[..., Any])
-
-
-class Kind(Enum):
-    """Where a rule is from."""
-
-    SILICON = "silicon"
-    SIMULATOR = "simulator"
-    ASSUMED = "assumed"
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is behind a rule.
-
-    Attributes
-    ----------
-    kind : Kind
-    source : str
-        Of silicon: who measured, and where it is written. Of the simulator: what was compared. Of what is
-        assumed: why so and not otherwise.
-    date : str
-        Of silicon, when.
-    extent : str
-        Of silicon, how many elements and on which chips.
-    """
-
-    kind: Kind
-    source: str
-    date: str = ""
-    extent: str = ""
-
-    def __str__(self) -> str:
-        return ", ".join(filter(None, (self.source, self.date, self.extent)))
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule that the executor follows, or allows for.
-
-    Attributes
-    ----------
-    unit : str
-        Unit of the NPU.
-    text : str
-        The rule, as a sentence.
-    changes : str
-        What depends on it.
-    evidence : Evidence
-    question : str
-        Name of the question of ``rknn-harness probe`` that settles it on a board; empty where none does.
-    """
-
-    name: str
-    unit: str
-    text: str
-    changes: str
-    evidence: Evidence
-    question: str = ""
-
-
-_KINDS: Final = {
-    Kind.SILICON: "measured on silicon",
-    Kind.SIMULATOR: "as the vendor's simulator has them",
-    Kind.ASSUMED: "assumed",
-}
-
-
-def follows(*rules: Rule) -> Callable[[_Marked], _Marked]:
-    """Mark a function or class of the executor with the rules that it computes."""
-
-    def mark(marked: _Marked) -> _Marked:
-        marked.rules = rules  # type: ignore[attr-defined]
-        return marked
-
-    return mark
-
-
-def count_by_kind(rules: Iterable[Rule]) -> dict[Kind, int]:
-    """Return how many rules there are of each kind."""
-    counts = Counter(rule.evidence.kind for rule in rules)
-    return {kind: counts[kind] for kind in Kind}
-
-
-def sentence(rules: Iterable[Rule]) -> str:
-    """Return how many rules there are of each kind, in words."""
-    counts = count_by_kind(rules)
-    parts = ", ".join(f"{counts[kind]} {text}" for kind, text in _KINDS.items())
-    return f"{sum(counts.values())} rules of arithmetic: {parts}"
 
 
 def table() -> str:
@@ -115,6 +23,7 @@ def table() -> str:
 
 
 _NOTES: Final = "github.com/gregordinary/rockchip-npu-notes at 224b1390"
+_CONVERTED: Final = "RK3588, programs with CVT_TYPE 1; the vendor's have 0, which is taken to be alike"
 _SIMULATED: Final = "480 files of four toolkits, compared with the vendor's simulator"
 
 
@@ -194,6 +103,13 @@ CHANNEL_SCALING: Final = Rule(
     _measured("encodings/out-cvt-converter.md", "RK3588 and RK3576; rounding also in ork-driver"),
     "int8_output_rounding",
 )
+NEGATIVE_FACTORS: Final = Rule(
+    "negative_factors",
+    "DPU",
+    "MUL_PRELU multiplies values below 0 alone.",
+    "LeakyRelu, PRelu and Abs",
+    _assumed("NVDLA's unit of that name; graphs with these layers meet float64 so"),
+)
 KERNEL_OFFSETS: Final = Rule(
     "kernel_offsets",
     "DPU",
@@ -225,6 +141,13 @@ ELEMENTWISE: Final = Rule(
     _measured("chips/rk3588.md", "up to 40,000 elements an operation, RK3588"),
     "division",
 )
+LARGER_OF_TWO: Final = Rule(
+    "larger_of_two",
+    "DPU",
+    "EW_ALU_ALGO 0 gives the larger of two elements.",
+    "Max of two convolutions",
+    _assumed("NVDLA numbers its algorithms so; graphs with Max meet float64 so"),
+)
 DIVISION: Final = Rule(
     "division",
     "DPU",
@@ -251,17 +174,27 @@ LOOKUP_LINES: Final = Rule(
 LOOKUP_ENDS: Final = Rule(
     "lookup_ends",
     "LUT",
-    "Beyond the tables the end values hold, or go on by the slope of the registers.",
+    "Beyond the tables the end values hold, where the registers' slopes are 0.",
     "saturated tanh and logistic, by 5e-3",
-    _assumed("NVDLA's lookup tables; the slopes are 0 in nearly every program"),
+    _assumed("NVDLA's lookup tables"),
     "tanh_beyond_table",
+)
+LOOKUP_SLOPES: Final = Rule(
+    "lookup_slopes",
+    "LUT",
+    "A slope of the registers leads on below the first entry, or above the last.",
+    "logistic functions that are layers of their own, Elu, Softplus",
+    _assumed("NVDLA's lookup tables; graphs with these layers meet float64 so"),
 )
 LOOKUP_INDEX: Final = Rule(
     "lookup_index",
     "LUT",
-    "A float program's place in the table is not rounded, nor is what comes out of it before float16.",
-    "float16 tanh and logistic by 9e-5, and whether a result of 0 can come out as 4.0",
-    _assumed("the published spikes speak for rounding both: audit of the vendor's tables"),
+    "A float program's place in the table is rounded to an integer, and so is what comes out of it.",
+    "float16 tanh and logistic by 9e-5",
+    _assumed(
+        f"inferred from the bands and the 97 spikes in 4,001 points of an ELU that {_NOTES}, "
+        "encodings/dpu-lut-activation.md, publishes: unrounded, there would be 98"
+    ),
     "lookup_fine_tanh",
 )
 LOOKUP_SIDE: Final = Rule(
@@ -275,9 +208,17 @@ LOOKUP_SIDE: Final = Rule(
 LOOKUP_OFFSET: Final = Rule(
     "lookup_offset",
     "DPU",
-    "OUT_CVT_OFFSET of a float program is the bits of a float32: the 1 that lookups carry is nothing.",
+    "OUT_CVT_OFFSET of a float program, 1 where it looks up, is an integer added to the result.",
     "float16 tanh and logistic by 3e-5",
-    _assumed("the float pipeline's other operands are read so; as an integer it would add 2^-15"),
+    _measured("encodings/dpu-lut-activation.md", _CONVERTED),
+    "lookup_fine_tanh",
+)
+LOOKUP_ZERO: Final = Rule(
+    "lookup_zero",
+    "DPU",
+    "A result of exactly 0 comes out as 2^(17 - MINUS_EXP), where MINUS_EXP is not 0.",
+    "no table of the vendor's: with the offset none of their results is 0",
+    _measured("encodings/dpu-lut-activation.md", f"six heights of spikes, {_CONVERTED}"),
     "lookup_fine_tanh",
 )
 INTEGER_LOOKUP: Final = Rule(
@@ -317,6 +258,29 @@ FLOAT_OUTPUT: Final = Rule(
     "every float16 output, by a step",
     _simulated(),
     "output_rounding",
+)
+BFLOAT16_OUTPUT: Final = Rule(
+    "bfloat16_output",
+    "DPU",
+    "OUT_PRECISION 3 is bfloat16: results are rounded to nearest, halves to even.",
+    "layer normalization, by 2e-3 of a value",
+    _assumed("nobody has published it; the programs compute layer normalization so and not otherwise"),
+)
+UNCONVERTED: Final = Rule(
+    "unconverted",
+    "DPU",
+    "A float16 program between int16 and int16 takes and gives the bits of float16 as they are.",
+    "Sqrt, Pow 0.5 and ReduceL2",
+    _assumed("the reading in which the program computes a square root"),
+)
+SHARED_SURFACES: Final = Rule(
+    "shared_surfaces",
+    "DPU",
+    "RDMA_COMB_USE 3 has two readers fetch surfaces of float32 in turn.",
+    "Elu, Softplus and Swish",
+    _assumed(
+        "the addresses that the programs give the two readers; graphs with these layers meet float64 so"
+    ),
 )
 OVERFLOW: Final = Rule(
     "overflow",
@@ -359,23 +323,30 @@ RULES: Final = (
     FLOAT_ADDENDS,
     FLOAT_FACTORS,
     CHANNEL_SCALING,
+    NEGATIVE_FACTORS,
     KERNEL_OFFSETS,
     INTEGER_NORM,
     RELU,
     ELEMENTWISE,
+    LARGER_OF_TWO,
     DIVISION,
     INTEGER_ELEMENTWISE,
     LOOKUP_LINES,
     LOOKUP_ENDS,
+    LOOKUP_SLOPES,
     LOOKUP_INDEX,
     LOOKUP_SIDE,
     LOOKUP_OFFSET,
+    LOOKUP_ZERO,
     INTEGER_LOOKUP,
     LARGER_OF_CONSTANT,
     LARGEST_CHANNEL,
     OUTPUT_CONVERSION,
     FLOAT_OUTPUT,
     OVERFLOW,
+    BFLOAT16_OUTPUT,
+    UNCONVERTED,
+    SHARED_SURFACES,
     POOLING_FACTORS,
     CORES_WAIT,
     INPUT_HEIGHT,

@@ -9,9 +9,9 @@ what the public description leaves open:
 - Weights lie in groups of 16 kernels (32 in int8), each in blocks of 32 channels, kernels within a block.
 - ``CLIP_TRUNCATE`` shortens sums before the bias is added; ``ROUND_TYPE`` 0 rounds halves to even.
 - Image mode (``ARGB_IN`` 8 to 11: 1 to 4 channels) reads packed points. A line of the model's input is
-  ``LINE_STRIDE`` times 16 bytes for each channel, as the input's size has it. Softmax reads its maxima in
-  this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the task that writes them have it.
-  Which register separates the two is open.
+  ``LINE_STRIDE`` points filled up to full atoms, as the input's size and the images of a batch have it.
+  Softmax reads its maxima in this mode too; there a line is ``LINE_STRIDE`` points, as the shares of the
+  task that writes them have it. Which register separates the two is open.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.evidence import follows
 from virtual_npu.execute.arithmetic import Arithmetic
+from virtual_npu.execute.half_precision import BFLOAT16, widened
 from virtual_npu.execute.sums.summation import Summation, starts_from_bias, summation
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import RK3588_ATOM
@@ -40,6 +41,7 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
     0: np.dtype(np.int8),
     1: np.dtype(np.int16),
     2: np.dtype(np.float16),
+    3: BFLOAT16,
 }
 """Element type by the code in the precision fields."""
 
@@ -131,6 +133,8 @@ class Convolution:
         for values in (operands.offsets, operands.addends):
             if values is not None and len(values) < len(weights):
                 raise UnsupportedProgram("DPU", "CHANNEL", len(values) - 1, f"{len(weights)} kernels")
+        if dtype == BFLOAT16:
+            return cls(source, outputs, _bfloat16_sums(weights))
         if dtype.kind == "f":
             return cls._of_floats(source, weights, outputs, order, operands)
         full = weights.astype(np.float64)
@@ -196,9 +200,20 @@ def _check_mode(task: LoadedTask) -> tuple[np.dtype[Any], bool]:
     task.require(r.DW_EN, int(depthwise))
     task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
     dtype = DTYPES[precision]
-    if dtype.kind == "f" or depthwise:
+    if dtype.kind != "i" or depthwise:
         task.require(r.CLIP_TRUNCATE, 0)
+    if dtype == BFLOAT16:
+        task.require(r.CONV_MODE, 0)
     return dtype, depthwise
+
+
+def _bfloat16_sums(weights: Array) -> Summation:
+    """Return the function that sums bfloat16 products in float64 and rounds once to float32.
+
+    [assumed: no measurement of these sums is published; only layer normalization's sum of squares has them]
+    """
+    packed = widened(weights).T.astype(np.float64)
+    return lambda rows: (rows.astype(np.float64) @ packed).astype(np.float32)
 
 
 def _points(task: LoadedTask) -> int:
@@ -256,8 +271,8 @@ def _source(task: LoadedTask, memory: Memory, dtype: np.dtype[Any]) -> Cube:
     if image:
         channels = image - 7
         point = channels * dtype.itemsize
-        unit = task.chip.atoms[2] * channels if memory.is_input(address) else point
-        return Cube(address, width, height, channels, task[r.LINE_STRIDE] * unit, 0, dtype, point)
+        line = task.image_line if memory.is_input(address) else task[r.LINE_STRIDE] * point
+        return Cube(address, width, height, channels, line, 0, dtype, point)
     aligned = task[r.DATAIN_CHANNEL]
     channels = (max(aligned, 1) - 1) // 64 * 64 + task[r.DATAIN_CHANNEL_REAL] + 1
     if not 0 < channels <= aligned or not width or not height:

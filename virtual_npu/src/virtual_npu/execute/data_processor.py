@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from virtual_npu import evidence
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
-from virtual_npu.execute.arithmetic import Arithmetic
+from virtual_npu.evidence import follows
+from virtual_npu.execute.arithmetic import Rules
 from virtual_npu.execute.convolution import DEPTHWISE
 from virtual_npu.execute.data_processor_operands import (
     BN,
@@ -25,6 +27,7 @@ from virtual_npu.execute.data_processor_operands import (
     BS,
     MAX_OF_CHANNELS,
     OUTPUT_DTYPES,
+    SHARED_SOURCE,
     Stage,
     is_integer,
     read_kernel_offsets,
@@ -39,9 +42,11 @@ from virtual_npu.execute.data_processor_stages import (
     round_to_float16,
     scaling_stages,
 )
+from virtual_npu.execute.half_precision import BFLOAT16, round_to_bfloat16, widened
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
+from virtual_npu.program.registers import Field
 
 __all__ = ["DataProcessor"]
 
@@ -77,13 +82,14 @@ class DataProcessor:
     _filling: Any
 
     @classmethod
-    def decode(cls, task: LoadedTask, memory: Memory, arithmetic: Arithmetic = "silicon") -> DataProcessor:
+    def decode(cls, task: LoadedTask, memory: Memory, rules: Rules) -> DataProcessor:
         """Decode the registers of DPU and DPU_RDMA."""
-        for field in (r.COMB_USE, r.TP_EN, r.MC_SURF_OUT):
+        for field in (r.TP_EN, r.MC_SURF_OUT):
             task.require(field, 0)
         task.require(r.DPU_CONV_MODE, 0, *([] if task[r.FLYING_MODE] else [DEPTHWISE]))
         task.require(r.TP_ORG_EN, 0)
-        task.require(r.RDMA_COMB_USE, 0, *([] if task[r.FLYING_MODE] else [BOTH_READERS]))
+        shared = SHARED_SOURCE if task[r.COMB_USE] else 0
+        task.require(r.RDMA_COMB_USE, shared, *([] if task[r.FLYING_MODE] else [BOTH_READERS]))
         source = _source(task) if task[r.FLYING_MODE] else None
         destination = _destination(task)
         channels = task[r.CUBE_CHANNEL] + 1
@@ -92,18 +98,18 @@ class DataProcessor:
             raise UnsupportedProgram("DPU", "MINMAX_CTL", MAX_OF_CHANNELS, "but of float16 from memory")
         bias = read_operands(task, memory, BS, channels)
         norm = read_operands(task, memory, BN, channels)
-        operand, elementwise = elementwise_stages(task, channels, destination)
+        operand, elementwise = elementwise_stages(task, channels, destination, rules)
         return cls(
             source=source,
             operand=operand,
             destination=destination,
             kernel_offsets=None if task[r.OD_BYPASS] else read_kernel_offsets(task, bias, channels),
             _stages=(
-                *scaling_stages(task, BS, bias, arithmetic),
-                *scaling_stages(task, BN, norm, arithmetic),
+                *scaling_stages(task, BS, bias, rules.arithmetic),
+                *scaling_stages(task, BN, norm, rules.arithmetic),
                 *elementwise,
                 *([largest_channel] if largest else []),
-                *output_stages(task, destination.dtype, arithmetic),
+                *output_stages(task, destination.dtype, rules),
                 *pooling_stages(task, destination.dtype),
             ),
             channels=channels,
@@ -121,7 +127,10 @@ class DataProcessor:
         for stage in self._stages:
             values = stage(values, operand)
         dtype, channels = self.destination.dtype, self.destination.channels
-        values = round_to_float16(values) if dtype == np.float16 else values.astype(dtype)
+        if dtype == np.float16:
+            values = round_to_float16(values)
+        else:
+            values = round_to_bfloat16(values) if dtype == BFLOAT16 else values.astype(dtype)
         if channels > values.shape[1]:
             narrow, values = values, np.zeros((len(values), channels), values.dtype)
             values[:, : narrow.shape[1]] = narrow
@@ -132,23 +141,47 @@ class DataProcessor:
 def _filling(bits: int, dtype: np.dtype[Any]) -> Any:
     """Return the value of padding channels: OFFSET_PEND, in the output's type."""
     raw = np.array([bits], "<u2").view(np.int8 if dtype.itemsize == 1 else "<i2")
-    return raw.view(dtype)[0] if dtype.itemsize <= 2 else dtype.type(0)
+    return widened(raw.view(dtype))[0] if dtype.itemsize <= 2 else dtype.type(0)
+
+
+@follows(evidence.UNCONVERTED)
+def _stored_type(task: LoadedTask, precision: Field) -> np.dtype[Any]:
+    """Return the type of what is read or written, as a field of the task says it."""
+    dtype = OUTPUT_DTYPES[task.require(precision, *OUTPUT_DTYPES)]
+    return np.dtype(np.float16) if task.is_unconverted else dtype
+
+
+@follows(evidence.SHARED_SURFACES)
+def _shared_surface(task: LoadedTask, surface: int) -> int:
+    """Return how far surfaces lie apart that two readers fetch in turn."""
+    apart = task[r.EW_BASE_ADDR] - task[r.SRC_BASE_ADDR]
+    if not (
+        apart * 2 == surface * task.chip.atoms[4]
+        and task[r.EW_SURF_STRIDE] == surface
+        and task[r.EW_SURF_NOTCH] == task[r.SURF_NOTCH_ADDR]
+        and not task[r.ERDMA_DISABLE]
+        and task[r.EW_BYPASS]
+    ):
+        raise UnsupportedProgram("DPU_RDMA", "RDMA_COMB_USE", SHARED_SOURCE, "surfaces not taken in turn")
+    return surface // 2
 
 
 def _source(task: LoadedTask) -> Cube:
-    dtype = OUTPUT_DTYPES[task.require(r.RDMA_IN_PRECISION, *OUTPUT_DTYPES)]
+    dtype = _stored_type(task, r.RDMA_IN_PRECISION)
     task.require(r.RDMA_UNPOOLING, 0)
     width, height = task[r.RDMA_WIDTH] + 1, task[r.RDMA_HEIGHT] + 1
     # Notches are what is skipped: after each line but the last, and after the surface.
     notch = task[r.LINE_NOTCH_ADDR]
     line = width + notch
     surface = height * line - notch + task[r.SURF_NOTCH_ADDR]
+    if task[r.COMB_USE]:
+        surface = _shared_surface(task, surface)
     size = (width, height, task[r.RDMA_CHANNEL] + 1)
     return Cube.of_atoms(task.chip, task[r.SRC_BASE_ADDR], size, (line, surface), dtype)
 
 
 def _destination(task: LoadedTask) -> Cube:
-    dtype = OUTPUT_DTYPES[task.require(r.OUT_PRECISION, *OUTPUT_DTYPES)]
+    dtype = _stored_type(task, r.OUT_PRECISION)
     width, height, channels = task[r.CUBE_WIDTH] + 1, task[r.CUBE_HEIGHT] + 1, task[r.CUBE_CHANNEL] + 1
     task.require(r.WIDTH_WDMA, width - 1)
     task.require(r.HEIGHT_WDMA, height - 1)

@@ -15,6 +15,7 @@ from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.evidence import follows
 from virtual_npu.execute.convolution import DTYPES
+from virtual_npu.execute.half_precision import BFLOAT16, widened
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
@@ -26,11 +27,13 @@ Stage = Callable[[Array, Array | None], Array]
 Operands = Mapping[str, Array]
 """Of a unit that scales: ``addend``, ``offset`` and ``factor`` as far as memory has them, one a channel."""
 
-OUTPUT_DTYPES: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: np.dtype(np.float32)}
+_FLOAT32: Final[np.dtype[Any]] = np.dtype(np.float32)
+OUTPUT_DTYPES: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: _FLOAT32}
 ALU_MAX, ALU_ADD, ALU_DIVIDE, ALU_SUBTRACT = 0, 2, 3, 4  # ALU algorithms, as the TRM numbers them
 _PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
 MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
 BOTH_READERS: Final = 5  # RDMA_COMB_USE: the idle main reader helps to fetch the second operand
+SHARED_SOURCE: Final = 3  # RDMA_COMB_USE: the second operand's reader helps to fetch the main one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,12 @@ BN: Final = ScalingUnit(
 
 def is_integer(task: LoadedTask) -> bool:
     """Whether the DPU computes in integers."""
-    return DTYPES[task.require(r.PROC_PRECISION, *DTYPES)].kind == "i"
+    return DTYPES.get(task.require(r.PROC_PRECISION, *DTYPES, 5), _FLOAT32).kind == "i"
+
+
+def short_float(task: LoadedTask) -> np.dtype[Any]:
+    """Return the type of the 16-bit factors of a float program."""
+    return BFLOAT16 if task[r.PROC_PRECISION] == 3 else np.dtype(np.float16)
 
 
 def read_operands(task: LoadedTask, memory: Memory, unit: ScalingUnit, channels: int) -> Operands:
@@ -81,7 +89,7 @@ def read_operands(task: LoadedTask, memory: Memory, unit: ScalingUnit, channels:
     candidates = (
         (1, "addend", "<i4" if integer else "<f4"),
         (2, "offset", "<i2"),
-        (4, "factor", "<i2" if integer else "<f2"),
+        (4, "factor", "<i2" if integer else short_float(task).str),
     )
     parts = [(name, dtype) for bit, name, dtype in candidates if use & bit]
     if not parts:
@@ -91,7 +99,7 @@ def read_operands(task: LoadedTask, memory: Memory, unit: ScalingUnit, channels:
     layout = np.dtype([(name, dtype, (task.chip.operand_group,)) for name, dtype in parts])
     groups = -(-channels // task.chip.operand_group)
     blob = memory.constant(task[unit.operand_address], groups * layout.itemsize, np.uint8).view(layout)
-    return {name: blob[name].reshape(-1)[:channels] for name, _ in parts}
+    return {name: widened(blob[name].reshape(-1)[:channels]) for name, _ in parts}
 
 
 @follows(evidence.KERNEL_OFFSETS)
@@ -110,10 +118,9 @@ def float32_of_bits(bits: int) -> float:
     return value
 
 
-def float16_of_bits(bits: int) -> float:
-    """Read a float16 from its bits."""
-    value: float = struct.unpack("<e", struct.pack("<H", bits & 0xFFFF))[0]
-    return value
+def short_float_of_bits(bits: int, dtype: np.dtype[Any]) -> float:
+    """Read a float16 or bfloat16 from its bits."""
+    return float(widened(np.array([bits & 0xFFFF], np.uint16).view(dtype))[0])
 
 
 def pick_operand(operands: Operands, name: str, from_memory: int, unit: str) -> Any:
@@ -125,7 +132,7 @@ def pick_operand(operands: Operands, name: str, from_memory: int, unit: str) -> 
     return operands[name]
 
 
-@follows(evidence.ELEMENTWISE, evidence.DIVISION, evidence.INTEGER_ELEMENTWISE)
+@follows(evidence.ELEMENTWISE, evidence.DIVISION, evidence.LARGER_OF_TWO, evidence.INTEGER_ELEMENTWISE)
 def decode_second_operand(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube, Stage]:
     """Return the element-wise stage's second cube and what it does with it."""
     integer = is_integer(task)
@@ -145,7 +152,12 @@ def decode_second_operand(task: LoadedTask, channels: int, shape: Cube) -> tuple
     address = _shared_start(task) if task[r.RDMA_COMB_USE] else task[r.EW_BASE_ADDR]
     size, surface = (width, height, channels), task[r.EW_SURF_STRIDE]
     cube = Cube.of_atoms(task.chip, address, size, (width, surface), dtype)
-    functions = {ALU_ADD: np.add, ALU_DIVIDE: np.divide, ALU_SUBTRACT: np.subtract}
+    functions = {
+        ALU_MAX: np.maximum,
+        ALU_ADD: np.add,
+        ALU_DIVIDE: np.divide,
+        ALU_SUBTRACT: np.subtract,
+    }
     function: Any = np.multiply if task[r.EW_OP_TYPE] else functions[task.require(r.EW_ALU_ALGO, *functions)]
 
     def stage(values: Array, operand: Array | None) -> Array:

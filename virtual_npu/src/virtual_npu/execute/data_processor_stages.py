@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,21 @@ from virtual_npu import evidence
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.evidence import follows
-from virtual_npu.execute.arithmetic import Arithmetic
+from virtual_npu.execute.arithmetic import Arithmetic, Rules
 from virtual_npu.execute.data_processor_operands import (
     ALU_ADD,
     ALU_MAX,
     BN,
+    BS,
     Operands,
     ScalingUnit,
     Stage,
     decode_second_operand,
-    float16_of_bits,
     float32_of_bits,
     is_integer,
     pick_operand,
+    short_float,
+    short_float_of_bits,
 )
 from virtual_npu.execute.half_precision import round_to_half
 from virtual_npu.execute.integer_rounding import ChannelScaling, OutputConversion
@@ -63,8 +66,6 @@ def scaling_stages(
     bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
     if bypass:
         return []
-    if config >> 5 & 1:
-        raise UnsupportedProgram("DPU", f"{unit.name}_MUL_PRELU", 1)
     addend = None if no_addend else _addend(task, unit, operands)
     factor, shift = (None, 0) if no_factor else _factor(task, unit, operands)
     stages: list[Stage] = []
@@ -72,16 +73,22 @@ def scaling_stages(
         if addend is not None and (np.ndim(addend) or addend != 0):
             stages.append(_in_place(np.add, np.asarray(addend, np.float32)))
         if factor is not None:
-            stages.append(_in_place(np.multiply, np.asarray(factor, np.float32)))
+            scale = _scale_negatives if config >> 5 & 1 else partial(_in_place, np.multiply)
+            stages.append(scale(np.asarray(factor, np.float32)))
         if unit is BN:
             stages.reverse()
+    elif config >> 5 & 1:
+        if addend is not None or shift or factor is None or unit is BS:
+            raise UnsupportedProgram("DPU", f"{unit.name}_MUL_PRELU", 1, "with an addend or a shift")
+        stages.append(_scale_negatives(np.asarray(factor, np.float64)))
     elif unit is BN:  # a lookup's zero point is added as its product with the factor
         stages += [_scale_integers(None, factor, 0), _scale_integers(addend, None, shift)]
     elif addend is not None or factor is not None:
-        if arithmetic == "simulator":
+        negative_shift = _negative_shift(task, factor, shift)
+        if arithmetic == "simulator" and negative_shift == shift:
             stages.append(_scale_integers(addend, factor, shift))
         else:
-            stages.append(_scale_channels(task, addend, factor, shift))
+            stages.append(_scale_channels(addend, factor, shift, negative_shift))
     if not no_relu:
         stages.append(_in_place(np.maximum, np.float32(0)))
     if config >> 7 & 1:
@@ -106,7 +113,10 @@ def _factor(task: LoadedTask, unit: ScalingUnit, operands: Operands) -> tuple[An
     factor = pick_operand(operands, "factor", word & 1, unit.name)
     if factor is None:
         bits = word >> 16
-        factor = np.float64((bits ^ 0x8000) - 0x8000) if is_integer(task) else float16_of_bits(bits)
+        if is_integer(task):
+            factor = np.float64((bits ^ 0x8000) - 0x8000)
+        else:
+            factor = short_float_of_bits(bits, short_float(task))
     return factor, word >> 8 & 63
 
 
@@ -136,6 +146,20 @@ def _in_place(function: Callable[..., Any], constant: Any) -> Stage:
     return stage
 
 
+@follows(evidence.NEGATIVE_FACTORS)
+def _scale_negatives(factor: Array) -> Stage:
+    """Compile the multiplication of values below 0 alone: LeakyRelu, PRelu, and Abs with -1.
+
+    Observation: int8 programs have BS leave products from 0 up as they are and shift others by 14 bits, so
+    that a factor of 16 bits brings both to one scale.
+    """
+
+    def stage(values: Array, operand: Array | None) -> Array:
+        return np.where(values < 0, values * factor, values)
+
+    return stage
+
+
 @follows(evidence.INTEGER_NORM)
 def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
     """Compile ``(x + addend) * factor / 2**shift``, all bits kept."""
@@ -150,20 +174,27 @@ def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
     return stage
 
 
+def _negative_shift(task: LoadedTask, factor: Any, shift: int) -> int:
+    """Return by how much BS shifts products below 0."""
+    return shift if factor is None else task[r.BS_NEGATIVE_SHIFT]
+
+
 @follows(evidence.CHANNEL_SCALING)
-def _scale_channels(task: LoadedTask, addend: Any, factor: Any, shift: int) -> Stage:
+def _scale_channels(addend: Any, factor: Any, shift: int, negative_shift: int) -> Stage:
     """Compile what silicon was measured to do, rounding and saturation included."""
     scaling = ChannelScaling(
         addend=np.float64(0) if addend is None else np.asarray(addend, np.float64),
         factor=np.float64(1) if factor is None else np.asarray(factor, np.float64),
         shift=shift,
-        negative_shift=0 if factor is None else task[r.BS_NEGATIVE_SHIFT],
+        negative_shift=negative_shift,
     )
     return lambda values, operand: scaling(values)
 
 
 @follows(evidence.RELU)
-def elementwise_stages(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube | None, list[Stage]]:
+def elementwise_stages(
+    task: LoadedTask, channels: int, shape: Cube, rules: Rules
+) -> tuple[Cube | None, list[Stage]]:
     """Return the second cube, if any, and the stages of EW."""
     if task[r.EW_BYPASS]:
         return None, []
@@ -177,7 +208,7 @@ def elementwise_stages(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cu
         stages.append(stage)
     if not task[r.EW_LUT_BYPASS]:
         table = LookupTable.decode(task, integer=is_integer(task))
-        stages.append(lambda values, _: table.apply(values))
+        stages.append(lambda values, _: table.apply(values, rules.lookups))
     if constant:
         stages.append(_larger_of_constant(task))
     if not task[r.EW_RELU_BYPASS]:
@@ -208,6 +239,22 @@ def _larger_of_constant(task: LoadedTask) -> Stage:
     return stage
 
 
+@follows(evidence.LOOKUP_OFFSET, evidence.LOOKUP_ZERO)
+def _converted_lookup(task: LoadedTask, factor: np.float32, rules: Rules) -> Stage:
+    """Compile the conversion of what a float program looked up."""
+    offset, can_spike = task[r.OUT_CVT_OFFSET], task[r.MINUS_EXP] > 0
+
+    def stage(values: Array, operand: Array | None) -> Array:
+        lookups = rules.lookups
+        results: Array = np.add(values, offset if lookups.adds_offset else 0, dtype=np.float64)
+        if can_spike and lookups.spikes_at_zero:
+            results[results == 0] = 1 << 17
+        results *= factor
+        return results
+
+    return stage
+
+
 @follows(evidence.POOLING_FACTORS)
 def pooling_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
     """Compile the PPU's two factors of a float16 value.
@@ -224,12 +271,12 @@ def pooling_stages(task: LoadedTask, dtype: np.dtype[Any]) -> list[Stage]:
     ]
 
 
-@follows(evidence.LOOKUP_OFFSET, evidence.OUTPUT_CONVERSION)
-def output_stages(task: LoadedTask, dtype: np.dtype[Any], arithmetic: Arithmetic) -> list[Stage]:
+@follows(evidence.OUTPUT_CONVERSION)
+def output_stages(task: LoadedTask, dtype: np.dtype[Any], rules: Rules) -> list[Stage]:
     """Compile the output conversion.
 
-    OUT_CVT_OFFSET of a float program is read as float32 bits, as the other operands of the float pipeline
-    are; the 1 that lookups carry there is then 1.4e-45, nothing. Read as an integer it would add 2**-15.
+    OUT_CVT_OFFSET of a float program is nothing but behind a lookup, where the 1 that it holds is an integer
+    or the bits of a float32, 1.4e-45, as `LookupRules` have it.
 
     Toolkit 2.5.0's softmax writes integers from floats: 1477 x + 15300.6, as int16, is a number whose bits
     read as float16 are nearly exp(x) (Schraudolph, A Fast, Compact Approximation of the Exponential Function,
@@ -237,11 +284,13 @@ def output_stages(task: LoadedTask, dtype: np.dtype[Any], arithmetic: Arithmetic
     """
     task.require(r.CVT_TYPE, 0)
     scale, shift = task[r.OUT_CVT_SCALE], task[r.OUT_CVT_SHIFT]
-    if dtype.kind == "f":
+    if dtype.kind != "i":
         factor = np.float32(np.ldexp(float(scale), -(task[r.MINUS_EXP] + shift)))
+        if task.looks_up:
+            return [_converted_lookup(task, factor, rules)]
         return [] if factor == 1 else [_in_place(np.multiply, factor)]
     task.require(r.MINUS_EXP, 0)
-    if arithmetic != "simulator":
+    if rules.arithmetic != "simulator":
         conversion = OutputConversion(
             (scale ^ 0x8000) - 0x8000, shift, task[r.OUT_CVT_OFFSET], bool(task[r.CVT_ROUND]), dtype
         )

@@ -12,15 +12,22 @@ import numpy as np
 
 from virtual_npu.arrays import Array
 from virtual_npu.errors import UnsupportedProgram
-from virtual_npu.execute.arithmetic import Arithmetic
+from virtual_npu.execute.arithmetic import Rules
 from virtual_npu.execute.convolution import Convolution, KernelOperands, SumOrder
 from virtual_npu.execute.data_processor import DataProcessor
 from virtual_npu.execute.simulator import SIMULATED_LAYERS, SimulatedLayer
 from virtual_npu.program import registers as r
-from virtual_npu.program.layout_layers import LAYOUT_LAYERS, check_layout, is_batch, rearranged, tensor_cube
+from virtual_npu.program.layout_layers import (
+    LAYOUT_LAYERS,
+    check_layout,
+    is_batch,
+    is_plain,
+    rearranged,
+    tensor_cube,
+)
 from virtual_npu.program.loader import LoadedTask
-from virtual_npu.program.memory import Cube, Memory
-from virtual_npu.rknn_file.model_file import Node, RknnFile, Tensor
+from virtual_npu.program.memory import ATOM, Cube, Memory
+from virtual_npu.rknn_file.model_file import ITEM_BYTES, Node, RknnFile, Tensor
 
 NATIVE_DTYPES: Final = {name: np.dtype(name) for name in ("float16", "float32", "int8", "int16", "int32")}
 
@@ -48,7 +55,7 @@ class Step:
 
 
 def decode_step(
-    task: LoadedTask, file: RknnFile, memory: Memory, arithmetic: Arithmetic, parameters: dict[str, Array]
+    task: LoadedTask, file: RknnFile, memory: Memory, rules: Rules, parameters: dict[str, Array]
 ) -> Step:
     """Decode a task, with what CNA, CORE, DPU and PPU do in it."""
     if task.runs("PPU") or task.runs("PPU_RDMA"):
@@ -56,7 +63,7 @@ def decode_step(
     if not task.runs("DPU"):
         raise UnsupportedProgram("PC", "OPERATION_ENABLE", task.enable_mask)
     task_read = task if task.runs("DPU_RDMA") else task.without_reads()
-    processor = DataProcessor.decode(task_read, memory, arithmetic)
+    processor = DataProcessor.decode(task_read, memory, rules)
     destination = processor.destination
     if not task.runs("CNA"):
         if processor.source is None:
@@ -68,7 +75,7 @@ def decode_step(
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     node = file.nodes[task.node]
-    order = SumOrder(arithmetic, _samples(file, node))
+    order = SumOrder(rules.arithmetic, _samples(file, node))
     operands = KernelOperands(processor.kernel_offsets, processor.addends)
     convolution = Convolution.decode(task, memory, order, operands)
     stages = processor.without_addends() if convolution.has_addends else processor
@@ -125,6 +132,7 @@ def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[
         if node.type not in LAYOUT_LAYERS:
             if node.placement == "CPU":
                 raise UnsupportedProgram("CPU", node.type, node.name)
+            _check_rows(node, file)
             continue
         if not node.inputs or len(node.outputs) != 1:
             raise UnsupportedProgram(node.placement, node.type, node.name)
@@ -134,6 +142,19 @@ def layout_steps(file: RknnFile, steps: Sequence[Step], memory: Memory) -> list[
         compute = partial(_rearranged, node, source, target)
         layout.append(_checked(Step(node.index, (read,), written, compute), memory))
     return layout
+
+
+def _check_rows(node: Node, file: RknnFile) -> None:
+    """Refuse a layer on the NPU whose rows lie closer to each other than atoms do.
+
+    Observation: 2.2.0 puts Max and the like of several rows on the NPU between two Reshapes that lay rows out
+    one after the other; its tasks take each row filled up to atoms.
+    """
+    for tensor in (file.tensors[index] for index in node.inputs + node.outputs):
+        if tensor.kind == "internal" and is_plain(tensor) and len(tensor.shape) == 2:
+            rows, width = tensor.shape
+            if rows > 1 and width * ITEM_BYTES.get(tensor.dtype, ATOM) % ATOM:
+                raise UnsupportedProgram("NPU", node.type, f"rows of '{tensor.name}' are no full atoms")
 
 
 def _rearranged(node: Node, source: Tensor, target: Tensor, rows: Sequence[Array]) -> Array:
@@ -185,7 +206,7 @@ def cube_of_tensor(tensor: Tensor, used: Sequence[Cube], memory: Memory) -> Cube
     four points (one point stays one). Only the task that reads an image shows how its lines are padded.
     """
     address, dtype = memory.address(tensor.name), NATIVE_DTYPES[tensor.dtype]
-    if len(tensor.shape) == 2 or is_batch(tensor):
+    if len(tensor.shape) < 4 or is_plain(tensor) or is_batch(tensor):
         return tensor_cube(tensor, memory, dtype, used)
     batch, channels, height, width = (tensor.shape + (1,) * 4)[:4]
     if batch != 1 or len(tensor.shape) > 4 or 0 in tensor.shape:

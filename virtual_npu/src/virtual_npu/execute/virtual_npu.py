@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import InputError, UnsupportedProgram
-from virtual_npu.execute.arithmetic import Arithmetic, arithmetic_of
-from virtual_npu.execute.half_precision import round_to_half
+from virtual_npu.execute.arithmetic import Arithmetic, LookupRules, arithmetic_of, rules_of
+from virtual_npu.execute.half_precision import BFLOAT16, bfloat16_bits, round_to_half, widened
 from virtual_npu.execute.quantization import dequantize, quantize
 from virtual_npu.execute.steps import (
     NATIVE_DTYPES,
@@ -26,7 +26,7 @@ from virtual_npu.execute.steps import (
     layout_steps,
     weights_by_kernel,
 )
-from virtual_npu.program.layout_layers import is_batch
+from virtual_npu.program.layout_layers import is_batch, rows_of_values, values_of_rows
 from virtual_npu.program.loader import load
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.program.task_joining import join_tasks
@@ -54,6 +54,9 @@ class VirtualNpu:
         ONNX: a Conv's weights (kernels, channels, 1, 1), a MatMul's (channels, kernels). With them integer
         convolutions are computed as the vendor's simulator does, not as the program says, to compare bits
         with it: see `simulator`. The file has no scales to do it without.
+    lookup_rules : LookupRules, optional
+        How tables are looked up where documents leave it open; by default as silicon was measured, or in
+        the simulator's arithmetic as straight lines.
     sums : {"exact", "simulator", "fast"}, optional
         The name of `arithmetic` before; ``"exact"`` is silicon's.
 
@@ -78,14 +81,15 @@ class VirtualNpu:
         *,
         arithmetic: Arithmetic = "silicon",
         parameters: Mapping[str, npt.ArrayLike] | None = None,
+        lookup_rules: LookupRules | None = None,
         sums: str | None = None,
     ) -> None:
-        arithmetic = arithmetic_of(arithmetic, sums)
         if len(file.inputs) != 1 or len(file.outputs) != 1:
             note = "one input and one output are modelled"
             raise UnsupportedProgram("CPU", "inputs", len(file.inputs), note)
         self._input, self._output = file.inputs[0], file.outputs[0]
-        if cores > 1 and any(is_batch(t) for t in file.tensors if t.kind in ("input", "output", "internal")):
+        values = [t for t in file.tensors if t.kind in ("input", "output", "internal")]
+        if cores > 1 and any(len(t.shape) == 4 and is_batch(t) for t in values):
             note = "rows of a batch: a core's padding runs into another's values; time decides what is left"
             raise UnsupportedProgram("PC", "cores", cores, note)
         for tensor in (self._input, self._output):
@@ -93,13 +97,29 @@ class VirtualNpu:
                 raise UnsupportedProgram("CPU", "input or output type", tensor.dtype)
         memory = Memory(file)
         tasks = load(file, memory, cores)
+        rules = self._rules = rules_of(arithmetic_of(arithmetic, sums), lookup_rules)
         real = {name: weights_by_kernel(np.asarray(value)) for name, value in (parameters or {}).items()}
-        steps = [decode_step(task, file, memory, arithmetic, real) for task in join_tasks(tasks)]
+        steps = [decode_step(task, file, memory, rules, real) for task in join_tasks(tasks)]
         steps += layout_steps(file, steps, memory)
         steps.sort(key=lambda step: step.node)
         feed = cube_of_tensor(self._input, [s for step in steps for s in step.sources], memory)
         fetch = cube_of_tensor(self._output, [step.destination for step in steps], memory)
+        self._looks_up = any(task.looks_up for task in tasks)
         self._plan = Plan.of(memory, steps, feed, fetch)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether a float program looks a table up, so that `lookup_rules` count."""
+        return self._looks_up
+
+    @property
+    def lookup_rules(self) -> LookupRules:
+        """How tables are looked up; can be set between runs."""
+        return self._rules.lookups
+
+    @lookup_rules.setter
+    def lookup_rules(self, rules: LookupRules) -> None:
+        self._rules.lookups = rules
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -144,7 +164,7 @@ class VirtualNpu:
         x = self._checked(x)
         if x.dtype != NATIVE_DTYPES[self._input.dtype]:
             raise InputError(f"the model stores {self._input.dtype}, the input is {x.dtype}")
-        return self._execute(_widened(x)).astype(NATIVE_DTYPES[self._output.dtype])
+        return self._execute(widened(x)).astype(NATIVE_DTYPES[self._output.dtype])
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -157,6 +177,25 @@ class VirtualNpu:
         (writer,) = self._plan.writers[-1]
         return writer - 1 if writer else None
 
+    def first_points(self, x: npt.ArrayLike, count: int) -> Float32Array:
+        """Return the output's first points of a run on real values, before they are given its shape.
+
+        Only these are computed where every layer works point by point.
+
+        Returns
+        -------
+        ndarray of float32, shape (points, channels)
+            Dequantized; up to `count` points.
+
+        Raises
+        ------
+        InputError
+            `x` has another shape or is not numeric.
+        """
+        rows = rows_of_values(_quantized(self._checked(x), self._input), self._input)
+        rows = rows[:count] if self._plan.is_pointwise else rows
+        return dequantize(self._finish(Run(self._plan, rows))[:count], self._output)
+
     def start(self, x: npt.ArrayLike) -> Run:
         """Return a run on real values whose first step has not been made.
 
@@ -168,17 +207,17 @@ class VirtualNpu:
         return self._start(_quantized(self._checked(x), self._input))
 
     def _start(self, x: Array) -> Run:
-        by_row, channels = is_batch(self._input), self._plan.written[0].channels
-        return Run(self._plan, x.reshape(len(x), -1) if by_row else x.reshape(channels, -1).T)
+        return Run(self._plan, rows_of_values(x, self._input))
 
     def _execute(self, x: Array) -> Array:
         """Run the steps; float16 values are held in float32 on either side."""
-        run = self._start(x)
+        return values_of_rows(self._finish(self._start(x)), self._output)
+
+    def _finish(self, run: Run) -> Array:
         with np.errstate(all="ignore"):  # infinities and NaN are results like others
             for step in self.steps:
                 run.put(step.compute(run.sources()))
-            final = run.output()
-        return np.ascontiguousarray(final if is_batch(self._output) else final.T).reshape(self._output.shape)
+            return run.output()
 
     def _checked(self, x: npt.ArrayLike) -> Array:
         try:
@@ -199,6 +238,7 @@ class Plan:
     Attributes
     ----------
     steps : tuple of Step
+        Those that the output depends on; not, for one, copies with which cores wait for each other.
     written : tuple of Cube
         The input, then what each step writes.
     fetch : Cube
@@ -217,6 +257,12 @@ class Plan:
     writers: tuple[tuple[int | None, ...], ...]
     kept: npt.NDArray[np.bool_]
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether a point of the output comes of the same point of the input alone."""
+        points = {cube.width * cube.height for cube in (*self.written, self.fetch)}
+        return len(points) == 1 and not self.kept.any()
+
     @classmethod
     def of(cls, memory: Memory, steps: Sequence[Step], feed: Cube, fetch: Cube) -> Plan:
         """Find which rows can be handed over, and which writes are not read from memory."""
@@ -227,7 +273,7 @@ class Plan:
         memory.view(fetch)
         starts = np.array([cube.start for cube in written], np.int64)
         ends = np.array([cube.end for cube in written], np.int64)
-        kept: npt.NDArray[np.bool_] = np.zeros(len(written), np.bool_)
+        memory.check_constants(starts, ends)
 
         def writer(cube: Cube, before: int) -> int | None:
             """Return which write put exactly `cube` there, or None if memory must be read."""
@@ -238,14 +284,39 @@ class Plan:
             return int(touched[-1]) if cube.same_place(last) and cube.channels <= last.channels else None
 
         writers = tuple(tuple(writer(cube, index) for cube in cubes) for index, cubes in enumerate(reads, 1))
-        for cubes, by_cube in zip(reads, writers, strict=True):
-            for cube, by in zip(cubes, by_cube, strict=True):
-                touched = (starts < cube.end) & (cube.start < ends)
-                if by is not None:
-                    touched[by] = False
-                kept |= touched
-        memory.check_constants(starts, ends)
+        used, kept = _used_and_kept(reads, writers, (starts, ends))
+        if not used.all():
+            left = [step for step, is_used in zip(steps, used[1:], strict=True) if is_used]
+            return cls.of(memory, left, feed, fetch)
         return cls(memory, tuple(steps), written, fetch, writers, kept)
+
+
+_Flags = npt.NDArray[np.bool_]
+
+
+def _used_and_kept(
+    reads: Sequence[Sequence[Cube]],
+    writers: Sequence[Sequence[int | None]],
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> tuple[_Flags, _Flags]:
+    """Return which writes the output depends on, and which are read from memory.
+
+    `places` are the starts and the ends of what is written; the first is the input.
+    """
+    starts, ends = places
+    used, kept = np.arange(len(starts)) == 0, np.zeros(len(starts), np.bool_)
+    pending = [len(reads) - 1]
+    while pending:
+        index = pending.pop()
+        for cube, writer in zip(reads[index], writers[index], strict=True):
+            if writer is None:
+                touched = (starts < cube.end) & (cube.start < ends)
+                kept |= touched
+            else:
+                touched = np.arange(len(starts)) == writer
+            pending += [int(write) - 1 for write in np.flatnonzero(touched & ~used)]
+            used |= touched
+    return used, kept
 
 
 class Run:
@@ -291,7 +362,7 @@ class Run:
 def _read(memory: Memory, cube: Cube) -> Array:
     view = memory.view(cube)
     rows: Array = view.transpose(1, 2, 0, 3).reshape(cube.height * cube.width, -1)
-    return _widened(rows[:, : cube.channels])
+    return widened(rows[:, : cube.channels])
 
 
 def _write(memory: Memory, cube: Cube, rows: Array) -> None:
@@ -300,13 +371,11 @@ def _write(memory: Memory, cube: Cube, rows: Array) -> None:
     if missing < 0:
         note = "writes fewer channels than it has"
         raise UnsupportedProgram("DPU", "DATA_CUBE_CHANNEL", cube.channels - 1, note)
+    if cube.dtype == BFLOAT16:
+        rows = bfloat16_bits(rows)
     if missing:
         rows = np.pad(rows, ((0, 0), (0, missing)))
     view[...] = rows.reshape(cube.height, cube.width, cube.groups, -1).transpose(2, 0, 1, 3)
-
-
-def _widened(stored: Array) -> Array:
-    return stored.astype(np.float32) if stored.dtype == np.float16 else stored
 
 
 def _quantized(x: Array, tensor: Tensor) -> Array:
@@ -315,7 +384,7 @@ def _quantized(x: Array, tensor: Tensor) -> Array:
         if x.dtype == np.float32:
             return round_to_half(x.copy())
         with np.errstate(over="ignore"):
-            return _widened(x.astype(dtype))
+            return widened(x.astype(dtype))
     if dtype.kind == "f":
         floats: Array = x.astype(dtype)
         return floats

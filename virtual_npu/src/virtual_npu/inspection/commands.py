@@ -25,6 +25,7 @@ from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.inspection.content_digest import content_digest
 from virtual_npu.inspection.differences import differences
 from virtual_npu.inspection.disassembly import disassemble
+from virtual_npu.inspection.lookup_choices import lookup_choices
 from virtual_npu.inspection.time_estimate import estimate
 from virtual_npu.program.field_widths import over_wide_fields
 from virtual_npu.program.rules_followed import rules_followed
@@ -144,6 +145,8 @@ def _run(options: argparse.Namespace) -> None:
     _write(Path(options.output), npu.run(x))
     if options.arithmetic == "silicon":
         print(_rules(file, options.cores))
+        for name, apart in lookup_choices(npu, x, x.size).items():
+            print(f"lookups read otherwise, {name}: outputs differ by up to {apart:.2g}")
 
 
 def _write(target: Path, values: Array) -> None:

@@ -8,7 +8,7 @@ github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, Septemb
 
 So the outputs of a file's last layer have a few values each. Behind an earlier layer that may have had an
 event only a range is known. It is carried through the steps, each evaluated at both ends, since every stage
-rises or falls throughout.
+rises or falls throughout, but for Abs, which none of the converter's files has.
 """
 
 from __future__ import annotations

@@ -20,11 +20,20 @@ from virtual_npu.program.field_widths import over_wide_fields, refuse_over_wide
 from virtual_npu.program.layout_layers import LAYOUT_LAYERS
 from virtual_npu.program.memory import Memory
 from virtual_npu.program.registers import (
+    ARGB_IN,
+    CNA_IN_PRECISION,
+    DPU_IN_PRECISION,
     ENABLE_BITS,
+    EW_BYPASS,
+    EW_LUT_BYPASS,
+    LINE_STRIDE,
     LUT_ACCESS_DATA,
     LUT_ACCESS_TYPE,
     LUT_ADDR,
     LUT_TABLE_ID,
+    OUT_PRECISION,
+    PROC_PRECISION,
+    RDMA_IN_PRECISION,
     REGISTER_NAMES,
     UNITS,
     Field,
@@ -76,6 +85,30 @@ class LoadedTask:
     def runs(self, unit: str) -> bool:
         """Whether the task starts a unit."""
         return bool(self.enable_mask >> ENABLE_BITS[unit] & 1)
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether the DPU looks floats up."""
+        is_lookup = self.runs("DPU") and not (self[EW_BYPASS] or self[EW_LUT_BYPASS])
+        return is_lookup and self[PROC_PRECISION] > 1
+
+    @property
+    def is_unconverted(self) -> bool:
+        """Whether 16 bits that the formats call integers go in and out as float16, untouched.
+
+        Sqrt divides so in each step of Heron's method: int16 in and out, float16 between. Converted, its
+        quotients would be cut to integers and then read as float16's bits.
+        """
+        fields = (PROC_PRECISION, DPU_IN_PRECISION, OUT_PRECISION, RDMA_IN_PRECISION)
+        float16, int16 = 2, 1
+        return [self[field] for field in fields] == [float16, int16, int16, int16]
+
+    @property
+    def image_line(self) -> int:
+        """Bytes of a line of packed points of the model's input: filled up to full atoms of one channel."""
+        item = 1 if self[CNA_IN_PRECISION] == 0 else 2
+        in_atom = self.chip.atoms[2] // item
+        return -(-self[LINE_STRIDE] // in_atom) * in_atom * (self[ARGB_IN] - 7) * item
 
     def require(self, field: Field, *allowed: int) -> int:
         """Return a field's value that is one of `allowed`, else raise UnsupportedProgram."""

@@ -7,7 +7,7 @@ channels of one point; points along a line, lines along a surface, surfaces of f
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from virtual_npu.arrays import Array
 from virtual_npu.errors import FileFormatError, UnsupportedProgram
 from virtual_npu.program.chips import Chip, chip_of
-from virtual_npu.rknn_file.model_file import RknnFile
+from virtual_npu.rknn_file.model_file import RknnFile, Tensor
 
 __all__ = ["ATOM", "Cube", "Memory"]
 
@@ -128,13 +128,16 @@ class Memory:
         self._next = _GUARD
         self._constants: list[tuple[int, int]] = []
         self._inputs: list[tuple[int, int]] = []
+        self._held: dict[int, Tensor] = {}
         self._names: dict[str, int] = {}
         pool = self._add(self._zeros(file.internal_memory))
         for tensor in file.tensors:
             if not tensor.name or tensor.kind in ("regcmd", "task") or tensor.name in self._names:
                 continue
             if tensor.buffer:
-                self._names[tensor.name] = self._add(self._filled(file.buffers[tensor.buffer], tensor.size))
+                buffer = file.buffers[tensor.buffer]
+                self._names[tensor.name] = start = self._add(self._filled(buffer, tensor.size))
+                self._held[start] = replace(tensor, size=max(len(buffer), tensor.size))
             elif tensor.kind in ("input", "output"):
                 self._names[tensor.name] = start = self._add(self._zeros(tensor.size))
                 if tensor.kind == "input":
@@ -182,6 +185,7 @@ class Memory:
     def constant(self, address: int, size: int, dtype: npt.DTypeLike) -> Array:
         """Return `size` bytes as elements: weights, biases."""
         index, offset = self._find(address, address + size, "constant")
+        self._check_held(index, address + size, np.dtype(dtype))
         self._constants.append((address, address + size))
         return self._regions[index][offset : offset + size].view(dtype)
 
@@ -190,6 +194,23 @@ class Memory:
         for start, end in self._constants:
             if ((starts < end) & (start < ends)).any():
                 raise UnsupportedProgram("memory", "constant", start, "the program writes over it")
+
+    def _check_held(self, index: int, last: int, dtype: np.dtype[Any]) -> None:
+        """Raise UnsupportedProgram if a program reads a constant in another type, or past its end.
+
+        Observation: int16 files of a MatMul of one channel (2.2.0 to 2.3.2) hold its constants as int8 and
+        its ones as float16, and read both as int16. What a board makes of that is not known.
+        """
+        start = self._starts[index]
+        tensor = self._held.get(start)
+        if tensor is None or tensor.dtype not in ("int8", "int16", "float16"):
+            return
+        if dtype not in (tensor.dtype, np.uint8):
+            note = f"'{tensor.name}' is held as {tensor.dtype}"
+            raise UnsupportedProgram("memory", "constant read as", str(dtype), note)
+        if dtype != np.uint8 and last - start > tensor.size:
+            note = f"'{tensor.name}' has {tensor.size} bytes"
+            raise UnsupportedProgram("memory", "constant read up to byte", last - start, note)
 
     def view(self, cube: Cube, *, writable: bool = False) -> Array:
         """Return a cube's memory as (groups, height, width, channels of a group)."""
@@ -204,6 +225,8 @@ class Memory:
             raise UnsupportedProgram("memory", "cube", cube.start, "more than one group of packed channels")
         if (offset | cube.surface | cube.line | cube.point) % cube.dtype.itemsize:
             raise UnsupportedProgram("memory", "cube", cube.start, "misaligned")
+        within = cube.channels - (cube.groups - 1) * cube.group
+        self._check_held(index, cube.end - cube.point + within * cube.dtype.itemsize, cube.dtype)
         flat = region[offset : offset + cube.end - cube.start]
         origin = cube.address - cube.start
         elements = cube.channels if cube.packed else cube.group

@@ -18,7 +18,8 @@ __all__ = ["rules_followed"]
 
 _FLOAT16: Final = 2
 _DEPTHWISE: Final = 3
-_DIVIDE: Final = 3
+_BFLOAT16: Final = 3
+_OF_ALGORITHM: Final = {0: evidence.LARGER_OF_TWO, 3: evidence.DIVISION}  # EW_ALU_ALGO, of floats
 
 
 def rules_followed(file: RknnFile, cores: int = 1) -> tuple[Rule, ...]:
@@ -46,6 +47,8 @@ def rules_followed(file: RknnFile, cores: int = 1) -> tuple[Rule, ...]:
 
 
 def _of_task(task: LoadedTask) -> Iterator[Rule]:
+    if not task.runs("DPU_RDMA"):
+        task = task.without_reads()
     if task.runs("CNA"):
         yield from _of_convolution(task)
     if task.runs("DPU"):
@@ -78,11 +81,14 @@ def _of_scaling(task: LoadedTask, register: int, integer: Rule, is_float: bool) 
     bypass, no_addend, no_factor, no_relu = (config >> bit & 1 for bit in (0, 1, 4, 6))
     if bypass:
         return
-    if not is_float and not (no_addend and no_factor):
+    only_negatives = config >> 5 & 1 and not no_factor
+    if only_negatives:
+        yield evidence.NEGATIVE_FACTORS
+    if not is_float and not (no_addend and (no_factor or only_negatives)):
         yield integer
     if is_float and not no_addend:
         yield evidence.FLOAT_ADDENDS
-    if is_float and not no_factor:
+    if is_float and not (no_factor or only_negatives):
         yield evidence.FLOAT_FACTORS
     if not no_relu or config >> 7 & 1:
         yield evidence.RELU
@@ -95,17 +101,20 @@ def _of_elementwise(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
     elif has_operand and not is_float:
         yield evidence.INTEGER_ELEMENTWISE
     elif has_operand:
-        is_quotient = not task[r.EW_OP_TYPE] and task[r.EW_ALU_ALGO] == _DIVIDE
-        yield evidence.DIVISION if is_quotient else evidence.ELEMENTWISE
+        by_algorithm = {} if task[r.EW_OP_TYPE] else _OF_ALGORITHM
+        yield by_algorithm.get(task[r.EW_ALU_ALGO], evidence.ELEMENTWISE)
     if not task[r.EW_RELU_BYPASS]:
         yield evidence.RELU
     if not task[r.EW_LUT_BYPASS]:
         yield evidence.LOOKUP_LINES
         yield evidence.LOOKUP_ENDS
+        if task[r.LUT_LE_SLOPE_UFLOW_SCALE] or task[r.LUT_LO_SLOPE_OFLOW_SCALE]:
+            yield evidence.LOOKUP_SLOPES
         yield evidence.LOOKUP_SIDE
         if is_float:
             yield evidence.LOOKUP_INDEX
             yield evidence.LOOKUP_OFFSET
+            yield evidence.LOOKUP_ZERO
         else:
             yield evidence.INTEGER_LOOKUP
 
@@ -113,8 +122,15 @@ def _of_elementwise(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
 def _of_output(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
     if task[r.MINMAX_CTL]:
         yield evidence.LARGEST_CHANNEL
-    if task[r.OUT_PRECISION] == _FLOAT16:
+    precision = task[r.OUT_PRECISION]
+    if task.is_unconverted:
+        yield evidence.UNCONVERTED
+    if precision == _FLOAT16 or task.is_unconverted:
         yield evidence.FLOAT_OUTPUT
         yield evidence.OVERFLOW
-    elif task[r.OUT_PRECISION] < _FLOAT16:
+    elif precision == _BFLOAT16:
+        yield evidence.BFLOAT16_OUTPUT
+    elif precision < _FLOAT16:
         yield evidence.OUTPUT_CONVERSION
+    if task[r.FLYING_MODE] and task[r.COMB_USE]:
+        yield evidence.SHARED_SURFACES

@@ -73,10 +73,8 @@ def _joined(layer: list[LoadedTask]) -> list[LoadedTask]:
 
 def _line_steps(task: LoadedTask) -> dict[Field, int]:
     lines = task[r.DATAIN_HEIGHT]
-    image = task[r.ARGB_IN]
-    atom = task.chip.atoms[2]
-    unit = atom * (image - 7) if image else atom if task[r.GROUP_LINE_OFF] else 4
-    line = task[r.LINE_STRIDE] * unit
+    unit = task.chip.atoms[2] if task[r.GROUP_LINE_OFF] else 4
+    line = task.image_line if task[r.ARGB_IN] else task[r.LINE_STRIDE] * unit
     written = (task[r.CUBE_WIDTH] + 1 + task[r.NOTCH_ADDR_0]) * _atom(task)
     return {r.FEATURE_BASE_ADDR: lines * line, r.DST_BASE_ADDR: lines * written}
 
@@ -112,6 +110,8 @@ def _join(
         return None
     if not _same(first, second, {field.address for field in fields}):
         return None
+    if split is _LINES and _overlaps(first, second):
+        return None
     registers = dict(first.registers)
     for field in fields:
         total = first[field] + second[field] + (field not in _WHOLE_COUNTS)
@@ -119,6 +119,18 @@ def _join(
             return None
         registers[field.address] = registers.get(field.address, 0) + (total - first[field] << field.low)
     return replace(first, registers=registers)
+
+
+def _overlaps(first: LoadedTask, second: LoadedTask) -> bool:
+    """Whether lines run into another surface, so that what is written later lies over it.
+
+    Observation (softmax behind Gemm of several rows): each task writes a row's sixteen channels, of which
+    the next row's task takes the second half for its first.
+    """
+    lines = first[r.CUBE_HEIGHT] + second[r.CUBE_HEIGHT] + 2
+    points = lines * (first[r.CUBE_WIDTH] + 1 + first[r.NOTCH_ADDR_0])
+    one_atom = (first[r.CHANNEL_WDMA] + 1) * (1 if first[r.OUT_PRECISION] == 0 else 2) <= _atom(first)
+    return not one_atom and first[r.DST_SURF_STRIDE] < points
 
 
 def _same(first: LoadedTask, second: LoadedTask, shares: set[int]) -> bool:
