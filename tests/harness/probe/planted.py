@@ -170,8 +170,16 @@ def relu_without_nan(values: Array, zero: Any, out: Array) -> Array:
 
 
 def table(function: Callable[[Any, Array], Array]) -> Plant:
-    """Look up with `function` of the table and the values, in units of 2^-15."""
-    return lambda patch: patch.setattr(lookup_table.LookupTable, "apply", function)
+    """Look up with `function` of the table and the values, in units of 2^-15, and only scale its result."""
+
+    def scaled(task: Any, factor: Any, rules: Any) -> Any:
+        return data_processor_stages._in_place(np.multiply, factor)
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(lookup_table.LookupTable, "apply", lambda found, values, rules: function(found, values))
+        patch.setattr(data_processor_stages, "_converted_lookup", scaled)
+
+    return plant
 
 
 def _at(found: Any, values: Array) -> Array:
@@ -212,8 +220,13 @@ def logistic(found: Any, values: Array) -> Array:
     return np.asarray(32768 / (1 + np.exp(-values.astype(np.float64) / 2596.0)), np.float32)
 
 
-def nan_at_the_low_end(found: Any, values: Array) -> Array:
-    return _line(found, np.nan_to_num(_at(found, values)), 0, 1024)
+def nan_at_the_low_end(patch: pytest.MonkeyPatch) -> None:
+    given = lookup_table.LookupTable.apply
+
+    def apply(found: Any, values: Array, rules: Any) -> Array:
+        return given(found, np.where(np.isnan(values), found.start, values), rules)
+
+    patch.setattr(lookup_table.LookupTable, "apply", apply)
 
 
 def offset_counts(found: Any, values: Array) -> Array:
@@ -224,9 +237,9 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
     """Round integers with `rule`, and fit them into their type, as the last stage."""
     given = data_processor_stages.output_stages
 
-    def output(task: Any, dtype: np.dtype[Any], arithmetic: Any) -> Any:
+    def output(task: Any, dtype: np.dtype[Any], rules: Any) -> Any:
         if dtype.kind == "f":
-            return given(task, dtype, arithmetic)
+            return given(task, dtype, rules)
         factor = np.ldexp(float(task[registers.OUT_CVT_SCALE]), -task[registers.OUT_CVT_SHIFT])
         offset, span = float(task[registers.OUT_CVT_OFFSET]), 256**dtype.itemsize
 
@@ -244,8 +257,8 @@ def integer_output(rule: Callable[[Array], Array], *, wraps: bool = False) -> Pl
 def share_rounded(rule: Callable[[Array], Array]) -> Plant:
     given = data_processor_stages._scale_integers  # without rounding
 
-    def scale_channels(task: Any, *arguments: Any) -> Any:
-        compute = given(*arguments)
+    def scale_channels(addend: Any, factor: Any, shift: int, negative_shift: int) -> Any:
+        compute = given(addend, factor, shift)
         return lambda values, operand: rule(compute(values, operand))
 
     return lambda patch: patch.setattr(data_processor_stages, "_scale_channels", scale_channels)

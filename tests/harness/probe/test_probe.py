@@ -123,7 +123,7 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("tanh_beyond_table", "held_elsewhere", planted.table(planted.shorter)),
     ("tanh_beyond_table", "extrapolated", planted.table(planted.going_on)),
     ("tanh_beyond_table", "function", planted.table(planted.hyperbolic_tangent)),
-    ("tanh_of_nan", "low_end", planted.table(planted.nan_at_the_low_end)),
+    ("tanh_of_nan", "low_end", planted.nan_at_the_low_end),
     ("sigmoid_between_entries", "entry_nearest", planted.table(planted.nearest_entry)),
     ("sigmoid_beyond_table", "held_elsewhere", planted.table(planted.shorter)),
     ("sigmoid_beyond_table", "extrapolated", planted.table(planted.going_on)),

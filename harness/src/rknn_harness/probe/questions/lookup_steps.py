@@ -66,9 +66,10 @@ def _question(operator: str, *rules: str) -> Question:
         text=f"What does {operator} give in steps finer than its table's, around 0 and in its tails?",
         why="Rounding costs every unit 9e-5, an offset 3e-5; and a result of 0 might come out as 4.0.",
         answers={rule: _RULES[rule] for rule in rules},
-        assumed="as_it_is",
+        assumed="rounded_offset",
         decided_in="virtual_npu.execute.lookup_table",
-        blind_spot="It cannot show which of the two tables was read on their seam, where both hold the same.",
+        blind_spot="It cannot show which of the two tables was read on their seam, where both hold the same, "
+        "nor what a result of 0 comes out as where an offset keeps every result from 0.",
         model=dense(np.eye(_CHANNELS), samples=len(rows), activation=operator),
         rows=rows,
         predict=lambda file: {

@@ -26,6 +26,8 @@ _FUNCTIONS: Final[Mapping[str, Callable[[Array], Array]]] = {
     "Tanh": np.tanh,
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
 }
+_OFFSET: Final = 1  # OUT_CVT_OFFSET behind the vendor's tables
+_ASSUMED: Final = "linear_of_nearest_even_and_one"
 _LUT_ACCESS_DATA: Final = 0x4104  # Mesa rocket registers.xml
 
 
@@ -37,9 +39,10 @@ class Table:
     scale: float
 
     def position(self, x: Array) -> Array:
-        """Return where x falls, in entries, float32, not held within the table."""
+        """Return where x falls, in entries, not held within the table; the scale multiplies in float32."""
         scaled = np.asarray(x, np.float32) * np.float32(self.scale)
-        return np.asarray((scaled - np.float32(_START)) / np.float32(_STEP))
+        position: Array = (scaled.astype(np.float64) - _START) / _STEP
+        return position
 
 
 def table(file: bytes, operator: str) -> Table:
@@ -81,8 +84,7 @@ def _between(file_table: Table, x: Array) -> dict[str, Array]:
         return single
 
     position = file_table.position(x)
-    step = np.float32(_STEP)
-    near, below = np.rint(position * step) / step, np.floor(position * step) / step
+    near, below = np.rint(position * _STEP) / _STEP, np.floor(position * _STEP) / _STEP
     return {
         "linear": _half(linear(position)),
         "linear_and_one": _half(linear(position) + np.float32(1)),
@@ -90,6 +92,7 @@ def _between(file_table: Table, x: Array) -> dict[str, Array]:
         "linear_entries_cut": _half(np.floor(linear(position))),
         "linear_of_nearest": _half(linear(near)),
         "linear_of_nearest_whole": _half(np.floor(linear(near).astype(np.float64) + 0.5)),
+        _ASSUMED: _half(np.rint(linear(near).astype(np.float64)) + _OFFSET),
         "linear_of_nearest_cut": _half(np.floor(linear(near))),
         "linear_of_lower": _half(linear(below)),
         "linear_of_lower_whole": _half(np.floor(linear(below).astype(np.float64) + 0.5)),
@@ -125,10 +128,12 @@ def _between_question(operator: str) -> Question:
         answers={
             **answers,
             "linear_and_one": "On straight lines, and a step of 2^-15 more: OUT_CVT_OFFSET, which is 1.",
+            _ASSUMED: "On straight lines, of the nearest of 32 places between entries, rounded to 2^-15 with "
+            "halves to even, and a step of 2^-15 more.",
             "entry_below": "The entry below.",
             "entry_nearest": "The nearest entry.",
         },
-        assumed="linear",
+        assumed=_ASSUMED,
         decided_in="virtual_npu.execute.lookup_table",
         model=_model(operator, 256),
         rows=rows,
@@ -165,11 +170,11 @@ class _Ends(Question):
             "largest_difference_from_the_function": float(np.max(abs(y - function))),
         }
         beyond = abs(x) > end * 1.01
-        held = _half(file_table.entries[[0, -1]])
+        held = _half(file_table.entries[[0, -1]] + np.array([[0], [_OFFSET]]))
         exact = abs(y - function)[beyond].max() < 3 * 2.0**-12  # a step and a half of float16 below 1
         if exact:
             key = "function"
-        elif (y[beyond] == held[(x[beyond] > 0).astype(int)]).all():
+        elif (y[beyond] == held[:, (x[beyond] > 0).astype(int)]).all(axis=1).any():
             # The table's last steps may round to one float16: it ends where it says, or a little before.
             near = 0.8 * end < -x[first] < 1.01 * end and 0.8 * end < x[last] < 1.01 * end
             key = "held" if near else "held_elsewhere"
@@ -219,9 +224,9 @@ def _no_number(operator: str) -> Question:
     def predict(file: bytes) -> dict[str, Array]:
         file_table = table(file, operator)
         sums = rows.astype(np.float64) @ kernels.T
-        usual = _between(file_table, np.nan_to_num(sums))["linear"]
+        usual = _between(file_table, np.nan_to_num(sums))[_ASSUMED]
         gone = np.isnan(sums)
-        ends = _half(file_table.entries[[0, -1, 512]])
+        ends = _half(file_table.entries[[0, -1, 512]] + _OFFSET)
         values = dict(zip(("low_end", "high_end", "of_zero"), ends, strict=True))
         return {key: np.where(gone, v, usual) for key, v in {"nan": np.nan, **values}.items()}
 
