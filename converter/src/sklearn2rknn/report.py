@@ -229,6 +229,9 @@ def _check_lines(check: CheckResult) -> list[tuple[str, str]]:
         if check.bound == float("inf"):
             bound = "none: numbers of some rows may leave float16"
         lines.append(("  bound", bound))
+    if check.lookups:
+        readings = ", ".join(f"{apart:.1e} ({name})" for name, apart in check.lookups.items())
+        lines.append(("  lookups", f"otherwise read, outputs of the first rows differ by up to {readings}"))
     return lines
 
 

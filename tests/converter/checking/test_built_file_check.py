@@ -71,6 +71,7 @@ def test_a_check_is_read_as_it_was_recorded(bound: float | None) -> None:
         bound=bound,
         stages={"simulator": Agreement(0.5, None, None, 0.9, bound_share=2.0)},
         unavailable={"virtual_npu": "other chip"},
+        lookups={"offset of no effect": 3e-5, "table by the sign of the input": math.inf},
     )
     document = json.loads(json.dumps(check.to_json(), allow_nan=False))
     assert CheckResult.from_json(document) == check

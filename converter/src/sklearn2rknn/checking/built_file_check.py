@@ -27,6 +27,9 @@ __all__ = ["FileUnderCheck", "run_check"]
 EPILOGUE_ROUNDING = 2.0**-40
 """Share of a value that the epilogue's own float64 may err by: some thousand sums and products."""
 
+LOOKUP_ROWS = 16
+"""Rows on which the readings of lookups are compared: more would take a share of the check's time."""
+
 NO_TABLE = "EW_LUT_BYPASS", 0
 """What the virtual NPU names where a program looks up a table that it has never uploaded."""
 
@@ -77,12 +80,13 @@ def run_check(source: Network, network: Network, checked: CheckInput, file: File
         "onnx": judge.compare(exact, "float32 graph"),
         "simulator": judge.compare(file.simulated, "simulator", bound),
     }
-    unavailable = {}
+    unavailable, lookups = {}, {}
     emulated = _emulate(file.content, runs)
     if isinstance(emulated, str):
         unavailable["virtual_npu"] = emulated
     else:
-        stages["virtual_npu"] = judge.compare(emulated, "virtual NPU", bound)
+        stages["virtual_npu"] = judge.compare(emulated.outputs, "virtual NPU", bound)
+        lookups = virtual_npu.lookup_choices(emulated.npu, runs[0], LOOKUP_ROWS)
     largest = None if bound is None else float(bound.max())
     return CheckResult(
         input=checked.source,
@@ -92,6 +96,7 @@ def run_check(source: Network, network: Network, checked: CheckInput, file: File
         bound=largest,
         stages=stages,
         unavailable=unavailable,
+        lookups=lookups,
     )
 
 
@@ -105,13 +110,21 @@ def _bound(source: Network, network: Network, checked: CheckInput, file: FileUnd
     return file_bound(source, network, checked.rows, file.content, per_channel=file.per_channel)
 
 
-def _emulate(content: RknnFile | str, runs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | str:
+@attrs.frozen(eq=False)
+class _Emulated:
+    """The virtual NPU with a file, and its outputs of all runs."""
+
+    npu: virtual_npu.VirtualNpu
+    outputs: npt.NDArray[np.float32]
+
+
+def _emulate(content: RknnFile | str, runs: npt.NDArray[np.float32]) -> _Emulated | str:
     """Return the virtual NPU's outputs, or why it cannot execute the file."""
     if isinstance(content, str):
         return content
     try:
         npu = virtual_npu.VirtualNpu(content)
-        return np.stack([npu.run(run) for run in runs])
+        return _Emulated(npu, np.stack([npu.run(run) for run in runs]))
     except virtual_npu.UnsupportedProgram as error:
         if (error.register, error.value) == NO_TABLE:
             raise CheckError(

@@ -38,6 +38,9 @@ class CheckResult:
         By stage, one of `STAGES`.
     unavailable : mapping of str to str
         Why a stage was not run.
+    lookups : mapping of str to float
+        By how much outputs of the first rows would change if tables were looked up otherwise: what
+        `virtual_npu.lookup_choices` returns.
     """
 
     input: str = "off"
@@ -47,6 +50,7 @@ class CheckResult:
     bound: float | None = None
     stages: Mapping[str, Agreement] = attrs.Factory(dict)
     unavailable: Mapping[str, str] = attrs.Factory(dict)
+    lookups: Mapping[str, float] = attrs.Factory(dict)
 
     @property
     def is_off(self) -> bool:
@@ -119,6 +123,8 @@ class CheckResult:
                 document[stage] = self.stages[stage].to_json()
             elif stage in self.unavailable:
                 document[stage] = {"unavailable": self.unavailable[stage]}
+        if self.lookups:
+            document["lookups"] = {k: v if math.isfinite(v) else None for k, v in self.lookups.items()}
         return document
 
     @classmethod
@@ -137,4 +143,5 @@ class CheckResult:
             bound=math.inf if bound is None else None if math.isnan(bound) else bound,
             stages={name: Agreement.from_json(each) for name, each in stages.items() if name not in missing},
             unavailable=missing,
+            lookups={k: math.inf if v is None else v for k, v in document.get("lookups", {}).items()},
         )
