@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Mapping, Tuple
 import numpy as np
 
 from scirknn.steps.activations import activate, log_activate
-from scirknn.steps.step import Step, apply_steps, width_after
+from scirknn.steps.step import Step, apply_steps, take_rows, width_after
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -52,6 +52,7 @@ __all__ = [
     "main_method",
     "probabilities",
     "responses_of",
+    "takes_rows",
 ]
 
 Responses = Mapping[str, Tuple[Step, ...]]
@@ -90,6 +91,11 @@ def main_method(model: Answering) -> str:
     return next((name for name in ("predict", "transform", "score_samples") if name in methods), "predict")
 
 
+def takes_rows(model: Answering) -> bool:
+    """Whether a step behind the network takes the network's inputs too."""
+    return any(take_rows(steps) for steps in (model.epilogue, *responses_of(model).values()))
+
+
 def gives_numbers(model: Answering) -> bool:
     """Whether a model is judged by its numbers, not by labels."""
     return model.task in ("regressor", "transformer")
@@ -113,7 +119,7 @@ def answer_width(model: Answering, n_outputs: int, method: str) -> int:
     return width_after(responses_of(model)[method], width_after(model.epilogue, n_outputs))
 
 
-def answer(model: Answering, method: str, values: Array) -> Array:
+def answer(model: Answering, method: str, values: Array, rows: Floats | None = None) -> Array:
     """Return what a method returns for values, in scikit-learn's shape and dtype.
 
     Parameters
@@ -123,6 +129,8 @@ def answer(model: Answering, method: str, values: Array) -> Array:
         One of its `responses`.
     values : numpy.ndarray, shape (n, n_values)
         From `final_values`.
+    rows : numpy.ndarray of float64, shape (n, inputs), optional
+        The network's inputs, where the method's own steps take them.
     """
     if method == "predict":
         return _predictions(model, values)
@@ -131,7 +139,7 @@ def answer(model: Answering, method: str, values: Array) -> Array:
     if method == "predict_log_proba":
         return _logarithms(model, values)
     own = responses_of(model)[method]
-    answers = apply_steps(own, values)
+    answers = apply_steps(own, values, rows)
     if method == "transform":
         return answers if own else _activated(model, answers)
     is_column = answers.shape[1] == 1 and model.task != "multilabel"

@@ -64,11 +64,12 @@ def _regressors() -> tuple[type, ...]:
 def test_a_line_that_says_so_can_be_converted(name: str) -> None:
     model, X = fitted(name)
     network = network_from_estimator(model)
-    values = final_values(network, network.forward(X), network.expand(X))
+    rows = network.expand(X)
+    values = final_values(network, network.forward(X), rows)
     assert set(responses_of(network)) <= set(TABLE[name].methods)
     assert set(TABLE[name].methods) <= set(METHODS)
     for method in responses_of(network):
-        expected, given = getattr(model, method)(X), answer(network, method, values)
+        expected, given = getattr(model, method)(X), answer(network, method, values, rows)
         assert (given.shape, given.dtype) == (expected.shape, expected.dtype), method
         if expected.dtype.kind == "f" and method != "predict_log_proba":
             np.testing.assert_allclose(given, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())

@@ -14,6 +14,7 @@ import scirknn
 from scirknn.bundle import Bundle, metadata_path, read_bundle, write_bundle
 from scirknn.bundle.arrays_file import arrays_path
 from scirknn.steps.activations import Activation
+from scirknn.steps.distances import Distances
 from scirknn.steps.linear import Columns, Dense, Shift
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import MakeBundle
@@ -165,3 +166,30 @@ def test_keys_of_another_form_are_refused(bundle: Bundle, changes: dict[str, Any
     with pytest.raises(scirknn.BundleFormatError) as caught:
         read_bundle(bundle.path)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (
+            {"epilogue": (Distances(np.ones((2, 3)), 1.0),)},
+            "'distances' takes 3 inputs of the network, not 4",
+        ),
+        (
+            {"responses": {"predict": (Distances(np.ones((2, 4)), 1.0),)}},
+            "a step of 'responses' for 'predict' takes rows",
+        ),
+    ],
+)
+def test_a_step_of_rows_that_does_not_fit_is_refused(regressor: Bundle, parts: Any, text: str) -> None:
+    with pytest.raises(scirknn.BundleFormatError, match=text):
+        rewritten(regressor, **parts)
+
+
+def test_a_methods_own_step_takes_the_networks_inputs(regressor: Bundle) -> None:
+    points = np.random.default_rng(3).normal(size=(2, 4))
+    made = rewritten(regressor, responses={"predict": (), "transform": (Distances(points, 2.0),)})
+    with scirknn.load(made.path) as model:
+        rows = model.network_inputs(X)
+        expected = 2 * np.sqrt(((rows[:, None] - points) ** 2).sum(axis=2))
+        np.testing.assert_allclose(model.transform(X), expected, rtol=1e-12)

@@ -10,11 +10,12 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
+from scirknn.answers import takes_rows
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Number
 from scirknn.steps.activations import Activation
 from scirknn.steps.linear import Dense
-from scirknn.steps.step import take_rows, width_after
+from scirknn.steps.step import width_after
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
@@ -129,7 +130,7 @@ def _put_in_front(table: FeatureTable, network: Network) -> Network:
         return attrs.evolve(network, input=compose(affine, network.input))
     if network.input is not None:
         weights, bias = weights * network.input.scale, (bias - network.input.offset) * network.input.scale
-    if network.layers and not network.features and not take_rows(network.epilogue):
+    if network.layers and not network.features and not takes_rows(network):
         layers = (Layer(weights, bias, "identity"), *network.layers)
         return attrs.evolve(network, input=affine, layers=layers)
     features = (Dense(weights, bias), *network.features)

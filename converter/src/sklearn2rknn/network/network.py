@@ -10,13 +10,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from scirknn.answers import Responses, indices
+from scirknn.answers import Responses, indices, takes_rows
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from scirknn.steps.description import describe_steps
-from scirknn.steps.step import Step, apply_steps, take_rows, width_after
+from scirknn.steps.step import Step, apply_steps, width_after
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
 
@@ -169,7 +169,7 @@ class Network:
     def with_host_steps_of(self, other: Network) -> Network:
         """Return the network with what the host of `other` does in front of its own."""
         network = attrs.evolve(self, columns=other.columns, first_step=other.first_step)
-        if not other.features and not take_rows(other.epilogue):
+        if not other.features and not takes_rows(other):
             return attrs.evolve(network, input=compose(other.input, self.input))
         return attrs.evolve(
             network,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
 
 import numpy as np
 
-from scirknn.answers import TASKS, Responses
+from scirknn.answers import TASKS, Responses, takes_rows
 from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
 from scirknn.steps.activations import HEADS
-from scirknn.steps.step import Step, apply_steps, take_rows
+from scirknn.steps.step import Step, apply_steps
 from scirknn.steps.trees import TreeSum
 
 if TYPE_CHECKING:
@@ -186,8 +186,8 @@ class Bundle:
 
     @property
     def takes_rows(self) -> bool:
-        """Whether a step of the epilogue takes the network's inputs too."""
-        return take_rows(self.epilogue)
+        """Whether a step behind the network takes the network's inputs too."""
+        return takes_rows(self)
 
     @property
     def maps_apart(self) -> bool:

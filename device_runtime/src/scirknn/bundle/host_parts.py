@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
 from scirknn.answers import METHODS, SCORES, Responses, default_responses, responses_of
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
 from scirknn.bundle.limits import MOST_CHANNELS
 from scirknn.files import sha256_of_bytes
 from scirknn.steps.description import Description, describe_steps, read_steps
-from scirknn.steps.step import Step, take_rows, width_after
+from scirknn.steps.step import RowStep, Step, take_rows, width_after
 
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
@@ -32,6 +32,9 @@ _OF_BEFORE = {
     ("regressor", "exp"),
 }
 """Tasks and heads that formats 1 to 3 have."""
+
+_METHODS_OF_ROWS = ("decision_function", "score_samples", "transform")
+"""Methods whose own steps may take rows: a model is judged by the others, from its values alone."""
 
 SCORE = re.compile(r"(accuracy|r2|none|log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z")
 """Names of scores; that of Tweedie's deviance has its power, 1 for Poisson and 2 for gamma."""
@@ -126,10 +129,21 @@ def check_widths(bundle: Bundle, fail: Callable[[str], NoReturn]) -> int:
     """Return how many values `predict` decides from, after each step's columns were compared."""
     try:
         n_values = width_after(bundle.epilogue, bundle.n_outputs)
+        n_inputs = width_after(bundle.features, bundle.n_inputs)
+        _require_inputs(bundle.epilogue, n_inputs)
         for name, steps in responses_of(bundle).items():
             width_after(steps, n_values)
-            if take_rows(steps):
+            _require_inputs(steps, n_inputs)
+            if take_rows(steps) and (name not in _METHODS_OF_ROWS or bundle.task == "transformer"):
                 raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")
     except ValueError as error:
         fail(str(error))
     return width_after(responses_of(bundle).get("predict", ()), n_values)
+
+
+def _require_inputs(steps: Iterable[Step], n_inputs: int) -> None:
+    for each in steps:
+        if isinstance(each, RowStep) and each.inputs not in (None, n_inputs):
+            raise ValueError(
+                f"the step {each.kind!r} takes {each.inputs} inputs of the network, not {n_inputs}"
+            )

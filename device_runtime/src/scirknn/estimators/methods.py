@@ -196,4 +196,5 @@ class Methods(Estimator):
         return probabilities(self.bundle, final_values(self.bundle, output, rows))
 
     def _finish(self, method: str) -> Finish:
-        return lambda output, rows: answer(self.bundle, method, final_values(self.bundle, output, rows))
+        bundle = self.bundle
+        return lambda output, rows: answer(bundle, method, final_values(bundle, output, rows), rows)

@@ -1,4 +1,4 @@
-"""Steps that make probabilities of what is none yet."""
+"""Steps that make probabilities, or their logarithms, of what is none yet."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.steps.activations import log_activate
 from scirknn.steps.step import Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["HuberChances", "Normalized", "WithComplement"]
+__all__ = ["HuberChances", "LogSoftmax", "Normalized", "WithComplement"]
 
 
 @step("normalized")
@@ -70,3 +71,16 @@ class WithComplement(Step):
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         return np.hstack([error, error])
+
+
+@step("log_softmax")
+@dataclass(frozen=True, eq=False)
+class LogSoftmax(Step):
+    """Give the logarithms of a softmax's probabilities, finite where these underflow."""
+
+    def apply(self, values: Floats) -> Floats:
+        return log_activate("softmax", values)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error: the logarithm of the sum moves by no more than its largest exponent does."""
+        return np.asarray(error + error.max(axis=1, keepdims=True))

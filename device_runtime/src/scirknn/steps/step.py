@@ -63,10 +63,15 @@ class Step:
 
 
 class RowStep(Step):
-    """A step of an epilogue that also takes the network's inputs, float64 of shape (n, inputs).
+    """A step behind the network that also takes its inputs, float64 of shape (n, inputs).
 
     They are what `features` return: the inputs after columns, the map of a pipeline's scalers and features.
     """
+
+    @property
+    def inputs(self) -> int | None:
+        """How many inputs of the network the step takes; None: any number."""
+        return None
 
     def apply_to(self, values: Floats, rows: Floats) -> Floats:
         """Compute the step for values of these rows."""

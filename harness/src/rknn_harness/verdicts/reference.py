@@ -17,9 +17,16 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from scirknn.answers import answer, final_values, gives_numbers, main_method, probabilities, responses_of
+from scirknn.answers import (
+    answer,
+    final_values,
+    gives_numbers,
+    main_method,
+    probabilities,
+    responses_of,
+    takes_rows,
+)
 from scirknn.arrays import Array, Floats
-from scirknn.steps.step import take_rows
 from sklearn2rknn import network_from_estimator
 from sklearn2rknn.checking.agreement import chances
 from sklearn2rknn.network.layer import Layer
@@ -125,7 +132,7 @@ class Reference:
     def rows_in_front(self, rows: Array | None = None) -> Floats | None:
         """Return the network's inputs for steps that take them, of some rows; None where none does."""
         network = self.network
-        if network is None or not take_rows(network.epilogue):
+        if network is None or not takes_rows(network):
             return None
         X = self.X if rows is None else self.X[rows]
         return network.expand(X)

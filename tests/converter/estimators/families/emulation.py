@@ -70,11 +70,12 @@ class Emulated:
 
     def exact(self, method: str, X: Array) -> Array:
         """Return what a method answers in float64."""
-        return answer(self.source, method, self._values(self.source.forward(X), X))
+        return self._answer(method, self.source.forward(X), X)
 
     def __call__(self, method: str, X: Array) -> Array:
         """Return what a method answers in float16."""
-        return answer(self.source, method, self._values(float16_outputs(self.prepared, X), X))
+        return self._answer(method, float16_outputs(self.prepared, X), X)
 
-    def _values(self, outputs: Floats, X: Array) -> Floats:
-        return final_values(self.source, outputs, self.source.expand(X))
+    def _answer(self, method: str, outputs: Floats, X: Array) -> Array:
+        rows = self.source.expand(X)
+        return answer(self.source, method, final_values(self.source, outputs, rows), rows)

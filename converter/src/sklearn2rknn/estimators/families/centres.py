@@ -1,0 +1,176 @@
+"""Models that give a row the label of its nearest centre."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift, MiniBatchKMeans
+from sklearn.neighbors import NearestCentroid
+
+from scirknn.arrays import Array, Floats
+from scirknn.bundle import Affine
+from scirknn.steps.activations import Activation
+from scirknn.steps.chances import LogSoftmax
+from scirknn.steps.distances import Distances, LargestOfGroups, LessSquaredNorm
+from scirknn.steps.linear import Columns, Dense
+from scirknn.steps.step import Step
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.dense import Answers, dense_network
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.registry import Form, reads
+from sklearn2rknn.network.network import Network
+
+CENTRES = Form(text="one dense layer that ranks the centres; exact distances on the host")
+
+
+@reads(KMeans, MiniBatchKMeans, MeanShift, form=CENTRES)
+def read_means(estimator: Any, name: str) -> Network:
+    """Return the network of a clusterer whose clusters are its centres."""
+    centres = _Centres.of(estimator, name, "cluster_centers_")
+    dtype = np.int32 if isinstance(estimator, (KMeans, MiniBatchKMeans)) else np.int64
+    return centres.clusterer(estimator, np.arange(len(centres.points), dtype=dtype))
+
+
+@reads(AffinityPropagation, form=CENTRES)
+def read_affinity_propagation(estimator: Any, name: str) -> Network:
+    """Return the network of exemplars, where the clustering has found some."""
+    require_fitted(estimator, "labels_")
+    if estimator.affinity != "euclidean":
+        raise UnsupportedModelError(
+            f"{name} with affinity={estimator.affinity!r} has no predict for new rows. Fit it with "
+            "affinity='euclidean'."
+        )
+    if not len(estimator.cluster_centers_):
+        raise UnsupportedModelError(
+            f"{name} did not converge and has no cluster. Raise max_iter or damping, and fit again."
+        )
+    centres = _Centres.of(estimator, name, "cluster_centers_")
+    return centres.clusterer(estimator, np.arange(len(centres.points)))
+
+
+@reads(Birch, form=CENTRES)
+def read_birch(estimator: Any, name: str) -> Network:
+    """Return the network of subclusters; a cluster's score is that of its nearest one."""
+    centres = _Centres.of(estimator, name, "subcluster_centers_")
+    labels = np.asarray(estimator.subcluster_labels_)
+    if labels.dtype.kind not in "iu" or labels.shape != centres.points.shape[:1]:
+        raise UnsupportedModelError(
+            f"{name}.subcluster_labels_ is an array of {labels.dtype} and shape {labels.shape} for "
+            f"{len(centres.points)} subclusters. It was changed after fit; fit again."
+        )
+    classes, groups = np.unique(labels, return_inverse=True)
+    return centres.clusterer(estimator, classes, (LargestOfGroups(groups.astype(np.int64)),))
+
+
+@reads(NearestCentroid, form=CENTRES)
+def read_nearest_centroid(estimator: Any, name: str) -> Network:
+    """Return the network of scores: those of distances, and those that probabilities are of.
+
+    These divide each column by its deviation within classes. With equal priors `predict` does not.
+    """
+    if estimator.metric != "euclidean":
+        raise UnsupportedModelError(
+            f"{name} with metric={estimator.metric!r} cannot be converted: only the Euclidean distance is a "
+            "product of matrices. Fit it with metric='euclidean'."
+        )
+    centres = _Centres.of(estimator, name, "centroids_")
+    answers = Answers(
+        task="classifier",
+        head="softmax",
+        classes=class_labels(name, estimator.classes_),
+        responses=methods(estimator, "classifier"),
+    )
+    if not hasattr(estimator, "class_prior_"):  # scikit-learn before 1.6 has no probabilities
+        return centres.network(estimator, *centres.ranking(), answers)
+    prior, factors = _priors_and_factors(estimator, name, centres)
+    weights, bias = centres.ranking(factors)
+    weights, bias = 2 * weights, 2 * (bias + np.log(prior))
+    count = len(prior)
+    first: tuple[Step, ...] = ()
+    own: dict[str, tuple[Step, ...]] = {}
+    if np.isclose(prior, 1 / count).all():
+        nearest = centres.ranking()
+        weights, bias = np.hstack([nearest[0], weights]), np.hstack([nearest[1], bias])
+        first = (Columns(count, 2 * count),)
+        own["predict"] = (Columns(0, count),)
+        own["predict_proba"] = (*first, Activation("softmax"))
+        own["predict_log_proba"] = (*first, LogSoftmax())
+    difference = Dense(np.array([[-1.0], [1.0]]), np.zeros(1))
+    own["decision_function"] = (*first, difference if count == 2 else LessSquaredNorm(factors))
+    answers = attrs.evolve(answers, responses=methods(estimator, "classifier", own))
+    return centres.network(estimator, weights, bias, answers)
+
+
+def _priors_and_factors(estimator: Any, name: str, centres: _Centres) -> tuple[Floats, Floats]:
+    """Return the classes' priors, and what the features are multiplied by for probabilities."""
+    prior = fitted_numbers(f"{name}.class_prior_", np.asarray(estimator.class_prior_), 1)
+    deviation = fitted_numbers(f"{name}.within_class_std_dev_", estimator.within_class_std_dev_, 1)
+    shape = centres.points.shape
+    if (*prior.shape, *deviation.shape) != shape or not (prior > 0).all() or not (deviation >= 0).all():
+        raise UnsupportedModelError(
+            f"{name} has class_prior_ of shape {prior.shape} and within_class_std_dev_ of {deviation.shape} "
+            f"for {shape[0]} classes and {shape[1]} features, or numbers that are not positive. Fit again, with "
+            "priors above 0."
+        )
+    return prior, centres.unit / np.where(deviation == 0, 1.0, deviation)
+
+
+@attrs.frozen(eq=False)
+class _Centres:
+    """Centres as the network takes them: centred, in a unit that is their own spread.
+
+    Attributes
+    ----------
+    points : numpy.ndarray of float64, shape (k, n_features)
+    middle : numpy.ndarray of float64, shape (n_features,)
+    unit : float
+        A power of two, by which nothing is rounded.
+    dtype : {"float64", "float32"}
+    """
+
+    points: Floats
+    middle: Floats
+    unit: float
+    dtype: str
+
+    @classmethod
+    def of(cls, estimator: Any, name: str, attribute: str) -> _Centres:
+        """Read the centres of an estimator."""
+        require_fitted(estimator, attribute)
+        values = fitted_numbers(f"{name}.{attribute}", getattr(estimator, attribute), 2)
+        if values.shape[1] != estimator.n_features_in_:
+            raise UnsupportedModelError(
+                f"{name}.{attribute} has {values.shape[1]} columns for {estimator.n_features_in_} features. "
+                "It was changed after fit; fit again."
+            )
+        centres = values.astype(np.float64)
+        middle = centres.mean(axis=0)
+        spread = float(np.abs(centres - middle).max())
+        unit = 2.0 ** np.round(np.log2(spread)) if spread > 0 else 1.0
+        dtype = "float32" if values.dtype == np.float32 else "float64"
+        return cls((centres - middle) / unit, middle, unit, dtype)
+
+    def ranking(self, factors: Floats | float = 1.0) -> tuple[Floats, Floats]:
+        """Return weights and bias of ``x.s - s.s / 2``, which is largest for the nearest centre s.
+
+        It lacks ``x.x / 2``, which all centres have in common. `factors` multiply the columns.
+        """
+        points = self.points * factors
+        return (points * factors).T, -np.square(points).sum(axis=1) / 2
+
+    def network(self, estimator: Any, weights: Floats, bias: Floats, answers: Answers) -> Network:
+        scale = np.full(len(self.middle), 1.0 / self.unit)
+        network = dense_network(estimator, weights, bias, answers)
+        return attrs.evolve(network, input=Affine(self.middle, scale), dtype=self.dtype)
+
+    def clusterer(self, estimator: Any, labels: Array, epilogue: tuple[Step, ...] = ()) -> Network:
+        own = {"transform": (Distances(self.points, self.unit),)}
+        answers = Answers(
+            task="clusterer",
+            head="softmax",
+            classes=labels,
+            responses=methods(estimator, "clusterer", own),
+        )
+        return attrs.evolve(self.network(estimator, *self.ranking(), answers), epilogue=epilogue)

@@ -1,0 +1,118 @@
+"""Steps about distances between the network's inputs and points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.steps.step import RowStep, Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats, Ints
+
+__all__ = ["Distances", "LargestOfGroups", "LessSquaredNorm"]
+
+
+@step("distances")
+@dataclass(frozen=True, eq=False)
+class Distances(RowStep):
+    """Give the Euclidean distance from each point, in float64, whatever the values are.
+
+    Attributes
+    ----------
+    points : numpy.ndarray of float64, shape (k, inputs)
+    unit : float
+        Of the distances, in units of the inputs.
+    """
+
+    points: Floats
+    unit: float
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or not self.points.size:
+            raise ValueError(f"the step 'distances' has points of shape {self.points.shape}")
+
+    def width(self, columns: int) -> int:
+        return len(self.points)
+
+    @property
+    def inputs(self) -> int:
+        return int(self.points.shape[1])
+
+    def apply_to(self, values: Floats, rows: Floats) -> Floats:
+        distances = np.empty((len(rows), len(self.points)))
+        for place, point in enumerate(self.points):
+            distances[:, place] = np.sqrt(np.square(rows - point).sum(axis=1))
+        return distances * self.unit
+
+    def carry_to(self, values: Floats, error: Floats, rows: Floats) -> Floats:
+        return np.zeros((len(rows), len(self.points)))
+
+
+@step("less_squared_norm")
+@dataclass(frozen=True, eq=False)
+class LessSquaredNorm(RowStep):
+    """Subtract ``sum((x * factors) ** 2)`` of a row x from all its values.
+
+    Attributes
+    ----------
+    factors : numpy.ndarray of float64, shape (inputs,)
+    """
+
+    factors: Floats
+
+    def __post_init__(self) -> None:
+        if self.factors.ndim != 1:
+            raise ValueError(f"the step 'less_squared_norm' has factors of shape {self.factors.shape}")
+
+    @property
+    def inputs(self) -> int:
+        return len(self.factors)
+
+    def apply_to(self, values: Floats, rows: Floats) -> Floats:
+        norms = np.square(rows * self.factors).sum(axis=1)
+        return np.asarray(values - norms[:, None])
+
+    def carry_to(self, values: Floats, error: Floats, rows: Floats) -> Floats:
+        return error
+
+
+@step("largest_of_groups")
+@dataclass(frozen=True, eq=False)
+class LargestOfGroups(Step):
+    """Take the largest value of each group of columns.
+
+    Attributes
+    ----------
+    groups : numpy.ndarray of int64, shape (columns,)
+        The group of each column: 0 to one less than there are, each of them at least once.
+    """
+
+    groups: Ints
+
+    def __post_init__(self) -> None:
+        named = np.unique(self.groups)
+        if self.groups.ndim != 1 or not len(named) or (named != np.arange(len(named))).any():
+            raise ValueError("the step 'largest_of_groups' has numbers of groups that are not 0, 1, 2, ...")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.groups):
+            raise ValueError(
+                f"the step 'largest_of_groups' has groups of {len(self.groups)} columns for {columns}"
+            )
+        return int(self.groups.max()) + 1
+
+    def apply(self, values: Floats) -> Floats:
+        return self._largest(values)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        largest = self._largest(values)
+        ends = self._largest(values + error), self._largest(values - error)
+        return np.asarray(np.maximum(ends[0] - largest, largest - ends[1]))
+
+    def _largest(self, values: Floats) -> Floats:
+        order = np.argsort(self.groups, kind="stable")
+        starts = np.searchsorted(self.groups[order], np.arange(self.groups.max() + 1))
+        return np.asarray(np.maximum.reduceat(values[:, order], starts, axis=1))

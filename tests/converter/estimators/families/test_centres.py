@@ -1,0 +1,156 @@
+"""Labels and distances of the nearest centre."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import cluster
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.metrics import euclidean_distances
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from scirknn.answers import responses_of
+from scirknn.arrays import Array, Floats
+from scirknn.steps.step import carry_steps
+from sklearn2rknn import NotFittedError, UnsupportedModelError, network_from_estimator
+from sklearn2rknn.checking.file_bound import file_bound
+from tests.converter.estimators.families.emulation import Emulated, load, offered_methods
+
+warnings.filterwarnings("ignore", module="sklearn")
+
+CLUSTERERS = {
+    "AffinityPropagation": cluster.AffinityPropagation(damping=0.8, max_iter=400, random_state=0),
+    "Birch": cluster.Birch(n_clusters=3, threshold=0.3),
+    "Birch without clustering": cluster.Birch(n_clusters=None, threshold=0.3),
+    "KMeans": cluster.KMeans(8, n_init=1, random_state=0),
+    "KMeans of one": cluster.KMeans(1, n_init=1, random_state=0),
+    "MeanShift": cluster.MeanShift(),
+    "MiniBatchKMeans": cluster.MiniBatchKMeans(8, n_init=1, random_state=0),
+}
+DATA = ("wine", "wine bad", "digits", "breast_cancer bad")
+
+
+def data_of(data: str) -> tuple[Floats, Array]:
+    X, y = load(data)
+    return X[:300], y[:300]
+
+
+def centres_of(model: Any) -> Floats:
+    """Return the points that labels are decided by."""
+    names = ("cluster_centers_", "subcluster_centers_", "centroids_")
+    return np.asarray(next(getattr(model, name) for name in names if hasattr(model, name)))
+
+
+def are_settled(emulated: Emulated, X: Floats) -> Array:
+    """Whether a row's largest score stays the largest within the derived bound of float16."""
+    source = emulated.source
+    bound = file_bound(source, emulated.prepared, X)
+    assert bound is not None
+    steps = (*source.epilogue, *responses_of(source)["predict"])
+    values, error = carry_steps(steps, source.forward(X), bound, source.expand(X))
+    best = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
+    rivals = np.where(best, -np.inf, values + error).max(axis=1)
+    return np.asarray((values - error)[best] > rivals)
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", CLUSTERERS)
+def test_a_clusterer_predicts_and_transforms_as_scikit_learns(name: str, data: str) -> None:
+    X, _ = data_of(data)
+    unit = 1.0 if name == "MeanShift" else np.abs(X).max() / 30  # the threshold of Birch is a distance
+    model = clone(CLUSTERERS[name]).fit(X / unit)
+    emulated, X = Emulated.convert(model, X / unit), X / unit
+    assert emulated.methods == offered_methods(model)
+    expected, settled = model.predict(X), are_settled(emulated, X)
+    assert emulated.exact("predict", X).dtype == expected.dtype
+    assert (emulated.exact("predict", X) == expected).mean() > 0.99  # scikit-learn rounds at ties
+    same = emulated("predict", X) == expected
+    assert same[settled].all()
+    assert same.mean() > 0.97
+    if "transform" in emulated.methods:
+        given, expected = emulated("transform", X), model.transform(X)
+        assert (given.shape, given.dtype) == (expected.shape, expected.dtype)
+        # scikit-learn's |x|^2 - 2 x.s + |s|^2 cancels; the squares err by float64's unit of |x|^2.
+        allowed = 2.0**-48 * (
+            np.square(X).sum(axis=1, keepdims=True) + np.square(centres_of(model)).sum(axis=1)
+        )
+        assert (np.abs(given**2 - expected**2) <= allowed).all()
+
+
+@pytest.mark.parametrize("priors", ["uniform", "empirical", [0.5, 0.3, 0.2]])
+@pytest.mark.parametrize("shrink", [None, 0.5])
+@pytest.mark.parametrize("data", ["wine", "wine bad", "breast_cancer bad"])
+def test_nearest_centroid_answers_as_scikit_learns(data: str, shrink: float | None, priors: Any) -> None:
+    X, y = data_of(data)
+    priors = [0.75, 0.25] if isinstance(priors, list) and y.max() == 1 else priors
+    model = NearestCentroid(shrink_threshold=shrink, priors=priors).fit(X, y)
+    emulated = Emulated.convert(model, X)
+    assert emulated.methods == offered_methods(model)
+    for method in sorted(emulated.methods):
+        expected, given = getattr(model, method)(X), emulated.exact(method, X)
+        assert (given.shape, given.dtype) == (expected.shape, expected.dtype), method
+        np.testing.assert_allclose(
+            given, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max(), err_msg=method
+        )
+    same = emulated("predict", X) == model.predict(X)
+    assert same[are_settled(emulated, X)].all()
+    assert same.mean() > 0.98
+
+
+def test_a_pca_in_front_leaves_distances_exact() -> None:
+    X, _ = load("wine bad")
+    model = make_pipeline(StandardScaler(), PCA(5), cluster.KMeans(6, n_init=1, random_state=0)).fit(X)
+    emulated = Emulated.convert(model, X)
+    assert (emulated("predict", X) == model.predict(X)).mean() > 0.99
+    np.testing.assert_allclose(emulated("transform", X), model.transform(X), rtol=1e-9)
+
+
+def test_distances_of_float32_are_scikit_learns() -> None:
+    X = load("wine")[0].astype(np.float32)
+    model = cluster.KMeans(4, n_init=1, random_state=0).fit(X)
+    network = network_from_estimator(model)
+    assert network.dtype == "float32"
+    expected = euclidean_distances(X.astype(np.float64), model.cluster_centers_.astype(np.float64))
+    given = Emulated.convert(model, X).exact("transform", X)
+    np.testing.assert_allclose(given, expected, rtol=1e-6)
+
+
+def fit(model: Any, **changes: Any) -> Any:
+    X, y = load("wine")
+    model.fit(X, y)
+    vars(model).update(changes)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (cluster.KMeans(3), "This KMeans is not fitted: it has no cluster_centers_"),
+        (cluster.Birch(), "This Birch is not fitted: it has no subcluster_centers_"),
+        (NearestCentroid(), "This NearestCentroid is not fitted"),
+        (fit(NearestCentroid(metric="manhattan")), "metric='manhattan' cannot be converted"),
+        (fit(cluster.KMeans(3), cluster_centers_=np.ones((3, 2))), "has 2 columns for 13 features"),
+        (fit(cluster.KMeans(3), cluster_centers_=np.full((3, 13), np.nan)), "holds 39 NaN or infinite"),
+        (fit(cluster.KMeans(3), cluster_centers_=None), "is an array of object"),
+        (fit(cluster.Birch(), subcluster_labels_=np.zeros(2)), "subcluster_labels_ is an array of float64"),
+        (fit(NearestCentroid(), class_prior_=np.array([1.0, 0.0, 0.0])), "with priors above 0"),
+        (fit(NearestCentroid(), within_class_std_dev_=np.ones(2)), "within_class_std_dev_ of"),
+        (
+            fit(cluster.AffinityPropagation(), cluster_centers_=np.zeros((0, 13))),
+            "did not converge and has no cluster",
+        ),
+        (
+            cluster.AffinityPropagation(affinity="precomputed").fit(np.eye(5)),
+            "affinity='precomputed' has no predict for new rows",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused(model: Any, text: str) -> None:
+    with pytest.raises((UnsupportedModelError, NotFittedError), match=text):
+        network_from_estimator(model)
