@@ -46,6 +46,8 @@ def fitted(name: str) -> tuple[Any, np.ndarray[Any, Any]]:
     X = np.abs(X) if name in POSITIVE else X
     kind = KINDS[name]
     model = kind() if name.startswith("Dummy") else next(iter(_construct_instances(kind)))
+    if name == "LocalOutlierFactor":
+        model.set_params(novelty=True)
     y: Any = (X[:, 0] > 0).astype(int)
     if getattr(model, "_estimator_type", "") == "regressor" or issubclass(kind, _regressors()):
         y = np.abs(X[:, 0] + 2 * X[:, 1]) + 0.1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -22,7 +23,15 @@ from sklearn2rknn.checking.arithmetic import (
 )
 from sklearn2rknn.network.layer import Layer
 
-__all__ = ["output_bound"]
+__all__ = ["NormBound", "dense_bound", "output_bound"]
+
+
+@attrs.frozen
+class NormBound:
+    """A bound on the error of every output: ``slope * |x| + constant`` of an input row's length."""
+
+    slope: float
+    constant: float
 
 
 def output_bound(
@@ -74,3 +83,21 @@ def output_bound(
     error = host_output(value, error, after, host)
     error[~inside] = np.inf
     return error
+
+
+def dense_bound(weights: Floats, bias: Floats, arithmetic: Arithmetic) -> NormBound:
+    """Bound the error of one dense layer for any input row.
+
+    It is `output_bound`, which is linear in the sizes of the inputs once ``|z|`` is bounded by the sum of the
+    products' sizes; and such a sum is at most the length of the row times that of its factors.
+    """
+    unit, tiny = arithmetic.unit, arithmetic.tiny
+    weights, bias = np.abs(weights), np.abs(bias)
+    count = (arithmetic.products * len(weights) + 2) * arithmetic.sum
+    rounding = count / (1 - count)
+    delta = unit * weights + tiny
+    each = delta + rounding * (weights + delta)  # of an input's size, which is itself stored
+    factors = unit * weights + (1 + unit) * each
+    constant = tiny * (weights + each).sum(axis=0) + rounding * bias + unit * bias + tiny
+    factors, constant = factors * (1 + unit) + unit * weights, constant * (1 + unit) + unit * bias + tiny
+    return NormBound(float(np.linalg.norm(factors, axis=0).max()), float(constant.max()))

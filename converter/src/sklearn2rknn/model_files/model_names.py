@@ -157,6 +157,9 @@ RECORDS = frozenset(
         # Arrays with a mask, in the results of a search.
         "numpy.ma._mareconstruct",
         "numpy.ma.core._mareconstruct",
+        # The tree of a Birch, whose leaves are read from arrays.
+        "sklearn.cluster._birch._CFNode",
+        "sklearn.cluster._birch._CFSubcluster",
         # Objects of compiled classes.
         "sklearn.tree._tree.Tree",
         "sklearn.neighbors._kd_tree.KDTree",

@@ -105,6 +105,9 @@ class Network:
     score : str or None
         What ``score`` measures: ``"accuracy"``, ``"r2"``, ``"d2_tweedie(POWER)"``, ``"log_likelihood"`` or
         ``"none"``; None: the task's.
+    fixed_scale : Affine or None
+        The map of the inputs in front of the layers, which are for float16 then: a step's own bound was
+        derived from it and from `output`, so that no pass may choose others. None: the passes choose.
     features_in : int or None
         Columns of X, where `features` make others of them and there are no `columns`.
     """
@@ -135,6 +138,7 @@ class Network:
     responses: Responses | None = None
     score: str | None = None
     features_in: int | None = None
+    fixed_scale: Affine | None = None
 
     @property
     def n_features_in(self) -> int:

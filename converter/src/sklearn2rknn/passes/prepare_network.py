@@ -82,6 +82,8 @@ def _merge_layers(network: Network, how: Preparation) -> Network:
 
 def _scale_inputs(network: Network, how: Preparation) -> Network:
     """Centre the features and give them unit size, by the example or the scalers."""
+    if network.fixed_scale is not None:
+        return scaling.scale_input(network, network.fixed_scale.offset, 1.0 / network.fixed_scale.scale)
     if how.rows is not None:
         # Not by the extremes: integers would cut off a row beyond them, however little the column varies.
         return scaling.scale_input(network, *scaling.mean_and_deviation(how.rows))
@@ -102,6 +104,8 @@ def _scale_hidden_layers(network: Network, how: Preparation) -> Network:
 
 def _scale_outputs(network: Network, how: Preparation) -> Network:
     """Spread the outputs of integers over one range, and scale those of float16."""
+    if network.fixed_scale is not None:
+        return network
     if how.precision is Precision.FLOAT16:
         return scaling.bring_output_into_float16(network, how.rows)
     if how.rows is None or network.head_on_npu:
@@ -167,6 +171,7 @@ def _pair_values(network: Network, how: Preparation) -> Network:
         return pair_values(network, output=not network.head_on_npu)
     if (
         rows is None
+        or network.fixed_scale is not None
         or count_weights(network) > MAX_WEIGHTS_FOR_PAIRS
         or _keeps_promise(how.source, network, rows)
     ):
@@ -223,7 +228,7 @@ def prepare_network(
     Raises
     ------
     OptionError
-        There is no double accuracy for this precision.
+        There is no double accuracy for this precision, or the network is for float16 only.
     RangeError
         A value still overflows or underflows; the text names the layer, the range and the cure.
     """
@@ -231,6 +236,11 @@ def prepare_network(
     if options.accuracy == "double" and how.precision is not Precision.FLOAT16:
         raise OptionError(
             f"accuracy='double' is for float16; {how.precision} has steps of its own. Drop one of them."
+        )
+    if network.fixed_scale is not None and how.precision is not Precision.FLOAT16:
+        raise OptionError(
+            f"{network.estimator} needs the error bound of float16; {how.precision} has none of that kind. "
+            "Take precision='float16'."
         )
     for change in PASSES:
         network = change(network, how)

@@ -48,18 +48,21 @@ class SquaredNorms(Step):
 @step("unit_rows")
 @dataclass(frozen=True, eq=False)
 class UnitRows(Step):
-    """Divide each row by its length; a row of zeros stays."""
+    """Divide each row by its Euclidean length; a row of zeros stays as it is."""
 
     def apply(self, values: Floats) -> Floats:
-        length = np.sqrt((values * values).sum(axis=1, keepdims=True))
-        return np.asarray(values / np.where(length == 0, 1.0, length))
+        # By a power of two first, so that no square overflows or underflows.
+        largest = np.abs(values).max(axis=1, keepdims=True)
+        values = values / 2.0 ** np.floor(np.log2(np.where(largest > 0, largest, 1.0)))
+        length = np.linalg.norm(values, axis=1, keepdims=True)
+        return np.asarray(values / np.where(length > 0, length, 1.0))
 
     def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error: a vector moved by e turns by at most 2 e / length, and by 2 at most."""
-        length = np.sqrt((values * values).sum(axis=1, keepdims=True))
-        move = np.sqrt((error * error).sum(axis=1, keepdims=True))
-        turn = np.where(move > 0, np.minimum(2.0 * move / np.maximum(length, move / 2), 2.0), 0.0)
-        return np.asarray(np.broadcast_to(turn, values.shape))
+        """Bound the error by twice that of the row, as a share of its length, and by 2."""
+        length, moved = (np.linalg.norm(each, axis=1, keepdims=True) for each in (values, error))
+        with np.errstate(divide="ignore"):
+            bound = np.where(moved > 0, np.minimum(2 * moved / length, 2.0), 0.0)
+        return np.broadcast_to(bound, values.shape)
 
 
 @step("skewed")

@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from scirknn.answers import METHODS, answer, final_values, responses_of
 from scirknn.arrays import Array, Floats
 from sklearn2rknn import network_from_estimator
+from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.float16_pairs import float16_outputs
 from sklearn2rknn.passes.prepare_network import prepare_network
@@ -53,6 +54,7 @@ class Emulated:
     estimator: Any
     source: Network
     prepared: Network
+    layers: Network
 
     @classmethod
     def convert(cls, estimator: Any, X: Array, rows: int = 300) -> Emulated:
@@ -62,7 +64,7 @@ class Emulated:
             source = network_from_estimator(estimator)
         plain = source.without_host_steps()
         prepared = prepare_network(plain, source.prepare(X[:rows]), "float16")
-        return cls(estimator, source, prepared.with_host_steps_of(source))
+        return cls(estimator, source, prepared.with_host_steps_of(source), prepared)
 
     @property
     def methods(self) -> set[str]:
@@ -75,6 +77,12 @@ class Emulated:
     def __call__(self, method: str, X: Array) -> Array:
         """Return what a method answers in float16."""
         return self._answer(method, float16_outputs(self.prepared, X), X)
+
+    def bound(self, X: Array) -> Floats:
+        """Return the derived bound of the outputs' error."""
+        bound = file_bound(self.source.without_host_steps(), self.layers, self.source.prepare(X))
+        assert bound is not None
+        return bound
 
     def _answer(self, method: str, outputs: Floats, X: Array) -> Array:
         rows = self.source.expand(X)

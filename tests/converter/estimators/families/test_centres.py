@@ -19,7 +19,6 @@ from scirknn.answers import responses_of
 from scirknn.arrays import Array, Floats
 from scirknn.steps.step import carry_steps
 from sklearn2rknn import NotFittedError, UnsupportedModelError, network_from_estimator
-from sklearn2rknn.checking.file_bound import file_bound
 from tests.converter.estimators.families.emulation import Emulated, load, offered_methods
 
 warnings.filterwarnings("ignore", module="sklearn")
@@ -30,7 +29,7 @@ CLUSTERERS = {
     "Birch without clustering": cluster.Birch(n_clusters=None, threshold=0.3),
     "KMeans": cluster.KMeans(8, n_init=1, random_state=0),
     "KMeans of one": cluster.KMeans(1, n_init=1, random_state=0),
-    "MeanShift": cluster.MeanShift(),
+    "MeanShift": cluster.MeanShift(max_iter=30),
     "MiniBatchKMeans": cluster.MiniBatchKMeans(8, n_init=1, random_state=0),
 }
 DATA = ("wine", "wine bad", "digits", "breast_cancer bad")
@@ -50,10 +49,8 @@ def centres_of(model: Any) -> Floats:
 def are_settled(emulated: Emulated, X: Floats) -> Array:
     """Whether a row's largest score stays the largest within the derived bound of float16."""
     source = emulated.source
-    bound = file_bound(source, emulated.prepared, X)
-    assert bound is not None
     steps = (*source.epilogue, *responses_of(source)["predict"])
-    values, error = carry_steps(steps, source.forward(X), bound, source.expand(X))
+    values, error = carry_steps(steps, source.forward(X), emulated.bound(X), source.expand(X))
     best = np.arange(values.shape[1]) == values.argmax(axis=1)[:, None]
     rivals = np.where(best, -np.inf, values + error).max(axis=1)
     return np.asarray((values - error)[best] > rivals)
@@ -62,7 +59,7 @@ def are_settled(emulated: Emulated, X: Floats) -> Array:
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("name", CLUSTERERS)
 def test_a_clusterer_predicts_and_transforms_as_scikit_learns(name: str, data: str) -> None:
-    X, _ = data_of(data)
+    X = data_of(data)[0][: 50 if name == "MeanShift" else None]
     unit = 1.0 if name == "MeanShift" else np.abs(X).max() / 30  # the threshold of Birch is a distance
     model = clone(CLUSTERERS[name]).fit(X / unit)
     emulated, X = Emulated.convert(model, X / unit), X / unit
@@ -73,6 +70,7 @@ def test_a_clusterer_predicts_and_transforms_as_scikit_learns(name: str, data: s
     same = emulated("predict", X) == expected
     assert same[settled].all()
     assert same.mean() > 0.97
+    assert settled.mean() > 0.2
     if "transform" in emulated.methods:
         given, expected = emulated("transform", X), model.transform(X)
         assert (given.shape, given.dtype) == (expected.shape, expected.dtype)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn import linear_model as lm
+from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import FactorAnalysis, FastICA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -20,7 +21,13 @@ from sklearn.gaussian_process import kernels as gp
 from sklearn.kernel_approximation import Nystroem, RBFSampler, SkewedChi2Sampler
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.naive_bayes import ComplementNB
-from sklearn.neighbors import KernelDensity
+from sklearn.neighbors import (
+    KernelDensity,
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestCentroid,
+)
 from sklearn.neural_network import BernoulliRBM
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, NuSVR, OneClassSVM
@@ -31,6 +38,7 @@ from sklearn2rknn.estimators.model_file import load_model
 from tests.converter.estimators.families.emulation import load
 
 MODELS = {
+    "AffinityPropagation": AffinityPropagation(random_state=0),
     "BernoulliRBM": BernoulliRBM(3, n_iter=2, random_state=0),
     "ComplementNB": ComplementNB(),
     "DummyClassifier": DummyClassifier(),
@@ -49,13 +57,19 @@ MODELS = {
     "KernelPCA": KernelPCA(3, kernel="rbf"),
     "KernelRidge": KernelRidge(kernel="rbf"),
     "LabelSpreading": LabelSpreading(),
+    "KMeans": KMeans(3, n_init=1, random_state=0),
+    "KNeighborsClassifier ball_tree": KNeighborsClassifier(algorithm="ball_tree"),
+    "KNeighborsRegressor brute": KNeighborsRegressor(algorithm="brute"),
     "LassoLars": lm.LassoLars(alpha=0.1),
     "LinearDiscriminantAnalysis": LinearDiscriminantAnalysis(),
+    "LocalOutlierFactor kd_tree": LocalOutlierFactor(novelty=True, algorithm="kd_tree"),
     "LogisticRegression": lm.LogisticRegression(max_iter=5),
     "NuSVR": NuSVR(),
     "Nystroem": Nystroem(n_components=9, random_state=0),
     "OneClassSVM": OneClassSVM(),
+    "MeanShift": MeanShift(),
     "PLSRegression": PLSRegression(2),
+    "NearestCentroid": NearestCentroid(),
     "Perceptron": lm.Perceptron(max_iter=5),
     "PoissonRegressor": lm.PoissonRegressor(),
     "RANSACRegressor": lm.RANSACRegressor(random_state=0),
@@ -88,6 +102,16 @@ def test_a_file_gives_the_same_network_and_predictions(name: str, suffix: str, t
     method = main_method(expected)
     # Sums of BLAS depend on where arrays lie in memory.
     np.testing.assert_allclose(getattr(read, method)(X), getattr(model, method)(X), rtol=1e-13, atol=1e-13)
+
+
+def test_the_tree_that_birch_was_fitted_with_is_not_built(tmp_path: Path) -> None:
+    X, _ = load("wine")
+    model = Birch(threshold=20.0).fit(X)
+    joblib.dump(model, tmp_path / "model.joblib")
+    read = load_model(tmp_path / "model.joblib")
+    assert network_from_estimator(read).weights_digest() == network_from_estimator(model).weights_digest()
+    assert type(read.root_).__module__.startswith("sklearn2rknn")
+    np.testing.assert_array_equal(read.predict(X), model.predict(X))
 
 
 def test_a_file_cannot_put_a_value_in_place_of_a_method(tmp_path: Path) -> None:

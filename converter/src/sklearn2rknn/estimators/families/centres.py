@@ -111,8 +111,8 @@ def _priors_and_factors(estimator: Any, name: str, centres: _Centres) -> tuple[F
     if (*prior.shape, *deviation.shape) != shape or not (prior > 0).all() or not (deviation >= 0).all():
         raise UnsupportedModelError(
             f"{name} has class_prior_ of shape {prior.shape} and within_class_std_dev_ of {deviation.shape} "
-            f"for {shape[0]} classes and {shape[1]} features, or numbers that are not positive. Fit again, with "
-            "priors above 0."
+            f"for {shape[0]} classes and {shape[1]} features, or numbers that are not positive. Fit again, "
+            "with priors above 0."
         )
     return prior, centres.unit / np.where(deviation == 0, 1.0, deviation)
 

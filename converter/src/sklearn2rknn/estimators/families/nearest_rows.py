@@ -1,0 +1,260 @@
+"""Models that answer from the nearest training rows: the NPU ranks, the host decides among candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
+
+from scirknn.arrays import Array, Floats
+from scirknn.bundle import Affine
+from scirknn.steps import neighbours
+from scirknn.steps.linear import Shift
+from scirknn.steps.norms import UnitRows
+from scirknn.steps.step import Step
+from sklearn2rknn.checking.arithmetic import FLOAT16
+from sklearn2rknn.checking.float_bounds import dense_bound
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.dense import Answers, dense_network
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.registry import Form, reads
+from sklearn2rknn.network.network import Network
+
+NEAREST = Form(
+    text="one dense layer that ranks the training rows; exact distances of the candidates on the host",
+    precisions=("float16",),
+    worth="5 million numbers in the training rows, 64 rows a call",
+)
+
+MOST_ROWS = 60_000
+"""Training rows: toolkit 2.3.2 builds 60,000 of 64 columns in 3 s, and no larger number was tried."""
+
+MOST_COLUMNS = 8_000
+"""Columns: of more the NPU adds up parts in float16, which the bound does not cover [simulator]."""
+
+MOST_NUMBERS = 1 << 25
+"""Numbers in the training rows: 64 MiB of weights in a model file and 256 MiB of arrays beside it."""
+
+_ROOM = 2.0**6
+"""Largest score of a training row: float16 ends 1,000 times as far, and is subnormal below a millionth."""
+
+_LARGEST = 1e100
+
+_SLACK = 1 + 2.0**-10
+"""For the roundings of float64 around the layer, which are a billionth of float16's."""
+
+
+@reads(KNeighborsClassifier, form=NEAREST)
+def read_classifier(estimator: Any, name: str) -> Network:
+    """Return the network of the votes' shares."""
+    space = _Space.of(estimator, name, "n_neighbors")
+    if estimator.outputs_2d_:
+        raise UnsupportedModelError(
+            f"{name} with several targets (multi-output) cannot be converted. Fit one for each column of y."
+        )
+    classes, own = class_labels(name, estimator.classes_), np.asarray(estimator._y)
+    if own.dtype.kind not in "iu" or own.shape != (len(space.rows),) or not _are_indices(own, len(classes)):
+        raise UnsupportedModelError(f"{name}._y holds no class of each training row. Fit again.")
+    votes = np.zeros((len(own), len(classes)))
+    votes[np.arange(len(own)), own] = 1.0
+    answers = Answers(
+        task="classifier", head="identity", classes=classes, responses=methods(estimator, "classifier")
+    )
+    return space.network(estimator, space.answers(votes, _weights(estimator, name)), answers)
+
+
+@reads(KNeighborsRegressor, form=NEAREST)
+def read_regressor(estimator: Any, name: str) -> Network:
+    """Return the network of the neighbours' mean target."""
+    space = _Space.of(estimator, name, "n_neighbors")
+    targets = np.asarray(estimator._y)
+    targets = fitted_numbers(
+        f"{name}._y", targets.astype(float) if targets.dtype.kind in "iub" else targets, None
+    )
+    if targets.ndim > 2 or len(targets) != len(space.rows):
+        raise UnsupportedModelError(
+            f"{name}._y has shape {targets.shape} for {len(space.rows)} training rows."
+        )
+    values = targets.reshape(len(targets), -1).astype(np.float64)
+    answers = Answers(task="regressor", single_output=targets.ndim == 1)
+    return space.network(estimator, space.answers(values, _weights(estimator, name)), answers)
+
+
+@reads(LocalOutlierFactor, form=NEAREST)
+def read_local_outlier_factor(estimator: Any, name: str) -> Network:
+    """Return the network of a detector of novelties."""
+    if not estimator.novelty:
+        raise UnsupportedModelError(
+            f"{name} with novelty=False has no predict for new rows. Fit it with novelty=True."
+        )
+    space = _Space.of(estimator, name, "n_neighbors_")
+    distances = fitted_numbers(f"{name}._distances_fit_X_", getattr(estimator, "_distances_fit_X_", None), 2)
+    densities = fitted_numbers(f"{name}._lrd", getattr(estimator, "_lrd", None), 1)
+    offset = float(estimator.offset_)
+    if not len(space.rows) == len(distances) == len(densities) or distances.shape[1] < space.count:
+        raise UnsupportedModelError(
+            f"{name} has distances of shape {distances.shape} and {len(densities)} densities for "
+            f"{len(space.rows)} training rows. It was changed after fit; fit again."
+        )
+    reaches = distances[:, space.count - 1]
+    step = neighbours.LocalOutlierFactor(
+        **space.fields, reaches=_doubles(reaches), densities=_doubles(densities)
+    )
+    shift: tuple[Step, ...] = (Shift((-offset,)),)
+    own = {"predict": shift, "decision_function": shift, "score_samples": ()}
+    answers = Answers(
+        task="outlier",
+        head="logistic",
+        classes=np.array([-1, 1]),
+        responses=methods(estimator, "outlier", own),
+    )
+    return space.network(estimator, step, answers)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class _Space:
+    """Training rows, and the layer that ranks them.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray of float64, shape (n, n_features)
+        Of unit length for the cosine.
+    count : int
+        Neighbours.
+    metric : {"euclidean", "cosine"}
+    centre : numpy.ndarray of float64, shape (n_features,)
+    unit, output_unit : float
+        Of the layer's inputs and outputs: powers of two.
+    """
+
+    rows: Floats
+    count: int
+    metric: str
+    centre: Floats
+    unit: float
+    output_unit: float
+
+    @classmethod
+    def of(cls, estimator: Any, name: str, count: str) -> _Space:
+        """Read an estimator's training rows, metric and number of neighbours."""
+        require_fitted(estimator, "n_samples_fit_")
+        metric = _metric(estimator, name)
+        values = estimator._fit_X
+        is_integer = getattr(getattr(values, "dtype", None), "kind", "") in "iub" and hasattr(
+            values, "astype"
+        )
+        rows = _doubles(fitted_numbers(f"{name}._fit_X", values.astype(float) if is_integer else values, 2))
+        _refuse_sizes(estimator, name, rows)
+        neighbours_ = getattr(estimator, count)
+        if not isinstance(neighbours_, (int, np.integer)) or not 1 <= neighbours_ <= len(rows):
+            raise UnsupportedModelError(
+                f"{name} asks for {neighbours_!r:.40} neighbours of {len(rows)} training rows. Fit it "
+                "with fewer."
+            )
+        if metric == "cosine":
+            rows = UnitRows().apply(rows)
+        centre = rows.mean(axis=0)
+        with np.errstate(over="ignore"):
+            length = float(np.linalg.norm(rows - centre, axis=1).max()) or 1.0
+        if not 1 / _LARGEST < length < _LARGEST:
+            raise UnsupportedModelError(
+                f"{name}'s training rows are up to {length:.3g} from their mean, whose square leaves "
+                "float64. Scale X before fit."
+            )
+        return cls(
+            rows=rows,
+            count=int(neighbours_),
+            metric=metric,
+            centre=centre,
+            unit=2.0 ** np.ceil(np.log2(length)),
+            output_unit=4.0 ** np.ceil(np.log2(length)) / _ROOM,
+        )
+
+    @property
+    def layer(self) -> tuple[Floats, Floats]:
+        """Weights and bias of the scores, for inputs less the centre."""
+        points = self.rows - self.centre
+        if self.metric == "cosine":
+            bias = points @ self.centre
+            return points.T, bias - bias.mean()
+        return points.T, -np.square(points).sum(axis=1) / 2
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that all steps of neighbours have."""
+        weights, bias = self.layer
+        bound = dense_bound(weights * self.unit / self.output_unit, bias / self.output_unit, FLOAT16)
+        return {
+            "points": self.rows,
+            "centre": self.centre,
+            "slope": bound.slope * self.output_unit / self.unit * _SLACK,
+            "constant": bound.constant * self.output_unit * _SLACK,
+            "count": self.count,
+            "metric": self.metric,
+        }
+
+    def answers(self, values: Floats, weights: str) -> neighbours.NearestAnswers:
+        """Return the step that gives the mean of the neighbours' values."""
+        return neighbours.NearestAnswers(**self.fields, answers=values, weights=weights)
+
+    def network(self, estimator: Any, step: Step, answers: Answers) -> Network:
+        """Return the network of the scores, with a step behind it."""
+        weights, bias = self.layer
+        weights, bias = weights / self.output_unit, (bias - self.centre @ weights) / self.output_unit
+        is_cosine, width, n = self.metric == "cosine", self.rows.shape[1], len(self.rows)
+        return attrs.evolve(
+            dense_network(estimator, weights, bias, answers),
+            output=Affine(np.zeros(n), np.full(n, self.output_unit)),
+            fixed_scale=Affine(self.centre, np.full(width, 1.0 / self.unit)),
+            features=(UnitRows(),) if is_cosine else (),
+            features_in=width if is_cosine else None,
+            epilogue=(step,),
+        )
+
+
+def _doubles(values: Array) -> Floats:
+    return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _are_indices(values: Array, count: int) -> bool:
+    return bool(len(values) and values.min() >= 0 and values.max() < count)
+
+
+def _metric(estimator: Any, name: str) -> str:
+    metric, parameters = estimator.effective_metric_, estimator.effective_metric_params_
+    if metric in ("euclidean", "l2") and not parameters:
+        return "euclidean"
+    if metric == "cosine" and not parameters:
+        return "cosine"
+    shown = getattr(estimator.metric, "__name__", estimator.metric)
+    raise UnsupportedModelError(
+        f"{name} with metric={shown!r:.40} and {parameters or 'no parameters'!s:.60} cannot be converted: "
+        "only Euclidean distances (minkowski with p=2) and cosines are products of matrices. Fit it with "
+        "metric='euclidean', or run it with scikit-learn."
+    )
+
+
+def _weights(estimator: Any, name: str) -> str:
+    weights = estimator.weights or "uniform"
+    if weights not in neighbours.WEIGHTS:
+        shown = getattr(weights, "__name__", weights)
+        raise UnsupportedModelError(
+            f"{name} with weights={shown!r:.40} cannot be converted. Fit it with 'uniform' or 'distance'."
+        )
+    return str(weights)
+
+
+def _refuse_sizes(estimator: Any, name: str, rows: Floats) -> None:
+    n, columns = rows.shape
+    if n != estimator.n_samples_fit_ or columns != estimator.n_features_in_:
+        raise UnsupportedModelError(
+            f"{name}._fit_X has shape {rows.shape} for {estimator.n_samples_fit_} training rows of "
+            f"{estimator.n_features_in_} features. It was changed after fit; fit again."
+        )
+    if n > MOST_ROWS or columns > MOST_COLUMNS or rows.size > MOST_NUMBERS:
+        raise UnsupportedModelError(
+            f"{name} has {n} training rows of {columns} columns; at most {MOST_ROWS} rows, {MOST_COLUMNS} "
+            f"columns and {MOST_NUMBERS} numbers can be converted. Fit it to fewer rows, or behind a PCA."
+        )
