@@ -24,6 +24,7 @@ INSTANCES = frozenset(
         "sklearn.neural_network._multilayer_perceptron.MLPRegressor",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.cluster._bisect_k_means._BisectingTree",
         "sklearn.preprocessing._label.LabelBinarizer",
         # Pipelines, and steps that are converted.
         "sklearn.compose._column_transformer.ColumnTransformer",

@@ -1,4 +1,4 @@
-"""Steps about distances between the network's inputs and points."""
+"""Steps about the nearest of some points, and distances from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scirknn.steps.step import RowStep, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Distances", "LargestOfGroups", "LessSquaredNorm"]
+__all__ = ["Descent", "Distances", "LargestOfGroups", "LessSquaredNorm"]
 
 
 @step("distances")
@@ -116,3 +116,39 @@ class LargestOfGroups(Step):
         order = np.argsort(self.groups, kind="stable")
         starts = np.searchsorted(self.groups[order], np.arange(self.groups.max() + 1))
         return np.asarray(np.maximum.reduceat(values[:, order], starts, axis=1))
+
+
+@step("descent")
+@dataclass(frozen=True, eq=False)
+class Descent(Step):
+    """Give each leaf of a tree the least that speaks for it on its path, which is above 0 where it is reached.
+
+    Attributes
+    ----------
+    signs : numpy.ndarray of int64, shape (leaves, columns)
+        1 where the leaf is reached by a positive value of an inner node, -1 by a negative one, 0 where its
+        path does not pass there.
+    """
+
+    signs: Ints
+
+    def __post_init__(self) -> None:
+        if self.signs.ndim != 2 or not (
+            self.signs.any(axis=1).all() and np.isin(self.signs, (-1, 0, 1)).all()
+        ):
+            raise ValueError(f"the step 'descent' has no paths in signs of shape {self.signs.shape}")
+
+    def width(self, columns: int) -> int:
+        if columns != self.signs.shape[1]:
+            raise ValueError(
+                f"the step 'descent' has {self.signs.shape[1]} inner nodes for {columns} columns"
+            )
+        return len(self.signs)
+
+    def apply(self, values: Floats) -> Floats:
+        least = [(values[:, path != 0] * path[path != 0]).min(axis=1) for path in self.signs]
+        return np.stack(least, axis=1)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error: a least number moves by no more than the one that moves most."""
+        return np.stack([error[:, path != 0].max(axis=1) for path in self.signs], axis=1)

@@ -27,6 +27,8 @@ CLUSTERERS = {
     "AffinityPropagation": cluster.AffinityPropagation(damping=0.8, max_iter=400, random_state=0),
     "Birch": cluster.Birch(n_clusters=3, threshold=0.3),
     "Birch without clustering": cluster.Birch(n_clusters=None, threshold=0.3),
+    "BisectingKMeans": cluster.BisectingKMeans(9, random_state=0),
+    "BisectingKMeans of one": cluster.BisectingKMeans(1, random_state=0),
     "KMeans": cluster.KMeans(8, n_init=1, random_state=0),
     "KMeans of one": cluster.KMeans(1, n_init=1, random_state=0),
     "MeanShift": cluster.MeanShift(max_iter=30),
@@ -126,6 +128,13 @@ def fit(model: Any, **changes: Any) -> Any:
     return model
 
 
+def endless() -> Any:
+    """Return a tree that is its own child."""
+    tree = fit(cluster.BisectingKMeans(3, random_state=0))._bisecting_tree
+    tree.left = tree
+    return tree
+
+
 @pytest.mark.parametrize(
     ("model", "text"),
     [
@@ -136,6 +145,8 @@ def fit(model: Any, **changes: Any) -> Any:
         (fit(cluster.KMeans(3), cluster_centers_=np.ones((3, 2))), "has 2 columns for 13 features"),
         (fit(cluster.KMeans(3), cluster_centers_=np.full((3, 13), np.nan)), "holds 39 NaN or infinite"),
         (fit(cluster.KMeans(3), cluster_centers_=None), "is an array of object"),
+        (fit(cluster.BisectingKMeans(3), _bisecting_tree=None), "tree does not lead to its clusters"),
+        (fit(cluster.BisectingKMeans(3), _bisecting_tree=endless()), "tree does not lead to its clusters"),
         (fit(cluster.Birch(), subcluster_labels_=np.zeros(2)), "subcluster_labels_ is an array of float64"),
         (fit(NearestCentroid(), class_prior_=np.array([1.0, 0.0, 0.0])), "with priors above 0"),
         (fit(NearestCentroid(), within_class_std_dev_=np.ones(2)), "within_class_std_dev_ of"),

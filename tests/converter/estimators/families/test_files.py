@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn import linear_model as lm
-from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift
+from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, KMeans, MeanShift
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import FactorAnalysis, FastICA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -40,6 +40,7 @@ from tests.converter.estimators.families.emulation import load
 MODELS = {
     "AffinityPropagation": AffinityPropagation(random_state=0),
     "BernoulliRBM": BernoulliRBM(3, n_iter=2, random_state=0),
+    "BisectingKMeans": BisectingKMeans(5, random_state=0),
     "ComplementNB": ComplementNB(),
     "DummyClassifier": DummyClassifier(),
     "FactorAnalysis": FactorAnalysis(2),

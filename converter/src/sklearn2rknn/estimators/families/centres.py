@@ -6,23 +6,30 @@ from typing import Any
 
 import attrs
 import numpy as np
-from sklearn.cluster import AffinityPropagation, Birch, KMeans, MeanShift, MiniBatchKMeans
+from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, KMeans, MeanShift, MiniBatchKMeans
 from sklearn.neighbors import NearestCentroid
 
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from scirknn.steps.activations import Activation
 from scirknn.steps.chances import LogSoftmax
-from scirknn.steps.distances import Distances, LargestOfGroups, LessSquaredNorm
+from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
+from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 
 CENTRES = Form(text="one dense layer that ranks the centres; exact distances on the host")
+SPLITS = Form(text="one dense layer of all splits; the descent and exact distances on the host")
+
+_BROKEN_TREE = "{}'s tree does not lead to its clusters. It was changed after fit; fit again."
+
+_Path = tuple[tuple[int, int], ...]
+"""The splits that lead to a leaf: 1 where it is on the left, -1 on the right."""
 
 
 @reads(KMeans, MiniBatchKMeans, MeanShift, form=CENTRES)
@@ -31,6 +38,49 @@ def read_means(estimator: Any, name: str) -> Network:
     centres = _Centres.of(estimator, name, "cluster_centers_")
     dtype = np.int32 if isinstance(estimator, (KMeans, MiniBatchKMeans)) else np.int64
     return centres.clusterer(estimator, np.arange(len(centres.points), dtype=dtype))
+
+
+@reads(BisectingKMeans, form=SPLITS)
+def read_bisecting_means(estimator: Any, name: str) -> Network:
+    """Return the network of the splits' scores: which of its two centres is nearer."""
+    centres = _Centres.of(estimator, name, "cluster_centers_")
+    labels = np.arange(len(centres.points), dtype=np.int32)
+    if len(labels) == 1:
+        return centres.clusterer(estimator, labels)
+    sides, paths = _splits(estimator, name, len(labels))
+    mean = getattr(estimator, "_X_mean", np.zeros_like(centres.middle))  # none where X was sparse
+    points = [fitted_numbers(f"{name}'s tree", each, 1) for each in (mean, *sides)]
+    if any(each.shape != centres.middle.shape for each in points):
+        raise UnsupportedModelError(_BROKEN_TREE.format(name))
+    centred = np.array(points[1:], dtype=np.float64) + (points[0] - centres.middle)
+    weights, bias = attrs.evolve(centres, points=centred / centres.unit).ranking()
+    signs = np.zeros((len(labels), len(labels) - 1), np.int64)
+    for leaf, path in paths.items():
+        for split, sign in path:
+            signs[leaf, split] = sign
+    layer = Layer(weights[:, ::2] - weights[:, 1::2], bias[::2] - bias[1::2], "identity")
+    return attrs.evolve(centres.clusterer(estimator, labels, (Descent(signs),)), layers=(layer,))
+
+
+def _splits(estimator: Any, name: str, count: int) -> tuple[list[Any], dict[int, _Path]]:
+    """Return the centres of each split, left and right in turn, and the path of each of so many leaves."""
+    sides: list[Any] = []
+    paths: dict[int, _Path] = {}
+    nodes: list[tuple[Any, _Path]] = [(getattr(estimator, "_bisecting_tree", None), ())]
+    while nodes and len(sides) < 2 * count:
+        node, path = nodes.pop()
+        children = [getattr(node, side, None) for side in ("left", "right")]
+        if children[0] is None:
+            label = getattr(node, "label", None)
+            paths[label if isinstance(label, int) else -1] = path
+            continue
+        nodes += [
+            (child, (*path, (len(sides) // 2, sign))) for child, sign in zip(children, (1, -1), strict=True)
+        ]
+        sides += [getattr(child, "center", None) for child in children]
+    if nodes or len(sides) != 2 * (count - 1) or set(paths) != set(range(count)):
+        raise UnsupportedModelError(_BROKEN_TREE.format(name))
+    return sides, paths
 
 
 @reads(AffinityPropagation, form=CENTRES)
