@@ -121,7 +121,7 @@ class LargestOfGroups(Step):
 @step("descent")
 @dataclass(frozen=True, eq=False)
 class Descent(Step):
-    """Give each leaf of a tree the least that speaks for it on its path, which is above 0 where it is reached.
+    """Give each leaf of a tree the least that speaks for it on its path: above 0 where it is reached.
 
     Attributes
     ----------
