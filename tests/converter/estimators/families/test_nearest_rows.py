@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
@@ -202,6 +203,7 @@ def fit(model: Any, **changes: Any) -> Any:
         (fit(KNeighborsClassifier(), _fit_X=None), "is an array of object"),
         (fit(KNeighborsClassifier(), _fit_X=np.full((178, 13), np.nan)), "holds 2314 NaN"),
         (fit(KNeighborsClassifier(), _y=np.full(178, 3)), "holds no class of each training row"),
+        (KNeighborsRegressor(1).fit(csr_array(np.eye(3)), [1, 2, 3]), "Fit it to X.toarray"),
         (fit(KNeighborsClassifier(), n_neighbors=179), "asks for 179 neighbours of 178"),
         (fit(KNeighborsRegressor(), _y=np.ones(3)), "_y has shape \\(3,\\)"),
         (fit(LocalOutlierFactor(novelty=True), _lrd=np.ones(3)), "3 densities for 178"),

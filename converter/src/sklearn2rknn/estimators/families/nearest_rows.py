@@ -142,9 +142,9 @@ class _Space:
         require_fitted(estimator, "n_samples_fit_")
         metric = _metric(estimator, name)
         values = estimator._fit_X
-        is_integer = getattr(getattr(values, "dtype", None), "kind", "") in "iub" and hasattr(
-            values, "astype"
-        )
+        if hasattr(values, "toarray"):
+            raise UnsupportedModelError(f"{name} was fitted to a sparse matrix. Fit it to X.toarray().")
+        is_integer = getattr(getattr(values, "dtype", None), "kind", "") in ("i", "u", "b")
         rows = _doubles(fitted_numbers(f"{name}._fit_X", values.astype(float) if is_integer else values, 2))
         _refuse_sizes(estimator, name, rows)
         neighbours_ = getattr(estimator, count)
