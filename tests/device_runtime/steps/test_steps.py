@@ -11,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scirknn.steps.activations import HEADS, Activation
+from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
+from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
 from scirknn.steps.linear import Columns, Dense, Shift
+from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers
 from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
-from scirknn.steps.step import KINDS, Step, apply_steps, carry_steps, width_after
+from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
 
 RANDOM = np.random.default_rng(0)
+POINTS = RANDOM.normal(size=(3, 2))
 STEPS: dict[str, Step] = {
     "shift": Shift((1.0, -2.0, 0.5)),
     "columns": Columns(1, 3),
@@ -47,6 +51,20 @@ STEPS: dict[str, Step] = {
     "pair_votes by confidence": PairVotes(3, True),
     "pair_confidences": PairConfidences(3),
     "pair_chances": PairChances(3, (-1.0, -2.0, 0.5), (0.1, 0.0, -0.2)),
+    "log_softmax": LogSoftmax(),
+    "distances": Distances(RANDOM.normal(size=(4, 2)), 8.0),
+    "descent": Descent(np.array([[1, 0, 0], [-1, 1, 0], [-1, -1, 1], [-1, -1, -1]])),
+    "less_squared_norm": LessSquaredNorm(np.array([1.0, 0.5])),
+    "nearest_answers": NearestAnswers(
+        POINTS, np.zeros(2), 0.1, 100.0, 2, "euclidean", RANDOM.normal(size=(3, 2)), "distance"
+    ),
+    "nearest_answers by cosines": NearestAnswers(
+        POINTS, np.zeros(2), 0.1, 100.0, 2, "cosine", RANDOM.normal(size=(3, 2)), "uniform"
+    ),
+    "local_outlier_factor": LocalOutlierFactor(
+        POINTS, np.zeros(2), 0.1, 100.0, 2, "euclidean", np.ones(3), np.array([1.0, 2.0, 3.0])
+    ),
+    "largest_of_groups": LargestOfGroups(np.array([1, 0, 1])),
 }
 
 
@@ -60,10 +78,12 @@ def kernel(**changed: object) -> dict[str, object]:
 def test_a_description_leads_back_to_the_step(name: str) -> None:
     description = describe_steps([STEPS[name]], "epilogue")
     (again,) = read_steps(json.loads(json.dumps(description.document)), description.arrays)
-    values = RANDOM.normal(size=(5, 3))
+    values, rows = RANDOM.normal(size=(5, 3)), RANDOM.normal(size=(5, 2))
+    answer = apply_steps([again], values, rows)
     assert type(again) is type(STEPS[name])
-    np.testing.assert_array_equal(again.apply(values), STEPS[name].apply(values))
-    assert again.width(3) == again.apply(values).shape[1]
+    np.testing.assert_array_equal(answer, apply_steps([STEPS[name]], values, rows))
+    assert again.width(3) == answer.shape[1]
+    assert not isinstance(again, RowStep) or again.inputs == 2
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -71,8 +91,9 @@ def test_a_description_leads_back_to_the_step(name: str) -> None:
 def test_the_carried_bound_holds_for_any_values_within_the_error(name: str, seed: int, size: float) -> None:
     random = np.random.default_rng(seed)
     values, error = random.normal(size=(20, 3)) * 3, size * random.random((20, 3))
-    here, bound = carry_steps([STEPS[name]], values, error)
-    there = STEPS[name].apply(values + error * random.uniform(-1, 1, size=error.shape))
+    rows = random.normal(size=(20, 2))
+    here, bound = carry_steps([STEPS[name]], values, error, rows)
+    there = apply_steps([STEPS[name]], values + error * random.uniform(-1, 1, size=error.shape), rows)
     assert (np.abs(there - here) <= bound * (1 + 1e-12) + 1e-14).all()
 
 
@@ -137,6 +158,10 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
             [{"kind": "pair_chances", "classes": 3, "slopes": [1], "offsets": [1, 2, 3]}],
             "1 slopes for 3 pairs",
         ),
+        ([{"kind": "distances", "points": "v", "unit": 1.0}], "has points of shape (2,)"),
+        ([{"kind": "less_squared_norm", "factors": "w"}], "has factors of shape (3, 2)"),
+        ([{"kind": "descent", "signs": "i"}], "has no paths in signs of shape (2,)"),
+        ([{"kind": "largest_of_groups", "groups": "i"}], "numbers of groups that are not 0, 1, 2"),
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
@@ -150,6 +175,7 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
     [
         *("shift", "columns", "dense", "kernel rbf 0.0", "kernel_logarithm gaussian", "label_shares"),
         *("squared_norms", "pair_votes", "pair_confidences", "pair_chances"),
+        *("descent", "largest_of_groups", "nearest_answers"),
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:
