@@ -28,7 +28,7 @@ MOST_FILES = 12
 MOST_ENTRIES = 24
 REGISTRIES = frozenset(
     {
-        "converter/src/sklearn2rknn/estimators",
+        "converter/src/sklearn2rknn/estimators/families",
         "converter/src/sklearn2rknn/passes",
         "converter/src/sklearn2rknn/transformers",
         "device_runtime/src/scirknn/steps",
