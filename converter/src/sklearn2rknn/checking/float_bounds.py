@@ -89,7 +89,9 @@ def dense_bound(weights: Floats, bias: Floats, arithmetic: Arithmetic) -> NormBo
     """Bound the error of one dense layer for any input row.
 
     It is `output_bound`, which is linear in the sizes of the inputs once ``|z|`` is bounded by the sum of the
-    products' sizes; and such a sum is at most the length of the row times that of its factors.
+    products' sizes; and such a sum is at most the length of the row times that of its factors. An event on
+    lane 0 takes at most ``(x 2^15 + 1) (w 2^15 + 1) 2^-44`` (`largest_event`): four times a number's coarse
+    exponent is at most its biased one.
     """
     unit, tiny = arithmetic.unit, arithmetic.tiny
     weights, bias = np.abs(weights), np.abs(bias)
@@ -100,4 +102,9 @@ def dense_bound(weights: Floats, bias: Floats, arithmetic: Arithmetic) -> NormBo
     factors = unit * weights + (1 + unit) * each
     constant = tiny * (weights + each).sum(axis=0) + rounding * bias + unit * bias + tiny
     factors, constant = factors * (1 + unit) + unit * weights, constant * (1 + unit) + unit * bias + tiny
-    return NormBound(float(np.linalg.norm(factors, axis=0).max()), float(constant.max()))
+    slope = np.linalg.norm(factors, axis=0)
+    if arithmetic.has_events:
+        event = arithmetic.products * (np.ldexp((weights + delta).max(axis=0), 15) + 1.0)
+        slope += np.ldexp(event, 15 - 44) * (1 + unit) ** 2
+        constant += np.ldexp(event * (np.ldexp(tiny, 15) + 1.0), -44) * (1 + unit)
+    return NormBound(float(slope.max()), float(constant.max()))
