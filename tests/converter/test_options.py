@@ -7,11 +7,22 @@ from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
 from scirknn.bundle import read_bundle
-from sklearn2rknn import ConversionOptions, OptionError, Precision, Toolkit, convert
+from sklearn2rknn import (
+    ConversionOptions,
+    Layer,
+    OptionError,
+    Precision,
+    Toolkit,
+    convert,
+    network_from_estimator,
+)
+from sklearn2rknn.options import ConversionRequest
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 from tests.converter.fitted import fit
 
@@ -108,15 +119,14 @@ def test_a_name_that_is_another_bundles_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("widths", "batch_size", "expected"),
+    ("widths", "expected"),
     [
-        ((65_537, 1), 1, "has 65537 features, and a bundle at most 65536"),
-        ((1, 65_537), 1, "has 65537 outputs, and a bundle at most 65536"),
-        ((65_536, 1), 8192, "8192 rows of 65536 values are more than .* Take at most 4096"),
+        ((65_537, 1), "has 65537 features, and a bundle at most 65536"),
+        ((1, 65_537), "has 65537 outputs, and a bundle at most 65536"),
     ],
 )
 def test_network_larger_than_a_bundle_is_refused_before_a_toolkit_starts(
-    tmp_path: Path, widths: tuple[int, int], batch_size: int, expected: str
+    tmp_path: Path, widths: tuple[int, int], expected: str
 ) -> None:
     estimator, _ = fit("two outputs")
     estimator.coefs_ = [np.zeros((widths[0], 1)), np.zeros((1, widths[1]))]
@@ -124,12 +134,31 @@ def test_network_larger_than_a_bundle_is_refused_before_a_toolkit_starts(
     estimator.hidden_layer_sizes, estimator.n_layers_ = (1,), 3
     estimator.n_features_in_, estimator.n_outputs_ = widths
     with pytest.raises(OptionError, match=expected):
-        convert(estimator, tmp_path / "model.rknn", batch_size=batch_size, toolkit="2.3.2@venv")
+        convert(estimator, tmp_path / "model.rknn", toolkit="2.3.2@venv")
+
+
+def test_more_values_than_a_run_has_are_refused_with_the_rows_that_fit(tmp_path: Path) -> None:
+    inputs = 200_000  # behind encoders, since there are 65,536 features at most
+    network = attrs.evolve(
+        network_from_estimator(fit("binary")[0]),
+        layers=(Layer(np.zeros((inputs, 1)), np.zeros(1), "identity"),),
+        features_in=1,
+    )
+    request = ConversionRequest(
+        path=tmp_path / "model.rknn",
+        target_platform="rk3588",
+        precision=Precision.FLOAT16,
+        batch_sizes=(1, 2047),
+        toolkit=toolkit_version("2.3.2"),
+        options=ConversionOptions(),
+    )
+    with pytest.raises(OptionError, match=r"2047 rows of 200000 values are more than .* Take at most 1342"):
+        request.require_room(network)
 
 
 @pytest.mark.parametrize(
     ("name", "batch_size"),
-    [("a" * 246, 1), ("a" * 245, (1, 16384)), ("a\x1b", 1), ("a\udc80", 1), ("a\n", 1)],
+    [("a" * 246, 1), ("a" * 245, (1, 2047)), ("a\x1b", 1), ("a\udc80", 1), ("a\n", 1)],
 )
 def test_name_that_no_file_of_the_bundle_can_have_is_refused_before_a_toolkit_starts(
     tmp_path: Path, name: str, batch_size: Any

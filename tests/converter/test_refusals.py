@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -129,7 +129,7 @@ MODELS = [
     model("no estimator", None, Unsupported, "NoneType cannot be converted"),
     model("a path", "iris.pkl", Unsupported, "str cannot be converted"),
     model("a class", MLPRegressor, Unsupported, "the class MLPRegressor, not an instance"),
-    model("another estimator", RandomForestClassifier(), Unsupported, "`sklearn2rknn supported` lists"),
+    model("another estimator", IsotonicRegression(), Unsupported, "`sklearn2rknn supported` lists"),
     model("not fitted", MLPClassifier(), NotFittedError, "has no weights. Call fit(X, y)"),
     model(
         "pipeline not fitted", make_pipeline(StandardScaler(), MLPClassifier()), NotFittedError, "Call fit"

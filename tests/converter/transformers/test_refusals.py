@@ -10,9 +10,9 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.manifold import Isomap
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -228,9 +228,9 @@ def _without_scale() -> Any:
             "str cannot be converted",
         ),
         (
-            lambda: make_pipeline(StandardScaler(), RandomForestClassifier()),
+            lambda: make_pipeline(StandardScaler(), IsotonicRegression()),
             UnsupportedModelError,
-            "RandomForestClassifier cannot be converted; `sklearn2rknn supported` lists the estimators",
+            "IsotonicRegression cannot be converted; `sklearn2rknn supported` lists the estimators",
         ),
         (
             lambda: OwnPipeline([("mlp", MLPClassifier())]),

@@ -93,7 +93,7 @@ MISTAKES = {
     "no model file": (["--model", "rows.npy", "--rows", "rows.npy"], "rows.npy ends in .npy; a model's file"),
     "another family": (
         ["--model", "forest.pkl", "--rows", "rows.npy", "--trust-pickle"],
-        "RandomForestClassifier cannot be converted; `sklearn2rknn supported` lists the estimators",
+        "RandomForestClassifier is computed by the board's CPU, in numpy; nothing of it runs on an NPU",
     ),
     "unfitted": (
         ["--model", "unfitted.pkl", "--rows", "rows.npy"],
