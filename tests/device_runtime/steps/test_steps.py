@@ -14,11 +14,13 @@ from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
 from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
+from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
 from scirknn.steps.linear import Columns, Dense, Shift
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers
 from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
+from scirknn.steps.squares import LogSum, Squares
 from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
 
 RANDOM = np.random.default_rng(0)
@@ -44,6 +46,9 @@ STEPS: dict[str, Step] = {
     "kernel_logarithm exponential": KernelLogarithm("exponential", np.array([1.0, 2.0, 0.5]), 1.0),
     "label_shares": LabelShares(RANDOM.random((3, 2))),
     "cosines": Cosines(0.3),
+    "squares": Squares((2, 1), (1.5, -3.0), -0.5),
+    "log_sum": LogSum(),
+    "above": Above(np.array([2, 0, 0, 1]), np.array([0.5, -1.0, 1.0, 0.0])),
     "squared_norms": SquaredNorms(RANDOM.random((3, 2))),
     "unit_rows": UnitRows(),
     "skewed": Skewed(40.0),
@@ -152,6 +157,13 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "label_shares", "distributions": "v"}], "has shape (2,) or what is negative"),
         ([{"kind": "cosines", "factor": 0}], "has the factor 0.0"),
         ([{"kind": "squared_norms", "weights": "n"}], "has shape (3,) or what is negative"),
+        ([{"kind": "squares", "groups": [], "constants": [], "factor": 1}], "has 0 constants for 0 groups"),
+        ([{"kind": "squares", "groups": [3, 0], "constants": [1, 2], "factor": 1}], "of at least 0 columns"),
+        ([{"kind": "squares", "groups": [3], "constants": [1, 2], "factor": 1}], "2 constants for 1 groups"),
+        ([{"kind": "above", "columns": "i", "thresholds": "n"}], "has shapes (2,) and (3,)"),
+        ([{"kind": "above", "columns": "m", "thresholds": "v"}], "takes column -1"),
+        ([{"kind": "one_hot", "sizes": []}], "has 0 columns or"),
+        ([{"kind": "one_hot", "sizes": [3, 0]}], "or one without categories"),
         ([{"kind": "pair_votes", "classes": 1, "by_confidence": False}], "has 1 classes"),
         ([{"kind": "pair_confidences", "classes": 1 << 40}], "has 1099511627776 classes"),
         (
@@ -165,7 +177,13 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
-    arrays = {"w": np.ones((3, 2)), "i": np.ones(2, np.int64), "v": np.ones(2), "n": -np.ones(3)}
+    arrays = {
+        "w": np.ones((3, 2)),
+        "v": np.ones(2),
+        "n": -np.ones(3),
+        "i": np.ones(2, np.int64),
+        "m": np.array([0, -1]),
+    }
     with pytest.raises(ValueError, match=re.escape(text)):
         read_steps(document, arrays)
 
@@ -176,6 +194,7 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("shift", "columns", "dense", "kernel rbf 0.0", "kernel_logarithm gaussian", "label_shares"),
         *("squared_norms", "pair_votes", "pair_confidences", "pair_chances"),
         *("descent", "largest_of_groups", "nearest_answers"),
+        *("squares", "above"),
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:

@@ -1,0 +1,100 @@
+"""Features of 0 and 1: whether a column is above a threshold, and which category it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.errors import InputError
+from scirknn.steps.step import Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats, Ints
+
+__all__ = ["Above", "OneHot"]
+
+
+@step("above")
+@dataclass(frozen=True, eq=False)
+class Above(Step):
+    """Compare columns with thresholds: 1 where ``x > t``, else 0.
+
+    Attributes
+    ----------
+    columns : numpy.ndarray of int64, shape (k,)
+        The column that each comparison takes.
+    thresholds : numpy.ndarray of float64, shape (k,)
+    """
+
+    columns: Ints
+    thresholds: Floats
+
+    def __post_init__(self) -> None:
+        if self.columns.ndim != 1 or self.thresholds.shape != self.columns.shape or not self.columns.size:
+            raise ValueError(f"the step 'above' has shapes {self.columns.shape} and {self.thresholds.shape}")
+        if self.columns.min() < 0:
+            raise ValueError(f"the step 'above' takes column {self.columns.min()}")
+
+    def width(self, columns: int) -> int:
+        if self.columns.max() >= columns:
+            raise ValueError(f"the step 'above' takes column {self.columns.max()} of {columns}")
+        return len(self.columns)
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray(values[:, self.columns] > self.thresholds, dtype=np.float64)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Return 1 where a value may lie on the other side of its threshold, else 0."""
+        low, high = self.apply(values - error), self.apply(values + error)
+        return np.asarray(high != low, dtype=np.float64)
+
+
+@step("one_hot")
+@dataclass(frozen=True, eq=False)
+class OneHot(Step):
+    """Replace each column by one of 0 and 1 for each of its categories, which are 0, 1, 2 and so on.
+
+    Fractions are cut off, as `sklearn.naive_bayes.CategoricalNB` does.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Categories of each column.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise ValueError(f"the step 'one_hot' has {len(self.sizes)} columns or one without categories")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.sizes):
+            raise ValueError(f"the step 'one_hot' takes {len(self.sizes)} columns, not {columns}")
+        return sum(self.sizes)
+
+    def apply(self, values: Floats) -> Floats:
+        whole = np.trunc(values)
+        if (whole < 0).any():
+            raise InputError("Negative values in data passed to CategoricalNB (input X).")
+        beyond = whole >= np.array(self.sizes)
+        if beyond.any():
+            row, column = np.argwhere(beyond)[0]
+            raise InputError(
+                f"index {whole[row, column]:.0f} is out of bounds for axis 1 with size {self.sizes[column]}: "
+                f"column {column} held no such category at fit"
+            )
+        return np.asarray(self._spread(whole) == self._categories(), dtype=np.float64)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Return 1 for the categories of a column whose value may be cut off otherwise, else 0."""
+        differs = np.trunc(values - error) != np.trunc(values + error)
+        return self._spread(np.asarray(differs, dtype=np.float64))
+
+    def _categories(self) -> Floats:
+        return np.concatenate([np.arange(float(size)) for size in self.sizes])
+
+    def _spread(self, values: Floats) -> Floats:
+        return np.repeat(values, self.sizes, axis=1)

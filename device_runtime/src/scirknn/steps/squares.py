@@ -1,0 +1,74 @@
+"""Quadratic forms: the network computes ``u = (x - m) P``, the host squares and sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.steps.step import Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats
+
+__all__ = ["LogSum", "Squares"]
+
+
+@step("squares")
+@dataclass(frozen=True, eq=False)
+class Squares(Step):
+    """Sum the squares of neighbouring columns: ``v_k = c_k + f * sum(u_i^2)`` over group k.
+
+    Attributes
+    ----------
+    groups : tuple of int
+        Columns of each group, at least 1.
+    constants : tuple of float
+        One for each group.
+    factor : float
+    """
+
+    groups: tuple[int, ...]
+    constants: tuple[float, ...]
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not self.groups or min(self.groups) < 1 or len(self.constants) != len(self.groups):
+            raise ValueError(
+                f"the step 'squares' has {len(self.constants)} constants for {len(self.groups)} groups of at "
+                f"least {min(self.groups, default=0)} columns"
+            )
+
+    def width(self, columns: int) -> int:
+        if columns != sum(self.groups):
+            raise ValueError(f"the step 'squares' takes {sum(self.groups)} columns, not {columns}")
+        return len(self.groups)
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray(np.array(self.constants) + self.factor * self._sums(values * values))
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.asarray(abs(self.factor) * self._sums((2.0 * np.abs(values) + error) * error))
+
+    def _sums(self, squares: Floats) -> Floats:
+        starts = np.cumsum((0, *self.groups[:-1]))
+        return np.asarray(np.add.reduceat(squares, starts, axis=1))
+
+
+@step("log_sum")
+@dataclass(frozen=True, eq=False)
+class LogSum(Step):
+    """Return the logarithm of the sum of the values' exponentials, one column."""
+
+    def width(self, columns: int) -> int:
+        return 1
+
+    def apply(self, values: Floats) -> Floats:
+        most = values.max(axis=1, keepdims=True)
+        return np.asarray(most + np.log(np.exp(values - most).sum(axis=1, keepdims=True)))
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by the sum with every value at its greatest, and at its least."""
+        here = self.apply(values)
+        return np.asarray(np.maximum(self.apply(values + error) - here, here - self.apply(values - error)))
