@@ -24,6 +24,7 @@ KINDS = dict(all_estimators())
 TABLE = {line.estimator: line for line in support_table()}
 CONVERTED = sorted(name for name, kind in KINDS.items() if ESTIMATORS.find(kind) is not None)
 POSITIVE = (
+    "CategoricalNB",
     "MultinomialNB",
     "ComplementNB",
     "GammaRegressor",

@@ -13,6 +13,7 @@ import numpy as np
 
 from scirknn.answers import decision_values, final_values, gives_numbers, responses_of
 from scirknn.arrays import Floats
+from scirknn.steps.squares import Squares
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.checking.file_bound import file_bound
@@ -169,12 +170,12 @@ def _pair_values(network: Network, how: Preparation) -> Network:
         return network  # a constant has no weights to pair
     if accuracy == "double":
         return pair_values(network, output=not network.head_on_npu)
-    if (
-        rows is None
-        or network.fixed_scale is not None
-        or count_weights(network) > MAX_WEIGHTS_FOR_PAIRS
-        or _keeps_promise(how.source, network, rows)
-    ):
+    if network.fixed_scale is not None or count_weights(network) > MAX_WEIGHTS_FOR_PAIRS:
+        return network
+    if any(isinstance(each, Squares) for each in network.epilogue):
+        # The error of a square grows with the value, without end for far rows; judging by some would be luck.
+        return pair_values(network, output=can_pair_outputs(network))
+    if rows is None or _keeps_promise(how.source, network, rows):
         return network
     paired = pair_values(network)
     if network.head_on_npu or not can_pair_outputs(network):

@@ -114,7 +114,11 @@ def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
         return network if (factors == 1).all() else scale_output(network, np.zeros_like(factors), factors)
     outputs = network.activations(rows)[-1]
     if gives_numbers(network) or network.epilogue or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
-        network = scale_output(network, *mean_and_deviation(outputs))
+        middle, deviation = mean_and_deviation(outputs)
+        if network.epilogue:
+            # Of an output that the example hardly moves, the weights decide.
+            deviation = np.maximum(deviation, np.abs(network.layers[-1].weights).max(axis=0) / FLOAT16_WIDE)
+        network = scale_output(network, middle, deviation)
     return network
 
 

@@ -36,7 +36,7 @@ _OF_BEFORE = {
 _METHODS_OF_ROWS = ("decision_function", "score_samples", "transform")
 """Methods whose own steps may take rows: a model is judged by the others, from its values alone."""
 
-SCORE = re.compile(r"(accuracy|r2|none|log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z")
+SCORE = re.compile(r"(accuracy|r2|none|(mean_)?log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z")
 """Names of scores; that of Tweedie's deviance has its power, 1 for Poisson and 2 for gamma."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

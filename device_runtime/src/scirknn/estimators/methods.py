@@ -150,7 +150,8 @@ class Methods(Estimator):
         """Score ``predict(X)`` against `y` by what the estimator's own ``score`` measures.
 
         Accuracy of a classifier, for a multilabel task of complete rows; R² of a regressor, averaged over
-        outputs; D² of a generalized linear model. Of a density the sum of ``score_samples(X)``, without `y`.
+        outputs; D² of a generalized linear model. Without `y`, of a density the sum of ``score_samples(X)``,
+        of a mixture their mean.
 
         Parameters
         ----------
@@ -158,9 +159,11 @@ class Methods(Estimator):
         y : array-like, shape (n,) or (n, n_outputs_)
         sample_weight : array-like, shape (n,), optional
         """
-        if score_name(self.bundle) == "log_likelihood":
-            return float(self.score_samples(X).sum())
-        return score_of(score_name(self.bundle), y, self.predict(X), sample_weight)
+        name = score_name(self.bundle)
+        if name in ("log_likelihood", "mean_log_likelihood"):
+            scores = self.score_samples(X)
+            return float(scores.sum() if name == "log_likelihood" else scores.mean())
+        return score_of(name, y, self.predict(X), sample_weight)
 
     def decide(self, output: Array, rows: Floats | None = None) -> Array:
         """Return the predictions that a raw output means, or what a transformer gives.

@@ -12,15 +12,17 @@ import pytest
 import skops.io
 from sklearn import linear_model as lm
 from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, KMeans, MeanShift
+from sklearn.covariance import EllipticEnvelope
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import FactorAnalysis, FastICA, KernelPCA
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as gp
 from sklearn.kernel_approximation import Nystroem, RBFSampler, SkewedChi2Sampler
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.naive_bayes import ComplementNB
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB
 from sklearn.neighbors import (
     KernelDensity,
     KNeighborsClassifier,
@@ -39,13 +41,19 @@ from tests.converter.estimators.families.emulation import load
 
 MODELS = {
     "AffinityPropagation": AffinityPropagation(random_state=0),
-    "BernoulliRBM": BernoulliRBM(3, n_iter=2, random_state=0),
     "BisectingKMeans": BisectingKMeans(5, random_state=0),
+    "BayesianGaussianMixture": BayesianGaussianMixture(n_components=2, random_state=0),
+    "BernoulliNB": BernoulliNB(binarize=0.5),
+    "BernoulliRBM": BernoulliRBM(3, n_iter=2, random_state=0),
+    "CategoricalNB": CategoricalNB(),
     "ComplementNB": ComplementNB(),
     "DummyClassifier": DummyClassifier(),
+    "EllipticEnvelope": EllipticEnvelope(random_state=0),
     "FactorAnalysis": FactorAnalysis(2),
     "FastICA": FastICA(2, random_state=0),
     "GammaRegressor": lm.GammaRegressor(),
+    "GaussianMixture": GaussianMixture(2, random_state=0),
+    "GaussianNB": GaussianNB(),
     "GaussianProcessRegressor": GaussianProcessRegressor(
         (2.0 * gp.RBF(3.0)) ** 2
         + gp.Matern(3.0)
@@ -73,6 +81,7 @@ MODELS = {
     "NearestCentroid": NearestCentroid(),
     "Perceptron": lm.Perceptron(max_iter=5),
     "PoissonRegressor": lm.PoissonRegressor(),
+    "QuadraticDiscriminantAnalysis": QuadraticDiscriminantAnalysis(),
     "RANSACRegressor": lm.RANSACRegressor(random_state=0),
     "RBFSampler": RBFSampler(n_components=9, random_state=0),
     "RidgeClassifier": lm.RidgeClassifier(),

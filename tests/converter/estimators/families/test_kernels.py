@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,15 +21,17 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
-from scirknn.answers import decision_values, final_values, responses_of
-from scirknn.arrays import Array
-from scirknn.steps.step import carry_steps
+from scirknn.answers import decision_values, final_values
 from sklearn2rknn import NotFittedError, UnsupportedModelError, network_from_estimator
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
-from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.network.network import PARTS
-from sklearn2rknn.passes.float16_pairs import float16_outputs
-from tests.converter.estimators.families.emulation import Emulated, load, offered_methods, scaled
+from tests.converter.estimators.families.emulation import (
+    Emulated,
+    assert_exact,
+    assert_within_bound,
+    load,
+    scaled,
+)
 from tests.counts import counted
 
 warnings.filterwarnings("ignore", module="sklearn")
@@ -92,38 +93,6 @@ TRANSFORMERS = {
 }
 ROUGH = 1e-7
 """What a root of a distance of 0 makes of rounding, 1e-14 of the squares."""
-
-
-def assert_exact(emulated: Emulated, X: Array, tolerance: float = 1e-9) -> None:
-    """Assert that methods, shapes, dtypes and the float64 network's numbers are scikit-learn's."""
-    model = emulated.estimator
-    assert emulated.methods == offered_methods(model[-1] if hasattr(model, "steps") else model)
-    for method in emulated.methods:
-        expected, exact = getattr(model, method)(X), emulated.exact(method, X)
-        assert (exact.shape, exact.dtype) == (expected.shape, expected.dtype), method
-        if expected.dtype.kind == "f":
-            np.testing.assert_allclose(
-                exact, expected, rtol=0, atol=tolerance * max(1.0, np.abs(expected).max())
-            )
-        else:
-            np.testing.assert_array_equal(exact, expected)
-
-
-def assert_within_bound(emulated: Emulated, X: Array) -> None:
-    """Assert that float16 answers lie within the bound that the steps carry on."""
-    source, rows = emulated.source, emulated.source.expand(X)
-    plain, prepared = source.without_host_steps(), emulated.prepared
-    prepared = attrs.evolve(
-        prepared.without_host_steps(), input=prepared.scale if source.features else prepared.input
-    )
-    exact, bound = source.forward(X), file_bound(plain, prepared, rows)
-    assert bound is not None
-    values, error = carry_steps(source.epilogue, exact, bound, rows)
-    given = final_values(source, float16_outputs(emulated.prepared, X), rows)
-    for steps in ((), *responses_of(source).values()):
-        expected, reach = carry_steps(steps, values, error)
-        answers, _ = carry_steps(steps, given, np.zeros_like(given))
-        assert (np.abs(answers - expected) <= reach * (1 + 1e-9) + 1e-9 * np.abs(expected).max()).all()
 
 
 @pytest.mark.parametrize("data", ["wine", "breast_cancer", "digits"])
