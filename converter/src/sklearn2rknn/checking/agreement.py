@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from scirknn.answers import decision_values, gives_numbers, probabilities, responses_of
+from scirknn.answers import decision_values, final_values, gives_numbers, probabilities, responses_of
 from scirknn.arrays import Floats
 from scirknn.steps.activations import activate
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
@@ -17,7 +17,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import take_evenly
 from sklearn2rknn.tolerances import expected_labels, probability_reach
 
-__all__ = ["Agreement", "agreement", "chances"]
+__all__ = ["Agreement", "agreement", "chances", "expected_behind_steps"]
 
 ERROR_LIMIT = 64
 """Errors that each row's label is tried with."""
@@ -117,6 +117,20 @@ def chances(network: Network, values: Floats) -> Floats:
     if responses_of(network).get("predict_proba"):
         return probabilities(network, values)
     return _probabilities(network, decision_values(network, values))
+
+
+def expected_behind_steps(network: Network, outputs: Floats, errors: Floats, rows: Floats) -> float | None:
+    """Return `Agreement.expected_labels` where each row may meet each error of the outputs.
+
+    These are raw outputs, shape (n, n_outputs), in front of an epilogue that stretches errors.
+    """
+    values = final_values(network, outputs, rows)
+    labels, clear = network.predict(values), _are_clear(network, decision_values(network, values)).ravel()
+    if not clear.any():
+        return None
+    taken = take_evenly(errors, ERROR_LIMIT)
+    moved = (network.predict(final_values(network, outputs + error, rows)) for error in (*taken, *-taken))
+    return float(np.mean([np.mean((each == labels)[clear]) for each in moved]))
 
 
 def _are_clear(network: Network, reference: Floats) -> npt.NDArray[np.bool_]:

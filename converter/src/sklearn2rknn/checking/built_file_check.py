@@ -12,7 +12,7 @@ import virtual_npu
 from scirknn.answers import final_values
 from scirknn.arrays import Floats
 from scirknn.steps.step import carry_steps
-from sklearn2rknn.checking.agreement import Agreement, agreement
+from sklearn2rknn.checking.agreement import Agreement, agreement, expected_behind_steps
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.errors import CheckError
@@ -171,6 +171,12 @@ class _Judge:
             )
         values, expected = final_values(source, outputs, rows), final_values(source, self.reference, rows)
         result = agreement(source, values, expected, behind_head=source.head_on_npu, alike=self.alike)
+        if result.expected_labels is not None and any(each.stretches for each in source.epilogue):
+            alike = self.checked.alike
+            expected_share = expected_behind_steps(
+                source, source.forward(alike), outputs - self.reference, alike
+            )
+            result = attrs.evolve(result, expected_labels=expected_share)
         if bound is None:
             return result
         shares = [_share(outputs - self.reference, bound)]

@@ -13,7 +13,6 @@ import numpy as np
 
 from scirknn.answers import decision_values, final_values, gives_numbers, responses_of
 from scirknn.arrays import Floats
-from scirknn.steps.squares import Squares
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.checking.file_bound import file_bound
@@ -172,8 +171,8 @@ def _pair_values(network: Network, how: Preparation) -> Network:
         return pair_values(network, output=not network.head_on_npu)
     if network.fixed_scale is not None or count_weights(network) > MAX_WEIGHTS_FOR_PAIRS:
         return network
-    if any(isinstance(each, Squares) for each in network.epilogue):
-        # The error of a square grows with the value, without end for far rows; judging by some would be luck.
+    if any(each.stretches for each in network.epilogue):
+        # Rows further out than these would err more, without end.
         return pair_values(network, output=can_pair_outputs(network))
     if rows is None or _keeps_promise(how.source, network, rows):
         return network

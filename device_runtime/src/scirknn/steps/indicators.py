@@ -76,17 +76,17 @@ class OneHot(Step):
         return sum(self.sizes)
 
     def apply(self, values: Floats) -> Floats:
-        whole = np.trunc(values)
-        if (whole < 0).any():
+        held = np.trunc(values)
+        if (held < 0).any():
             raise InputError("Negative values in data passed to CategoricalNB (input X).")
-        beyond = whole >= np.array(self.sizes)
+        beyond = held >= np.array(self.sizes)
         if beyond.any():
             row, column = np.argwhere(beyond)[0]
             raise InputError(
-                f"index {whole[row, column]:.0f} is out of bounds for axis 1 with size {self.sizes[column]}: "
+                f"index {held[row, column]:.0f} is out of bounds for axis 1 with size {self.sizes[column]}: "
                 f"column {column} held no such category at fit"
             )
-        return np.asarray(self._spread(whole) == self._categories(), dtype=np.float64)
+        return np.asarray(self._spread(held) == self._categories(), dtype=np.float64)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Return 1 for the categories of a column whose value may be cut off otherwise, else 0."""

@@ -26,9 +26,17 @@ __all__ = ["KINDS", "RowStep", "Step", "apply_steps", "carry_steps", "step", "ta
 
 
 class Step:
-    """A map from rows of float64, shape (n, columns), to rows of float64."""
+    """A map from rows of float64, shape (n, columns), to rows of float64.
+
+    Attributes
+    ----------
+    stretches : bool
+        Whether an error counts by the size of the value that it meets, without end: behind such a step the
+        errors of one row say nothing of another's.
+    """
 
     kind: ClassVar[str]
+    stretches: ClassVar[bool] = False
 
     def width(self, columns: int) -> int:
         """Return how many columns the step makes of so many.
