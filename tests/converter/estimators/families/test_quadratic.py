@@ -132,7 +132,7 @@ def test_errors_of_far_rows_count_for_near_ones_by_outputs_not_by_squares() -> N
     source = network_from_estimator(model)
     outputs = source.forward(X)
     random = np.random.default_rng(0)
-    errors = random.normal(size=outputs.shape)
+    errors = np.asarray(random.normal(size=outputs.shape))
     assert expected_behind_steps(source, outputs, 1e-5 * errors, X) == 1.0
     share = expected_behind_steps(source, outputs, 10.0 * errors, X)
     assert share is not None
