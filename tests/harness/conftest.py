@@ -73,6 +73,7 @@ class Model:
         return np.asarray(X, dtype=np.float64)[:, :2] * 2
 
     bundle = SimpleNamespace(takes_rows=False)
+    main_method = "predict"
 
     def decide(self, output, inputs=None):
         return np.array(["yes", "no"])[output.argmax(axis=1)]

@@ -273,7 +273,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError(f"{bundle.estimator} has no probabilities; drop --proba.")
     rows = count_rows(options.input)
     with open_bundle(bundle, device=options.device, core=options.core) as model:
-        answer = getattr(model, main_method(bundle))
+        answer = getattr(model, model.main_method)
         if options.raw:
             answer = model.raw_output
         elif options.proba:
@@ -341,7 +341,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _times(model: Methods, X: Array, seconds: float) -> tuple[float, float]:
     """Return the median and the 90th percentile of the seconds that the model's main method takes."""
-    answer = getattr(model, main_method(model.bundle))
+    answer = getattr(model, model.main_method)
     for _ in range(3):
         answer(X)
     seconds_of_calls: list[float] = []

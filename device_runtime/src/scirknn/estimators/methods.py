@@ -56,6 +56,11 @@ class Methods(Estimator):
             return score_name(self.bundle) != "none"
         return method in responses_of(self.bundle)
 
+    @property
+    def main_method(self) -> str:
+        """The method that the model is there for: predict, else transform, else score_samples."""
+        return main_method(self.bundle)
+
     @_where("predict")
     def predict(self, X: Any) -> Array:
         """Predict labels or targets.

@@ -17,7 +17,6 @@ from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
-from scirknn.answers import main_method
 from scirknn.files import sha256_of_file
 
 if TYPE_CHECKING:
@@ -215,7 +214,7 @@ class Operations:
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._require_model(), self._rows_of(header, arrays)
-        answer = getattr(model, main_method(model.bundle))
+        answer = getattr(model, model.main_method)
         return {"ok": True}, {"samples": sample(lambda: answer(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
