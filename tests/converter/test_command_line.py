@@ -257,8 +257,13 @@ def test_command_ends_with_a_message_before_a_toolkit_starts(
     assert not list(tmp_path.glob("o*.rknn*"))
 
 
-def test_full_disk_and_closed_pipe_end_without_a_traceback() -> None:
-    program = [sys.executable, "-m", "sklearn2rknn", "--help"]
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("word", ["--help", "supported"])
+def test_full_disk_and_closed_pipe_end_without_a_traceback(
+    word: str, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    program = [sys.executable, "-m", "sklearn2rknn", word]
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert ended.stderr == "Error: standard output cannot be written: [Errno 28] No space left on device\n"

@@ -198,7 +198,7 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
         Console(highlight=False, soft_wrap=True).print(report)
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=OutputErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def supported(*, as_json: bool) -> None:
     """List every estimator of the scikit-learn that is installed, and what becomes of it."""

@@ -89,7 +89,11 @@ def test_command_ends_with_a_message(case: str, tmp_path: Path, monkeypatch: pyt
     assert expected in result.stderr
 
 
-def test_full_disk_and_closed_pipe_end_without_a_traceback() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_and_closed_pipe_end_without_a_traceback(
+    unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     program = [sys.executable, "-m", "rknn_harness", "board", "list"]
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)

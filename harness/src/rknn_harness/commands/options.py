@@ -16,7 +16,7 @@ from rknn_harness.boards.boards_file import Board, default_boards_file, no_board
 from rknn_harness.boards.claim import Claim
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.outcomes import ExitCode
-from scirknn.text import printable
+from scirknn.text import drop_output, printable
 from sklearn2rknn.file_path import FilePath
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def errors_as_exit_codes() -> Iterator[None]:
     except sklearn2rknn.OptionError as error:
         raise click.UsageError(str(error)) from None
     except (HarnessError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            drop_output()
         click.echo(printable(f"Error: {error}"), err=True)
         sys.exit(int(ExitCode.INFRASTRUCTURE))
 
