@@ -9,7 +9,8 @@ Of other chips no widths were published; their programs are not held against the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +130,8 @@ layers have at most 64 channels (int8: 128) write an input's height of up to 5,6
 86 files]. Whether a chip holds more than the 11 bits published is open."""
 
 
-class OverWideField(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OverWideField:
     """A value that its field cannot hold.
 
     Attributes
