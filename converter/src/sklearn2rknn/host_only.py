@@ -17,7 +17,7 @@ from scirknn.bundle.contents import HOST_PRECISION
 from sklearn2rknn.checking.agreement import Agreement
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.own_predictions import check_own_predictions
-from sklearn2rknn.errors import CheckError, OptionError
+from sklearn2rknn.errors import CheckError, ExampleInputError, OptionError
 from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.options import check_path, source_details
@@ -62,6 +62,8 @@ def convert_on_host(
     ------
     OptionError
         Nothing can be written at `path`.
+    ExampleInputError
+        scikit-learn refuses the rows; its text.
     CheckError
         A method answers otherwise than the estimator's.
     """
@@ -106,10 +108,14 @@ def convert_on_host(
 
 def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
     """Compare every method on rows, which nothing was fitted to."""
+    try:
+        expected = {method: _quietly(getattr(model, method), rows) for method in responses_of(network)}
+    except (TypeError, ValueError) as error:
+        raise ExampleInputError(f"example_input: {error}\nGive rows of X as predict takes them.") from None
     values = final_values(network, network.forward(rows), None)
     largest = 0.0
-    for method in responses_of(network):
-        ours, theirs = answer(network, method, values), _quietly(getattr(model, method), rows)
+    for method, theirs in expected.items():
+        ours = answer(network, method, values)
         if ours.dtype.kind not in "fc":
             if not np.array_equal(ours, theirs):
                 raise CheckError("check", f"{method} gives other labels than {type(model).__name__}'s.")

@@ -9,7 +9,7 @@ Request: ``{"id", "input", "output", "config", "quantize", "simulate", "timeout"
 ``input``, which may be read-only, holds ``model.onnx`` and, as asked, ``calibration.npy`` and
 ``simulate.npy``, both float32 of shape (runs, *input shape).
 Answer: ``{"id", "ok", "stage", "kind", "reason", "seconds"}``; the folder ``output`` has gained ``log.txt``
-and, where ok, ``model.rknn`` and ``simulated.npy``. ``kind`` tells how a job failed: ``exception``,
+and, where ok, ``model.rknn`` and ``simulated.npy``. ``kind`` says how a job failed: ``exception``,
 ``returned`` (a code that is not 0), ``none`` (no result), ``signal``, ``exit``, ``timeout`` or ``memory``
 (the limit of its container). A job works in a folder that is made in ``TOOLKIT_SCRATCH``. When the client
 ends, however it does, the worker ends its job and itself.

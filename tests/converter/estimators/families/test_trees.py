@@ -39,7 +39,14 @@ from sklearn.tree import (
 import scirknn
 from scirknn.answers import answer, final_values, responses_of
 from scirknn.steps.trees import TreeSum
-from sklearn2rknn import NotFittedError, OptionError, UnsupportedModelError, convert, network_from_estimator
+from sklearn2rknn import (
+    ExampleInputError,
+    NotFittedError,
+    OptionError,
+    UnsupportedModelError,
+    convert,
+    network_from_estimator,
+)
 
 CLASSIFIERS = {
     "tree": DecisionTreeClassifier(random_state=0),
@@ -230,6 +237,18 @@ def test_rows_that_scikit_learn_refuses_are_refused(tmp_path: Path) -> None:
     assert tree.predict(np.full((1, 64), np.nan)).shape == (1,)
     with pytest.raises(scirknn.InputError, match="X has 3 features"):
         tree.predict(np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [np.zeros((2, 3)), np.zeros(64), [["a"] * 64], np.full((2, 64), np.inf), np.zeros((0, 64))],
+    ids=["too narrow", "one row", "text", "infinity", "no row"],
+)
+def test_example_rows_that_scikit_learn_refuses_are_named(rows: Any, tmp_path: Path) -> None:
+    X, y = digits()
+    with pytest.raises(ExampleInputError, match=r"(?s)example_input: .*Give rows of X as predict takes them"):
+        convert(DecisionTreeClassifier().fit(X, y), tmp_path / "m.rknn", example_input=rows)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_precision_is_refused_where_the_host_computes_all(tmp_path: Path) -> None:

@@ -46,9 +46,6 @@ TREES = Form(
     "trees, walked on the host", ("float64",), "never: comparing every threshold costs more than walking"
 )
 
-_LOSSES = {"identity": "identity", "log": "exp"}
-"""Output activations of HistGradientBoostingRegressor, by its loss's link."""
-
 Values = npt.NDArray[Any]
 
 
@@ -125,7 +122,7 @@ def read_histogram_classifier(estimator: Any, name: str) -> Network:
 def read_histogram_regressor(estimator: Any, name: str) -> Network:
     """Return the sum of a histogram boosting regressor's trees."""
     require_fitted(estimator, "_predictors")
-    head = _LOSSES["log" if type(estimator._loss.link).__name__ == "LogLink" else "identity"]
+    head = "exp" if type(estimator._loss.link).__name__ == "LogLink" else "identity"
     return _on_host(estimator, (_histogram_trees(estimator, name),), task="regressor", head=head)
 
 
@@ -211,9 +208,6 @@ def _of_targets(estimator: Any, trees: Sequence[Any]) -> Network:
 
 def _stages(estimator: Any) -> TreeSum:
     """Return a boosted model's stages; its first predictions are the same for every row."""
-    zeros = np.zeros((2, estimator.n_features_in_), dtype=np.float32)
-    zeros[1] = 1
-    start = estimator._raw_predict_init(zeros)
     kind = type(estimator.init_).__name__
     if not kind.startswith("Dummy") and estimator.init_ != "zero":
         raise UnsupportedModelError(
@@ -225,7 +219,8 @@ def _stages(estimator: Any) -> TreeSum:
             values = np.zeros((each.tree_.node_count, len(stage)))
             values[:, column] = estimator.learning_rate * each.tree_.value[:, 0, 0]
             trees.append(_Tree(each.tree_, values))
-    return _join(estimator, trees, start=start[0])
+    start = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), dtype=np.float32))[0]
+    return _join(estimator, trees, start=start)
 
 
 def _histogram_trees(estimator: Any, name: str) -> TreeSum:
