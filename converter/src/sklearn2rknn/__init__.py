@@ -5,9 +5,9 @@ Each name but the errors is imported when it is first used, so that ``--help`` n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from scirknn.lazy_names import lazy_names
 from sklearn2rknn.errors import (
     CheckError,
     CheckWarning,
@@ -84,12 +84,7 @@ _HOMES = {
 }
 """The names that each module gives."""
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -8,8 +8,7 @@ array([0])
 Each name but the errors is imported when it is first used, so that ``--help`` answers at once.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 try:
     import numpy as _numpy  # noqa: F401
@@ -30,6 +29,7 @@ from scirknn.errors import (
     OutputRangeError,
     ScirknnError,
 )
+from scirknn.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
@@ -83,12 +83,7 @@ _HOMES = {
 }
 """The names that each module gives."""
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names.split():
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> "list[str]":

@@ -28,24 +28,24 @@ def answer(question: str, toolkit: sklearn2rknn.Toolkit, device: InProcess | Non
     return QUESTIONS[question].ask(Bench(toolkit, lambda: device, virtual=True))
 
 
-def _place(found: Any, values: Array, *, whole: bool) -> Array:
+def _place(found: Any, values: Array, *, rounded: bool) -> Array:
     place = np.asarray(values, np.float64)
-    at = np.clip(((np.rint(place) if whole else place) - found.start) / found.step, 0, 1024)
+    at = np.clip(((np.rint(place) if rounded else place) - found.start) / found.step, 0, 1024)
     segment = np.minimum(np.floor(at), 1023).astype(int)
     result: Array = found.base[segment] + found.rise[segment] * (at - segment)
-    return np.rint(result) if whole else result
+    return np.rint(result) if rounded else result
 
 
 LOOKUPS: dict[str, Plant] = {
-    "as_it_is": planted.table(lambda found, values: _place(found, values, whole=False)),
-    "offset": planted.table(lambda found, values: _place(found, values, whole=False) + 1),
-    "rounded": planted.table(lambda found, values: _place(found, values, whole=True)),
-    "rounded_offset": planted.table(lambda found, values: _place(found, values, whole=True) + 1),
+    "as_it_is": planted.table(lambda found, values: _place(found, values, rounded=False)),
+    "offset": planted.table(lambda found, values: _place(found, values, rounded=False) + 1),
+    "rounded": planted.table(lambda found, values: _place(found, values, rounded=True)),
+    "rounded_offset": planted.table(lambda found, values: _place(found, values, rounded=True) + 1),
 }
 
 
 def _zero_law(found: Any, values: Array) -> Array:
-    result = _place(found, values, whole=True)
+    result = _place(found, values, rounded=True)
     return np.where(result == 0, 4.0 * 2**15, result)
 
 

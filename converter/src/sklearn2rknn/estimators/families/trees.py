@@ -25,6 +25,7 @@ from sklearn.ensemble import (
 )
 from sklearn.ensemble._iforest import _average_path_length
 from sklearn.tree import (
+    BaseDecisionTree,
     DecisionTreeClassifier,
     DecisionTreeRegressor,
     ExtraTreeClassifier,
@@ -49,32 +50,18 @@ TREES = Form(
 Values = npt.NDArray[Any]
 
 
-@reads(DecisionTreeClassifier, ExtraTreeClassifier, form=TREES)
-def read_tree_classifier(estimator: Any, name: str) -> Network:
-    """Return a tree's mean labels."""
-    require_fitted(estimator, "tree_")
-    return _of_shares(estimator, [estimator])
+@reads(DecisionTreeClassifier, ExtraTreeClassifier, RandomForestClassifier, ExtraTreesClassifier, form=TREES)
+def read_classifier(estimator: Any, name: str) -> Network:
+    """Return the mean of a tree's, or a forest's trees', shares of each class."""
+    return _of_shares(estimator, _trees_of(estimator))
 
 
-@reads(RandomForestClassifier, ExtraTreesClassifier, form=TREES)
-def read_forest_classifier(estimator: Any, name: str) -> Network:
-    """Return a forest's mean of its trees' mean labels."""
-    require_fitted(estimator, "estimators_")
-    return _of_shares(estimator, estimator.estimators_)
-
-
-@reads(DecisionTreeRegressor, ExtraTreeRegressor, form=TREES)
-def read_tree_regressor(estimator: Any, name: str) -> Network:
-    """Return a tree's mean targets."""
-    require_fitted(estimator, "tree_")
-    return _of_targets(estimator, [estimator])
-
-
-@reads(RandomForestRegressor, ExtraTreesRegressor, form=TREES)
-def read_forest_regressor(estimator: Any, name: str) -> Network:
-    """Return a forest's mean of its trees' mean targets."""
-    require_fitted(estimator, "estimators_")
-    return _of_targets(estimator, estimator.estimators_)
+@reads(DecisionTreeRegressor, ExtraTreeRegressor, RandomForestRegressor, ExtraTreesRegressor, form=TREES)
+def read_regressor(estimator: Any, name: str) -> Network:
+    """Return the mean of a tree's, or a forest's trees', targets."""
+    targets = [_Tree(each.tree_, each.tree_.value[:, :, 0]) for each in _trees_of(estimator)]
+    mean = _join(estimator, targets, divisor=float(len(targets)))
+    return _on_host(estimator, (mean,), task="regressor", head="identity")
 
 
 @reads(GradientBoostingClassifier, form=TREES)
@@ -188,6 +175,13 @@ def read_adaboost_classifier(estimator: Any, name: str) -> Network:
     )
 
 
+def _trees_of(estimator: Any) -> Sequence[Any]:
+    """Return a forest's trees, or a tree alone."""
+    is_tree = isinstance(estimator, BaseDecisionTree)
+    require_fitted(estimator, "tree_" if is_tree else "estimators_")
+    return [estimator] if is_tree else list(estimator.estimators_)
+
+
 def _of_shares(estimator: Any, trees: Sequence[Any]) -> Network:
     """Return a classifier of trees whose leaves hold the share of each class."""
     name = type(estimator).__name__
@@ -198,12 +192,6 @@ def _of_shares(estimator: Any, trees: Sequence[Any]) -> Network:
     shares = [_Tree(each.tree_, each.tree_.value[:, 0, : estimator.n_classes_]) for each in trees]
     mean = _join(estimator, shares, divisor=float(len(trees)))
     return _on_host(estimator, (mean,), task="classifier", head="identity")
-
-
-def _of_targets(estimator: Any, trees: Sequence[Any]) -> Network:
-    targets = [_Tree(each.tree_, each.tree_.value[:, :, 0]) for each in trees]
-    mean = _join(estimator, targets, divisor=float(len(trees)))
-    return _on_host(estimator, (mean,), task="regressor", head="identity")
 
 
 def _stages(estimator: Any) -> TreeSum:
