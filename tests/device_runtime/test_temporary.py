@@ -62,6 +62,32 @@ def test_a_folder_of_a_living_process_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # who ends as programs do removes it without being asked to
 
 
+INTERRUPTED = """
+import os, signal, sys
+from scirknn.temporary import TemporaryFolder
+left = int(sys.argv[2])
+def interrupt(event, arguments):
+    global left
+    if event in ("os.mkdir", "open", "fcntl.flock"):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(interrupt)
+try:
+    TemporaryFolder(sys.argv[1])
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("change", [1, 2, 3, 4])
+def test_a_folder_whose_making_is_interrupted_is_removed_at_the_end(tmp_path: Path, change: int) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), str(change)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_fork_removes_nothing_of_its_parent(tmp_path: Path) -> None:
     owned = TemporaryFolder(tmp_path)
     if not (child := os.fork()):

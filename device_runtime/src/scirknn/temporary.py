@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +18,6 @@ __all__ = ["TemporaryFolder", "remove_folder", "remove_folders_of_the_dead"]
 
 _PREFIX = "scirknn-temporary-"
 _NAME = re.compile(_PREFIX + r"[a-z0-9_]{8}")
-"""What `tempfile.mkdtemp` makes of the prefix."""
 
 _PathLike = Union[str, "os.PathLike[str]"]
 
@@ -47,27 +47,30 @@ class TemporaryFolder:
     def __init__(self, parent: _PathLike | None = None) -> None:
         place = os.path.realpath(tempfile.gettempdir() if parent is None else parent)
         remove_folders_of_the_dead(place)
-        while True:
-            self._owned = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
-            with contextlib.suppress(FileNotFoundError):  # it was taken for one of a dead process
-                self._descriptor = os.open(self._owned, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-                with contextlib.suppress(OSError):
-                    fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-                if os.path.exists(self._owned):
-                    break
-                os.close(self._descriptor)
+        self._process, self._descriptor, self._owned = os.getpid(), -1, ""
+        # First, for an owner that is interrupted while it makes the folder or cleans up; and a name is chosen
+        # before there is such a folder.
+        atexit.register(self.remove)
+        while self._descriptor < 0:
+            self._owned = os.path.join(place, _PREFIX + secrets.token_hex(4))
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self._owned, 0o700)
+                self._descriptor = _locked(self._owned)
         # Another folder than the locked one: who writes a bundle locks its folder too.
         self.path = Path(self._owned, "files")
         self.path.mkdir(0o700)
-        self._process = os.getpid()
-        atexit.register(self.remove)  # for an owner that was interrupted while it cleaned up
 
     def remove(self) -> None:
         """Remove it with all that it holds; more than once, or in a fork, does nothing."""
-        if self._descriptor >= 0 and self._process == os.getpid():
-            remove_folder(self._owned)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._owned and self._process == os.getpid():
+            if self._descriptor >= 0:
+                remove_folder(self._owned)
+                descriptor, self._descriptor = self._descriptor, -1
+                os.close(descriptor)
+            else:  # its making was interrupted
+                with contextlib.suppress(OSError):
+                    _remove_if_dead(self._owned)
+            self._owned = ""
             atexit.unregister(self.remove)
 
     def __enter__(self) -> Path:
@@ -75,6 +78,20 @@ class TemporaryFolder:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+
+def _locked(path: str) -> int:
+    """Return a descriptor that holds the folder's lock; -1 where it was removed as one of a dead process."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return -1
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.path.exists(path):
+        return descriptor
+    os.close(descriptor)
+    return -1
 
 
 def remove_folders_of_the_dead(place: _PathLike) -> None:
