@@ -49,7 +49,7 @@ def _zero_law(found: Any, values: Array) -> Array:
     return np.where(result == 0, 4.0 * 2**15, result)
 
 
-@pytest.mark.parametrize("operator", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("operator", ["tanh", "sigmoid", "softmax"])
 @pytest.mark.parametrize("rule", LOOKUPS)
 def test_a_lookup_s_rule_is_found_in_fine_steps(
     operator: str, rule: str, toolkit: sklearn2rknn.Toolkit, monkeypatch: pytest.MonkeyPatch

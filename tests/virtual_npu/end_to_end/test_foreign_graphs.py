@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.counts import counted
-from virtual_npu import UnsupportedProgram, VirtualNpu, read
+from virtual_npu import UnsupportedProgram, VirtualNpu, evidence, read, rules_followed
 
 pytest.importorskip("onnx", reason="onnx is not installed: no graphs to convert")
 toolkits = pytest.importorskip(
@@ -83,6 +83,16 @@ def test_softmax_of_few_classes_behind_gemm_of_several_rows(
     outputs = np.stack([npu.run(x) for x in inputs])
     # The exponential's table is right to 5e-4; int8 logits are steps of up to 0.05, of a slope up to 1/4.
     assert np.abs(outputs - built.simulated).max() <= (1e-3 if precision == "float16" else 0.05 / 4)
+
+
+@pytest.mark.parametrize(("activation", "head"), [("Relu", "Softmax"), ("Tanh", "")])
+def test_the_offset_in_exponentials_is_a_rule_of_softmax_alone(
+    toolkit: Any, activation: str, head: str
+) -> None:
+    artifact = Artifact("2.3.2", "float16", "conv", (16, 40, 5), activation, head, 8, 0)
+    rules = rules_followed(read(build(toolkit, artifact)[1].rknn))
+    assert evidence.LOOKUP_OFFSET in rules
+    assert (evidence.SOFTMAX_OFFSET in rules) == (head == "Softmax")
 
 
 @pytest.mark.parametrize("samples", [1, 8])

@@ -21,6 +21,7 @@ FORMS: tuple[Form, ...] = ("height", "width", "batch", "matmul")
 
 QUANTIZED = {"int8": "w8a8", "int16": "w16a16i_dfp"}
 _OPSET, _IR_VERSION = 12, 8  # what every toolkit reads
+_SOFTMAX_OPSET = 13  # before it, axes behind the classes' are summed over too
 
 
 @attrs.frozen
@@ -124,7 +125,7 @@ def dense(
         N.
     biases : sequence of numpy.ndarray, shape (K,), optional
         Default: 0.
-    activation : {"Relu", "Tanh", "Sigmoid"}, optional
+    activation : {"Relu", "Tanh", "Sigmoid", "Softmax"}, optional
         After each layer.
     form : str
         One of `FORMS`.
@@ -149,7 +150,8 @@ def dense(
             constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))
         if activation:
             current, result = result, "y" if i == len(weights) - 1 else f"activation_{i}"
-            nodes.append(helper.make_node(activation, [current], [result]))
+            axis: dict[str, Any] = {"axis": 1} if activation == "Softmax" else {}
+            nodes.append(helper.make_node(activation, [current], [result], **axis))
         current = result
     inputs, outputs = weights[0].shape[1], len(weights[-1])
     precision = ("float16", None) if calibration is None else (calibration.precision, calibration.rows)
@@ -158,9 +160,8 @@ def dense(
         for name, n in (("x", inputs), ("y", outputs))
     ]
     graph = helper.make_graph(nodes, "probe", ends[:1], ends[1:], constants)
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="probe"
-    )
+    opset = helper.make_opsetid("", _SOFTMAX_OPSET if activation == "Softmax" else _OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="probe")
     onnx.checker.check_model(model)
     return Model(model.SerializeToString(), form, samples, inputs, outputs, *precision)
 

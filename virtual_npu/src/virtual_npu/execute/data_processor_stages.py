@@ -239,7 +239,7 @@ def _larger_of_constant(task: LoadedTask) -> Stage:
     return stage
 
 
-@follows(evidence.LOOKUP_OFFSET, evidence.LOOKUP_ZERO)
+@follows(evidence.LOOKUP_OFFSET, evidence.LOOKUP_ZERO, evidence.SOFTMAX_OFFSET)
 def _converted_lookup(task: LoadedTask, factor: np.float32, rules: Rules) -> Stage:
     """Compile the conversion of what a float program looked up."""
     offset, can_spike = task[r.OUT_CVT_OFFSET], task[r.MINUS_EXP] > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from virtual_npu import evidence
@@ -12,7 +12,7 @@ from virtual_npu.program.field_widths import over_wide_fields
 from virtual_npu.program.layout_layers import LAYOUT_LAYERS
 from virtual_npu.program.loader import LoadedTask, load
 from virtual_npu.program.memory import Memory
-from virtual_npu.rknn_file.model_file import RknnFile
+from virtual_npu.rknn_file.model_file import Node, RknnFile
 
 __all__ = ["rules_followed"]
 
@@ -37,13 +37,20 @@ def rules_followed(file: RknnFile, cores: int = 1) -> tuple[Rule, ...]:
         The program cannot be loaded.
     """
     tasks = load(file, Memory(file), cores)
-    layout = {node.index for node in file.nodes if node.type in LAYOUT_LAYERS}
-    followed = {rule for task in tasks if task.node not in layout for rule in _of_task(task)}
+    nodes = [node for node in file.nodes if node.type not in LAYOUT_LAYERS]
+    followed = {rule for node in nodes for rule in _of_node(node, tasks)}
     if cores > 1:
         followed.add(evidence.CORES_WAIT)
     if over_wide_fields(file):
         followed.add(evidence.INPUT_HEIGHT)
     return tuple(rule for rule in evidence.RULES if rule in followed)
+
+
+def _of_node(node: Node, tasks: Iterable[LoadedTask]) -> set[Rule]:
+    rules = {rule for task in tasks if task.node == node.index for rule in _of_task(task)}
+    if evidence.LOOKUP_OFFSET in rules and "Softmax" in node.type:
+        rules.add(evidence.SOFTMAX_OFFSET)
+    return rules
 
 
 def _of_task(task: LoadedTask) -> Iterator[Rule]:

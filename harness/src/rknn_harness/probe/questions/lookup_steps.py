@@ -1,5 +1,7 @@
 """float16 lookups in steps finer than a table's: is the place rounded, does the offset count, what is 0.
 
+Of a softmax no exponential comes out by itself; those of 512 classes are seen in their sum.
+
 The candidates are those of an audit of the vendor's tables against published spikes (rockchip-npu-notes,
 encodings/dpu-lut-activation.md at 224b1390). One law explains them all: a result of exactly 0 comes out as
 2^(17 - MINUS_EXP), where place and result are rounded to integers.
@@ -38,7 +40,9 @@ def _rows() -> Array:
     return rows.reshape(-1, _CHANNELS)
 
 
-def _predictions(file_table: Table, rows: Array) -> dict[str, Array]:
+def _results(file_table: Table, place: Array) -> dict[str, Array]:
+    """Return what each rule makes of places between -16384 and 16384, in units of 2^-15."""
+
     def looked_up(place: Array) -> Array:
         at = np.clip((place + 16384) / 32, 0, 1024)
         segment = np.minimum(np.floor(at), 1023).astype(int)
@@ -46,9 +50,8 @@ def _predictions(file_table: Table, rows: Array) -> dict[str, Array]:
         found: Array = file_table.entries[segment] + rise * (at - segment)
         return found
 
-    place = rows.astype(np.float64) * file_table.scale
     exact, rounded = looked_up(place), np.rint(looked_up(np.rint(place)))
-    results = {
+    return {
         "as_it_is": exact,
         "offset": exact + 1,
         "rounded": rounded,
@@ -56,7 +59,16 @@ def _predictions(file_table: Table, rows: Array) -> dict[str, Array]:
         "offset_zero": np.where(np.abs(exact + 1) < 1, _OF_ZERO * 2**15, exact + 1),
         "rounded_zero": np.where(rounded == 0, _OF_ZERO * 2**15, rounded),
     }
-    return {key: (value * 2.0**-15).astype(np.float16).astype(np.float64) for key, value in results.items()}
+
+
+def _halves(values: Array) -> Array:
+    halves: Array = values.astype(np.float16).astype(np.float64)
+    return halves
+
+
+def _predictions(file_table: Table, rows: Array) -> dict[str, Array]:
+    results = _results(file_table, rows.astype(np.float64) * file_table.scale)
+    return {key: _halves(value * 2.0**-15) for key, value in results.items()}
 
 
 def _question(operator: str, *rules: str) -> Question:
@@ -78,8 +90,52 @@ def _question(operator: str, *rules: str) -> Question:
     )
 
 
+_CLASSES: Final = 512
+_SOFTMAX_START: Final = 16380.0  # where the vendor's softmax looks up 0, the largest of its inputs
+_ROUNDINGS: Final = 3 * 2.0**-11  # to float16: of the sum, of the share, perhaps of an inverse
+
+
+def _softmax_predictions(file_table: Table, distances: Array) -> dict[str, Array]:
+    """Return a softmax of a first class and of others that all lie a distance below it, by rule."""
+    first = _results(file_table, np.array([_SOFTMAX_START]))
+    others = _results(file_table, _SOFTMAX_START - distances.astype(np.float64) * file_table.scale)
+    predictions = {}
+    for rule, result in others.items():
+        high, low = _halves(first[rule] * 2.0**-15), _halves(result * 2.0**-15)
+        exponentials = np.concatenate([np.full_like(low, high.item()), *[low] * (_CLASSES - 1)], axis=1)
+        predictions[rule] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return predictions
+
+
+def _softmax_question() -> Question:
+    """Ask how a softmax looks its exponentials up: a sum over many classes shows less than a unit of each."""
+    distances = np.linspace(5, 9.9, 128).astype(np.float16).astype(np.float32)[:, None]
+    kernels = np.zeros((_CLASSES, 8))
+    kernels[1:, 0] = -1
+    rules = ("as_it_is", "offset", "rounded", "rounded_offset")
+    return PredictionQuestion(
+        name="lookup_fine_softmax",
+        text=f"How does a softmax over {_CLASSES} classes look up its exponentials?",
+        why="An offset of 2^-15 counts in each of them: over 525 classes it moves the shares by 0.0063.",
+        answers={rule: _RULES[rule] for rule in rules},
+        assumed="rounded_offset",
+        decided_in="virtual_npu.execute.lookup_table",
+        blind_spot="It cannot show what a result of 0 comes out as, which the tables of toolkits 2.2.0 and "
+        "2.3.0 have for classes 10 below the largest.",
+        model=dense(kernels, samples=len(distances), activation="Softmax"),
+        rows=np.pad(distances, ((0, 0), (0, 7))),
+        predict=lambda file: {
+            key: value
+            for key, value in _softmax_predictions(table(file, "Softmax"), distances).items()
+            if key in rules
+        },
+        tolerance=_ROUNDINGS,
+    )
+
+
 STEP_QUESTIONS: Final[tuple[Question, ...]] = (
     _question("Tanh", *_RULES),
     # No result of a logistic table is 0.
     _question("Sigmoid", "as_it_is", "offset", "rounded", "rounded_offset"),
+    _softmax_question(),
 )
