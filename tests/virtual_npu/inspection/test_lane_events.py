@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.virtual_npu import reference
+from tests.virtual_npu.execute.test_virtual_npu import _tanh_table
 from tests.virtual_npu.rknn_writer import Chain, Dense, small, write
 from virtual_npu import RknnFile, VirtualNpu, read
 from virtual_npu.inspection.lane_events import LaneZero
@@ -128,6 +130,23 @@ def test_events_in_earlier_layers_stay_within_what_is_carried(relu: bool) -> Non
             assert is_own or away <= events.carried[point, kernel]
             moved += not is_own
     assert moved
+
+
+ABS = {0x4040: 0x20160, 0x4048: 0xBC00 << 16}  # BS adds, then multiplies values below 0 alone, by -1
+
+
+def test_a_range_on_both_sides_of_the_turn_of_abs_reaches_down_to_zero() -> None:
+    first, second = Dense(np.zeros((1, 32)), np.array([1.5])), Dense(np.eye(1), np.zeros(1))
+    first.weights[0] = np.tile([2.0**7, -(2.0**7)], 16)
+    second = replace(second, table=_tanh_table(), factor=5424.0)
+    x = np.full(
+        (POINTS, 32), 2.0**9, np.float16
+    )  # an event in the first layer's sum is 2^(4 * (6 + 5) - 44) = 1
+    file = read(write(Chain([first, second], POINTS, edit={1: ABS})))
+    events = LaneZero(file, own_values=False).run(reference.as_input(x))
+    # Other groups' roundings are bounded by 0.75: the sum, 1.5, can be -0.25 to 3.25, and tanh of its size 0.
+    np.testing.assert_allclose(events.output, np.tanh(1.5), atol=1e-3)
+    np.testing.assert_allclose(events.carried, events.output, atol=2.0**-14)
 
 
 def test_an_integer_file_has_no_events() -> None:

@@ -41,6 +41,7 @@ from virtual_npu.execute.data_processor_stages import (
     read_first_addends,
     round_to_float16,
     scaling_stages,
+    turning_point,
 )
 from virtual_npu.execute.half_precision import BFLOAT16, round_to_bfloat16, widened
 from virtual_npu.program import registers as r
@@ -69,6 +70,8 @@ class DataProcessor:
         Added to every weight of a kernel (minus the weights' zero point), one a channel.
     addends : ndarray of float32 or None
         What the first stage of a float program adds, one a channel; None where it does something else.
+    turn : ndarray of float32 or None
+        The values at which results turn from falling to rising, or back; None where they do not.
     """
 
     source: Cube | None
@@ -77,6 +80,7 @@ class DataProcessor:
     kernel_offsets: npt.NDArray[np.int64] | None
     channels: int
     addends: Float32Array | None
+    turn: Float32Array | None
     _stages: tuple[Stage, ...]
     _real_channels: int
     _filling: Any
@@ -114,6 +118,7 @@ class DataProcessor:
             ),
             channels=channels,
             addends=read_first_addends(task, bias),
+            turn=turning_point(task, bias, norm),
             _real_channels=1 if largest else min(channels, task[r.ORIG_CHANNEL] + 1),
             _filling=_filling(task[r.OFFSET_PEND], destination.dtype),
         )

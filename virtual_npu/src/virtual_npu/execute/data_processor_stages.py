@@ -96,6 +96,28 @@ def scaling_stages(
     return stages
 
 
+def turning_point(task: LoadedTask, bias: Operands, norm: Operands) -> Float32Array | None:
+    """Return the values at which a float program's results turn from falling to rising, or back.
+
+    One a channel, or one for all; None where results rise or fall throughout: no factor of values below 0 is
+    itself below 0.
+    """
+    if is_integer(task) or not any(_turns(task, *unit) for unit in ((BS, bias), (BN, norm))):
+        return None
+    adds_none = task.registers.get(BS.config, 0) & 0b11
+    addend = 0 if adds_none else _addend(task, BS, bias)
+    return -np.atleast_1d(np.asarray(addend, np.float32))
+
+
+def _turns(task: LoadedTask, unit: ScalingUnit, operands: Operands) -> bool:
+    """Whether a unit gives values below 0 the other sign."""
+    config = task.registers.get(unit.config, 0)
+    bypass, no_factor, only_negatives = (config >> bit & 1 for bit in (0, 4, 5))
+    if bypass or no_factor or not only_negatives:
+        return False
+    return bool(np.min(_factor(task, unit, operands)[0]) < 0)
+
+
 def _addend(task: LoadedTask, unit: ScalingUnit, operands: Operands) -> Any:
     """Return what is added to each channel, or to all."""
     config = task.registers.get(unit.config, 0)

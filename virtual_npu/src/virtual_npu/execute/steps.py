@@ -44,6 +44,8 @@ class Step:
         The first half of `compute`, where there is one.
     finish : function or None
         The second: sums and the rows of a second source to those of `destination`.
+    turn : ndarray or None
+        The sums, or values of the first source, at which results turn from falling to rising, or back.
     """
 
     node: int
@@ -52,6 +54,7 @@ class Step:
     compute: Callable[[Sequence[Array]], Array]
     convolution: Convolution | None = None
     finish: Callable[[Array, Array | None], Array] | None = None
+    turn: Array | None = None
 
 
 def decode_step(
@@ -71,7 +74,7 @@ def decode_step(
         _match(processor.source, destination)
         sources = _cubes(processor.source, processor.operand)
         step = Step(task.node, sources, destination, lambda rows: processor.apply(rows[0], _second(rows)))
-        return _checked(step, memory)
+        return _checked(replace(step, turn=processor.turn), memory)
     if processor.source is not None:
         raise UnsupportedProgram("DPU", "FLYING_MODE", 1, "data from both CORE and memory")
     node = file.nodes[task.node]
@@ -90,7 +93,8 @@ def decode_step(
         return stages.apply(convolution.apply(rows[0]), _second(rows))
 
     sources = _cubes(convolution.source, processor.operand)
-    return _checked(Step(task.node, sources, destination, compute, convolution, stages.apply), memory)
+    step = Step(task.node, sources, destination, compute, convolution, stages.apply)
+    return _checked(replace(step, turn=processor.turn), memory)
 
 
 def _simulated(

@@ -8,7 +8,7 @@ github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, Septemb
 
 So the outputs of a file's last layer have a few values each. Behind an earlier layer that may have had an
 event only a range is known. It is carried through the steps, each evaluated at both ends, since every stage
-rises or falls throughout, but for Abs, which none of the converter's files has.
+rises or falls throughout, and those of Abs and of PRelu with a slope below 0 also where they turn.
 """
 
 from __future__ import annotations
@@ -123,16 +123,25 @@ def _ends(step: Step, sources: list[list[Array]], *, is_last: bool) -> list[Arra
     here, low, high = sources
     convolution = step.convolution
     if not _sums_floats(step):
-        corners = [step.compute(_copies(each)) for each in itertools.product(*zip(low, high, strict=True))]
+        firsts, *seconds = zip(low, high, strict=True)
+        inputs = itertools.product(_with_turn(firsts, step.turn), *seconds)
+        corners = [step.compute(_copies(each)) for each in inputs]
         return _with_range(step.compute(_copies(here)), corners)
     assert convolution is not None
     assert step.finish is not None
     sums = convolution.apply(here[0])
     reach = _reach(convolution, sources, is_last=is_last)
     ends = [(sums + sign * reach).astype(np.float32) for sign in (-1, 1)]
-    seconds = [rows[1] if len(rows) > 1 else None for rows in (low, high)]
-    corners = [step.finish(end.copy(), second) for end in ends for second in seconds]
+    operands = [rows[1] if len(rows) > 1 else None for rows in (low, high)]
+    ends = _with_turn(ends, step.turn)
+    corners = [step.finish(end.copy(), operand) for end in ends for operand in operands]
     return _with_range(step.finish(sums.copy(), here[1] if len(here) > 1 else None), corners)
+
+
+def _with_turn(ends: Sequence[Array], turn: Array | None) -> list[Array]:
+    """Return the ends of a range, and what of it is nearest to where results turn."""
+    low, high = ends
+    return [low, high] if turn is None else [low, high, np.clip(turn[: low.shape[1]], low, high)]
 
 
 def _sums_floats(step: Step) -> bool:
