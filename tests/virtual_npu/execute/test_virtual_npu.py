@@ -111,30 +111,35 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(
     np.testing.assert_array_equal(_outputs(Chain(chain.layers, samples + 3), padded)[:samples], y)
 
 
-def test_bits_do_not_depend_on_threads() -> None:
+def test_bits_do_not_depend_on_threads_or_on_the_kernels_of_a_processor() -> None:
+    """Haswell's kernels fuse multiplications and additions, Nehalem's cannot."""
     results = [
         subprocess.run(
             [sys.executable, "-c", _RUN_A_CHAIN],
             env={
                 **os.environ,
-                "OPENBLAS_NUM_THREADS": n,
-                "OMP_NUM_THREADS": n,
+                **chosen,
                 "PYTHONPATH": ":".join(sys.path),
             },
             cwd=Path(__file__).parents[3],
             check=True,
             capture_output=True,
         ).stdout
-        for n in ("1", "2")
+        for chosen in (
+            {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            {"OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
+        )
     ]
-    assert results[0] == results[1]
+    here = _outputs(*_float_chain(3, _WIDTHS, 64)).tobytes()
+    assert results == [here, here]
     assert len(results[0]) == 64 * 12 * 4
 
 
+_WIDTHS = [784, 512, 300, 12]
 _RUN_A_CHAIN = f"""
 import sys
 from {__package__}.test_virtual_npu import _float_chain, _outputs
-sys.stdout.buffer.write(_outputs(*_float_chain(3, [784, 512, 300, 12], 64)).tobytes())
+sys.stdout.buffer.write(_outputs(*_float_chain(3, {_WIDTHS}, 64)).tobytes())
 """
 
 

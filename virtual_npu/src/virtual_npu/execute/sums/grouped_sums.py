@@ -5,8 +5,10 @@ once to float32, to nearest, halves to even. The groups' sums are added in order
 [silicon: github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, September 2026: two RK3588,
 131 million elements on three cores, bit for bit; rare events on output channels that are multiples of 16]
 
-A group is summed in float64, where BLAS may choose the order as long as nothing is lost. Where a group's
-values span too much for that, each is taken as two integers of 20 bits, whose products float64 holds.
+A group is summed in float64. All its products are multiples of one power of two; as long as their magnitudes
+come to less than 2^53 of it, no product and no addition rounds, so that no bit depends on the order of a BLAS
+kernel, on its threads or on fused multiply-adds. Where a group's values span more, each is taken as two
+integers of 20 bits, whose sums are exact for the same reason, and the three partial sums are rounded once.
 """
 
 from __future__ import annotations
