@@ -6,7 +6,7 @@ by its own steps, and where it has none, by the model's task and output activati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Mapping, Tuple
 
 import numpy as np
 
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 __all__ = [
     "METHODS",
     "SCORES",
+    "SEARCHES",
     "TASKS",
     "Responses",
     "answer",
     "answer_width",
+    "ask",
     "decision_values",
     "default_responses",
     "final_values",
@@ -71,8 +73,14 @@ TASKS = tuple(_DEFAULTS)
 SCORES = {"classifier": "accuracy", "multilabel": "accuracy", "regressor": "r2"}
 """What `score` measures by default; other tasks have no such method."""
 
-METHODS = (*_PROBABILITIES, "decision_function", "score_samples", "transform")
+SEARCHES = ("kneighbors", "radius_neighbors")
+"""Methods that find training rows: they return distances and indices."""
+
+METHODS = (*_PROBABILITIES, "decision_function", "score_samples", "transform", *SEARCHES)
 """The methods that a response can be for."""
+
+_JUDGED = ("predict", "transform", "score_samples", "kneighbors")
+"""The methods that a model can be judged by, the first that it has."""
 
 
 def default_responses(task: str) -> Responses:
@@ -86,9 +94,18 @@ def responses_of(model: Answering) -> Responses:
 
 
 def main_method(model: Answering) -> str:
-    """Return the method that a model is judged by: the first it has of predict, transform, score_samples."""
+    """Return the method that a model is judged by.
+
+    It is the first it has of predict, transform, score_samples and kneighbors.
+    """
     methods = responses_of(model)
-    return next((name for name in ("predict", "transform", "score_samples") if name in methods), "predict")
+    return next((name for name in _JUDGED if name in methods), "predict")
+
+
+def ask(estimator: Any, method: str, X: Any) -> Any:
+    """Return what an estimator's method gives for X: of a search, the distances alone."""
+    result = getattr(estimator, method)(X)
+    return result[0] if method in SEARCHES else result
 
 
 def takes_rows(model: Answering) -> bool:
@@ -126,7 +143,7 @@ def answer(model: Answering, method: str, values: Array, rows: Floats | None = N
     ----------
     model : Bundle or Network
     method : str
-        One of its `responses`.
+        One of its `responses`; of a search the answer is the distances.
     values : numpy.ndarray, shape (n, n_values)
         From `final_values`.
     rows : numpy.ndarray of float64, shape (n, inputs), optional
@@ -140,7 +157,7 @@ def answer(model: Answering, method: str, values: Array, rows: Floats | None = N
         return _logarithms(model, values)
     own = responses_of(model)[method]
     answers = apply_steps(own, values, rows)
-    if method == "transform":
+    if method in ("transform", *SEARCHES):
         return answers if own else _activated(model, answers)
     is_column = answers.shape[1] == 1 and model.task != "multilabel"
     return answers[:, 0] if is_column or method == "score_samples" else answers

@@ -118,6 +118,14 @@ def test_a_score_is_computed_by_its_name(regressor: Bundle) -> None:
         assert model.score(X, y) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("steps", [(), (Columns(0, 1),)])
+def test_a_search_without_training_rows_or_with_steps_of_its_own_is_refused(
+    regressor: Bundle, steps: tuple[Columns, ...]
+) -> None:
+    with pytest.raises(scirknn.BundleFormatError, match="'responses' has 'kneighbors', but the first step"):
+        rewritten(regressor, responses={"predict": (), "kneighbors": steps})
+
+
 def test_changed_missing_or_foreign_arrays_are_refused(regressor: Bundle) -> None:
     made = rewritten(regressor, epilogue=EPILOGUE)
     file = arrays_path(made.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSqu
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
 from scirknn.steps.linear import Columns, Dense, Shift
-from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers
+from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
 from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
+from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
 from scirknn.steps.squares import LogSum, Squares
 from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
 
@@ -61,13 +63,23 @@ STEPS: dict[str, Step] = {
     "descent": Descent(np.array([[1, 0, 0], [-1, 1, 0], [-1, -1, 1], [-1, -1, -1]])),
     "less_squared_norm": LessSquaredNorm(np.array([1.0, 0.5])),
     "nearest_answers": NearestAnswers(
-        POINTS, np.zeros(2), 0.1, 100.0, 2, "euclidean", RANDOM.normal(size=(3, 2)), "distance"
+        POINTS, np.zeros(2), 0.1, 100.0, "euclidean", 2, RANDOM.normal(size=(3, 2)), "distance"
     ),
     "nearest_answers by cosines": NearestAnswers(
-        POINTS, np.zeros(2), 0.1, 100.0, 2, "cosine", RANDOM.normal(size=(3, 2)), "uniform"
+        POINTS, np.zeros(2), 0.1, 100.0, "cosine", 2, RANDOM.normal(size=(3, 2)), "uniform"
     ),
     "local_outlier_factor": LocalOutlierFactor(
-        POINTS, np.zeros(2), 0.1, 100.0, 2, "euclidean", np.ones(3), np.array([1.0, 2.0, 3.0])
+        POINTS, np.zeros(2), 0.1, 100.0, "euclidean", 2, np.ones(3), np.array([1.0, 2.0, 3.0])
+    ),
+    "nearest_distances": NearestDistances(POINTS, np.zeros(2), 0.1, 100.0, "euclidean", 2, 1.0),
+    "radius_votes": RadiusVotes(
+        POINTS, np.zeros(2), 0.1, 100.0, "euclidean", 100.0, np.eye(3), "distance", 1
+    ),
+    "radius_votes of none": RadiusVotes(
+        POINTS, np.zeros(2), 0.1, 100.0, "euclidean", 0.0, np.eye(3), "uniform", 1
+    ),
+    "radius_means by cosines": RadiusMeans(
+        POINTS, np.zeros(2), 0.1, 100.0, "cosine", 2.0, RANDOM.normal(size=(3, 2)), "uniform"
     ),
     "largest_of_groups": LargestOfGroups(np.array([1, 0, 1])),
 }
@@ -194,7 +206,7 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("shift", "columns", "dense", "kernel rbf 0.0", "kernel_logarithm gaussian", "label_shares"),
         *("squared_norms", "pair_votes", "pair_confidences", "pair_chances"),
         *("descent", "largest_of_groups", "nearest_answers"),
-        *("squares", "above"),
+        *("squares", "above", "nearest_distances", "radius_votes"),
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:
@@ -206,7 +218,7 @@ def test_every_kind_is_found_and_has_fields_that_a_bundle_holds() -> None:
     read_steps([], {})
     assert {"activation", "columns", "dense", "shift"} <= set(KINDS)
     for kind in KINDS.values():
-        for form in kind.__dataclass_fields__.values():  # type: ignore[attr-defined]
+        for form in fields(kind):  # type: ignore[arg-type]
             assert form.type in (
                 *("bool", "int", "float", "str", "Floats", "Ints", "tuple[Step, ...]"),
                 *(f"tuple[{each}, ...]" for each in ("bool", "int", "float", "str")),

@@ -84,6 +84,8 @@ def agreement(
     reference of rows of the same kind, to which the errors are applied; by default these rows.
     """
     outputs = np.asarray(outputs, dtype=np.float64)
+    if gives_numbers(network):
+        outputs, reference = _where_answered(outputs, reference)
     expected = network.predict(reference)
     if behind_head:
         likely = _probabilities(network, reference)
@@ -131,6 +133,12 @@ def expected_behind_steps(network: Network, outputs: Floats, errors: Floats, row
     taken = take_evenly(errors, ERROR_LIMIT)
     moved = (network.predict(final_values(network, outputs + error, rows)) for error in (*taken, *-taken))
     return float(np.mean([np.mean((each == labels)[clear]) for each in moved]))
+
+
+def _where_answered(outputs: Floats, reference: Floats) -> tuple[Floats, Floats]:
+    """Return the rows that have an answer: one without neighbours is NaN in both, as it should be."""
+    has_none = (np.isnan(reference) & np.isnan(outputs)).all(axis=1)
+    return (outputs, reference) if has_none.all() else (outputs[~has_none], reference[~has_none])
 
 
 def _are_clear(network: Network, reference: Floats) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scirknn.answers import decision_values, gives_numbers, main_method
+from scirknn.answers import ask, decision_values, gives_numbers, main_method
 from scirknn.arrays import Floats
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.comparisons import decision_margins
@@ -42,7 +42,7 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names of columns
-            expected = np.asarray(getattr(model, main_method(network))(rows))
+            expected = np.asarray(ask(model, main_method(network), rows))
     except (AttributeError, LookupError, TypeError, ValueError):  # the rows suit the network only
         return
     outputs, inputs = network.forward(rows), network.expand(rows)

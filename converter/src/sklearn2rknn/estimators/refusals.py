@@ -8,6 +8,7 @@ __all__ = ["refusal_of"]
 
 _PER_ROW = "solves an optimisation for each row"
 _GRAPH = "searches a graph of its training rows for each row"
+_NEIGHBOURS = "makes a sparse matrix of its training rows' distances; a NearestNeighbors can be converted"
 _REFUSED = {
     "DictionaryLearning": _PER_ROW,
     "GaussianProcessClassifier": (
@@ -15,11 +16,13 @@ _REFUSED = {
         "be converted"
     ),
     "Isomap": _GRAPH,
+    "KNeighborsTransformer": _NEIGHBOURS,
     "LatentDirichletAllocation": _PER_ROW,
     "LocallyLinearEmbedding": _PER_ROW,
     "MiniBatchDictionaryLearning": _PER_ROW,
     "MiniBatchNMF": _PER_ROW,
     "NMF": _PER_ROW,
+    "RadiusNeighborsTransformer": _NEIGHBOURS,
     "SparseCoder": _PER_ROW,
 }
 
@@ -33,7 +36,7 @@ def refusal_of(kind: type) -> str:
         return ""
     if kind.__name__ in _REFUSED:
         return _REFUSED[kind.__name__]
-    answers = (*METHODS, "kneighbors", "__getattr__")  # the last is of FrozenEstimator, which passes them on
+    answers = (*METHODS, "__getattr__")  # the last is of FrozenEstimator, which passes them on
     if not any(hasattr(kind, method) for method in answers):
         return "has no predict or transform for new rows"
     return ""

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
-from scirknn.answers import METHODS, SCORES, Responses, default_responses, responses_of
+from scirknn.answers import METHODS, SCORES, SEARCHES, Responses, default_responses, responses_of
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
 from scirknn.bundle.limits import MOST_CHANNELS
 from scirknn.files import sha256_of_bytes
 from scirknn.steps.description import Description, describe_steps, read_steps
 from scirknn.steps.step import RowStep, Step, take_rows, width_after
+from scirknn.steps.training_rows import TrainingRows
 
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
@@ -136,9 +137,18 @@ def check_widths(bundle: Bundle, fail: Callable[[str], NoReturn]) -> int:
             _require_inputs(steps, n_inputs)
             if take_rows(steps) and (name not in _METHODS_OF_ROWS or bundle.task == "transformer"):
                 raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")
+            if name in SEARCHES and (steps or not _can_search(bundle, name)):
+                raise ValueError(
+                    f"'responses' has {name!r}, but the first step of 'epilogue' is no such search"
+                )
     except ValueError as error:
         fail(str(error))
     return width_after(responses_of(bundle).get("predict", ()), n_values)
+
+
+def _can_search(bundle: Bundle, method: str) -> bool:
+    first = bundle.epilogue[:1]
+    return any(isinstance(each, TrainingRows) and method in each.searches for each in first)
 
 
 def _require_inputs(steps: Iterable[Step], n_inputs: int) -> None:

@@ -273,7 +273,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise InputError(f"{bundle.estimator} has no probabilities; drop --proba.")
     rows = count_rows(options.input)
     with open_bundle(bundle, device=options.device, core=options.core) as model:
-        answer = getattr(model, model.main_method)
+        answer = _main_answer(model)
         if options.raw:
             answer = model.raw_output
         elif options.proba:
@@ -297,6 +297,13 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
+def _main_answer(model: Methods) -> Callable[[Array], Array]:
+    """Return the main method; of a search, what gives distances and indices side by side."""
+    if model.main_method == "kneighbors":
+        return lambda rows: np.hstack(model.kneighbors(rows))
+    return getattr(model, model.main_method)  # type: ignore[no-any-return]
+
+
 def _plain(values: Array, model: Methods) -> Array:
     """Return labels that were Python objects in an array of their own kind and width."""
     if values.dtype.kind != "O":
@@ -312,14 +319,14 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
         return [f"p({label})" for label in model.classes_.tolist()]
     if bundle.task == "multilabel":
         return [str(label) for label in model.classes_.tolist()]
-    if bundle.task == "regressor" and not bundle.single_output:
-        return [f"prediction_{index}" for index in range(bundle.n_outputs)]
     method = main_method(bundle)
+    width = answer_width(bundle, bundle.n_outputs, method)
+    if bundle.task == "regressor" and not bundle.single_output:
+        return [f"prediction_{index}" for index in range(width)]
     if method == "transform":
-        return [
-            f"{bundle.estimator.lower()}{index}"
-            for index in range(answer_width(bundle, bundle.n_outputs, method))
-        ]
+        return [f"{bundle.estimator.lower()}{index}" for index in range(width)]
+    if method == "kneighbors":
+        return [f"{name}_{index}" for name in ("distance", "neighbour") for index in range(width)]
     return ["prediction" if method == "predict" else method]
 
 
@@ -341,7 +348,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _times(model: Methods, X: Array, seconds: float) -> tuple[float, float]:
     """Return the median and the 90th percentile of the seconds that the model's main method takes."""
-    answer = getattr(model, model.main_method)
+    answer = _main_answer(model)
     for _ in range(3):
         answer(X)
     seconds_of_calls: list[float] = []

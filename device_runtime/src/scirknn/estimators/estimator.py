@@ -112,9 +112,9 @@ class Estimator:
         rows = rows if bundle.columns is None else bundle.columns.take(rows, bundle.estimator)
         return np.asarray(bundle.expand(rows), np.float64)
 
-    def _answer(self, X: Any, finish: Finish) -> Array:
+    def _answer(self, X: Any, finish: Finish, *, is_checked: bool = False) -> Array:
         """Return ``finish(raw output, network's inputs)`` of X, a block of rows at a time."""
-        X = self._check(X)
+        X = X if is_checked else self._check(X)
         contexts = self._contexts
         if contexts is None:
             raise NativeError("run", None, f"{self.bundle.path.name} is closed; load it again.")

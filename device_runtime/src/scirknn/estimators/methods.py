@@ -6,8 +6,16 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from scirknn.answers import answer, final_values, main_method, probabilities, responses_of
+from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
 from scirknn.estimators.scores import score_name, score_of
+from scirknn.estimators.searches import (
+    NearestSearch,
+    RadiusSearch,
+    check_neighbours,
+    may_lack_neighbours,
+    training_rows,
+)
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
@@ -58,7 +66,7 @@ class Methods(Estimator):
 
     @property
     def main_method(self) -> str:
-        """The method that the model is there for: predict, else transform, else score_samples."""
+        """The method that the model is there for: predict, else transform, score_samples or kneighbors."""
         return main_method(self.bundle)
 
     @_where("predict")
@@ -76,7 +84,7 @@ class Methods(Estimator):
             (n, n_outputs_); a regressor's targets, shape (n,), or (n, n_outputs_) with several; a cluster's
             number; -1 or 1 of an outlier detector.
         """
-        return self._answer(X, self._finish("predict"))
+        return self._predicted(X, "predict")
 
     @_where("predict_proba")
     def predict_proba(self, X: Any) -> Array:
@@ -91,7 +99,7 @@ class Methods(Estimator):
         numpy.ndarray, shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._answer(X, self._finish("predict_proba"))
+        return self._predicted(X, "predict_proba")
 
     @_where("predict_log_proba")
     def predict_log_proba(self, X: Any) -> Array:
@@ -150,6 +158,76 @@ class Methods(Estimator):
         """
         return self._answer(X, self._finish("transform"))
 
+    @_where("kneighbors")
+    def kneighbors(self, X: Any = None, n_neighbors: Any = None, return_distance: bool = True) -> Any:
+        """Find the training rows nearest to each row.
+
+        Of a converted pipeline, those nearest to what its steps make of the row.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_), optional
+            By default the training rows themselves, each without itself; not of a pipeline, which does not
+            keep what its first step takes.
+        n_neighbors : int, optional
+            By default what the estimator was fitted with.
+        return_distance : bool
+
+        Returns
+        -------
+        distances : numpy.ndarray of float64, shape (n, n_neighbors)
+            The nearest first. Only with `return_distance`.
+        indices : numpy.ndarray of int64, shape (n, n_neighbors)
+            Of training rows; at equal distances the lower one first.
+
+        Raises
+        ------
+        InputError
+            X or `n_neighbors` is not what scikit-learn takes; its text.
+        """
+        is_training = X is None
+        rows = training_rows(self.bundle) if is_training else self._check(X)
+        search = NearestSearch.of(self.bundle, n_neighbors, rows, is_training=is_training)
+        return search.finish(self._answer(rows, search.block, is_checked=True), return_distance)
+
+    @_where("radius_neighbors")
+    def radius_neighbors(
+        self,
+        X: Any = None,
+        radius: float | None = None,
+        return_distance: bool = True,
+        sort_results: bool = False,
+    ) -> Any:
+        """Find the training rows within a radius of each row.
+
+        Parameters
+        ----------
+        X, return_distance
+            As for `kneighbors`.
+        radius : float, optional
+            By default what the estimator was fitted with. Rows at this distance are within.
+        sort_results : bool
+            They are sorted by distance in any case; scikit-learn's check of it is made.
+
+        Returns
+        -------
+        distances, indices : numpy.ndarray of object, shape (n,)
+            One array for each row, of float64 and int64.
+
+        Raises
+        ------
+        InputError
+            X or the parameters are not what scikit-learn takes; its text.
+        """
+        if sort_results and not return_distance:
+            raise InputError("return_distance must be True if sort_results is True.")
+        is_training = X is None
+        rows = training_rows(self.bundle) if is_training else self._check(X)
+        search = RadiusSearch.of(self.bundle, radius)
+        return search.finish(
+            self._answer(rows, search.block, is_checked=True), return_distance, is_training=is_training
+        )
+
     @_where("score")
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score ``predict(X)`` against `y` by what the estimator's own ``score`` measures.
@@ -202,6 +280,15 @@ class Methods(Estimator):
             As `predict_proba`.
         """
         return probabilities(self.bundle, final_values(self.bundle, output, rows))
+
+    def _predicted(self, X: Any, method: str) -> Array:
+        """Return predictions; rows without neighbours are looked for in all of X at once."""
+        bundle = self.bundle
+        if not may_lack_neighbours(bundle):
+            return self._answer(X, self._finish(method))
+        values = self._answer(X, lambda output, rows: final_values(bundle, output, rows))
+        check_neighbours(bundle, values)
+        return answer(bundle, method, values)
 
     def _finish(self, method: str) -> Finish:
         bundle = self.bundle

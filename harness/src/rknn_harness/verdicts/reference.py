@@ -19,6 +19,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from scirknn.answers import (
     answer,
+    ask,
     final_values,
     gives_numbers,
     main_method,
@@ -213,7 +214,7 @@ def _of_pipeline(estimator: Any, X: Array) -> Reference:
         has_chances = "predict_proba" in responses_of(network)
         values = final_values(network, output, network.expand(X))
         own = estimator.predict_proba(table) if has_chances else chances(network, values)
-    theirs = Answer(output, getattr(estimator, method)(table), own)
+    theirs = Answer(output, ask(estimator, method, table), own)
     rows = np.asarray(X, np.float64) if network.columns is None else X
     inputs = rows if network.columns is None else network.take(rows)
     layers = _layers(network)

@@ -29,12 +29,15 @@ from sklearn.neighbors import (
     KNeighborsRegressor,
     LocalOutlierFactor,
     NearestCentroid,
+    NearestNeighbors,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
 )
 from sklearn.neural_network import BernoulliRBM
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC, NuSVR, OneClassSVM
 
-from scirknn.answers import main_method
+from scirknn.answers import ask, main_method
 from sklearn2rknn import ModelFileError, network_from_estimator
 from sklearn2rknn.estimators.model_file import load_model
 from tests.converter.estimators.families.emulation import load
@@ -73,6 +76,7 @@ MODELS = {
     "LinearDiscriminantAnalysis": LinearDiscriminantAnalysis(),
     "LocalOutlierFactor kd_tree": LocalOutlierFactor(novelty=True, algorithm="kd_tree"),
     "LogisticRegression": lm.LogisticRegression(max_iter=5),
+    "NearestNeighbors kd_tree": NearestNeighbors(algorithm="kd_tree"),
     "NuSVR": NuSVR(),
     "Nystroem": Nystroem(n_components=9, random_state=0),
     "OneClassSVM": OneClassSVM(),
@@ -82,6 +86,8 @@ MODELS = {
     "Perceptron": lm.Perceptron(max_iter=5),
     "PoissonRegressor": lm.PoissonRegressor(),
     "QuadraticDiscriminantAnalysis": QuadraticDiscriminantAnalysis(),
+    "RadiusNeighborsClassifier": RadiusNeighborsClassifier(outlier_label="most_frequent"),
+    "RadiusNeighborsRegressor ball_tree": RadiusNeighborsRegressor(algorithm="ball_tree"),
     "RANSACRegressor": lm.RANSACRegressor(random_state=0),
     "RBFSampler": RBFSampler(n_components=9, random_state=0),
     "RidgeClassifier": lm.RidgeClassifier(),
@@ -111,7 +117,7 @@ def test_a_file_gives_the_same_network_and_predictions(name: str, suffix: str, t
     assert network.weights_digest() == expected.weights_digest()
     method = main_method(expected)
     # Sums of BLAS depend on where arrays lie in memory.
-    np.testing.assert_allclose(getattr(read, method)(X), getattr(model, method)(X), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(ask(read, method, X), ask(model, method, X), rtol=1e-13, atol=1e-13)
 
 
 def test_the_tree_that_birch_was_fitted_with_is_not_built(tmp_path: Path) -> None:

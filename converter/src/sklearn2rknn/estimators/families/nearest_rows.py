@@ -6,13 +6,22 @@ from typing import Any
 
 import attrs
 import numpy as np
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestNeighbors,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
+)
 
+from scirknn.answers import Responses
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from scirknn.steps import neighbours
 from scirknn.steps.linear import Shift
 from scirknn.steps.norms import UnitRows
+from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
 from scirknn.steps.step import Step
 from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import dense_bound
@@ -49,37 +58,79 @@ _SLACK = 1 + 2.0**-10
 @reads(KNeighborsClassifier, form=NEAREST)
 def read_classifier(estimator: Any, name: str) -> Network:
     """Return the network of the votes' shares."""
-    space = _Space.of(estimator, name, "n_neighbors")
-    if estimator.outputs_2d_:
-        raise UnsupportedModelError(
-            f"{name} with several targets (multi-output) cannot be converted. Fit one for each column of y."
-        )
-    classes, own = class_labels(name, estimator.classes_), np.asarray(estimator._y)
-    if own.dtype.kind not in "iu" or own.shape != (len(space.rows),) or not _are_indices(own, len(classes)):
-        raise UnsupportedModelError(f"{name}._y holds no class of each training row. Fit again.")
-    votes = np.zeros((len(own), len(classes)))
-    votes[np.arange(len(own)), own] = 1.0
-    answers = Answers(
-        task="classifier", head="identity", classes=classes, responses=methods(estimator, "classifier")
+    space = _Space.of(estimator, name)
+    step = neighbours.NearestAnswers(
+        **space.fields,
+        count=_count(estimator, name, "n_neighbors"),
+        answers=_votes(estimator, name, space),
+        weights=_weights(estimator, name),
     )
-    return space.network(estimator, space.answers(votes, _weights(estimator, name)), answers)
+    return space.network(estimator, step, _classes(estimator, name, {"kneighbors": ()}))
+
+
+@reads(RadiusNeighborsClassifier, form=NEAREST)
+def read_radius_classifier(estimator: Any, name: str) -> Network:
+    """Return the network of the votes' shares within a radius."""
+    space = _Space.of(estimator, name)
+    votes, answers = _votes(estimator, name, space), _classes(estimator, name, {"radius_neighbors": ()})
+    label = None if estimator.outlier_label_ is None else estimator.outlier_label_[0]
+    outlier = -1
+    if label is not None:
+        (places,) = np.nonzero(np.asarray(answers.classes) == label)
+        if len(places) != 1:
+            raise UnsupportedModelError(
+                f"{name} with outlier_label={label!r:.40}, which is none of its classes, cannot be "
+                "converted: a row without neighbours would have no probability. Fit it with the label of a "
+                "class, or to some rows of that label."
+            )
+        outlier = int(places[0])
+    step = RadiusVotes(
+        **space.fields,
+        radius=_radius(estimator, name),
+        answers=votes,
+        weights=_weights(estimator, name),
+        outlier=outlier,
+    )
+    return space.network(estimator, step, answers)
 
 
 @reads(KNeighborsRegressor, form=NEAREST)
 def read_regressor(estimator: Any, name: str) -> Network:
     """Return the network of the neighbours' mean target."""
-    space = _Space.of(estimator, name, "n_neighbors")
-    targets = np.asarray(estimator._y)
-    targets = fitted_numbers(
-        f"{name}._y", targets.astype(float) if targets.dtype.kind in "iub" else targets, None
+    space = _Space.of(estimator, name)
+    targets = _targets(estimator, name, space)
+    step = neighbours.NearestAnswers(
+        **space.fields,
+        count=_count(estimator, name, "n_neighbors"),
+        answers=targets.reshape(len(targets), -1),
+        weights=_weights(estimator, name),
     )
-    if targets.ndim > 2 or len(targets) != len(space.rows):
-        raise UnsupportedModelError(
-            f"{name}._y has shape {targets.shape} for {len(space.rows)} training rows."
-        )
-    values = targets.reshape(len(targets), -1).astype(np.float64)
-    answers = Answers(task="regressor", single_output=targets.ndim == 1)
-    return space.network(estimator, space.answers(values, _weights(estimator, name)), answers)
+    return space.network(estimator, step, _numbers(estimator, targets, {"kneighbors": ()}))
+
+
+@reads(RadiusNeighborsRegressor, form=NEAREST)
+def read_radius_regressor(estimator: Any, name: str) -> Network:
+    """Return the network of the mean target within a radius."""
+    space = _Space.of(estimator, name)
+    targets = _targets(estimator, name, space)
+    step = RadiusMeans(
+        **space.fields,
+        radius=_radius(estimator, name),
+        answers=targets.reshape(len(targets), -1),
+        weights=_weights(estimator, name),
+    )
+    return space.network(estimator, step, _numbers(estimator, targets, {"radius_neighbors": ()}))
+
+
+@reads(NearestNeighbors, form=NEAREST)
+def read_nearest_neighbours(estimator: Any, name: str) -> Network:
+    """Return the network of the distances of the nearest neighbours."""
+    space = _Space.of(estimator, name)
+    step = neighbours.NearestDistances(
+        **space.fields, count=_count(estimator, name, "n_neighbors"), radius=_radius(estimator, name)
+    )
+    responses = methods(estimator, "transformer", {"kneighbors": (), "radius_neighbors": ()})
+    return space.network(estimator, step, Answers(task="transformer", responses=responses))
 
 
 @reads(LocalOutlierFactor, form=NEAREST)
@@ -89,21 +140,21 @@ def read_local_outlier_factor(estimator: Any, name: str) -> Network:
         raise UnsupportedModelError(
             f"{name} with novelty=False has no predict for new rows. Fit it with novelty=True."
         )
-    space = _Space.of(estimator, name, "n_neighbors_")
+    space, count = _Space.of(estimator, name), _count(estimator, name, "n_neighbors_")
     distances = fitted_numbers(f"{name}._distances_fit_X_", getattr(estimator, "_distances_fit_X_", None), 2)
     densities = fitted_numbers(f"{name}._lrd", getattr(estimator, "_lrd", None), 1)
     offset = float(estimator.offset_)
-    if not len(space.rows) == len(distances) == len(densities) or distances.shape[1] < space.count:
+    if not len(space.rows) == len(distances) == len(densities) or distances.shape[1] < count:
         raise UnsupportedModelError(
             f"{name} has distances of shape {distances.shape} and {len(densities)} densities for "
             f"{len(space.rows)} training rows. It was changed after fit; fit again."
         )
-    reaches = distances[:, space.count - 1]
+    reaches = distances[:, count - 1]
     step = neighbours.LocalOutlierFactor(
-        **space.fields, reaches=_doubles(reaches), densities=_doubles(densities)
+        **space.fields, count=count, reaches=_doubles(reaches), densities=_doubles(densities)
     )
     shift: tuple[Step, ...] = (Shift((-offset,)),)
-    own = {"predict": shift, "decision_function": shift, "score_samples": ()}
+    own = {"predict": shift, "decision_function": shift, "score_samples": (), "kneighbors": ()}
     answers = Answers(
         task="outlier",
         head="logistic",
@@ -121,8 +172,6 @@ class _Space:
     ----------
     rows : numpy.ndarray of float64, shape (n, n_features)
         Of unit length for the cosine.
-    count : int
-        Neighbours.
     metric : {"euclidean", "cosine"}
     centre : numpy.ndarray of float64, shape (n_features,)
     unit, output_unit : float
@@ -130,15 +179,14 @@ class _Space:
     """
 
     rows: Floats
-    count: int
     metric: str
     centre: Floats
     unit: float
     output_unit: float
 
     @classmethod
-    def of(cls, estimator: Any, name: str, count: str) -> _Space:
-        """Read an estimator's training rows, metric and number of neighbours."""
+    def of(cls, estimator: Any, name: str) -> _Space:
+        """Read an estimator's training rows and metric."""
         require_fitted(estimator, "n_samples_fit_")
         metric = _metric(estimator, name)
         values = estimator._fit_X
@@ -147,12 +195,6 @@ class _Space:
         is_integer = getattr(getattr(values, "dtype", None), "kind", "") in ("i", "u", "b")
         rows = _doubles(fitted_numbers(f"{name}._fit_X", values.astype(float) if is_integer else values, 2))
         _refuse_sizes(estimator, name, rows)
-        neighbours_ = getattr(estimator, count)
-        if not isinstance(neighbours_, (int, np.integer)) or not 1 <= neighbours_ <= len(rows):
-            raise UnsupportedModelError(
-                f"{name} asks for {neighbours_!r:.40} neighbours of {len(rows)} training rows. Fit it "
-                "with fewer."
-            )
         if metric == "cosine":
             rows = UnitRows().apply(rows)
         centre = rows.mean(axis=0)
@@ -165,7 +207,6 @@ class _Space:
             )
         return cls(
             rows=rows,
-            count=int(neighbours_),
             metric=metric,
             centre=centre,
             unit=2.0 ** np.ceil(np.log2(length)),
@@ -191,13 +232,8 @@ class _Space:
             "centre": self.centre,
             "slope": bound.slope * self.output_unit / self.unit * _SLACK,
             "constant": bound.constant * self.output_unit * _SLACK,
-            "count": self.count,
             "metric": self.metric,
         }
-
-    def answers(self, values: Floats, weights: str) -> neighbours.NearestAnswers:
-        """Return the step that gives the mean of the neighbours' values."""
-        return neighbours.NearestAnswers(**self.fields, answers=values, weights=weights)
 
     def network(self, estimator: Any, step: Step, answers: Answers) -> Network:
         """Return the network of the scores, with a step behind it."""
@@ -233,6 +269,67 @@ def _metric(estimator: Any, name: str) -> str:
         f"{name} with metric={shown!r:.40} and {parameters or 'no parameters'!s:.60} cannot be converted: "
         "only Euclidean distances (minkowski with p=2) and cosines are products of matrices. Fit it with "
         "metric='euclidean', or run it with scikit-learn."
+    )
+
+
+def _count(estimator: Any, name: str, attribute: str) -> int:
+    count, n = getattr(estimator, attribute), estimator.n_samples_fit_
+    if not isinstance(count, (int, np.integer)) or not 1 <= count <= n:
+        raise UnsupportedModelError(
+            f"{name} asks for {count!r:.40} neighbours of {n} training rows. Fit it with fewer."
+        )
+    return int(count)
+
+
+def _radius(estimator: Any, name: str) -> float:
+    radius = estimator.radius
+    if not isinstance(radius, (int, float, np.number)) or not 0 <= radius < _LARGEST:
+        raise UnsupportedModelError(
+            f"{name} has the radius {radius!r:.40}. Fit it with a number from 0 to {_LARGEST:g}."
+        )
+    return float(radius)
+
+
+def _votes(estimator: Any, name: str, space: _Space) -> Floats:
+    """Return 1 in the column of each training row's class."""
+    if estimator.outputs_2d_:
+        raise UnsupportedModelError(
+            f"{name} with several targets (multi-output) cannot be converted. Fit one for each column of y."
+        )
+    own, count = np.asarray(estimator._y), len(estimator.classes_)
+    if own.dtype.kind not in "iu" or own.shape != (len(space.rows),) or not _are_indices(own, count):
+        raise UnsupportedModelError(f"{name}._y holds no class of each training row. Fit again.")
+    votes = np.zeros((len(own), count))
+    votes[np.arange(len(own)), own] = 1.0
+    return votes
+
+
+def _targets(estimator: Any, name: str, space: _Space) -> Floats:
+    targets = np.asarray(estimator._y)
+    targets = fitted_numbers(
+        f"{name}._y", targets.astype(float) if targets.dtype.kind in "iub" else targets, None
+    )
+    if targets.ndim > 2 or len(targets) != len(space.rows):
+        raise UnsupportedModelError(
+            f"{name}._y has shape {targets.shape} for {len(space.rows)} training rows."
+        )
+    return targets.astype(np.float64)
+
+
+def _classes(estimator: Any, name: str, searches: Responses) -> Answers:
+    return Answers(
+        task="classifier",
+        head="identity",
+        classes=class_labels(name, estimator.classes_),
+        responses=methods(estimator, "classifier", searches),
+    )
+
+
+def _numbers(estimator: Any, targets: Floats, searches: Responses) -> Answers:
+    return Answers(
+        task="regressor",
+        single_output=targets.ndim == 1,
+        responses=methods(estimator, "regressor", searches),
     )
 
 
