@@ -14,7 +14,7 @@ from sklearn.manifold import TSNE
 from sklearn.utils import all_estimators
 from sklearn.utils._test_common.instance_generator import _construct_instances
 
-from scirknn.answers import METHODS, SEARCHES, answer, ask, final_values, main_method, responses_of
+from scirknn.answers import METHODS, SCORES, SEARCHES, answer, ask, final_values, main_method, responses_of
 from sklearn2rknn import UnsupportedModelError, network_from_estimator
 from sklearn2rknn.__main__ import main
 from sklearn2rknn.estimators.registry import ESTIMATORS
@@ -63,12 +63,20 @@ def _regressors() -> tuple[type, ...]:
     return tuple(kind for _, kind in all_estimators(type_filter="regressor"))
 
 
+LEFT_OUT = {"BernoulliRBM": {"score_samples"}}
+"""Methods that a loaded model lacks: this one draws at random."""
+
+
 @pytest.mark.parametrize("name", CONVERTED)
 def test_a_line_that_says_so_can_be_converted(name: str) -> None:
     model, X = fitted(name)
     network = network_from_estimator(model)
     rows = network.expand(X)
     values = final_values(network, network.forward(X), rows)
+    offered = {method for method in METHODS if hasattr(model, method)}
+    assert offered - set(responses_of(network)) == LEFT_OUT.get(name, set())
+    score = network.score or SCORES.get(network.task, "none")
+    assert (score != "none") == hasattr(model, "score")
     assert set(responses_of(network)) <= set(TABLE[name].methods)
     assert set(TABLE[name].methods) <= set(METHODS)
     for method in {main_method(network), *responses_of(network)} - (set(SEARCHES) - {main_method(network)}):

@@ -22,7 +22,7 @@ from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, Nearest
 from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
 from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
-from scirknn.steps.squares import LogSum, Squares
+from scirknn.steps.squares import LogNormal, LogSum, Squares
 from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
 
 RANDOM = np.random.default_rng(0)
@@ -49,6 +49,7 @@ STEPS: dict[str, Step] = {
     "label_shares": LabelShares(RANDOM.random((3, 2))),
     "cosines": Cosines(0.3),
     "squares": Squares((2, 1), (1.5, -3.0), -0.5),
+    "log_normal": LogNormal(np.array([1.0, 2.0]), RANDOM.normal(size=(1, 2)), -1, 0.5),
     "log_sum": LogSum(),
     "above": Above(np.array([2, 0, 0, 1]), np.array([0.5, -1.0, 1.0, 0.0])),
     "squared_norms": SquaredNorms(RANDOM.random((3, 2))),
@@ -172,6 +173,10 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "squares", "groups": [], "constants": [], "factor": 1}], "has 0 constants for 0 groups"),
         ([{"kind": "squares", "groups": [3, 0], "constants": [1, 2], "factor": 1}], "of at least 0 columns"),
         ([{"kind": "squares", "groups": [3], "constants": [1, 2], "factor": 1}], "2 constants for 1 groups"),
+        (
+            [{"kind": "log_normal", "diagonal": "v", "matrix": "w", "sign": 0, "constant": 1}],
+            "shapes (2,) and (3, 2) and the sign 0",
+        ),
         ([{"kind": "above", "columns": "i", "thresholds": "n"}], "has shapes (2,) and (3,)"),
         ([{"kind": "above", "columns": "m", "thresholds": "v"}], "takes column -1"),
         ([{"kind": "one_hot", "sizes": []}], "has 0 columns or"),

@@ -104,7 +104,7 @@ class Network:
         The methods that the estimator has, each with its own steps; None: those of the task.
     score : str or None
         What ``score`` measures: ``"accuracy"``, ``"r2"``, ``"d2_tweedie(POWER)"``, ``"log_likelihood"``,
-        ``"mean_log_likelihood"`` or ``"none"``; None: the task's.
+        ``"mean_log_likelihood"``, ``"inertia"`` or ``"none"``; None: the task's.
     fixed_scale : Affine or None
         The map of the inputs in front of the layers, which are for float16 then: a step's own bound was
         derived from it and from `output`, so that no pass may choose others. None: the passes choose.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
-from scirknn.answers import METHODS, SCORES, SEARCHES, Responses, default_responses, responses_of
+from scirknn.answers import METHODS, SCORES, SEARCHES, Responses, default_responses, main_method, responses_of
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
 from scirknn.bundle.limits import MOST_CHANNELS
 from scirknn.files import sha256_of_bytes
@@ -37,7 +37,9 @@ _OF_BEFORE = {
 _METHODS_OF_ROWS = ("decision_function", "score_samples", "transform")
 """Methods whose own steps may take rows: a model is judged by the others, from its values alone."""
 
-SCORE = re.compile(r"(accuracy|r2|none|(mean_)?log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z")
+SCORE = re.compile(
+    r"(accuracy|r2|none|inertia|(mean_)?log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z"
+)
 """Names of scores; that of Tweedie's deviance has its power, 1 for Poisson and 2 for gamma."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -135,7 +137,7 @@ def check_widths(bundle: Bundle, fail: Callable[[str], NoReturn]) -> int:
         for name, steps in responses_of(bundle).items():
             width_after(steps, n_values)
             _require_inputs(steps, n_inputs)
-            if take_rows(steps) and (name not in _METHODS_OF_ROWS or bundle.task == "transformer"):
+            if take_rows(steps) and (name not in _METHODS_OF_ROWS or name == main_method(bundle)):
                 raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")
             if name in SEARCHES and (steps or not _can_search(bundle, name)):
                 raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
@@ -22,7 +23,6 @@ from scirknn.input_checks import check_finite, check_rows, check_table
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array, Floats
 
-Finish = Callable[["Array", "Floats | None"], "Array"]
 _Self = TypeVar("_Self", bound="Estimator")
 
 _CLASS_OF = {
@@ -36,6 +36,21 @@ _CLASS_OF = {
 
 BLOCK = 1 << 20
 """Values in work at a time, as input or output: memory does not grow with the rows of X."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What is made of a block's raw output, and of the network's inputs where it takes them.
+
+    Attributes
+    ----------
+    compute : callable
+        Of the raw output, shape (n, n_outputs), and of the inputs, float64 of shape (n, inputs), or None.
+    takes_rows : bool
+    """
+
+    compute: Callable[[Array, Any], Array]
+    takes_rows: bool
 
 
 class Estimator:
@@ -95,7 +110,7 @@ class Estimator:
         OutputRangeError
             The model answered NaN or infinity.
         """
-        return self._answer(X, lambda output, rows: output)
+        return self._answer(X, Finish(lambda output, rows: output, takes_rows=False))
 
     def network_inputs(self, X: Any) -> Floats:
         """Return what the host makes of X in front of the network, as a step of the epilogue may take it.
@@ -113,7 +128,7 @@ class Estimator:
         return np.asarray(bundle.expand(rows), np.float64)
 
     def _answer(self, X: Any, finish: Finish, *, is_checked: bool = False) -> Array:
-        """Return ``finish(raw output, network's inputs)`` of X, a block of rows at a time."""
+        """Return what `finish` makes of X, a block of rows at a time."""
         X = X if is_checked else self._check(X)
         contexts = self._contexts
         if contexts is None:
@@ -121,7 +136,7 @@ class Estimator:
         contexts.require_own_process()
         rows, block = len(X), self._block
         if rows <= block:
-            answer = finish(*self._output(contexts, X, 0))
+            answer = self._block_answer(contexts, X, 0, finish)
         else:
             answer = self._in_blocks(contexts, X, finish)
         if self._watch is not None:
@@ -140,24 +155,28 @@ class Estimator:
         rows, block = len(X), self._block
         answer: Array | None = None
         for start in range(0, rows, block):
-            part = finish(*self._output(contexts, X[start : start + block], start))
+            part = self._block_answer(contexts, X[start : start + block], start, finish)
             if answer is None:
                 answer = np.empty((rows, *part.shape[1:]), dtype=part.dtype)
             answer[start : start + block] = part
         assert answer is not None
         return answer
 
-    def _output(self, contexts: Contexts, X: Array, first: int) -> tuple[Array, Array | None]:
-        """Return the raw output for a block of X that begins at its row `first`.
-
-        And the network's inputs, where the host takes them again behind the network.
-        """
+    def _block_answer(self, contexts: Contexts, X: Array, first: int, finish: Finish) -> Array:
+        """Return what `finish` makes of a block of X that begins at its row `first`."""
         bundle = self.bundle
-        dtype = X.dtype if X.dtype.kind in "fiub" else np.float64
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
         if bundle.on_host:
-            return self._host_input(rows), None
-        output = np.empty((len(X), bundle.n_outputs), dtype=np.result_type(bundle.dtype, dtype))
+            return finish.compute(self._host_input(rows), None)
+        dtype = np.result_type(bundle.dtype, X.dtype if X.dtype.kind in "fiub" else np.float64)
+        output = self._output(contexts, rows, first, dtype)
+        inputs = np.asarray(bundle.expand(rows), np.float64) if finish.takes_rows else None
+        return finish.compute(output, inputs)
+
+    def _output(self, contexts: Contexts, rows: Array, first: int, dtype: Any) -> Array:
+        """Return the raw output for rows, of which the first is row `first` of X."""
+        bundle = self.bundle
+        output = np.empty((len(rows), bundle.n_outputs), dtype=dtype)
         answers = bundle.n_outputs * bundle.output_parts
         model_input = self._model_input(rows)
 
@@ -174,7 +193,7 @@ class Estimator:
                 )
             output[part.start : part.stop] = bundle.join(answer[: part.stop - part.start])
 
-        contexts.each(run, cover(len(X), self._samples))
+        contexts.each(run, cover(len(rows), self._samples))
         if not np.isfinite(output).all():
             row = first + int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
             raise OutputRangeError(
@@ -185,7 +204,7 @@ class Estimator:
         if bundle.output is not None:
             output -= bundle.output.offset
             output *= bundle.output.scale
-        return output, np.asarray(bundle.expand(rows), np.float64) if bundle.takes_rows else None
+        return output
 
     def _host_input(self, X: Array) -> Array:
         """Return what the epilogue takes where there is no network, float64."""

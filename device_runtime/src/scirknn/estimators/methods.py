@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from scirknn.answers import answer, final_values, main_method, probabilities, responses_of
 from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
-from scirknn.estimators.scores import score_name, score_of
+from scirknn.estimators.scores import inertia, score_name, score_of
 from scirknn.estimators.searches import (
     NearestSearch,
     RadiusSearch,
@@ -16,6 +16,7 @@ from scirknn.estimators.searches import (
     may_lack_neighbours,
     training_rows,
 )
+from scirknn.steps.step import take_rows
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
@@ -84,7 +85,9 @@ class Methods(Estimator):
             (n, n_outputs_); a regressor's targets, shape (n,), or (n, n_outputs_) with several; a cluster's
             number; -1 or 1 of an outlier detector.
         """
-        return self._predicted(X, "predict")
+        if may_lack_neighbours(self.bundle):
+            return self._near_answer(X, "predict")
+        return self._answer(X, self._finish("predict"))
 
     @_where("predict_proba")
     def predict_proba(self, X: Any) -> Array:
@@ -99,7 +102,9 @@ class Methods(Estimator):
         numpy.ndarray, shape (n, n_classes)
             In the order of ``classes_``.
         """
-        return self._predicted(X, "predict_proba")
+        if may_lack_neighbours(self.bundle):
+            return self._near_answer(X, "predict_proba")
+        return self._answer(X, self._finish("predict_proba"))
 
     @_where("predict_log_proba")
     def predict_log_proba(self, X: Any) -> Array:
@@ -188,7 +193,8 @@ class Methods(Estimator):
         is_training = X is None
         rows = training_rows(self.bundle) if is_training else self._check(X)
         search = NearestSearch.of(self.bundle, n_neighbors, rows, is_training=is_training)
-        return search.finish(self._answer(rows, search.block, is_checked=True), return_distance)
+        table = self._answer(rows, Finish(search.block, takes_rows=True), is_checked=True)
+        return search.finish(table, return_distance)
 
     @_where("radius_neighbors")
     def radius_neighbors(
@@ -224,9 +230,8 @@ class Methods(Estimator):
         is_training = X is None
         rows = training_rows(self.bundle) if is_training else self._check(X)
         search = RadiusSearch.of(self.bundle, radius)
-        return search.finish(
-            self._answer(rows, search.block, is_checked=True), return_distance, is_training=is_training
-        )
+        table = self._answer(rows, Finish(search.block, takes_rows=True), is_checked=True)
+        return search.finish(table, return_distance, is_training=is_training)
 
     @_where("score")
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -234,7 +239,8 @@ class Methods(Estimator):
 
         Accuracy of a classifier, for a multilabel task of complete rows; R² of a regressor, averaged over
         outputs; D² of a generalized linear model. Without `y`, of a density the sum of ``score_samples(X)``,
-        of a mixture their mean.
+        of a mixture and of a PCA their mean; of k-means the opposite of the sum of squared distances from the
+        nearest centres.
 
         Parameters
         ----------
@@ -243,6 +249,8 @@ class Methods(Estimator):
         sample_weight : array-like, shape (n,), optional
         """
         name = score_name(self.bundle)
+        if name == "inertia":
+            return inertia(self.transform(X), sample_weight)
         if name in ("log_likelihood", "mean_log_likelihood"):
             scores = self.score_samples(X)
             return float(scores.sum() if name == "log_likelihood" else scores.mean())
@@ -281,15 +289,18 @@ class Methods(Estimator):
         """
         return probabilities(self.bundle, final_values(self.bundle, output, rows))
 
-    def _predicted(self, X: Any, method: str) -> Array:
-        """Return predictions; rows without neighbours are looked for in all of X at once."""
+    def _near_answer(self, X: Any, method: str) -> Array:
+        """Return what a method does after rows without neighbours were looked for in all of X."""
         bundle = self.bundle
-        if not may_lack_neighbours(bundle):
-            return self._answer(X, self._finish(method))
-        values = self._answer(X, lambda output, rows: final_values(bundle, output, rows))
+        values = self._answer(
+            X, Finish(lambda output, rows: final_values(bundle, output, rows), takes_rows=True)
+        )
         check_neighbours(bundle, values)
         return answer(bundle, method, values)
 
     def _finish(self, method: str) -> Finish:
         bundle = self.bundle
-        return lambda output, rows: answer(bundle, method, final_values(bundle, output, rows), rows)
+        return Finish(
+            lambda output, rows: answer(bundle, method, final_values(bundle, output, rows), rows),
+            takes_rows=take_rows((*bundle.epilogue, *responses_of(bundle)[method])),
+        )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["accuracy", "d2_tweedie", "r2", "r2_of_outputs", "score_name", "score_of"]
+__all__ = ["accuracy", "d2_tweedie", "inertia", "r2", "r2_of_outputs", "score_name", "score_of"]
 
 
 def score_name(bundle: Bundle) -> str:
@@ -30,6 +30,22 @@ def score_of(name: str, y: Any, predictions: Array, sample_weight: Any = None) -
     if name == "r2":
         return r2(y, predictions, sample_weight)
     return d2_tweedie(y, predictions, float(name[len("d2_tweedie(") : -1]), sample_weight)
+
+
+def inertia(distances: Floats, sample_weight: Any = None) -> float:
+    """Compute the opposite of k-means' objective of distances from centres, shape (n, n_centres).
+
+    It is ``sklearn.cluster.KMeans.score``: the (weighted) sum of squared distances from the nearest ones.
+    """
+    nearest = np.square(distances.min(axis=1).astype(np.float64))
+    weight = np.ones(len(nearest)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if weight.ndim == 0:
+        weight = np.full(len(nearest), weight)
+    if weight.ndim > 1:
+        raise InputError("Sample weights must be 1D array or scalar")
+    if weight.shape != nearest.shape:
+        raise InputError(f"sample_weight.shape == {weight.shape}, expected {nearest.shape}!")
+    return -float(nearest @ weight)
 
 
 def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import RowStep, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["LogSum", "Squares"]
+__all__ = ["LogNormal", "LogSum", "Squares"]
 
 
 @step("squares")
@@ -74,3 +74,45 @@ class LogSum(Step):
         """Bound the error by the sum with every value at its greatest, and at its least."""
         here = self.apply(values)
         return np.asarray(np.maximum(self.apply(values + error) - here, here - self.apply(values - error)))
+
+
+@step("log_normal")
+@dataclass(frozen=True, eq=False)
+class LogNormal(RowStep):
+    """Give the logarithm of a normal density around 0 of each row x, whatever the values are.
+
+    It is ``constant - (sum(diagonal * x^2) + sign * |matrix x|^2) / 2``.
+
+    Attributes
+    ----------
+    diagonal : numpy.ndarray of float64, shape (inputs,)
+    matrix : numpy.ndarray of float64, shape (k, inputs)
+    sign : {-1, 1}
+    constant : float
+    """
+
+    diagonal: Floats
+    matrix: Floats
+    sign: int
+    constant: float
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or self.diagonal.shape != self.matrix.shape[1:] or self.sign not in (-1, 1):
+            raise ValueError(
+                f"the step 'log_normal' has shapes {self.diagonal.shape} and {self.matrix.shape} and the "
+                f"sign {self.sign}"
+            )
+
+    def width(self, columns: int) -> int:
+        return 1
+
+    @property
+    def inputs(self) -> int:
+        return len(self.diagonal)
+
+    def apply_to(self, values: Floats, rows: Floats) -> Floats:
+        square = (rows * rows) @ self.diagonal + self.sign * np.square(rows @ self.matrix.T).sum(axis=1)
+        return np.asarray(self.constant - square / 2)[:, None]
+
+    def carry_to(self, values: Floats, error: Floats, rows: Floats) -> Floats:
+        return np.zeros((len(rows), 1))

@@ -26,7 +26,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
-from sklearn2rknn import NotFittedError, UnsupportedModelError
+from scirknn.answers import responses_of
+from sklearn2rknn import NotFittedError, UnsupportedModelError, network_from_estimator
 from sklearn2rknn.checking.comparisons import worst_r2
 from tests.converter.estimators.families.emulation import Emulated, load
 
@@ -64,11 +65,41 @@ def test_transform_is_scikit_learns(name: str, data: str) -> None:
     model = clone(LAST[name]).fit(X, y)
     emulated = Emulated.convert(model, X)
     expected, exact = model.transform(X), emulated.exact("transform", X)
-    assert emulated.methods == {"transform"}
+    assert {"transform"} <= emulated.methods <= {"transform", "score_samples"}
     assert (exact.shape, exact.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_allclose(exact, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
     r2 = worst_r2(expected, emulated("transform", X))
     assert r2 is None or r2 > 0.9999  # None: the components of SparsePCA may be 0
+
+
+DENSITIES = {
+    "FactorAnalysis": FactorAnalysis(3),
+    "PCA": PCA(4),
+    "PCA of all": PCA(),
+    "StandardScaler, PCA": make_pipeline(StandardScaler(), PCA(5)),
+    "StandardScaler, PCA whitened": make_pipeline(StandardScaler(), PCA(5, whiten=True)),
+    "StandardScaler, PCA of all whitened": make_pipeline(StandardScaler(), PCA(whiten=True)),
+}
+
+
+@pytest.mark.parametrize("data", ["wine", "wine bad"])
+@pytest.mark.parametrize("name", DENSITIES)
+def test_likelihoods_are_scikit_learns_whatever_the_network_errs(name: str, data: str) -> None:
+    X, _ = load(data)
+    model = clone(DENSITIES[name]).fit(X)
+    with Emulated.convert(model, X).loaded() as loaded:
+        expected, given = model.score_samples(X), loaded.score_samples(X)
+        assert (given.shape, given.dtype) == (expected.shape, expected.dtype)
+        # The covariance of badly scaled data has a condition number of 1e14, which scikit-learn inverts.
+        np.testing.assert_allclose(given, expected, rtol=1e-9 if data == "wine" else 1e-4)
+        assert loaded.score(X) == pytest.approx(model.score(X), rel=1e-9 if data == "wine" else 1e-4)
+
+
+def test_a_singular_covariance_has_no_likelihood() -> None:
+    X, _ = load("digits")
+    network = network_from_estimator(PCA().fit(X[:40]))
+    assert set(responses_of(network)) == {"transform"}
+    assert network.score is None
 
 
 @pytest.mark.parametrize("name", STEPS)

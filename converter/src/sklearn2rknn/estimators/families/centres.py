@@ -222,5 +222,6 @@ class _Centres:
             head="softmax",
             classes=labels,
             responses=methods(estimator, "clusterer", own),
+            score="inertia" if hasattr(estimator, "score") else None,
         )
         return attrs.evolve(self.network(estimator, *self.ranking(), answers), epilogue=epilogue)

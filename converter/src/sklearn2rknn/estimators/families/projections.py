@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log, pi
 from typing import Any
 
 import attrs
@@ -20,8 +21,9 @@ from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.neural_network import BernoulliRBM
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
+from scirknn.steps.squares import LogNormal
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, methods, require_fitted
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.transformers.feature_table import FeatureTable
@@ -38,7 +40,12 @@ def read_projection(estimator: Any, name: str) -> Network:
     table = apply_step(estimator, FeatureTable.of_columns(int(estimator.n_features_in_)), "The model")
     assert table.weights is not None
     assert table.bias is not None
-    network = dense_network(estimator, table.weights, table.bias, Answers(task="transformer"))
+    likelihood = _likelihood(estimator, name) if hasattr(estimator, "score_samples") else None
+    answers = Answers(task="transformer")
+    if likelihood is not None:
+        responses = methods(estimator, "transformer", {"score_samples": (likelihood,)})
+        answers = Answers(task="transformer", responses=responses, score="mean_log_likelihood")
+    network = dense_network(estimator, table.weights, table.bias, answers)
     return attrs.evolve(
         network,
         input=table.affine(),
@@ -54,6 +61,37 @@ def read_rbm(estimator: Any, name: str) -> Network:
     weights = fitted_numbers(f"{name}.components_", estimator.components_, 2).T
     bias = fitted_numbers(f"{name}.intercept_hidden_", estimator.intercept_hidden_, 1)
     return dense_network(estimator, weights, bias, Answers(task="transformer", head="logistic"))
+
+
+def _likelihood(estimator: Any, name: str) -> LogNormal | None:
+    """Return the log-likelihood of a row less the mean, of a PCA or a FactorAnalysis.
+
+    Its covariance is ``diag(noise) + C' C``, which Woodbury's identity inverts. None where it is singular, as
+    that of a PCA that has fewer rows than features: scikit-learn inverts it none the less.
+    """
+    components = fitted_numbers(f"{name}.components_", estimator.components_, 2).astype(np.float64)
+    width = components.shape[1]
+    noise = np.broadcast_to(np.asarray(estimator.noise_variance_, np.float64), width)
+    if isinstance(estimator, PCA):
+        variances = np.asarray(estimator.explained_variance_, np.float64)
+        gains = np.maximum(variances - noise[0], 0.0) * (variances if estimator.whiten else 1.0)
+        components = components[gains > 0] * np.sqrt(gains[gains > 0])[:, None]
+    if not noise.any() and len(components) == width:
+        sizes = np.square(components).sum(axis=1)  # of components that are orthogonal
+        matrix, logarithm = components / sizes[:, None], float(np.log(sizes).sum())
+        return LogNormal(np.zeros(width), matrix, 1, _log_norm(width, logarithm))
+    if not (noise > 0).all():
+        return None
+    inner = np.eye(len(components)) + (components / noise) @ components.T
+    factor = np.linalg.cholesky(inner)
+    matrix = np.linalg.solve(factor, components / noise).astype(np.float64)
+    logarithm = float(np.log(noise).sum() + 2 * np.log(np.diag(factor)).sum())
+    return LogNormal(1.0 / noise, matrix, -1, _log_norm(width, logarithm))
+
+
+def _log_norm(width: int, logarithm: float) -> float:
+    """Return the logarithm of a normal density at its mean, for that of the covariance's determinant."""
+    return -0.5 * (width * log(2 * pi) + logarithm)
 
 
 def _dtype(estimator: Any) -> Any:
