@@ -39,10 +39,10 @@ MODELS: dict[str, Any] = {
 }
 
 
-def medians(calls: tuple[Callable[[], Any], ...]) -> list[float]:
+def medians(calls: tuple[Callable[[], Any], ...], repeats: int = REPEATS) -> list[float]:
     """Return the median processor seconds of each call; the calls take turns."""
     times: list[list[float]] = [[] for _ in calls]
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for taken, call in zip(times, calls, strict=True):
             start = time.process_time()
             call()
