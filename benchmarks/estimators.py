@@ -1,22 +1,34 @@
-"""Models of many training rows: the NPU's estimate beside numpy and scikit-learn, in one run.
+"""Estimators beside numpy and scikit-learn: ratios of one run.
 
-An SVC of 6,000 support rows and nearest neighbours among 10,000 rows of 784 columns. The NPU's time is what
+An SVC of 6,000 support rows and nearest neighbours among 10,000 rows of 784 columns: the NPU's time is what
 `virtual_npu.estimate` says of a call. The others are measured on this machine: what the host does behind the
-NPU, the same layer in numpy and float32, and scikit-learn's own ``predict``, which does all. They are medians
-of `REPEATS` calls in turns, in processor time of one thread, hardly moved by what else the machine does.
-Run it as ``python -m benchmarks.estimators``.
+NPU, the same layer in numpy and float32, and scikit-learn's own ``predict``, which does all. Forests have no
+file for the NPU: a loaded bundle walks their trees in numpy.
+
+Each figure is the median processor time of calls that take turns: that of all threads together, hardly moved
+by what else the machine does; one thread where BLAS computes. Run it as ``python -m benchmarks.estimators``.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.forests import medians
 from rich.console import Console
 from rich.table import Table
+from sklearn.datasets import load_digits
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -40,6 +52,28 @@ HEADINGS = (
     "layer in numpy, ms",
     "scikit-learn, ms",
 )
+
+FOREST_REPEATS = 15
+FOREST_ROWS = (1, 64, 1024)
+FORESTS: dict[str, Any] = {
+    "random forest, 20 trees of 31 leaves": RandomForestClassifier(20, max_leaf_nodes=31, random_state=0),
+    "random forest, 100 trees of 31 leaves": RandomForestClassifier(100, max_leaf_nodes=31, random_state=0),
+    "random forest, 100 full trees": RandomForestClassifier(100, random_state=0),
+    "gradient boosting, 20 stages": GradientBoostingClassifier(n_estimators=20, random_state=0),
+    "histogram boosting, 20 stages": HistGradientBoostingClassifier(max_iter=20, random_state=0),
+    "isolation forest, 100 trees": IsolationForest(random_state=0),
+}
+
+
+def medians(calls: tuple[Callable[[], Any], ...], repeats: int) -> list[float]:
+    """Return the median processor seconds of each call; the calls take turns."""
+    times: list[list[float]] = [[] for _ in calls]
+    for _ in range(repeats):
+        for taken, call in zip(times, calls, strict=True):
+            start = time.process_time()
+            call()
+            taken.append(time.process_time() - start)
+    return [statistics.median(taken) for taken in times]
 
 
 def models() -> dict[str, tuple[Any, Floats]]:
@@ -79,8 +113,8 @@ def times(model: Any, bundle: scirknn.Bundle, X: Floats) -> list[float]:
         return medians((on_host, in_numpy, lambda: model.predict(X)), REPEATS)
 
 
-def main() -> None:
-    """Measure and print."""
+def many_training_rows() -> Table:
+    """Return the times of models that keep their training rows."""
     table = Table(*HEADINGS)
     with tempfile.TemporaryDirectory() as folder:
         for name, (model, X) in models().items():
@@ -101,7 +135,37 @@ def main() -> None:
                     f"{low * 1e3:.1f} to {high * 1e3:.1f}",
                     *(f"{seconds * 1e3:.1f}" for seconds in others),
                 )
-    Console().print(table)
+    return table
+
+
+def forests() -> Table:
+    """Return the times of forests that predict digits."""
+    X, y = load_digits(return_X_y=True)
+    table = Table("model", "kB", "rows", "scirknn, ms", "scikit-learn, ms", "times faster")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, model in FORESTS.items():
+            model.fit(X, y)
+            report = sklearn2rknn.convert(model, Path(folder, "forest.rknn"), example_input=X)
+            with scirknn.load(report.path) as loaded:
+                for rows in FOREST_ROWS:
+                    calls = partial(loaded.predict, X[:rows]), partial(model.predict, X[:rows])
+                    ours, theirs = medians(calls, FOREST_REPEATS)
+                    table.add_row(
+                        name if rows == FOREST_ROWS[0] else "",
+                        f"{sum(report.files.values()) / 1e3:.0f}" if rows == FOREST_ROWS[0] else "",
+                        str(rows),
+                        f"{ours * 1e3:.2f}",
+                        f"{theirs * 1e3:.2f}",
+                        f"{theirs / ours:.1f}",
+                    )
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console()
+    for table in (many_training_rows(), forests()):
+        console.print(table)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionRequest
-from sklearn2rknn.passes.float16_pairs import can_pair_outputs
+from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, added_outputs, can_pair_outputs
 from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
 from sklearn2rknn.progress import stage
 from sklearn2rknn.rows.calibration_rows import calibration_rows
@@ -159,7 +159,9 @@ class Job:
                 f"{request.precision} needs example_input, from which the ranges are taken: "
                 "give some hundred rows of X, for example example_input=X_train[:200]."
             )
-        return prepare_network(self.source, self.rows, request.precision, request.options, reach)
+        network = prepare_network(self.source, self.rows, request.precision, request.options, reach)
+        has_evidence = request.toolkit.version in ADDED_OUTPUTS and request.target_platform == "rk3588"
+        return added_outputs(network) if has_evidence and network.form == "conv" else network
 
     def can_be_paired(self, network: Network) -> bool:
         """Whether more float16 pairs are left to try where the best promise is not kept."""

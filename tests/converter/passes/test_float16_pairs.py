@@ -12,15 +12,17 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from sklearn2rknn import ConversionOptions, Network, OptionError, Toolkit, convert, network_from_estimator
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.passes.float16_pairs import float16_outputs, pair_values
+from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, added_outputs, float16_outputs, pair_values
 from sklearn2rknn.passes.prepare_network import prepare_network
 from tests.converter.fitted import fit, fitted
+from tests.counts import FULL
 
 
 @settings(max_examples=40, deadline=None)
@@ -66,7 +68,11 @@ def test_rounding_is_that_of_two_numbers(seed: int, activation: str) -> None:
     network = attrs.evolve(network_from_estimator(fit("one output")[0]), layers=layers)
     X = rng.standard_normal((50, 5))
     double, both = (pair_values(network, output=output) for output in (False, True))
-    error, error_of_both = (np.abs(float16_outputs(each, X) - network.forward(X)) for each in (double, both))
+    added = added_outputs(both, worth=-(1 << 30))
+    np.testing.assert_allclose(added.forward(X), network.forward(X), rtol=1e-12, atol=1e-12)
+    error, error_of_both, error_of_added = (
+        np.abs(float16_outputs(each, X) - network.forward(X)) for each in (double, both, added)
+    )
     size = X
     for layer in layers:
         size = np.abs(size) @ np.abs(layer.weights) + np.abs(layer.bias)
@@ -76,6 +82,7 @@ def test_rounding_is_that_of_two_numbers(seed: int, activation: str) -> None:
     inside = 3 * (2.0**-19 + 2.0**-24) * size
     assert (error <= 2.0**-11 * np.abs(network.forward(X)) + inside).all()
     assert (error_of_both <= inside).all()
+    assert (error_of_added <= inside).all()
 
 
 def steep(seed: int = 0) -> tuple[Any, npt.NDArray[np.float64]]:
@@ -133,3 +140,32 @@ def test_steep_network_on_the_register_program(tmp_path: Path, toolkit: Toolkit,
             # The output alone: |z| = 4 rounds by 2**-9, of which the logistic function keeps 0.02; at 0 a
             # slope of 1/4 meets steps of nothing. Measured 1.1e-4.
             assert difference < 5e-4
+
+
+@pytest.mark.parametrize("version", ADDED_OUTPUTS if FULL else ["2.3.2"])
+def test_wide_output_pairs_take_two_products_of_one_layer(
+    tmp_path: Path, toolkit: Toolkit, version: str
+) -> None:
+    X = np.random.default_rng(0).normal(size=(300, 24))
+    model = Ridge().fit(X, X @ np.random.default_rng(1).normal(size=(24, 300)))
+    report = convert(
+        model,
+        tmp_path / "m.rknn",
+        example_input=X[:200],
+        toolkit=toolkit if version == toolkit.version else version,
+        options=ConversionOptions(accuracy="double"),
+    )
+    assert [layer[1:] for layer in report.placement["layers"]] == [
+        ["Conv", "NPU"],
+        ["ConvAdd", "NPU"],
+        ["Concat", "NPU"],
+    ]
+    deciding = report.check.deciding
+    assert deciding is not None
+    assert deciding.bound_share is not None
+    assert 0 < deciding.bound_share <= 1
+    with scirknn.load(tmp_path / "m.rknn", device="virtual") as loaded:
+        assert loaded.bundle.high_negated
+        expected = model.predict(X[200:])
+        # A pair carries 22 bits of a sum of 24 products, each of two pairs.
+        assert np.abs(loaded.predict(X[200:]) - expected).max() < 2.0**-19 * 24 * np.abs(expected).max()

@@ -23,7 +23,7 @@ from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import onnx_from_network
-from sklearn2rknn.passes.float16_pairs import pair_values
+from sklearn2rknn.passes.float16_pairs import added_outputs, pair_values
 from sklearn2rknn.passes.toolkit_graph import ToolkitGraph, read_graph
 
 SMALL = specs(extreme=False).filter(lambda spec: max((spec.n_features, *spec.hidden)) <= 300)
@@ -35,6 +35,7 @@ def read_back(network: Network) -> ToolkitGraph:
         n_outputs=network.n_outputs,
         parts=network.parts,
         output_parts=network.output_parts,
+        high_negated=network.high_negated,
         features=(),
     )
     return read_graph(onnx_from_network(network, 8).SerializeToString(), cast(Bundle, bundle))
@@ -48,11 +49,14 @@ def forward(layers: tuple[Layer, ...], X: Floats) -> Floats:
 
 
 @settings(max_examples=40, deadline=None)
-@given(SMALL, st.booleans())
-def test_float16_pairs_are_joined(spec: MlpSpec, output: bool) -> None:
+@given(SMALL, st.booleans(), st.booleans())
+def test_float16_pairs_are_joined(spec: MlpSpec, output: bool, added: bool) -> None:
     plain = network_from_estimator(build_estimator(spec))
     straight = all(layer.activation in ("relu", "identity") for layer in plain.layers)
     network = pair_values(plain, output=output and straight)
+    if added:
+        network = added_outputs(network, worth=-(1 << 30))
+        assert network.high_negated == (output and straight)
     graph, X = read_back(network), build_rows(spec)
     assert [DOUBLE if split else FLOAT16 for split in graph.is_pair] == _formats(network)
     assert len(graph.undivided) == len(plain.layers)

@@ -118,6 +118,18 @@ def test_a_score_is_computed_by_its_name(regressor: Bundle) -> None:
         assert model.score(X, y) == pytest.approx(expected, rel=1e-12)
 
 
+def test_negated_high_numbers_are_subtracted_and_need_the_newest_format(regressor: Bundle) -> None:
+    added = rewritten(regressor, n_outputs=1, output_parts=2)
+    assert number_of(added) <= READ_BY_SCIRKNN_0_2_0
+    answer = np.array([[2.0, 0.25]], np.float32)
+    assert added.join(answer) == [[2.25]]
+    subtracted = rewritten(added, high_negated=True)
+    assert number_of(subtracted) > READ_BY_SCIRKNN_0_2_0
+    assert subtracted.join(-answer) == [[1.75]]
+    with pytest.raises(scirknn.BundleFormatError, match="'high_negated' is True, without two parts"):
+        rewritten(regressor, high_negated=True)
+
+
 @pytest.mark.parametrize("steps", [(), (Columns(0, 1),)])
 def test_a_search_without_training_rows_or_with_steps_of_its_own_is_refused(
     regressor: Bundle, steps: tuple[Columns, ...]

@@ -12,7 +12,10 @@ from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_
 from sklearn2rknn.network.network import Network
 from virtual_npu import RknnFile
 
-__all__ = ["file_bound"]
+__all__ = ["LOW_NUMBERS", "file_bound"]
+
+LOW_NUMBERS = 2.0**-9
+"""What storing a low number errs by that is the difference of two sums, as a share of their own error."""
 
 
 def file_bound(
@@ -41,6 +44,7 @@ def file_bound(
         rescaled = output_bound(unpaired.layers, rows, FOLDED, *maps, host=FOLDED.unit)
         if file is None:
             stored = output_bound(unpaired.layers, rows, _formats(network), *maps, host=2.0**-52)
+            stored *= 1 + LOW_NUMBERS * network.high_negated
         else:
             steps = tensor_steps(file)
             if len(steps) != tensor_count(network.layers):

@@ -78,6 +78,8 @@ class Network:
     input, output : Affine or None
     output_parts : int
         Columns of the last layer for each output: 1, or 2 to be added up.
+    high_negated : bool
+        Of two columns for each output the first half is negative and to be subtracted: see `added_outputs`.
     parts : int
         Channels of the first layer for each feature: 1, or `PARTS` with float16 pairs.
     columns : Columns or None
@@ -124,6 +126,7 @@ class Network:
     output: Affine | None = None
     parts: int = 1
     output_parts: int = 1
+    high_negated: bool = False
     columns: Columns | None = None
     first_step: str | None = None
     form: str = "conv"
@@ -216,7 +219,8 @@ class Network:
         """Map the layers' result, shape (n, n_outputs), as the host does after the NPU."""
         values = np.asarray(raw, dtype=np.float64)
         if self.output_parts > 1:
-            values = values[:, : self.n_outputs] + values[:, self.n_outputs :]
+            high, low = values[:, : self.n_outputs], values[:, self.n_outputs :]
+            values = low - high if self.high_negated else high + low
         return _affine(self.output, values)
 
     def activations(self, X: npt.ArrayLike) -> list[Floats]:

@@ -10,6 +10,8 @@ Gemm, and its head in the graph.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -19,7 +21,7 @@ from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, Layer
 from sklearn2rknn.network.network import SOFTMAX_OPSET, Network
 
-__all__ = ["CHANNEL_MULTIPLE", "OPSET", "input_channels", "onnx_from_network", "pack", "unpack"]
+__all__ = ["CHANNEL_MULTIPLE", "OPSET", "high_half", "input_channels", "onnx_from_network", "pack", "unpack"]
 
 OPSET = 12
 
@@ -53,6 +55,8 @@ def onnx_from_network(network: Network, batch_size: int) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
     constants, current = [], "x"
     for i, layer in enumerate(network.layers):
+        if network.high_negated and layer is network.layers[-1]:
+            layer = high_half(layer)
         weights = _kernel(layer, channels, network.idle) if i == 0 else _kernel(layer, len(layer.weights))
         constants += [
             numpy_helper.from_array(weights[:, :, None, None] if conv else weights.T, f"weights_{i}"),
@@ -60,18 +64,13 @@ def onnx_from_network(network: Network, batch_size: int) -> onnx.ModelProto:
         ]
         nodes += _layer_nodes(network.form, current, i) + _activation_nodes(layer.activation, i)
         current = nodes[-1].output[0]
+    if network.high_negated:
+        constants += _opposites(constants[-2:])
+        nodes += _low_nodes(nodes[-1].input[0], current, constants[-2:])
     if network.head_on_npu:
         nodes.append(_head_node(network.head, current))
     nodes[-1].output[0] = "y"
-    activations = {layer.activation for layer in network.layers}
-    if REFINED in activations:
-        one = np.ones((1, 1, 1, 1) if conv else (1, 1), np.float32)
-        constants.append(numpy_helper.from_array(one, "one"))
-    if CLIPPED_TANH in activations:
-        constants += [
-            numpy_helper.from_array(np.float32(value), name)
-            for name, value in (("zero", 0.0), ("end", CLIPPED_TANH_END))
-        ]
+    constants += _activation_constants({layer.activation for layer in network.layers}, conv)
     graph = helper.make_graph(
         nodes,
         "mlp",
@@ -88,6 +87,38 @@ def onnx_from_network(network: Network, batch_size: int) -> onnx.ModelProto:
     )
     onnx.checker.check_model(model)
     return model
+
+
+def _activation_constants(activations: set[str], conv: bool) -> list[onnx.TensorProto]:
+    values: dict[str, npt.NDArray[np.float32]] = {}
+    if REFINED in activations:
+        values["one"] = np.ones((1, 1, 1, 1) if conv else (1, 1), np.float32)
+    if CLIPPED_TANH in activations:
+        values |= {"zero": np.array(0.0, np.float32), "end": np.array(CLIPPED_TANH_END, np.float32)}
+    return [numpy_helper.from_array(value, name) for name, value in values.items()]
+
+
+def high_half(layer: Layer) -> Layer:
+    """Return the half of a layer's columns that give high numbers."""
+    count = len(layer.bias) // 2
+    return Layer(layer.weights[:, :count], layer.bias[:count], layer.activation)
+
+
+def _opposites(constants: Sequence[onnx.TensorProto]) -> list[onnx.TensorProto]:
+    return [numpy_helper.from_array(-numpy_helper.to_array(each), f"{each.name}_low") for each in constants]
+
+
+def _low_nodes(source: str, high: str, constants: Sequence[onnx.TensorProto]) -> list[onnx.NodeProto]:
+    """Return the nodes that compute what float16 took away from `high`, the opposite, and join both.
+
+    The toolkit makes one task of Conv and Add: the product is added before it is rounded.
+    """
+    names = [each.name for each in constants]
+    return [
+        helper.make_node("Conv", [source, *names], ["product"], "dense_low", kernel_shape=[1, 1]),
+        helper.make_node("Add", ["product", high], ["low"], "low"),
+        helper.make_node("Concat", [high, "low"], ["parts"], "parts", axis=1),
+    ]
 
 
 def _value(name: str, channels: int, batch_size: int, conv: bool) -> onnx.ValueInfoProto:

@@ -22,11 +22,25 @@ import numpy as np
 from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.network import PARTS, Network
+from sklearn2rknn.network.onnx_graph import high_half
 from sklearn2rknn.tolerances import MAX_WEIGHTS_OF_PAIRS
 
-__all__ = ["can_pair_outputs", "float16_outputs", "join_first_rows", "join_pairs", "pair_values"]
+__all__ = [
+    "added_outputs",
+    "can_pair_outputs",
+    "float16_outputs",
+    "join_first_rows",
+    "join_pairs",
+    "pair_values",
+]
 
 BELOW = 1.0 - 2.0**-9
+
+ADDED_OUTPUTS = ("2.2.0", "2.3.0", "2.3.2", "2.5.0")
+"""Toolkits that place `added_outputs` on an RK3588's NPU and add before rounding [register programs]."""
+
+WORTH_TWO_TASKS = 164_000
+"""Weights that take as long as two tasks to start: 28 us at 11.7 GB/s (docs/time-estimate.md)."""
 
 
 def pair_values(network: Network, *, output: bool = False) -> Network:
@@ -52,6 +66,35 @@ def pair_values(network: Network, *, output: bool = False) -> Network:
     width = network.n_outputs
     both = Layer(layers[-1].weights[:, : 2 * width], layers[-1].bias[: 2 * width], "identity")
     return attrs.evolve(network, layers=(*layers[:-1], both), parts=PARTS, output_parts=2, unpaired=network)
+
+
+def added_outputs(network: Network, worth: int = WORTH_TWO_TASKS) -> Network:
+    r"""Return a network of output pairs that takes them from one product more, where that is cheaper.
+
+    A first convolution stores :math:`m = -z` in float16, a second one computes *z* again and adds *m* before
+    it is rounded: :math:`l = z + m`. The host subtracts: :math:`z = l - m`. That takes two times the weights
+    of the last layer, and not those that hand the values on; but two or three tasks more.
+
+    Parameters
+    ----------
+    network : Network
+        From `pair_values`.
+    worth : int
+        How many weights it has to save.
+    """
+    if network.output_parts == 1 or network.unpaired is None:
+        return network
+    last = network.unpaired.layers[-1]
+    count, weights = len(last.bias), _split(last.weights)
+    saved = sum(layer.weights.size for layer in network.layers[-2:]) - 2 * weights.size
+    if saved < worth:
+        return network
+    both = Layer(
+        np.hstack([-weights, np.zeros_like(weights)]),
+        np.concatenate([-last.bias, np.zeros(count)]),
+        "identity",
+    )
+    return attrs.evolve(network, layers=(*network.layers[:-2], both), high_negated=True)
 
 
 def can_pair_outputs(network: Network) -> bool:
@@ -140,5 +183,10 @@ def float16_outputs(network: Network, X: Floats) -> Floats:
     for layer in network.layers:
         stored = attrs.evolve(layer, weights=rounded_to_float16(layer.weights))
         with np.errstate(invalid="ignore"):
-            values = rounded_to_float16(stored.forward(values))
+            if network.high_negated and layer is network.layers[-1]:
+                exact = high_half(stored).forward(values)
+                high = rounded_to_float16(exact)
+                values = np.hstack([high, rounded_to_float16(high - exact)])
+            else:
+                values = rounded_to_float16(stored.forward(values))
     return network.finish(values)

@@ -13,6 +13,7 @@ from scirknn.arrays import Floats
 from scirknn.bundle import Affine, Bundle
 from scirknn.steps.step import width_after
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
+from sklearn2rknn.checking.file_bound import LOW_NUMBERS
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
 from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
@@ -58,7 +59,8 @@ class ToolkitGraph:
         rows, maps = self._maps(X)
         if self.bundle.precision == "float16":
             formats = [DOUBLE if is_pair else FLOAT16 for is_pair in self.is_pair]
-            return output_bound(self.undivided, rows, formats, *maps)
+            bound = output_bound(self.undivided, rows, formats, *maps)
+            return bound * (1 + LOW_NUMBERS * self.bundle.high_negated)
         steps = [tensor_steps(file) for file in files]
         if any(len(each) != tensor_count(self.layers) for each in steps):
             return None
@@ -86,12 +88,21 @@ def read_graph(model: bytes, bundle: Bundle) -> ToolkitGraph:
         The graph holds another kind of node.
     """
     layers, idle = _read_layers(onnx.load_from_string(model).graph, bundle)
+    if bundle.high_negated:
+        return _of_added_outputs(layers, bundle, idle)
     undivided, is_pair = join_pairs(layers, bundle.parts, bundle.output_parts)
     if bundle.output_parts > 1:
         last, count = layers[-1], bundle.n_outputs
         weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
         layers[-1] = Layer(weights, bias, last.activation)
     return ToolkitGraph(bundle, tuple(layers), undivided, is_pair, idle)
+
+
+def _of_added_outputs(layers: list[Layer], bundle: Bundle, idle: Floats) -> ToolkitGraph:
+    """Return the graph whose last convolution computes the opposite of the one before again."""
+    layers = layers[:-2] + layers[-1:]
+    undivided, is_pair = join_pairs(layers, bundle.parts, 1)
+    return ToolkitGraph(bundle, tuple(layers), undivided, (*is_pair[:-1], True), idle)
 
 
 def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], Floats]:
@@ -105,7 +116,7 @@ def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], F
         if node.op_type in ("Conv", "MatMul", "Gemm"):
             weights = constants[node.input[1]]
             weights = weights[:, :, 0, 0].T if node.op_type == "Conv" else weights
-            if not layers:
+            if not layers or node.input[0] == graph.input[0].name:
                 rows = bundle.parts * width_after(bundle.features, bundle.n_inputs)
                 idle = np.abs(weights[rows:]).max(axis=0, initial=0.0)
                 weights = join_first_rows(weights[:rows], bundle.parts)
@@ -120,6 +131,6 @@ def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], F
             last = layers[-1]
             layers[-1] = Layer(2.0 * last.weights, 2.0 * last.bias, last.activation)
             factor = 0.5
-        elif node.op_type not in ("Mul", "Add", "Tanh"):
+        elif node.op_type not in ("Mul", "Add", "Tanh", "Concat"):
             raise ValueError(f"A chain of layers holds no {node.op_type}.")
     return layers, idle

@@ -122,6 +122,8 @@ class Bundle:
     output_parts : {1, 2}
         Columns of the model for each output. With 2 of them the second half is to be added to the first: what
         float16 took away from it.
+    high_negated : bool
+        Of two columns for each output the first half is negative, and to be subtracted from the second.
     columns : Columns or None
         How the network's inputs come from the columns of X; None: they are the columns of X.
     first_step : str or None
@@ -158,6 +160,7 @@ class Bundle:
     details: Mapping[str, Any]
     parts: int = 1
     output_parts: int = 1
+    high_negated: bool = False
     columns: Columns | None = None
     first_step: str | None = None
     form: str = "conv"
@@ -220,7 +223,8 @@ class Bundle:
         """Add the parts of an answer (n, n_outputs * output_parts) to (n, n_outputs)."""
         if self.output_parts == 1:
             return answer
-        return answer[:, : self.n_outputs].astype(np.float64) + answer[:, self.n_outputs :]
+        high, low = answer[:, : self.n_outputs].astype(np.float64), answer[:, self.n_outputs :]
+        return low - high if self.high_negated else high + low
 
     def files(self) -> Iterator[tuple[Variant, Path]]:
         """Yield each variant with the path of its file."""

@@ -58,7 +58,9 @@ class HostParts:
 
 def are_needed(bundle: Bundle) -> bool:
     """Whether a runtime that ignores the keys would answer wrongly."""
-    if bundle.on_host or bundle.features or bundle.epilogue or (bundle.task, bundle.head) not in _OF_BEFORE:
+    if bundle.on_host or bundle.features or bundle.epilogue or bundle.high_negated:
+        return True
+    if (bundle.task, bundle.head) not in _OF_BEFORE:
         return True
     if bundle.score not in (None, SCORES[bundle.task]):
         return True

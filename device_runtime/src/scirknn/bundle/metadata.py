@@ -90,6 +90,7 @@ def to_json(bundle: Bundle) -> dict[str, Any]:
         **({} if bundle.first_step is None else {"first_step": bundle.first_step}),
         **({} if bundle.form == "conv" else {"form": bundle.form}),
         **({"head_on_npu": True} if bundle.head_on_npu else {}),
+        **({"high_negated": True} if bundle.high_negated else {}),
         **({} if bundle.input_range is None else {"input_range": input_range.to_json(bundle.input_range)}),
         **host_parts.to_json(bundle).document,
         **bundle.details,
@@ -280,6 +281,8 @@ def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
     if bundle.on_host:
         _check_host_only(bundle, fail)
         return
+    if bundle.high_negated and bundle.output_parts != 2:
+        fail("'high_negated' is True, without two parts of the outputs")
     width = max(bundle.channels, n_outputs * bundle.output_parts)
     largest = bundle.variants[-1].samples
     if largest * width > LARGEST_RUN:
@@ -290,7 +293,13 @@ def _check_host_only(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
     """Refuse what only a model file has: the epilogue takes the inputs themselves."""
     if not bundle.epilogue or bundle.n_outputs != bundle.channels:
         fail(f"'variants' is empty, with {len(bundle.epilogue)} steps in 'epilogue'")
-    of_a_file = (bundle.output, bundle.scale, bundle.input_range, bundle.head_on_npu or None)
+    of_a_file = (
+        bundle.output,
+        bundle.scale,
+        bundle.input_range,
+        bundle.head_on_npu or None,
+        bundle.high_negated or None,
+    )
     if any(each is not None for each in of_a_file) or bundle.parts * bundle.output_parts != 1:
         fail("'variants' is empty, and other keys are of a model file")
 
@@ -330,13 +339,11 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
         head_on_npu=reader.take("head_on_npu", bool) if "head_on_npu" in reader.document else False,
         parts=parts,
         output_parts=reader.parts("output_parts", (1, 2)),
+        high_negated=reader.take("high_negated", bool) if "high_negated" in reader.document else False,
         input_range=reader.known_range(n_inputs),
-        features=host.features,
         scale=reader.affine("scale", host.n_channels) if "scale" in reader.document else None,
-        epilogue=host.epilogue,
-        responses=host.responses,
-        score=host.score,
         details=reader.document,
+        **{name: getattr(host, name) for name in ("features", "epilogue", "responses", "score")},
     )
     _check_consistency(bundle, reader.fail)
     return bundle

@@ -157,7 +157,8 @@ class _RowEvents:
         parts = [run.values(point, channel) for channel in channels]
         values: Array = parts[0]
         if len(parts) == 2:
-            values = (parts[0].astype(np.float64)[:, None] + parts[1]).reshape(-1)
+            high = parts[0].astype(np.float64)[:, None]
+            values = (parts[1] - high if bundle.high_negated else high + parts[1]).reshape(-1)
         values = values.astype(self._dtype)
         if bundle.output is not None:
             values -= bundle.output.offset[column]
