@@ -123,10 +123,15 @@ def test_no_error_within_the_bound_changes_a_neighbour(
     limit = step.error_of_scores(rows)[:, None] * (1 - 1e-12)  # for sums of it are rounded
     exact = step.distances(rows, *np.indices((len(rows), n)).reshape(2, -1)).reshape(len(rows), n)
     nearest = np.argsort(exact, axis=1, kind="stable")[:, :5]
+    radius = float(np.quantile(exact, 0.3))
     for noise in (0, limit, -limit, limit * random.choice([-1, 1], scores.shape)):
         distances, indices = step.nearest(scores + noise, rows, 5)
         assert (indices == nearest).all()
         np.testing.assert_array_equal(distances, np.take_along_axis(exact, nearest, axis=1))
+        pairs = step.within(scores + noise, rows, radius)
+        inside = np.zeros(exact.shape, dtype=bool)
+        inside[pairs.rows, pairs.points] = True
+        np.testing.assert_array_equal(inside, exact <= radius)
 
 
 def test_where_more_is_wrong_than_the_bound_nothing_is_promised() -> None:
