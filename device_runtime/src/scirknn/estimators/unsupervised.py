@@ -8,7 +8,7 @@ __all__ = ["Clusterer", "OutlierDetector", "Transformer"]
 
 
 class Transformer(Methods):
-    """A converted transformer, such as a PCA.
+    """A converted transformer, such as a PCA, or a NearestNeighbors, which has searches alone.
 
     Parameters, attributes and errors are those of `Classifier`, without ``classes_``.
     """
