@@ -155,7 +155,7 @@ def test_there_are_commands_everywhere() -> None:
     [
         "rknn-harness rum --board virtual",
         "rknn-harness run --bored virtual",
-        "rknn-harness compare runs/A",
+        "rknn-harness compare",
         "rknn-harness run --precision int4",
         "rknn-harness board loock --board desk",
         "tox -e devise",

@@ -175,13 +175,13 @@ def test_how_a_case_turns(
         end = ended(outcome, **changes)
         others = [each for each in RESULTS if each.key != end.key]
         runs.append(write_results(tmp_path / name, [end, *others]))
-    found = compare(*runs)
+    found = compare(runs[0], runs[1])
     assert (len(found.failing), len(found.passing)) == (failing, passing)
     assert found.code == (ExitCode.CONFORMANCE if failing else ExitCode.CLEAN)
     assert all(turn.reason == BAD for turn in (*found.failing, *found.passing))
     if "latency" not in repr((before, after)):
         return
-    found = compare(*runs, time=False)
+    found = compare(runs[0], runs[1], time=False)
     assert not found.failing
     assert not found.passing
 

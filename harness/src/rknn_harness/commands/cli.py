@@ -68,6 +68,7 @@ def main() -> None:
     rknn-harness report runs/RUN          make a run's report again
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
     rknn-harness compare runs/A runs/B    what changed, beyond noise; 1 for a regression
+    rknn-harness compare runs/A --toolkit 2.3.2 2.5.0    the same from one toolkit to another
     rknn-harness trend runs/*             pass rate, errors and times over many runs
     rknn-harness board facts              the board's versions, clocks and temperatures
     rknn-harness probe                    measure on a board what documents leave open

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from rknn_harness.commands.options import errors_as_exit_codes
 from scirknn.text import printable
+from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
+
+if TYPE_CHECKING:
+    from rknn_harness.records.run_folder import Run
+    from rknn_harness.report.comparison import Choice
 
 __all__ = ["compare", "trend"]
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _run = click.Path(exists=True, file_okay=False, path_type=Path)
 _output = click.option(
@@ -18,34 +27,76 @@ _output = click.option(
 )
 
 
+def _pair(axis: str, what: str) -> Callable[[_Command], _Command]:
+    return click.option(f"--{axis}", nargs=2, metavar="BEFORE AFTER", help=f"Compare two {what}.")
+
+
 @click.command()
+@_pair("toolkit", "toolkits, also `default` and `newest` of the table of toolkits")
+@_pair("board", "boards")
+@_pair("precision", "precisions")
 @click.option(
     "--time/--no-time",
-    default=True,
-    show_default=True,
-    help="Whether times count; a virtual board's mean nothing between hosts.",
+    default=None,
+    help="Whether times count; a virtual board's mean nothing.  [default: those of boards with an NPU]",
 )
 @_output
 @click.argument("before", type=_run)
-@click.argument("after", type=_run)
-def compare(time: bool, output: Path | None, before: Path, after: Path) -> None:
-    """Compare the run AFTER with the run BEFORE, case by case.
+@click.argument("after", type=_run, required=False)
+def compare(before: Path, after: Path | None, time: bool | None, output: Path | None, **pairs: Any) -> None:
+    """Compare the run AFTER with the run BEFORE, or two toolkits, boards or precisions.
 
-    Prints what newly fails and passes, which cases one run alone has, and where accuracy or time moved beyond
-    noise; writes the same as compare.html and compare.json into AFTER's folder, or --output. The exit code is
-    1 for a regression; expected failures and infra_error are none.
-    """
+    \b
+    rknn-harness compare runs/A runs/B                            case by case
+    rknn-harness compare runs/A --toolkit 2.3.2 2.5.0             inside one run: may we upgrade?
+    rknn-harness compare runs/A runs/B --toolkit 2.3.2 2.5.0      2.3.2 of A with 2.5.0 of B
+
+    Prints what newly fails and passes, by cause, which cases one side alone has, and where accuracy or time
+    moved beyond noise; writes the same as compare.html, compare.md and compare.json into the last run's
+    folder, or --output. The exit code is 0 without a regression, 1 with one, 2 for wrong usage, 3 where no
+    case could be compared. Expected failures and infra_error are no regression.
+    """  # noqa: D301
     from rknn_harness.records.reading import shown
     from rknn_harness.records.run_folder import read_run
-    from rknn_harness.report.compare_page import comparison_text, write_comparison
     from rknn_harness.report.comparison import compare as compare_runs
+    from rknn_harness.report.comparison.page import comparison_text, write_comparison
 
+    after = after or before
     with errors_as_exit_codes(), shown(before, after):
-        changes = compare_runs(read_run(before), read_run(after), time=time)
+        runs = read_run(before), read_run(after)
+        choice = _choice(pairs, runs, is_one_run=before == after)
+        changes = compare_runs(*runs, choice, time=time)
         page = write_comparison(changes, output or after)
         click.echo(printable(comparison_text(changes)))
     click.echo(printable(str(page)))
     sys.exit(int(changes.code))
+
+
+def _choice(pairs: Mapping[str, tuple[str, str] | None], runs: Sequence[Run], *, is_one_run: bool) -> Choice:
+    """Return what is compared, or raise `click.UsageError` for names that a run does not have."""
+    from rknn_harness.report.comparison import Choice
+    from rknn_harness.report.comparison.choice import names_of
+
+    chosen = {}
+    for axis, pair in pairs.items():
+        if not pair:
+            continue
+        names = tuple(map(_version, pair)) if axis == "toolkit" else pair
+        for name, run in zip(names, runs, strict=True):
+            known = names_of(run, axis)
+            if name not in known:
+                raise click.UsageError(f"{run.path} has no {axis} {name!r}; it has {', '.join(known)}.")
+        chosen[axis] = names[0], names[1]
+    if is_one_run and all(old == new for old, new in chosen.values()):
+        raise click.UsageError("Name two runs, or two toolkits, boards or precisions of one.")
+    return Choice(**chosen)
+
+
+def _version(name: str) -> str:
+    """Return a toolkit's version, also by what the table of toolkits says of it."""
+    if name == "default":
+        return default_version()
+    return toolkit_versions()[-1] if name == "newest" else name
 
 
 @click.command()

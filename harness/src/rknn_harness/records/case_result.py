@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage, exit_code
 from rknn_harness.records.stage_metrics import StageMetrics
 
-__all__ = ["CaseResult", "results_code"]
+__all__ = ["CaseResult", "results_code", "without_figures"]
 
 _FIGURES = ("npu_gain",)
 """Properties of older records that cannot fail."""
@@ -161,3 +162,10 @@ def results_code(results: Iterable[CaseResult]) -> ExitCode:
     if code is ExitCode.CLEAN and any(result.is_failure != bool(result.expected) for result in results):
         return ExitCode.CONFORMANCE
     return code
+
+
+def without_figures(sentence: str) -> str:
+    """Return a reason without its figures and names, which is the same for all cases of a cause."""
+    text = re.sub(r"\b(float16|int8|int16)\b", "PRECISION", sentence)
+    text = re.sub(r"\([^()]*\)", "()", text)
+    return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?", "#", text)

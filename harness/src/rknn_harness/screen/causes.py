@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 
 from rknn_harness.records.case import PRECISIONS
-from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.case_result import CaseResult, without_figures
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import Run
@@ -63,7 +63,7 @@ def causes_of(totals: Tally, kind: Kind) -> list[Cause]:
     for result in (*totals.smaller, *totals.results):
         if kind_of(result) is kind:
             sentence = _sentence(result)
-            key = (result.outcome, result.stage, result.defect, _form(sentence))
+            key = (result.outcome, result.stage, result.defect, without_figures(sentence))
             groups.setdefault(key, []).append(result)
     causes = [
         Cause(kind, results[0].stage, _sentence(results[0]), tuple(results)) for results in groups.values()
@@ -120,13 +120,6 @@ def _sentence(result: CaseResult) -> str:
     for prefix in _REPEATED:
         sentence = sentence.removeprefix(prefix)
     return _CLASS.sub("", sentence)
-
-
-def _form(sentence: str) -> str:
-    """Return a sentence without its figures and names, which is the same for all cases of a cause."""
-    text = re.sub(r"\b(float16|int8|int16)\b", "PRECISION", sentence)
-    text = re.sub(r"\([^()]*\)", "()", text)
-    return re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?", "#", text)
 
 
 def _members(cause: Cause, totals: Tally) -> str:

@@ -1,33 +1,53 @@
-"""A comparison as text for a terminal, as a page, and as JSON."""
+"""A comparison as text for a terminal, as Markdown, as a page, and as JSON."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from rknn_harness.records.printed_commands import replay_command, shown_path
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
-from rknn_harness.report.comparison import FAMILY, Comparison, Movement, OutcomeChange
+from rknn_harness.report.comparison.compare import Comparison, OutcomeChange, by_cause
+from rknn_harness.report.comparison.movements import FAMILY, Movement
 from scirknn.files import write_atomically
 
 __all__ = ["comparison_text", "write_comparison"]
 
+_NAMED = 4
+"""Cases of a cause that are named; the page has all."""
+
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:
-    """Write ``compare.html`` and ``compare.json`` into a folder and return the page's path."""
+    """Write ``compare.html``, ``compare.md`` and ``compare.json`` into a folder; return the page's path.
+
+    With a choice of toolkits, boards or precisions their names follow ``compare``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    environment, stem = wording.environment(), comparison.choice.stem
+    for kind in ("html", "md"):
+        text = environment.get_template(f"compare.{kind}").render(_views(comparison))
+        write_atomically(folder / f"{stem}.{kind}", text)
+    write_atomically(folder / f"{stem}.json", json.dumps(_document(comparison), indent=1) + "\n")
+    return folder / f"{stem}.html"
+
+
+def _views(comparison: Comparison) -> dict[str, Any]:
+    """Return the values and functions of the templates."""
     statements = (run.manifest.get("statement") for run in (comparison.before, comparison.after))
-    page = wording.environment().get_template("compare.html")
-    views = {
+    return {
         "comparison": comparison,
+        "by_cause": by_cause,
+        "named": _named,
         "family": f"{FAMILY:.1%}",
         "statement": next(filter(None, statements), ""),
         "change": _change,
+        "name": _name,
         "chart": comparison.moved
         and intervals(
             [Interval(_name(each), _per_cent(each, each.change), _per_cent(each, each.low),
@@ -36,10 +56,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
             title="How far each number moved, with its interval",
         ),
         "replay": lambda change: _replay(comparison, change),
+        "command": _command(comparison),
     }  # fmt: skip
-    write_atomically(folder / "compare.html", page.render(views))
-    write_atomically(folder / "compare.json", json.dumps(_document(comparison), indent=1) + "\n")
-    return folder / "compare.html"
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -50,12 +68,13 @@ def comparison_text(comparison: Comparison) -> str:
 def _lines(comparison: Comparison) -> Iterator[str]:
     yield comparison.verdict
     for title, changes in (("newly failing", comparison.failing), ("newly passing", comparison.passing)):
-        for change in changes:
-            name, toolkit, board = change.key
-            yield f"{title}: {name} on {toolkit}, {board}: {change.before.value} -> {change.after.value}"
-            yield f"  {change.reason}"
-            if change in comparison.failing:
-                yield f"  {_replay(comparison, change)}"
+        for group in by_cause(changes):
+            first = group[0]
+            turn = f"{first.before.outcome.value} -> {first.after.outcome.value}"
+            yield f"{title}: {_named(group)}: {turn}"
+            yield f"  {first.reason}"
+            if first.is_worse:
+                yield f"  {_replay(comparison, first)}"
     for each in comparison.moved:
         sign = "worse" if each.worse else "better"
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
@@ -63,12 +82,22 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     for count, words in (
         (len(comparison.missing), "are missing"),
         (len(comparison.new), "are new"),
-        (comparison.untried, "could not be tried in one of the runs"),
+        (comparison.untried, f"could not be tried on one of the {comparison.sides}"),
     ):
         if count:
             yield f"{count} cases {words}"
     for name, old, new in comparison.made:
         yield f"made with: {name} {old[:40]} -> {new[:40]}"
+
+
+def _named(changes: Sequence[OutcomeChange]) -> str:
+    """Name the cases of changes, the first few of many, and where they are."""
+    names, toolkits, boards = (
+        list(dict.fromkeys(part)) for part in zip(*(each.key for each in changes), strict=True)
+    )
+    more = len(names) - _NAMED
+    cases = ", ".join(names[:_NAMED]) + f" and {more} more" * (more > 0)
+    return f"{cases} on {', '.join([*toolkits, *boards])}"
 
 
 def _name(movement: Movement) -> str:
@@ -86,10 +115,15 @@ def _change(movement: Movement, value: float) -> str:
 
 
 def _replay(comparison: Comparison, change: OutcomeChange) -> str:
-    name, toolkit, board = change.key
-    run = comparison.after.path
-    folder = f"runs/{run.name}" if run.parent.name == "runs" else run.name
-    return shlex.join(["rknn-harness", "replay", folder, name, "--toolkit", toolkit, "--board", board])
+    run = comparison.after if change.is_worse else comparison.before
+    return replay_command(run.path, run.manifest, change.failing)
+
+
+def _command(comparison: Comparison) -> str:
+    """Return the command that makes the comparison again."""
+    runs = dict.fromkeys(shown_path(run.path) for run in (comparison.before, comparison.after))
+    choice = [word for axis, pair in comparison.choice.axes.items() for word in (f"--{axis}", *pair)]
+    return shlex.join(["rknn-harness", "compare", *runs, *choice])
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:
@@ -98,8 +132,8 @@ def _document(comparison: Comparison) -> dict[str, Any]:
             "id": each.key[0],
             "toolkit": each.key[1],
             "board": each.key[2],
-            "before": each.before.value,
-            "after": each.after.value,
+            "before": each.before.outcome.value,
+            "after": each.after.outcome.value,
             "reason": each.reason,
             "properties": list(each.properties),
         }
@@ -108,10 +142,12 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "format": 1,
         "before": comparison.before.path.name,
         "after": comparison.after.path.name,
+        "choice": {axis: list(pair) for axis, pair in comparison.choice.axes.items()},
         "verdict": comparison.verdict,
         "exit_code": int(comparison.code),
         "compared": comparison.compared,
         "untried": comparison.untried,
+        "known_failures": comparison.known_failures,
         "newly_failing": [change(each) for each in comparison.failing],
         "newly_passing": [change(each) for each in comparison.passing],
         "missing": [list(key) for key in comparison.missing],

@@ -1,4 +1,4 @@
-"""The numbers by which two runs are compared."""
+"""The numbers that are compared, and how far each must move to matter."""
 
 from __future__ import annotations
 

@@ -1,0 +1,226 @@
+"""What changed from one side to another: two runs, or two toolkits, boards or precisions.
+
+Outcomes are compared case by case, numbers as `rknn_harness.report.comparison.movements` has it. A failure
+that the expectations name and an infrastructure error (``infra_error``) never count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+import attrs
+
+from rknn_harness.records.case import Key
+from rknn_harness.records.case_result import CaseResult, without_figures
+from rknn_harness.records.outcomes import ExitCode, Outcome
+from rknn_harness.records.query import failed_properties
+from rknn_harness.records.run_folder import Run
+from rknn_harness.report.comparison.choice import EVERYTHING, Choice
+from rknn_harness.report.comparison.measures import ERROR, LABELS, TIME, Measure
+from rknn_harness.report.comparison.movements import Movement, movements
+
+__all__ = ["Comparison", "OutcomeChange", "by_cause", "compare"]
+
+
+@attrs.frozen
+class OutcomeChange:
+    """A case that fails, or is refused, on one side alone.
+
+    Attributes
+    ----------
+    before, after : CaseResult
+    is_worse : bool
+        Whether the failing side is the one after.
+    properties : tuple of str
+        Those that fail on that side alone.
+    """
+
+    before: CaseResult
+    after: CaseResult
+    is_worse: bool
+    properties: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """The key of the case after."""
+        return self.after.key
+
+    @property
+    def failing(self) -> CaseResult:
+        """The result that is the worse one."""
+        return self.after if self.is_worse else self.before
+
+    @property
+    def reason(self) -> str:
+        """Why it is."""
+        return " ".join([self.failing.properties[name] for name in self.properties] or [self.failing.reason])
+
+    @property
+    def cause(self) -> Hashable:
+        """What changes of one cause have in common."""
+        ends = self.before.outcome, self.after.outcome
+        return *ends, self.failing.stage, self.failing.defect, without_figures(self.reason)
+
+
+def by_cause(changes: Iterable[OutcomeChange]) -> tuple[tuple[OutcomeChange, ...], ...]:
+    """Group changes by their cause, the most frequent one first."""
+    groups: dict[Hashable, list[OutcomeChange]] = {}
+    for change in changes:
+        groups.setdefault(change.cause, []).append(change)
+    return tuple(map(tuple, sorted(groups.values(), key=len, reverse=True)))
+
+
+@attrs.frozen
+class Comparison:
+    """Two sides compared.
+
+    Attributes
+    ----------
+    before, after : Run
+        The same one where sides of a single run are compared.
+    choice : Choice
+        What stands on each side.
+    compared : int
+        Cases that both sides tried.
+    failing, passing : tuple of OutcomeChange
+    known_failures : int
+        Cases that fail after and are expected to.
+    missing, new : tuple of (id, toolkit, board)
+        Cases of one side alone.
+    untried : int
+        Cases that either side could not try, of those that both have.
+    moved : tuple of Movement
+    made : tuple of (str, str, str)
+        Versions, seed and facts that differ: name, before, after.
+    """
+
+    before: Run
+    after: Run
+    choice: Choice
+    compared: int
+    failing: tuple[OutcomeChange, ...]
+    passing: tuple[OutcomeChange, ...]
+    known_failures: int
+    missing: tuple[Key, ...]
+    new: tuple[Key, ...]
+    untried: int
+    moved: tuple[Movement, ...]
+    made: tuple[tuple[str, str, str], ...]
+
+    @property
+    def title(self) -> str:
+        """What is compared with what."""
+        names = dict.fromkeys((self.before.path.name, self.after.path.name))
+        return ", ".join(filter(None, [" → ".join(names), self.choice.words]))
+
+    @property
+    def sides(self) -> str:
+        """What is compared, in one word."""
+        return "sides" if self.choice.axes else "runs"
+
+    @property
+    def worse(self) -> tuple[Movement, ...]:
+        """The movements for the worse."""
+        return tuple(movement for movement in self.moved if movement.worse)
+
+    @property
+    def code(self) -> ExitCode:
+        """1 for a regression, 3 if no case could be compared."""
+        if self.failing or self.worse:
+            return ExitCode.CONFORMANCE
+        return ExitCode.CLEAN if self.compared else ExitCode.INFRASTRUCTURE
+
+    @property
+    def verdict(self) -> str:
+        """One line."""
+        if not self.compared:
+            return f"The {self.sides} have no case in common that both could try."
+        counts = {
+            "newly failing": len(self.failing),
+            "moved for the worse": len(self.worse),
+            "newly passing": len(self.passing),
+            "moved for the better": len(self.moved) - len(self.worse),
+        }
+        parts = [f"{count} {words}" for words, count in counts.items() if count]
+        verdict = (
+            ", ".join(parts) or "Nothing changed"
+        ) + f", of {self.compared} cases that both {self.sides} tried."
+        return verdict + f" {self.known} besides." * bool(self.known_failures)
+
+    @property
+    def known(self) -> str:
+        """How many known failures there are, in words."""
+        return f"{self.known_failures} known failure" + "s" * (self.known_failures != 1)
+
+
+def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool | None = None) -> Comparison:
+    """Compare two runs, or two sides of one.
+
+    Parameters
+    ----------
+    before, after : Run
+    choice : Choice
+        What of them; by default everything, each case with itself.
+    time : bool, optional
+        Whether to compare times; by default those of boards with an NPU alone, as a virtual board's are this
+        machine's.
+    """
+    old, new = choice.results(before, 0), choice.results(after, 1)
+    both = [(old[name], new[name]) for name in new if name in old]
+    tried = [pair for pair in both if Outcome.INFRA_ERROR not in (pair[0].outcome, pair[1].outcome)]
+
+    def is_timed(pair: tuple[CaseResult, CaseResult]) -> bool:
+        sides = zip((before, after), pair, strict=True)
+        virtual = any(_is_virtual(run, result.board) for run, result in sides)
+        return not virtual if time is None else time
+
+    changes = [change for pair in tried if (change := _change(*pair, time=is_timed(pair))) is not None]
+    sound = [pair for pair in tried if not any(result.outcome.is_failure for result in pair)]
+    compared: list[tuple[Measure, Sequence[tuple[CaseResult, CaseResult]]]] = [
+        (ERROR, sound), (LABELS, sound), (TIME, [pair for pair in sound if is_timed(pair)])
+    ]  # fmt: skip
+    return Comparison(
+        before=before,
+        after=after,
+        choice=choice,
+        compared=len(tried),
+        failing=tuple(change for change in changes if change.is_worse),
+        passing=tuple(change for change in changes if not change.is_worse),
+        known_failures=sum(result.is_failure and bool(result.expected) for _, result in tried),
+        missing=tuple(old[name].key for name in old if name not in new),
+        new=tuple(new[name].key for name in new if name not in old),
+        untried=len(both) - len(tried),
+        moved=tuple(movements(compared, before, after)),
+        made=tuple(_made(choice, before, after)),
+    )
+
+
+def _is_virtual(run: Run, board: str) -> bool:
+    return bool(run.manifest.get("boards", {}).get(board, {}).get("virtual"))
+
+
+_TIME_PROPERTIES = ("batch_latency", "latency_baseline")
+
+
+def _change(before: CaseResult, after: CaseResult, *, time: bool) -> OutcomeChange | None:
+    """Return how a case's outcome changed, if it did."""
+    old, new = (
+        [name for name in failed_properties(result) if time or name not in _TIME_PROPERTIES]
+        for result in (before, after)
+    )
+    failed, fails = before.outcome.is_failure or bool(old), after.outcome.is_failure or bool(new)
+    fresh = tuple(name for name in new if name not in old)
+    refused = before.outcome is Outcome.PASS and not failed and after.outcome is Outcome.UNSUPPORTED
+    if ((fresh or (fails and not failed)) and not after.expected) or refused:
+        return OutcomeChange(before, after, is_worse=True, properties=fresh)
+    if failed and after.outcome is Outcome.PASS and not fails:
+        return OutcomeChange(before, after, is_worse=False, properties=tuple(old))
+    return None
+
+
+def _made(choice: Choice, before: Run, after: Run) -> Iterable[tuple[str, str, str]]:
+    old, new = choice.facts(before, 0), choice.facts(after, 1)
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            first, second = ("-" if each.get(name) is None else str(each[name]) for each in (old, new))
+            yield name, first, second
