@@ -7,14 +7,22 @@ from pathlib import Path
 import attrs
 import pytest
 
-from rknn_harness.plan.expectations import ExpectationsError, expected_reason, read_expectations
-from rknn_harness.records.case import dataset_case
+from rknn_harness.plan.expectation_updates import update_expectations
+from rknn_harness.plan.expectations import (
+    Expectation,
+    ExpectationsError,
+    expected_reason,
+    is_expectation,
+    read_expectations,
+)
+from rknn_harness.records.case import dataset_case, random_case
 from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import FORMAT, RunFolder
 from rknn_harness.suite.pytest_plugin import without_skipped
 from rknn_harness.suite.suite import ConformanceFailure, Suite
+from tests.harness.samples import SPEC
 
 CASE = dataset_case("iris", "int8", "2.3.2", (64,))
 PASSED = CaseResult(CASE, Outcome.PASS, properties={"bound": "", "labels": ""})
@@ -79,7 +87,9 @@ def test_what_is_skipped_is_not_tried_and_said(tmp_path: Path) -> None:
         (f"break bound {CASE.id} why measured", "begins with 'break'"),
         (f"fail speed {CASE.id} why measured", "an unknown property 'speed'"),
         ("fail bound iris-int4-n64 why measured", "an unknown case 'iris-int4-n64'"),
+        ("fail bound iris-int4-* why measured", r"an unknown case 'iris-int4-\*'"),
         ("fail bound defect:none why measured", "an unknown case 'defect:none'"),
+        ("skip * defect:mean-* why measured", "skips a defect"),
         ("skip * defect:mean-std why measured", "skips a defect"),
         (f"fail bound {CASE.id} why not", "neither a link nor measured"),
     ],
@@ -88,3 +98,86 @@ def test_a_line_that_says_nothing_is_an_error(tmp_path: Path, line: str, says: s
     with pytest.raises(ExpectationsError, match=says) as caught:
         rules(tmp_path, line)
     assert "virtual-2.3.2.txt, line 3" in str(caught.value)
+
+
+def test_a_pattern_names_every_case_that_it_matches(tmp_path: Path) -> None:
+    line = "fail labels iris-int8-* Labels are lost. measured"
+    assert reason(tmp_path, line, FAILED) == "Labels are lost. measured"
+    assert reason(tmp_path, "fail labels i???-int8-n64 Lost. measured", FAILED) == "Lost. measured"
+    assert reason(tmp_path, line, PASSED), "one that passes is out of date, as by its name"
+    assert not reason(tmp_path, line, BOTH)
+    assert not reason(tmp_path, "fail labels * Lost. measured", attrs.evolve(BOTH, defect="mean-std"))
+    odd = attrs.evolve(FAILED, case=attrs.evolve(CASE, id="my[1]-int8-n64"))
+    rule = Expectation("fail", "labels", "my[1]-*", "Lost. measured", "virtual", "2.3.2")
+    assert rule.matches(odd)
+    assert not rule.names("my1-int8-n64")
+
+
+def test_a_pattern_skips_every_case_that_it_matches(tmp_path: Path) -> None:
+    rules(tmp_path, "skip * iris-* It takes the board down. measured")
+    found = read_expectations(tmp_path, ["virtual"], ["2.3.2"], {CASE.id})
+    other = attrs.evolve(CASE, id="wine-int8-n64")
+    plan, skipped = without_skipped((Entry(CASE, "virtual"), Entry(other, "virtual")), found)
+    assert [entry.case.id for entry in plan] == [other.id]
+    assert [each["id"] for each in skipped] == [CASE.id]
+
+
+def update(tmp_path: Path, *results: CaseResult) -> list[str]:
+    """Bring the list up to date and return its lines without comments."""
+    update_expectations(tmp_path, results, tmp_path / "corpus", "run tonight")
+    path = tmp_path / "virtual-2.3.2.txt"
+    return [line for line in path.read_text().splitlines() if is_expectation(line)] if path.exists() else []
+
+
+def test_new_failures_get_lines_by_which_the_next_run_expects_them(tmp_path: Path) -> None:
+    crashed = attrs.evolve(
+        PASSED,
+        case=attrs.evolve(CASE, id="my model-int8-n64"),
+        outcome=Outcome.CONVERT_ERROR,
+        reason="The toolkit\ndied.",
+    )
+    untried = attrs.evolve(FAILED, case=attrs.evolve(CASE, id="wine-int8-n64"), outcome=Outcome.INFRA_ERROR)
+    results = (BOTH, crashed, untried, attrs.evolve(PASSED, case=attrs.evolve(CASE, id="sine-int8-n64")))
+    lines = update(tmp_path, *results)
+    assert lines == [
+        f"fail  bound  {CASE.id}  board: no Seen in run tonight. measured",
+        f"fail  labels  {CASE.id}  board: no Seen in run tonight. measured",
+        "fail  *  my?model-int8-n64  The toolkit died. Seen in run tonight. measured",
+    ]
+    found = read_expectations(tmp_path, ["virtual"], ["2.3.2"], {each.case.id for each in results})
+    known = [attrs.evolve(each, expected=expected_reason(found, each)) for each in results[:2]]
+    assert results_code([*known, results[3]]) is ExitCode.CLEAN
+    before = (tmp_path / "virtual-2.3.2.txt").read_bytes()
+    assert update(tmp_path, *results) == lines
+    assert (tmp_path / "virtual-2.3.2.txt").read_bytes() == before
+
+
+def test_lines_of_what_passes_are_removed_and_a_pattern_keeps_what_still_fails(tmp_path: Path) -> None:
+    wide = dataset_case("wine", "int8", "2.3.2", (64,))
+    rules(
+        tmp_path,
+        f"fail bound {CASE.id} Was wrong once. measured",
+        "fail labels *-int8-n64 Labels are lost. https://example.org/7",
+        f"skip * {CASE.id} Slow. measured",
+    )
+    results = (FAILED, attrs.evolve(PASSED, case=wide))
+    assert update(
+        tmp_path, attrs.evolve(FAILED, properties={**FAILED.properties, "bound": ""}), results[1]
+    ) == [
+        f"skip * {CASE.id} Slow. measured",
+        f"fail  labels  {CASE.id}  Labels are lost. https://example.org/7",
+    ]
+    assert (tmp_path / "virtual-2.3.2.txt").read_text().startswith("# what is known\n")
+
+
+def test_a_random_network_gets_a_line_only_where_the_corpus_has_it(tmp_path: Path) -> None:
+    drawn = attrs.evolve(FAILED, case=random_case(SPEC, "int8", "2.3.2", (64,)))
+    (left,) = update_expectations(tmp_path, [drawn], tmp_path / "corpus", "run tonight")
+    assert str(left).endswith(
+        "0 lines added, 0 removed; 1 random networks left out, whose smaller forms are in the corpus"
+    )
+    assert not update(tmp_path)
+    (tmp_path / "corpus" / drawn.case.id).mkdir(parents=True)
+    assert update(tmp_path, drawn) == [
+        f"fail  labels  {drawn.case.id}  board: no Seen in run tonight. measured"
+    ]

@@ -179,7 +179,7 @@ class Auditor:
             "All # cases agree": ("outcome=pass&ok=yes&compared=yes",),
             "# of # cases agree": ("outcome=pass&ok=yes&compared=yes", ""),
             "# not compared": ("outcome=pass&ok=yes&compared=no",),
-            "# fail as expected": ("ok=no&expected=yes",),
+            "# known failure": ("ok=no&expected=yes",),
             "# expected to fail and passed": ("outcome=pass&ok=yes&expected=yes",),
             "# refused": ("outcome=unsupported",),
             "# could not be tried": ("outcome=infra_error",),

@@ -143,6 +143,11 @@ class _SpacedValues(click.Command):
     "--expectations", type=FilePath(), help="Folder of lists of known failures.  [default: expectations]"
 )
 @click.option(
+    "--update-expectations",
+    is_flag=True,
+    help="At the end add this run's new failures to the lists, and remove lines that are out of date.",
+)
+@click.option(
     "--baseline", type=FilePath(), help="Folder of the last accepted run, whose latencies calls are held to."
 )
 @click.option(

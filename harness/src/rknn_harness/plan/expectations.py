@@ -8,13 +8,15 @@
     skip             *          digits-int8-n64  It takes the board down.              https://example.org/2
 
 A property is one of `rknn_harness.records.case.PROPERTIES`, or ``*`` for the outcome; a case is one of the
-run, or ``defect:`` and a name of the toolkits' table. Anything else is an error, so that no line goes out of
-date unseen. A case that is expected to fail and passes fails the run. The last column is a link, or
-``measured``.
+run, a pattern such as ``iris-int16-*`` that some of them match (``*`` any text, ``?`` one letter), or
+``defect:`` and a name of the toolkits' table. Anything else is an error, so that no line goes out of date
+unseen. A case that is expected to fail and passes fails the run, whether by its name or by a pattern. The
+last column is a link, or ``measured``.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -26,7 +28,17 @@ from rknn_harness.records.case import PROPERTIES
 from rknn_harness.records.case_result import CaseResult
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
-__all__ = ["Expectation", "ExpectationsError", "expected_reason", "read_expectations"]
+__all__ = [
+    "Expectation",
+    "ExpectationsError",
+    "expected_reason",
+    "is_expectation",
+    "list_path",
+    "parse_line",
+    "read_expectations",
+]
+
+_DEFECT = "defect:"
 
 
 class ExpectationsError(HarnessError):
@@ -44,10 +56,22 @@ class Expectation:
     board: str
     toolkit: str
 
+    def names(self, case: str) -> bool:
+        """Whether the line is about this case, or ``defect:`` and a name."""
+        if self.case.startswith(_DEFECT) != case.startswith(_DEFECT):
+            return False
+        # Brackets are letters: models are named by their files.
+        return self.case == case or fnmatch.fnmatchcase(case, self.case.replace("[", "[[]"))
+
     def matches(self, result: CaseResult) -> bool:
         """Whether the line is about this result's case, or its defect."""
-        named = self.case in (result.case.id, f"defect:{result.defect}")
+        named = self.names(result.case.id) or self.names(_DEFECT + result.defect)
         return named and (self.board, self.toolkit) == (result.board, result.case.toolkit)
+
+
+def list_path(folder: Path, board: str, toolkit: str) -> Path:
+    """Return the path of the list of a board and a toolkit."""
+    return folder / f"{board}-{toolkit}.txt"
 
 
 def read_expectations(
@@ -71,12 +95,17 @@ def read_expectations(
     """
     expectations = []
     for board, toolkit in itertools.product(boards, toolkits):
-        path = folder / f"{board}-{toolkit}.txt"
+        path = list_path(folder, board, toolkit)
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         for number, line in enumerate(lines, 1):
-            if line.strip() and not line.lstrip().startswith("#"):
+            if is_expectation(line):
                 expectations.append(_expectation(line, f"{path}, line {number}", board, toolkit, cases))
     return expectations
+
+
+def is_expectation(line: str) -> bool:
+    """Whether a line of a list is neither empty nor a comment."""
+    return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
 def expected_reason(expectations: Iterable[Expectation], result: CaseResult) -> str:
@@ -89,20 +118,33 @@ def expected_reason(expectations: Iterable[Expectation], result: CaseResult) -> 
     return " ".join(dict.fromkeys(each.reason for each in matching))
 
 
-def _expectation(line: str, place: str, board: str, toolkit: str, cases: Collection[str]) -> Expectation:
+def parse_line(line: str, board: str, toolkit: str, place: str) -> Expectation:
+    """Take a line apart.
+
+    Raises
+    ------
+    ExpectationsError
+        It has too few parts; the text begins with `place`.
+    """
     words = line.split()
     if len(words) < 5:
         raise ExpectationsError(f"{place}: a line is fail or skip, a property, a case, a reason and a link.")
     kind, name, case, *reason = words
-    defects = {f"defect:{defect.id}" for defect in toolkit_version(toolkit).defects}
+    return Expectation(kind, name, case, " ".join(reason), board, toolkit)
+
+
+def _expectation(line: str, place: str, board: str, toolkit: str, cases: Collection[str]) -> Expectation:
+    parsed = parse_line(line, board, toolkit, place)
+    kind, name, last = parsed.kind, parsed.property, parsed.reason.split()[-1]
+    is_defect = any(parsed.names(_DEFECT + defect.id) for defect in toolkit_version(toolkit).defects)
     wrong = (
         f"begins with {kind!r}, not fail or skip" * (kind not in ("fail", "skip"))
         or f"names an unknown property {name!r}" * (name != "*" and name not in PROPERTIES)
-        or f"names an unknown case {case!r}" * (case not in cases and case not in defects)
-        or "skips a defect, which only the case itself shows" * (kind == "skip" and case in defects)
-        or f"ends with {words[-1]!r}, neither a link nor measured"
-        * (words[-1] != "measured" and not words[-1].startswith(("https://", "http://")))
+        or f"names an unknown case {parsed.case!r}" * (not is_defect and not any(map(parsed.names, cases)))
+        or "skips a defect, which only the case itself shows" * (kind == "skip" and is_defect)
+        or f"ends with {last!r}, neither a link nor measured"
+        * (last != "measured" and not last.startswith(("https://", "http://")))
     )
     if wrong:
         raise ExpectationsError(f"{place} {wrong}.")
-    return Expectation(kind, name, case, " ".join(reason), board, toolkit)
+    return parsed

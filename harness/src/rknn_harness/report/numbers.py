@@ -130,11 +130,13 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
     elif records.where(passed.where) == records.where({}):
         parts = ["All ", everything, " cases agree with scikit-learn"]
     else:
-        unforeseen = " unforeseen" if some(foreseen) else ""
-        parts = [passed, " of ", everything, f" cases agree with scikit-learn and none fails{unforeseen}"]
+        parts = [passed, " of ", everything, " cases agree with scikit-learn"]
+        parts += [] if some(foreseen) else [" and none fails"]
+    noun = " known failure" + "s" * (len(records.where(foreseen.where)) != 1)
+    known = noun + (" besides" if some(failed) else "; no new ones")
     for question, words in (
         (uncompared, " not compared with scikit-learn"),
-        (foreseen, " fail as expected"),
+        (foreseen, known),
         (outdated, " expected to fail and passed"),
         (refused, " refused by the converter"),
         (untried, " could not be tried"),

@@ -20,6 +20,7 @@ from rknn_harness.errors import HarnessError
 from rknn_harness.models.own_model import kept_documents, own_cases
 from rknn_harness.plan.corpus import corpus_cases
 from rknn_harness.plan.drawing import Draw
+from rknn_harness.plan.expectation_updates import update_expectations
 from rknn_harness.plan.expectations import Expectation, read_expectations
 from rknn_harness.plan.plan import groups, known_ids, make_plan
 from rknn_harness.records.case_result import CaseResult, results_code
@@ -150,13 +151,19 @@ def without_skipped(
     plan: tuple[Entry, ...], rules: Sequence[Expectation]
 ) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
     """Return a plan without what is to be skipped, and that with the reasons."""
-    skips = {(rule.case, rule.toolkit, rule.board): rule.reason for rule in rules if rule.kind == "skip"}
-    skipped = [
-        {"id": entry.case.id, "toolkit": entry.case.toolkit, "board": entry.board, "reason": skips[entry.key]}
-        for entry in plan
-        if entry.key in skips
-    ]
-    return tuple(entry for entry in plan if entry.key not in skips), skipped
+    tried, skipped = [], []
+    for entry in plan:
+        name, toolkit, board = entry.key
+        reasons = [
+            rule.reason
+            for rule in rules
+            if rule.kind == "skip" and (rule.toolkit, rule.board) == (toolkit, board) and rule.names(name)
+        ]
+        if reasons:
+            skipped.append({"id": name, "toolkit": toolkit, "board": board, "reason": reasons[0]})
+        else:
+            tried.append(entry)
+    return tuple(tried), skipped
 
 
 def _begin_run(config: pytest.Config, plan: tuple[Entry, ...], skipped: list[dict[str, str]]) -> RunFolder:
@@ -253,6 +260,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
                 screen.say("making failing networks smaller")
             with _suite(config) as suite:
                 suite.make_smaller(_draw(config.option), Path(config.option.corpus))
+        if config.option.update_expectations:
+            _update_expectations(config, folder)
         folder.finish()
     write_views(folder.path)
     code = results_code(read_run(folder.path).results)
@@ -262,6 +271,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = code
     if not config.pluginmanager.hasplugin("terminalreporter"):
         _end_screen(config)
+
+
+def _update_expectations(config: pytest.Config, folder: RunFolder) -> None:
+    lists, corpus = Path(config.option.expectations), Path(config.option.corpus)
+    updates = update_expectations(lists, read_run(folder.path).results, corpus, f"run {folder.path.name}")
+    screen = screen_of(config)
+    if screen is not None:
+        screen.note(updates)
 
 
 def pytest_terminal_summary(config: pytest.Config) -> None:

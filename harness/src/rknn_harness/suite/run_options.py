@@ -21,6 +21,8 @@ class RunOptions:
         Whether nothing else is tried.
     wait : float
         Seconds to wait for a board that others have.
+    update_expectations : bool
+        Whether the lists of known failures are brought up to date at the end.
     """
 
     board: tuple[str, ...] = ("virtual",)
@@ -41,6 +43,7 @@ class RunOptions:
     resume: str | None = None
     wait: float = 5.0
     all_rows: bool = False
+    update_expectations: bool = False
 
     def to_json(self) -> str:
         """Return the options as text."""

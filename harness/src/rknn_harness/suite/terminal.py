@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rknn_harness.boards.boards_file import Board
+from rknn_harness.plan.expectation_updates import ListUpdate
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.run_folder import RunFolder, read_run
@@ -18,6 +19,7 @@ from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, pla
 from rknn_harness.screen.live import Live, Record, live
 from rknn_harness.screen.printer import own_stdout, print_lines
 from rknn_harness.screen.tally import Kind, kind_of
+from rknn_harness.screen.text import INDENT
 
 __all__ = ["RunScreen", "screen_of"]
 
@@ -37,6 +39,7 @@ class RunScreen:
         self._plan: Mapping[str, Entry] = {}
         self._chosen: set[str] = set()
         self._done, self._wrong, self._current = 0, 0, ""
+        self._notes: list[str] = []
 
     @property
     def _shows_pytest(self) -> bool:
@@ -72,7 +75,13 @@ class RunScreen:
         if self._config.option.keyword and self._chosen:
             plan = [entry for entry in plan if entry.name in self._chosen]
         lines = ending(read_run(folder), plan, show_all=self._config.option.all_rows)
-        print_lines(lines, self._stream)
+        print_lines([*lines, *([""] * bool(self._notes)), *self._notes], self._stream)
+
+    def note(self, updates: Iterable[ListUpdate]) -> None:
+        """Print at the end what was changed in the lists of known failures."""
+        self._notes += [f"{INDENT}{update}" for update in updates] or [
+            f"{INDENT}no list of known failures changed"
+        ]
 
     def close(self) -> None:
         """Take the live line away."""
