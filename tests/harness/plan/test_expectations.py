@@ -140,7 +140,7 @@ def test_new_failures_get_lines_by_which_the_next_run_expects_them(tmp_path: Pat
     results = (BOTH, crashed, untried, attrs.evolve(PASSED, case=attrs.evolve(CASE, id="sine-int8-n64")))
     lines = update(tmp_path, *results)
     assert lines == [
-        f"fail  bound  {CASE.id}  board: no Seen in run tonight. measured",
+        f"fail  bound  {CASE.id}  board: far off Seen in run tonight. measured",
         f"fail  labels  {CASE.id}  board: no Seen in run tonight. measured",
         "fail  *  my?model-int8-n64  The toolkit died. Seen in run tonight. measured",
     ]

@@ -10,6 +10,7 @@ import attrs
 import pytest
 from click.testing import CliRunner, Result
 
+from rknn_harness.commands import comparison
 from rknn_harness.commands.cli import main
 from rknn_harness.records.case import dataset_case
 from rknn_harness.records.case_result import CaseResult
@@ -17,6 +18,7 @@ from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import Run, RunFolder
 from rknn_harness.report.comparison import Choice, compare
 from rknn_harness.report.comparison.compare import by_cause
+from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
 from tests.counts import counted
 from tests.harness.matrix_runs import Plan, write_matrix
 from tests.harness.samples import write_run
@@ -171,6 +173,25 @@ def test_the_command_compares_toolkits_and_writes_a_summary(tmp_path: Path) -> N
     assert page.count(BAD.format(7).replace("'", "&#39;")) == 1
     assert command(run.path, worse, *choice).exit_code == 1
     assert command(worse, run.path, *choice).exit_code == 0
+
+
+def test_a_toolkit_that_was_not_run_cannot_be_compared(tmp_path: Path) -> None:
+    run = matrix(tmp_path / "run")
+    manifest = {**run.manifest, "not_run": [{"toolkit": "1.5.0", "reason": "wheel not supplied"}]}
+    path = written(attrs.evolve(run, manifest=manifest), tmp_path / "partly").path
+    shown = command(path, "--toolkit", "1.5.0", "2.5.0")
+    assert shown.exit_code == 3
+    assert "Toolkit 1.5.0 was not run in" in shown.output
+    assert shown.output.endswith("wheel not supplied.\n")
+
+
+def test_default_and_newest_are_those_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = matrix(tmp_path / "run").path
+    assert command(path, "--toolkit", "default", "newest").exit_code == 0
+    assert (path / f"compare-{default_version()}-{toolkit_versions()[-1]}.md").exists()
+    monkeypatch.setattr(comparison, "default_version", lambda: toolkit_versions()[-1])
+    shown = command(path, "--toolkit", "default", "newest")
+    assert (shown.exit_code, "is the newest one: there is nothing to compare." in shown.output) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import click
 import sklearn2rknn
 from rknn_harness import __version__
 from rknn_harness.commands.boards import Findings, board, look_at
-from rknn_harness.commands.comparison import compare, trend
+from rknn_harness.commands.comparison import accept, compare, trend
 from rknn_harness.commands.options import (
     BOARD_VARIABLE,
     Duration,
@@ -69,6 +69,7 @@ def main() -> None:
     rknn-harness replay runs/RUN CASE     try one case of a run again, from its own line
     rknn-harness compare runs/A runs/B    what changed, beyond noise; 1 for a regression
     rknn-harness compare runs/A --toolkit 2.3.2 2.5.0    the same from one toolkit to another
+    rknn-harness accept runs/A            make it the run that later ones are compared with
     rknn-harness trend runs/*             pass rate, errors and times over many runs
     rknn-harness board facts              the board's versions, clocks and temperatures
     rknn-harness probe                    measure on a board what documents leave open
@@ -113,7 +114,8 @@ class _SpacedValues(click.Command):
 @click.option(
     "--toolkit",
     multiple=True,
-    help="Version of rknn-toolkit2; several are possible.  [default: 2.3.2]",
+    help="Version of rknn-toolkit2; several are possible, and `all`, every one of the table whose wheel is "
+    "here or on a package index.  [default: 2.3.2]",
 )
 @click.option(
     "--precision",
@@ -340,6 +342,7 @@ def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
     )
 
 
+main.add_command(accept)
 main.add_command(board)
 main.add_command(compare)
 main.add_command(toolkits)

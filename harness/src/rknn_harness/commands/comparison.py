@@ -1,4 +1,4 @@
-"""``rknn-harness compare`` and ``rknn-harness trend``: changes from run to run."""
+"""``rknn-harness compare``, ``accept`` and ``trend``: changes from run to run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from rknn_harness.boards.claim import owner
 from rknn_harness.commands.options import errors_as_exit_codes
+from rknn_harness.errors import RunFolderError
 from scirknn.text import printable
 from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from rknn_harness.records.run_folder import Run
     from rknn_harness.report.comparison import Choice
 
-__all__ = ["compare", "trend"]
+__all__ = ["accept", "compare", "trend"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -41,7 +43,7 @@ def _pair(axis: str, what: str) -> Callable[[_Command], _Command]:
     help="Whether times count; a virtual board's mean nothing.  [default: those of boards with an NPU]",
 )
 @_output
-@click.argument("before", type=_run)
+@click.argument("before", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("after", type=_run, required=False)
 def compare(before: Path, after: Path | None, time: bool | None, output: Path | None, **pairs: Any) -> None:
     """Compare the run AFTER with the run BEFORE, or two toolkits, boards or precisions.
@@ -61,8 +63,14 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
     from rknn_harness.report.comparison import compare as compare_runs
     from rknn_harness.report.comparison.page import comparison_text, write_comparison
 
+    if pairs["toolkit"] == ("default", "newest") and default_version() == toolkit_versions()[-1]:
+        click.echo(
+            f"The default toolkit, {default_version()}, is the newest one: there is nothing to compare."
+        )
+        return
     after = after or before
     with errors_as_exit_codes(), shown(before, after):
+        _check_accepted(before, after)
         runs = read_run(before), read_run(after)
         choice = _choice(pairs, runs, is_one_run=before == after)
         changes = compare_runs(*runs, choice, time=time)
@@ -70,6 +78,15 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
         click.echo(printable(comparison_text(changes)))
     click.echo(printable(str(page)))
     sys.exit(int(changes.code))
+
+
+def _check_accepted(before: Path, after: Path) -> None:
+    """Raise `RunFolderError` where there is nothing yet that a run could be compared with."""
+    if not before.exists():
+        raise RunFolderError(
+            f"There is no run {before} to compare with. If {after} is to be the accepted one, read its "
+            f"report.html and accept it: rknn-harness accept {after} --as {before}"
+        )
 
 
 def _choice(pairs: Mapping[str, tuple[str, str] | None], runs: Sequence[Run], *, is_one_run: bool) -> Choice:
@@ -84,6 +101,9 @@ def _choice(pairs: Mapping[str, tuple[str, str] | None], runs: Sequence[Run], *,
         names = tuple(map(_version, pair)) if axis == "toolkit" else pair
         for name, run in zip(names, runs, strict=True):
             known = names_of(run, axis)
+            for each in run.manifest.get("not_run", ()):
+                if each["toolkit"] == name:
+                    raise RunFolderError(f"Toolkit {name} was not run in {run.path}: {each['reason']}.")
             if name not in known:
                 raise click.UsageError(f"{run.path} has no {axis} {name!r}; it has {', '.join(known)}.")
         chosen[axis] = names[0], names[1]
@@ -97,6 +117,30 @@ def _version(name: str) -> str:
     if name == "default":
         return default_version()
     return toolkit_versions()[-1] if name == "newest" else name
+
+
+@click.command()
+@click.option(
+    "--as",
+    "target",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the accepted run is kept.  [default: `accepted` beside RUN]",
+)
+@click.argument("run", type=_run)
+def accept(run: Path, target: Path | None) -> None:
+    """Make RUN the accepted one, which later runs are compared with.
+
+    RUN is copied, and the copy names who accepted it and when. Read its report first: what fails in an
+    accepted run is no regression any more. A run that is not complete cannot be accepted.
+    """
+    from rknn_harness.records.reading import shown
+    from rknn_harness.report.comparison.accepted import accept_run
+    from rknn_harness.report.numbers import summarize
+
+    with errors_as_exit_codes(), shown(run):
+        accepted = accept_run(run, target or run.absolute().parent / "accepted", owner())
+        verdict, by = summarize(accepted).verdict, accepted.manifest["accepted"]["by"]
+    click.echo(printable(f"{accepted.path} is {run} now, accepted by {by}: {verdict}"))
 
 
 @click.command()

@@ -99,10 +99,8 @@ def _update(path: Path, results: Sequence[CaseResult], corpus: Path, source: str
         if result.case.kind == "random" and not (corpus / result.case.id).exists():
             left_out += 1
             continue
-        # The rest of what a pattern named keeps the pattern's reason.
-        reason = expected_reason(rules.values(), result) or _reason(result, source)
-        case = re.sub(r"\s", "?", result.case.id)
-        added += [f"fail  {name}  {case}  {reason}\n" for name in failed_properties(result) or ("*",)]
+        for name in failed_properties(result) or ("*",):
+            added.append(_line(name, result, rules.values(), source))
     if added or outdated:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, "".join(kept) + "\n" * (not kept[-1].endswith("\n")) + "".join(added))
@@ -118,7 +116,10 @@ def _is_outdated(rule: Expectation, results: Sequence[CaseResult]) -> bool:
     )
 
 
-def _reason(result: CaseResult, source: str) -> str:
-    """Return why a result failed, in one line."""
-    reason = result.reason or next(filter(None, result.properties.values()), result.outcome.meaning)
-    return f"{' '.join(reason.split())} Seen in {source}. measured"
+def _line(name: str, result: CaseResult, rules: Iterable[Expectation], source: str) -> str:
+    """Return a line for a property; what is left of a pattern's cases keeps the pattern's reason."""
+    given = (rule for rule in rules if rule.kind == "fail" and rule.property == name and rule.matches(result))
+    reason = result.reason or result.properties.get(name) or result.outcome.meaning
+    own = f"{' '.join(reason.split())} Seen in {source}. measured"
+    case = re.sub(r"\s", "?", result.case.id)
+    return f"fail  {name}  {case}  {next((rule.reason for rule in given), own)}\n"

@@ -35,7 +35,7 @@ _MANIFEST: dict[str, Any] = {
     "host": dict[str, Any],
     "statement": str,
     "options": dict[str, Any],
-    "skipped": list[dict[str, str]],
+    **dict.fromkeys(("skipped", "not_run"), list[dict[str, str]]),
 }
 """Types of the manifest's fields."""
 

@@ -328,6 +328,7 @@ def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:
         "format": 1,
         "run": _folder(run),
         "started": run.manifest.get("started"),
+        "not_run": run.manifest.get("not_run", []),
         "finished": run.manifest.get("finished"),
         "verdict": summary.verdict,
         "exit_code": int(summary.code),

@@ -11,7 +11,7 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.records.entry import Entry
 from rknn_harness.screen.text import INDENT, count_of
 
-__all__ = ["TITLE", "board_lines", "expected_seconds", "plan_lines"]
+__all__ = ["TITLE", "board_lines", "expected_seconds", "not_run_lines", "plan_lines"]
 
 TITLE = "scirknn: does the NPU compute what scikit-learn computes?"
 
@@ -56,6 +56,14 @@ def plan_lines(toolkits: Sequence[str], plan: Sequence[Entry], seconds: float | 
         return lines
     joined = f"{lines[0]}     {remainder}"
     return [joined] if len(joined) <= 80 else [*lines, f"{INDENT}{'':7}  {remainder}"]
+
+
+def not_run_lines(toolkits: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return a line for each reason for which toolkits of the table are not run."""
+    by_reason: dict[str, list[str]] = {}
+    for each in toolkits:
+        by_reason.setdefault(each["reason"], []).append(each["toolkit"])
+    return [f"{INDENT}not run  {' '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
 def expected_seconds(

@@ -33,6 +33,8 @@ from rknn_harness.suite.suite import Suite, SuiteOptions
 from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit.environment_choice import parse_choice
+from sklearn2rknn.toolkit.pins.versions import toolkit_version, toolkit_versions
+from sklearn2rknn.toolkit.pins.wheel import is_supplied
 
 _BOARDS = pytest.StashKey[Mapping[str, Board]]()
 _PLAN = pytest.StashKey[tuple[Entry, ...]]()
@@ -70,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if option.resume and not _is_worker(config):
             vars(option).update(read_run(Path(option.resume)).manifest["options"])
+        option.toolkit, option.not_run = available_toolkits(option.toolkit)
         for name in ("board", "toolkit", "precision"):
             setattr(option, name, list(dict.fromkeys(getattr(option, name))))
         if option.seed is None:
@@ -175,7 +178,11 @@ def _begin_run(config: pytest.Config, plan: tuple[Entry, ...], skipped: list[dic
         precisions=option.precision,
         seed=option.seed,
     )
-    document |= {"options": {name: getattr(option, name) for name in _KEPT}, "skipped": skipped}
+    document |= {
+        "options": {name: getattr(option, name) for name in _KEPT},
+        "skipped": skipped,
+        "not_run": option.not_run,
+    }
     if option.own:
         document["own"] = kept_documents(Path(option.own))
     path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
@@ -304,6 +311,17 @@ def _end_screen(config: pytest.Config) -> None:
 def _draw(option: Any) -> Draw:
     count = 0 if option.only_own else option.max_cases
     return Draw(tuple(option.precision), count, option.seed, option.guard == "on", option.examples)
+
+
+def available_toolkits(choices: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """Put the table's toolkits in place of ``all``, oldest first; return those that cannot be run apart."""
+    if "all" not in choices:
+        return list(choices), []
+    supplied = {version: is_supplied(toolkit_version(version)) for version in toolkit_versions()}
+    named = [choice for choice in choices if choice != "all"]
+    return [*named, *(version for version in supplied if supplied[version])], [
+        {"toolkit": version, "reason": "wheel not supplied"} for version in supplied if not supplied[version]
+    ]
 
 
 def _toolkit_choices(option: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.run_folder import RunFolder, read_run
 from rknn_harness.screen.ending import ending
-from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, plan_lines
+from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, not_run_lines, plan_lines
 from rknn_harness.screen.live import Live, Record, live
 from rknn_harness.screen.printer import own_stdout, print_lines
 from rknn_harness.screen.tally import Kind, kind_of
@@ -59,7 +59,10 @@ class RunScreen:
         jobs = getattr(option, "numprocesses", None) or 1
         left = plan[self._done :]
         seconds = expected_seconds(left, boards, folder.path.parent, jobs)
-        print_lines([*plan_lines(option.toolkit, plan, seconds), ""], self._stream)
+        lines = plan_lines(option.toolkit, plan, seconds) + not_run_lines(
+            folder.manifest().get("not_run", ())
+        )
+        print_lines([*lines, ""], self._stream)
         if not self._shows_pytest:
             self._live = live(len(plan), self._done, self._stream)
             self._show()

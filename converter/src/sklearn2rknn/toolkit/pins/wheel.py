@@ -15,7 +15,7 @@ from sklearn2rknn.errors import WheelError
 from sklearn2rknn.toolkit.pins.cache import cache_folder
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, WheelFile
 
-__all__ = ["check_wheel", "git_blob_id", "keep_wheel", "kept_wheel", "recorded_wheel"]
+__all__ = ["check_wheel", "git_blob_id", "is_supplied", "keep_wheel", "kept_wheel", "recorded_wheel"]
 
 
 def git_blob_id(path: Path) -> str:
@@ -89,6 +89,14 @@ def keep_wheel(entry: ToolkitVersion, path: Path) -> Path:
         with path.open("rb") as wheel, open_atomically(kept) as copy:
             shutil.copyfileobj(wheel, copy)
     return kept
+
+
+def is_supplied(entry: ToolkitVersion) -> bool:
+    """Whether a toolkit's wheel is to be had: from a package index, or because the user gave it."""
+    names = [file.name for file in entry.wheel.files if file.python in entry.pythons]
+    return entry.wheel.source == "index" or any(
+        (cache_folder() / "wheels" / name).is_file() for name in names
+    )
 
 
 def kept_wheel(entry: ToolkitVersion, python: str) -> Path:
