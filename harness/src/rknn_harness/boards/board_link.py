@@ -18,6 +18,7 @@ from rknn_harness.boards.ssh.connection import wait_until_reachable
 from rknn_harness.errors import (
     BoardDeadlineError,
     BoardHealthError,
+    BoardRefusedError,
     ConnectionLostError,
     InfraError,
 )
@@ -79,6 +80,11 @@ class BoardLink:
         """
         if self.lost is not None:
             raise self.lost
+        try:
+            self._provider.check_held()
+        except BoardRefusedError as error:
+            self.give_up(error)
+            raise
         if self._session is None:
             self._session = self._open_session()
             if self._good is not None:

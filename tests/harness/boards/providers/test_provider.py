@@ -117,5 +117,5 @@ def test_an_entry_point_registers_a_provider(tmp_path: Path, monkeypatch: pytest
 
 
 def test_an_unknown_kind_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(BoardsFileError, match="kinds of boards are arm64, ssh, virtual"):
+    with pytest.raises(BoardsFileError, match="kinds of boards are arm64, labgrid, ssh, virtual"):
         read_boards(entry(tmp_path, "x", "lorry"))

@@ -84,6 +84,14 @@ class BoardProvider(abc.ABC):
             It is not handed out.
         """
 
+    def check_held(self) -> None:  # noqa: B027
+        """Raise where the acquired board is ours no more; before each use of it.
+
+        Raises
+        ------
+        BoardRefusedError
+        """
+
     def release(self) -> None:  # noqa: B027
         """Give the board back; more than once does no harm."""
 

@@ -1,0 +1,174 @@
+"""Runs on places of a coordinator: never two on one place, and each ends complete."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import sklearn2rknn
+from rknn_harness.boards.board import Board
+from rknn_harness.records.outcomes import ExitCode, Outcome
+from rknn_harness.records.run_folder import Run, read_run
+from tests.labgrid.lab import TAG, Lab
+from tests.labgrid.test_places import holders, is_all_free
+
+pytestmark = pytest.mark.timeout(900)
+
+GUARD = """#!/bin/sh
+# A second runner on this board at the same time finds the file locked, and leaves a mark.
+exec 9>>"$HOME/used"
+flock -n 9 || echo "$$" >>"$HOME/used_by_two"
+exec {python} "$@"
+"""
+
+
+@pytest.fixture(autouse=True)
+def toolkit() -> None:
+    try:
+        sklearn2rknn.open_toolkit("2.3.2").close()
+    except sklearn2rknn.ToolkitNotInstallableError as error:
+        pytest.skip(f"needs rknn-toolkit2 2.3.2: {error}")
+
+
+def homes(lab: Lab) -> list[Path]:
+    return [board.key.parent / "home" for board in lab.boards.values()]
+
+
+@pytest.fixture
+def boards_file(lab: Lab, tmp_path: Path) -> Path:
+    """An entry for either place, whose runner notices a second one."""
+    guard = tmp_path / "python"
+    guard.write_text(GUARD.format(python=sys.executable))
+    guard.chmod(0o755)
+    # Each harness keeps a lease of its own: labgrid alone keeps them apart.
+    return lab.boards_file(tmp_path / "boards.toml", tags=[TAG], python=str(guard))
+
+
+def start(boards_file: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a run of iris in one batch size and two precisions."""
+    command = [sys.executable, "-m", "rknn_harness.commands.cli", "run"]
+    if "--resume" not in words:
+        command += ["--board", "shelf", "--boards", str(boards_file), "--seed", "0", "--max-cases", "0"]
+        command += ["--run-dir", str(folder)]
+    return subprocess.Popen(
+        [*command, "--jobs", "1", "--wait", "10m", *words],
+        cwd=folder.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+
+
+ONE = ("-k", "iris and n64")
+SEVERAL = ("-k", "iris")
+
+
+def end(process: subprocess.Popen[str], expected: ExitCode) -> str:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == expected, output
+    return output
+
+
+def outcomes(run: Run) -> set[Outcome]:
+    return {result.outcome for result in run.results}
+
+
+def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    record, until = folder / "cases.jsonl", time.monotonic() + 300
+    while not record.exists() or record.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_three_runs_share_two_places_and_never_one(lab: Lab, boards_file: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    processes = [
+        start(lab.boards_file(tmp_path / f"{folder.name}.toml", tags=[TAG], python=str(tmp_path / "python"),
+              lease_folder=str(tmp_path / f"lease-{folder.name}")), folder, *ONE)
+        for folder in folders
+    ]  # fmt: skip
+    seen: set[str] = set()
+    while any(process.poll() is None for process in processes):
+        seen |= set(holders(lab).values())
+        time.sleep(0.2)
+    for process, folder in zip(processes, folders, strict=True):
+        end(process, ExitCode.CLEAN)
+        run = read_run(folder)
+        assert (len(run.results), outcomes(run)) == (2, {Outcome.PASS})
+        assert run.manifest["boards"]["shelf"]["holder"] in seen
+        assert f".run-{folder.name}." in run.manifest["boards"]["shelf"]["holder"]
+    assert len({read_run(folder).manifest["boards"]["shelf"]["place"] for folder in folders}) == 2
+    assert [(home / "used").exists() for home in homes(lab)] == [True, True]
+    assert not [home for home in homes(lab) if (home / "used_by_two").exists()]
+    assert is_all_free(lab)
+
+
+def test_the_run_after_a_killed_one_frees_and_uses_its_place(
+    lab: Lab, boards_file: Path, tmp_path: Path
+) -> None:
+    lab.boards_file(boards_file, place="a")
+    killed = start(boards_file, tmp_path / "killed", *SEVERAL)
+    wait_for_results(tmp_path / "killed", 1, killed)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    held = holders(lab)
+    assert list(held) == ["a"]
+    assert ".run-killed." in held["a"]
+
+    output = end(start(boards_file, tmp_path / "next", *ONE), ExitCode.CLEAN)
+    run = read_run(tmp_path / "next")
+    assert run.manifest["boards"]["shelf"]["place"] == "a", output
+    assert outcomes(run) == {Outcome.PASS}
+    # The killed one goes on, too.
+    end(start(boards_file, tmp_path / "killed", "--resume", str(tmp_path / "killed")), ExitCode.CLEAN)
+    assert is_all_free(lab)
+
+
+@pytest.mark.parametrize("program", ["exporter", "coordinator"])
+def test_a_run_whose_exporter_or_coordinator_dies_is_resumed(
+    program: str, lab: Lab, boards_file: Path, tmp_path: Path
+) -> None:
+    lab.boards_file(boards_file, place="a")
+    folder = tmp_path / "broken"
+    process = start(boards_file, folder, *SEVERAL)
+    wait_for_results(folder, 1, process)
+    lab.kill(program)
+    try:
+        output = end(process, ExitCode.INFRASTRUCTURE)
+    finally:
+        if program == "coordinator":
+            lab.kill("exporter")
+            lab.start_coordinator()
+        lab.start_exporter()
+    broken = read_run(folder)
+    assert "rknn-harness run --resume" in output
+    assert outcomes(broken) == {Outcome.PASS, Outcome.INFRA_ERROR}
+    (reason,) = {result.reason.partition("earlier: ")[2] or result.reason for result in broken.results} - {""}
+    assert ("its exporter is not connected" if program == "exporter" else "is gone") in reason
+
+    end(start(boards_file, folder, "--resume", str(folder)), ExitCode.CLEAN)
+    resumed = read_run(folder)
+    assert outcomes(resumed) == {Outcome.PASS}
+    assert {result.key for result in resumed.results} == {result.key for result in broken.results}
+    assert is_all_free(lab)
+
+
+def test_a_board_is_found_by_its_name_in_the_list(boards_file: Path) -> None:
+    command = [sys.executable, "-m", "rknn_harness.commands.cli", "board", "facts"]
+    done = subprocess.run(
+        [*command, "--board", "shelf", "--boards", str(boards_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Board.__name__ not in done.stderr
