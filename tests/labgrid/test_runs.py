@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +14,6 @@ from pathlib import Path
 import pytest
 
 import sklearn2rknn
-from rknn_harness.boards.board import Board
 from rknn_harness.records.outcomes import ExitCode, Outcome
 from rknn_harness.records.run_folder import Run, read_run
 from tests.labgrid.lab import TAG, Lab
@@ -162,13 +163,14 @@ def test_a_run_whose_exporter_or_coordinator_dies_is_resumed(
     assert is_all_free(lab)
 
 
-def test_a_board_is_found_by_its_name_in_the_list(boards_file: Path) -> None:
-    command = [sys.executable, "-m", "rknn_harness.commands.cli", "board", "facts"]
-    done = subprocess.run(
-        [*command, "--board", "shelf", "--boards", str(boards_file)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert Board.__name__ not in done.stderr
+def test_facts_of_a_place_are_printed_and_nothing_of_labgrid_s_own_log(boards_file: Path) -> None:
+    words = ["board", "facts", "--board", "shelf", "--boards", str(boards_file)]
+    command = [sys.executable, "-m", "rknn_harness.commands.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["device"] == "virtual"
+    boards_file.write_text(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:1", boards_file.read_text()))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.INFRASTRUCTURE
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Error: The coordinator 127.0.0.1:1 cannot be reached: ")

@@ -170,11 +170,18 @@ def test_lines_of_what_passes_are_removed_and_a_pattern_keeps_what_still_fails(t
     assert (tmp_path / "virtual-2.3.2.txt").read_text().startswith("# what is known\n")
 
 
+def test_a_list_whose_only_line_is_out_of_date_becomes_empty(tmp_path: Path) -> None:
+    (tmp_path / "virtual-2.3.2.txt").write_text(f"fail bound {CASE.id} Was wrong once. measured")
+    assert update(tmp_path, PASSED) == []
+    (tmp_path / "virtual-2.3.2.txt").write_text("# without an end of line")
+    assert len(update(tmp_path, FAILED)) == 1
+
+
 def test_a_random_network_gets_a_line_only_where_the_corpus_has_it(tmp_path: Path) -> None:
     drawn = attrs.evolve(FAILED, case=random_case(SPEC, "int8", "2.3.2", (64,)))
     (left,) = update_expectations(tmp_path, [drawn], tmp_path / "corpus", "run tonight")
     assert str(left).endswith(
-        "0 lines added, 0 removed; 1 random networks left out, whose smaller forms are in the corpus"
+        "0 lines added, 0 removed; 1 random network left out, for smaller ones in the corpus"
     )
     assert not update(tmp_path)
     (tmp_path / "corpus" / drawn.case.id).mkdir(parents=True)

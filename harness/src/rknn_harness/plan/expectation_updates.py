@@ -44,9 +44,13 @@ class ListUpdate:
     left_out: int
 
     def __str__(self) -> str:
-        left_out = f"; {self.left_out} random networks left out, whose smaller forms are in the corpus"
-        changes = f"{self.added} lines added, {self.removed} removed"
-        return f"{self.path}: {changes}" + left_out * bool(self.left_out)
+        text = f"{self.path}: {_count(self.added, 'line')} added, {self.removed} removed"
+        left_out = f"; {_count(self.left_out, 'random network')} left out, for smaller ones in the corpus"
+        return text + left_out * bool(self.left_out)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def update_expectations(
@@ -103,7 +107,8 @@ def _update(path: Path, results: Sequence[CaseResult], corpus: Path, source: str
             added.append(_line(name, result, rules.values(), source))
     if added or outdated:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, "".join(kept) + "\n" * (not kept[-1].endswith("\n")) + "".join(added))
+        text = "".join(kept)
+        write_atomically(path, text + "\n" * (text[-1:] not in ("", "\n")) + "".join(added))
     return ListUpdate(path, len(added), len(outdated), left_out)
 
 

@@ -1,1 +1,1 @@
-"""Where boards come from: started here, or powered by a command."""
+"""Where boards come from: an address, a process of this machine, a coordinator of many."""
