@@ -160,7 +160,8 @@ def test_views_of_a_run_hold_no_controls(tmp_path: Path) -> None:
         ]
         assert {result.exit_code for result in printed} == {0}
         shown = [result.output for result in printed]
-        shown += [(path / name).read_text("utf-8") for name in ("report.html", "report.md", "junit.xml")]
+        names = ("report.html", "report.md", "junit.xml", "compare.html", "compare.md")
+        shown += [(path / name).read_text("utf-8") for name in names]
         assert not any(map(OBEYED.search, shown))
         assert not any(OBEYED.search(result.reason) for result in read_run(path).results)
 

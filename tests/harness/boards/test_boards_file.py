@@ -112,7 +112,10 @@ def test_a_tilde_is_the_home_for_files_and_commands_alike(board: Board) -> None:
         (GOOD + "port = 0", "[board.rock] port is 0"),
         (GOOD + "port = true", "[board.rock] port is True"),
         (GOOD + 'device = "gpu"', "[board.rock] device is 'gpu'"),
-        (GOOD + 'kind = "lorry"', "[board.rock] kind is 'lorry'; kinds of boards are arm64, ssh, virtual"),
+        (
+            GOOD + 'kind = "lorry"',
+            "[board.rock] kind is 'lorry'; kinds of boards are arm64, labgrid, ssh, virtual",
+        ),
         (GOOD + 'hostname = "x"', "[board.rock] hostname is no field"),
         (GOOD + "virtual = 1", "[board.rock] virtual is 1, not true or false"),
         (GOOD + 'python = "a\\nb"', "[board.rock] python is 'a\\nb'"),

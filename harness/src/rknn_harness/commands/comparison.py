@@ -68,11 +68,11 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
             f"The default toolkit, {default_version()}, is the newest one: there is nothing to compare."
         )
         return
-    after = after or before
+    is_one_run, after = after is None, after or before
     with errors_as_exit_codes(), shown(before, after):
         _check_accepted(before, after)
         runs = read_run(before), read_run(after)
-        choice = _choice(pairs, runs, is_one_run=before == after)
+        choice = _choice(pairs, runs, is_one_run=is_one_run)
         changes = compare_runs(*runs, choice, time=time)
         page = write_comparison(changes, output or after)
         click.echo(printable(comparison_text(changes)))
