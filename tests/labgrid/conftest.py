@@ -17,8 +17,9 @@ def running_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     missing = [name for name in ("labgrid-coordinator", "labgrid-exporter") if not (PROGRAMS / name).exists()]
     if importlib.util.find_spec("labgrid") is None or missing:
         pytest.skip("needs labgrid >= 26, < 27: python -m pip install 'labgrid>=26,<27'")
-    if shutil.which("ssh-keygen") is None:
-        pytest.skip("needs ssh-keygen")
+    for program in ("flock", "ssh", "ssh-keygen"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
     with Lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
 

@@ -29,7 +29,7 @@ exec {python} "$@"
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def toolkit() -> None:
     try:
         sklearn2rknn.open_toolkit("2.3.2").close()
@@ -42,13 +42,17 @@ def homes(lab: Lab) -> list[Path]:
 
 
 @pytest.fixture
-def boards_file(lab: Lab, tmp_path: Path) -> Path:
-    """An entry for either place, whose runner notices a second one."""
-    guard = tmp_path / "python"
-    guard.write_text(GUARD.format(python=sys.executable))
-    guard.chmod(0o755)
-    # Each harness keeps a lease of its own: labgrid alone keeps them apart.
-    return lab.boards_file(tmp_path / "boards.toml", tags=[TAG], python=str(guard))
+def guard(tmp_path: Path) -> Path:
+    """A Python for the boards that notices when two runners use one of them."""
+    path = tmp_path / "python"
+    path.write_text(GUARD.format(python=sys.executable))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def boards_file(lab: Lab, guard: Path, tmp_path: Path) -> Path:
+    return lab.boards_file(tmp_path / "boards.toml", place="a", python=str(guard))
 
 
 def start(boards_file: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -90,13 +94,26 @@ def wait_for_results(folder: Path, count: int, process: subprocess.Popen[str]) -
         time.sleep(0.05)
 
 
-def test_three_runs_share_two_places_and_never_one(lab: Lab, boards_file: Path, tmp_path: Path) -> None:
+def test_two_runners_on_one_board_are_noticed(guard: Path, tmp_path: Path) -> None:
+    runner = [str(guard), "-c", "input()"]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    processes = [subprocess.Popen(runner, stdin=subprocess.PIPE, env=environment) for _ in range(2)]
+    mark, until = tmp_path / "used_by_two", time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    for process in processes:
+        process.communicate(b"\n")
+    assert mark.exists()
+
+
+def test_three_runs_share_two_places_and_never_one(lab: Lab, guard: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "two", "three")]
-    processes = [
-        start(lab.boards_file(tmp_path / f"{folder.name}.toml", tags=[TAG], python=str(tmp_path / "python"),
-              lease_folder=str(tmp_path / f"lease-{folder.name}")), folder, *ONE)
-        for folder in folders
-    ]  # fmt: skip
+    processes = []
+    for folder in folders:
+        # Each has a lease of its own on the boards: labgrid alone keeps them apart.
+        fields = {"tags": [TAG], "python": str(guard), "lease_folder": str(tmp_path / f"lease-{folder.name}")}
+        file = lab.boards_file(tmp_path / f"{folder.name}.toml", **fields)
+        processes.append(start(file, folder, *ONE))
     seen: set[str] = set()
     while any(process.poll() is None for process in processes):
         seen |= set(holders(lab).values())
@@ -116,7 +133,6 @@ def test_three_runs_share_two_places_and_never_one(lab: Lab, boards_file: Path, 
 def test_the_run_after_a_killed_one_frees_and_uses_its_place(
     lab: Lab, boards_file: Path, tmp_path: Path
 ) -> None:
-    lab.boards_file(boards_file, place="a")
     killed = start(boards_file, tmp_path / "killed", *SEVERAL)
     wait_for_results(tmp_path / "killed", 1, killed)
     os.killpg(killed.pid, signal.SIGKILL)
@@ -138,7 +154,6 @@ def test_the_run_after_a_killed_one_frees_and_uses_its_place(
 def test_a_run_whose_exporter_or_coordinator_dies_is_resumed(
     program: str, lab: Lab, boards_file: Path, tmp_path: Path
 ) -> None:
-    lab.boards_file(boards_file, place="a")
     folder = tmp_path / "broken"
     process = start(boards_file, folder, *SEVERAL)
     wait_for_results(folder, 1, process)
