@@ -213,3 +213,12 @@ def test_what_cannot_be_compared_has_its_code(
     path = write_run(tmp_path / "run", [CaseResult(case, Outcome.PASS) for case in cases]).path
     shown = command(path, *words)
     assert (shown.exit_code, expected in shown.output) == (code, True), shown.output
+
+
+def test_a_run_that_is_not_there_or_has_no_result_cannot_be_compared(tmp_path: Path) -> None:
+    shown = command(tmp_path / "none", "--toolkit", "2.3.2", "2.5.0")
+    assert (shown.exit_code, "is not a run's folder" in shown.output) == (3, True)
+    empty = write_run(tmp_path / "empty", []).path
+    shown = command(empty, "--toolkit", "2.3.2", "2.5.0")
+    assert shown.exit_code == 3
+    assert "no case in common" in shown.output

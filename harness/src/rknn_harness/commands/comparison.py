@@ -70,7 +70,8 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
         return
     is_one_run, after = after is None, after or before
     with errors_as_exit_codes(), shown(before, after):
-        _check_accepted(before, after)
+        if not is_one_run:
+            _check_accepted(before, after)
         runs = read_run(before), read_run(after)
         choice = _choice(pairs, runs, is_one_run=is_one_run)
         changes = compare_runs(*runs, choice, time=time)
@@ -102,9 +103,9 @@ def _choice(pairs: Mapping[str, tuple[str, str] | None], runs: Sequence[Run], *,
         for name, run in zip(names, runs, strict=True):
             known = names_of(run, axis)
             for each in run.manifest.get("not_run", ()):
-                if each["toolkit"] == name:
+                if (axis, each["toolkit"]) == ("toolkit", name):
                     raise RunFolderError(f"Toolkit {name} was not run in {run.path}: {each['reason']}.")
-            if name not in known:
+            if known and name not in known:
                 raise click.UsageError(f"{run.path} has no {axis} {name!r}; it has {', '.join(known)}.")
         chosen[axis] = names[0], names[1]
     if is_one_run and all(old == new for old, new in chosen.values()):
