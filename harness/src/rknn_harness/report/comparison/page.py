@@ -77,8 +77,9 @@ def _lines(comparison: Comparison) -> Iterator[str]:
                 yield f"  {_replay(comparison, first)}"
     for each in comparison.moved:
         sign = "worse" if each.worse else "better"
+        cases = f"{each.cases} case" + "s" * (each.cases != 1)
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
-        yield f"{sign}: {_name(each)} {_change(each, each.change)} ({ends}, {each.cases} cases)"
+        yield f"{sign}: {_name(each)} {_change(each, each.change)} ({ends}, {cases})"
     for count, words in (
         (len(comparison.missing), "are missing"),
         (len(comparison.new), "are new"),
