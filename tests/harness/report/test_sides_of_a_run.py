@@ -17,7 +17,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import Run, RunFolder
 from rknn_harness.report.comparison import Choice, compare
-from rknn_harness.report.comparison.compare import by_cause
+from rknn_harness.report.comparison.comparing import by_cause
 from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
 from tests.counts import counted
 from tests.harness.matrix_runs import Plan, write_matrix

@@ -13,7 +13,7 @@ import attrs
 from rknn_harness.records.printed_commands import replay_command, shown_path
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
-from rknn_harness.report.comparison.compare import Comparison, OutcomeChange, by_cause
+from rknn_harness.report.comparison.comparing import Comparison, OutcomeChange, by_cause
 from rknn_harness.report.comparison.movements import FAMILY, Movement
 from scirknn.files import write_atomically
 
