@@ -14,10 +14,11 @@ import scipy.sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.isotonic import IsotonicRegression
+from sklearn.manifold import Isomap
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn2rknn import (
     ConversionOptions,
@@ -150,9 +151,14 @@ MODELS = [
     model("integer weights", changed(coefs_=[np.zeros((3, 5), int)] * 2), Unsupported, "of int64"),
     model("layers apart", changed(coefs_=[COEFS[0], np.zeros((4, 3))]), Unsupported, "has 4 rows"),
     model("bias apart", changed(coefs_=[np.zeros((3, 4)), np.zeros((4, 3))]), Unsupported, "4 columns"),
-    model("a step", fitted(PolynomialFeatures()), Unsupported, "(PolynomialFeatures) cannot be conv"),
-    model("a clipped step", fitted(MinMaxScaler(clip=True)), Unsupported, "Fit with clip=False"),
-    model("a target", retargeted(func=np.log, inverse_func=np.exp), Unsupported, "func=log: Python func"),
+    model("a step", fitted(Isomap(n_neighbors=3)), Unsupported, "(Isomap) cannot be conv"),
+    model("a function", fitted(FunctionTransformer(np.round)), Unsupported, "func=round: of functions"),
+    model(
+        "a target",
+        retargeted(func=np.deg2rad, inverse_func=np.rad2deg),
+        Unsupported,
+        "inverse_func=rad2deg: of functions those of numpy can be converted",
+    ),
     model("a mixed target", retargeted(transformer=PCA(1)), Unsupported, "(PCA) is not affine"),
     model(
         "weights too large",

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_iris
 from sklearn.ensemble import BaggingRegressor, StackingRegressor, VotingClassifier, VotingRegressor
 from sklearn.model_selection import GridSearchCV
@@ -19,7 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import PowerTransformer, QuantileTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 from sklearn2rknn import ModelFileError, UnsupportedModelError, network_from_estimator
 from sklearn2rknn.estimators.model_file import load_model
@@ -81,19 +80,3 @@ def test_pipeline_of_imbalanced_learn_is_refused_with_the_line_that_helps(
     model.__class__ = Pipeline
     model.steps = [(name, step) for name, step in model.steps if not hasattr(step, "fit_resample")]
     assert network_from_estimator(model).n_features_in == 4
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"func": np.log1p, "inverse_func": np.expm1},
-        {"transformer": PowerTransformer()},
-        {"transformer": QuantileTransformer(n_quantiles=20)},
-        {"transformer": make_pipeline(StandardScaler(), PowerTransformer())},
-    ],
-    ids=["functions", "power", "quantile", "pipeline"],
-)
-def test_transformer_of_y_that_is_not_affine_is_refused_with_advice_about_y(options: Any) -> None:
-    estimator = quietly_fitted(TransformedTargetRegressor(R, **options), X, y + 1.0)
-    with pytest.raises(UnsupportedModelError, match=r"of y.*\. Convert model\.regressor_"):
-        network_from_estimator(estimator)

@@ -12,17 +12,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scirknn.steps.activations import HEADS, Activation
+from scirknn.steps.branches import Branch, Finite
 from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
 from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
+from scirknn.steps.elementwise import FUNCTIONS, Clip, Elementwise, Power
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
+<<<<<<< HEAD
 from scirknn.steps.linear import Columns, Dense, Shift
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
 from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
 from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
 from scirknn.steps.squares import LogNormal, LogSum, Squares
+=======
+from scirknn.steps.linear import Columns, Dense, Scale, Shift
+from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers
+from scirknn.steps.norms import DividedRows, Skewed, SquaredNorms, UnitRows
+from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
+from scirknn.steps.polynomials import Pieces, Products
+from scirknn.steps.quantiles import Bins, Quantiles
+from scirknn.steps.squares import LogSum, Squares
+>>>>>>> 54be307 (Compute polynomials, powers, quantiles, bins, splines and targets' inverses on the host)
 from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
 
 RANDOM = np.random.default_rng(0)
@@ -83,6 +95,31 @@ STEPS: dict[str, Step] = {
         POINTS, np.zeros(2), 0.1, 100.0, "cosine", 2.0, RANDOM.normal(size=(3, 2)), "uniform"
     ),
     "largest_of_groups": LargestOfGroups(np.array([1, 0, 1])),
+    "branch": Branch(np.array([2, 0]), np.array([1, 2]), (Shift((1.0, 2.0)), Elementwise("square"))),
+    "finite": Finite("Ridge", False),
+    "scale": Scale(np.array([1.0, 2.0, 0.0]), np.array([0.5, -3.0, 1.0])),
+    "products": Products(3, np.array([[3, 3, 3], [0, 3, 3], [0, 1, 3], [2, 2, 1]])),
+    "pieces": Pieces(
+        RANDOM.normal(size=(3, 2)).cumsum(axis=1) ** 2,
+        RANDOM.normal(size=(3, 3)),
+        RANDOM.normal(size=(3, 3, 3, 2)),
+        "periodic",
+        np.array([[-1.0, 1.0]] * 3),
+    ),
+    **{
+        f"elementwise {function}": Elementwise(function)
+        for function in FUNCTIONS
+        if not function.startswith(("log", "sqrt"))
+    },
+    "clip": Clip(-1.0, 2.0),
+    "power": Power("yeo-johnson", (0.0, 2.0, -0.7), False),
+    "power back": Power("yeo-johnson", (0.0, 2.0, 1.0), True),
+    "power of Box and Cox back": Power("box-cox", (0.0, 0.0, 0.0), True),
+    "quantiles": Quantiles(np.sort(RANDOM.normal(size=(5, 3)) * 3, axis=0), True, False),
+    "quantiles back": Quantiles(np.sort(RANDOM.normal(size=(5, 3)), axis=0), True, True),
+    "bins": Bins(np.array([-1.0, 0.0, 2.0, 1.0]), (3, 0, 1)),
+    "divided_rows l1": DividedRows("l1"),
+    "divided_rows max": DividedRows("max"),
 }
 
 
@@ -191,6 +228,34 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "less_squared_norm", "factors": "w"}], "has factors of shape (3, 2)"),
         ([{"kind": "descent", "signs": "i"}], "has no paths in signs of shape (2,)"),
         ([{"kind": "largest_of_groups", "groups": "i"}], "numbers of groups that are not 0, 1, 2"),
+        ([{"kind": "branch", "kept": "e", "taken": "e", "steps": []}], "has shapes (0,) and (0,)"),
+        ([{"kind": "branch", "kept": "m", "taken": "i", "steps": []}], "takes a negative column"),
+        (
+            [{"kind": "branch", "kept": "e", "taken": "i", "steps": [{"kind": "products"}]}],
+            "the step 'products' has the fields ['kind']",
+        ),
+        ([{"kind": "scale", "offset": "v", "scale": "n"}], "has shapes (2,) and (3,)"),
+        ([{"kind": "products", "columns": 0, "factors": "o"}], "that are no columns of 0"),
+        (
+            [
+                {
+                    "kind": "pieces",
+                    "edges": "w",
+                    "anchors": "w",
+                    "coefficients": "w",
+                    "beyond": "",
+                    "ends": "w",
+                }
+            ],
+            "has shapes (3, 2) and (3, 2)",
+        ),
+        ([{"kind": "elementwise", "function": "save"}], "is 'save', not one of"),
+        ([{"kind": "clip", "low": 1, "high": 0}], "has the limits 1.0 and 0.0"),
+        ([{"kind": "power", "method": "log", "lambdas": [1], "inverse": False}], "is 'log', not one of"),
+        ([{"kind": "quantiles", "quantiles": "d", "normal": True, "inverse": False}], "is not ascending"),
+        ([{"kind": "bins", "edges": "v", "counts": [1]}], "has (2,) edges for 1 columns"),
+        ([{"kind": "divided_rows", "norm": "l2"}], "has the norm 'l2', not l1 or max"),
+        ([{"kind": "chi_squared", "samples": 0, "interval": 1}], "has 0 samples at 1.0"),
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
@@ -200,6 +265,9 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         "n": -np.ones(3),
         "i": np.ones(2, np.int64),
         "m": np.array([0, -1]),
+        "e": np.zeros(0, np.int64),
+        "o": np.ones((2, 2), np.int64),
+        "d": -np.arange(6.0).reshape(3, 2),
     }
     with pytest.raises(ValueError, match=re.escape(text)):
         read_steps(document, arrays)
@@ -211,7 +279,11 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("shift", "columns", "dense", "kernel rbf 0.0", "kernel_logarithm gaussian", "label_shares"),
         *("squared_norms", "pair_votes", "pair_confidences", "pair_chances"),
         *("descent", "largest_of_groups", "nearest_answers"),
+<<<<<<< HEAD
         *("squares", "above", "nearest_distances", "radius_votes"),
+=======
+        *("squares", "above", "branch", "scale", "products", "pieces", "power", "quantiles", "bins"),
+>>>>>>> 54be307 (Compute polynomials, powers, quantiles, bins, splines and targets' inverses on the host)
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:

@@ -20,6 +20,7 @@ from sklearn.preprocessing import (
 )
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.attribute_checks.front_steps import CHECKS
 
 __all__ = ["check_step"]
 
@@ -224,6 +225,7 @@ def _check_selector(step: Attributes) -> None:
 
 
 _CHECKS: dict[type, Callable[[Attributes, int], None]] = {
+    **CHECKS,
     ColumnTransformer: _check_column_transformer,
     MaxAbsScaler: _check_max_abs_scaler,
     MinMaxScaler: _check_min_max_scaler,

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    PowerTransformer,
-    QuantileTransformer,
-    SplineTransformer,
-)
 
 from sklearn2rknn.errors import UnsupportedModelError
 
@@ -51,7 +44,6 @@ _CURES = {
     "VotingClassifier": _AVERAGE,
     "VotingRegressor": _AVERAGE,
 }
-_NOT_AFFINE = (FunctionTransformer, PowerTransformer, QuantileTransformer, SplineTransformer)
 
 
 def cure_of(full_name: str) -> str | None:
@@ -77,8 +69,6 @@ def refuse_wrapper(estimator: Any) -> None:
         raise UnsupportedModelError(f"{kind.__name__} cannot be converted, its members can. {cure}")
     if kind is not Pipeline and isinstance(getattr(estimator, "steps", None), list):
         _refuse_samplers(estimator)
-    if kind is TransformedTargetRegressor:
-        _refuse_target_transformer(getattr(estimator, "transformer_", None))
 
 
 def _refuse_samplers(pipeline: Any) -> None:
@@ -93,28 +83,3 @@ def _refuse_samplers(pipeline: Any) -> None:
             "Convert it without them: sklearn.pipeline.Pipeline([(name, step) for name, step in "
             "model.steps if not hasattr(step, 'fit_resample')]) predicts the same."
         )
-
-
-def _refuse_target_transformer(transformer: Any) -> None:
-    """Refuse a transformer of y that is not affine; the advice is about y."""
-    for step in _steps_of(transformer):
-        kind = type(step)
-        if kind is FunctionTransformer and step.func is None and step.inverse_func is None:
-            continue
-        if kind in _NOT_AFFINE:
-            why = "cannot be converted: it is not an affine map of y"
-            if kind is FunctionTransformer:
-                func = step.func or step.inverse_func
-                name = getattr(func, "__name__", repr(func))
-                why = f"has func={name:.60}: Python functions of y cannot be converted"
-            raise UnsupportedModelError(
-                f"TransformedTargetRegressor's transformer ({kind.__name__}) {why}. Convert "
-                "model.regressor_, and pass its predictions through model.transformer_.inverse_transform (or "
-                "inverse_func) yourself; or scale y with a StandardScaler."
-            )
-
-
-def _steps_of(transformer: Any) -> list[Any]:
-    if type(transformer) is Pipeline and isinstance(transformer.steps, list):
-        return [item[-1] for item in transformer.steps if isinstance(item, tuple) and item]
-    return [transformer]

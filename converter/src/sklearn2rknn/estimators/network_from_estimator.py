@@ -5,25 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from scirknn.answers import takes_rows
-from scirknn.bundle import Affine
-from scirknn.bundle.columns import Number
-from scirknn.steps.activations import Activation
+from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
-from scirknn.steps.step import width_after
+from scirknn.steps.step import Step
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
 from sklearn2rknn.estimators.succession import is_network, put_behind
+from sklearn2rknn.estimators.targets import append_target_inverse
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.network import Network, compose
+from sklearn2rknn.network.network import Network
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.prologue import in_order
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step
 
@@ -62,7 +61,7 @@ def network_from_estimator(estimator: Any) -> Network:
         steps = steps[: places[-1]]
         network = network if steps else attrs.evolve(network, first_step=type(step).__name__)
     network = _prepend_steps(steps, network)
-    return network if target is None else _append_target_inverse(target, network)
+    return network if target is None else append_target_inverse(target, network)
 
 
 def _unwrap(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
@@ -111,59 +110,34 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
             f"{network.estimator} was fitted on {network.n_features_in} features and is given {table.width} "
             "by the steps before it. Fit the complete pipeline again."
         )
-    network = _put_in_front(table, network)
+    if network.input is not None:
+        table = table.map(network.input.offset, network.input.scale)
+    inputs, features = in_order(table)
+    network = _put_in_front(table, features, network)
+    if len(network.features) > MOST_STEPS:
+        raise UnsupportedModelError(
+            f"{network.estimator} has {len(network.features)} steps in front of it that the host computes; "
+            f"it can have {MOST_STEPS}. Let one transformer take several columns, where each has its own now."
+        )
     names = getattr(first, "feature_names_in_", None)
     by_name = names is not None and type(first) is ColumnTransformer
     return attrs.evolve(
         network,
-        columns=table.host_columns(width, by_name=by_name),
-        input_ranges=table.ranges if table.ranges.known.any() and not network.features else None,
+        columns=inputs.host_columns(width, by_name=by_name),
+        input=inputs.affine(),
+        features_in=len(inputs.columns) if network.features else network.features_in,
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),
     )
 
 
-def _put_in_front(table: FeatureTable, network: Network) -> Network:
-    """Put the arithmetic of steps in front of a network, whose first layer takes a matrix where it can."""
-    affine, weights, bias = table.affine(), table.weights, table.bias
-    if weights is None or bias is None:
-        return attrs.evolve(network, input=compose(affine, network.input))
-    if network.input is not None:
-        weights, bias = weights * network.input.scale, (bias - network.input.offset) * network.input.scale
-    if network.layers and not network.features and not takes_rows(network):
-        layers = (Layer(weights, bias, "identity"), *network.layers)
-        return attrs.evolve(network, input=affine, layers=layers)
-    features = (Dense(weights, bias), *network.features)
-    return attrs.evolve(network, input=affine, features=features, features_in=len(weights))
-
-
-def _append_target_inverse(target: Any, network: Network) -> Network:
-    """Put the inverse of a target's transformer after a network."""
-    named = "TransformedTargetRegressor"
-    if network.head != "identity":
-        # What follows is arithmetic of the activation's results.
-        epilogue = (*network.epilogue, Activation(network.head))
-        network = attrs.evolve(network, epilogue=epilogue, head="identity")
-    width = width_after(network.epilogue, network.n_outputs)
-    table = apply_step(target.transformer_, FeatureTable.of_columns(width), f"{named}'s transformer")
-    if not _is_affine(table, width):
-        raise UnsupportedModelError(
-            f"{named}'s transformer ({type(target.transformer_).__name__}) is not affine for each target. "
-            "Use a scaler, such as StandardScaler."
-        )
-    # z = (y - offset) * scale, and so y = (z + offset * scale) / scale.
-    affine = table.affine()
-    network = attrs.evolve(
-        network, single_output=target._training_dim == 1 and width == 1, responses=None, score=None
-    )
-    if affine is None:
-        return network
-    if network.epilogue:
-        inverse = Dense(np.diag(1.0 / affine.scale), affine.offset)
-        return attrs.evolve(network, epilogue=(*network.epilogue, inverse))
-    return attrs.evolve(network, output=Affine(-affine.offset * affine.scale, 1.0 / affine.scale))
-
-
-def _is_affine(table: FeatureTable, width: int) -> bool:
-    columns = tuple(Number(index) for index in range(width))
-    return table.weights is None and table.columns == columns
+def _put_in_front(table: FeatureTable, steps: tuple[Step, ...], network: Network) -> Network:
+    """Put steps and a table's matrix in front of a network, whose first layer is the matrix where it can."""
+    features, layers, weights, bias = network.features, network.layers, table.weights, table.bias
+    if weights is not None and bias is not None:
+        if layers and not features and not takes_rows(network):
+            layers = (Layer(weights, bias, "identity"), *layers)
+        else:
+            features = (Dense(weights, bias), *features)
+    ranges = table.ranges if table.ranges.known.any() and not features else None
+    return attrs.evolve(network, features=(*steps, *features), layers=layers, input_ranges=ranges)

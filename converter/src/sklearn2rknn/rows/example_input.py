@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scirknn.arrays import Floats
 from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
-from scirknn.input_checks import check_table
+from scirknn.input_checks import check_finite, check_table
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.tolerances import FEWEST_ROWS
@@ -66,7 +66,16 @@ def validate_example_input(example_input: Any, network: Network, what: str = "ex
         plural = "s" * (len(rows) != 1)
         text = f"{what} has {len(rows)} row{plural}, too few to {purpose}"
         warnings.warn(text, ExampleInputWarning, stacklevel=5)
-    return network.prepare(rows)
+    try:
+        prepared = network.prepare(rows)
+        check_finite(prepared, network.estimator)
+    except InputError as error:
+        raise _refused(what, error) from None
+    return prepared
+
+
+def _refused(what: str, error: InputError) -> ExampleInputError:
+    return ExampleInputError(f"{what}: {error}\nGive rows of X as predict takes them.")
 
 
 def _table(example_input: Any, network: Network, what: str) -> npt.NDArray[Any]:
@@ -81,9 +90,9 @@ def _table(example_input: Any, network: Network, what: str) -> npt.NDArray[Any]:
             step,
             named=network.columns.named,
         )
-        network.prepare(table)
+        network.take(table)
     except InputError as error:
-        raise ExampleInputError(f"{what}: {error}\nGive rows of X as predict takes them.") from None
+        raise _refused(what, error) from None
     return table
 
 

@@ -1,4 +1,4 @@
-"""Transformers of transformers, and functions."""
+"""Transformers of transformers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ from typing import Any
 
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion
-from sklearn.preprocessing import FunctionTransformer
 
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import join_parts, refusal, refuse_text
-from sklearn2rknn.transformers.registry import APART, apply_step, reads
-
-
-@reads(FunctionTransformer)
-def apply_function_transformer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
-    """Hand features on; a function of Python's own is refused."""
-    for option in ("func", "inverse_func"):
-        function = getattr(step, option)
-        if function is not None:
-            name = getattr(function, "__name__", repr(function))
-            raise refusal(named, f"{option}={name:.60}", "Python functions cannot be converted", APART)
-    return table
+from sklearn2rknn.transformers.registry import apply_step, reads
 
 
 @reads(ColumnTransformer)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import attrs
 import numpy as np
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+import numpy.typing as npt
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 from scirknn.bundle.columns import Category, Coded, Lookup, Number
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText
-from sklearn2rknn.transformers.refusals import is_nan, join_parts, refusal
+from sklearn2rknn.transformers.refusals import is_nan, join_parts
 from sklearn2rknn.transformers.registry import reads
 
 
@@ -22,14 +24,49 @@ def apply_one_hot(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     unknown = "error" if step.handle_unknown == "error" else "ignore"
     if step.handle_unknown == "warn" or (step.drop is not None and unknown == "ignore"):
         unknown = "warn"
-    dropped = step.drop_idx_ if step.drop_idx_ is not None else [None] * table.width
+    dropped = getattr(step, "_drop_idx_after_grouping", step.drop_idx_)
+    dropped = [None] * table.width if dropped is None else dropped
     parts = []
+    groups = _groups(step, table.width)
     for index, lookup in enumerate(_lookups(step, table, unknown, named)):
-        codes = [code for code in range(lookup.size) if code != dropped[index]]
-        columns = tuple(Category(0, code) for code in codes)
-        part = FeatureTable(columns, (lookup,), np.zeros(len(codes)), np.ones(len(codes)))
+        group = groups[index]
+        takes_unknown = group is not None and step.handle_unknown in ("infrequent_if_exist", "warn")
+        lookup = lookup if group is None else _grouped(lookup, group, takes_unknown=takes_unknown)
+        columns = tuple(
+            Coded(0, (*(0.0,) * code, 1.0, 1.0))
+            if takes_unknown and code == lookup.size - 1
+            else Category(0, code)
+            for code in range(lookup.size)
+            if code != dropped[index]
+        )
+        part = FeatureTable(columns, (lookup,), np.zeros(len(columns)), np.ones(len(columns)))
         parts.append(part.with_range(0.0, 1.0, "OneHotEncoder"))
     return _with_checks(join_parts(parts, named), table)
+
+
+Group = npt.NDArray[np.intp]
+"""The number of the group of each category; the last group is that of infrequent categories."""
+
+
+def _groups(step: Any, width: int) -> list[Group | None]:
+    """Return the groups of each feature's categories, None where none is infrequent."""
+    if not getattr(step, "_infrequent_enabled", False):
+        return [None] * width
+    return list(step._default_to_infrequent_mappings)
+
+
+def _grouped(lookup: Lookup, group: Group, *, takes_unknown: bool) -> Lookup:
+    """Return a lookup of groups, the last of which may take what is not known."""
+    codes = tuple(int(group[code]) for code in lookup.codes)
+    nan = None if lookup.nan is None else int(group[lookup.nan])
+    warns = takes_unknown and lookup.unknown == "warn"
+    return replace(
+        lookup,
+        codes=codes,
+        nan=nan,
+        size=int(group.max()) + 1,
+        unknown="warn_infrequent" if warns else lookup.unknown,
+    )
 
 
 @reads(OrdinalEncoder)
@@ -38,8 +75,12 @@ def apply_ordinal(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     refuses_unknown = step.handle_unknown == "error"
     otherwise = math.nan if refuses_unknown else float(step.unknown_value)
     parts = []
+    groups = _groups(step, table.width)
     for index, lookup in enumerate(_lookups(step, table, "error" if refuses_unknown else "ignore", named)):
+        group = groups[index]
         values = [float(code) for code in range(lookup.size)]
+        if group is not None:  # a missing value's code, the last one, belongs to none
+            values[: len(group)] = group.astype(float).tolist()
         if index in step._missing_indices:
             values[step._missing_indices[index]] = float(step.encoded_missing_value)
         coded = Coded(0, (*values, otherwise))
@@ -50,19 +91,29 @@ def apply_ordinal(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     return _with_checks(join_parts(parts, named), table)
 
 
+@reads(TargetEncoder)
+def apply_target_encoder(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Look up what the target was where a category was, for each class where there are several."""
+    means = np.atleast_1d(np.asarray(step.target_mean_, dtype=np.float64))
+    parts = []
+    for index, lookup in enumerate(_lookups(step, table, "ignore", named)):
+        encodings = step.encodings_[index * len(means) : (index + 1) * len(means)]
+        columns = tuple(
+            Coded(0, (*(float(each) for each in encoding), float(mean)))
+            for encoding, mean in zip(encodings, means, strict=True)
+        )
+        part = FeatureTable(columns, (lookup,), np.zeros(len(means)), np.ones(len(means)))
+        values = np.array([column.values for column in columns])
+        parts.append(part.with_range(values.min(axis=1), values.max(axis=1), "TargetEncoder"))
+    return _with_checks(join_parts(parts, named), table)
+
+
 def _with_checks(encoded: FeatureTable, table: FeatureTable) -> FeatureTable:
     return attrs.evolve(encoded, checked=encoded.checked | table.checked)
 
 
 def _lookups(step: Any, table: FeatureTable, unknown: str, named: str) -> list[Lookup]:
     """Return a lookup for each feature of an encoder."""
-    if any(indices is not None for indices in getattr(step, "_infrequent_indices", ())):
-        raise refusal(
-            named,
-            "infrequent categories",
-            "several categories share one column",
-            "Group rare categories in X, or fit without min_frequency and max_categories.",
-        )
     if not table.is_raw or not all(isinstance(each, (Number, FilledText)) for each in table.columns):
         raise UnsupportedModelError(
             f"{named} looks up values that another step has computed. Put it first, or after an imputer "

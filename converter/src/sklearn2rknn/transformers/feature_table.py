@@ -13,9 +13,10 @@ import numpy.typing as npt
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
+from scirknn.steps.step import Step, width_after
 from sklearn2rknn.network.ranges import Ranges
 
-__all__ = ["FeatureTable", "FilledText", "join"]
+__all__ = ["Computed", "FeatureTable", "FilledText", "Stage", "join"]
 
 
 @attrs.frozen
@@ -36,15 +37,44 @@ class FilledText:
 
 
 @attrs.frozen(eq=False)
-class FeatureTable:
-    """Features as a matrix times an affine map of columns that the host takes from X.
-
-    What steps do to a single feature is kept in `columns`, `offset` and `scale`, in float64; only a step that
-    mixes features makes a matrix.
+class Stage:
+    """What the host computes of the features of a table.
 
     Attributes
     ----------
-    columns : tuple of Number, Missing, Category, Coded or FilledText
+    table : FeatureTable
+    steps : tuple of Step
+    passes_nan : bool
+        What is missing in the table is missing behind the steps too.
+    level : int
+        Greater than that of every stage in front of it.
+    """
+
+    table: FeatureTable
+    steps: tuple[Step, ...]
+    passes_nan: bool
+    level: int
+
+
+@attrs.frozen(eq=False)
+class Computed:
+    """A column that a stage computes: its result number `index`."""
+
+    stage: Stage
+    index: int
+
+
+@attrs.frozen(eq=False)
+class FeatureTable:
+    """Features as a matrix times an affine map of columns that the host takes from X, or computes.
+
+    What affine steps do to a single feature is kept in `columns`, `offset` and `scale`, in float64; only a
+    step that mixes features makes a matrix. A step that is not affine makes a `Stage` of the table in front
+    of it, and a new table of the stage's columns; `sklearn2rknn.transformers.prologue` brings them in order.
+
+    Attributes
+    ----------
+    columns : tuple of Number, Missing, Category, Coded, FilledText or Computed
     lookups : tuple of Lookup
     offset, scale : numpy.ndarray of float64, shape (n_columns,)
         ``(v - offset) * scale``.
@@ -57,7 +87,7 @@ class FeatureTable:
         What is known of the columns after their affine map, as a matrix or the network takes them.
     """
 
-    columns: tuple[Input | FilledText, ...]
+    columns: tuple[Column, ...]
     lookups: tuple[Lookup, ...]
     offset: Floats
     scale: Floats
@@ -124,6 +154,36 @@ class FeatureTable:
             return attrs.evolve(self, weights=factor, bias=np.zeros(factor.shape[1]))
         return attrs.evolve(self, weights=self.weights @ factor, bias=self.bias @ factor)
 
+    def compute(self, *steps: Step, ranges: Ranges | None = None, passes_nan: bool = False) -> FeatureTable:
+        """Return what steps compute of the features.
+
+        Parameters
+        ----------
+        *steps : Step
+        ranges : Ranges, optional
+            What is known of their results.
+        passes_nan : bool
+            What is missing stays missing; other steps refuse it.
+        """
+        level = 1 + max((each.stage.level for each in self.columns if isinstance(each, Computed)), default=0)
+        stage = Stage(self, steps, passes_nan, level)
+        width = width_after(steps, self.width)
+        return FeatureTable(
+            columns=tuple(Computed(stage, index) for index in range(width)),
+            lookups=(),
+            offset=np.zeros(width),
+            scale=np.ones(width),
+            checked=self.checked if passes_nan else self.checked | self.plain_sources,
+            ranges=Ranges.unknown(width) if ranges is None else ranges,
+        )
+
+    @property
+    def plain_sources(self) -> frozenset[int]:
+        """Columns of X that a column holds and that nothing fills."""
+        return frozenset(
+            column.source for column in self.columns if isinstance(column, Number) and column.missing is None
+        )
+
     def affine(self) -> Affine | None:
         """Return the map from columns to the network's inputs; None for the identity."""
         if not self.offset.any() and (self.scale == 1).all():
@@ -132,7 +192,7 @@ class FeatureTable:
 
     def host_columns(self, n_features_in: int, *, by_name: bool) -> Columns | None:
         """Return the columns as a bundle holds them; None for those of X."""
-        inputs = tuple(each for each in self.columns if not isinstance(each, FilledText))
+        inputs = tuple(each for each in self.columns if not isinstance(each, (FilledText, Computed)))
         held = {each.source for each in inputs if isinstance(each, (Number, Missing))}
         checked = tuple(sorted(self.checked - held))
         same = inputs == tuple(Number(index) for index in range(n_features_in))
@@ -141,20 +201,32 @@ class FeatureTable:
         return Columns(n_features_in, inputs, self.lookups, checked, by_name)
 
 
+Column = Input | FilledText | Computed
+
+
+ColumnKey = tuple[object, float, float]
+
+
+def column_key(column: Column, offset: float, scale: float) -> ColumnKey:
+    """Return what equals that of another column where both hold the same numbers."""
+    # By its text, in which NaN equals NaN.
+    own = (id(column.stage), column.index) if isinstance(column, Computed) else repr(column)
+    return own, offset, scale
+
+
 def join(tables: Sequence[FeatureTable]) -> FeatureTable:
     """Put the features of several tables of the same X side by side."""
     lookups = tuple(dict.fromkeys(lookup for table in tables for lookup in table.lookups))
     has_matrix = any(table.weights is not None for table in tables)
-    chosen: list[tuple[Input | FilledText, FeatureTable, int]] = []
-    places: dict[tuple[str, float, float], int] = {}
+    chosen: list[tuple[Column, FeatureTable, int]] = []
+    places: dict[ColumnKey, int] = {}
     blocks = []
     for table in tables:
         block = []
         for i, column in enumerate(table.columns):
             if isinstance(column, (Category, Coded)):
                 column = replace(column, lookup=lookups.index(table.lookups[column.lookup]))
-            # By its text, in which NaN equals NaN.
-            key = (repr(column), float(table.offset[i]), float(table.scale[i]))
+            key = column_key(column, float(table.offset[i]), float(table.scale[i]))
             # Where a matrix follows anyway, a column that two tables share is needed once.
             if not has_matrix or key not in places:
                 places[key] = len(chosen)

@@ -13,7 +13,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 
 from scirknn.bundle.columns import Coded, Missing, Number
 from sklearn2rknn.network.ranges import Ranges
-from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText
+from sklearn2rknn.transformers.feature_table import Computed, FeatureTable, FilledText
 from sklearn2rknn.transformers.refusals import is_nan, is_number, join_parts, refusal
 from sklearn2rknn.transformers.registry import reads
 
@@ -53,6 +53,13 @@ def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTabl
             if is_number(missing) and is_number(fill):
                 return attrs.evolve(one, columns=(Number(column.source, float(missing), float(fill)),))
             return attrs.evolve(one, columns=(FilledText(column.source, missing, fill),))
+    elif isinstance(column, Computed) and column.stage.passes_nan:
+        raise refusal(
+            named,
+            "values that another step has computed",
+            "what is missing in X is looked for in X only",
+            "Put the imputer first in the pipeline.",
+        )
     elif is_nan(missing) and not isinstance(column, Coded):
         return one  # nothing is missing any more
     raise refusal(

@@ -5,12 +5,34 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import attrs
 import numpy as np
 
+from scirknn.steps.branches import Finite
+from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText, join
 
-__all__ = ["refuse_text"]
+__all__ = ["HostSteps", "compute", "is_nan", "is_number", "join_parts", "refusal", "refuse_text"]
+
+
+@attrs.frozen(eq=False)
+class HostSteps:
+    """What a transformer is on the host.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    ranges : Ranges or None
+        Of their results.
+    passes_nan : bool
+        The transformer takes NaN, and NaN is what it gives.
+    """
+
+    steps: tuple[Step, ...]
+    ranges: Ranges | None = None
+    passes_nan: bool = False
 
 
 def refuse_text(table: FeatureTable, reader: str) -> None:
@@ -21,6 +43,13 @@ def refuse_text(table: FeatureTable, reader: str) -> None:
                 f"{reader} is given column {column.source} of X, which an imputer fills with "
                 f"{column.fill!r:.60}. Put a OneHotEncoder or an OrdinalEncoder after the imputer."
             )
+
+
+def compute(step: Any, table: FeatureTable, named: str, computed: HostSteps) -> FeatureTable:
+    """Return what the host computes of numbers, after it has refused what scikit-learn's step refuses."""
+    refuse_text(table, named)
+    finite = Finite(type(step).__name__, computed.passes_nan)
+    return table.compute(finite, *computed.steps, ranges=computed.ranges, passes_nan=computed.passes_nan)
 
 
 def refusal(named: str, option: str, why: str, cure: str) -> UnsupportedModelError:

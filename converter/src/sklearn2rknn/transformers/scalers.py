@@ -1,14 +1,16 @@
-"""Scalers: affine and per feature."""
+"""Scalers: affine and per feature, with clip=True cut off behind that."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from sklearn2rknn.network.ranges import sample_bounds
+from scirknn.steps.elementwise import Clip
+from sklearn2rknn.network.ranges import Ranges, sample_bounds
 from sklearn2rknn.transformers.feature_table import FeatureTable
-from sklearn2rknn.transformers.refusals import refusal, refuse_text
+from sklearn2rknn.transformers.refusals import HostSteps, compute, refuse_text
 from sklearn2rknn.transformers.registry import reads
 
 ROBUST_REACH = 10.0
@@ -31,22 +33,26 @@ def apply_standard_scaler(step: Any, table: FeatureTable, named: str) -> Feature
 def apply_min_max_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Map ranges to a range."""
     refuse_text(table, named)
-    _refuse_clip(step, named)
     table = table.with_range(step.data_min_, step.data_max_, "MinMaxScaler")
-    return table.map(-step.min_ / step.scale_, step.scale_)
+    table = table.map(-step.min_ / step.scale_, step.scale_)
+    low, high = step.feature_range
+    return _clipped(step, table, named, Clip(float(low), float(high)))
 
 
 @reads(MaxAbsScaler)
 def apply_max_abs_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Divide by the largest sizes."""
     refuse_text(table, named)
-    _refuse_clip(step, named)
-    return table.with_range(-step.max_abs_, step.max_abs_, "MaxAbsScaler").map(0.0, 1.0 / step.scale_)
+    table = table.with_range(-step.max_abs_, step.max_abs_, "MaxAbsScaler").map(0.0, 1.0 / step.scale_)
+    return _clipped(step, table, named, Clip(-1.0, 1.0))
 
 
-def _refuse_clip(step: Any, named: str) -> None:
-    if getattr(step, "clip", False):
-        raise refusal(named, "clip=True", "cutting values off is not affine", "Fit with clip=False.")
+def _clipped(step: Any, table: FeatureTable, named: str, clip: Clip) -> FeatureTable:
+    if not getattr(step, "clip", False):
+        return table
+    width = table.width
+    ranges = Ranges(np.full(width, clip.low), np.full(width, clip.high), (type(step).__name__,) * width)
+    return compute(step, table, named, HostSteps((clip,), ranges, passes_nan=True))
 
 
 @reads(RobustScaler)

@@ -8,7 +8,6 @@ import attrs
 import numpy as np
 from sklearn.feature_selection import SelectorMixin
 
-from scirknn.bundle.columns import Number
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.registry import reads
 
@@ -21,7 +20,4 @@ def apply_selector(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     tags = getattr(step, "__sklearn_tags__", None)
     if tags is not None and tags().input_tags.allow_nan:
         return chosen
-    dropped = {
-        column.source for column in table.columns if isinstance(column, Number) and column.missing is None
-    }
-    return attrs.evolve(chosen, checked=chosen.checked | dropped)
+    return attrs.evolve(chosen, checked=chosen.checked | table.plain_sources)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Category", "Coded", "Columns", "Input", "Lookup", "Missing", "Number"]
 
-UNKNOWN = ("error", "ignore", "warn")
+UNKNOWN = ("error", "ignore", "warn", "warn_infrequent")
 
 Key = Union[str, int, float, bool, None]
 
@@ -84,8 +84,8 @@ class Lookup:
         The code of NaN; None where NaN is as unknown as any other value.
     size : int
         How many codes there are; what is not known gets the code `size`.
-    unknown : {"error", "ignore", "warn"}
-        What a value that is not known means.
+    unknown : {"error", "ignore", "warn", "warn_infrequent"}
+        What a value that is not known means; the warnings differ in their texts.
     column : int
         Its column by the encoder's count, for texts.
     """
@@ -134,9 +134,10 @@ class Lookup:
     def _report_unknown(self, unknown: list[Any]) -> None:
         if self.unknown == "error":
             raise InputError(f"Found unknown categories {unknown} in column {self.column} during transform")
+        become = "the infrequent category." if self.unknown == "warn_infrequent" else "all zeros"
         warnings.warn(
             f"Found unknown categories in columns [{self.column}] during transform. These unknown categories "
-            "will be encoded as all zeros",
+            f"will be encoded as {become}",
             stacklevel=6,
         )
 

@@ -236,6 +236,7 @@ class Estimator:
         is_inside = inside.all()
         if not is_inside and not np.isfinite(model_input).all():
             check_finite(X, bundle.estimator)
+            check_finite(bundle.expand(X), bundle.estimator)
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         if watch is not None:
             watch.count(X, None if is_inside else inside)

@@ -15,10 +15,10 @@ from scirknn.steps.step import KINDS, Step
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["Description", "describe_steps", "read_steps"]
+__all__ = ["MOST_STEPS", "Description", "describe_steps", "read_steps"]
 
 _FOLDER = "scirknn.steps"
-_MOST_STEPS = 64
+MOST_STEPS = 64
 _DEEPEST = 4
 """Levels of steps that hold steps, such as the members of an ensemble."""
 
@@ -72,8 +72,8 @@ def read_steps(document: Any, arrays: Mapping[str, Array], depth: int = 0) -> tu
     ValueError
         It is none, or the values contradict each other.
     """
-    if not isinstance(document, list) or len(document) > _MOST_STEPS or depth > _DEEPEST:
-        raise ValueError(f"it has {document!r:.60} for a list of at most {_MOST_STEPS} steps")
+    if not isinstance(document, list) or len(document) > MOST_STEPS or depth > _DEEPEST:
+        raise ValueError(f"it has {document!r:.60} for a list of at most {MOST_STEPS} steps")
     return tuple(_read(entry, arrays, depth) for entry in document)
 
 

@@ -1,4 +1,4 @@
-"""Steps that are linear: constants added, columns chosen, a small matrix."""
+"""Steps that are linear: constants added, columns chosen or scaled, a small matrix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["Columns", "Dense", "Shift"]
+__all__ = ["Columns", "Dense", "Scale", "Shift"]
 
 
 @step("shift")
@@ -38,6 +38,35 @@ class Shift(Step):
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         return error
+
+
+@step("scale")
+@dataclass(frozen=True, eq=False)
+class Scale(Step):
+    """Scale each column: ``(v - offset) * scale``.
+
+    Attributes
+    ----------
+    offset, scale : numpy.ndarray of float64, shape (columns,)
+    """
+
+    offset: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        if self.offset.ndim != 1 or self.scale.shape != self.offset.shape:
+            raise ValueError(f"the step 'scale' has shapes {self.offset.shape} and {self.scale.shape}")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.scale):
+            raise ValueError(f"the step 'scale' has {len(self.scale)} factors for {columns} columns")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray((values - self.offset) * self.scale)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.asarray(error * np.abs(self.scale))
 
 
 @step("columns")

@@ -13,7 +13,7 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["Skewed", "SquaredNorms", "UnitRows"]
+__all__ = ["ChiSquared", "DividedRows", "Skewed", "SquaredNorms", "UnitRows"]
 
 
 @step("squared_norms")
@@ -63,6 +63,89 @@ class UnitRows(Step):
         with np.errstate(divide="ignore"):
             bound = np.where(moved > 0, np.minimum(2 * moved / length, 2.0), 0.0)
         return np.broadcast_to(bound, values.shape)
+
+
+@step("divided_rows")
+@dataclass(frozen=True, eq=False)
+class DividedRows(Step):
+    """Divide each row by the sum of its sizes, or by the largest; a row of zeros stays as it is.
+
+    Attributes
+    ----------
+    norm : {"l1", "max"}
+    """
+
+    norm: str
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("l1", "max"):
+            raise ValueError(f"the step 'divided_rows' has the norm {self.norm!r:.60}, not l1 or max")
+
+    def apply(self, values: Floats) -> Floats:
+        size = self._size(values)
+        return np.asarray(values / np.where(size > 0, size, 1.0))
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by twice that of the row, as a share of its size, and by 2."""
+        size, moved = self._size(values), self._size(error)
+        with np.errstate(divide="ignore"):
+            bound = np.where(moved > 0, np.minimum(2 * moved / size, 2.0), 0.0)
+        return np.broadcast_to(bound, values.shape)
+
+    def _size(self, values: Floats) -> Floats:
+        sizes = np.abs(values)
+        return np.asarray(
+            sizes.sum(axis=1, keepdims=True) if self.norm == "l1" else sizes.max(axis=1, keepdims=True)
+        )
+
+
+@step("chi_squared")
+@dataclass(frozen=True, eq=False)
+class ChiSquared(Step):
+    """Sample the Fourier transform of the additive chi-squared kernel.
+
+    Vedaldi and Zisserman 2011, Efficient additive kernels via explicit feature maps; as
+    `sklearn.kernel_approximation.AdditiveChi2Sampler` computes it.
+
+    Attributes
+    ----------
+    samples : int
+        The features are ``2 * samples - 1`` for each column: all columns' first, then all their second.
+    interval : float
+    """
+
+    samples: int
+    interval: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.samples <= 1 << 16 or not self.interval > 0:
+            raise ValueError(f"the step 'chi_squared' has {self.samples} samples at {self.interval}")
+
+    def width(self, columns: int) -> int:
+        return columns * (2 * self.samples - 1)
+
+    def apply(self, values: Floats) -> Floats:
+        if (values < 0).any():
+            raise InputError("Negative values in data passed to X in AdditiveChi2Sampler.")
+        logarithm = self.interval * np.log(np.where(values > 0, values, 1.0))
+        parts = [np.sqrt(values * self.interval)]
+        for place in range(1, self.samples):
+            factor = np.sqrt(2.0 * values * self.interval / np.cosh(np.pi * place * self.interval))
+            parts += [factor * np.cos(place * logarithm), factor * np.sin(place * logarithm)]
+        return np.hstack(parts)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by that of the factor, and of the angle as far as the factor reaches."""
+        low = np.maximum(values - error, 0.0)
+        root = np.maximum(np.sqrt(values + error) - np.sqrt(values), np.sqrt(values) - np.sqrt(low))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            turn = np.where(low > 0, np.log(values + error) - np.log(low), np.inf)
+        parts = [root * np.sqrt(self.interval)]
+        for place in range(1, self.samples):
+            unit = np.sqrt(2.0 * self.interval / np.cosh(np.pi * place * self.interval))
+            angle = np.minimum(place * self.interval * turn, 2.0)
+            parts += 2 * [unit * (root + np.sqrt(values + error) * angle)]
+        return np.where(np.tile(error, 2 * self.samples - 1) > 0, np.hstack(parts), 0.0)
 
 
 @step("skewed")

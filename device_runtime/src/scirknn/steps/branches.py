@@ -1,0 +1,80 @@
+"""Steps of some columns, beside others that are passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.input_checks import check_finite
+from scirknn.steps.step import Step, apply_steps, carry_steps, step, take_rows, width_after
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats, Ints
+
+__all__ = ["Branch", "Finite"]
+
+
+@step("branch")
+@dataclass(frozen=True, eq=False)
+class Branch(Step):
+    """Pass some columns on, and append what steps compute of some.
+
+    Attributes
+    ----------
+    kept : numpy.ndarray of int64, shape (m,)
+        Columns that are passed on, in their new order.
+    taken : numpy.ndarray of int64, shape (k,)
+        Columns that the steps take.
+    steps : tuple of Step
+    """
+
+    kept: Ints
+    taken: Ints
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if self.kept.ndim != 1 or self.taken.ndim != 1 or not len(self.kept) + len(self.taken):
+            raise ValueError(f"the step 'branch' has shapes {self.kept.shape} and {self.taken.shape}")
+        if min(self.kept.min(initial=0), self.taken.min(initial=0)) < 0:
+            raise ValueError("the step 'branch' takes a negative column")
+        if take_rows(self.steps):
+            raise ValueError("a step of the step 'branch' takes rows, as those of 'epilogue' can")
+
+    def width(self, columns: int) -> int:
+        most = int(max(self.kept.max(initial=0), self.taken.max(initial=0)))
+        if most >= columns:
+            raise ValueError(f"the step 'branch' takes column {most} of {columns}")
+        return len(self.kept) + width_after(self.steps, len(self.taken))
+
+    def apply(self, values: Floats) -> Floats:
+        return np.hstack([values[:, self.kept], apply_steps(self.steps, values[:, self.taken])])
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        _, carried = carry_steps(self.steps, values[:, self.taken], error[:, self.taken])
+        return np.hstack([error[:, self.kept], carried])
+
+
+@step("finite")
+@dataclass(frozen=True, eq=False)
+class Finite(Step):
+    """Refuse values that are not finite, in scikit-learn's words.
+
+    Attributes
+    ----------
+    estimator : str
+        scikit-learn's class that refuses them, for the text.
+    allow_nan : bool
+        NaN is passed on.
+    """
+
+    estimator: str
+    allow_nan: bool
+
+    def apply(self, values: Floats) -> Floats:
+        check_finite(values[~np.isnan(values)] if self.allow_nan else values, self.estimator)
+        return values
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return error

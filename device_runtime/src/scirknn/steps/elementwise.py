@@ -1,0 +1,162 @@
+"""Functions of single numbers: numpy's by name, limits, and the power transforms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.errors import InputError
+from scirknn.steps.step import Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats
+
+__all__ = ["FUNCTIONS", "Clip", "Elementwise", "Power"]
+
+FUNCTIONS = (
+    "absolute", "arcsinh", "cbrt", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "negative",
+    "reciprocal", "sign", "sinh", "sqrt", "square", "tanh",
+)  # fmt: skip
+"""numpy's functions of one number that a bundle may name."""
+
+METHODS = ("yeo-johnson", "box-cox")
+
+
+class _Monotonic(Step):
+    """A step of single numbers that rises or falls throughout."""
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by what the function does at both ends; inf where it is not defined there."""
+        here, low, high = self.apply(values), self.apply(values - error), self.apply(values + error)
+        with np.errstate(invalid="ignore"):
+            bound = np.maximum(np.abs(high - here), np.abs(here - low))
+        # Infinite at an end as here is no error.
+        return np.where((here == low) & (here == high), 0.0, bound)
+
+
+@step("elementwise")
+@dataclass(frozen=True, eq=False)
+class Elementwise(_Monotonic):
+    """Compute one of numpy's functions of each number.
+
+    Attributes
+    ----------
+    function : str
+        One of `FUNCTIONS`.
+    """
+
+    function: str
+
+    def __post_init__(self) -> None:
+        if self.function not in FUNCTIONS:
+            raise ValueError(
+                f"the step 'elementwise' is {self.function!r:.60}, not one of {', '.join(FUNCTIONS)}"
+            )
+
+    def apply(self, values: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            return np.asarray(getattr(np, self.function)(values))
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        if self.function == "absolute":
+            return error
+        if self.function == "square":
+            return (2.0 * np.abs(values) + error) * error
+        bound = super().carry(values, error)
+        if self.function == "reciprocal":
+            return np.where(np.abs(values) > error, bound, np.inf)
+        return bound
+
+
+@step("clip")
+@dataclass(frozen=True, eq=False)
+class Clip(_Monotonic):
+    """Cut values off at a lower and an upper limit.
+
+    Attributes
+    ----------
+    low, high : float
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ValueError(f"the step 'clip' has the limits {self.low} and {self.high}")
+
+    def apply(self, values: Floats) -> Floats:
+        return np.clip(values, self.low, self.high)
+
+
+@step("power")
+@dataclass(frozen=True, eq=False)
+class Power(_Monotonic):
+    """Compute a power transform of each column, or its inverse.
+
+    The formulas are those of `sklearn.preprocessing.PowerTransformer` (Yeo and Johnson 2000; Box and Cox
+    1964) as scipy computes them.
+
+    Attributes
+    ----------
+    method : {"yeo-johnson", "box-cox"}
+    lambdas : tuple of float
+        One for each column.
+    inverse : bool
+    """
+
+    method: str
+    lambdas: tuple[float, ...]
+    inverse: bool
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"the step 'power' is {self.method!r:.60}, not one of {', '.join(METHODS)}")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.lambdas):
+            raise ValueError(f"the step 'power' has {len(self.lambdas)} powers for {columns} columns")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        if self.method == "box-cox" and not self.inverse and (values <= 0).any():
+            raise InputError("The Box-Cox transformation can only be applied to strictly positive data")
+        with np.errstate(all="ignore"):
+            return self._compute(values)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        if self.method == "box-cox" and not self.inverse:
+            is_near = values <= error
+            return np.where(is_near, np.inf, super().carry(values, np.where(is_near, 0.0, error)))
+        return super().carry(values, error)
+
+    def _compute(self, values: Floats) -> Floats:
+        powers = np.array(self.lambdas)
+        if self.method == "box-cox":
+            return _box_cox_inverse(values, powers) if self.inverse else _box_cox(values, powers)
+        # Of negative numbers it is that of their size, with the power 2 - lambda.
+        side = np.where(values < 0, -1.0, 1.0)
+        powers, sizes = np.where(values < 0, 2.0 - powers, powers), np.abs(values)
+        if self.inverse:
+            is_zero = np.abs(powers) <= np.spacing(1.0)
+            unit = np.where(is_zero, 1.0, powers)
+            return side * np.where(is_zero, np.expm1(sizes), (sizes * unit + 1.0) ** (1.0 / unit) - 1.0)
+        return side * _of_logarithm(np.log1p(sizes), powers)
+
+
+def _of_logarithm(logarithm: Floats, powers: Floats) -> Floats:
+    """Return ``(exp(powers * logarithm) - 1) / powers``, and its limit where a power is 0."""
+    is_zero = np.abs(powers) < np.spacing(1.0)
+    unit = np.where(is_zero, 1.0, powers)
+    return np.where(is_zero, logarithm, np.expm1(unit * logarithm) / unit)
+
+
+def _box_cox(values: Floats, powers: Floats) -> Floats:
+    return _of_logarithm(np.log(values), powers)
+
+
+def _box_cox_inverse(values: Floats, powers: Floats) -> Floats:
+    unit = np.where(powers == 0, 1.0, powers)
+    return np.exp(np.where(powers == 0, values, np.log1p(unit * values) / unit))
