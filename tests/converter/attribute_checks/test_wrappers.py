@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn2rknn import ModelFileError, UnsupportedModelError, network_from_estimator
@@ -61,22 +59,3 @@ def test_wrapper_in_a_search_is_refused_with_its_cure() -> None:
     search = GridSearchCV(VotingRegressor([("a", R)]), {"a__alpha": [1e-4]}, cv=2)
     with pytest.raises(UnsupportedModelError, match="each of its estimators_"):
         network_from_estimator(quietly_fitted(search, X, y))
-
-
-def test_pipeline_of_imbalanced_learn_is_refused_with_the_line_that_helps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The module is a stand-in: imbalanced-learn is no dependency."""
-    module = types.ModuleType("imblearn.pipeline")
-    monkeypatch.setitem(sys.modules, "imblearn.pipeline", module)
-    kind = type("Pipeline", (Pipeline,), {"__module__": "imblearn.pipeline"})
-    sampler = types.SimpleNamespace(fit_resample=None)
-    model = make_pipeline(StandardScaler(), C)
-    quietly_fitted(model, X, y)
-    model.__class__ = kind
-    model.steps.insert(1, ("smote", sampler))
-    with pytest.raises(UnsupportedModelError, match=r"samplers \['smote'\] act in fit only.*fit_resample"):
-        network_from_estimator(model)
-    model.__class__ = Pipeline
-    model.steps = [(name, step) for name, step in model.steps if not hasattr(step, "fit_resample")]
-    assert network_from_estimator(model).n_features_in == 4

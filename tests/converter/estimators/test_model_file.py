@@ -33,6 +33,7 @@ from sklearn.feature_selection import (
     mutual_info_classif,
 )
 from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import Lasso, LogisticRegression
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import (
@@ -44,13 +45,21 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
+    Binarizer,
     FunctionTransformer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
+    Normalizer,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
     RobustScaler,
+    SplineTransformer,
     StandardScaler,
+    TargetEncoder,
 )
 
 from sklearn2rknn import ModelFileError, UntrustedModelError, network_from_estimator
@@ -125,6 +134,20 @@ def _pipelines() -> dict[str, Any]:
     found = {
         f"{type(each).__name__}": make_pipeline(each, mlp) for each in (*scalers, columns, union, *selectors)
     }
+    front = make_pipeline(
+        MinMaxScaler((1, 2), clip=True), PolynomialFeatures(2, include_bias=False), SplineTransformer(3)
+    )
+    found["products and splines"] = make_pipeline(front, mlp)
+    found["quantiles and powers"] = make_pipeline(
+        QuantileTransformer(n_quantiles=10, random_state=0), PowerTransformer(), Normalizer(), mlp
+    )
+    found["bins"] = make_pipeline(
+        FunctionTransformer(np.expm1, inverse_func=np.log1p), KBinsDiscretizer(3), mlp
+    )
+    found["binary"] = make_pipeline(Binarizer(), AdditiveChi2Sampler(), mlp)
+    found["Regressor of logarithms"] = TransformedTargetRegressor(
+        perceptron("one output", "relu", 0), func=np.arcsinh, inverse_func=np.sinh
+    )
     found["remainder"] = make_pipeline(
         ColumnTransformer([("a", StandardScaler(), [0])], remainder="passthrough"), mlp
     )
@@ -170,7 +193,8 @@ def test_encoders_of_mixed_tables_are_read(tmp_path: Path, suffix: str) -> None:
                 make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(drop="first")),
                 [1],
             ),
-            ("rest", OrdinalEncoder(), [2, 4]),
+            ("rest", OrdinalEncoder(max_categories=2), [2, 4]),
+            ("targets", TargetEncoder(), [4]),
         ]
     )
     estimator = quietly_fitted(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import FeatureUnion
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.overrides import refuse_overrides
@@ -17,6 +17,7 @@ from sklearn2rknn.attribute_checks.perceptron import check_activations, check_pe
 from sklearn2rknn.attribute_checks.steps import check_step
 from sklearn2rknn.attribute_checks.wrappers import refuse_wrapper
 from sklearn2rknn.errors import Sklearn2RknnError, UnsupportedModelError
+from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 
 __all__ = ["check_estimator", "checked"]
 
@@ -92,11 +93,10 @@ def _parts(estimator: Any) -> Iterator[Any]:
         refuse_overrides(estimator, BaseSearchCV)
         if attributes.has("best_estimator_"):
             yield estimator.best_estimator_
-    elif kind is Pipeline:
-        steps = attributes.items("steps", 2)
-        if not steps:
+    elif is_pipeline(estimator):
+        if not attributes.items("steps", 2):
             raise attributes.refuse("steps", "at least one step")
-        yield from (step for _, step in steps)
+        yield from (step for _, step in pipeline_steps(estimator))
     elif kind is FeatureUnion:
         attributes.weights("transformer_weights")
         yield from (step for _, step in attributes.items("transformer_list", 2))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from scipy.interpolate import BSpline
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.preprocessing import (
     Binarizer,
@@ -20,8 +18,9 @@ from sklearn.preprocessing import (
 )
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.transformers.plain_splines import plain_spline
 
-__all__ = ["CHECKS", "plain_spline"]
+__all__ = ["CHECKS"]
 
 _MOST_DEGREE = 32
 _MOST_STEPS = 1 << 10
@@ -82,54 +81,16 @@ def _check_splines(step: Attributes, width: int) -> None:
     step.count("degree", 0, _MOST_DEGREE)
     step.choice("extrapolation", ("error", "constant", "linear", "continue", "periodic"))
     step.flag("include_bias")
-    splines = step.get("bsplines_")
-    if not isinstance(splines, list) or len(splines) != width:
+    given = step.get("bsplines_")
+    if not isinstance(given, list) or len(given) != width:
         raise step.refuse("bsplines_", f"a list of {width} splines")
-    sizes = {plain_spline(step.instance, each).c.shape for each in splines}
-    if len(sizes) != 1:
-        raise step.refuse("bsplines_", "splines of one size")
+    splines = [plain_spline(getattr(each, "__dict__", None)) for each in given]
+    sizes = {(each.k, each.c.shape[1]) for each in splines if each is not None}
+    if None in splines or len(sizes) != 1 or next(iter(sizes))[0] != step.get("degree"):
+        raise step.refuse("bsplines_", "splines of one degree and size with ascending knots")
     outputs = next(iter(sizes))[1]
     if step.get("n_features_out_") != width * (outputs - (0 if step.get("include_bias") else 1)):
         raise step.refuse("n_features_out_", f"the number of splines of {width} features")
-
-
-def plain_spline(step: Any, spline: Any) -> BSpline:
-    """Return a transformer's spline, made again by scipy from its numbers.
-
-    Parameters
-    ----------
-    step : sklearn.preprocessing.SplineTransformer
-    spline : scipy.interpolate.BSpline
-        Or what a file says of one, with the same attributes.
-
-    Raises
-    ------
-    UnsupportedModelError
-        It is none of the transformer's degree.
-    """
-    attributes = Attributes(step)
-    state = vars(spline) if hasattr(spline, "__dict__") else {}
-    knots, weights = (state.get(f"_{name}", state.get(name)) for name in ("t", "c"))
-    degree = int(step.degree)
-    if not isinstance(knots, np.ndarray) or not isinstance(weights, np.ndarray) or weights.ndim != 2:
-        raise attributes.refuse("bsplines_", "splines with knots and coefficients")
-    is_plain = knots.dtype.kind == weights.dtype.kind == "f" and knots.ndim == 1
-    count = len(knots) - degree - 1
-    if (
-        not is_plain
-        or state.get("k") != degree
-        or count < degree + 1
-        or len(weights) < count
-        or not (np.isfinite(knots).all() and np.isfinite(weights).all() and (np.diff(knots) >= 0).all())
-    ):
-        raise attributes.refuse("bsplines_", f"splines of degree {degree} with ascending knots")
-    # As scikit-learn makes it: the constructor refuses those of a constant feature.
-    return BSpline.construct_fast(
-        np.ascontiguousarray(knots, np.float64),
-        np.ascontiguousarray(weights, np.float64),
-        degree,
-        extrapolate=bool(state.get("extrapolate")),
-    )
 
 
 CHECKS: dict[type, Callable[[Attributes, int], None]] = {

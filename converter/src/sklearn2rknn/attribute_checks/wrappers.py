@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn.pipeline import Pipeline
-
 from sklearn2rknn.errors import UnsupportedModelError
 
 __all__ = ["cure_of", "refuse_wrapper"]
@@ -67,19 +65,3 @@ def refuse_wrapper(estimator: Any) -> None:
     cure = cure_of(f"{kind.__module__}.{kind.__name__}")
     if cure is not None:
         raise UnsupportedModelError(f"{kind.__name__} cannot be converted, its members can. {cure}")
-    if kind is not Pipeline and isinstance(getattr(estimator, "steps", None), list):
-        _refuse_samplers(estimator)
-
-
-def _refuse_samplers(pipeline: Any) -> None:
-    samplers = [
-        item[0]
-        for item in pipeline.steps
-        if isinstance(item, tuple) and len(item) == 2 and hasattr(item[1], "fit_resample")
-    ]
-    if samplers or type(pipeline).__module__.partition(".")[0] == "imblearn":
-        raise UnsupportedModelError(
-            f"The {type(pipeline).__name__} is imbalanced-learn's; its samplers {samplers} act in fit only. "
-            "Convert it without them: sklearn.pipeline.Pipeline([(name, step) for name, step in "
-            "model.steps if not hasattr(step, 'fit_resample')]) predicts the same."
-        )

@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
-from sklearn.pipeline import Pipeline
 
 from scirknn.answers import takes_rows
 from scirknn.steps.description import MOST_STEPS
@@ -22,6 +21,7 @@ from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 from sklearn2rknn.transformers.prologue import in_order
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step
@@ -78,9 +78,10 @@ def _unwrap(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:
             if not hasattr(estimator, "best_estimator_"):
                 raise NotFittedError(f"This {name} is not fitted. Call fit(X, y) before converting.")
             estimator = estimator.best_estimator_
-        elif type(estimator) is Pipeline:
-            steps += [(f"Pipeline step {key!r}", step) for key, step in estimator.steps[:-1]]
-            estimator = estimator.steps[-1][1]
+        elif is_pipeline(estimator):
+            *front, (_, last) = pipeline_steps(estimator)
+            steps += [(f"Pipeline step {key!r}", step) for key, step in front]
+            estimator = last
         elif type(estimator) is TransformedTargetRegressor:
             if target is not None:
                 raise UnsupportedModelError(

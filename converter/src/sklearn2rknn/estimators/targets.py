@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer, QuantileTransformer
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,6 +20,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.distributions import inverse_function, power_of, quantiles_of
 from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 from sklearn2rknn.transformers.registry import TRANSFORMERS, apply_step
 
 __all__ = ["append_target_inverse"]
@@ -79,11 +79,11 @@ def _inverse(transformer: Any, width: int, where: str) -> list[Step]:
 
 def _reversed_steps(transformer: Any, where: str) -> list[tuple[Any, str]]:
     """Return the transformers of a pipeline, the last one first; what does nothing is left out."""
-    if type(transformer) is not Pipeline:
+    if not is_pipeline(transformer):
         return [(transformer, where)]
     steps = [
         inner
-        for name, each in reversed(transformer.steps)
+        for name, each in reversed(pipeline_steps(transformer))
         if each not in (None, "passthrough")
         for inner in _reversed_steps(each, f"{where}, step {name!r}")
     ]

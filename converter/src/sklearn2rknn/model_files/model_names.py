@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from scirknn.steps.elementwise import FUNCTIONS as ELEMENTWISE
+
 __all__ = [
     "DICTS",
     "FUNCTIONS",
@@ -13,6 +15,7 @@ __all__ = [
     "LOSSES",
     "METRICS",
     "RECORDS",
+    "SAMPLERS",
     "TYPES",
     "current_name",
 ]
@@ -93,6 +96,7 @@ INSTANCES = frozenset(
         "sklearn.neighbors._classification.KNeighborsClassifier",
         "sklearn.neighbors._kde.KernelDensity",
         "sklearn.neighbors._regression.KNeighborsRegressor",
+        "sklearn.neighbors._unsupervised.NearestNeighbors",
         "sklearn.preprocessing._label.LabelEncoder",
         "sklearn.tree._classes.DecisionTreeClassifier",
         "sklearn.tree._classes.DecisionTreeRegressor",
@@ -130,8 +134,44 @@ _TWEEDIE = ("HalfTweedieLoss", "HalfTweedieLossIdentity")
 
 _LINKS = ("HalfLogitLink", "IdentityLink", "Interval", "LogLink", "LogitLink", "MultinomialLogit")
 
+SAMPLERS = frozenset(
+    f"imblearn.{name}"
+    for name in (
+        "base.FunctionSampler",
+        "combine._smote_enn.SMOTEENN",
+        "combine._smote_tomek.SMOTETomek",
+        "over_sampling._adasyn.ADASYN",
+        "over_sampling._random_over_sampler.RandomOverSampler",
+        "over_sampling._smote.base.SMOTE",
+        "over_sampling._smote.base.SMOTEN",
+        "over_sampling._smote.base.SMOTENC",
+        "over_sampling._smote.cluster.KMeansSMOTE",
+        "over_sampling._smote.filter.BorderlineSMOTE",
+        "over_sampling._smote.filter.SVMSMOTE",
+        "under_sampling._prototype_generation._cluster_centroids.ClusterCentroids",
+        *(
+            f"under_sampling._prototype_selection.{name}"
+            for name in (
+                "_condensed_nearest_neighbour.CondensedNearestNeighbour",
+                "_edited_nearest_neighbours.AllKNN",
+                "_edited_nearest_neighbours.EditedNearestNeighbours",
+                "_edited_nearest_neighbours.RepeatedEditedNearestNeighbours",
+                "_instance_hardness_threshold.InstanceHardnessThreshold",
+                "_nearmiss.NearMiss",
+                "_neighbourhood_cleaning_rule.NeighbourhoodCleaningRule",
+                "_one_sided_selection.OneSidedSelection",
+                "_random_under_sampler.RandomUnderSampler",
+                "_tomek_links.TomekLinks",
+            )
+        ),
+    )
+)
+"""imbalanced-learn's samplers, which act in fit only."""
+
 RECORDS = frozenset(
     {
+        *SAMPLERS,
+        "scipy.interpolate._bsplines.BSpline",
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.metrics._scorer._Scorer",
@@ -196,16 +236,10 @@ TYPES: dict[str, Any] = {
 }  # fmt: skip
 """Types of numbers and text, which are parameters of some steps."""
 
-FUNCTIONS: dict[str, Any] = {
-    f"numpy.{name}": getattr(np, name)
-    for name in (
-        "abs", "absolute", "arcsinh", "cbrt", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2",
-        "negative", "reciprocal", "sign", "sinh", "sqrt", "square", "tanh",
-    )
-}  # fmt: skip
+FUNCTIONS: dict[str, Any] = {f"numpy.{name}": getattr(np, name) for name in ("abs", *ELEMENTWISE)}
 """numpy's elementwise functions of one argument."""
 
-_OLD_MODULES = {
+_MODULES = {
     # Python 2 and numpy before 2.
     "__builtin__": "builtins",
     "copy_reg": "copyreg",
@@ -233,9 +267,11 @@ _OLD_MODULES = {
     "sklearn.preprocessing.data": "sklearn.preprocessing._data",
     "sklearn.preprocessing.label": "sklearn.preprocessing._label",
     "sklearn.tree.tree": "sklearn.tree._classes",
+    # imbalanced-learn's Pipeline predicts as scikit-learn's does without samplers, which are left out.
+    "imblearn.pipeline": "sklearn.pipeline",
 }
 
 
 def current_name(module: str, name: str) -> str:
     """Return the full name of a class or function in the present packages."""
-    return f"{_OLD_MODULES.get(module, module)}.{name}"
+    return f"{_MODULES.get(module, module)}.{name}"

@@ -176,6 +176,7 @@ def _ufunc(module: Any, name: Any) -> NamedStandIn:
 
 CONSTRUCTORS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encode,
+    "collections.OrderedDict": dict,
     "builtins.bytearray": _bytearray,
     "builtins.bytes": _bytes,
     "builtins.frozenset": lambda *items: frozenset(_set(*items)),

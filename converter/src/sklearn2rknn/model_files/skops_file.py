@@ -27,7 +27,7 @@ _CONTAINERS = {
     "SetNode": ("builtins.set",),
     "TupleNode": ("builtins.tuple",),
 }
-_KEY_TYPES = (str, int, float)
+_KEY_TYPES = (str, int, float, np.float32, np.float64, np.int32, np.int64, np.str_)
 
 
 class SkopsFile:

@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 from sklearn.feature_selection import SelectorMixin
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import FeatureUnion
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 
 __all__ = ["TRANSFORMERS", "apply_step", "first_step", "reads"]
 
@@ -62,8 +63,8 @@ def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
         return table
     kind = type(step)
     named = f"{where} ({kind.__name__})"
-    if kind is Pipeline:
-        for name, each in step.steps:
+    if is_pipeline(step):
+        for name, each in pipeline_steps(step):
             table = apply_step(each, table, f"{where}, step {name!r}")
         return table
     read = _reader(step, named)
@@ -108,8 +109,8 @@ def first_step(steps: Iterable[Any]) -> Any:
     for step in steps:
         if step is None or isinstance(step, str):
             continue
-        if isinstance(step, Pipeline):
-            inner = first_step(each for _, each in step.steps)
+        if is_pipeline(step):
+            inner = first_step(each for _, each in pipeline_steps(step))
         elif isinstance(step, FeatureUnion):
             inner = first_step(each for _, each in step.transformer_list)
         else:

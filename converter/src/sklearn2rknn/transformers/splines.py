@@ -12,8 +12,8 @@ from sklearn.preprocessing import SplineTransformer
 
 from scirknn.arrays import Floats
 from scirknn.steps.polynomials import Pieces
-from sklearn2rknn.attribute_checks.front_steps import plain_spline
 from sklearn2rknn.transformers.feature_table import FeatureTable
+from sklearn2rknn.transformers.plain_splines import plain_spline
 from sklearn2rknn.transformers.refusals import HostSteps, compute, refusal
 from sklearn2rknn.transformers.registry import reads
 
@@ -44,7 +44,7 @@ def apply_splines(step: Any, table: FeatureTable, named: str) -> FeatureTable:
             "Fit with degree=1 or more, or take a KBinsDiscretizer with encode='onehot-dense'.",
         )
     plain = copy.copy(step)
-    plain.sparse_output, plain.bsplines_ = False, [plain_spline(step, each) for each in step.bsplines_]
+    plain.sparse_output, plain.bsplines_ = False, [plain_spline(vars(each)) for each in step.bsplines_]
     return compute(step, table, named, HostSteps((_pieces(plain),)))
 
 
