@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 from click.testing import CliRunner
 from sklearn.base import BaseEstimator
 from sklearn.manifold import TSNE
+from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils import all_estimators
+from sklearn.utils._available_if import _AvailableIfDescriptor
 from sklearn.utils._test_common.instance_generator import _construct_instances
 
 from scirknn.answers import METHODS, SCORES, SEARCHES, answer, ask, final_values, main_method, responses_of
+from scirknn.estimators.methods import CONDITIONAL
 from sklearn2rknn import UnsupportedModelError, network_from_estimator
 from sklearn2rknn.__main__ import main
 from sklearn2rknn.estimators.registry import ESTIMATORS
@@ -23,6 +27,9 @@ from sklearn2rknn.estimators.support import Support, support_table
 KINDS = dict(all_estimators())
 TABLE = {line.estimator: line for line in support_table()}
 CONVERTED = sorted(name for name, kind in KINDS.items() if ESTIMATORS.find(kind) is not None)
+AROUND = ("Pipeline", "RFE")
+"""Classes that no bundle names: what is in them has the name."""
+
 POSITIVE = (
     "CategoricalNB",
     "MultinomialNB",
@@ -39,6 +46,22 @@ def test_every_estimator_has_one_line_which_is_a_form_or_a_refusal() -> None:
     for line in TABLE.values():
         assert bool(line.form) != bool(line.refusal), line
         assert bool(line.methods) == bool(line.precisions) == bool(line.worth), line
+
+
+@pytest.mark.parametrize("method", CONDITIONAL)
+def test_methods_that_depend_on_parameters_are_those_of_the_installed_scikit_learn(method: str) -> None:
+    methods = {name: inspect.getattr_static(kind, method, None) for name, kind in KINDS.items()}
+    conditional = {name for name, each in methods.items() if isinstance(each, _AvailableIfDescriptor)}
+    assert (
+        conditional - {name for name in KINDS if name.startswith(AROUND) or "Search" in name}
+        == (CONDITIONAL[method])
+    )
+
+
+def test_a_step_alone_says_where_it_belongs() -> None:
+    step = PolynomialFeatures().fit(np.ones((3, 2)))
+    with pytest.raises(UnsupportedModelError, match="PolynomialFeatures is a step in front of a model"):
+        network_from_estimator(step)
 
 
 def fitted(name: str) -> tuple[Any, np.ndarray[Any, Any]]:

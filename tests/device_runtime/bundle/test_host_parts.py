@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import SGDClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import scirknn
@@ -85,6 +87,21 @@ def test_methods_are_those_of_the_responses_and_missing_ones_say_so_as_python_do
             assert not hasattr(model, name)
             with pytest.raises(AttributeError, match=rf"'LinearSVC' object has no attribute '{name}'"):
                 getattr(model, name)
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_a_method_that_depends_on_parameters_is_missing_in_scikit_learns_words(
+    bundle: Bundle, method: str
+) -> None:
+    made = rewritten(bundle, responses={"predict": ()}, estimator="SGDClassifier")
+    hinge = SGDClassifier().fit(X, np.arange(len(X)) % 2)
+    with pytest.raises(AttributeError, match="This 'SGDClassifier' has no attribute") as theirs:
+        getattr(hinge, method)
+    with (
+        scirknn.load(made.path) as model,
+        pytest.raises(AttributeError, match=f"^{re.escape(str(theirs.value))}$"),
+    ):
+        getattr(model, method)
 
 
 def test_epilogue_and_responses_follow_the_raw_output_and_their_arrays_lie_beside(regressor: Bundle) -> None:

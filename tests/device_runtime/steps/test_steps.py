@@ -19,22 +19,14 @@ from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSqu
 from scirknn.steps.elementwise import FUNCTIONS, Clip, Elementwise, Power
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
-<<<<<<< HEAD
-from scirknn.steps.linear import Columns, Dense, Shift
-from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
-from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
-from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
-from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
-from scirknn.steps.squares import LogNormal, LogSum, Squares
-=======
 from scirknn.steps.linear import Columns, Dense, Scale, Shift
-from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers
+from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
 from scirknn.steps.norms import DividedRows, Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
 from scirknn.steps.polynomials import Pieces, Products
 from scirknn.steps.quantiles import Bins, Quantiles
-from scirknn.steps.squares import LogSum, Squares
->>>>>>> 54be307 (Compute polynomials, powers, quantiles, bins, splines and targets' inverses on the host)
+from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
+from scirknn.steps.squares import LogNormal, LogSum, Squares
 from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
 
 RANDOM = np.random.default_rng(0)
@@ -279,11 +271,8 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("shift", "columns", "dense", "kernel rbf 0.0", "kernel_logarithm gaussian", "label_shares"),
         *("squared_norms", "pair_votes", "pair_confidences", "pair_chances"),
         *("descent", "largest_of_groups", "nearest_answers"),
-<<<<<<< HEAD
         *("squares", "above", "nearest_distances", "radius_votes"),
-=======
-        *("squares", "above", "branch", "scale", "products", "pieces", "power", "quantiles", "bins"),
->>>>>>> 54be307 (Compute polynomials, powers, quantiles, bins, splines and targets' inverses on the host)
+        *("branch", "scale", "products", "pieces", "power", "quantiles", "bins"),
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:

@@ -20,6 +20,7 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.refusals import refusal_of
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.registry import Registry
+from sklearn2rknn.transformers.registry import TRANSFORMERS
 
 __all__ = ["DENSE", "ESTIMATORS", "Form", "form_of", "read_estimator", "reads"]
 
@@ -83,6 +84,8 @@ def read_estimator(estimator: Any) -> Network:
             return reader(estimator, name)
     refusal = refusal_of(type(estimator))
     text = f"{name} cannot be converted; `sklearn2rknn supported` lists the estimators that can be."
+    if TRANSFORMERS.find(type(estimator)) is not None:
+        text = f"{name} is a step in front of a model. Convert a Pipeline of it and the model behind it."
     if refusal:
         text = f"{name} cannot be converted: it {refusal}. Run it with scikit-learn."
     if hasattr(estimator, "steps"):

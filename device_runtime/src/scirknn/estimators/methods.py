@@ -22,7 +22,24 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["Methods"]
+__all__ = ["CONDITIONAL", "Methods"]
+
+_THRESHOLDS = ("FixedThresholdClassifier", "TunedThresholdClassifierCV")
+_OF_SCORES = ("NearestCentroid", "NuSVC", "SGDClassifier", "SVC", "SelfTrainingClassifier", *_THRESHOLDS)
+
+CONDITIONAL = {
+    "predict_proba": {
+        *("ClassifierChain", "MultiOutputClassifier", "OneVsRestClassifier", "StackingClassifier"),
+        *("VotingClassifier", *_OF_SCORES),
+    },
+    "predict_log_proba": {*_OF_SCORES},
+    "decision_function": {
+        *("BaggingClassifier", "ClassifierChain", "LocalOutlierFactor", "NearestCentroid"),
+        *("OneVsRestClassifier", "SelfTrainingClassifier", "StackingClassifier", *_THRESHOLDS),
+    },
+    "score_samples": {"LocalOutlierFactor"},
+}
+"""scikit-learn's classes that have a method for some parameters only, and say so in a text of its own."""
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -38,9 +55,10 @@ class _Response:
         if model is None:
             return self.method
         if not model.has(self.response):
-            raise AttributeError(
-                f"{model.bundle.estimator!r} object has no attribute {self.method.__name__!r}"
-            )
+            name, method = model.bundle.estimator, self.method.__name__
+            if name in CONDITIONAL.get(method, ()):
+                raise AttributeError(f"This {name!r} has no attribute {method!r}")
+            raise AttributeError(f"{name!r} object has no attribute {method!r}")
         return MethodType(self.method, model)
 
 
