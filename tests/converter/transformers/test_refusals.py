@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.feature_selection import VarianceThreshold
-from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.manifold import Isomap
 from sklearn.model_selection import GridSearchCV
@@ -71,7 +71,6 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
     ("steps", "X", "said"),
     [
         ([Isomap()], None, "(Isomap) cannot be converted"),
-        ([KNNImputer()], None, "(KNNImputer) cannot be converted"),
         ([Own()], None, "Pipeline step 'own' (Own) cannot be converted"),
         ([OwnScaler()], None, "(OwnScaler) cannot be converted"),
         ([OwnSelector()], None, "(OwnSelector) cannot be converted"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from sklearn.impute import KNNImputer, MissingIndicator
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.preprocessing import (
     Binarizer,
@@ -47,6 +48,21 @@ def _check_chi_squared(step: Attributes, width: int) -> None:
     steps = step.count("sample_steps", 1, _MOST_STEPS)
     if step.has("sample_interval") or steps > 3:
         step.number("sample_interval")
+
+
+def _check_nearest_imputer(step: Attributes, width: int) -> None:
+    step.count("n_neighbors")
+    step.choice("weights", ("uniform", "distance"))
+    step.choice("metric", ("nan_euclidean",))
+    step.flag("add_indicator", "keep_empty_features")
+    rows = len(step.array("_fit_X", (None, width), "f"))
+    mask = step.array("_mask_fit_X", (rows, width), "b")
+    if not np.array_equal(step.array("_valid_mask", (width,), "b"), ~mask.all(axis=0)):
+        raise step.refuse("_valid_mask", "which columns of _mask_fit_X are not empty")
+    if not np.isfinite(step.get("_fit_X")[~mask]).all():
+        raise step.refuse("_fit_X", "finite numbers but where _mask_fit_X says otherwise")
+    if step.get("add_indicator") and type(step.get("indicator_")) is not MissingIndicator:
+        raise step.refuse("indicator_", "a MissingIndicator")
 
 
 def _check_normalizer(step: Attributes, width: int) -> None:
@@ -97,6 +113,7 @@ CHECKS: dict[type, Callable[[Attributes, int], None]] = {
     AdditiveChi2Sampler: _check_chi_squared,
     Binarizer: _check_binarizer,
     KBinsDiscretizer: _check_bins,
+    KNNImputer: _check_nearest_imputer,
     Normalizer: _check_normalizer,
     PolynomialFeatures: _check_polynomials,
     PowerTransformer: _check_power,

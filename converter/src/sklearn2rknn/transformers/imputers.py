@@ -9,12 +9,13 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 
 from scirknn.bundle.columns import Coded, Missing, Number
+from scirknn.steps.gaps import NearestFill
 from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import Computed, FeatureTable, FilledText
-from sklearn2rknn.transformers.refusals import is_nan, is_number, join_parts, refusal
+from sklearn2rknn.transformers.refusals import is_nan, is_number, join_parts, refusal, refuse_text
 from sklearn2rknn.transformers.registry import reads
 
 
@@ -68,6 +69,30 @@ def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTabl
         "a missing value other than NaN must be imputed first, by one imputer per column",
         "Put the imputer first in the pipeline.",
     )
+
+
+@reads(KNNImputer)
+def apply_nearest_imputer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
+    """Fill missing values from the nearest rows of fit, on the host."""
+    refuse_text(table, named)
+    missing = _missing(step.missing_values, named)
+    valid = np.flatnonzero(step._valid_mask)
+    if step.keep_empty_features and len(valid) < table.width:
+        raise refusal(
+            named,
+            "keep_empty_features=True and columns that were empty",
+            "they are zeros, which no network needs",
+            "Fit with keep_empty_features=False.",
+        )
+    values = [_fill(table.select([index]), missing, 0.0, named) for index in range(table.width)]
+    gaps = _indicators(table, missing, np.arange(table.width), named)
+    present = np.asarray(~step._mask_fit_X, dtype=np.int64)
+    points = np.where(present > 0, step._fit_X, 0.0).astype(np.float64)
+    fill = NearestFill(points, present, int(step.n_neighbors), step.weights == "distance")
+    filled = join_parts([*values, *gaps], named).compute(fill).select(valid)
+    if not step.add_indicator:
+        return filled
+    return join_parts([filled, *_indicators(table, missing, step.indicator_.features_, named)], named)
 
 
 @reads(MissingIndicator)
