@@ -13,9 +13,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.impute import KNNImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    OneHotEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    SplineTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 
+from scirknn.answers import final_values
 from sklearn2rknn import Sklearn2RknnError, UnsupportedModelError, network_from_estimator
 from tests.converter.estimators.test_model_file import PIPELINES
 from tests.converter.fitted_pipelines import perceptron, quietly_fitted
@@ -81,15 +92,18 @@ def _compare(estimator: Any) -> None:
             expected = estimator.predict(X.copy())  # with copy=False a scaler changes X
     except Exception:
         return  # scikit-learn predicts nothing that could differ
-    predicted = network.predict(network.forward(X))
+    predicted = network.predict(final_values(network, network.forward(X)))
     if network.classes is None:
         np.testing.assert_allclose(predicted.ravel(), expected)
     else:
         np.testing.assert_array_equal(network.classes[predicted], expected)
 
 
+RARE = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=2)
+
+
 def _with(step: Any, key: str, value: Any) -> Any:
-    estimator = make_pipeline(step, perceptron("classifier", "relu", 0))
+    estimator = make_pipeline(clone(step), perceptron("classifier", "relu", 0))
     quietly_fitted(estimator, np.abs(X).round(), np.arange(40) % 2)
     setattr(estimator[0], key, value)
     return estimator
@@ -103,6 +117,23 @@ def _with(step: Any, key: str, value: Any) -> Any:
         (StandardScaler(), "mean_", np.zeros(1)),
         (OneHotEncoder(handle_unknown="ignore"), "_n_features_outs", [10**6] * 4),
         (OneHotEncoder(handle_unknown="ignore"), "categories_", [np.array([2.0, 1.0])] * 4),
+        (RARE, "_default_to_infrequent_mappings", [np.array([0, 10**6])] * 4),
+        (RARE, "_infrequent_indices", [np.array([-7])] * 4),
+        (RARE, "_infrequent_indices", None),
+        (RARE, "_n_features_outs", [10**6] * 4),
+        (RARE, "_drop_idx_after_grouping", np.array([10**6] * 4, dtype=object)),
+        (TargetEncoder(), "encodings_", [np.zeros(1)] * 4),
+        (TargetEncoder(), "target_mean_", np.zeros(9)),
+        (PolynomialFeatures(), "_max_degree", -1),
+        (KBinsDiscretizer(2), "n_bins_", np.full(4, 10**6)),
+        (PowerTransformer(), "lambdas_", np.zeros(3)),
+        (PowerTransformer(), "_scaler", None),
+        (QuantileTransformer(n_quantiles=5), "references_", np.zeros(5)),
+        (QuantileTransformer(n_quantiles=5), "quantiles_", -np.arange(20.0).reshape(5, 4)),
+        (SplineTransformer(), "bsplines_", [None] * 4),
+        (SplineTransformer(), "n_features_out_", 10**6),
+        (KNNImputer(), "_mask_fit_X", np.zeros((1, 4), dtype=bool)),
+        (KNNImputer(), "_valid_mask", np.zeros(4, dtype=bool)),
     ],
     ids=lambda value: (
         type(value).__name__ if hasattr(value, "fit") else value if isinstance(value, str) else ""

@@ -32,7 +32,7 @@ from sklearn.feature_selection import (
     f_regression,
     mutual_info_classif,
 )
-from sklearn.impute import SimpleImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import Lasso, LogisticRegression
 from sklearn.metrics import make_scorer
@@ -144,6 +144,7 @@ def _pipelines() -> dict[str, Any]:
     found["bins"] = make_pipeline(
         FunctionTransformer(np.expm1, inverse_func=np.log1p), KBinsDiscretizer(3), mlp
     )
+    found["nearest fill"] = make_pipeline(KNNImputer(), mlp)
     found["binary"] = make_pipeline(Binarizer(), AdditiveChi2Sampler(), mlp)
     found["Regressor of logarithms"] = TransformedTargetRegressor(
         perceptron("one output", "relu", 0), func=np.arcsinh, inverse_func=np.sinh

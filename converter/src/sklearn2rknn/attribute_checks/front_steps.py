@@ -16,9 +16,11 @@ from sklearn.preprocessing import (
     QuantileTransformer,
     SplineTransformer,
     StandardScaler,
+    TargetEncoder,
 )
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.attribute_checks.categories import check_categories
 from sklearn2rknn.transformers.plain_splines import plain_spline
 
 __all__ = ["CHECKS"]
@@ -63,6 +65,23 @@ def _check_nearest_imputer(step: Attributes, width: int) -> None:
         raise step.refuse("_fit_X", "finite numbers but where _mask_fit_X says otherwise")
     if step.get("add_indicator") and type(step.get("indicator_")) is not MissingIndicator:
         raise step.refuse("indicator_", "a MissingIndicator")
+
+
+def _check_target_encoder(step: Attributes, width: int) -> None:
+    sizes = check_categories(step, width)
+    kind = step.choice("target_type_", ("continuous", "binary", "multiclass"))
+    classes = step.array("classes_", (None,), "biufOUS") if kind == "multiclass" else [None]
+    means = np.atleast_1d(np.asarray(step.get("target_mean_"), dtype=np.float64))
+    if means.shape != (len(classes),) or not np.isfinite(means).all():
+        raise step.refuse("target_mean_", f"{len(classes)} numbers")
+    encodings = step.get("encodings_")
+    expected = [size for size in sizes for _ in classes]
+    if not isinstance(encodings, list) or len(encodings) != len(expected):
+        raise step.refuse("encodings_", f"a list of {len(expected)} arrays")
+    for each, size in zip(encodings, expected, strict=True):
+        is_numbers = isinstance(each, np.ndarray) and each.dtype.kind == "f" and each.shape == (size,)
+        if not is_numbers or not np.isfinite(each).all():
+            raise step.refuse("encodings_", "a number for each category")
 
 
 def _check_normalizer(step: Attributes, width: int) -> None:
@@ -119,5 +138,6 @@ CHECKS: dict[type, Callable[[Attributes, int], None]] = {
     PowerTransformer: _check_power,
     QuantileTransformer: _check_quantiles,
     SplineTransformer: _check_splines,
+    TargetEncoder: _check_target_encoder,
 }
 """By class, with the step and its number of features."""

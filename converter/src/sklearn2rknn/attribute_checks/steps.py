@@ -20,6 +20,7 @@ from sklearn.preprocessing import (
 )
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.attribute_checks.categories import check_categories, check_groups
 from sklearn2rknn.attribute_checks.front_steps import CHECKS
 
 __all__ = ["check_step"]
@@ -115,9 +116,10 @@ def _check_indicator(step: Attributes, width: int) -> None:
 
 def _check_one_hot(step: Attributes, width: int) -> None:
     step.choice("handle_unknown", ("error", "ignore", "infrequent_if_exist", "warn"))
-    sizes = _check_categories(step, width)
+    sizes = check_categories(step, width)
     dropped, grouped = step.get("drop_idx_"), step.get("_drop_idx_after_grouping")
-    _check_outputs(step, sizes, grouped)
+    step.flag("_infrequent_enabled")
+    _check_outputs(step, check_groups(step, sizes, [0] * width), grouped)
     if dropped is None:
         if grouped is not None and not step.get("_infrequent_enabled"):
             raise step.refuse("_drop_idx_after_grouping", "what drop_idx_ holds")
@@ -132,9 +134,12 @@ def _check_one_hot(step: Attributes, width: int) -> None:
 
 def _check_outputs(step: Attributes, sizes: list[int], grouped: Any) -> None:
     """Check how many features each category makes; scikit-learn writes to memory by these numbers."""
-    step.flag("_infrequent_enabled")
-    if step.get("_infrequent_enabled"):
-        return  # refused elsewhere, where there are infrequent categories
+    if grouped is not None:
+        for index, size in zip(
+            step.array("_drop_idx_after_grouping", (len(sizes),), "O"), sizes, strict=True
+        ):
+            if index is not None and not (isinstance(index, (int, np.integer)) and 0 <= index < size):
+                raise step.refuse("_drop_idx_after_grouping", "numbers of categories")
     lost = [0] * len(sizes) if grouped is None else [int(index is not None) for index in grouped]
     if step.get("_n_features_outs") != [size - less for size, less in zip(sizes, lost, strict=True)]:
         raise step.refuse("_n_features_outs", f"the numbers of categories, {sizes}")
@@ -145,7 +150,7 @@ def _check_ordinal(step: Attributes, width: int) -> None:
     if step.choice("handle_unknown", ("error", "use_encoded_value")) == "use_encoded_value":
         step.number("unknown_value")
     step.number("encoded_missing_value")
-    sizes = _check_categories(step, width)
+    sizes = check_categories(step, width)
     missing = step.get("_missing_indices")
     if not isinstance(missing, dict) or not all(
         isinstance(feature, (int, np.integer))
@@ -155,29 +160,7 @@ def _check_ordinal(step: Attributes, width: int) -> None:
         for feature, code in missing.items()
     ):
         raise step.refuse("_missing_indices", "the code of a missing value by feature")
-
-
-def _check_categories(step: Attributes, width: int) -> list[int]:
-    """Return how many categories each feature has."""
-    categories = step.get("categories_")
-    if not isinstance(categories, list) or len(categories) != width:
-        raise step.refuse("categories_", f"a list of {width} arrays")
-    for each in categories:
-        if not isinstance(each, np.ndarray) or each.ndim != 1 or each.dtype.kind not in "biufOUSMm":
-            raise step.refuse("categories_", "1-D arrays of text or numbers")
-        # scikit-learn searches numbers by bisection; NaN stands last.
-        if (
-            each.dtype.kind in "biuf"
-            and not (each[:-1] < each[1:])[: len(each) - 1 - np.isnan(each).sum()].all()
-        ):
-            raise step.refuse("categories_", "numbers in ascending order")
-        if each.dtype.kind in "OUS" and len({_hashed(item) for item in each.tolist()}) != len(each):
-            raise step.refuse("categories_", "categories that differ")
-    return [len(each) for each in categories]
-
-
-def _hashed(item: Any) -> Any:
-    return item if isinstance(item, (str, int, float, bytes)) else id(item)
+    check_groups(step, sizes, [int(feature in missing) for feature in range(width)])
 
 
 def _check_column_transformer(step: Attributes, width: int) -> None:
