@@ -14,7 +14,16 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText, join
 
-__all__ = ["HostSteps", "compute", "is_nan", "is_number", "join_parts", "refusal", "refuse_text"]
+__all__ = [
+    "HostSteps",
+    "compute",
+    "is_nan",
+    "is_number",
+    "join_parts",
+    "refusal",
+    "refuse_statistics",
+    "refuse_text",
+]
 
 
 @attrs.frozen(eq=False)
@@ -48,8 +57,19 @@ def refuse_text(table: FeatureTable, reader: str) -> None:
 def compute(step: Any, table: FeatureTable, named: str, computed: HostSteps) -> FeatureTable:
     """Return what the host computes of numbers, after it has refused what scikit-learn's step refuses."""
     refuse_text(table, named)
+    refuse_statistics(table, named)
     finite = Finite(type(step).__name__, computed.passes_nan)
     return table.compute(finite, *computed.steps, ranges=computed.ranges, passes_nan=computed.passes_nan)
+
+
+def refuse_statistics(table: FeatureTable, named: str) -> None:
+    """Raise where a table's map or matrix is of numbers that are not finite, or divides by infinity."""
+    numbers = (table.offset, table.scale, table.weights, table.bias)
+    if not all(each is None or np.isfinite(each).all() for each in numbers) or not table.scale.all():
+        raise UnsupportedModelError(
+            f"{named} holds statistics that are zero, NaN or infinite where it divides or multiplies. Look "
+            "for a column without a finite value, and fit again without it."
+        )
 
 
 def refusal(named: str, option: str, why: str, cure: str) -> UnsupportedModelError:

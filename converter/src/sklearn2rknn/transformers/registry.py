@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion
@@ -25,6 +24,7 @@ from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
+from sklearn2rknn.transformers.refusals import refuse_statistics
 
 __all__ = ["TRANSFORMERS", "apply_step", "first_step", "reads"]
 
@@ -81,12 +81,7 @@ def apply_step(step: Any, table: FeatureTable, where: str) -> FeatureTable:
             "again."
         )
     result = read(step, table, named)
-    numbers = (result.offset, result.scale, result.weights, result.bias)
-    if not all(each is None or np.isfinite(each).all() for each in numbers) or not result.scale.all():
-        raise UnsupportedModelError(
-            f"{named} holds statistics that are zero, NaN or infinite where it divides or multiplies. Look "
-            "for a column without a finite value, and fit again without it."
-        )
+    refuse_statistics(result, named)
     return result
 
 
