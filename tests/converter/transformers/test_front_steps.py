@@ -148,7 +148,7 @@ def test_what_two_transformers_share_is_computed_once() -> None:
 
 def test_more_steps_than_a_bundle_holds_are_refused() -> None:
     X = positive(0)
-    steps = [(f"s{number}", PowerTransformer(standardize=False)) for number in range(MOST_STEPS)]
+    steps = [(f"s{number}", FunctionTransformer(np.cbrt)) for number in range(MOST_STEPS + 1)]
     model = Pipeline([*steps, ("ridge", Ridge())]).fit(X, X[:, 0])
     with pytest.raises(UnsupportedModelError, match=f"steps in front of it.*it can have {MOST_STEPS}"):
         network_from_estimator(model)

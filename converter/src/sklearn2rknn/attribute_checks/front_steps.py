@@ -11,6 +11,7 @@ from sklearn.preprocessing import (
     Binarizer,
     KBinsDiscretizer,
     Normalizer,
+    OneHotEncoder,
     PolynomialFeatures,
     PowerTransformer,
     QuantileTransformer,
@@ -44,6 +45,25 @@ def _check_bins(step: Attributes, width: int) -> None:
     counts = step.array("n_bins_", (width,), "iu")
     if counts.tolist() != [len(each) - 1 for each in edges]:
         raise step.refuse("n_bins_", "the numbers of bins between bin_edges_")
+    if step.get("encode") != "ordinal":
+        _check_bin_encoder(step, counts.tolist())
+
+
+def _check_bin_encoder(step: Attributes, counts: list[int]) -> None:
+    """Check that each bin is a feature; scikit-learn writes to memory by the encoder's numbers."""
+    encoder = Attributes(step.get("_encoder"))
+    if (
+        type(encoder.instance) is not OneHotEncoder
+        or encoder.width() != len(counts)
+        or check_categories(encoder, len(counts)) != counts
+        or any(encoder.has(key) for key in ("drop_idx_", "_drop_idx_after_grouping"))
+        or encoder.get("_infrequent_enabled") is not False
+        or encoder.get("_n_features_outs") != counts
+    ):
+        raise step.refuse("_encoder", "a OneHotEncoder of the bins")
+    for each in encoder.get("categories_"):
+        if not np.array_equal(each, np.arange(len(each))):
+            raise step.refuse("_encoder", "a OneHotEncoder of the bins")
 
 
 def _check_chi_squared(step: Attributes, width: int) -> None:

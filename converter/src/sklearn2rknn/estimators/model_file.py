@@ -21,7 +21,6 @@ from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refus
 from sklearn2rknn.model_files.model_names import INSTANCES
 from sklearn2rknn.model_files.old_files import complete_old_instances
 from sklearn2rknn.model_files.pickle_machine import PickleMachine
-from sklearn2rknn.model_files.samplers import leave_out_samplers
 from sklearn2rknn.model_files.skops_file import SkopsFile
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
@@ -93,7 +92,6 @@ def _read(path: Path, suffix: str, trust: bool) -> Any:
             _refuse_other_content(path, content)
         return content
     complete_old_instances(workshop)
-    leave_out_samplers(workshop)
     try:
         make_compiled_objects(workshop)
     except ModelFileError as error:

@@ -1,4 +1,4 @@
-"""Instances completed where that is exact: what an older scikit-learn lacks, and losses; or refused."""
+"""Instances completed where that is exact: what an older scikit-learn or a record lacks; or refused."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.model_files.inert import Record, Workshop
+from sklearn2rknn.model_files.model_names import SAMPLERS
 
 __all__ = ["complete_old_instances"]
 
@@ -47,6 +49,8 @@ def complete_old_instances(workshop: Workshop) -> None:
     for instance in workshop.instances:
         name = type(instance).__name__
         attributes = vars(instance)
+        if type(instance) is Pipeline and type(attributes.get("steps")) is list:
+            attributes["steps"] = [_without_sampler(each) for each in attributes["steps"]]
         if not any(key.endswith("_") for key in attributes):
             continue  # not fitted
         if name in ("OneHotEncoder", "OrdinalEncoder"):
@@ -64,6 +68,15 @@ def complete_old_instances(workshop: Workshop) -> None:
             _replace_passthrough(attributes)
         if type(attributes.get("_base_loss")) is Record:
             _restore_loss(instance)
+
+
+def _without_sampler(entry: Any) -> Any:
+    """Return a named step of a pipeline, which passes on what a sampler of imbalanced-learn would take.
+
+    Samplers act in fit only, and a file holds them as records.
+    """
+    step = entry[1] if type(entry) is tuple and len(entry) == 2 else None
+    return (entry[0], "passthrough") if type(step) is Record and step.full_name in SAMPLERS else entry
 
 
 def _restore_loss(instance: Any) -> None:
