@@ -104,7 +104,7 @@ PLACES = tuple(places(STEPS["products"]))
 
 
 @pytest.mark.parametrize("name", STEPS)
-@pytest.mark.parametrize("number", range(counted(20)))
+@pytest.mark.parametrize("number", range(counted(10)))
 def test_answers_are_scikit_learns_wherever_the_step_stands(name: str, number: int) -> None:
     seed = 100 * number + list(STEPS).index(name)
     place, has_constant = PLACES[seed % len(PLACES)], "Box" not in name
