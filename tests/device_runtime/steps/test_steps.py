@@ -92,7 +92,7 @@ STEPS: dict[str, Step] = {
     "scale": Scale(np.array([1.0, 2.0, 0.0]), np.array([0.5, -3.0, 1.0])),
     "products": Products(3, np.array([[3, 3, 3], [0, 3, 3], [0, 1, 3], [2, 2, 1]])),
     "pieces": Pieces(
-        RANDOM.normal(size=(3, 2)).cumsum(axis=1) ** 2,
+        np.sort(RANDOM.normal(size=(3, 2)), axis=1),
         RANDOM.normal(size=(3, 3)),
         RANDOM.normal(size=(3, 3, 3, 2)),
         "periodic",
