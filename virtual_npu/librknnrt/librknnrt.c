@@ -11,16 +11,12 @@
 
 #include "context.h"
 #include "exchange.h"
+#include "memory.h"
 #include "rknn_abi.h"
 
 /* The newest runtime whose calls are offered here; the text is what tools look for in the file. */
 __attribute__((used)) static const char library_version[] = "librknnrt version: 2.5.0 (virtual NPU)";
 enum { VERSION_STARTS = sizeof "librknnrt version: " - 1, TENSOR_LIMIT = 256 };
-
-static uint32_t type_size(int32_t type) {
-    static const uint8_t sizes[] = {4, 2, 1, 1, 2, 2, 4, 4, 8, 1}; /* RKNN_TENSOR_FLOAT32 to RKNN_TENSOR_BOOL */
-    return type >= 0 && (size_t)type < sizeof sizes ? sizes[type] : 0;
-}
 
 static struct tensor *output_of(const struct context *context, uint32_t index) {
     return &context->tensors[context->model.n_input + index];
@@ -45,13 +41,13 @@ static void *read_file(const char *path, uint32_t *size) {
 }
 
 /* Open a context by a request that the server answers with a description. */
-static int open_context(uint32_t operation, void *data, size_t size, rknn_context *context) {
+static int open_context(uint32_t operation, uint32_t flags, const struct iovec *request, rknn_context *context) {
     int connection = exchange_connect();
     struct answer answer;
     struct description model;
     struct tensor *tensors;
     if (connection < 0) return RKNN_ERR_DEVICE_UNAVAILABLE;
-    int code = exchange(connection, operation, &(struct iovec){data, size}, 1, &answer);
+    int code = exchange(connection, operation, request, 1, &answer);
     if (code) {
         close(connection);
         return code;
@@ -64,7 +60,7 @@ static int open_context(uint32_t operation, void *data, size_t size, rknn_contex
                      rest == (model.n_input + model.n_output) * sizeof *tensors;
         if (sound && (tensors = malloc(rest ? rest : 1))) {
             memcpy(tensors, (char *)answer.data + sizeof model, rest);
-            *context = context_add(connection, &model, tensors);
+            *context = context_add(connection, flags, &model, tensors);
             free(answer.data);
             return *context ? RKNN_SUCC : RKNN_ERR_MALLOC_FAIL;
         }
@@ -76,18 +72,19 @@ static int open_context(uint32_t operation, void *data, size_t size, rknn_contex
 }
 
 int rknn_init(rknn_context *context, void *model, uint32_t size, uint32_t flag, rknn_init_extend *extend) {
-    (void)flag; /* priorities, caches and where to allocate: nothing that changes a result */
-    if (!context || !model) return RKNN_ERR_PARAM_INVALID;
+    if (!context || !model || flag & ~(uint32_t)RKNN_FLAG_ALL) return RKNN_ERR_PARAM_INVALID;
+    if (flag & RKNN_FLAG_SHARE_WEIGHT_MEM && !(extend && extend->ctx)) return RKNN_ERR_PARAM_INVALID;
     *context = 0;
     void *read = size ? NULL : read_file(model, &size);
     if (!size) return RKNN_ERR_MODEL_INVALID;
     char *data = read ? read : model;
     int code = RKNN_ERR_PARAM_INVALID;
     if (!extend || !extend->real_model_size) {
-        code = open_context(OPERATION_LOAD, data, size, context);
+        code = open_context(OPERATION_LOAD, flag, &(struct iovec){data, size}, context);
     } else if (extend->real_model_offset >= 0 && (uint32_t)extend->real_model_offset <= size &&
                extend->real_model_size <= size - (uint32_t)extend->real_model_offset) {
-        code = open_context(OPERATION_LOAD, data + extend->real_model_offset, extend->real_model_size, context);
+        struct iovec part = {data + extend->real_model_offset, extend->real_model_size};
+        code = open_context(OPERATION_LOAD, flag, &part, context);
     }
     free(read);
     return code;
@@ -101,7 +98,7 @@ int rknn_dup_context(rknn_context *context_in, rknn_context *context_out) {
     memcpy(key, context->model.key, sizeof key);
     *context_out = 0;
     /* Inside, so that the model cannot go away meanwhile. */
-    int code = open_context(OPERATION_JOIN, key, sizeof key, context_out);
+    int code = open_context(OPERATION_JOIN, context->flags, &(struct iovec){key, sizeof key}, context_out);
     context_leave(context);
     return code;
 }
@@ -120,13 +117,16 @@ static int copy_answer(void *info, uint32_t room, const void *answer, size_t siz
     return RKNN_SUCC;
 }
 
-static int query_attr(const struct context *context, void *info, uint32_t size, bool output, bool native) {
+enum attribute { PLAIN, NATIVE, NATIVE_NHWC };
+
+static int query_attr(const struct context *context, void *info, uint32_t size, bool output, enum attribute which) {
     uint32_t index;
     if (size < sizeof(rknn_tensor_attr)) return RKNN_ERR_PARAM_INVALID;
     memcpy(&index, info, sizeof index);
     if (index >= (output ? context->model.n_output : context->model.n_input)) return RKNN_ERR_PARAM_INVALID;
     const struct tensor *tensor = output ? output_of(context, index) : &context->tensors[index];
-    return copy_answer(info, size, native ? &tensor->native : &tensor->plain, sizeof(rknn_tensor_attr));
+    const rknn_tensor_attr *attr = which == PLAIN ? &tensor->plain : which == NATIVE ? &tensor->native : &tensor->nhwc;
+    return copy_answer(info, size, attr, sizeof *attr);
 }
 
 static int query(const struct context *context, int command, void *info, uint32_t size) {
@@ -138,17 +138,20 @@ static int query(const struct context *context, int command, void *info, uint32_
     }
     case RKNN_QUERY_INPUT_ATTR:
     case RKNN_QUERY_CURRENT_INPUT_ATTR:
-    case RKNN_QUERY_NATIVE_NHWC_INPUT_ATTR:
-        return query_attr(context, info, size, false, false);
+        return query_attr(context, info, size, false, PLAIN);
     case RKNN_QUERY_OUTPUT_ATTR:
     case RKNN_QUERY_CURRENT_OUTPUT_ATTR:
-        return query_attr(context, info, size, true, false);
+        return query_attr(context, info, size, true, PLAIN);
     case RKNN_QUERY_NATIVE_INPUT_ATTR:
     case RKNN_QUERY_CURRENT_NATIVE_INPUT_ATTR:
-        return query_attr(context, info, size, false, true);
+        return query_attr(context, info, size, false, NATIVE);
     case RKNN_QUERY_NATIVE_OUTPUT_ATTR:
     case RKNN_QUERY_CURRENT_NATIVE_OUTPUT_ATTR:
-        return query_attr(context, info, size, true, true);
+        return query_attr(context, info, size, true, NATIVE);
+    case RKNN_QUERY_NATIVE_NHWC_INPUT_ATTR:
+        return query_attr(context, info, size, false, NATIVE_NHWC);
+    case RKNN_QUERY_NATIVE_NHWC_OUTPUT_ATTR:
+        return query_attr(context, info, size, true, NATIVE_NHWC);
     case RKNN_QUERY_PERF_RUN: {
         rknn_perf_run found = {context->run_duration};
         return copy_answer(info, size, &found, sizeof found);
@@ -159,6 +162,8 @@ static int query(const struct context *context, int command, void *info, uint32_
         return copy_answer(info, size, &found, sizeof found);
     }
     case RKNN_QUERY_MEM_SIZE: {
+        if (!(context->flags & (RKNN_FLAG_MEM_ALLOC_OUTSIDE | RKNN_FLAG_COLLECT_MODEL_INFO_ONLY)))
+            return RKNN_ERR_PARAM_INVALID;
         rknn_mem_size found = {.total_weight_size = model->weight_size,
                                .total_internal_size = model->internal_size,
                                .total_dma_allocated_size = (uint64_t)model->weight_size + model->internal_size};
@@ -228,20 +233,20 @@ static int fetch_output(struct context *context, uint32_t index, int32_t type, i
 int rknn_inputs_set(rknn_context id, uint32_t n_inputs, rknn_input inputs[]) {
     struct context *context = context_enter(id);
     if (!context) return RKNN_ERR_CTX_INVALID;
-    int code = !inputs || !n_inputs                     ? RKNN_ERR_PARAM_INVALID
+    bool is_asked = inputs && n_inputs && context_is_free_for(context, GENERAL_INTERFACE);
+    int code = !is_asked                           ? RKNN_ERR_PARAM_INVALID
                : n_inputs > context->model.n_input ? RKNN_ERR_INPUT_INVALID
-                                                        : RKNN_SUCC;
+                                                   : RKNN_SUCC;
     for (uint32_t i = 0; !code && i < n_inputs; i++) {
         const rknn_input *input = &inputs[i];
         struct binding how = {.type = (uint32_t)input->type,
                               .format = (uint32_t)input->fmt,
                               .pass_through = input->pass_through,
                               .size = input->size};
-        if (!input->buf || !input->size || input->index >= context->model.n_input) {
-            code = RKNN_ERR_INPUT_INVALID;
-        } else if (!(code = send_input(context, input->index, &how, input->buf))) {
-            context->bindings[input->index].mem = NULL; /* the latest word counts */
-        }
+        bool is_sound = input->buf && input->size && input->index < context->model.n_input &&
+                        tensor_settle_input(&context->tensors[input->index], &how);
+        code = is_sound ? send_input(context, input->index, &how, input->buf) : RKNN_ERR_INPUT_INVALID;
+        if (!code) context->interface = GENERAL_INTERFACE;
     }
     context_leave(context);
     return code;
@@ -251,19 +256,19 @@ static int run(struct context *context) {
     const uint32_t inputs = context->model.n_input, all = inputs + context->model.n_output;
     struct answer answer;
     int code = RKNN_SUCC;
+    if (context->flags & RKNN_FLAG_COLLECT_MODEL_INFO_ONLY || !memory_is_complete(context)) return RKNN_ERR_FAIL;
     for (uint32_t i = 0; !code && i < inputs; i++) {
         const struct binding *bound = &context->bindings[i];
-        if (bound->mem) code = send_input(context, i, bound, (char *)bound->mem->virt_addr + bound->mem->offset);
+        if (bound->memory) code = send_input(context, i, bound, memory_input(context, bound));
     }
     if (code || (code = exchange(context->connection, OPERATION_RUN, NULL, 0, &answer))) return code;
     if (answer.size == sizeof context->run_duration) memcpy(&context->run_duration, answer.data, answer.size);
     free(answer.data);
     for (uint32_t i = inputs; !code && i < all; i++) {
         const struct binding *bound = &context->bindings[i];
-        if (!bound->mem) continue;
+        if (!bound->memory) continue;
         code = fetch_output(context, i - inputs, (int32_t)bound->type, (int32_t)bound->format, &answer);
-        if (!code && answer.size > bound->size) code = RKNN_ERR_OUTPUT_INVALID;
-        if (!code) memcpy((char *)bound->mem->virt_addr + bound->mem->offset, answer.data, answer.size);
+        if (!code) code = memory_write_output(context, bound, &answer);
         free(answer.data);
     }
     return code;
@@ -314,9 +319,9 @@ int rknn_outputs_get(rknn_context id, uint32_t n_outputs, rknn_output outputs[],
     struct context *context = context_enter(id);
     (void)extend;
     if (!context) return RKNN_ERR_CTX_INVALID;
-    int code = !outputs                                  ? RKNN_ERR_PARAM_INVALID
-               : n_outputs != context->model.n_output ? RKNN_ERR_OUTPUT_INVALID
-                                                         : RKNN_SUCC;
+    int code = !outputs || !context_is_free_for(context, GENERAL_INTERFACE) ? RKNN_ERR_PARAM_INVALID
+               : n_outputs != context->model.n_output               ? RKNN_ERR_OUTPUT_INVALID
+                                                                    : RKNN_SUCC;
     uint32_t got = 0;
     while (!code && got < n_outputs)
         if (!(code = get_output(context, got, &outputs[got]))) got++;
@@ -337,100 +342,4 @@ int rknn_outputs_release(rknn_context id, uint32_t n_outputs, rknn_output output
     }
     context_leave(context);
     return code;
-}
-
-/* Give out memory: our own when `data` is NULL. */
-static rknn_tensor_mem *create_mem(rknn_context id, uint64_t size, int32_t fd, void *data, int32_t offset) {
-    struct context *context = size && size <= UINT32_MAX ? context_enter(id) : NULL;
-    if (!context) return NULL;
-    rknn_tensor_mem *mem = calloc(1, sizeof *mem);
-    void *inside = data ? NULL : calloc(1, size);
-    if (!mem || !(data || inside) || !memory_add(context, mem, TENSOR_MEMORY)) {
-        free(inside);
-        free(mem);
-        mem = NULL;
-    } else {
-        *mem = (rknn_tensor_mem){
-            .virt_addr = data ? data : inside,
-            .fd = fd,
-            .offset = offset,
-            .size = (uint32_t)size,
-            .flags = data ? RKNN_TENSOR_MEMORY_FLAGS_FROM_FD : RKNN_TENSOR_MEMORY_FLAGS_ALLOC_INSIDE};
-    }
-    context_leave(context);
-    return mem;
-}
-
-rknn_tensor_mem *rknn_create_mem(rknn_context id, uint32_t size) { return create_mem(id, size, -1, NULL, 0); }
-
-rknn_tensor_mem *rknn_create_mem2(rknn_context id, uint64_t size, uint64_t flags) {
-    (void)flags; /* caching */
-    return create_mem(id, size, -1, NULL, 0);
-}
-
-rknn_tensor_mem *rknn_create_mem_from_fd(rknn_context id, int32_t fd, void *virt_addr, uint32_t size, int32_t offset) {
-    return virt_addr && offset >= 0 ? create_mem(id, size, fd, virt_addr, offset) : NULL;
-}
-
-int rknn_destroy_mem(rknn_context id, rknn_tensor_mem *mem) {
-    struct context *context = context_enter(id);
-    if (!context) return RKNN_ERR_CTX_INVALID;
-    int code = memory_remove(context, mem, TENSOR_MEMORY) ? RKNN_SUCC : RKNN_ERR_PARAM_INVALID;
-    for (uint32_t i = 0; !code && i < context->model.n_input + context->model.n_output; i++)
-        if (context->bindings[i].mem == mem) context->bindings[i].mem = NULL;
-    context_leave(context);
-    return code;
-}
-
-/* Find the tensor that an attribute was queried of: an index alone does not tell inputs from outputs. */
-static int64_t find_tensor(const struct context *context, const rknn_tensor_attr *attr) {
-    const uint32_t inputs = context->model.n_input, all = inputs + context->model.n_output;
-    for (uint32_t i = 0; i < all; i++)
-        if (attr->index == (i < inputs ? i : i - inputs) &&
-            !strncmp(attr->name, context->tensors[i].plain.name, sizeof attr->name))
-            return i;
-    return -1;
-}
-
-int rknn_set_io_mem(rknn_context id, rknn_tensor_mem *mem, rknn_tensor_attr *attr) {
-    struct context *context = context_enter(id);
-    if (!context) return RKNN_ERR_CTX_INVALID;
-    int code = RKNN_ERR_PARAM_INVALID;
-    int64_t found = attr && memory_known(context, mem, TENSOR_MEMORY) ? find_tensor(context, attr) : -1;
-    if (found >= 0) {
-        const struct tensor *tensor = &context->tensors[found];
-        const rknn_tensor_attr *laid_out = attr->fmt == RKNN_TENSOR_NC1HWC2 ? &tensor->native : &tensor->plain;
-        int32_t type = attr->pass_through ? tensor->plain.type : attr->type;
-        uint64_t size = (uint64_t)laid_out->n_elems * type_size(type);
-        if (size && size + (uint32_t)mem->offset <= mem->size) {
-            context->bindings[found] =
-                (struct binding){mem, (uint32_t)type, (uint32_t)attr->fmt, attr->pass_through, (uint32_t)size};
-            code = RKNN_SUCC;
-        }
-    }
-    context_leave(context);
-    return code;
-}
-
-static int accept_mem(rknn_context id, rknn_tensor_mem *mem, bool weights) {
-    struct context *context = context_enter(id);
-    if (!context) return RKNN_ERR_CTX_INVALID;
-    uint32_t needed = weights ? context->model.weight_size : context->model.internal_size;
-    bool fits = memory_known(context, mem, TENSOR_MEMORY) && mem->size >= needed;
-    context_leave(context);
-    return fits ? RKNN_SUCC : RKNN_ERR_PARAM_INVALID;
-}
-
-/* Where weights and inner tensors lie is the server's affair: the memory is checked and not used. */
-int rknn_set_weight_mem(rknn_context id, rknn_tensor_mem *mem) { return accept_mem(id, mem, true); }
-
-int rknn_set_internal_mem(rknn_context id, rknn_tensor_mem *mem) { return accept_mem(id, mem, false); }
-
-int rknn_mem_sync(rknn_context id, rknn_tensor_mem *mem, int mode) {
-    struct context *context = context_enter(id);
-    if (!context) return RKNN_ERR_CTX_INVALID;
-    bool known = memory_known(context, mem, TENSOR_MEMORY);
-    context_leave(context);
-    bool sound = mode >= RKNN_MEMORY_SYNC_TO_DEVICE && mode <= RKNN_MEMORY_SYNC_BIDIRECTIONAL;
-    return known && sound ? RKNN_SUCC : RKNN_ERR_PARAM_INVALID;
 }

@@ -27,6 +27,17 @@ enum {
 
 enum { RKNN_MAX_DIMS = 16, RKNN_MAX_NAME_LEN = 256 };
 
+/* Of rknn_init; RKNN_FLAG_ALL are those that the reference of 2.3.2 has, priorities (1, 2) among them. */
+enum {
+    RKNN_FLAG_MEM_ALLOC_OUTSIDE = 0x10,
+    RKNN_FLAG_SHARE_WEIGHT_MEM = 0x20,
+    RKNN_FLAG_COLLECT_MODEL_INFO_ONLY = 0x100,
+    RKNN_FLAG_INTERNAL_ALLOC_OUTSIDE = 0x200,
+    RKNN_FLAG_DISABLE_FLUSH_INPUT_MEM_CACHE = 0x4000,
+    RKNN_FLAG_DISABLE_FLUSH_OUTPUT_MEM_CACHE = 0x8000,
+    RKNN_FLAG_ALL = 0x3ffff
+};
+
 enum {
     RKNN_QUERY_IN_OUT_NUM = 0,
     RKNN_QUERY_INPUT_ATTR = 1,

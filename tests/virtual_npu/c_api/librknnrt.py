@@ -119,8 +119,9 @@ def missing(compiler: str = "gcc") -> str:
     return f"{' and '.join(absent)} not found: librknnrt.so cannot be compiled" if absent else ""
 
 
-def build(folder: Path, compiler: str = "gcc") -> Path:
-    subprocess.run(["make", "-s", "-C", SOURCES, f"BUILD={folder}", f"CC={compiler}"], check=True)
+def build(folder: Path, compiler: str = "gcc", flags: str = "-O2") -> Path:
+    make = ["make", "-s", "-C", SOURCES, f"BUILD={folder}", f"CC={compiler}", f"CFLAGS={flags}"]
+    subprocess.run(make, check=True)
     return folder / "librknnrt.so"
 
 
@@ -152,12 +153,12 @@ def load(path: Path) -> Any:
 class Context:
     """One context; every method but those that return data gives the library's code."""
 
-    def __init__(self, library: Any, model: bytes | None = None) -> None:
+    def __init__(self, library: Any, model: bytes | None = None, flags: int = 0) -> None:
         self.library = library
         self.id = c.c_uint64(0)
         self.code = 0
         if model is not None:
-            self.code = library.rknn_init(c.byref(self.id), model, len(model), 0, None)
+            self.code = library.rknn_init(c.byref(self.id), model, len(model), flags, None)
 
     def close(self) -> int:
         return int(self.library.rknn_destroy(self.id))

@@ -25,6 +25,7 @@ from tests.virtual_npu.c_api.librknnrt import (
 )
 from tests.virtual_npu.c_api.models import (
     CTX,
+    FAIL,
     INPUT,
     MODEL,
     MODELS,
@@ -79,8 +80,10 @@ def test_layouts_are_the_same_numbers_in_another_order(context: Context) -> None
     expected = executor_answer("float16")
     np.testing.assert_array_equal(context.infer(as_input(ROWS), fmt=NCHW), expected)
     np.testing.assert_array_equal(context.infer(NHWC_ROWS, fmt=UNDEFINED), expected)
-    native = ROWS.reshape(5, 3, 8).transpose(1, 0, 2)  # 24 channels in groups of 8
-    np.testing.assert_array_equal(context.infer(native, fmt=NC1HWC2), expected)
+    stored = ROWS.astype(np.float16)
+    native = stored.reshape(5, 3, 8).transpose(1, 0, 2)  # 24 channels in groups of 8
+    np.testing.assert_array_equal(context.infer(native, fmt=NC1HWC2, pass_through=True), expected)
+    np.testing.assert_array_equal(context.infer(stored, fmt=NC1HWC2), expected)  # NHWC, to be converted
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -123,10 +126,13 @@ def test_queries_tell_of_the_file(library: Any) -> None:
     native = context.attr(8)
     assert (list(native.dims[: native.n_dims]), native.fmt) == ([1, 2, 5, 1, 16], NC1HWC2)
     assert native.size_with_stride == 160
+    nhwc = context.attr(10), context.attr(11)
+    assert [list(each.dims[: each.n_dims]) for each in nhwc] == [[1, 5, 1, 24], [1, 5, 1, 10]]
+    assert [(each.fmt, each.type, each.size) for each in nhwc] == [(NHWC, 2, 120), (NHWC, 2, 50)]
     code, versions = context.query(5, 512)
     assert code == 0
     assert versions.startswith(b"2.5.0 (virtual NPU)\0")
-    assert context.query(6, 64)[0] == context.query(7, 1024)[0] == 0
+    assert context.query(7, 1024)[0] == 0
     assert context.infer(NHWC_ROWS).size == 50
     code, duration = context.query(4, 8)
     assert code == 0
@@ -140,7 +146,7 @@ def test_tools_find_the_version_in_the_file(library: Any) -> None:
 
 @pytest.mark.parametrize(
     ("command", "size"),
-    [(1, 375), (0, 7), (5, 511), (4, 7), (6, 63), (7, 1023), (3, 16), (13, 9000), (99, 64), (-1, 64)],
+    [(1, 375), (0, 7), (5, 511), (4, 7), (6, 64), (7, 1023), (3, 16), (13, 9000), (99, 64), (-1, 64)],
 )
 def test_queries_that_cannot_be_answered(context: Context, command: int, size: int) -> None:
     assert context.query(command, size)[0] == PARAM
@@ -190,6 +196,34 @@ def test_a_model_comes_from_a_file_too(library: Any, tmp_path: Path) -> None:
     assert library.rknn_init(None, b"x", 1, 0, None) == PARAM
 
 
+def test_flags_that_no_runtime_has_are_refused(library: Any) -> None:
+    for flags in (1 << 18, 1 << 31, 0x20):  # the last shares weights, and names no context
+        assert Context(library, MODELS["float16"], flags).code == PARAM
+
+
+def test_a_context_for_queries_alone_is_not_run(library: Any) -> None:
+    context = Context(library, MODELS["float16"], 0x100)
+    assert context.query(6, 64)[0] == 0
+    assert context.query(6, 63)[0] == PARAM
+    assert context.set_input(NHWC_ROWS) == 0
+    assert context.run() == FAIL
+    context.close()
+
+
+def test_memory_that_the_caller_promised_is_needed(library: Any) -> None:
+    context = Context(library, MODELS["float16"], 0x10)
+    code, sizes = context.query(6, 64)
+    assert code == 0
+    weights, internal = struct.unpack_from("<II", sizes)
+    assert context.set_input(NHWC_ROWS) == 0
+    assert context.run() == FAIL
+    for setter, size in ((library.rknn_set_weight_mem, weights), (library.rknn_set_internal_mem, internal)):
+        assert context.run() == FAIL
+        assert setter(context.id, library.rknn_create_mem(context.id, max(size, 1))) == 0
+    np.testing.assert_array_equal(context.infer(NHWC_ROWS), executor_answer("float16"))
+    context.close()
+
+
 @pytest.mark.parametrize(
     ("how", "code"),
     [
@@ -203,6 +237,7 @@ def test_a_model_comes_from_a_file_too(library: Any, tmp_path: Path) -> None:
         ({"fmt": 4}, INPUT),
         ({"fmt": -1}, INPUT),
         ({"pass_through": True}, INPUT),
+        ({"fmt": NC1HWC2}, INPUT),  # float32 has no such layout
     ],
 )  # fmt: skip
 def test_a_wrong_input_is_refused_and_the_context_lives_on(context: Context, how: Any, code: int) -> None:

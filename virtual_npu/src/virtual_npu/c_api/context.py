@@ -163,7 +163,7 @@ class Context:
         else:
             raise Refused(_INPUT, f"type {code} is not converted for '{tensor.name}'")
         if layout == UNDEFINED:
-            layout = _input_layout(tensor)
+            layout = _nhwc_layout(tensor)
         try:
             self._inputs[index] = stored_from_host(payload[16:], tensor, dtype, layout)
         except InputError as error:
@@ -214,8 +214,8 @@ def _elements(tensor: Tensor) -> int:
     return int(max(np.prod(tensor.shape, dtype=np.int64), np.prod(tensor.native_shape, dtype=np.int64)))
 
 
-def _input_layout(tensor: Tensor) -> int:
-    """Return the layout that the runtime reports for an input."""
+def _nhwc_layout(tensor: Tensor) -> int:
+    """Return the layout that the runtime reports for an input, and for either where NHWC is asked for."""
     return NHWC if len(tensor.shape) == 4 else UNDEFINED
 
 
@@ -233,12 +233,14 @@ def _description(model: Model) -> bytes:
         file.custom_string.encode(errors="replace")[:1023],
     )
     inputs = [
-        _attributes(i, t, layout) for i, t in enumerate(file.inputs) for layout in (_input_layout(t), NC1HWC2)
+        _attributes(i, t, layout)
+        for i, t in enumerate(file.inputs)
+        for layout in (_nhwc_layout(t), NC1HWC2, _nhwc_layout(t))
     ]
     outputs = [
         _attributes(i, t, layout)
         for i, t in enumerate(file.outputs)
-        for layout in (NCHW if len(t.shape) == 4 else UNDEFINED, NC1HWC2)
+        for layout in (NCHW if len(t.shape) == 4 else UNDEFINED, NC1HWC2, _nhwc_layout(t))
     ]
     return head + b"".join(inputs + outputs)
 
@@ -248,7 +250,7 @@ def _attributes(index: int, tensor: Tensor, layout: int) -> bytes:
     if layout == NC1HWC2 and len(tensor.native_shape) == 5:
         shape = tensor.native_shape
     elif layout == NC1HWC2:
-        layout = _input_layout(tensor)
+        layout = _nhwc_layout(tensor)
     if layout == NHWC:
         shape = (shape[0], shape[2], shape[3], shape[1])
     if len(shape) > 16:
