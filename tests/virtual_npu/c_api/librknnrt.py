@@ -120,8 +120,8 @@ def missing(compiler: str = "gcc") -> str:
 
 
 def build(folder: Path, compiler: str = "gcc", flags: str = "-O2") -> Path:
-    make = ["make", "-s", "-C", SOURCES, f"BUILD={folder}", f"CC={compiler}", f"CFLAGS={flags}"]
-    subprocess.run(make, check=True)
+    settings = [f"BUILD={folder}", f"CC={compiler}", f"CFLAGS={flags}"]
+    subprocess.run(["make", "-s", "-C", os.fspath(SOURCES), *settings], check=True)
     return folder / "librknnrt.so"
 
 

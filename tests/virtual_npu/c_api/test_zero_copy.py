@@ -37,7 +37,8 @@ def _bound(context: Context, command: int, dtype: str, **fields: int) -> tuple[A
 
 def _native(rows: Array) -> Array:
     """24 channels as NC1HWC2 has them."""
-    return rows.astype(np.float16).reshape(5, 3, 8).transpose(1, 0, 2).ravel()
+    planes: Array = rows.astype(np.float16).reshape(5, 3, 8).transpose(1, 0, 2).ravel()
+    return planes
 
 
 @pytest.mark.parametrize("dtype", MODELS)

@@ -12,6 +12,7 @@ import numpy as np
 from scirknn.answers import TASKS, Responses, takes_rows
 from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
+from scirknn.probe_rows import ProbeRows
 from scirknn.steps.activations import HEADS
 from scirknn.steps.step import Step, apply_steps
 from scirknn.steps.trees import TreeSum
@@ -140,6 +141,8 @@ class Bundle:
         The methods that the estimator has, each with its own steps; None: those of the task.
     score : str or None
         What `score` measures, see `scirknn.estimators.scores`; None: the task's.
+    probe : ProbeRows or None
+        Rows and answers by which a runtime is verified where it is used; None: it holds none.
     """
 
     path: Path
@@ -171,6 +174,7 @@ class Bundle:
     epilogue: tuple[Step, ...] = ()
     responses: Responses | None = None
     score: str | None = None
+    probe: ProbeRows | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -225,6 +229,11 @@ class Bundle:
             return answer
         high, low = answer[:, : self.n_outputs].astype(np.float64), answer[:, self.n_outputs :]
         return low - high if self.high_negated else high + low
+
+    def finish(self, answer: Array) -> Floats:
+        """Map an answer of the model, as `join` takes it, to the estimator's outputs (n, n_outputs)."""
+        values: Floats = np.asarray(self.join(answer), np.float64)
+        return values if self.output is None else (values - self.output.offset) * self.output.scale
 
     def files(self) -> Iterator[tuple[Variant, Path]]:
         """Yield each variant with the path of its file."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
+from scirknn import probe_rows
 from scirknn.bundle import columns_metadata, host_parts, input_range
 from scirknn.bundle.arrays_file import ReadArrays, read_beside
 from scirknn.bundle.contents import (
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from scirknn.bundle.columns import Columns
 
 __all__ = ["FORMAT", "from_json", "is_bare_name", "to_json"]
+
+_Value = TypeVar("_Value")
 
 FORMAT = 4
 """Number of the metadata's newest format; a reader refuses any newer.
@@ -92,6 +95,7 @@ def to_json(bundle: Bundle) -> dict[str, Any]:
         **({"head_on_npu": True} if bundle.head_on_npu else {}),
         **({"high_negated": True} if bundle.high_negated else {}),
         **({} if bundle.input_range is None else {"input_range": input_range.to_json(bundle.input_range)}),
+        **({} if bundle.probe is None else {"probe_rows": probe_rows.to_json(bundle.probe)}),
         **host_parts.to_json(bundle).document,
         **bundle.details,
     }
@@ -175,10 +179,8 @@ class _Reader:
         columns = columns_metadata.from_json(self.document.pop("columns"), n_features_in, self.fail)
         return columns, len(columns.inputs)
 
-    def known_range(self, n_inputs: int) -> input_range.InputRange | None:
-        if "input_range" not in self.document:
-            return None
-        return input_range.from_json(self.document.pop("input_range"), n_inputs, self.fail)
+    def optional(self, key: str, read: Callable[..., _Value], *sizes: int) -> _Value | None:
+        return read(self.document.pop(key), *sizes, self.fail) if key in self.document else None
 
     def names(self, count: int) -> tuple[str, ...] | None:
         names = self.take("feature_names", (list, type(None)))
@@ -311,8 +313,7 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
     """
     reader = _Reader(sidecar, document)
     reader.check_format_and_digest()
-    n_features_in = reader.count("n_features_in", MOST_COLUMNS)
-    n_outputs = reader.count("n_outputs", MOST_COLUMNS)
+    n_features_in, n_outputs = (reader.count(key, MOST_COLUMNS) for key in ("n_features_in", "n_outputs"))
     columns, n_inputs = reader.columns(n_features_in)
     host = host_parts.from_json(reader.document, path, n_inputs, read_arrays, reader.fail)
     parts = reader.parts("parts", PARTS)
@@ -340,8 +341,9 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
         parts=parts,
         output_parts=reader.parts("output_parts", (1, 2)),
         high_negated=reader.take("high_negated", bool) if "high_negated" in reader.document else False,
-        input_range=reader.known_range(n_inputs),
+        input_range=reader.optional("input_range", input_range.from_json, n_inputs),
         scale=reader.affine("scale", host.n_channels) if "scale" in reader.document else None,
+        probe=reader.optional("probe_rows", probe_rows.from_json, host.n_channels * parts, n_outputs),
         details=reader.document,
         **{name: getattr(host, name) for name in ("features", "epilogue", "responses", "score")},
     )

@@ -7,6 +7,7 @@ users' reports and the vendor's changelog, each with its place; the vendor's own
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ __all__ = [
     "require_compatible",
     "runtime_command",
     "runtime_file",
+    "runtime_path",
     "small_text",
 ]
 
@@ -262,19 +264,30 @@ def small_text(path: Path) -> str | None:
     return text or None
 
 
+def runtime_path(top: Path = Path("/")) -> Path | None:
+    """Return the librknnrt.so of a machine whose files are below `top`; None where it is at no usual place.
+
+    On this machine ``SCIRKNN_LIBRKNNRT`` names another.
+    """
+    own = os.environ.get("SCIRKNN_LIBRKNNRT")
+    if own and top == Path("/"):
+        return Path(own)
+    return next((top / name for name in _RUNTIMES if (top / name).is_file()), None)
+
+
 def _runtime(top: Path) -> str | None:
     """Return the version that librknnrt.so carries as text."""
-    for name in _RUNTIMES:
-        try:
-            with (top / name).open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # absent, or empty and so not to be mapped
-            continue
-        with data:
-            match = _RUNTIME_VERSION.search(data)
-            if match:
-                return match.group(1).decode("ascii")
-    return None
+    path = runtime_path(top)
+    try:
+        if path is None:
+            return None
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):  # not to be read, or empty and so not to be mapped
+        return None
+    with data:
+        match = _RUNTIME_VERSION.search(data)
+        return match.group(1).decode("ascii") if match else None
 
 
 def distribution_version(name: str) -> str | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scirknn.devices.core_pool import Context, Contexts, CorePool, close_contexts
+from scirknn.devices.core_pool import Contexts, CorePool
 from scirknn.devices.protocol import MASKS
-from scirknn.devices.session import open_session
+from scirknn.devices.runtimes import Opened, Runtime, open_files, open_on_npu, require_runtime
 from scirknn.errors import InputError
 
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["CORES", "open_contexts"]
+__all__ = ["CORES", "OpenModel", "open_contexts"]
 
 POOL = "pool"
 CORES = (*MASKS, POOL)
@@ -26,21 +27,30 @@ MOST_LINES = 2047
 """Rows of a run that the NPU's register for an input's height holds: 11 bits (RK3588 TRM, part 1)."""
 
 
-def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
+@dataclass(frozen=True)
+class OpenModel:
+    """A bundle's contexts, and what runs them."""
+
+    contexts: Contexts
+    runtime: Runtime
+
+
+def open_contexts(bundle: Bundle, device: str, core: str, runtime: str = "auto") -> OpenModel:
     """Load a bundle's model files.
 
-    `device` is "npu" or "virtual", `core` one of `CORES`. "pool" makes a context on each core of the
-    bundle's chip.
+    `device` is "npu" or "virtual", `core` one of `CORES`, `runtime` one of `RUNTIMES`, for the NPU. "pool"
+    makes a context on each core of the bundle's chip.
 
     Raises
     ------
     InputError
-        Another `core`.
+        Another `core` or `runtime`.
     DeviceError, NativeError
         What had been opened is closed.
     """
     if core not in CORES:
         raise InputError(f"core is {core!r}; it can be one of {', '.join(CORES)}.")
+    require_runtime(runtime)
     masks = [core]
     if core == POOL:
         toolkit = bundle.details.get("toolkit")
@@ -48,17 +58,16 @@ def open_contexts(bundle: Bundle, device: str, core: str) -> Contexts:
         count = _CORE_COUNTS.get(str(platform or "rk3588").rstrip("s"), 1)
         masks = [str(number) for number in range(count)] if count > 1 else ["auto"]
     _warn_of_many_lines(bundle, device)
-    contexts: list[Context] = []
-    try:
-        for mask in masks:
-            contexts.append({})
-            for variant, file in bundle.files():
-                contexts[-1][variant.samples] = open_session(file, device, mask, bundle.form)
-    except BaseException:
-        close_contexts(contexts)
-        raise
-    return (
-        Contexts(bundle.path.name, contexts) if len(contexts) == 1 else CorePool(bundle.path.name, contexts)
+    if device == "npu":
+        opened = open_on_npu(bundle, masks, runtime)
+    else:
+        reason = "the model has no file for an NPU" if bundle.on_host else "device='virtual'"
+        opened = Opened(
+            open_files(bundle, device, masks), Runtime("host" if bundle.on_host else "virtual", reason)
+        )
+    name, contexts = bundle.path.name, opened.contexts
+    return OpenModel(
+        Contexts(name, contexts) if len(contexts) == 1 else CorePool(name, contexts), opened.runtime
     )
 
 

@@ -22,6 +22,10 @@ class Classifier(Methods):
         cores for each run, "auto" leaves the choice to the driver, which takes one. int8 and int16 answers
         are the same. In float16 the cores of an RK3588 now and then differ in an output, by a step of float16
         at most where one layer leads to it: a pool is not reproducible to the bit.
+    runtime : {"auto", "native", "rknnlite"}
+        What runs the files on the NPU. "native" is librknnrt.so itself, with memory bound once; "rknnlite"
+        the vendor's package. "auto" takes the former where it gives the bits of the library's general calls
+        on rows that the bundle holds, else those calls, else rknnlite.
 
     Attributes
     ----------
@@ -32,6 +36,8 @@ class Classifier(Methods):
     out_activation_ : str
     bundle : Bundle
     device, core : str
+    runtime : Runtime
+        What runs the files, ``name``, and why, ``reason``.
 
     Raises
     ------

@@ -58,8 +58,15 @@ class Estimator:
 
     _tasks: tuple[str, ...] = ()
 
-    def __init__(self, path: PathLike | Bundle, *, device: str | None = None, core: str = "auto") -> None:
-        self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core}
+    def __init__(
+        self,
+        path: PathLike | Bundle,
+        *,
+        device: str | None = None,
+        core: str = "auto",
+        runtime: str = "auto",
+    ) -> None:
+        self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core, "runtime": runtime}
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         if bundle.task not in self._tasks:
             raise BundleFormatError(
@@ -80,7 +87,9 @@ class Estimator:
             self.classes_: Array = bundle.classes
         self._watch = None if bundle.input_range is None else RangeWatch(bundle)
         self._samples = tuple(variant.samples for variant in bundle.variants) or (1,)
-        self._contexts: Contexts | None = open_contexts(bundle, self.device, core)
+        opened = open_contexts(bundle, self.device, core, runtime)
+        self.runtime = opened.runtime
+        self._contexts: Contexts | None = opened.contexts
         widest = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
         # Full runs of the largest variant, as many as contexts or a few more.
         share = self._samples[-1] * len(self._contexts)
@@ -274,7 +283,7 @@ class Estimator:
         )
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return what the estimator was opened with: ``path``, ``device``, ``core``."""
+        """Return what the estimator was opened with: ``path``, ``device``, ``core``, ``runtime``."""
         return dict(self._parameters)
 
     def set_params(self: _Self, **params: Any) -> _Self:

@@ -1,0 +1,1 @@
+"""Sessions straight to librknnrt.so, by the vendor's C API."""

@@ -1,0 +1,107 @@
+"""Bundles of small files, and our librknnrt.so in its strict mode as the machine's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scirknn.bundle import Affine, Bundle, Variant, write_bundle
+from scirknn.devices.native.library import Library, load_library
+from scirknn.probe_rows import ProbeRows
+from tests.virtual_npu.c_api import librknnrt
+from tests.virtual_npu.rknn_writer import Chain, Dense, write
+from virtual_npu import VirtualNpu, read
+
+CHANNELS, OUTPUTS = 24, 10
+BATCHES = (1, 8, 64)
+PRECISIONS = ("float16", "int8", "int16")
+
+WriteBundle = Callable[..., Path]
+
+
+def model(precision: str, samples: int) -> bytes:
+    """A file of 24 inputs, which int8 pads to 32, and 10 outputs."""
+    rng = np.random.default_rng(len(precision))
+    if precision == "float16":
+        hidden = Dense(rng.normal(size=(33, CHANNELS)) / 5, rng.normal(size=33), relu=True)
+        return write(
+            Chain([hidden, Dense(rng.normal(size=(OUTPUTS, 33)) / 6, rng.normal(size=OUTPUTS))], samples)
+        )
+    limit = np.iinfo(precision).max
+    layer = Dense(
+        rng.integers(-limit, limit + 1, (OUTPUTS, CHANNELS)),
+        rng.integers(-limit * 50, limit * 50, OUTPUTS),
+        multipliers=rng.integers(8192, 16384, OUTPUTS),
+        out_scale=20000,
+        out_shift=22 if precision == "int8" else 30,
+    )
+    return write(Chain([layer], samples, precision, scales=(0.03, 0.05)))
+
+
+def rows(count: int, seed: int = 7) -> Any:
+    return np.random.default_rng(seed).normal(size=(count, CHANNELS)).astype(np.float32)
+
+
+def executor_answer(file: bytes, given: Any) -> Any:
+    """What the virtual NPU answers to rows, in runs of its own."""
+    return VirtualNpu(read(file)).run(given.T[None, :, :, None])[0, :, :, 0].T
+
+
+@pytest.fixture(scope="package")
+def library_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if librknnrt.missing():
+        pytest.skip(librknnrt.missing())
+    return librknnrt.build(tmp_path_factory.mktemp("librknnrt"))
+
+
+@pytest.fixture(scope="package")
+def library(library_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Our library with a server; memory must be synchronized as if nothing were coherent."""
+    socket = tmp_path_factory.mktemp("npu") / "s"
+    with librknnrt.serving(socket), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIRTUAL_NPU_SOCKET", str(socket))
+        patch.setenv("VIRTUAL_NPU_STRICT_SYNC", "1")
+        patch.setenv("SCIRKNN_LIBRKNNRT", str(library_path))
+        yield load_library()
+
+
+@pytest.fixture
+def write_native_bundle(tmp_path: Path) -> WriteBundle:
+    """Write a bundle of `model`'s files with rows to verify it by."""
+
+    def make(precision: str = "float16", samples: tuple[int, ...] = BATCHES, **fields: Any) -> Path:
+        files = {size: model(precision, size) for size in samples}
+        names = {size: "model.rknn" if size == samples[0] else f"model.n{size}.rknn" for size in samples}
+        variants = tuple(Variant(names[n], n, hashlib.sha256(files[n]).hexdigest()) for n in samples)
+        inputs = rows(8, seed=1)
+        recorded = executor_answer(model(precision, 8), inputs).astype(np.float64)
+        output = Affine(np.linspace(-1, 1, OUTPUTS), np.linspace(1, 3, OUTPUTS))
+        recorded = (recorded - output.offset) * output.scale
+        bundle: dict[str, Any] = dict(
+            path=tmp_path / "model.rknn",
+            task="regressor",
+            estimator="MLPRegressor",
+            classes=None,
+            n_features_in=CHANNELS,
+            n_outputs=OUTPUTS,
+            feature_names=None,
+            single_output=False,
+            dtype="float64",
+            head="identity",
+            channels=CHANNELS,
+            input=None,
+            output=output,
+            precision=precision,
+            variants=variants,
+            details={"toolkit": {"version": "none"}},
+            probe=ProbeRows(inputs, recorded, 1e-6),
+        )
+        write_bundle(Bundle(**{**bundle, **fields}), {names[n]: file for n, file in files.items()})
+        return tmp_path / "model.rknn"
+
+    return make
