@@ -47,18 +47,20 @@ def trained(estimator: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> Any:
 
 def on_the_file(path: Path, X: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Compute the outputs before the head as the runtime does: from bundle and file alone."""
+    return prepared_on_the_file(path, read_bundle(path).prepare(np.asarray(X, np.float64)))
+
+
+def prepared_on_the_file(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     bundle = read_bundle(path)
     variant, file = next(bundle.files())
     npu = virtual_npu.VirtualNpu(virtual_npu.read(file))
-    values = bundle.prepare(np.asarray(X, np.float64))
-    rows = np.zeros((-(-len(X) // variant.samples) * variant.samples, bundle.channels), np.float32)
-    rows[: len(X), : values.shape[1]] = values
+    rows = np.zeros((-(-len(values) // variant.samples) * variant.samples, bundle.channels), np.float32)
+    rows[: len(values), : values.shape[1]] = values
     outputs = [
         npu.run(part.T[None, :, :, None])[0, :, :, 0].T
         for part in rows.reshape(-1, variant.samples, bundle.channels)
     ]
-    found = np.concatenate(outputs)[: len(X)].astype(np.float64)
-    return found if bundle.output is None else (found - bundle.output.offset) * bundle.output.scale
+    return bundle.finish(np.concatenate(outputs)[: len(values)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -76,6 +78,12 @@ def test_every_kind_in_every_precision(tmp_path: Path, toolkit: Toolkit, kind: s
     tolerance = {"int16": 0.01 * spread, "int8": 0.1 * spread, "float16": 3 * 5e-3 * 3}[precision]
     assert report.placement["cpu"] == 0
     np.testing.assert_allclose(on_the_file(path, X), reference, atol=tolerance)
+    bundle = read_bundle(path)
+    assert bundle.probe is not None
+    answer = prepared_on_the_file(path, bundle.probe.inputs)
+    assert np.abs(answer - bundle.probe.outputs).max() <= bundle.probe.error
+    own = bundle.prepare(X).astype(np.float32)
+    assert not (bundle.probe.inputs[:, None] == own).all(axis=2).any()  # nobody's data
 
 
 def scaled(loaded: tuple[Any, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -240,6 +240,7 @@ class _Conversion:
             details=self.details(toolkit),
             form="conv" if network.form == "conv" else "matmul",
             input_range=calibrated,
+            probe=self.attempt.check.probe,
         )
 
     def report(self, bundle: Bundle, seconds: float) -> ConversionReport:

@@ -80,8 +80,8 @@ def _python(device: str) -> Iterator[Finding]:
     lowest, highest = _LITE_PYTHONS
     version = platform.python_version()
     if device == "npu" and not lowest <= sys.version_info[:2] <= highest:
-        text = f"{version}; rknn-toolkit-lite2 has wheels for 3.{lowest[1]} to 3.{highest[1]}. Use one."
-        yield Finding("python", "error", text, "sudo apt install python3.11 python3.11-venv")
+        text = f"{version}; the optional rknn-toolkit-lite2 has wheels for 3.{lowest[1]} to 3.{highest[1]}."
+        yield Finding("python", "note", text)
     else:
         yield Finding("python", "ok", f"{version}, {sys.executable}")
     yield Finding("numpy", "ok", np.__version__)
@@ -173,13 +173,14 @@ def _runtime(versions: BoardVersions, bundle: Bundle | None) -> Iterator[Finding
 
 
 def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
+    """Examine what serves where librknnrt.so cannot be called without it."""
     runtime = (versions.librknnrt or "").split(" ")[0]
     install = compatibility.lite_command(runtime) or compatibility.lite_command(_KNOWN_GOOD)
     if versions.rknnlite is None and importlib.util.find_spec("rknnlite") is None:
-        text = f"rknn-toolkit-lite2 is not installed for {sys.executable}."
+        text = f"rknn-toolkit-lite2 is not installed for {sys.executable}; librknnrt.so is called without it."
         if _is_the_distributions():
-            text += " That takes packages in an environment only: make one, and use its Python."
-        yield Finding("rknnlite", "error", text, _with_this_python(install))
+            text += " This Python takes packages in an environment only: make one, and use its Python."
+        yield Finding("rknnlite", "note", text, _with_this_python(install))
         return
     try:
         with restored_logging():
@@ -188,7 +189,7 @@ def _rknnlite(versions: BoardVersions) -> Iterator[Finding]:
         if "pkg_resources" in str(error):
             install = "python3 -m pip install 'setuptools<82'"
         text = f"rknnlite {versions.rknnlite or ''} cannot be imported: {error}"
-        yield Finding("rknnlite", "error", text, _with_this_python(install))
+        yield Finding("rknnlite", "warning", text, _with_this_python(install))
     else:
         yield Finding("rknnlite", "ok", versions.rknnlite or "importable")
 
@@ -263,10 +264,13 @@ def _runs(bundle: Bundle, device: str) -> Iterator[Finding]:
         with open_bundle(bundle, device=device) as model:
             if rows is not None:
                 model.raw_output(rows)
+            runtime = model.runtime
     except ScirknnError as error:
         yield Finding("model", "error", str(error))
     else:
         yield Finding("model", "ok", f"{bundle.path.name} {'loads' if rows is None else 'answers'}")
+        if device == "npu":
+            yield Finding("runtime", "ok" if runtime.name == "native" else "note", str(runtime))
 
 
 def _toolkit(bundle: Bundle | None) -> dict[str, Any]:

@@ -11,10 +11,12 @@ import numpy.typing as npt
 import virtual_npu
 from scirknn.answers import final_values
 from scirknn.arrays import Floats
+from scirknn.probe_rows import ProbeRows
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import Agreement, agreement, expected_behind_steps
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.file_bound import file_bound
+from sklearn2rknn.checking.probe_rows import draw_rows, probe_rows
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack, unpack
@@ -72,7 +74,7 @@ def run_check(source: Network, network: Network, checked: CheckInput, file: File
         An output is not finite, or the program looks up a table that it never uploads.
     """
     judge = _Judge(source, network, checked)
-    bound = _bound(source, network, checked, file)
+    bound = _bound(source, network, checked.rows, file)
     runs = pack(network.prepare(checked.rows), input_channels(network), file.batch_size, network.form)
     session = onnx_session(onnx_from_network(network, file.batch_size).SerializeToString())
     exact = np.stack([session.run(None, {"x": run})[0] for run in runs])
@@ -97,17 +99,24 @@ def run_check(source: Network, network: Network, checked: CheckInput, file: File
         stages=stages,
         unavailable=unavailable,
         lookups=lookups,
+        probe=_probe(source, network, checked.rows, file),
     )
 
 
-def _bound(source: Network, network: Network, checked: CheckInput, file: FileUnderCheck) -> Floats | None:
+def _probe(source: Network, network: Network, rows: Floats, file: FileUnderCheck) -> ProbeRows | None:
+    drawn = draw_rows(rows, input_channels(network) + source.n_outputs)
+    bound = _bound(source, network, drawn, file) if network.form == "conv" else None
+    return None if bound is None else probe_rows(source, network, drawn, bound)
+
+
+def _bound(source: Network, network: Network, rows: Floats, file: FileUnderCheck) -> Floats | None:
     if network.head_on_npu:
         return None  # the NPU's own output activation has no bound
     if file.is_float16:
-        return file_bound(source, network, checked.rows)
+        return file_bound(source, network, rows)
     if isinstance(file.content, str):
         return None
-    return file_bound(source, network, checked.rows, file.content, per_channel=file.per_channel)
+    return file_bound(source, network, rows, file.content, per_channel=file.per_channel)
 
 
 @attrs.frozen(eq=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from scirknn.probe_rows import ProbeRows
 from sklearn2rknn.checking.agreement import Agreement
 from sklearn2rknn.rows.check_rows import SEED
 from sklearn2rknn.tolerances import FEWEST_ROWS, SAFETY, Requirement
@@ -41,6 +42,8 @@ class CheckResult:
     lookups : mapping of str to float
         By how much outputs of the first rows would change if tables were looked up otherwise: what
         `virtual_npu.lookup_choices` returns.
+    probe : ProbeRows or None
+        Rows by which a runtime is verified; not of `to_json`.
     """
 
     input: str = "off"
@@ -51,6 +54,7 @@ class CheckResult:
     stages: Mapping[str, Agreement] = attrs.Factory(dict)
     unavailable: Mapping[str, str] = attrs.Factory(dict)
     lookups: Mapping[str, float] = attrs.Factory(dict)
+    probe: ProbeRows | None = attrs.field(default=None, eq=False)
 
     @property
     def is_off(self) -> bool:
