@@ -15,7 +15,7 @@ import scirknn
 
 folder, runtimes = Path(sys.argv[1]), sys.argv[2:]
 X = np.load(folder / "X.npy")
-answers: "dict[str, dict[str, list[str]]]" = {}
+answers: dict[str, dict[str, list[str]]] = {}
 for metadata in sorted(folder.glob("*.rknn.json")):
     path = metadata.with_suffix("")
     for runtime in runtimes:
