@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
     from scirknn.bundle.files import read_bundle
     from scirknn.bundle.input_range import InputRange
+    from scirknn.devices.runtimes import Runtime
     from scirknn.estimators.classifier import Classifier, MLPClassifier
     from scirknn.estimators.load import load
     from scirknn.estimators.range_watch import InputRangeCounts
@@ -62,6 +63,7 @@ __all__ = [
     "OutlierDetector",
     "OutputRangeError",
     "Regressor",
+    "Runtime",
     "ScirknnError",
     "Transformer",
     "__version__",
@@ -75,6 +77,7 @@ _HOMES = {
     "bundle.contents": "Bundle",
     "bundle.files": "read_bundle",
     "bundle.input_range": "InputRange",
+    "devices.runtimes": "Runtime",
     "estimators.classifier": "Classifier MLPClassifier",
     "estimators.load": "load",
     "estimators.range_watch": "InputRangeCounts",

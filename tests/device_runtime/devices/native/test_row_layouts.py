@@ -60,8 +60,8 @@ def test_inputs_are_laid_out_as_the_library_would(
     given_rows = np.array(values, np.float32).reshape(-1, 26 // rows if rows != 1 else 26)[:rows]
     columns = given_rows.shape[1]
     described = attribute(dtype, rows, columns, scale, zero_point)
-    memory = np.full(described.size_with_stride, 0xA5, np.uint8)
-    NativeRows(described, memory, rows, columns).write(given_rows)
+    memory = np.zeros(described.size_with_stride, np.uint8)
+    NativeRows(described, rows, columns).write(given_rows, memory)
     if dtype == "float16":
         with np.errstate(over="ignore"):
             stored = given_rows.astype(np.float16)
@@ -77,7 +77,7 @@ def test_outputs_are_read_as_the_library_would(dtype: str, rows: int) -> None:
     stored = (rng.normal(size=(rows, 10)) * 50).astype(dtype)
     described = attribute(dtype, rows, 10, 0.25, -7)
     memory = planes_of(stored, 10).view(np.uint8).ravel()
-    answer = NativeAnswers(described, memory, rows, 10).read()
+    answer = NativeAnswers(described, rows, 10).read(memory)
     np.testing.assert_array_equal(answer, dequantize(stored, tensor(dtype, 0.25, -7)))
     assert answer.flags.owndata
 
@@ -87,9 +87,9 @@ def test_a_fixed_point_number_is_scaled_by_its_power_of_two() -> None:
     described.qnt_type, described.fl, described.scale = FIXED_POINT, 7, 0.0
     memory = np.zeros(16, np.uint8)
     given_row = np.array([[1.0, -0.5, 300.0, -300.0, 0, 0, 0, 2.0**-8]], np.float32)
-    NativeRows(described, memory, 1, 8).write(given_row)
+    NativeRows(described, 1, 8).write(given_row, memory)
     assert memory.view(np.int16).tolist() == [128, -64, 32767, -32768, 0, 0, 0, 0]
-    assert NativeAnswers(described, memory, 1, 8).read()[0, :2].tolist() == [1.0, -0.5]
+    assert NativeAnswers(described, 1, 8).read(memory)[0, :2].tolist() == [1.0, -0.5]
 
 
 def test_an_expected_layout_has_no_difference() -> None:

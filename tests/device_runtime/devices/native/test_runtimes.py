@@ -67,19 +67,15 @@ class WithoutPassThrough(NativeSession):
 
 
 class WithoutSyncToDevice(NativeSession):
-    def _run(self, rows: Any) -> Any:
-        self._rows.write(rows)
+    def _run_bound(self) -> None:
         self.context.call("rknn_run", None)
         self._output.from_device()
-        return self._answers.read()
 
 
 class WithoutSyncFromDevice(NativeSession):
-    def _run(self, rows: Any) -> Any:
-        self._rows.write(rows)
+    def _run_bound(self) -> None:
         self._input.to_device()
         self.context.call("rknn_run", None)
-        return self._answers.read()
 
 
 @pytest.mark.usefixtures("library")

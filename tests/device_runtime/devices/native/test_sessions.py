@@ -34,7 +34,11 @@ def test_every_session_gives_the_virtual_npu_s_bits(
         session = kind(NativeContext.load(library, tmp_path / "m.rknn"), samples)
         for seed, scale in ((1, 1), (2, 1e3), (1, 1)):
             given = rows(samples, seed) * np.float32(scale)
-            np.testing.assert_array_equal(session.run(given), executor_answer(content, given))
+            answer = session.run(given)
+            np.testing.assert_array_equal(answer, executor_answer(content, given))
+            if isinstance(session, BoundSession):
+                staged = session.decode(session.run_encoded(session.encode(given)))
+                assert staged.tobytes() == answer.tobytes()
         session.close()
 
 
@@ -57,6 +61,9 @@ def test_other_rows_than_the_file_takes_are_refused_by_the_vendors_code(
         with pytest.raises(scirknn.NativeError, match=r"model\.rknn") as caught:
             session.run(np.ascontiguousarray(wrong))
         assert (caught.value.code, caught.value.name) == (-8, "RKNN_ERR_INPUT_INVALID")
+        if isinstance(session, BoundSession):
+            with pytest.raises(scirknn.NativeError, match=r"model\.rknn"):
+                session.encode(np.ascontiguousarray(wrong))
     np.testing.assert_array_equal(session.run(rows(8)), executor_answer(file.read_bytes(), rows(8)))
 
 
@@ -69,6 +76,9 @@ def test_a_closed_session_is_not_run(
     session.close()
     with pytest.raises(scirknn.NativeError, match=r"model\.rknn is closed"):
         session.run(rows(8))
+    if isinstance(session, BoundSession):
+        with pytest.raises(scirknn.NativeError, match=r"model\.rknn is closed"):
+            session.run_encoded(session.encode(rows(8)))
 
 
 def test_what_the_library_refuses_carries_its_code(library: Library, tmp_path: Path) -> None:

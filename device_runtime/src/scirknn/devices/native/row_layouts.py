@@ -1,4 +1,4 @@
-"""Between rows of float32 and a bound tensor's memory.
+"""Between rows of float32 and a bound tensor's memory, for any number of threads.
 
 One row in NC1HWC2 is the row itself, padded. N rows are C1 planes of N atoms, 16 bytes each (C2 channels, one
 row): to lay them out is to transpose atoms, which complex128, 16 bytes wide, carries as they are.
@@ -50,93 +50,83 @@ def unexpected_layout(attribute: TensorAttribute, rows: int, columns: int) -> st
 class FloatRows:
     """An input bound as float32 in NHWC: the same bytes as rows, which the library converts."""
 
-    def __init__(self, data: Array, rows: int, columns: int) -> None:
-        self._rows = data[: 4 * rows * columns].view(np.float32).reshape(rows, columns)
+    def __init__(self, rows: int, columns: int) -> None:
+        self.size = 4 * rows * columns
 
-    def write(self, rows: Float32Array) -> None:
-        """Write rows of float32, shape (N, C)."""
-        self._rows[...] = rows
+    def write(self, rows: Float32Array, memory: Array) -> None:
+        """Write rows of float32, shape (N, C), to memory of uint8."""
+        memory[: self.size].view(np.float32).reshape(rows.shape)[...] = rows
 
 
 class FloatAnswers:
     """An output bound as float32 in NCHW, which the library converts to."""
 
-    def __init__(self, data: Array, rows: int, columns: int) -> None:
-        self._columns = data[: 4 * rows * columns].view(np.float32).reshape(columns, rows)
+    def __init__(self, rows: int, columns: int) -> None:
+        self._shape, self._size = (columns, rows), 4 * rows * columns
 
-    def read(self) -> Float32Array:
-        """Return rows of float32, shape (N, K), that are the caller's."""
-        rows: Float32Array = self._columns.T.copy()
+    def read(self, memory: Array) -> Float32Array:
+        """Return the rows of float32, shape (N, K), of memory of uint8; they are the caller's."""
+        rows: Float32Array = memory[: self._size].view(np.float32).reshape(self._shape).T.copy()
         return rows
 
 
-class _Planes:
-    """A tensor's memory in NC1HWC2 beside an array of rows; for one row they are the same."""
+class _NativeTensor:
+    """A tensor of N rows in NC1HWC2, beside an array of its rows; those of one row are its memory itself."""
 
-    def __init__(self, attribute: TensorAttribute, data: Array, rows: int) -> None:
-        dtype = DTYPES[attribute.type]
-        memory = data[: attribute.size_with_stride]
-        self.planes = memory.view(_ATOM).reshape(-1, rows)
-        width = len(self.planes) * _ATOM.itemsize // dtype.itemsize
-        self.is_one_row = rows == 1
-        self.rows = memory.view(dtype).reshape(1, -1) if self.is_one_row else np.zeros((rows, width), dtype)
-        self.atoms = self.rows.view(_ATOM)
+    def __init__(self, attribute: TensorAttribute, rows: int, columns: int) -> None:
+        self.dtype = DTYPES[attribute.type]
+        self.size, self.rows, self.columns = attribute.size_with_stride, rows, columns
         by_power = attribute.qnt_type == FIXED_POINT
-        self.is_quantized = dtype.kind == "i"
+        self.is_quantized = self.dtype.kind == "i"
         self.scale = np.float32(2.0**-attribute.fl if by_power else attribute.scale)
         self.zero_point = np.float32(0 if by_power else attribute.zp)
 
+    def planes(self, memory: Array) -> Array:
+        """Return memory as atoms, shape (C1, N)."""
+        planes: Array = memory[: self.size].view(_ATOM).reshape(-1, self.rows)
+        return planes
 
-class NativeRows:
+
+class NativeRows(_NativeTensor):
     """An input in the NPU's own type and layout: numpy casts or quantizes."""
 
-    def __init__(self, attribute: TensorAttribute, data: Array, rows: int, columns: int) -> None:
-        self._tensor = tensor = _Planes(attribute, data, rows)
-        tensor.rows[...] = 0  # channels of padding stay 0
-        self._columns = tensor.rows[:, :columns]
-        if tensor.is_quantized:
-            limits = np.iinfo(tensor.rows.dtype)
-            self._least, self._greatest = np.float32(limits.min), np.float32(limits.max)
-            self._scaled = np.empty((rows, columns), np.float32)
-
-    def write(self, rows: Float32Array) -> None:
-        """Write rows of float32, shape (N, C).
+    def write(self, rows: Float32Array, memory: Array) -> None:
+        """Write rows of float32, shape (N, C), to memory of uint8 whose channels of padding are 0.
 
         Integers are ``rint(row / scale) + zero point`` in float32, saturated, as the library computes them.
         """
-        tensor = self._tensor
+        is_one_row, bare = self.rows == 1, memory[: self.size]
+        stored = (
+            (bare if is_one_row else np.zeros(self.size, np.uint8)).view(self.dtype).reshape(self.rows, -1)
+        )
         with np.errstate(over="ignore"):  # to infinity, as the library casts; integers saturate
-            if tensor.is_quantized:
-                scaled = np.divide(rows, tensor.scale, out=self._scaled)
-                np.rint(scaled, out=scaled)
-                if tensor.zero_point:
-                    scaled += tensor.zero_point
-                np.maximum(scaled, self._least, out=scaled)
-                np.minimum(scaled, self._greatest, out=scaled)
-                rows = scaled
-            self._columns[...] = rows
-        if not tensor.is_one_row:
-            tensor.planes[...] = tensor.atoms.T
+            stored[:, : self.columns] = self._quantized(rows) if self.is_quantized else rows
+        if not is_one_row:
+            self.planes(memory)[...] = stored.view(_ATOM).T
+
+    def _quantized(self, rows: Float32Array) -> Float32Array:
+        limits = np.iinfo(self.dtype)
+        scaled = np.divide(rows, self.scale)
+        np.rint(scaled, out=scaled)
+        if self.zero_point:
+            scaled += self.zero_point
+        np.maximum(scaled, np.float32(limits.min), out=scaled)
+        quantized: Float32Array = np.minimum(scaled, np.float32(limits.max), out=scaled)
+        return quantized
 
 
-class NativeAnswers:
+class NativeAnswers(_NativeTensor):
     """An output in the NPU's own type and layout: numpy converts."""
 
-    def __init__(self, attribute: TensorAttribute, data: Array, rows: int, columns: int) -> None:
-        self._tensor = _Planes(attribute, data, rows)
-        self._columns = self._tensor.rows[:, :columns]
-
-    def read(self) -> Float32Array:
-        """Return rows of float32, shape (N, K), that are the caller's.
+    def read(self, memory: Array) -> Float32Array:
+        """Return the rows of float32, shape (N, K), of memory of uint8; they are the caller's.
 
         Of integers ``(q - zero point) * scale`` in float32, as the library computes it.
         """
-        tensor = self._tensor
-        if not tensor.is_one_row:
-            tensor.atoms[...] = tensor.planes.T
-        answer: Float32Array = self._columns.astype(np.float32)
-        if tensor.is_quantized:
-            if tensor.zero_point:
-                answer -= tensor.zero_point
-            answer *= tensor.scale
+        atoms = np.ascontiguousarray(self.planes(memory).T)
+        answer: Float32Array = atoms.view(self.dtype)[:, : self.columns].astype(np.float32)
+        if self.is_quantized:
+            if self.zero_point:
+                answer -= self.zero_point
+            answer *= self.scale
         return answer

@@ -27,7 +27,7 @@ from scirknn.devices.native.row_layouts import FloatAnswers, FloatRows, NativeAn
 from scirknn.errors import NativeError
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array
+    from scirknn.arrays import Array, Float32Array
 
 __all__ = ["BoundSession", "FloatSession", "GeneralSession", "NativeSession"]
 
@@ -50,12 +50,18 @@ class _Session:
     def run(self, rows: Float32Array) -> Float32Array:
         """Run the model once; see `Session.run`."""
         with self._lock:
-            if self._is_closed:
-                raise NativeError("rknn_run", None, f"{self.context.name} is closed.")
-            if rows.shape != (self._count, self._width):
-                # Before the library reads beyond their end.
-                raise failed_call("rknn_inputs_set", self.context.name, _INPUT_INVALID)
+            self._require_open()
+            self._require_shape(rows)
             return self._run(rows)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise NativeError("rknn_run", None, f"{self.context.name} is closed.")
+
+    def _require_shape(self, rows: Float32Array) -> None:
+        """Refuse other rows before the library reads beyond their end."""
+        if rows.shape != (self._count, self._width):
+            raise failed_call("rknn_inputs_set", self.context.name, _INPUT_INVALID)
 
     def _run(self, rows: Float32Array) -> Float32Array:
         raise NotImplementedError
@@ -101,12 +107,17 @@ class GeneralSession(_Session):
 
 
 class BoundSession(_Session):
-    """A session with memory bound to input and output for its life, for files of the form "conv"."""
+    """A session with memory bound to input and output for its life, for files of the form "conv".
+
+    Its work on the host can be done while another run is on the NPU: ``run(rows)`` is
+    ``decode(run_encoded(encode(rows)))`` to the bit.
+    """
 
     def __init__(self, context: NativeContext, rows: int) -> None:
         super().__init__(context, rows)
         taken, given = self._attributes(context)
         self._input, self._output = context.bind(taken), context.bind(given)
+        self._input.data[...] = 0  # channels of padding stay 0
         self._rows = self._rows_in(taken)
         self._answers = self._answers_in(given)
 
@@ -120,11 +131,34 @@ class BoundSession(_Session):
         raise NotImplementedError
 
     def _run(self, rows: Float32Array) -> Float32Array:
-        self._rows.write(rows)
+        self._rows.write(rows, self._input.data)
+        self._run_bound()
+        return self._answers.read(self._output.data)
+
+    def _run_bound(self) -> None:
         self._input.to_device()
         self.context.call("rknn_run", None)
         self._output.from_device()
-        return self._answers.read()
+
+    def encode(self, rows: Float32Array) -> Array:
+        """Return rows, as `run` takes them, in the type and layout of the bound input; in any thread."""
+        self._require_shape(rows)
+        memory = np.zeros(self._rows.size, np.uint8)
+        self._rows.write(rows, memory)
+        return memory
+
+    def run_encoded(self, memory: Array) -> Array:
+        """Run the model once on what `encode` returned; return a copy of the bound output."""
+        with self._lock:
+            self._require_open()
+            self._input.data[: len(memory)] = memory
+            self._run_bound()
+            answer: Array = self._output.data.copy()
+            return answer
+
+    def decode(self, memory: Array) -> Float32Array:
+        """Return what `run` returns for what `run_encoded` returned; in any thread."""
+        return self._answers.read(memory)
 
 
 class NativeSession(BoundSession):
@@ -136,10 +170,10 @@ class NativeSession(BoundSession):
         return taken, given
 
     def _rows_in(self, attribute: TensorAttribute) -> NativeRows:
-        return NativeRows(attribute, self._input.data, self._count, self._width)
+        return NativeRows(attribute, self._count, self._width)
 
     def _answers_in(self, attribute: TensorAttribute) -> NativeAnswers:
-        return NativeAnswers(attribute, self._output.data, self._count, self._outputs)
+        return NativeAnswers(attribute, self._count, self._outputs)
 
 
 class FloatSession(BoundSession):
@@ -153,7 +187,7 @@ class FloatSession(BoundSession):
         return taken, given
 
     def _rows_in(self, attribute: TensorAttribute) -> FloatRows:
-        return FloatRows(self._input.data, self._count, self._width)
+        return FloatRows(self._count, self._width)
 
     def _answers_in(self, attribute: TensorAttribute) -> FloatAnswers:
-        return FloatAnswers(self._output.data, self._count, self._outputs)
+        return FloatAnswers(self._count, self._outputs)

@@ -1,0 +1,1 @@
+"""What a call of librknnrt.so costs."""
