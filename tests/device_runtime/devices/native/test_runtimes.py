@@ -214,3 +214,23 @@ def test_every_context_is_given_back(
     with pytest.raises(ZeroDivisionError):
         load(path)
     assert not alive
+
+
+def test_a_machine_without_librknnrt_says_how_to_name_one(
+    make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scirknn.devices.native.library.runtime_path", lambda: None)
+    with load(make_bundle(fitted("softmax"))) as model:
+        assert str(model.runtime) == (
+            "rknnlite: There is no librknnrt.so in /usr/lib. Install it, or name it in SCIRKNN_LIBRKNNRT."
+        )
+
+
+def test_a_library_that_is_another_is_not_taken(
+    make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch, library: Library
+) -> None:
+    other = Library.__new__(Library)
+    vars(other).update(vars(library), missing=("rknn_query",))
+    monkeypatch.setattr("scirknn.devices.native.library.Library", lambda *rest: other)
+    with pytest.raises(scirknn.DeviceError, match=r"has no rknn_query\. Install the librknnrt\.so"):
+        load(make_bundle(fitted("softmax")), "native")

@@ -70,9 +70,13 @@ def load_library() -> Library:
     DeviceError
         There is none, or it lacks a function that every version since 1.3.0 has.
     """
-    path = str(runtime_path() or "librknnrt.so")
+    path = runtime_path()
+    if path is None:  # by its bare name a library that the process has loaded from elsewhere would be found
+        raise DeviceError(
+            "There is no librknnrt.so in /usr/lib. Install it, or name it in SCIRKNN_LIBRKNNRT."
+        )
     try:
-        library = Library(path, ctypes.CDLL(path))
+        library = Library(str(path), ctypes.CDLL(str(path)))
     except OSError as error:
         raise DeviceError(f"librknnrt.so cannot be loaded ({error}). Install it in /usr/lib.") from None
     lacking = [name for name in _GENERAL if name in library.missing]
