@@ -95,7 +95,11 @@ def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> Opened:
 
 
 def _by_library(bundle: Bundle, cores: Sequence[str], library: Library) -> Opened:
-    contexts = open_bound(bundle, cores, library)
+    contexts: list[Context] | Refusal
+    try:
+        contexts = open_bound(bundle, cores, library)
+    except NativeError as error:  # general calls need neither memory nor other contexts
+        contexts = Refusal(str(error))
     if not isinstance(contexts, Refusal):
         rows = 0 if bundle.probe is None else len(bundle.probe.inputs)
         reason = f"{library.path} gives the bits of its general calls on the {rows} rows of probe_rows"

@@ -234,3 +234,17 @@ def test_a_library_that_is_another_is_not_taken(
     monkeypatch.setattr("scirknn.devices.native.library.Library", lambda *rest: other)
     with pytest.raises(scirknn.DeviceError, match=r"has no rknn_query\. Install the librknnrt\.so"):
         load(make_bundle(fitted("softmax")), "native")
+
+
+def test_memory_that_cannot_be_had_leads_to_general_calls(
+    write_native_bundle: WriteBundle, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(library._functions, "rknn_create_mem", lambda *rest: None)
+    monkeypatch.setattr(runtimes, "load_library", lambda: library)
+    path = write_native_bundle(samples=(8,))
+    with load(path) as model:
+        assert model.runtime.name == "general"
+        assert "rknn_create_mem of model.rknn returned -4 (RKNN_ERR_MALLOC_FAIL)" in model.runtime.reason
+        assert model.raw_output(rows(9)).shape == (9, 10)
+    with pytest.raises(scirknn.NativeError, match="rknn_create_mem"):
+        load(path, "native")
