@@ -158,6 +158,8 @@ def answer(model: Answering, method: str, values: Array, rows: Floats | None = N
     own = responses_of(model)[method]
     answers = apply_steps(own, values, rows)
     if method in ("transform", *SEARCHES):
+        if own and own[-1].gives_integers:
+            return answers.astype(np.int64)
         return answers if own else _activated(model, answers)
     is_column = answers.shape[1] == 1 and model.task != "multilabel"
     return answers[:, 0] if is_column or method == "score_samples" else answers

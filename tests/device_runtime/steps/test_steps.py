@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.branches import Branch, Finite
+from scirknn.steps.calibration import Curves, Logarithm, Sigmoids
 from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
 from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
@@ -20,6 +21,7 @@ from scirknn.steps.elementwise import FUNCTIONS, Clip, Elementwise, Power
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
 from scirknn.steps.linear import Columns, Dense, Scale, Shift
+from scirknn.steps.members import Chain, Copies, Each, Groups, Mapped, Picked, WithRows
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
 from scirknn.steps.norms import DividedRows, Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
@@ -28,6 +30,7 @@ from scirknn.steps.quantiles import Bins, Quantiles
 from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
 from scirknn.steps.squares import LogNormal, LogSum, Squares
 from scirknn.steps.step import KINDS, RowStep, Step, apply_steps, carry_steps, width_after
+from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMean, WeightedMedian
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.normal(size=(3, 2))
@@ -112,6 +115,25 @@ STEPS: dict[str, Step] = {
     "bins": Bins(np.array([-1.0, 0.0, 2.0, 1.0]), (3, 0, 1)),
     "divided_rows l1": DividedRows("l1"),
     "divided_rows max": DividedRows("max"),
+    "chain": Chain((Activation("softmax"), Shift((1.0, 2.0, 3.0)))),
+    "each": Each(3, (Activation("logistic"), Dense(np.array([[1.0, -2.0]]), np.zeros(2)))),
+    "groups": Groups((1, 0), (2, 3), (Activation("softmax"), Chain(()))),
+    "copies": Copies((Columns(1, 3), Chain((Activation("softmax"),)))),
+    "picked": Picked(np.array([2, 0, 2])),
+    "mapped": Mapped(np.array([1.0, 0.0, -1.0]), np.array([2.0, -1.0, 0.5])),
+    "with_rows": WithRows(2),
+    "weighted_mean": WeightedMean((1.0, 0.0, 2.0)),
+    "weighted_median": WeightedMedian((1.0, 0.5, 2.0)),
+    "votes of one": Votes(3, (1.0,)),
+    "vote_shares": VoteShares(3, (2.0,)),
+    "vote_winners": VoteWinners(3, (1.0,)),
+    "sigmoids": Sigmoids(np.array([-1.0, 2.0, 0.0]), np.array([0.5, 0.0, 1.0])),
+    "curves": Curves(
+        np.array([0.0, -1.0, 0.5, 2.0, 0.0, 1.0]),
+        np.array([0.3, 0.0, 0.2, 1.0, 0.0, 1.0]),
+        np.array([1, 3, 2]),
+    ),
+    "logarithm": Logarithm(1e-12),
 }
 
 
@@ -119,6 +141,12 @@ def kernel(**changed: object) -> dict[str, object]:
     """Return the description of a kernel of three columns, with fields changed."""
     fields = {"functions": ["rbf"], "parameters": [0], "weights": "w", "bias": "v"}
     return {"kind": "kernel", **fields, **changed}
+
+
+def groups(**changed: object) -> dict[str, object]:
+    """Return the description of two groups of one column, with fields changed."""
+    chain = {"kind": "chain", "steps": []}
+    return {"kind": "groups", "starts": [0, 1], "widths": [1, 1], "members": [chain, chain], **changed}
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -160,8 +188,8 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        ({}, "for a list of at most 64 steps"),
-        ([{"kind": "shift", "offsets": [1]}] * 65, "for a list of at most 64 steps"),
+        ({}, "for a list of at most 4096 steps"),
+        ([{"kind": "shift", "offsets": [1]}] * 4097, "for a list of at most 4096 steps"),
         ([{"kind": "eval"}], "which this scirknn does not know"),
         ([{"kind": ["shift"]}], "which this scirknn does not know"),
         (["shift"], "which this scirknn does not know"),
@@ -248,6 +276,24 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "bins", "edges": "v", "counts": [1]}], "has (2,) edges for 1 columns"),
         ([{"kind": "divided_rows", "norm": "l2"}], "has the norm 'l2', not l1 or max"),
         ([{"kind": "chi_squared", "samples": 0, "interval": 1}], "has 0 samples at 1.0"),
+        ([{"kind": "each", "count": 0, "steps": []}], "has 0 groups"),
+        ([groups(starts=[0])], "has 2 members for 1 starts and 2 widths"),
+        ([groups(members=[])], "has 0 members for 2 starts"),
+        ([groups(starts=[0, -1])], "starts at -1, 1 wide"),
+        ([groups(widths=[0, 1])], "starts at 0, 0 wide"),
+        ([{"kind": "chain", "steps": [{"kind": "with_rows", "columns": 2}]}], "holds a step that takes rows"),
+        ([{"kind": "copies", "members": []}], "'copies' has no members"),
+        ([{"kind": "picked", "columns": "m"}], "or below 0"),
+        ([{"kind": "mapped", "offset": "v", "scale": "n"}], "has shapes (2,) and (3,)"),
+        ([{"kind": "with_rows", "columns": 0}], "appends 0 columns"),
+        ([{"kind": "weighted_mean", "weights": []}], "has 0 weights"),
+        ([{"kind": "weighted_median", "weights": [1, -1]}], "one below 0"),
+        ([{"kind": "votes", "classes": 2, "weights": [0]}], "or none above"),
+        ([{"kind": "vote_shares", "classes": 0, "weights": [1]}], "has 0 classes"),
+        ([{"kind": "sigmoids", "slopes": "v", "offsets": "w"}], "has shapes (2,) and (3, 2)"),
+        ([{"kind": "curves", "points": "v", "heights": "n", "sizes": "i"}], "for sizes [1, 1]"),
+        ([{"kind": "curves", "points": "f", "heights": "v", "sizes": "t"}], "a curve that falls"),
+        ([{"kind": "logarithm", "shift": 0}], "has the shift 0.0"),
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
@@ -260,6 +306,8 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         "e": np.zeros(0, np.int64),
         "o": np.ones((2, 2), np.int64),
         "d": -np.arange(6.0).reshape(3, 2),
+        "f": np.array([1.0, 0.0]),
+        "t": np.array([2]),
     }
     with pytest.raises(ValueError, match=re.escape(text)):
         read_steps(document, arrays)
@@ -273,6 +321,9 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("descent", "largest_of_groups", "nearest_answers"),
         *("squares", "above", "nearest_distances", "radius_votes"),
         *("branch", "scale", "products", "pieces", "power", "quantiles", "bins"),
+        *("squares", "above"),
+        *("each", "groups", "picked", "mapped", "weighted_mean", "weighted_median"),
+        *("votes of one", "vote_shares", "vote_winners", "sigmoids", "curves"),
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:

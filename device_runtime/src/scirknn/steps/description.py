@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["MOST_STEPS", "Description", "describe_steps", "read_steps"]
 
 _FOLDER = "scirknn.steps"
-MOST_STEPS = 64
-_DEEPEST = 4
-"""Levels of steps that hold steps, such as the members of an ensemble."""
+MOST_STEPS = 4096
+"""Of one list: an ensemble has one for each member."""
+
+_DEEPEST = 12
+"""Levels of steps that hold steps: an ensemble takes two, and may lie in another."""
 
 _SCALARS = {"bool": bool, "int": int, "str": str, "float": float}
 _ARRAYS = {"Floats": np.float64, "Ints": np.int64}

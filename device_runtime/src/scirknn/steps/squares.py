@@ -33,7 +33,9 @@ class Squares(Step):
     constants: tuple[float, ...]
     factor: float
 
-    stretches = True
+    @property
+    def stretches(self) -> bool:
+        return True
 
     def __post_init__(self) -> None:
         if not self.groups or min(self.groups) < 1 or len(self.constants) != len(self.groups):

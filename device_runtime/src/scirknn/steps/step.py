@@ -30,13 +30,20 @@ class Step:
 
     Attributes
     ----------
-    stretches : bool
-        Whether an error counts by the size of the value that it meets, without end: behind such a step the
-        errors of one row say nothing of another's.
+    gives_integers : bool
+        Whether what it gives is an array of int64 where a method of the model returns it.
     """
 
     kind: ClassVar[str]
-    stretches: ClassVar[bool] = False
+    gives_integers: ClassVar[bool] = False
+
+    @property
+    def stretches(self) -> bool:
+        """Whether an error counts by the size of the value that it meets, without end.
+
+        Behind such a step the errors of one row say nothing of another's.
+        """
+        return False
 
     def width(self, columns: int) -> int:
         """Return how many columns the step makes of so many.

@@ -1,0 +1,119 @@
+"""Calibration: curves from a model's scores to probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scirknn.steps.activations import activate
+from scirknn.steps.step import Step, step
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats, Ints
+
+__all__ = ["Curves", "Logarithm", "Sigmoids"]
+
+
+class _Rising(Step):
+    """A function of each column that rises or falls, but not both: its ends bound its error."""
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        here, ends = self.apply(values), (self.apply(values + error), self.apply(values - error))
+        return np.asarray(np.maximum(np.abs(ends[0] - here), np.abs(ends[1] - here)))
+
+
+@step("sigmoids")
+@dataclass(frozen=True, eq=False)
+class Sigmoids(_Rising):
+    """Platt's curves, ``1 / (1 + exp(slope * v + offset))`` for each column.
+
+    Platt, Probabilistic outputs for support vector machines, 1999.
+
+    Attributes
+    ----------
+    slopes, offsets : numpy.ndarray of float64, shape (columns,)
+    """
+
+    slopes: Floats
+    offsets: Floats
+
+    def __post_init__(self) -> None:
+        if self.slopes.ndim != 1 or self.slopes.shape != self.offsets.shape:
+            raise ValueError(f"the step 'sigmoids' has shapes {self.slopes.shape} and {self.offsets.shape}")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.slopes):
+            raise ValueError(f"the step 'sigmoids' has {len(self.slopes)} curves for {columns} columns")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        return activate("logistic", -(values * self.slopes + self.offsets))
+
+
+@step("curves")
+@dataclass(frozen=True, eq=False)
+class Curves(_Rising):
+    """Isotonic regressions: for each column a curve that does not fall, straight between its points.
+
+    Outside its points it goes on at the height of the nearest.
+
+    Attributes
+    ----------
+    points, heights : numpy.ndarray of float64, shape (sum of sizes,)
+        One curve after the other; neither falls within a curve.
+    sizes : numpy.ndarray of int64, shape (columns,)
+        Points of each curve, at least 1.
+    """
+
+    points: Floats
+    heights: Floats
+    sizes: Ints
+
+    def __post_init__(self) -> None:
+        count = len(self.points) if self.points.ndim == 1 else -1
+        is_sized = self.sizes.ndim == 1 and self.sizes.size and self.sizes.min() >= 1
+        if self.heights.shape != (count,) or not is_sized or self.sizes.sum() != count:
+            raise ValueError(
+                f"the step 'curves' has shapes {self.points.shape} and {self.heights.shape} for sizes "
+                f"{self.sizes.tolist()!r:.60}"
+            )
+        if any(
+            (np.diff(points) < 0).any() or (np.diff(heights) < 0).any() for points, heights in self._curves()
+        ):
+            raise ValueError("the step 'curves' has a curve that falls")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.sizes):
+            raise ValueError(f"the step 'curves' has {len(self.sizes)} curves for {columns} columns")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        columns = zip(values.T, self._curves())
+        return np.stack([np.interp(column, *curve) for column, curve in columns], axis=1)
+
+    def _curves(self) -> list[tuple[Floats, Floats]]:
+        ends = np.cumsum(self.sizes)[:-1]
+        return list(zip(np.split(self.points, ends), np.split(self.heights, ends)))
+
+
+@step("logarithm")
+@dataclass(frozen=True, eq=False)
+class Logarithm(_Rising):
+    """Return ``log(v + shift)`` of values that are not negative.
+
+    Attributes
+    ----------
+    shift : float
+        More than 0.
+    """
+
+    shift: float
+
+    def __post_init__(self) -> None:
+        if not self.shift > 0:
+            raise ValueError(f"the step 'logarithm' has the shift {self.shift}")
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray(np.log(np.maximum(values, 0.0) + self.shift))

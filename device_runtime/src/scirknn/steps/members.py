@@ -1,0 +1,256 @@
+"""Steps that hold steps: what the host computes for each of several models that stand side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable
+
+import numpy as np
+
+from scirknn.steps.step import RowStep, Step, apply_steps, carry_steps, step, take_rows, width_after
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Floats, Ints
+
+__all__ = ["Chain", "Copies", "Each", "Groups", "Mapped", "Picked", "WithRows"]
+
+
+def _refuse_row_steps(kind: str, steps: tuple[Step, ...]) -> None:
+    if take_rows(steps):
+        raise ValueError(f"the step {kind!r} holds a step that takes rows")
+
+
+@step("chain")
+@dataclass(frozen=True, eq=False)
+class Chain(Step):
+    """Compute steps one after the other; without any the values stay as they are.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    """
+
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        _refuse_row_steps(self.kind, self.steps)
+
+    @property
+    def stretches(self) -> bool:
+        return any(each.stretches for each in self.steps)
+
+    def width(self, columns: int) -> int:
+        return width_after(self.steps, columns)
+
+    def apply(self, values: Floats) -> Floats:
+        return apply_steps(self.steps, values)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return carry_steps(self.steps, values, error)[1]
+
+
+@step("each")
+@dataclass(frozen=True, eq=False)
+class Each(Step):
+    """Compute the same steps for each of several groups of as many columns.
+
+    Attributes
+    ----------
+    count : int
+        Groups.
+    steps : tuple of Step
+    """
+
+    count: int
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        _refuse_row_steps(self.kind, self.steps)
+        if self.count < 1:
+            raise ValueError(f"the step 'each' has {self.count} groups")
+
+    @property
+    def stretches(self) -> bool:
+        return any(each.stretches for each in self.steps)
+
+    def width(self, columns: int) -> int:
+        if columns % self.count:
+            raise ValueError(f"the step 'each' has {self.count} groups of {columns} columns")
+        return self.count * width_after(self.steps, columns // self.count)
+
+    def apply(self, values: Floats) -> Floats:
+        return apply_steps(self.steps, self._stacked(values)).reshape(len(values), -1)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        _, carried = carry_steps(self.steps, self._stacked(values), self._stacked(error))
+        return carried.reshape(len(values), -1)
+
+    def _stacked(self, values: Floats) -> Floats:
+        return values.reshape(len(values) * self.count, values.shape[1] // self.count)
+
+
+@step("groups")
+@dataclass(frozen=True, eq=False)
+class Groups(Step):
+    """Compute a step for each group of neighbouring columns; the results stand side by side.
+
+    Attributes
+    ----------
+    starts, widths : tuple of int
+        Where each group begins, and its columns. Groups may share columns.
+    members : tuple of Step
+        One for each group.
+    """
+
+    starts: tuple[int, ...]
+    widths: tuple[int, ...]
+    members: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        _refuse_row_steps(self.kind, self.members)
+        if not self.members or {len(self.starts), len(self.widths)} != {len(self.members)}:
+            raise ValueError(
+                f"the step 'groups' has {len(self.members)} members for {len(self.starts)} starts and "
+                f"{len(self.widths)} widths"
+            )
+        if min(self.starts) < 0 or min(self.widths) < 1:
+            raise ValueError(f"the step 'groups' starts at {min(self.starts)}, {min(self.widths)} wide")
+
+    @property
+    def stretches(self) -> bool:
+        return any(each.stretches for each in self.members)
+
+    def width(self, columns: int) -> int:
+        last = max(start + width for start, width in zip(self.starts, self.widths))
+        if last > columns:
+            raise ValueError(f"the step 'groups' takes column {last - 1} of {columns}")
+        return sum(each.width(width) for each, width in zip(self.members, self.widths))
+
+    def apply(self, values: Floats) -> Floats:
+        return self._joined(lambda each, own: each.apply(values[:, own]))
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return self._joined(lambda each, own: each.carry(values[:, own], error[:, own]))
+
+    def _joined(self, compute: Callable[[Step, slice], Floats]) -> Floats:
+        parts = zip(self.members, self.starts, self.widths)
+        return np.hstack([compute(each, slice(start, start + width)) for each, start, width in parts])
+
+
+@step("copies")
+@dataclass(frozen=True, eq=False)
+class Copies(Step):
+    """Compute several steps, each of all columns; the results stand side by side.
+
+    Attributes
+    ----------
+    members : tuple of Step
+    """
+
+    members: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        _refuse_row_steps(self.kind, self.members)
+        if not self.members:
+            raise ValueError("the step 'copies' has no members")
+
+    @property
+    def stretches(self) -> bool:
+        return any(each.stretches for each in self.members)
+
+    def width(self, columns: int) -> int:
+        return sum(each.width(columns) for each in self.members)
+
+    def apply(self, values: Floats) -> Floats:
+        return np.hstack([each.apply(values) for each in self.members])
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.hstack([each.carry(values, error) for each in self.members])
+
+
+@step("picked")
+@dataclass(frozen=True, eq=False)
+class Picked(Step):
+    """Take some columns, in any order and any number of times.
+
+    Attributes
+    ----------
+    columns : numpy.ndarray of int64, shape (k,)
+    """
+
+    columns: Ints
+
+    def __post_init__(self) -> None:
+        if self.columns.ndim != 1 or not self.columns.size or self.columns.min() < 0:
+            raise ValueError(f"the step 'picked' takes columns of shape {self.columns.shape}, or below 0")
+
+    def width(self, columns: int) -> int:
+        if self.columns.max() >= columns:
+            raise ValueError(f"the step 'picked' takes column {self.columns.max()} of {columns}")
+        return len(self.columns)
+
+    def apply(self, values: Floats) -> Floats:
+        return values[:, self.columns]
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return error[:, self.columns]
+
+
+@step("mapped")
+@dataclass(frozen=True, eq=False)
+class Mapped(Step):
+    """Map each column by ``(v - offset) * scale``.
+
+    Attributes
+    ----------
+    offset, scale : numpy.ndarray of float64, shape (columns,)
+    """
+
+    offset: Floats
+    scale: Floats
+
+    def __post_init__(self) -> None:
+        if self.offset.ndim != 1 or self.offset.shape != self.scale.shape:
+            raise ValueError(f"the step 'mapped' has shapes {self.offset.shape} and {self.scale.shape}")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.offset):
+            raise ValueError(f"the step 'mapped' has {len(self.offset)} offsets for {columns} columns")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        return np.asarray((values - self.offset) * self.scale)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.asarray(error * np.abs(self.scale))
+
+
+@step("with_rows")
+@dataclass(frozen=True, eq=False)
+class WithRows(RowStep):
+    """Append the network's inputs to the values, for models that the host computes of them.
+
+    Attributes
+    ----------
+    columns : int
+        Inputs of the network.
+    """
+
+    columns: int
+
+    def __post_init__(self) -> None:
+        if self.columns < 1:
+            raise ValueError(f"the step 'with_rows' appends {self.columns} columns")
+
+    @property
+    def inputs(self) -> int | None:
+        return self.columns
+
+    def width(self, columns: int) -> int:
+        return columns + self.columns
+
+    def apply_to(self, values: Floats, rows: Floats) -> Floats:
+        return np.hstack([values, rows])
+
+    def carry_to(self, values: Floats, error: Floats, rows: Floats) -> Floats:
+        return np.hstack([error, np.zeros_like(rows, dtype=np.float64)])
