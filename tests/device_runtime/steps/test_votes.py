@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import carry_steps
 from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMedian
 
@@ -42,8 +43,8 @@ def test_scores_that_move_by_less_than_the_distance_elect_the_same_class(
         assert (np.abs(moved - other.apply(scores)) <= bound * (1 + 1e-12)).all()
 
 
-def _winners(scores: np.ndarray, classes: int) -> np.ndarray:  # type: ignore[type-arg]
-    winners: np.ndarray = scores.reshape(len(scores), -1, classes).argmax(axis=2)  # type: ignore[type-arg]
+def _winners(scores: Floats, classes: int) -> Array:
+    winners: Array = scores.reshape(len(scores), -1, classes).argmax(axis=2)
     return winners
 
 

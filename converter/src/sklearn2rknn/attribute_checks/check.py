@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -15,7 +16,6 @@ from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.overrides import refuse_overrides
 from sklearn2rknn.attribute_checks.perceptron import check_activations, check_perceptron
 from sklearn2rknn.attribute_checks.steps import check_step
-from sklearn2rknn.attribute_checks.wrappers import refuse_wrapper
 from sklearn2rknn.errors import Sklearn2RknnError, UnsupportedModelError
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 
@@ -23,6 +23,35 @@ __all__ = ["check_estimator", "checked"]
 
 _Result = TypeVar("_Result")
 _MOST_PARTS = 10_000  # estimators within one; a file may name one part any number of times
+
+
+_MEMBERS = {
+    **dict.fromkeys(
+        (
+            "AdaBoostClassifier",
+            "AdaBoostRegressor",
+            "BaggingClassifier",
+            "BaggingRegressor",
+            "ClassifierChain",
+            "MultiOutputClassifier",
+            "MultiOutputRegressor",
+            "OneVsOneClassifier",
+            "OneVsRestClassifier",
+            "OutputCodeClassifier",
+            "RegressorChain",
+            "VotingClassifier",
+            "VotingRegressor",
+        ),
+        ("estimators_",),
+    ),
+    **dict.fromkeys(("StackingClassifier", "StackingRegressor"), ("estimators_", "final_estimator_")),
+    **dict.fromkeys(
+        ("FixedThresholdClassifier", "SelfTrainingClassifier", "TunedThresholdClassifierCV"), ("estimator_",)
+    ),
+    **dict.fromkeys(("FrozenEstimator", "_CalibratedClassifier"), ("estimator",)),
+    "CalibratedClassifierCV": ("calibrated_classifiers_",),
+}
+"""Where scikit-learn's models of other models hold these, fitted: one, or several in a list."""
 
 
 def checked(read: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
@@ -74,7 +103,6 @@ def check_estimator(estimator: Any) -> list[Any]:
         part, around = stack.pop()
         if id(part) in around:
             raise UnsupportedModelError(f"A {type(part).__name__} lies inside itself. Fit it again.")
-        refuse_wrapper(part)
         if isinstance(part, (MLPClassifier, MLPRegressor)):
             refuse_overrides(part, MLPClassifier if isinstance(part, MLPClassifier) else MLPRegressor)
             check_activations(part)
@@ -102,8 +130,23 @@ def _parts(estimator: Any) -> Iterator[Any]:
         yield from (step for _, step in attributes.items("transformer_list", 2))
     elif kind is ColumnTransformer and attributes.has("transformers_"):
         yield from (step for _, step, _ in attributes.items("transformers_", 3))
+    elif kind.__name__ in _MEMBERS and kind.__module__.startswith("sklearn."):
+        yield from _members(estimator)
     elif kind is TransformedTargetRegressor and attributes.has("regressor_"):
         attributes.count("_training_dim", 1, 2)
         yield estimator.regressor_
         if attributes.has("transformer_"):
             yield estimator.transformer_
+
+
+def _members(estimator: Any) -> Iterator[Any]:
+    """Yield the fitted models in one that is made of others."""
+    attributes = Attributes(estimator)
+    for key in _MEMBERS[type(estimator).__name__]:
+        inner = vars(estimator).get(key, [])
+        if not key.endswith("s_"):
+            yield inner
+        elif isinstance(inner, (list, tuple, np.ndarray)):
+            yield from inner
+        else:
+            raise attributes.refuse(key, "a list of fitted models")

@@ -13,7 +13,6 @@ from typing import Any
 
 import joblib  # type: ignore[import-untyped]
 
-from sklearn2rknn.attribute_checks.wrappers import cure_of
 from sklearn2rknn.errors import ModelFileError, UnsupportedModelError, UntrustedModelError
 from sklearn2rknn.estimators.registry import ESTIMATORS
 from sklearn2rknn.model_files.compiled_objects import make_compiled_objects
@@ -105,9 +104,6 @@ def _of_file(error: ModelFileError, path: Path) -> ModelFileError:
     text = str(error).replace("The file ", f"{path} ", 1)
     if str(path) not in text:
         text = f"{path}: {text}"
-    if isinstance(error, UntrustedModelError) and cure_of(error.name) is not None:
-        name = error.name.rpartition(".")[2]
-        text = f"{path} holds {_article(name)}, which cannot be converted. {cure_of(error.name)}"
     return (
         UntrustedModelError(error.name, text)
         if isinstance(error, UntrustedModelError)

@@ -15,7 +15,7 @@ from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
-__all__ = ["is_network", "put_behind"]
+__all__ = ["is_network", "layers_behind_input", "put_behind"]
 
 
 def is_network(step: Any) -> bool:
@@ -54,7 +54,7 @@ def put_behind(step: Any, network: Network, where: str) -> Network:
             f"{network.estimator} and the steps behind {named} take its {width} features apart. Let a scaler "
             "or a linear model follow it, or apply it to X yourself."
         )
-    layers = _with_input_folded(network)
+    layers = layers_behind_input(network)
     fields: dict[str, Any] = {"features": first.features, "features_in": first.features_in}
     if not first.epilogue:
         last = attrs.evolve(first.layers[-1], activation=first.head)
@@ -77,8 +77,8 @@ def put_behind(step: Any, network: Network, where: str) -> Network:
     )
 
 
-def _with_input_folded(network: Network) -> tuple[Layer, ...]:
-    """Return the layers with the map in front of them multiplied into the first."""
+def layers_behind_input(network: Network) -> tuple[Layer, ...]:
+    """Return a network's layers with the map in front of them multiplied into the first."""
     if network.input is None:
         return network.layers
     first, scale = network.layers[0], network.input.scale

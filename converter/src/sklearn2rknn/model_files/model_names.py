@@ -102,6 +102,12 @@ INSTANCES = frozenset(
         "sklearn.tree._classes.DecisionTreeRegressor",
         "sklearn.tree._classes.ExtraTreeClassifier",
         "sklearn.tree._classes.ExtraTreeRegressor",
+        # What ensembles and calibrated classifiers hold.
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.calibration._TemperatureScaling",
+        "sklearn.isotonic.IsotonicRegression",
+        "sklearn.multiclass._ConstantPredictor",
         # Searches. Not the distributions of scipy.stats that some are given.
         "sklearn.model_selection._search.GridSearchCV",
         "sklearn.model_selection._search.RandomizedSearchCV",
@@ -173,6 +179,7 @@ RECORDS = frozenset(
         *SAMPLERS,
         "scipy.interpolate._bsplines.BSpline",
         "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.metrics._scorer._CurveScorer",
         "sklearn.metrics._scorer._PassthroughScorer",
         "sklearn.metrics._scorer._Scorer",
         "sklearn.metrics._scorer._PredictScorer",
@@ -220,8 +227,11 @@ RECORDS = frozenset(
 )
 """Classes and constructors of which only name, arguments and state are kept."""
 
-DICTS = frozenset({"sklearn.utils.deprecation.DeprecationDict"})
-"""Classes that become a plain dict, without their other state: a search's results before 0.24."""
+DICTS = frozenset({"sklearn.utils.deprecation.DeprecationDict", "sklearn.utils._bunch.Bunch"})
+"""Classes that become a plain dict, without their other state.
+
+A search's results before 0.24, and the members of an ensemble by their names.
+"""
 
 TYPES: dict[str, Any] = {
     **{f"builtins.{kind.__name__}": kind for kind in (bool, bytes, float, int, object, str)},

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -68,6 +69,8 @@ def complete_old_instances(workshop: Workshop) -> None:
             _replace_passthrough(attributes)
         if type(attributes.get("_base_loss")) is Record:
             _restore_loss(instance)
+        if type(instance) is IsotonicRegression:
+            _restore_curve(instance)
 
 
 def _without_sampler(entry: Any) -> Any:
@@ -87,6 +90,13 @@ def _restore_loss(instance: Any) -> None:
     power, link = vars(instance).get("power", 0), vars(instance).get("link", "log")
     if type(power) in (int, float) and type(link) is str and hasattr(type(instance), "_get_loss"):
         instance._base_loss = instance._get_loss()
+
+
+def _restore_curve(instance: IsotonicRegression) -> None:
+    """Give an isotonic regression the function that is never in a file, as its ``__setstate__`` does."""
+    points, heights = (getattr(instance, key, None) for key in ("X_thresholds_", "y_thresholds_"))
+    if isinstance(points, np.ndarray) and isinstance(heights, np.ndarray):
+        instance._build_f(points, heights)
 
 
 def _complete_encoder(attributes: dict[str, Any]) -> None:

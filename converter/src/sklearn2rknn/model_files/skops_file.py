@@ -22,7 +22,7 @@ from sklearn2rknn.model_files.pickle_values import CONSTRUCTORS, array_from_byte
 __all__ = ["SkopsFile"]
 
 _CONTAINERS = {
-    "DictNode": ("builtins.dict", "collections.OrderedDict"),
+    "DictNode": ("builtins.dict", "collections.OrderedDict", "sklearn.utils._bunch.Bunch"),
     "ListNode": ("builtins.list",),
     "SetNode": ("builtins.set",),
     "TupleNode": ("builtins.tuple",),

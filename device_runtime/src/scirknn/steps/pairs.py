@@ -42,6 +42,11 @@ class _Pairs(Step):
         against[:, first, second], against[:, second, first] = signed, -signed
         return against
 
+    def _sums(self, against: Floats, middle: float) -> Floats:
+        """Return the sum of each class's values; a middle counts against the first class of each pair."""
+        shifts = middle * (2.0 * np.arange(self.classes) - self.classes + 1.0)
+        return np.asarray(against.sum(axis=2) + shifts)
+
 
 @step("pair_votes")
 @dataclass(frozen=True, eq=False)
@@ -57,16 +62,19 @@ class PairVotes(_Pairs):
     by_confidence : bool
         Among classes of as many votes, elect the one with the largest sum of decision values instead of the
         first (scikit-learn's ``break_ties``).
+    middle : float
+        What was taken off each pair's score so that its sign decides; the sums are of the scores.
     """
 
     classes: int
     by_confidence: bool
+    middle: float = 0.0
 
     def apply(self, values: Floats) -> Floats:
         against = self._against(values)
         # A value of 0 is the second class's, as in libsvm.
         wins = (against > 0) | ((against == 0) & np.tri(self.classes, k=-1, dtype=bool))
-        votes, sums = wins.sum(axis=2), against.sum(axis=2)
+        votes, sums = wins.sum(axis=2), self._sums(against, self.middle)
         order = sums if self.by_confidence else np.broadcast_to(-np.arange(float(self.classes)), sums.shape)
         leads = votes == votes.max(axis=1, keepdims=True)
         elected = np.where(leads, order, -np.inf).argmax(axis=1)
@@ -110,23 +118,26 @@ class PairConfidences(_Pairs):
     Attributes
     ----------
     classes : int
+    middle : float
+        As of `PairVotes`.
     """
 
     classes: int
+    middle: float = 0.0
 
     def apply(self, values: Floats) -> Floats:
         against = self._against(values)
         # There a value of 0 is the first class's.
         upper = ~np.tri(self.classes, dtype=bool)
         votes = ((against > 0) | ((against == 0) & upper)).sum(axis=2)
-        return np.asarray(votes + _between(against.sum(axis=2)))
+        return np.asarray(votes + _between(self._sums(against, self.middle)))
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Bound the error: votes of values within their error may change, and sums by the sum of errors."""
         against, errors = self._against(values), np.abs(self._against(error))
         places = np.arange(self.classes)
         may_change = (np.abs(against) <= errors) & (places != places[:, None]) & (errors > 0)
-        sums, moves = against.sum(axis=2), errors.sum(axis=2)
+        sums, moves = self._sums(against, self.middle), errors.sum(axis=2)
         here = _between(sums)
         between = np.maximum(_between(sums + moves) - here, here - _between(sums - moves))
         return np.asarray(may_change.sum(axis=2) + between)

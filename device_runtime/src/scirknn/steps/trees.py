@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
 from scirknn.steps.step import Step, step
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Floats, Ints
+    from scirknn.arrays import Array, Floats, Ints
 
-__all__ = ["IsolationScore", "Sign", "TreeSum"]
+__all__ = ["IsolationScore", "Sign", "TreeSum", "mean_of_trees"]
 
 _BLOCK = 1 << 16
 """Pairs of a tree and a row that are walked at a time."""
@@ -120,6 +120,29 @@ class TreeSum(Step):
         is_exact = (error[:, used] == 0).all(axis=1, keepdims=True)
         reach = len(self.roots) * np.ptp(self.values, axis=0) / abs(self.divisor)
         return np.where(is_exact, 0.0, reach)
+
+
+def mean_of_trees(trees: Sequence[TreeSum]) -> TreeSum:
+    """Return the mean of several sums of one tree each, as one step that walks all of them at once."""
+    firsts = np.cumsum([0, *(len(each.thresholds) for each in trees)])[:-1]
+
+    def joined(name: str, shift: bool = False) -> Array:
+        parts = [getattr(each, name) for each in trees]
+        shifted = [part + first for part, first in zip(parts, firsts)] if shift else parts
+        return np.concatenate(shifted)
+
+    return TreeSum(
+        roots=joined("roots", shift=True),
+        columns=joined("columns"),
+        thresholds=joined("thresholds"),
+        below=joined("below", shift=True),
+        above=joined("above", shift=True),
+        missing=joined("missing", shift=True),
+        values=joined("values"),
+        start=(0.0,) * len(trees[0].start),
+        divisor=float(len(trees)),
+        single=trees[0].single,
+    )
 
 
 @step("isolation_score")

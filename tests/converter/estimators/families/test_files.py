@@ -11,17 +11,26 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn import linear_model as lm
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import AffinityPropagation, Birch, BisectingKMeans, KMeans, MeanShift
 from sklearn.covariance import EllipticEnvelope
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import FactorAnalysis, FastICA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as gp
 from sklearn.kernel_approximation import Nystroem, RBFSampler, SkewedChi2Sampler
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB
 from sklearn.neighbors import (
     KernelDensity,
@@ -35,7 +44,7 @@ from sklearn.neighbors import (
 )
 from sklearn.neural_network import BernoulliRBM
 from sklearn.semi_supervised import LabelSpreading
-from sklearn.svm import SVC, NuSVR, OneClassSVM
+from sklearn.svm import SVC, LinearSVC, NuSVR, OneClassSVM
 
 from scirknn.answers import ask, main_method
 from sklearn2rknn import ModelFileError, network_from_estimator
@@ -43,11 +52,18 @@ from sklearn2rknn.estimators.model_file import load_model
 from tests.converter.estimators.families.emulation import load
 
 MODELS = {
+    "AdaBoostRegressor": AdaBoostRegressor(n_estimators=3, random_state=0),
     "AffinityPropagation": AffinityPropagation(random_state=0),
     "BisectingKMeans": BisectingKMeans(5, random_state=0),
     "BayesianGaussianMixture": BayesianGaussianMixture(n_components=2, random_state=0),
+    "BaggingClassifier": BaggingClassifier(lm.LogisticRegression(max_iter=5), 3, random_state=0),
+    "BaggingRegressor": BaggingRegressor(n_estimators=3, random_state=0),
     "BernoulliNB": BernoulliNB(binarize=0.5),
     "BernoulliRBM": BernoulliRBM(3, n_iter=2, random_state=0),
+    **{
+        f"CalibratedClassifierCV {method}": CalibratedClassifierCV(LinearSVC(), method=method, cv=2)
+        for method in ("isotonic", "sigmoid", "temperature")
+    },
     "CategoricalNB": CategoricalNB(),
     "ComplementNB": ComplementNB(),
     "DummyClassifier": DummyClassifier(),
@@ -81,6 +97,9 @@ MODELS = {
     "Nystroem": Nystroem(n_components=9, random_state=0),
     "OneClassSVM": OneClassSVM(),
     "MeanShift": MeanShift(),
+    "OneVsOneClassifier": OneVsOneClassifier(SVC()),
+    "OneVsRestClassifier": OneVsRestClassifier(lm.LogisticRegression(max_iter=5)),
+    "OutputCodeClassifier": OutputCodeClassifier(lm.RidgeClassifier(), random_state=0),
     "PLSRegression": PLSRegression(2),
     "NearestCentroid": NearestCentroid(),
     "Perceptron": lm.Perceptron(max_iter=5),
@@ -99,6 +118,8 @@ MODELS = {
     "SkewedChi2Sampler": SkewedChi2Sampler(n_components=9, random_state=0),
     "TweedieRegressor 0": lm.TweedieRegressor(),
     "TweedieRegressor 1.5": lm.TweedieRegressor(power=1.5),
+    "VotingClassifier": VotingClassifier([("a", lm.RidgeClassifier()), ("b", SVC())]),
+    "VotingRegressor": VotingRegressor([("a", lm.Ridge()), ("b", NuSVR())]),
 }
 
 

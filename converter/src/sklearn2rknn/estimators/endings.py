@@ -1,0 +1,106 @@
+"""What an ensemble takes of a member: steps from the member's values to its scores, chances or targets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scirknn.answers import responses_of
+from scirknn.arrays import Array
+from scirknn.steps.activations import Activation
+from scirknn.steps.chances import WithComplement
+from scirknn.steps.linear import Columns, Dense
+from scirknn.steps.step import Step, width_after
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.network.network import Network
+
+__all__ = [
+    "chances",
+    "decisions",
+    "ending_of",
+    "label_scores",
+    "places",
+    "second_chance",
+    "spread",
+    "targets",
+]
+
+Ending = tuple[Step, ...]
+
+
+def ending_of(network: Network, method: str) -> Ending | None:
+    """Return the steps of a method that gives numbers, None where the member has no such method."""
+    if method == "predict_proba":
+        return chances(network)
+    if method == "decision_function":
+        return decisions(network)
+    return targets(network) if network.task == "regressor" else None
+
+
+def chances(network: Network) -> Ending | None:
+    """Return the steps to one probability for each class, None without ``predict_proba``."""
+    if "predict_proba" not in responses_of(network):
+        return None
+    own = responses_of(network)["predict_proba"] or _activation(network)
+    is_one = network.head == "logistic" and _width(network, own) == 1
+    return (*own, WithComplement()) if is_one else own
+
+
+def second_chance(network: Network) -> Ending | None:
+    """Return the steps to the probability of the second of two classes."""
+    own = chances(network)
+    return None if own is None else (*own, Columns(1, 2))
+
+
+def decisions(network: Network) -> Ending | None:
+    """Return the steps to the decision function, one column for two classes; None without it."""
+    return responses_of(network).get("decision_function")
+
+
+def targets(network: Network) -> Ending:
+    """Return the steps to a regressor's predictions."""
+    return responses_of(network)["predict"] or _activation(network)
+
+
+def label_scores(network: Network) -> Ending:
+    """Return the steps to one score for each class, of which the largest is the prediction."""
+    own = responses_of(network)["predict"]
+    assert network.classes is not None, "a classifier has classes"
+    if len(network.classes) == 1:
+        return (*own, Columns(0, 1))
+    if _width(network, own) == 1:
+        return (*own, *_activation(network), WithComplement())
+    return own or _activation(network)
+
+
+def places(name: str, classes: Array | None, among: Array) -> list[int]:
+    """Return where a member's classes are among an ensemble's.
+
+    Raises
+    ------
+    UnsupportedModelError
+        One is not there.
+    """
+    order = {label: place for place, label in enumerate(among.tolist())}
+    own = [] if classes is None else classes.tolist()
+    if not own or not set(own) <= set(order):
+        raise UnsupportedModelError(
+            f"A member of {name} has the classes {own!r:.60}, which are not those of {name}. Fit it again."
+        )
+    return [order[label] for label in own]
+
+
+def spread(columns: list[int], count: int) -> tuple[Step, ...]:
+    """Return the step that puts columns at their places among `count`, with zeros elsewhere."""
+    if columns == list(range(count)):
+        return ()
+    return (Dense(np.eye(count)[columns], np.zeros(count)),)
+
+
+def _activation(network: Network) -> tuple[Step, ...]:
+    return () if network.head == "identity" else (Activation(network.head),)
+
+
+def _width(network: Network, own: tuple[Any, ...]) -> int:
+    return width_after((*network.epilogue, *own), network.n_outputs)

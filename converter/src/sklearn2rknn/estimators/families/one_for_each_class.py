@@ -1,0 +1,155 @@
+"""Classifiers of several classes made of those of two: one for each class, pair or bit of a code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.multiclass import (
+    OneVsOneClassifier,
+    OneVsRestClassifier,
+    OutputCodeClassifier,
+    _ConstantPredictor,
+)
+
+from scirknn.steps.chances import Normalized, WithComplement
+from scirknn.steps.linear import Columns, Dense
+from scirknn.steps.pairs import PairConfidences, PairVotes
+from scirknn.steps.step import Step
+from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.dense import Answers, dense_network
+from sklearn2rknn.estimators.endings import decisions, second_chance, targets
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.members import MEMBERS, Member, Members, read_members, side_by_side
+from sklearn2rknn.estimators.registry import reads
+from sklearn2rknn.network.network import Network
+
+Ending = tuple[Step, ...]
+
+
+@reads(_ConstantPredictor)
+def read_constant(estimator: Any, name: str) -> Network:
+    """Return the network of what stands for a classifier where one class alone was there."""
+    value = np.asarray(estimator.y_, dtype=np.float64).reshape(1)
+    own = {"decision_function": (), "predict_proba": (WithComplement(),)}
+    return dense_network(
+        estimator,
+        np.zeros((int(estimator.n_features_in_), 1)),
+        value,
+        Answers(
+            task="classifier", head="logistic", classes=np.array([0, 1]), responses={"predict": (), **own}
+        ),
+    )
+
+
+@reads(OneVsRestClassifier, form=MEMBERS)
+def read_one_vs_rest(estimator: Any, name: str) -> Network:
+    """Return the scores of the classes, one member's each."""
+    members = _members(estimator)
+    scores, threshold = _scores(name, members)
+    kind = str(estimator.label_binarizer_.y_type_)
+    is_multilabel, is_binary = kind.startswith("multilabel"), len(scores) == 1
+    if not is_multilabel and not is_binary and kind != "multiclass":
+        raise UnsupportedModelError(f"{name} was fitted to labels of the type {kind!r:.60}. Fit it again.")
+    arranged = members.arrange(scores)
+    decided = arranged
+    if threshold and (is_binary or is_multilabel):
+        decided = (*arranged, Dense(np.eye(len(scores)), np.full(len(scores), -threshold)))
+    own: dict[str, Ending] = {"predict": decided, "decision_function": arranged, "predict_log_proba": ()}
+    shares = [second_chance(each) for each in members.networks]
+    if all(each is not None for each in shares):
+        chances: Ending = members.arrange([each or () for each in shares])
+        end = () if is_multilabel else (WithComplement(),) if is_binary else (Normalized(),)
+        own["predict_proba"] = (*chances, *end)
+    task = "multilabel" if is_multilabel else "classifier"
+    answers = Answers(
+        task=task,
+        head="logistic" if is_multilabel or is_binary else "softmax",
+        classes=class_labels(name, estimator.classes_),
+        responses=methods(estimator, task, own),
+    )
+    return members.finish(estimator, answers)
+
+
+@reads(OneVsOneClassifier, form=MEMBERS)
+def read_one_vs_one(estimator: Any, name: str) -> Network:
+    """Return the votes of the pairs of classes, one member's each."""
+    if estimator.pairwise_indices_ is not None:
+        raise UnsupportedModelError(
+            f"{name} of precomputed kernels cannot be converted. Fit on the features."
+        )
+    members = _members(estimator)
+    scores, threshold = _scores(name, members)
+    if members.networks[0].task == "regressor":
+        raise UnsupportedModelError(
+            f"{name} of {members.networks[0].estimator}, a regressor, cannot be converted; OneVsRestClassifier "
+            "of it can."
+        )
+    classes = class_labels(name, estimator.classes_)
+    count, pairs = len(classes), len(scores)
+    confidences = PairConfidences(count, threshold)
+    # scikit-learn's members are for the second class of a pair, the steps' values for the first.
+    sign = 1.0 if count == 2 else -1.0
+    arranged = (*members.arrange(scores), Dense(sign * np.eye(pairs), np.full(pairs, -sign * threshold)))
+    own: dict[str, Ending] = {"decision_function": (confidences, Columns(1, 2))}
+    if count > 2:
+        own = {"predict": (PairVotes(count, True, threshold),), "decision_function": (confidences,)}
+        if not members.network.layers:  # nothing errs, and a score in the middle is the first class's
+            own["predict"] = (confidences,)
+    answers = Answers(
+        task="classifier",
+        head="softmax" if count > 2 else "logistic",
+        classes=classes,
+        responses=methods(estimator, "classifier", own),
+    )
+    return members.finish(estimator, answers, arranged)
+
+
+@reads(OutputCodeClassifier, form=MEMBERS)
+def read_output_code(estimator: Any, name: str) -> Network:
+    """Return the nearness of a row's code to the classes'.
+
+    Of ``-|y - c|^2`` the classes differ by ``2 y.c - |c|^2``.
+    """
+    members = _members(estimator)
+    scores, _ = _scores(name, members)
+    classes = class_labels(name, estimator.classes_)
+    book = fitted_numbers(f"{name}.code_book_", np.asarray(estimator.code_book_, dtype=np.float64), 2)
+    if book.shape != (len(classes), len(scores)):
+        raise UnsupportedModelError(
+            f"{name}.code_book_ has shape {book.shape} for {len(classes)} classes and {len(scores)} members. "
+            "It was changed after fit; fit again."
+        )
+    nearness = Dense(2.0 * book.T, -(book * book).sum(axis=1))
+    answers = Answers(
+        task="classifier",
+        head="softmax",
+        classes=classes,
+        responses=methods(estimator, "classifier"),
+    )
+    return members.finish(estimator, answers, (*members.arrange(scores), nearness))
+
+
+def _members(estimator: Any) -> Members:
+    require_fitted(estimator, "estimators_")
+    networks = read_members(estimator, list(estimator.estimators_))
+    return side_by_side(estimator, [Member(network) for network in networks])
+
+
+def _scores(name: str, members: Members) -> tuple[list[Ending], float]:
+    """Return the steps to each member's score, and where the score changes the label.
+
+    It is the decision function, else the probability of the second class; or a regressor's prediction.
+    """
+    networks: Sequence[Network] = members.networks
+    first = networks[0]
+    if first.task == "regressor":
+        return [targets(each) for each in networks], 0.5
+    is_decision = decisions(first) is not None
+    endings = [decisions(each) if is_decision else second_chance(each) for each in networks]
+    if any(each is None for each in endings):
+        raise UnsupportedModelError(
+            f"{name}'s {first.estimator} has neither decision_function nor predict_proba. Fit another."
+        )
+    return [each for each in endings if each is not None], 0.0 if is_decision else 0.5

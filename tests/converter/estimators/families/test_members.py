@@ -1,0 +1,286 @@
+"""Models made of other models: what scikit-learn answers, by the methods that scikit-learn has."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from scirknn.answers import answer, final_values, responses_of
+from scirknn.arrays import Array
+from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from sklearn2rknn.checking.comparisons import are_clear, worst_r2
+from tests.converter.estimators.families.emulation import (
+    Emulated,
+    assert_exact,
+    assert_within_bound,
+    load,
+    offered_methods,
+    scaled,
+)
+
+LAST_BITS = 1e-12
+
+
+def perceptron(*layers: int, activation: str = "relu") -> MLPClassifier:
+    return MLPClassifier(layers, activation=activation, max_iter=20, random_state=0)
+
+
+MIXED = [
+    ("linear", LogisticRegression(max_iter=50)),
+    ("trees", RandomForestClassifier(4, random_state=0)),
+    ("squares", GaussianNB()),
+    ("kernel", SVC(probability=True, random_state=0)),
+    ("layers", perceptron(8)),
+]
+OF_DEPTHS = [
+    ("linear", make_pipeline(StandardScaler(), LogisticRegression(max_iter=50))),
+    ("shallow", perceptron(8)),
+    ("deep", make_pipeline(StandardScaler(), perceptron(8, 6, 5))),
+]
+OF_TANH = [("linear", LogisticRegression(max_iter=50)), ("layers", perceptron(8, activation="tanh"))]
+OF_TREES = [
+    ("tree", DecisionTreeClassifier(max_depth=3)),
+    ("forest", RandomForestClassifier(4, random_state=1)),
+]
+
+CLASSIFIERS: dict[str, tuple[Any, str]] = {
+    "calibrated, sigmoid": (CalibratedClassifierCV(LinearSVC(), cv=3), "wine"),
+    "calibrated, sigmoid, two classes": (CalibratedClassifierCV(SVC(), cv=2), "breast_cancer"),
+    "calibrated, one member": (CalibratedClassifierCV(SVC(), cv=2, ensemble=False), "breast_cancer"),
+    "calibrated, isotonic": (CalibratedClassifierCV(LinearSVC(), method="isotonic", cv=3), "wine"),
+    "calibrated, temperature": (
+        CalibratedClassifierCV(LinearSVC(), method="temperature", cv=2),
+        "breast_cancer",
+    ),
+    "calibrated, temperature of chances": (
+        CalibratedClassifierCV(GaussianNB(), method="temperature", cv=2),
+        "wine",
+    ),
+    "voting, soft": (VotingClassifier(MIXED, voting="soft", weights=[1, 2, 1, 1, 3]), "wine"),
+    "voting, hard": (VotingClassifier(MIXED, weights=[1, 2, 1, 1, 3]), "wine"),
+    "voting, two classes": (VotingClassifier(MIXED[:3]), "breast_cancer"),
+    "voting, two depths": (VotingClassifier(OF_DEPTHS, voting="soft"), "wine"),
+    "voting, tanh": (VotingClassifier(OF_TANH, voting="soft"), "wine"),
+    "bagging, linear": (BaggingClassifier(LogisticRegression(max_iter=50), 4, random_state=0), "wine"),
+    "bagging, without chances": (BaggingClassifier(LinearSVC(), 5, random_state=0), "wine"),
+    "bagging, layers": (BaggingClassifier(perceptron(6), 4, random_state=0), "wine"),
+    "bagging, squares of some columns": (
+        BaggingClassifier(GaussianNB(), 4, max_features=0.5, bootstrap_features=True, random_state=0),
+        "breast_cancer",
+    ),
+}
+SEVERAL_CLASSES: dict[str, tuple[Any, str]] = {
+    "one for each class": (OneVsRestClassifier(LogisticRegression(max_iter=50)), "wine"),
+    "one for each class, two classes": (
+        OneVsRestClassifier(LogisticRegression(max_iter=50)),
+        "breast_cancer",
+    ),
+    "one for each class, kernels": (OneVsRestClassifier(SVC()), "wine"),
+    "one for each class, layers": (OneVsRestClassifier(perceptron(6)), "wine"),
+    "one for each class, targets": (OneVsRestClassifier(Ridge()), "breast_cancer"),
+    "one for each pair": (OneVsOneClassifier(LogisticRegression(max_iter=50)), "wine"),
+    "one for each pair, chances": (OneVsOneClassifier(perceptron(5)), "wine"),
+    "one for each pair, two classes": (OneVsOneClassifier(LinearSVC()), "breast_cancer"),
+    "codes": (OutputCodeClassifier(LogisticRegression(max_iter=50), code_size=3, random_state=1), "wine"),
+    "codes of chances": (OutputCodeClassifier(GaussianNB(), code_size=2, random_state=1), "wine"),
+}
+OF_TREES_ONLY: dict[str, Any] = {
+    "calibrated": CalibratedClassifierCV(RandomForestClassifier(4, random_state=0), method="isotonic", cv=2),
+    "voting, soft": VotingClassifier(OF_TREES, voting="soft", weights=[2, 1]),
+    "voting, hard": VotingClassifier(OF_TREES),
+    "bagging": BaggingClassifier(n_estimators=10, random_state=0),
+    "bagging, some columns": BaggingClassifier(n_estimators=10, max_features=0.4, random_state=0),
+    "bagging, few rows": BaggingClassifier(n_estimators=10, max_samples=4, random_state=0),
+    "one for each class": OneVsRestClassifier(DecisionTreeClassifier(max_depth=3)),
+    "one for each pair": OneVsOneClassifier(DecisionTreeClassifier(max_depth=2)),
+    "codes": OutputCodeClassifier(DecisionTreeClassifier(max_depth=3), random_state=0),
+    "bagging, forests": BaggingClassifier(RandomForestClassifier(3, random_state=0), 3, random_state=0),
+}
+REGRESSORS: dict[str, Any] = {
+    "voting": VotingRegressor(
+        [
+            ("linear", Ridge()),
+            ("trees", RandomForestRegressor(4, random_state=0)),
+            ("kernel", SVR(C=100)),
+            ("exponential", PoissonRegressor()),
+        ],
+        weights=[1, 2, 1, 0.5],
+    ),
+    "bagging": BaggingRegressor(Ridge(), 5, max_features=0.7, random_state=0),
+    "bagging, trees": BaggingRegressor(n_estimators=5, max_features=0.7, random_state=0),
+    "boosting": AdaBoostRegressor(Ridge(), n_estimators=5, random_state=0),
+    "boosting, trees": AdaBoostRegressor(n_estimators=5, random_state=0),
+}
+
+
+def fitted(model: Any, X: Array, y: Array) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return clone(model).fit(X, y)
+
+
+def assert_same_on_host(model: Any, X: Array) -> None:
+    """Assert that a network without layers answers as scikit-learn does, labels to the bit."""
+    network = network_from_estimator(model)
+    assert not network.layers
+    values = final_values(network, network.forward(X), network.expand(X))
+    assert set(responses_of(network)) == offered_methods(model)
+    for method in responses_of(network):
+        ours, theirs = answer(network, method, values), getattr(model, method)(X)
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), method
+        if ours.dtype.kind == "f":
+            np.testing.assert_allclose(ours, theirs, rtol=LAST_BITS, atol=LAST_BITS)
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *SEVERAL_CLASSES])
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_a_classifier_of_members_answers_as_scikit_learn_does(name: str) -> None:
+    model, data = {**CLASSIFIERS, **SEVERAL_CLASSES}[name]
+    X, y = scaled(data)
+    model = fitted(model, X, y)
+    emulated = Emulated.convert(model, X)
+    assert_exact(emulated, X)
+    assert_within_bound(emulated, X)
+    clear = np.full(len(X), True)
+    if hasattr(model, "predict_proba"):
+        chances = model.predict_proba(X)
+        clear = are_clear(chances, one_of_them=True)
+        if name != "bagging, without chances":  # whose chances are shares of votes
+            assert np.abs(emulated("predict_proba", X) - chances).max() < (
+                5e-3 if "isotonic" in name else 2e-3
+            )
+    assert (emulated("predict", X) == model.predict(X))[clear].mean() >= 0.999
+
+
+@pytest.mark.parametrize("name", OF_TREES_ONLY)
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+def test_members_that_are_trees_leave_nothing_for_the_npu(name: str) -> None:
+    X, y = load("wine")
+    assert_same_on_host(fitted(OF_TREES_ONLY[name], X, np.array(["a", "b", "c"])[y]), X)
+
+
+def test_bagged_trees_are_walked_together() -> None:
+    X, y = load("wine")
+    model = fitted(OF_TREES_ONLY["bagging, some columns"], X, y)
+    assert [step.kind for step in network_from_estimator(model).epilogue] == ["tree_sum"]
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_a_regressor_of_members_answers_as_scikit_learn_does(name: str) -> None:
+    X, y = load("diabetes")
+    model = fitted(REGRESSORS[name], X, y)
+    if "trees" in name:
+        assert_same_on_host(model, X)
+        return
+    emulated = Emulated.convert(model, X)
+    assert_exact(emulated, X)
+    assert_within_bound(emulated, X)
+    r2 = worst_r2(model.predict(X), emulated("predict", X))
+    assert r2 is not None
+    assert r2 > 0.99999
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=50), GaussianNB()])
+def test_several_labels_of_a_row_keep_their_columns(model: Any) -> None:
+    X, _ = load("diabetes")
+    emulated = Emulated.convert(fitted(OneVsRestClassifier(model), X, (X[:, :3] > 0).astype(int)), X)
+    assert emulated.source.task == "multilabel"
+    assert_exact(emulated, X)
+    assert_within_bound(emulated, X)
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=50), DecisionTreeClassifier(max_depth=3)])
+def test_a_label_that_no_row_or_each_row_has_is_a_constant(model: Any) -> None:
+    X, _ = load("diabetes")
+    y = np.stack([X[:, 0] > 0, np.ones(len(X)), np.zeros(len(X))], axis=1).astype(int)
+    model = fitted(OneVsRestClassifier(model), X, y)
+    if hasattr(model, "decision_function"):
+        assert_exact(Emulated.convert(model, X), X)
+    else:
+        assert_same_on_host(model, X)
+
+
+def test_several_targets_of_bagged_members_keep_their_columns() -> None:
+    X, y = load("diabetes")
+    model = fitted(REGRESSORS["bagging"], X, np.stack([y, X[:, 0] * 100 - y], axis=1))
+    assert_exact(Emulated.convert(model, X), X)
+
+
+def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_does() -> None:
+    X, y = load("wine")
+    inner = VotingClassifier(OF_TREES, voting="soft")
+    bagged = BaggingClassifier(LogisticRegression(max_iter=50), 3, random_state=0)
+    outer = VotingClassifier([("trees", inner), ("bagged", bagged), ("layers", perceptron(5))], voting="soft")
+    model = fitted(make_pipeline(StandardScaler(), outer), X, y)
+    emulated = Emulated.convert(model, X)
+    assert_exact(emulated, X)
+    assert_within_bound(emulated, X)
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (
+            VotingClassifier([("a", KNeighborsClassifier()), ("b", LogisticRegression())]),
+            r"A member of VotingClassifier \(KNeighborsClassifier\) looks at its rows again",
+        ),
+        (
+            BaggingClassifier(make_pipeline(SimpleImputer(), LogisticRegression()), 2),
+            r"A member of BaggingClassifier \(SimpleImputer\) imputes or encodes columns. Put these steps in",
+        ),
+        (
+            VotingClassifier([("a", perceptron(4, 4, activation="tanh")), ("b", perceptron(4))]),
+            "have hidden layers of relu, tanh and tanh, which cannot stand side by side",
+        ),
+        (
+            OneVsOneClassifier(GaussianNB()),
+            "OneVsOneClassifier of GaussianNB, which has no decision_function",
+        ),
+    ],
+)
+def test_members_that_cannot_stand_side_by_side_are_refused_with_what_to_do(model: Any, text: str) -> None:
+    X, y = scaled("wine")
+    with pytest.raises(UnsupportedModelError, match=text):
+        network_from_estimator(fitted(model, X, y))
+
+
+def test_an_ensemble_that_lies_inside_itself_is_refused() -> None:
+    X, y = scaled("wine")
+    model = fitted(VotingClassifier(OF_TREES), X, y)
+    model.estimators_ = [model, *model.estimators_]
+    with pytest.raises(UnsupportedModelError, match="A VotingClassifier lies inside itself"):
+        network_from_estimator(model)
+
+
+def test_columns_that_the_members_do_not_have_are_refused() -> None:
+    X, y = scaled("wine")
+    model = fitted(OF_TREES_ONLY["bagging, some columns"], X, y)
+    model.estimators_features_[0] = np.array([99])
+    with pytest.raises(UnsupportedModelError, match="estimators_features_ are no columns of 13"):
+        network_from_estimator(model)
