@@ -56,7 +56,9 @@ def read_one_vs_rest(estimator: Any, name: str) -> Network:
     decided = arranged
     if threshold and (is_binary or is_multilabel):
         decided = (*arranged, Dense(np.eye(len(scores)), np.full(len(scores), -threshold)))
-    own: dict[str, Ending] = {"predict": decided, "decision_function": arranged, "predict_log_proba": ()}
+    own: dict[str, Ending] = {"predict": decided}
+    if all(decisions(each) is not None for each in members.networks):
+        own["decision_function"] = arranged
     shares = [second_chance(each) for each in members.networks]
     if all(each is not None for each in shares):
         chances: Ending = members.arrange([each or () for each in shares])
@@ -83,8 +85,8 @@ def read_one_vs_one(estimator: Any, name: str) -> Network:
     scores, threshold = _scores(name, members)
     if members.networks[0].task == "regressor":
         raise UnsupportedModelError(
-            f"{name} of {members.networks[0].estimator}, a regressor, cannot be converted; OneVsRestClassifier "
-            "of it can."
+            f"{name} of {members.networks[0].estimator}, a regressor, cannot be converted; "
+            "OneVsRestClassifier of it can."
         )
     classes = class_labels(name, estimator.classes_)
     count, pairs = len(classes), len(scores)
@@ -146,10 +148,15 @@ def _scores(name: str, members: Members) -> tuple[list[Ending], float]:
     first = networks[0]
     if first.task == "regressor":
         return [targets(each) for each in networks], 0.5
-    is_decision = decisions(first) is not None
-    endings = [decisions(each) if is_decision else second_chance(each) for each in networks]
-    if any(each is None for each in endings):
-        raise UnsupportedModelError(
-            f"{name}'s {first.estimator} has neither decision_function nor predict_proba. Fit another."
-        )
-    return [each for each in endings if each is not None], 0.0 if is_decision else 0.5
+    endings = []
+    for each in networks:
+        own = decisions(each)
+        ending = second_chance(each) if own is None else own
+        if ending is None:
+            raise UnsupportedModelError(
+                f"{name}'s {each.estimator} has neither decision_function nor predict_proba. Fit another."
+            )
+        endings.append(ending)
+    # By scikit-learn's is_classifier the constant is none.
+    is_decision = decisions(first) is not None and first.estimator != _ConstantPredictor.__name__
+    return endings, 0.0 if is_decision else 0.5
