@@ -211,6 +211,8 @@ def _predictions(model: Answering, values: Array) -> Array:
     if model.classes is not None and model.task != "multilabel":
         labels: Array = model.classes[decided]
         return labels
+    if model.task == "multilabel" and model.classes is not None:
+        return decided.astype(model.classes.dtype, copy=False)
     return decided[:, 0] if model.single_output else decided
 
 

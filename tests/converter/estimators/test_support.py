@@ -39,6 +39,7 @@ POSITIVE = (
     "TweedieRegressor",
     "SkewedChi2Sampler",
 )
+SEVERAL_TARGETS = ("ClassifierChain", "MultiOutputClassifier", "MultiOutputRegressor", "RegressorChain")
 
 
 def test_every_estimator_has_one_line_which_is_a_form_or_a_refusal() -> None:
@@ -75,8 +76,10 @@ def fitted(name: str) -> tuple[Any, np.ndarray[Any, Any]]:
     y: Any = (X[:, 0] > 0).astype(int)
     if getattr(model, "_estimator_type", "") == "regressor" or issubclass(kind, _regressors()):
         y = np.abs(X[:, 0] + 2 * X[:, 1]) + 0.1
-    if name.startswith("MultiTask") or name in ("PLSCanonical", "CCA", "PLSSVD"):
+    if name.startswith("MultiTask") or name in ("PLSCanonical", "CCA", "PLSSVD", *SEVERAL_TARGETS):
         y = np.stack([X[:, 0], X[:, 1] + X[:, 2]], axis=1)
+    if name in ("ClassifierChain", "MultiOutputClassifier"):
+        y = (y > 0).astype(int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.fit(X, y), X

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.branches import Branch, Finite
 from scirknn.steps.calibration import Curves, Logarithm, Sigmoids
+from scirknn.steps.chain import ANSWERS, Linked
 from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
 from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
@@ -136,6 +137,7 @@ STEPS: dict[str, Step] = {
         np.array([1, 3, 2]),
     ),
     "logarithm": Logarithm(1e-12),
+    **{f"linked by {answer}": Linked(np.triu(RANDOM.normal(size=(3, 3)), 1), answer) for answer in ANSWERS},
 }
 
 
@@ -296,6 +298,9 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "curves", "points": "v", "heights": "n", "sizes": "i"}], "for sizes [1, 1]"),
         ([{"kind": "curves", "points": "f", "heights": "v", "sizes": "t"}], "a curve that falls"),
         ([{"kind": "logarithm", "shift": 0}], "has the shift 0.0"),
+        ([{"kind": "linked", "weights": "w", "answer": "label"}], "has weights of shape (3, 2)"),
+        ([{"kind": "linked", "weights": "s", "answer": "label"}], "or of what is not before"),
+        ([{"kind": "linked", "weights": "z", "answer": "vote"}], "hands on 'vote'"),
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:
@@ -310,6 +315,8 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         "d": -np.arange(6.0).reshape(3, 2),
         "f": np.array([1.0, 0.0]),
         "t": np.array([2]),
+        "s": np.ones((2, 2)),
+        "z": np.zeros((2, 2)),
     }
     with pytest.raises(ValueError, match=re.escape(text)):
         read_steps(document, arrays)

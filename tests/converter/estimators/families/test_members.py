@@ -21,13 +21,19 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
+from sklearn.multioutput import (
+    ClassifierChain,
+    MultiOutputClassifier,
+    MultiOutputRegressor,
+    RegressorChain,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from scirknn.answers import answer, final_values, responses_of
 from scirknn.arrays import Array
@@ -226,6 +232,53 @@ def test_a_label_that_no_row_or_each_row_has_is_a_constant(model: Any) -> None:
         assert_exact(Emulated.convert(fitted(OneVsRestClassifier(model), X, targets), X), X)
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=50), LinearSVC()])
+def test_a_chain_of_linear_classifiers_hands_on_its_answers(model: Any, method: str) -> None:
+    X, _ = load("diabetes")
+    chain = ClassifierChain(model, order=[2, 0, 1], chain_method=method)
+    if not hasattr(model, method):
+        return
+    chain = fitted(chain, X, (X[:, :3] > 0).astype(int))
+    emulated = Emulated.convert(chain, X)
+    assert emulated.methods == {name for name in offered_methods(chain) if name in emulated.methods}
+    for each in emulated.methods:
+        expected, exact = getattr(chain, each)(X), emulated.exact(each, X)
+        assert (exact.shape, exact.dtype) == (expected.shape, expected.dtype)
+        np.testing.assert_allclose(exact, expected, atol=1e-9)
+    assert_within_bound(emulated, X)
+
+
+def test_a_chain_of_linear_regressors_is_one_layer() -> None:
+    X, y = load("diabetes")
+    targets = np.stack([y, X[:, 0] * 100 - y, X[:, 2]], axis=1)
+    emulated = Emulated.convert(fitted(RegressorChain(Ridge(), order=[2, 0, 1]), X, targets), X)
+    assert not emulated.source.epilogue
+    assert_exact(emulated, X)
+
+
+@pytest.mark.parametrize("model", [Ridge(), DecisionTreeRegressor(max_depth=3)])
+def test_one_regressor_for_each_target_keeps_their_columns(model: Any) -> None:
+    X, y = load("diabetes")
+    model = fitted(MultiOutputRegressor(model), X, np.stack([y, X[:, 0] * 100 - y], axis=1))
+    if isinstance(model.estimator, Ridge):
+        assert_exact(Emulated.convert(model, X), X)
+    else:
+        assert_same_on_host(model, X)
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=50), GaussianNB()])
+def test_one_classifier_for_each_target_gives_its_labels_but_no_list_of_chances(model: Any) -> None:
+    X, _ = load("diabetes")
+    model = fitted(MultiOutputClassifier(model), X, (X[:, :3] > 0).astype(int))
+    emulated = Emulated.convert(model, X)
+    assert emulated.methods == {"predict"}
+    expected, exact = model.predict(X), emulated.exact("predict", X)
+    assert (exact.dtype, exact.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(exact, expected)
+    assert_within_bound(emulated, X)
+
+
 def test_several_targets_of_bagged_members_keep_their_columns() -> None:
     X, y = load("diabetes")
     model = fitted(REGRESSORS["bagging"], X, np.stack([y, X[:, 0] * 100 - y], axis=1))
@@ -258,11 +311,20 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
             VotingClassifier([("a", perceptron(4, 4, activation="tanh")), ("b", perceptron(4))]),
             "have hidden layers of relu, tanh and tanh, which cannot stand side by side",
         ),
+        (ClassifierChain(GaussianNB()), "ClassifierChain of GaussianNB cannot be converted; one of linear"),
+        (
+            MultiOutputClassifier(LinearSVC()),
+            r"has a target of the classes \[0, 1, 2\]; targets of 0 and 1 can",
+        ),
         (OneVsOneClassifier(Ridge()), "OneVsOneClassifier of Ridge, a regressor, cannot be converted"),
     ],
 )
 def test_members_that_cannot_stand_side_by_side_are_refused_with_what_to_do(model: Any, text: str) -> None:
     X, y = scaled("wine")
+    if isinstance(model, ClassifierChain):
+        y = np.stack([y > 0, y > 1], axis=1).astype(int)
+    if isinstance(model, MultiOutputClassifier):
+        y = np.stack([y, y], axis=1)
     with pytest.raises(UnsupportedModelError, match=text):
         network_from_estimator(fitted(model, X, y))
 
