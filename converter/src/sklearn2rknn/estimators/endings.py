@@ -9,17 +9,18 @@ import numpy as np
 from scirknn.answers import responses_of
 from scirknn.arrays import Array
 from scirknn.steps.activations import Activation
-from scirknn.steps.chances import WithComplement
+from scirknn.steps.chances import LogSoftmax, WithComplement
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
 __all__ = [
+    "AS_IT_IS",
     "chances",
     "decisions",
-    "ending_of",
     "label_scores",
+    "log_chances",
     "places",
     "second_chance",
     "spread",
@@ -28,14 +29,8 @@ __all__ = [
 
 Ending = tuple[Step, ...]
 
-
-def ending_of(network: Network, method: str) -> Ending | None:
-    """Return the steps of a method that gives numbers, None where the member has no such method."""
-    if method == "predict_proba":
-        return chances(network)
-    if method == "decision_function":
-        return decisions(network)
-    return targets(network) if network.task == "regressor" else None
+AS_IT_IS: Ending = (Activation("identity"),)
+"""For a method that returns the values themselves, whatever the head is."""
 
 
 def chances(network: Network) -> Ending | None:
@@ -45,6 +40,19 @@ def chances(network: Network) -> Ending | None:
     own = responses_of(network)["predict_proba"] or _activation(network)
     is_one = network.head == "logistic" and _width(network, own) == 1
     return (*own, WithComplement()) if is_one else own
+
+
+def log_chances(network: Network) -> Ending:
+    """Return the steps to the probabilities' logarithms, where these are finite for the smallest ones.
+
+    Without any the logarithm of `chances` is taken.
+    """
+    responses = responses_of(network)
+    own = responses.get("predict_log_proba", ())
+    if own or responses.get("predict_proba") or network.head not in ("softmax", "logistic"):
+        return own
+    both: Ending = () if network.head == "softmax" else (Dense(np.array([[0.0, 1.0]]), np.zeros(2)),)
+    return (*both, LogSoftmax())
 
 
 def second_chance(network: Network) -> Ending | None:

@@ -76,7 +76,8 @@ def _support(kind: type) -> Support:
     name = kind.__name__
     if ESTIMATORS.find(kind) is not None:
         form = form_of(kind)
-        methods = tuple(method for method in METHODS if hasattr(kind, method))
+        passes_on = hasattr(kind, "__getattr__")  # FrozenEstimator has the methods of what it holds
+        methods = tuple(method for method in METHODS if passes_on or hasattr(kind, method))
         return Support(name, form.text, form.precisions, methods, form.worth)
     around = _around(kind)
     if around:

@@ -185,6 +185,8 @@ RECORDS = frozenset(
         "sklearn.metrics._scorer._PredictScorer",
         "sklearn.metrics._scorer._ProbaScorer",
         "sklearn.metrics._scorer._ThresholdScorer",
+        "sklearn.utils._metadata_requests.MetadataRequest",
+        "sklearn.utils._metadata_requests.MethodMetadataRequest",
         "sklearn.model_selection._split.GroupKFold",
         "sklearn.model_selection._split.KFold",
         "sklearn.model_selection._split.RepeatedKFold",

@@ -22,14 +22,18 @@ from sklearn.ensemble import (
     AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
+    StackingClassifier,
+    StackingRegressor,
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as gp
 from sklearn.kernel_approximation import Nystroem, RBFSampler, SkewedChi2Sampler
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB
 from sklearn.neighbors import (
@@ -43,7 +47,7 @@ from sklearn.neighbors import (
     RadiusNeighborsRegressor,
 )
 from sklearn.neural_network import BernoulliRBM
-from sklearn.semi_supervised import LabelSpreading
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC, LinearSVC, NuSVR, OneClassSVM
 
 from scirknn.answers import ask, main_method
@@ -70,6 +74,8 @@ MODELS = {
     "EllipticEnvelope": EllipticEnvelope(random_state=0),
     "FactorAnalysis": FactorAnalysis(2),
     "FastICA": FastICA(2, random_state=0),
+    "FixedThresholdClassifier": FixedThresholdClassifier(lm.LogisticRegression(max_iter=5)),
+    "FrozenEstimator": FrozenEstimator(lm.Ridge()),
     "GammaRegressor": lm.GammaRegressor(),
     "GaussianMixture": GaussianMixture(2, random_state=0),
     "GaussianNB": GaussianNB(),
@@ -116,6 +122,9 @@ MODELS = {
     "SGDRegressor": lm.SGDRegressor("huber", random_state=0),
     "SVC": SVC(),
     "SkewedChi2Sampler": SkewedChi2Sampler(n_components=9, random_state=0),
+    "SelfTrainingClassifier": SelfTrainingClassifier(lm.LogisticRegression(max_iter=5)),
+    "StackingClassifier": StackingClassifier([("a", SVC()), ("b", lm.RidgeClassifier())], cv=2),
+    "StackingRegressor": StackingRegressor([("a", NuSVR()), ("b", lm.Ridge())], cv=2),
     "TweedieRegressor 0": lm.TweedieRegressor(),
     "TweedieRegressor 1.5": lm.TweedieRegressor(power=1.5),
     "VotingClassifier": VotingClassifier([("a", lm.RidgeClassifier()), ("b", SVC())]),
@@ -130,7 +139,10 @@ def test_a_file_gives_the_same_network_and_predictions(name: str, suffix: str, t
     X = X / X.max(axis=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model: Any = MODELS[name].fit(X, y + 1)
+        model: Any = MODELS[name]
+        if name.startswith("Frozen"):
+            model.estimator.fit(X, y)
+        model.fit(X, y == 0 if "Threshold" in name else y + 1)
     path = tmp_path / f"model.{suffix}"
     (joblib if suffix == "joblib" else skops.io).dump(model, path)
     read = load_model(path)
@@ -139,6 +151,22 @@ def test_a_file_gives_the_same_network_and_predictions(name: str, suffix: str, t
     method = main_method(expected)
     # Sums of BLAS depend on where arrays lie in memory.
     np.testing.assert_allclose(ask(read, method, X), ask(model, method, X), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("suffix", ["joblib", "skops"])
+@pytest.mark.parametrize("scoring", ["f1", "balanced_accuracy"])
+def test_a_tuned_threshold_in_a_file_gives_the_same_network(
+    scoring: str, suffix: str, tmp_path: Path
+) -> None:
+    X, y = load("wine")
+    model = TunedThresholdClassifierCV(lm.LogisticRegression(max_iter=50), scoring=scoring, cv=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, (y > 0).astype(int))
+    path = tmp_path / f"model.{suffix}"
+    (joblib if suffix == "joblib" else skops.io).dump(model, path)
+    digest = network_from_estimator(load_model(path)).weights_digest()
+    assert digest == network_from_estimator(model).weights_digest()
 
 
 def test_the_tree_that_birch_was_fitted_with_is_not_built(tmp_path: Path) -> None:

@@ -10,16 +10,22 @@ import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
+    AdaBoostClassifier,
     AdaBoostRegressor,
     BaggingClassifier,
     BaggingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
+    StackingClassifier,
+    StackingRegressor,
     VotingClassifier,
     VotingRegressor,
 )
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
 from sklearn.multioutput import (
     ClassifierChain,
@@ -32,6 +38,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -68,10 +75,8 @@ OF_DEPTHS = [
     ("deep", make_pipeline(StandardScaler(), perceptron(8, 6, 5))),
 ]
 OF_TANH = [("linear", LogisticRegression(max_iter=50)), ("layers", perceptron(8, activation="tanh"))]
-OF_TREES = [
-    ("tree", DecisionTreeClassifier(max_depth=3)),
-    ("forest", RandomForestClassifier(4, random_state=1)),
-]
+FOREST = RandomForestClassifier(4, random_state=1)
+OF_TREES = [("tree", DecisionTreeClassifier(max_depth=3)), ("forest", FOREST)]
 
 CLASSIFIERS: dict[str, tuple[Any, str]] = {
     "calibrated, sigmoid": (CalibratedClassifierCV(LinearSVC(), cv=3), "wine"),
@@ -114,6 +119,30 @@ SEVERAL_CLASSES: dict[str, tuple[Any, str]] = {
     "codes": (OutputCodeClassifier(LogisticRegression(max_iter=50), code_size=3, random_state=1), "wine"),
     "codes of chances": (OutputCodeClassifier(GaussianNB(), code_size=2, random_state=1), "wine"),
 }
+STACKED: dict[str, tuple[Any, str]] = {
+    "stacked": (StackingClassifier([MIXED[0], MIXED[1], MIXED[4]], cv=2), "wine"),
+    "stacked, with the inputs": (StackingClassifier(MIXED[:2], GaussianNB(), cv=2, passthrough=True), "wine"),
+    "stacked, two classes": (StackingClassifier(MIXED[:3], LinearSVC(), cv=2), "breast_cancer"),
+    "boosted": (AdaBoostClassifier(LogisticRegression(max_iter=50), n_estimators=4), "wine"),
+    "boosted, two classes": (AdaBoostClassifier(LinearSVC(), n_estimators=4), "breast_cancer"),
+}
+OTHERS: dict[str, tuple[Any, str]] = {
+    "a given threshold": (
+        FixedThresholdClassifier(LogisticRegression(max_iter=50), threshold=0.3),
+        "breast_cancer",
+    ),
+    "a threshold of scores": (
+        FixedThresholdClassifier(LinearSVC(), threshold=-0.5, pos_label=0),
+        "breast_cancer",
+    ),
+    "a tuned threshold": (TunedThresholdClassifierCV(perceptron(5), cv=2), "breast_cancer"),
+    "a threshold tuned for the first class": (
+        TunedThresholdClassifierCV(GaussianNB(), scoring=make_scorer(f1_score, pos_label=0), cv=2),
+        "breast_cancer",
+    ),
+    "self-trained": (SelfTrainingClassifier(LogisticRegression(max_iter=50)), "wine"),
+    "frozen": (FrozenEstimator(LogisticRegression(max_iter=50)), "wine"),
+}
 OF_TREES_ONLY: dict[str, Any] = {
     "calibrated": CalibratedClassifierCV(RandomForestClassifier(4, random_state=0), method="isotonic", cv=2),
     "voting, soft": VotingClassifier(OF_TREES, voting="soft", weights=[2, 1]),
@@ -122,6 +151,8 @@ OF_TREES_ONLY: dict[str, Any] = {
     "bagging, some columns": BaggingClassifier(n_estimators=10, max_features=0.4, random_state=0),
     "bagging, few rows": BaggingClassifier(n_estimators=10, max_samples=4, random_state=0),
     "one for each class": OneVsRestClassifier(DecisionTreeClassifier(max_depth=3)),
+    "stacked": StackingClassifier(OF_TREES, cv=2, passthrough=True),
+    "boosted, forests": AdaBoostClassifier(FOREST, n_estimators=3),
     "one for each pair": OneVsOneClassifier(DecisionTreeClassifier(max_depth=2)),
     "codes": OutputCodeClassifier(DecisionTreeClassifier(max_depth=3), random_state=0),
     "bagging, forests": BaggingClassifier(RandomForestClassifier(3, random_state=0), 3, random_state=0),
@@ -136,6 +167,8 @@ REGRESSORS: dict[str, Any] = {
         ],
         weights=[1, 2, 1, 0.5],
     ),
+    "stacked": StackingRegressor([("a", Ridge()), ("b", RandomForestRegressor(4, random_state=0))], cv=2),
+    "stacked, trees": StackingRegressor([("a", DecisionTreeRegressor(max_depth=3))], Ridge(), cv=2),
     "bagging": BaggingRegressor(Ridge(), 5, max_features=0.7, random_state=0),
     "bagging, trees": BaggingRegressor(n_estimators=5, max_features=0.7, random_state=0),
     "boosting": AdaBoostRegressor(Ridge(), n_estimators=5, random_state=0),
@@ -146,6 +179,8 @@ REGRESSORS: dict[str, Any] = {
 def fitted(model: Any, X: Array, y: Array) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if isinstance(model, FrozenEstimator):
+            return FrozenEstimator(clone(model.estimator).fit(X, y))
         return clone(model).fit(X, y)
 
 
@@ -164,10 +199,10 @@ def assert_same_on_host(model: Any, X: Array) -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("name", [*CLASSIFIERS, *SEVERAL_CLASSES])
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *SEVERAL_CLASSES, *STACKED, *OTHERS])
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 def test_a_classifier_of_members_answers_as_scikit_learn_does(name: str) -> None:
-    model, data = {**CLASSIFIERS, **SEVERAL_CLASSES}[name]
+    model, data = {**CLASSIFIERS, **SEVERAL_CLASSES, **STACKED, **OTHERS}[name]
     X, y = scaled(data)
     model = fitted(model, X, y)
     emulated = Emulated.convert(model, X)
@@ -177,7 +212,7 @@ def test_a_classifier_of_members_answers_as_scikit_learn_does(name: str) -> None
     if hasattr(model, "predict_proba"):
         chances = model.predict_proba(X)
         clear = are_clear(chances, one_of_them=True)
-        if name != "bagging, without chances":  # whose chances are shares of votes
+        if name not in ("bagging, without chances", "boosted", "boosted, two classes"):  # shares of votes
             assert np.abs(emulated("predict_proba", X) - chances).max() < (
                 5e-3 if "isotonic" in name else 2e-3
             )
@@ -195,6 +230,15 @@ def test_bagged_trees_are_walked_together() -> None:
     X, y = load("wine")
     model = fitted(OF_TREES_ONLY["bagging, some columns"], X, y)
     assert [step.kind for step in network_from_estimator(model).epilogue] == ["tree_sum"]
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_a_score_on_the_threshold_is_the_positive_class(positive: int) -> None:
+    X, y = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([0, 1, 0, 1])
+    tree = DecisionTreeClassifier(max_depth=1)
+    model = fitted(FixedThresholdClassifier(tree, threshold=0.5, pos_label=positive), X, y)
+    assert set(model.predict(X)) == {positive}
+    assert_same_on_host(model, X)
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
@@ -315,6 +359,14 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         (
             MultiOutputClassifier(LinearSVC()),
             r"has a target of the classes \[0, 1, 2\]; targets of 0 and 1 can",
+        ),
+        (
+            StackingClassifier(MIXED[:2], perceptron(4), cv=2),
+            "StackingClassifier ends in a MLPClassifier, which the host cannot compute",
+        ),
+        (
+            StackingClassifier(MIXED[:2], stack_method="predict", cv=2),
+            "StackingClassifier takes predict of LogisticRegression, which cannot be converted",
         ),
         (OneVsOneClassifier(Ridge()), "OneVsOneClassifier of Ridge, a regressor, cannot be converted"),
     ],

@@ -25,7 +25,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -171,10 +171,6 @@ def test_drawn_forests_predict_rows_on_their_thresholds_as_scikit_learn(
         (
             RandomForestClassifier(2).fit(np.eye(4), np.eye(4, 2, dtype=int)),
             "RandomForestClassifier with 2 outputs cannot be converted; fit one for each output.",
-        ),
-        (
-            AdaBoostClassifier(LogisticRegression(), n_estimators=2).fit(np.eye(4), [0, 1, 0, 1]),
-            "AdaBoostClassifier of LogisticRegression cannot be converted",
         ),
         (
             GradientBoostingRegressor(init=Ridge(), n_estimators=2).fit(np.eye(4), [0, 1, 0, 1]),

@@ -39,6 +39,7 @@ from scirknn.steps.linear import Dense, Shift
 from scirknn.steps.step import Step
 from scirknn.steps.trees import IsolationScore, Sign, TreeSum
 from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.families.voting import read_boosted_members
 from sklearn2rknn.estimators.fitted import class_labels, feature_names, methods, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
@@ -144,13 +145,10 @@ def read_isolation_forest(estimator: Any, name: str) -> Network:
 
 @reads(AdaBoostClassifier, form=TREES)
 def read_adaboost_classifier(estimator: Any, name: str) -> Network:
-    """Return the weighted votes of trees."""
+    """Return the weighted votes of trees, or of other members."""
     require_fitted(estimator, "estimators_")
-    strange = {type(each).__name__ for each in estimator.estimators_} - {"DecisionTreeClassifier"}
-    if strange:
-        raise UnsupportedModelError(
-            f"{name} of {min(strange)} cannot be converted; one of DecisionTreeClassifier can be."
-        )
+    if any(type(each) is not DecisionTreeClassifier for each in estimator.estimators_):
+        return read_boosted_members(estimator, name)
     n_classes, weights = len(estimator.classes_), estimator.estimator_weights_
     if n_classes == 1:
         raise UnsupportedModelError(f"{name} was fitted on one class. Fit it on rows of two classes or more.")

@@ -17,6 +17,8 @@ from sklearn.ensemble import (
 )
 
 from scirknn.arrays import Ints
+from scirknn.steps.activations import Activation
+from scirknn.steps.linear import Dense
 from scirknn.steps.step import Step, apply_steps
 from scirknn.steps.trees import TreeSum, mean_of_trees
 from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMean, WeightedMedian
@@ -125,6 +127,44 @@ def read_adaboost_regressor(estimator: Any, name: str) -> Network:
     answers = Answers(task="regressor", single_output=True)
     endings = [targets(each) for each in members.networks]
     return members.finish(estimator, answers, (*members.arrange(endings), median))
+
+
+def read_boosted_members(estimator: Any, name: str) -> Network:
+    """Return the weighted votes of an AdaBoostClassifier's members, of any kind.
+
+    ``decision_function`` is a class's share s of the votes between -1 / (k - 1) and 1, or with two classes
+    twice the difference of their shares (Zhu, Zou, Rosset and Hastie, Multi-class AdaBoost, 2009).
+    """
+    members = _all_columns(estimator)
+    classes = class_labels(name, estimator.classes_)
+    count = len(classes)
+    if count == 1:
+        raise UnsupportedModelError(f"{name} was fitted on one class. Fit it on rows of two classes or more.")
+    given = np.asarray(estimator.estimator_weights_, dtype=np.float64)[: len(members.members)]
+    weights = tuple(float(weight) for weight in given)
+    endings = [
+        (*label_scores(each), *spread(places(name, each.classes, estimator.classes_), count))
+        for each in members.networks
+    ]
+    others = 1.0 / (count - 1)
+    decision = Dense((1.0 + others) * np.eye(count), np.full(count, -others))
+    exponents = Dense(others * np.eye(count), np.zeros(count))
+    if count == 2:
+        decision = Dense(np.array([[-2.0], [2.0]]), np.zeros(1))
+        exponents = Dense(np.array([[-0.5, 0.5]]), np.zeros(2))
+    shares = VoteShares(count, weights)
+    own: dict[str, tuple[Step, ...]] = {
+        "predict": (Votes(count, weights),),
+        "decision_function": (shares, decision),
+        "predict_proba": (shares, decision, exponents, Activation("softmax")),
+    }
+    answers = Answers(
+        task="classifier",
+        head="softmax",
+        classes=classes,
+        responses=methods(estimator, "classifier", own),
+    )
+    return members.finish(estimator, answers, members.arrange(endings))
 
 
 def _all_columns(estimator: Any) -> Members:
