@@ -53,7 +53,7 @@ class Linked(Step):
         for place in range(values.shape[1]):
             scores[:, place] += answers @ self.weights[:, place]
             answers[:, place] = self._answers(scores[:, place])
-        return scores
+        return np.asarray(scores)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Bound the error: an answer errs as far as its score may move it."""
@@ -64,7 +64,7 @@ class Linked(Step):
             ends = self._answers(here + reach), self._answers(here - reach)
             answer = self._answers(here)
             moved[:, place] = np.maximum(ends[0] - answer, answer - ends[1])
-        return errors
+        return np.asarray(errors)
 
     def _answers(self, scores: Floats) -> Floats:
         if self.answer == "label":
