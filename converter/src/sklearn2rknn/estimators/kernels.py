@@ -27,6 +27,7 @@ __all__ = [
     "finite_number",
     "kernel_network",
     "pairwise_kernel",
+    "share_distances",
 ]
 
 KERNELS = Form(
@@ -186,6 +187,41 @@ def exponent_network(
         features_in=len(middle),
         epilogue=epilogue,
     )
+
+
+def share_distances(networks: Sequence[Network]) -> list[Network]:
+    """Return networks of one kernel of distances that subtract the same middle; others as they are.
+
+    Of ``u = x - m`` and another middle ``m - d``, the distances' squares are ``|u|^2 + 2 u.d + |d|^2``, so
+    that the layer behind takes what differs.
+    """
+    first = next((each for each in networks if _has_distances(each)), None)
+    return [each if first is None or not _has_distances(each) else _moved(each, first) for each in networks]
+
+
+def _has_distances(network: Network) -> bool:
+    """Whether a network takes its inputs less a middle, and one weighted square of these."""
+    features, middle = network.features, network.input
+    is_one = len(features) == 1 and isinstance(features[0], SquaredNorms)
+    return is_one and features[0].weights.shape[1] == 1 and middle is not None and (middle.scale == 1).all()
+
+
+def _moved(network: Network, to: Network) -> Network:
+    """Return a network behind the middle and the squares of another, where the rates are in proportion."""
+    assert network.input is not None and to.input is not None, "both subtract a middle"  # noqa: PT018
+    own, rates = (each.features[0].weights[:, 0] for each in (network, to))  # type: ignore[attr-defined]
+    used = rates > 0
+    if own.shape != rates.shape or not used.any():
+        return network
+    factor = float(own[used][0] / rates[used][0])
+    if not np.allclose(own, factor * rates, rtol=1e-14, atol=0.0):
+        return network
+    layer, move = network.layers[0], to.input.offset - network.input.offset
+    plain, square = layer.weights[:-1], layer.weights[-1]
+    weights = np.vstack([plain + 2.0 * factor * np.outer(rates * move, square), factor * square])
+    bias = layer.bias + move @ plain + factor * float(rates @ (move * move)) * square
+    layers = (Layer(weights, bias, layer.activation), *network.layers[1:])
+    return attrs.evolve(network, input=to.input, features=to.features, layers=layers)
 
 
 def finite_number(name: str, key: str, value: Any) -> float:

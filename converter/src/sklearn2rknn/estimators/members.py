@@ -19,6 +19,7 @@ from scirknn.steps.step import Step, width_after
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.fitted import feature_names
+from sklearn2rknn.estimators.kernels import share_distances
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import Form
 from sklearn2rknn.estimators.succession import layers_behind_input
@@ -143,7 +144,10 @@ def side_by_side(estimator: Any, members: Sequence[Member], *, with_rows: bool =
     """
     if len(members) == 1 and members[0].columns is None and not with_rows:
         return Members(members[0].network, tuple(members))
-    members = [attrs.evolve(each, network=_merged(each.network)) for each in members]
+    networks = [_merged(each.network) for each in members]
+    if all(each.columns is None for each in members):
+        networks = share_distances(networks)
+    members = [attrs.evolve(each, network=own) for each, own in zip(members, networks, strict=True)]
     width = _inputs(estimator, members)
     if with_rows:
         members.append(Member(_inputs_alone(members[0].network, width)))

@@ -232,6 +232,14 @@ def test_bagged_trees_are_walked_together() -> None:
     assert [step.kind for step in network_from_estimator(model).epilogue] == ["tree_sum"]
 
 
+def test_members_of_one_kernel_share_the_squared_distances() -> None:
+    X, y = scaled("wine")
+    model = fitted(BaggingClassifier(SVC(), 3, random_state=0), X, y)
+    network = network_from_estimator(model)
+    assert network.layers[0].weights.shape[0] == X.shape[1] + 1
+    assert_exact(Emulated.convert(model, X), X)
+
+
 @pytest.mark.parametrize("positive", [0, 1])
 def test_a_score_on_the_threshold_is_the_positive_class(positive: int) -> None:
     X, y = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([0, 1, 0, 1])
