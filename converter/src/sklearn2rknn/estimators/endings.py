@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -10,15 +12,19 @@ from scirknn.answers import responses_of
 from scirknn.arrays import Array
 from scirknn.steps.activations import Activation
 from scirknn.steps.chances import LogSoftmax, WithComplement
+from scirknn.steps.description import describe_steps
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.step import Step, width_after
+from scirknn.steps.trees import Sign
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
 __all__ = [
     "AS_IT_IS",
     "chances",
+    "decides_by_score",
     "decisions",
+    "digest",
     "label_scores",
     "log_chances",
     "places",
@@ -80,6 +86,24 @@ def label_scores(network: Network) -> Ending:
     if _width(network, own) == 1:
         return (*own, *_activation(network), WithComplement())
     return own or _activation(network)
+
+
+def decides_by_score(network: Network) -> bool:
+    """Whether the prediction is what the decision function, or without it the probabilities, say."""
+    own = responses_of(network)["predict"]
+    own = own[:-1] if own and isinstance(own[-1], Sign) else own
+    scores = decisions(network)
+    scores = responses_of(network).get("predict_proba", ()) if scores is None else scores
+    return not own or digest(own) == digest(scores)
+
+
+def digest(steps: Ending) -> str:
+    """Return the sha256 (hex) of what steps compute by."""
+    description = describe_steps(steps, "")
+    found = hashlib.sha256(json.dumps(description.document).encode())
+    for name, array in sorted(description.arrays.items()):
+        found.update(f"{name}{array.shape};".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def places(name: str, classes: Array | None, among: Array) -> list[int]:

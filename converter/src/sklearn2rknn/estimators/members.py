@@ -12,12 +12,12 @@ from scirknn.answers import takes_rows
 from scirknn.arrays import Floats, Ints
 from scirknn.bundle import Affine
 from scirknn.steps.activations import HEADS, Activation
-from scirknn.steps.description import describe_steps
 from scirknn.steps.linear import Dense
 from scirknn.steps.members import Chain, Copies, Each, Groups, Mapped, Picked, WithRows
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
+from sklearn2rknn.estimators.endings import digest
 from sklearn2rknn.estimators.fitted import feature_names
 from sklearn2rknn.estimators.kernels import share_distances
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
@@ -275,14 +275,14 @@ class _Prologue:
             maps = [each.network.input for each in members if each.network.input is not None]
             common = maps[0] if maps and is_whole else None
             return cls(common, (), [_in_front(each, width, common) for each in members])
-        blocks: dict[str, tuple[Step, ...]] = {_digest(()): ()} if needs_rows else {}
-        blocks.update((_digest(_block(each)), _block(each)) for each in members)
+        blocks: dict[str, tuple[Step, ...]] = {digest(()): ()} if needs_rows else {}
+        blocks.update((digest(_block(each)), _block(each)) for each in members)
         widths = [width_after(steps, width) for steps in blocks.values()]
         starts = dict(zip(blocks, np.cumsum([0, *widths[:-1]]), strict=True))
         layers = []
         for each in members:
             own = each.network.layers if each.network.features else _in_front(each, width, None)
-            first, start = own[0], int(starts[_digest(_block(each))])
+            first, start = own[0], int(starts[digest(_block(each))])
             weights = np.zeros((sum(widths), first.weights.shape[1]))
             weights[start : start + len(first.weights)] = first.weights
             layers.append((attrs.evolve(first, weights=weights), *own[1:]))
@@ -343,13 +343,6 @@ def _grouped(
         return ()
     if is_all and len(endings) == 1:
         return endings[0]
-    if is_all and len(set(widths)) == 1 and len({_digest(each) for each in endings}) == 1:
+    if is_all and len(set(widths)) == 1 and len({digest(each) for each in endings}) == 1:
         return (Each(len(endings), endings[0]),)
     return (Groups(tuple(starts), tuple(widths), tuple(Chain(each) for each in endings)),)
-
-
-def _digest(steps: tuple[Step, ...]) -> str:
-    """Return what differs where steps do."""
-    description = describe_steps(steps, "")
-    arrays = {name: (array.shape, array.tobytes()) for name, array in description.arrays.items()}
-    return repr((description.document, sorted(arrays.items())))

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn import datasets
 from sklearn.preprocessing import StandardScaler
 
-from scirknn.answers import METHODS, SEARCHES, answer, final_values, responses_of
+from scirknn.answers import METHODS, SEARCHES, answer, final_values, responses_of, takes_rows
 from scirknn.arrays import Array, Float32Array, Floats
 from scirknn.bundle import Bundle, Variant
 from scirknn.devices.core_pool import Contexts
@@ -159,8 +159,9 @@ def assert_within_bound(emulated: Emulated, X: Array) -> None:
     """Assert that float16 answers lie within the bound that the steps carry on."""
     source, rows = emulated.source, emulated.source.expand(X)
     plain, prepared = source.without_host_steps(), emulated.prepared
+    is_behind = source.features or takes_rows(source)
     prepared = attrs.evolve(
-        prepared.without_host_steps(), input=prepared.scale if source.features else prepared.input
+        prepared.without_host_steps(), input=prepared.scale if is_behind else prepared.input
     )
     exact, bound = source.forward(X), file_bound(plain, prepared, rows)
     assert bound is not None

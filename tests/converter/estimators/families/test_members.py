@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
@@ -34,7 +35,7 @@ from sklearn.multioutput import (
     RegressorChain,
 )
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -263,6 +264,13 @@ def test_members_of_one_kernel_share_the_squared_distances() -> None:
     assert_exact(Emulated.convert(model, X), X)
 
 
+def test_a_self_trained_model_has_no_method_of_its_classifier_alone() -> None:
+    X, y = scaled("wine")
+    model = fitted(SelfTrainingClassifier(LinearDiscriminantAnalysis()), X, y)
+    assert set(responses_of(network_from_estimator(model))) == offered_methods(model)
+    assert "transform" not in offered_methods(model)
+
+
 @pytest.mark.parametrize("positive", [0, 1])
 def test_a_score_on_the_threshold_is_the_positive_class(positive: int) -> None:
     X, y = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([0, 1, 0, 1])
@@ -398,6 +406,14 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         (
             StackingClassifier(MIXED[:2], GaussianNB(), stack_method="predict", cv=2),
             "StackingClassifier takes predict of LogisticRegression, which cannot be converted",
+        ),
+        (
+            OneVsOneClassifier(NearestCentroid()),
+            "NearestCentroid, whose predict does not follow its decision_",
+        ),
+        (
+            VotingClassifier([("a", LinearSVC()), ("b", GaussianNB())], voting="soft"),
+            "takes predict_proba, which LinearSVC does not have",
         ),
         (OneVsOneClassifier(Ridge()), "OneVsOneClassifier of Ridge, a regressor, cannot be converted"),
     ],

@@ -19,7 +19,7 @@ from scirknn.steps.pairs import PairConfidences, PairVotes
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.endings import decisions, second_chance, targets
+from sklearn2rknn.estimators.endings import decides_by_score, decisions, second_chance, targets
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
 from sklearn2rknn.estimators.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.registry import reads
@@ -87,6 +87,11 @@ def read_one_vs_one(estimator: Any, name: str) -> Network:
         raise UnsupportedModelError(
             f"{name} of {members.networks[0].estimator}, a regressor, cannot be converted; "
             "OneVsRestClassifier of it can."
+        )
+    if not all(decides_by_score(each) for each in members.networks):
+        raise UnsupportedModelError(
+            f"{name} of {members.networks[0].estimator}, whose predict does not follow its score, cannot "
+            "be converted; OneVsRestClassifier of it can."
         )
     classes = class_labels(name, estimator.classes_)
     count, pairs = len(classes), len(scores)

@@ -43,6 +43,12 @@ def read_voting_classifier(estimator: Any, name: str) -> Network:
         raise UnsupportedModelError(f"A member of {name} was fitted to other classes than it. Fit it again.")
     own: dict[str, tuple[Step, ...]]
     if estimator.voting == "soft":
+        lacking = [each.estimator for each in members.networks if chances(each) is None]
+        if lacking:
+            raise UnsupportedModelError(
+                f"{name} with voting='soft' takes predict_proba, which {lacking[0]} does not have: its "
+                "own predict fails, too. Fit with voting='hard'."
+            )
         endings = [chances(each) for each in members.networks]
         own = {"predict": (WeightedMean(weights),), "predict_proba": (WeightedMean(weights),)}
         if estimator.flatten_transform:

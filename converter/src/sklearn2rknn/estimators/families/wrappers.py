@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.semi_supervised import SelfTrainingClassifier
 
+from scirknn.answers import responses_of
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.step import Step
 from scirknn.steps.trees import Sign
@@ -41,9 +42,9 @@ def read_self_trained(estimator: Any, name: str) -> Network:
     """Return the network of the classifier that was fitted last."""
     require_fitted(estimator, "estimator_")
     network = network_from_estimator(estimator.estimator_)
-    return attrs.evolve(
-        network, estimator=name, feature_names=feature_names(estimator) or network.feature_names
-    )
+    own = {key: steps for key, steps in responses_of(network).items() if hasattr(estimator, key)}
+    names = feature_names(estimator) or network.feature_names
+    return attrs.evolve(network, estimator=name, feature_names=names, responses=own)
 
 
 @reads(FixedThresholdClassifier, form=INSIDE)
