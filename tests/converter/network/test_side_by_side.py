@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from sklearn2rknn.network.side_by_side import are_alike, block_layers, with_equa
 
 def drawn(seed: int, widths: tuple[int, ...], activation: str = "relu") -> tuple[Layer, ...]:
     random = np.random.default_rng(seed)
-    pairs = list(zip(widths[:-1], widths[1:], strict=True))
+    pairs = list(itertools.pairwise(widths))
     return tuple(
         Layer(
             random.normal(size=pair),
