@@ -201,17 +201,25 @@ def share_distances(networks: Sequence[Network]) -> list[Network]:
 
 def _has_distances(network: Network) -> bool:
     """Whether a network takes its inputs less a middle, and one weighted square of these."""
-    features, middle = network.features, network.input
-    is_one = len(features) == 1 and isinstance(features[0], SquaredNorms)
-    return is_one and features[0].weights.shape[1] == 1 and middle is not None and (middle.scale == 1).all()
+    rates, middle = _rates(network), network.input
+    return rates is not None and middle is not None and bool((middle.scale == 1).all())
+
+
+def _rates(network: Network) -> Floats | None:
+    """Return the weights of the one square that a network takes, None where it takes something else."""
+    features = network.features
+    if len(features) != 1 or not isinstance(features[0], SquaredNorms) or features[0].weights.shape[1] != 1:
+        return None
+    return features[0].weights[:, 0]
 
 
 def _moved(network: Network, to: Network) -> Network:
     """Return a network behind the middle and the squares of another, where the rates are in proportion."""
-    assert network.input is not None and to.input is not None, "both subtract a middle"  # noqa: PT018
-    own, rates = (each.features[0].weights[:, 0] for each in (network, to))  # type: ignore[attr-defined]
+    own, rates = _rates(network), _rates(to)
+    if network.input is None or to.input is None or own is None or rates is None or own.shape != rates.shape:
+        return network
     used = rates > 0
-    if own.shape != rates.shape or not used.any():
+    if not used.any():
         return network
     factor = float(own[used][0] / rates[used][0])
     if not np.allclose(own, factor * rates, rtol=1e-14, atol=0.0):

@@ -12,6 +12,8 @@ from unittest.mock import patch
 import attrs
 import numpy as np
 from sklearn import datasets
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 
 from scirknn.answers import METHODS, SEARCHES, answer, final_values, responses_of, takes_rows
@@ -32,12 +34,17 @@ from sklearn2rknn.passes.prepare_network import prepare_network
 __all__ = [
     "Emulated",
     "assert_exact",
+    "assert_same_on_host",
     "assert_within_bound",
     "badly_scaled",
+    "fitted",
     "load",
     "offered_methods",
     "scaled",
 ]
+
+LAST_BITS = 1e-12
+"""Of numbers that two libraries compute in float64."""
 
 
 def load(name: str) -> tuple[Floats, Array]:
@@ -171,3 +178,27 @@ def assert_within_bound(emulated: Emulated, X: Array) -> None:
         expected, reach = carry_steps(steps, values, error)
         answers, _ = carry_steps(steps, given, np.zeros_like(given))
         assert (np.abs(answers - expected) <= reach * (1 + 1e-9) + 1e-9 * np.abs(expected).max()).all()
+
+
+def fitted(model: Any, X: Array, y: Array) -> Any:
+    """Return a copy of a model, fitted without warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if isinstance(model, FrozenEstimator):
+            return FrozenEstimator(clone(model.estimator).fit(X, y))
+        return clone(model).fit(X, y)
+
+
+def assert_same_on_host(model: Any, X: Array) -> None:
+    """Assert that a network without layers answers as scikit-learn does, labels to the bit."""
+    network = network_from_estimator(model)
+    assert not network.layers
+    values = final_values(network, network.forward(X), network.expand(X))
+    assert set(responses_of(network)) == offered_methods(model)
+    for method in responses_of(network):
+        ours, theirs = answer(network, method, values), getattr(model, method)(X)
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), method
+        if ours.dtype.kind == "f":
+            np.testing.assert_allclose(ours, theirs, rtol=LAST_BITS, atol=LAST_BITS)
+        else:
+            np.testing.assert_array_equal(ours, theirs)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
@@ -31,8 +29,6 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCo
 from sklearn.multioutput import (
     ClassifierChain,
     MultiOutputClassifier,
-    MultiOutputRegressor,
-    RegressorChain,
 )
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
@@ -43,21 +39,20 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from scirknn.answers import answer, final_values, responses_of
-from scirknn.arrays import Array
+from scirknn.answers import responses_of
 from sklearn2rknn import UnsupportedModelError, network_from_estimator
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
 from tests.converter.estimators.families.emulation import (
     Emulated,
     assert_exact,
+    assert_same_on_host,
     assert_within_bound,
+    fitted,
     load,
     offered_methods,
     scaled,
 )
 from tests.counts import FULL
-
-LAST_BITS = 1e-12
 
 
 def perceptron(*layers: int, activation: str = "relu") -> MLPClassifier:
@@ -199,29 +194,6 @@ REGRESSORS: dict[str, Any] = {
 }
 
 
-def fitted(model: Any, X: Array, y: Array) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if isinstance(model, FrozenEstimator):
-            return FrozenEstimator(clone(model.estimator).fit(X, y))
-        return clone(model).fit(X, y)
-
-
-def assert_same_on_host(model: Any, X: Array) -> None:
-    """Assert that a network without layers answers as scikit-learn does, labels to the bit."""
-    network = network_from_estimator(model)
-    assert not network.layers
-    values = final_values(network, network.forward(X), network.expand(X))
-    assert set(responses_of(network)) == offered_methods(model)
-    for method in responses_of(network):
-        ours, theirs = answer(network, method, values), getattr(model, method)(X)
-        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), method
-        if ours.dtype.kind == "f":
-            np.testing.assert_allclose(ours, theirs, rtol=LAST_BITS, atol=LAST_BITS)
-        else:
-            np.testing.assert_array_equal(ours, theirs)
-
-
 @pytest.mark.parametrize("name", [name for name in ALL if FULL or name not in IN_FULL_COUNTS])
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
 def test_a_classifier_of_members_answers_as_scikit_learn_does(name: str) -> None:
@@ -295,73 +267,6 @@ def test_a_regressor_of_members_answers_as_scikit_learn_does(name: str) -> None:
     assert r2 > 0.99999
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(max_iter=8), GaussianNB()])
-def test_several_labels_of_a_row_keep_their_columns(model: Any) -> None:
-    X = load("diabetes")[0][::4]
-    emulated = Emulated.convert(fitted(OneVsRestClassifier(model), X, (X[:, :3] > 0).astype(int)), X)
-    assert emulated.source.task == "multilabel"
-    assert_exact(emulated, X)
-    assert_within_bound(emulated, X)
-
-
-@pytest.mark.parametrize("model", [LogisticRegression(max_iter=8), DecisionTreeClassifier(max_depth=3)])
-def test_a_label_that_no_row_or_each_row_has_is_a_constant(model: Any) -> None:
-    X = load("diabetes")[0][::4]
-    y = np.stack([X[:, 0] > 0, np.ones(len(X)), np.zeros(len(X))], axis=1).astype(int)
-    if isinstance(model, DecisionTreeClassifier):
-        assert_same_on_host(fitted(OneVsRestClassifier(model), X, y), X)
-        return
-    for targets in (y, y[:, ::-1]):
-        assert_exact(Emulated.convert(fitted(OneVsRestClassifier(model), X, targets), X), X)
-
-
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-@pytest.mark.parametrize("model", [LogisticRegression(max_iter=8), LinearSVC()])
-def test_a_chain_of_linear_classifiers_hands_on_its_answers(model: Any, method: str) -> None:
-    X = load("diabetes")[0][::4]
-    chain = ClassifierChain(model, order=[2, 0, 1], chain_method=method)
-    if not hasattr(model, method):
-        return
-    chain = fitted(chain, X, (X[:, :3] > 0).astype(int))
-    emulated = Emulated.convert(chain, X)
-    assert emulated.methods == {name for name in offered_methods(chain) if name in emulated.methods}
-    for each in emulated.methods:
-        expected, exact = getattr(chain, each)(X), emulated.exact(each, X)
-        assert (exact.shape, exact.dtype) == (expected.shape, expected.dtype)
-        np.testing.assert_allclose(exact, expected, atol=1e-9)
-    assert_within_bound(emulated, X)
-
-
-def test_a_chain_of_linear_regressors_is_one_layer() -> None:
-    X, y = load("diabetes")
-    targets = np.stack([y, X[:, 0] * 100 - y, X[:, 2]], axis=1)
-    emulated = Emulated.convert(fitted(RegressorChain(Ridge(), order=[2, 0, 1]), X, targets), X)
-    assert not emulated.source.epilogue
-    assert_exact(emulated, X)
-
-
-@pytest.mark.parametrize("model", [Ridge(), DecisionTreeRegressor(max_depth=3)])
-def test_one_regressor_for_each_target_keeps_their_columns(model: Any) -> None:
-    X, y = load("diabetes")
-    model = fitted(MultiOutputRegressor(model), X, np.stack([y, X[:, 0] * 100 - y], axis=1))
-    if isinstance(model.estimator, Ridge):
-        assert_exact(Emulated.convert(model, X), X)
-    else:
-        assert_same_on_host(model, X)
-
-
-@pytest.mark.parametrize("model", [LogisticRegression(max_iter=8), GaussianNB()])
-def test_one_classifier_for_each_target_gives_its_labels_but_no_list_of_chances(model: Any) -> None:
-    X = load("diabetes")[0][::4]
-    model = fitted(MultiOutputClassifier(model), X, (X[:, :3] > 0).astype(int))
-    emulated = Emulated.convert(model, X)
-    assert emulated.methods == {"predict"}
-    expected, exact = model.predict(X), emulated.exact("predict", X)
-    assert (exact.dtype, exact.shape) == (expected.dtype, expected.shape)
-    np.testing.assert_array_equal(exact, expected)
-    assert_within_bound(emulated, X)
-
-
 def test_several_targets_of_bagged_members_keep_their_columns() -> None:
     X, y = load("diabetes")
     model = fitted(REGRESSORS["bagging"], X, np.stack([y, X[:, 0] * 100 - y], axis=1))
@@ -409,7 +314,7 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         ),
         (
             OneVsOneClassifier(NearestCentroid()),
-            "NearestCentroid, whose predict does not follow its decision_",
+            "NearestCentroid, whose predict does not follow its score",
         ),
         (
             VotingClassifier([("a", LinearSVC()), ("b", GaussianNB())], voting="soft"),
