@@ -100,10 +100,10 @@ def decides_by_score(network: Network) -> bool:
 def digest(steps: Ending) -> str:
     """Return the sha256 (hex) of what steps compute by."""
     description = describe_steps(steps, "")
-    found = hashlib.sha256(json.dumps(description.document).encode())
+    sha256 = hashlib.sha256(json.dumps(description.document).encode())
     for name, array in sorted(description.arrays.items()):
-        found.update(f"{name}{array.shape};".encode() + array.tobytes())
-    return found.hexdigest()
+        sha256.update(f"{name}{array.shape};".encode() + array.tobytes())
+    return sha256.hexdigest()
 
 
 def places(name: str, classes: Array | None, among: Array) -> list[int]:

@@ -271,9 +271,9 @@ class _Prologue:
     @classmethod
     def of(cls, members: Sequence[Member], width: int, *, needs_rows: bool) -> _Prologue:
         if not any(each.network.features for each in members):
-            is_whole = not needs_rows and all(each.columns is None for each in members)
+            is_complete = not needs_rows and all(each.columns is None for each in members)
             maps = [each.network.input for each in members if each.network.input is not None]
-            common = maps[0] if maps and is_whole else None
+            common = maps[0] if maps and is_complete else None
             return cls(common, (), [_in_front(each, width, common) for each in members])
         blocks: dict[str, tuple[Step, ...]] = {digest(()): ()} if needs_rows else {}
         blocks.update((digest(_block(each)), _block(each)) for each in members)

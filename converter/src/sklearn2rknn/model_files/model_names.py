@@ -107,7 +107,6 @@ INSTANCES = frozenset(
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.calibration._TemperatureScaling",
         "sklearn.isotonic.IsotonicRegression",
-        "sklearn.multiclass._ConstantPredictor",
         # Searches. Not the distributions of scipy.stats that some are given.
         "sklearn.model_selection._search.GridSearchCV",
         "sklearn.model_selection._search.RandomizedSearchCV",

@@ -28,7 +28,7 @@ from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.model_files.inert import Record
 from sklearn2rknn.network.network import Network
 
-INSIDE = Form("the model inside", worth="as of the model inside")
+INSIDE = Form("the model inside", worth="where the model inside is")
 
 
 @reads(FrozenEstimator, form=INSIDE)
@@ -59,7 +59,7 @@ def read_fixed_threshold(estimator: Any, name: str) -> Network:
 
 @reads(TunedThresholdClassifierCV, form=INSIDE)
 def read_tuned_threshold(estimator: Any, name: str) -> Network:
-    """Return the network of the classifier inside, whose score is compared with the threshold found."""
+    """Return the network of the classifier inside, whose score is compared with the tuned threshold."""
     require_fitted(estimator, "best_threshold_")
     threshold = finite_number(name, "best_threshold_", estimator.best_threshold_)
     network = network_from_estimator(estimator.estimator_)
