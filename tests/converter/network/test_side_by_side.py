@@ -24,7 +24,7 @@ def drawn(seed: int, widths: tuple[int, ...], activation: str = "relu") -> tuple
     )
 
 
-def forward(layers: tuple[Layer, ...], X: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def forward(layers: tuple[Layer, ...], X: np.ndarray) -> np.ndarray:
     for layer in layers:
         X = layer.forward(X)
     return X

@@ -18,10 +18,10 @@ from scirknn.steps.votes import WeightedMean
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.endings import chances, decisions, places, second_chance, spread
+from sklearn2rknn.estimators.ensembles.endings import chances, decisions, places, second_chance, spread
+from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, read_members, side_by_side
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
 from sklearn2rknn.estimators.kernels import finite_number
-from sklearn2rknn.estimators.members import MEMBERS, Member, read_members, side_by_side
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 

@@ -19,9 +19,9 @@ from scirknn.steps.pairs import PairConfidences, PairVotes
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.endings import decides_by_score, decisions, second_chance, targets
+from sklearn2rknn.estimators.ensembles.endings import decides_by_score, decisions, second_chance, targets
+from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
-from sklearn2rknn.estimators.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 

@@ -16,9 +16,9 @@ from scirknn.steps.members import Picked
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.endings import label_scores, targets
+from sklearn2rknn.estimators.ensembles.endings import label_scores, targets
+from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.fitted import methods, require_fitted
-from sklearn2rknn.estimators.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.estimators.succession import layers_behind_input
 from sklearn2rknn.network.layer import Layer

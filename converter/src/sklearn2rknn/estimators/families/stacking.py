@@ -14,9 +14,16 @@ from scirknn.steps.step import Step
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.endings import AS_IT_IS, chances, decisions, places, targets
+from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, chances, decisions, places, targets
+from sklearn2rknn.estimators.ensembles.members import (
+    MEMBERS,
+    Member,
+    Members,
+    host_steps,
+    read_members,
+    side_by_side,
+)
 from sklearn2rknn.estimators.fitted import class_labels, methods, require_fitted
-from sklearn2rknn.estimators.members import MEMBERS, Member, Members, host_steps, read_members, side_by_side
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network

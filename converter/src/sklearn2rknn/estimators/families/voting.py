@@ -24,9 +24,16 @@ from scirknn.steps.trees import TreeSum, mean_of_trees
 from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMean, WeightedMedian
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.endings import chances, decisions, label_scores, places, spread, targets
+from sklearn2rknn.estimators.ensembles.endings import (
+    chances,
+    decisions,
+    label_scores,
+    places,
+    spread,
+    targets,
+)
+from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.fitted import class_labels, methods, require_fitted
-from sklearn2rknn.estimators.members import MEMBERS, Member, Members, read_members, side_by_side
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 

@@ -19,10 +19,10 @@ from scirknn.steps.trees import Sign
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.endings import AS_IT_IS, chances, decisions, log_chances
+from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, chances, decisions, log_chances
+from sklearn2rknn.estimators.ensembles.members import Member, Members
 from sklearn2rknn.estimators.fitted import class_labels, feature_names, methods, require_fitted
 from sklearn2rknn.estimators.kernels import finite_number
-from sklearn2rknn.estimators.members import Member, Members
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.model_files.inert import Record

@@ -17,7 +17,7 @@ from scirknn.steps.members import Chain, Copies, Each, Groups, Mapped, Picked, W
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.endings import digest
+from sklearn2rknn.estimators.ensembles.endings import digest
 from sklearn2rknn.estimators.fitted import feature_names
 from sklearn2rknn.estimators.kernels import share_distances
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
