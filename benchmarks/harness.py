@@ -32,8 +32,8 @@ from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.conformance import convert_stage, run_case
 from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import Case, random_case
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.run_folder import RunFolder
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 
 MEGABYTES = 20
 SHORT = Timing(warmup=1, min_count=1, min_seconds=0.0, max_seconds=1.0)

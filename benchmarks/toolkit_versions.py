@@ -22,8 +22,8 @@ from rknn_harness.boards.boards_file import VIRTUAL
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.records.case import random_case
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from sklearn2rknn import open_toolkit
 from sklearn2rknn.toolkit.pins.versions import toolkit_version, toolkit_versions
 

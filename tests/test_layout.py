@@ -33,6 +33,7 @@ REGISTRIES = frozenset(
         "converter/src/sklearn2rknn/transformers",
         "device_runtime/src/scirknn/steps",
         "harness/src/rknn_harness/boards/providers",
+        "harness/src/rknn_harness/models/families",
         "harness/src/rknn_harness/probe/questions",
     }
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 
 __all__ = ["common_models"]
 

@@ -12,9 +12,9 @@ from rknn_harness.models.datasets import DATASETS
 from rknn_harness.records.case import Case, dataset_case, random_case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.latency import summarize
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.run_folder import Run, RunFolder, manifest, read_run
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.records.stage_metrics import StageMetrics
 
 SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)

@@ -15,7 +15,7 @@ from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.models.datasets import fitted
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.models.strategies import specs
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.reference import Reference, reference
 
 

@@ -32,8 +32,8 @@ from rknn_harness.conformance.run_case import run_case
 from rknn_harness.errors import BoardDeadlineError, ConnectionLostError, HarnessError
 from rknn_harness.records.case import Case, dataset_case, random_case
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from tests.harness.boards.fault_proxy import FaultProxy
 from tests.harness.boards.small_disk import no_large_files, small_disk
 from tests.harness.sysfs_tree import NPU, make_tree

@@ -19,8 +19,8 @@ from rknn_harness.boards.session.model_calls import Prediction
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.records.case import Case, random_case
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.bundle import Bundle
 from tests.harness.conformance.test_planted_properties import BRIEF, TOOLKIT, Wrong
 from virtual_npu.inspection.lane_events import LaneZero

@@ -25,9 +25,9 @@ from rknn_harness.conformance.run_case import run_case
 from rknn_harness.models.datasets import DATASETS
 from rknn_harness.records.case import Case, dataset_case, random_case
 from rknn_harness.records.entry import Entry
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage, exit_code
 from rknn_harness.records.run_folder import RunFolder, manifest, read_run
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.report.views import write_views
 from rknn_harness.suite.suite import Suite
 from scirknn.bundle.sidecar import with_digest

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
 from rknn_harness.models.strategies import cases, specs
 from rknn_harness.records.case import Case
-from rknn_harness.records.mlp_spec import ACTIVATIONS, TASKS, MlpSpec
+from rknn_harness.records.specs.mlp_spec import ACTIVATIONS, TASKS, MlpSpec
 from rknn_harness.verdicts.reference import reference
 
 SETTINGS = settings(max_examples=20, deadline=None)

@@ -13,10 +13,10 @@ import attrs
 import pytest
 
 from rknn_harness.records.case import random_case
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import ExitCode, Outcome
 from rknn_harness.records.query import Records
 from rknn_harness.records.run_folder import Run
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.report.numbers import summarize
 from rknn_harness.report.render import write_report
 from tests.harness.samples import failed_results, mixed_results, write_run

@@ -13,9 +13,9 @@ from rknn_harness.plan.plan import groups, make_plan
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.run_folder import FORMAT, RunFolder, read_run
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.suite.suite import ConformanceFailure, Suite
 
 COUNT = 30

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.models.strategies import specs
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.head_bounds import bound_through_head
 from rknn_harness.verdicts.reference import ACTIVATIONS, Reference, answer_from_output, reference
 from scirknn.bundle import Affine

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 
 from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
 from rknn_harness.models.strategies import specs
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.judge import Verdict, judge
 from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference

@@ -15,8 +15,8 @@ import scirknn
 import sklearn2rknn
 from rknn_harness.conformance.stage_outputs import RecordingToolkit, model_files
 from rknn_harness.models.random_mlp import build_estimator, build_rows
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.judge import judge
 from rknn_harness.verdicts.limits import limits_for
 from rknn_harness.verdicts.reference import answer_from_output, reference

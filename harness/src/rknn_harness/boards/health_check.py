@@ -13,7 +13,7 @@ import sklearn2rknn
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import BoardError, BoardHealthError
 from rknn_harness.models.random_mlp import build_estimator, build_rows
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 
 __all__ = ["HealthModel", "check_health", "health_model"]
 

@@ -171,7 +171,7 @@ def _run_before_board(
     assert trial.toolkit is not None
     with clock("limits"):
         graph = read_graph(record.models[-1], bundle)
-        is_promised = case.kind in ("dataset", "own")
+        is_promised = case.kind == "own" or case.is_of_data_set
         limits = limits_for(truth, graph, files, tried.judged, is_promised=is_promised)
     if trial.tamper is not None:
         trial.tamper(bundle.path)
@@ -237,9 +237,7 @@ def _convert(case: Case, tried: ModelUnderTest, toolkit: sklearn2rknn.Toolkit, p
     bundle = scirknn.read_bundle(path)
     refusals = [str(each.message) for each in caught if each.category is sklearn2rknn.CheckWarning]
     # No rounding explains a file beyond its bound: the fault is the toolkit's.
-    is_toolkits_fault = (
-        case.kind == "dataset" and CheckResult.from_json(bundle.details["check"]).is_beyond_bound
-    )
+    is_toolkits_fault = case.is_of_data_set and CheckResult.from_json(bundle.details["check"]).is_beyond_bound
     refusal = refusals[0] if refusals and not is_toolkits_fault else ""
     return _Conversion(bundle, model_files(bundle), recorder.record_of(bundle), refusal)
 

@@ -111,7 +111,7 @@ def _end(trial: Trial, ending: Ending, **measured: object) -> CaseResult:
     A toolkit or a converter that got worse would otherwise be excused.
     """
     case = trial.case
-    is_known = case.kind != "dataset" or (case.source, case.precision) in REFUSED
+    is_known = not case.is_of_data_set or (case.source, case.precision) in REFUSED
     if ending.outcome is Outcome.UNSUPPORTED and not is_known:
         ending = attrs.evolve(ending, outcome=Outcome.MISMATCH)
     return trial.result(ending, **measured)

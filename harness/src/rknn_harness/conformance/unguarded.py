@@ -19,8 +19,8 @@ import sklearn2rknn
 import virtual_npu
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.models.random_mlp import build_estimator, build_rows, feature_scales
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.judge import Verdict, judge
 from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference

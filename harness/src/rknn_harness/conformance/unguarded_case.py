@@ -7,8 +7,8 @@ from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
 from rknn_harness.conformance.unguarded import CONSTANT_GRAPH, convert_unguarded, defect_of, judge_unguarded
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from virtual_npu import content_digest, read
 
 __all__ = ["run_unguarded_case"]

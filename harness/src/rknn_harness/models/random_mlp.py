@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.arrays import Array, Floats
 
 __all__ = ["build_estimator", "build_rows", "feature_scales", "has_poisson"]

@@ -1,16 +1,32 @@
-"""Hypothesis strategies for random networks; they shrink towards one small linear model."""
+"""Hypothesis strategies for random models.
+
+Networks shrink towards one small linear model, models of a family towards its first kind on a few plain rows.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from rknn_harness.models.family import families
 from rknn_harness.models.random_mlp import has_poisson
-from rknn_harness.records.case import Case, random_case
-from rknn_harness.records.mlp_spec import ODDITIES, MlpSpec
+from rknn_harness.records.case import Case, family_case, random_case
+from rknn_harness.records.specs import family_spec
+from rknn_harness.records.specs.family_spec import FamilySpec
+from rknn_harness.records.specs.mlp_spec import ODDITIES, MlpSpec
 
-__all__ = ["MACS", "batch_sizes", "cases", "options", "specs", "widths"]
+__all__ = [
+    "MACS",
+    "batch_sizes",
+    "cases",
+    "family_cases",
+    "family_specs",
+    "options",
+    "specs",
+    "widths",
+]
 
 # Around the hardware's grains: 8 channels an atom, 16 and 32 weights a group, and one before and behind each.
 _EDGES = (1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33)
@@ -102,3 +118,33 @@ def cases(draw: st.DrawFn, *, precisions: tuple[str, ...], guard: bool = True) -
         return random_case(spec, "float16", "", (1,), (("guard", "off"),))
     precision = draw(st.sampled_from(precisions))
     return random_case(spec, precision, "", draw(batch_sizes()), draw(options(precision)))
+
+
+@st.composite
+def family_specs(draw: st.DrawFn, names: Sequence[str]) -> FamilySpec:
+    """Draw models of the families named: every kind and its parameters, sizes, and scales of columns."""
+    family = families()[draw(st.sampled_from(names))]
+    chosen = family.kinds[draw(st.sampled_from(list(family.kinds)))]
+    least, most = chosen.features
+    sizes = [each for each in (1, 2, 3, 4, 7, 8, 9, 16, 17, 33) if least <= each <= most]
+    parameters = {name: draw(st.sampled_from(values)) for name, values in sorted(chosen.choices.items())}
+    return FamilySpec(
+        family=family.name,
+        kind=chosen.name,
+        parameters=tuple(parameters.items()),
+        n_features=draw(st.sampled_from(sizes)),
+        n_classes=draw(st.sampled_from([2, 3, 5])),
+        fitted_rows=draw(st.sampled_from([60, 120, 240])),
+        rows=draw(st.sampled_from([64, 16, 100])),
+        labels=draw(st.sampled_from(["int", "string"])),
+        decades=draw(st.sampled_from([0, 0, 0, 1, 2, 5])),
+        target_decades=draw(st.sampled_from([0, 0, 2, -3])),
+        oddity=draw(st.sampled_from([family_spec.ODDITIES[0]] * 5 + list(family_spec.ODDITIES[1:]))),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+@st.composite
+def family_cases(draw: st.DrawFn, names: Sequence[str]) -> Case:
+    """Models of the families named, in float16, with a batch size and no toolkit."""
+    return family_case(draw(family_specs(names)), "float16", "", draw(batch_sizes()))

@@ -23,10 +23,12 @@ import numpy as np
 import skops.io
 
 from rknn_harness.errors import HarnessError
+from rknn_harness.models.family_model import build_family_model
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.family_spec import FamilySpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.reference import reference
 from scirknn.arrays import Array
 from sklearn2rknn.estimators.model_file import load_model
@@ -39,15 +41,15 @@ class CorpusError(HarnessError):
 
 
 def keep(corpus: Path, result: CaseResult) -> None:
-    """Keep a random network's failure, unless it is kept already."""
+    """Keep the failure of a random network or of a drawn model, unless it is kept already."""
     case = result.case
     path = corpus / case.id
-    if path.exists() or not isinstance(case.source, MlpSpec):
+    if path.exists() or isinstance(case.source, str) or case.is_of_data_set:
         return
     part = corpus / f".{case.id}.{os.getpid()}.part"
     part.mkdir(parents=True)
     try:
-        estimator, X = build_estimator(case.source), build_rows(case.source)
+        estimator, X = _build(case.source)
         document = {
             **attrs.evolve(case, kind="corpus").to_json(),
             "board": result.board,
@@ -64,6 +66,13 @@ def keep(corpus: Path, result: CaseResult) -> None:
         os.rename(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _build(source: MlpSpec | FamilySpec) -> tuple[Any, Array]:
+    if isinstance(source, MlpSpec):
+        return build_estimator(source), build_rows(source)
+    model = build_family_model(source)
+    return model.estimator, np.concatenate([model.fitted, model.X])
 
 
 def corpus_cases(corpus: Path) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""Draw random networks with hypothesis, and shrink a failing one."""
+"""Draw random models with hypothesis, and shrink a failing one."""
 
 from __future__ import annotations
 
@@ -22,18 +22,23 @@ __all__ = ["Draw", "draw_cases", "smallest_case"]
 
 @attrs.frozen
 class Draw:
-    """How random networks are drawn; equal draws give equal networks.
+    """How random models are drawn; equal draws give equal models.
 
     Attributes
     ----------
     precisions : tuple of str
+        Of networks; models of families are drawn in float16.
     count : int
-        At most: equal networks count once.
+        At most: equal models count once.
     seed : int
     guard : bool
         False for plain conversions, see `rknn_harness.conformance.unguarded`.
     examples : str
         Folder of hypothesis's examples, in which shrunk failures are drawn first; empty for none.
+    families : tuple of str
+        Families of other models than networks that are tried too, with the guard.
+    family_count : int
+        Drawn models of them, at most.
     """
 
     precisions: tuple[str, ...]
@@ -41,13 +46,17 @@ class Draw:
     seed: int
     guard: bool = True
     examples: str = ""
+    families: tuple[str, ...] = ()
+    family_count: int = 0
 
 
 def draw_cases(draw: Draw) -> list[Case]:
-    """Draw random networks, each once, without a toolkit."""
+    """Draw random models, each once, without a toolkit."""
     cases: dict[str, Case] = {}
-    if draw.count:
-        _each(draw, [Phase.reuse, Phase.generate], lambda case: cases.setdefault(case.id, case))
+    for of_families, count in ((False, draw.count), (True, draw.family_count * draw.guard)):
+        if count:
+            phases = [Phase.reuse, Phase.generate]
+            _each(draw, of_families, phases, lambda case: cases.setdefault(case.id, case))
     return list(cases.values())
 
 
@@ -76,13 +85,18 @@ def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Cas
             raise Fails
 
     with contextlib.suppress(Fails):
-        _each(draw, [Phase.generate, Phase.shrink], examine)
+        _each(draw, first.kind == "family", [Phase.generate, Phase.shrink], examine)
     return smallest
 
 
-def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
+def _each(draw: Draw, of_families: bool, phases: list[Phase], body: Callable[[Case], Any]) -> None:
+    if of_families:
+        strategy, count = strategies.family_cases(draw.families), draw.family_count
+    else:
+        strategy, count = strategies.cases(precisions=draw.precisions, guard=draw.guard), draw.count
+
     @settings(  # outermost: a seed takes the database away
-        max_examples=draw.count,
+        max_examples=count,
         phases=phases,
         deadline=None,
         database=_database(draw, phases),
@@ -92,7 +106,7 @@ def _each(draw: Draw, phases: list[Phase], body: Callable[[Case], Any]) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @hypothesis.seed(draw.seed)
-    @given(strategies.cases(precisions=draw.precisions, guard=draw.guard))
+    @given(strategy)
     def each(case: Case) -> None:
         body(case)
 

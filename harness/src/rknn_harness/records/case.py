@@ -8,16 +8,28 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.records.mlp_spec import MlpSpec
+from rknn_harness.records.specs.family_spec import FamilySpec
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["PRECISIONS", "PROPERTIES", "Case", "Key", "Score", "dataset_case", "own_case", "random_case"]
+__all__ = [
+    "PRECISIONS",
+    "PROPERTIES",
+    "Case",
+    "Key",
+    "Score",
+    "dataset_case",
+    "family_case",
+    "own_case",
+    "random_case",
+]
 
 PRECISIONS = ("float16", "int8", "int16")
 
 PROPERTIES = {
     "bound": "the output lies within the derived bound of scikit-learn's",
     "labels": "labels are scikit-learn's, away from ties",
+    "methods": "each method answers in scikit-learn's form and within the carried bound",
     "onnx_equals_sklearn": "the float32 graph computes what scikit-learn does",
     "simulator_equals_virtual_npu": "the vendor's simulator and the virtual NPU compute the same",
     "board_equals_virtual_npu": "the board computes what the virtual NPU does",
@@ -44,12 +56,12 @@ class Case:
     ----------
     id : str
         The same in every run, whatever the toolkit, so that two runs can be compared case by case.
-    kind : {"dataset", "random", "corpus", "own"}
+    kind : {"dataset", "random", "family", "corpus", "own"}
         A random network that failed once is tried from the corpus, as it was then; a user's own model is kept
         in the run's folder.
-    source : str or MlpSpec
-        The name of a fixed model (`rknn_harness.models.datasets`) or of the user's own, or a random network's
-        spec.
+    source : str, MlpSpec or FamilySpec
+        The name of a fixed model (`rknn_harness.models.datasets`) or of the user's own, or the spec of a
+        random network or of a model of another family.
     precision : {"float16", "int8", "int16"}
     toolkit : str
         Version of rknn-toolkit2.
@@ -61,7 +73,7 @@ class Case:
 
     id: str
     kind: str
-    source: str | MlpSpec
+    source: str | MlpSpec | FamilySpec
     precision: str
     toolkit: str
     batch_size: tuple[int, ...]
@@ -69,12 +81,26 @@ class Case:
 
     @property
     def group(self) -> str:
-        """The group that the case is counted in: its model's name, or ``random``."""
+        """The group that the case is counted in: its model's name or family, or ``random``."""
+        if isinstance(self.source, FamilySpec):
+            return self.source.family
         return self.source if isinstance(self.source, str) else self.kind
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its model was drawn, so that a failing one can be made smaller."""
+        return self.kind in ("random", "family") and not self.is_of_data_set
+
+    @property
+    def is_of_data_set(self) -> bool:
+        """Whether its rows are a data set's, so that the converter's promise is held to."""
+        if isinstance(self.source, FamilySpec):
+            return self.source.data != "drawn"
+        return self.kind == "dataset"
 
     def to_json(self) -> dict[str, Any]:
         """Return the case as JSON types."""
-        source = self.source.to_json() if isinstance(self.source, MlpSpec) else {"name": self.source}
+        source = {"name": self.source} if isinstance(self.source, str) else self.source.to_json()
         return {
             "id": self.id,
             "kind": self.kind,
@@ -95,13 +121,17 @@ class Case:
             It is not such a document.
         """
         kind, spec = document["kind"], document["spec"]
-        if kind not in ("dataset", "random", "corpus", "own"):
+        if kind not in ("dataset", "random", "family", "corpus", "own"):
             raise ValueError(f"No case is of kind {kind!r}.")
-        source = spec["name"] if kind in ("dataset", "own") else MlpSpec.from_json(spec)
+        source = spec["name"] if kind in ("dataset", "own") else _read_spec(spec)
         sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))
         return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes, options)
 
     document, from_document = to_json, from_json  # deprecated names
+
+
+def _read_spec(document: dict[str, Any]) -> MlpSpec | FamilySpec:
+    return FamilySpec.from_json(document) if "family" in document else MlpSpec.from_json(document)
 
 
 def dataset_case(name: str, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
@@ -126,12 +156,23 @@ def random_case(
     options: tuple[tuple[str, str], ...] = (),
 ) -> Case:
     """Return the case of a random network, named by what it is and by a digest of its spec."""
-    text = json.dumps(spec.to_json(), sort_keys=True)
-    digest = sha256_of_bytes(text.encode())[:8]
+    digest = _digest(spec)
     widths = "-".join(map(str, spec.widths))
     chosen = "".join(f"-{name}.{value}" for name, value in options)
     name = f"{spec.task}-{spec.activation}-{widths}-{precision}-n{_sizes(batch_size)}{chosen}-{digest}"
     return Case(name, "random", spec, precision, toolkit, batch_size, options)
+
+
+def family_case(spec: FamilySpec, precision: str, toolkit: str, batch_size: tuple[int, ...]) -> Case:
+    """Return the case of a model of a family, named by its kind and data and by a digest of its spec."""
+    kind = spec.kind.replace(" ", "_")
+    bad = f"-e{spec.decades}" if spec.decades else ""
+    name = f"{kind}-{spec.data}{bad}-{precision}-n{_sizes(batch_size)}-{_digest(spec)}"
+    return Case(name, "family", spec, precision, toolkit, batch_size)
+
+
+def _digest(spec: MlpSpec | FamilySpec) -> str:
+    return sha256_of_bytes(json.dumps(spec.to_json(), sort_keys=True).encode())[:8]
 
 
 def _sizes(batch_size: tuple[int, ...]) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from rknn_harness.records.case_result import CaseResult, results_code
-from rknn_harness.records.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.query import Records, failed_properties
 from rknn_harness.records.run_folder import Run
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 
 __all__ = ["Fault", "Question", "Summary", "summarize"]
 

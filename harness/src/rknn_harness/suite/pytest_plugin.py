@@ -263,8 +263,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         results = read_run(folder.path).results
         if results_code(results) is ExitCode.CONFORMANCE:
             screen = screen_of(config)
-            if screen is not None and any(each.is_failure and each.case.kind == "random" for each in results):
-                screen.say("making failing networks smaller")
+            if screen is not None and any(each.is_failure and each.case.is_drawn for each in results):
+                screen.say("making failing models smaller")
             with _suite(config) as suite:
                 suite.make_smaller(_draw(config.option), Path(config.option.corpus))
         if config.option.update_expectations:

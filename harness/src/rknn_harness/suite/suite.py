@@ -30,7 +30,7 @@ from rknn_harness.records.run_folder import RunFolder, read_run, statement
 __all__ = ["ConformanceFailure", "Suite", "SuiteOptions"]
 
 SHRINK_TRIES = 60
-"""Smaller networks tried at most for each kind of failure; every one is a conversion and a run."""
+"""Smaller models tried at most for each kind of failure; every one is a conversion and a run."""
 
 SHRINK_KINDS = 8
 """Kinds of failure that are made smaller: where there are more, all is broken."""
@@ -190,15 +190,15 @@ class Suite:
         return f"Run it again: {replay_command(self.folder.path, self.folder.manifest(), result)}"
 
     def make_smaller(self, draw: Draw, corpus: Path) -> None:
-        """Make the first failing random network of each kind of failure smaller.
+        """Make the first failing drawn model of each kind of failure smaller.
 
-        It comes after all entries: then it is the same network, whichever worker met it first.
+        It comes after all entries: then it is the same model, whichever worker met it first.
         """
         first: dict[tuple[object, ...], Entry] = {}
         done = set()
         for entry in self.folder.plan():
             result = self.results.get(entry.key)
-            if result is not None and result.is_failure and entry.case.kind == "random":
+            if result is not None and result.is_failure and entry.case.is_drawn:
                 first.setdefault(_kind(result), entry)
         for result in self.results.values():
             if result.notes and result.notes[-1].startswith(_SMALLER):

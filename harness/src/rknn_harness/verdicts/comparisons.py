@@ -9,7 +9,15 @@ import numpy as np
 
 from scirknn.arrays import Array, Floats
 
-__all__ = ["ErrorLimit", "beyond_limit", "difference", "finite_or_none", "label_text", "same_rows"]
+__all__ = [
+    "ErrorLimit",
+    "beyond_limit",
+    "difference",
+    "difference_of_kind",
+    "finite_or_none",
+    "label_text",
+    "same_rows",
+]
 
 
 @attrs.frozen(eq=False)
@@ -48,6 +56,16 @@ def difference(first: Array, second: Array, whose: str) -> str | None:
     return (
         f"The output differs from {whose} in {int(differ.sum())} of {differ.size} numbers, "
         f"first in row {row}, by {np.abs(one - two).max():.3g} at most."
+    )
+
+
+def difference_of_kind(name: str, expected: Array, values: Array) -> str | None:
+    """Return a sentence where an answer has another shape or dtype than scikit-learn's."""
+    if (values.shape, values.dtype) == (expected.shape, expected.dtype):
+        return None
+    return (
+        f"{name} answers in shape {values.shape} and {values.dtype}, scikit-learn in {expected.shape} and "
+        f"{expected.dtype}."
     )
 
 

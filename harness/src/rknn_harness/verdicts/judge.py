@@ -7,10 +7,11 @@ The first error is the verdict, of the stages in their order, and of each in thi
 3. probabilities, or a regressor's predictions, against that bound carried through the output activation
    (`rknn_harness.verdicts.head_bounds`), and against the promised tolerance;
 4. labels, on every row whose margin is larger than the limits;
-5. the share of equal labels and R2, on at least 32 rows that the file was not built from;
-6. the board against the virtual NPU run here: a virtual one bit for bit, and another too where all that a
+5. the answer of each method in form and numbers (`rknn_harness.verdicts.method_bounds`);
+6. the share of equal labels and R2, on at least 32 rows that the file was not built from;
+7. the board against the virtual NPU run here: a virtual one bit for bit, and another too where all that a
    file computes follows measured rules, but for events on lane 0; otherwise within `BOARD_STEPS`;
-7. the board against its own second answer, and the placement of each layer.
+8. the board against its own second answer, and the placement of each layer.
 
 Each is a property of the case too, examined at every stage, so that no fault hides one of a later stage.
 """
@@ -36,6 +37,7 @@ from rknn_harness.verdicts.comparisons import (
 from rknn_harness.verdicts.head_bounds import HeadBound, bound_through_head
 from rknn_harness.verdicts.lane_events import BitComparison, Compared, LaneComparison
 from rknn_harness.verdicts.limits import Limits
+from rknn_harness.verdicts.method_bounds import answers_to, method_errors
 from rknn_harness.verdicts.reference import Answer, Reference
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.checking.comparisons import are_clear, decision_margins, worst_r2
@@ -196,6 +198,14 @@ def _stage_findings(trial: _Trial, metrics: StageMetrics) -> Iterator[Finding]:
     yield Finding(trial.name_of("bound"), trial.stage, _numbers(trial, metrics))
     if trial.reference.answer.probabilities is not None:
         yield Finding(trial.name_of("labels"), trial.stage, _labels(trial))
+    if trial.reference.methods and trial.head_bound is not None:
+        yield Finding(trial.name_of("methods"), trial.stage, _methods(trial, trial.head_bound))
+
+
+def _methods(trial: _Trial, head_bound: HeadBound) -> str | None:
+    assert trial.limits.output is not None
+    answered = answers_to(trial.reference, trial.answer.output)
+    return next(method_errors(trial.reference, trial.limits.output, head_bound, answered), None)
 
 
 def _beside_virtual_npu(

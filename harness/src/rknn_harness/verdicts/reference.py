@@ -9,7 +9,8 @@ Either is checked against scikit-learn's own predictions before it is used.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from scirknn.answers import (
+    SEARCHES,
     answer,
     ask,
     final_values,
@@ -87,7 +89,7 @@ class Reference:
         The output activation.
     classes : numpy.ndarray or None
     layers : tuple of Layer
-        The last one's activation is identity.
+        The last one's activation is identity. None where the host computes all.
     X : numpy.ndarray, shape (n, n_features)
         float64; of a pipeline that takes texts, objects.
     inputs : numpy.ndarray of float64, shape (n, n_inputs)
@@ -95,6 +97,8 @@ class Reference:
         fills or looks up columns.
     network : Network or None
         By which outputs are answered; None: a perceptron, whose formulas are here.
+    methods : mapping of str to numpy.ndarray
+        Its answer by each method, where there is a `network`.
     """
 
     answer: Answer
@@ -105,6 +109,7 @@ class Reference:
     X: Array
     inputs: Floats = attrs.field(default=attrs.Factory(lambda self: self.X, takes_self=True))
     network: Network | None = None
+    methods: Mapping[str, Array] = attrs.field(factory=dict)
 
     @property
     def takes_numbers(self) -> bool:
@@ -114,7 +119,7 @@ class Reference:
     @property
     def activation(self) -> str:
         """The hidden layers' activation; identity when there is none."""
-        return self.layers[0].activation
+        return self.layers[0].activation if self.layers else "identity"
 
     @property
     def has_chances(self) -> bool:
@@ -154,7 +159,9 @@ class Reference:
         probabilities = None if everything.probabilities is None else everything.probabilities[rows]
         answer = Answer(everything.output[rows], everything.predictions[rows], probabilities)
         X = self.X[rows]
-        return attrs.evolve(self, answer=answer, X=X, inputs=X if self.takes_numbers else self.inputs[rows])
+        inputs = X if self.takes_numbers else self.inputs[rows]
+        methods = {method: answers[rows] for method, answers in self.methods.items()}
+        return attrs.evolve(self, answer=answer, X=X, inputs=inputs, methods=methods)
 
 
 def reference(estimator: Any, X: Array) -> Reference:
@@ -208,17 +215,22 @@ def _of_pipeline(estimator: Any, X: Array) -> Reference:
     network = network_from_estimator(estimator)
     table = _table(X, network.feature_names)
     output = network.forward(X)
-    method = main_method(network)
+    with warnings.catch_warnings(), np.errstate(divide="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # of the logarithm of 0
+        names = [name for name in responses_of(network) if name not in SEARCHES or name == main_method(network)]
+        methods = {name: np.asarray(ask(estimator, name, table)) for name in names}
     own = None
     if not gives_numbers(network):
-        has_chances = "predict_proba" in responses_of(network)
-        values = final_values(network, output, network.expand(X))
-        own = estimator.predict_proba(table) if has_chances else chances(network, values)
-    theirs = Answer(output, ask(estimator, method, table), own)
+        own = methods.get("predict_proba")
+        if own is None:
+            own = chances(network, final_values(network, output, network.expand(X)))
+    theirs = Answer(output, methods[main_method(network)], own)
     rows = np.asarray(X, np.float64) if network.columns is None else X
     inputs = rows if network.columns is None else network.take(rows)
     layers = _layers(network)
-    return Reference(theirs, network.task, network.head, network.classes, layers, rows, inputs, network)
+    return Reference(
+        theirs, network.task, network.head, network.classes, layers, rows, inputs, network, methods
+    )
 
 
 def _table(X: Array, names: Sequence[str] | None) -> Any:
@@ -234,6 +246,8 @@ def _table(X: Array, names: Sequence[str] | None) -> Any:
 
 def _layers(network: Network) -> tuple[Layer, ...]:
     """Return the layers, a matrix that stands before the network multiplied into its first one."""
+    if not network.layers:
+        return ()
     first, *rest = network.layers
     if rest and first.activation == "identity" != rest[0].activation:
         bias = first.bias @ rest[0].weights + rest[0].bias

@@ -1,0 +1,1 @@
+"""Families of models beside perceptrons: a module of each, with its ``KINDS`` and ``FIXED`` models."""

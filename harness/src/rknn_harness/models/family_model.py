@@ -1,0 +1,113 @@
+"""The fitted estimator of a family's specification, and its rows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import attrs
+import numpy as np
+from sklearn import datasets
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from rknn_harness.models.family import find_kind
+from rknn_harness.models.held_out import split
+from rknn_harness.models.kind import Columns, Kind, Target
+from rknn_harness.records.specs.family_spec import FamilySpec
+from scirknn.arrays import Array, Floats
+
+__all__ = ["FamilyModel", "build_family_model"]
+
+_CATEGORIES = 6
+_NUMBERS = 3
+"""Columns of a target of several numbers."""
+
+
+@attrs.frozen(eq=False)
+class FamilyModel:
+    """A fitted estimator and rows.
+
+    Attributes
+    ----------
+    estimator : object
+    fitted : numpy.ndarray, shape (n, n_features)
+        The rows that it was fitted to.
+    X : numpy.ndarray, shape (n, n_features)
+        Rows to predict: others of the same distribution, or of the data set.
+    """
+
+    estimator: Any
+    fitted: Floats
+    X: Floats
+
+
+def build_family_model(spec: FamilySpec) -> FamilyModel:
+    """Fit the estimator that a spec describes; equal specs give equal models.
+
+    Raises
+    ------
+    HarnessError
+        There is no such kind.
+    """
+    chosen = find_kind(spec)
+    fitted, y, X = _drawn(spec, chosen) if spec.data == "drawn" else _of_data_set(spec)
+    estimator = chosen.make(**dict(spec.parameters))
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore")  # of fits that have not converged, which are models too
+        estimator.fit(fitted, *([] if chosen.target is Target.NONE else [y]))
+    return FamilyModel(estimator, fitted, X)
+
+
+def _of_data_set(spec: FamilySpec) -> tuple[Floats, Array, Floats]:
+    X, y = getattr(datasets, f"load_{spec.data}")(return_X_y=True)
+    X = np.ascontiguousarray(X * _scales(spec, X.shape[1]))
+    kept, others = split(np.arange(len(X)))
+    return X[kept], y[kept], X[others]
+
+
+def _drawn(spec: FamilySpec, chosen: Kind) -> tuple[Floats, Array, Floats]:
+    count = spec.fitted_rows + spec.rows
+    random = np.random.default_rng([spec.seed, 1])
+    clusters = random.permutation(np.arange(count) % spec.n_classes)
+    centres = 1.5 * random.standard_normal((spec.n_classes, spec.n_features))
+    numbers = centres[clusters] + random.standard_normal((count, spec.n_features))
+    y = _target(spec, chosen.target, clusters, numbers, random)
+    X = _columns(spec, chosen.columns, numbers)
+    return X[: spec.fitted_rows], y[: spec.fitted_rows], X[spec.fitted_rows :]
+
+
+def _columns(spec: FamilySpec, columns: Columns, numbers: Floats) -> Floats:
+    if columns is Columns.COUNTS:
+        return np.asarray(np.floor(3 * np.abs(numbers)))
+    if columns is Columns.CATEGORIES:
+        return np.asarray(np.clip(np.floor(numbers + _CATEGORIES / 2), 0, _CATEGORIES - 1))
+    if columns is Columns.SHARES:
+        return np.asarray(1 / (1 + np.exp(-numbers)))
+    X = numbers.copy()
+    if spec.oddity == "constant column" and spec.n_features > 1:
+        X[:, -1] = 3.0
+    elif spec.oddity == "twin columns":
+        X[:, min(1, spec.n_features - 1)] = X[:, 0]
+    elif spec.oddity == "far from 0":
+        X[:, ::3] += 20.0
+    return np.ascontiguousarray(X * _scales(spec, spec.n_features))
+
+
+def _scales(spec: FamilySpec, n_features: int) -> Floats:
+    random = np.random.default_rng([spec.seed, 2])
+    return np.asarray(10.0 ** random.integers(0, spec.decades + 1, n_features), np.float64)
+
+
+def _target(
+    spec: FamilySpec, target: Target, clusters: Array, numbers: Floats, random: np.random.Generator
+) -> Array:
+    if target in (Target.CLASSES, Target.NONE):
+        names = [f"class {each}" for each in range(spec.n_classes)] if spec.labels == "string" else None
+        return np.asarray(10 * clusters - 5 if names is None else np.asarray(names)[clusters])
+    weights = random.standard_normal((spec.n_features, _NUMBERS)) / spec.n_features**0.5
+    values = numbers @ weights + 0.3 * np.sin(2 * numbers[:, :1])
+    values += 0.1 * random.standard_normal(values.shape)
+    if target is Target.POSITIVE:
+        return np.asarray(np.exp(0.3 * values[:, 0]))
+    values *= 10.0**spec.target_decades
+    return np.asarray(values if target is Target.NUMBERS else values[:, 0])

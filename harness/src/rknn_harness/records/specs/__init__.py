@@ -1,0 +1,1 @@
+"""Specifications from which a drawn model is built again."""

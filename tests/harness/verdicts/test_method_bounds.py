@@ -1,0 +1,82 @@
+"""Each method's answer is held to scikit-learn's form, and to the bound that its steps carry on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.svm import SVC
+
+from rknn_harness.verdicts.head_bounds import bound_through_head
+from rknn_harness.verdicts.method_bounds import answers_to, method_errors
+from rknn_harness.verdicts.reference import Reference, reference
+from scirknn.arrays import Array, Floats
+from tests.converter.estimators.families.emulation import scaled
+
+MODELS: dict[str, Any] = {
+    "logistic": LogisticRegression(),
+    "discriminant": LinearDiscriminantAnalysis(),
+    "mixture": GaussianMixture(3, random_state=0),
+    "kernels": SVC(),
+    "projection": PCA(3),
+    "trees": RandomForestClassifier(3, random_state=0),
+}
+
+
+def truth_of(name: str) -> Reference:
+    X, y = scaled("wine")
+    return reference(MODELS[name].fit(X, y), X)
+
+
+def errors(truth: Reference, output: Array, bound: Floats, **planted: Array) -> list[str]:
+    answered = answers_to(truth, output)
+    through_head = bound_through_head(truth, bound)
+    return list(method_errors(truth, bound, through_head, lambda name: planted.get(name, answered(name))))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_errors_within_the_bound_pass_in_every_method(name: str) -> None:
+    truth, random = truth_of(name), np.random.default_rng(0)
+    exact = truth.answer.output
+    for size in (0.0, 1e-6, 1e-2):
+        bound = size * (1 + np.abs(exact)) * (name != "trees")
+        assert errors(truth, exact + bound * random.uniform(-1, 1, exact.shape), bound) == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_number_beyond_the_bound_is_named_by_its_method(name: str) -> None:
+    truth = truth_of(name)
+    exact = truth.answer.output
+    bound = np.full(exact.shape, 0.0 if name == "trees" else 1e-9)  # next to a threshold all may change
+    for method, theirs in truth.methods.items():
+        if theirs.dtype.kind == "f":
+            planted = theirs.copy()
+            planted[7] += 1e-3 * np.abs(theirs[np.isfinite(theirs)]).max()
+            (error,) = errors(truth, exact, bound, **{method: planted})
+            assert error.startswith(f"The answer of {method} of row 7")
+
+
+def test_a_wrong_label_off_ties_is_named() -> None:
+    truth = truth_of("logistic")
+    exact = truth.answer.output
+    labels = truth.methods["predict"].copy()
+    labels[3] = 2 - labels[3] if labels[3] != 1 else 0
+    (error,) = errors(truth, exact, np.full(exact.shape, 1e-9), predict=labels)
+    assert error.startswith("predict answers row 3 with")
+    assert errors(truth, exact, np.full(exact.shape, 1e3), predict=labels) == []
+
+
+@pytest.mark.parametrize("form", ["shape", "dtype"])
+def test_another_form_is_named(form: str) -> None:
+    truth = truth_of("kernels")
+    exact = truth.answer.output
+    decisions = truth.methods["decision_function"]
+    other = decisions[:, :1] if form == "shape" else decisions.astype(np.float32)
+    (error,) = errors(truth, exact, np.full(exact.shape, 1e3), decision_function=other)
+    assert error.startswith("decision_function answers in shape")
