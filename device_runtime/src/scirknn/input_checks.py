@@ -53,7 +53,7 @@ def check_rows(
     if X.dtype.kind not in "fiub":
         X = _as_numeric(X)
     if X.ndim != 2:
-        _refuse_dimensions(X, estimator)
+        _refuse_dimensions(X, first_step)
     if X.shape[1] != n_features or not len(X):
         if X.dtype.kind == "f":
             check_finite(X, estimator)  # scikit-learn's order

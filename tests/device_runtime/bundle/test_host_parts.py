@@ -17,6 +17,7 @@ from scirknn.bundle import Bundle, metadata_path, read_bundle, write_bundle
 from scirknn.bundle.arrays_file import arrays_path
 from scirknn.steps.activations import Activation
 from scirknn.steps.distances import Distances
+from scirknn.steps.indicators import Above
 from scirknn.steps.linear import Columns, Dense, Shift
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import MakeBundle
@@ -123,6 +124,15 @@ def test_features_are_computed_between_input_and_scale(regressor: Bundle) -> Non
     assert number_of(made) == 4
     with scirknn.load(rewritten(made, features=()).path) as plain:
         np.testing.assert_allclose(answer, plain.predict(X[:, ::-1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("value", "text"), [(np.nan, "Input X contains NaN"), (np.inf, "contains infinity")])
+def test_what_features_would_hide_is_refused(regressor: Bundle, value: float, text: str) -> None:
+    made = rewritten(regressor, features=(Above(np.arange(4), np.zeros(4)),))
+    rows = X.copy()
+    rows[3, 2] = value
+    with scirknn.load(made.path) as model, pytest.raises(scirknn.InputError, match=text):
+        model.predict(rows)
 
 
 def test_a_score_is_computed_by_its_name(regressor: Bundle) -> None:

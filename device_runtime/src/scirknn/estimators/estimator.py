@@ -175,6 +175,8 @@ class Estimator:
         """Return what `finish` makes of a block of X that begins at its row `first`."""
         bundle = self.bundle
         rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
+        if bundle.features and bundle.columns is None:
+            check_finite(X, bundle.estimator)  # a comparison makes a number of NaN
         if bundle.on_host:
             return finish.compute(self._host_input(rows), None)
         dtype = np.result_type(bundle.dtype, X.dtype if X.dtype.kind in "fiub" else np.float64)
