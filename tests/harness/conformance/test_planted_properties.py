@@ -27,9 +27,13 @@ from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.conformance.timing import Timing
-from rknn_harness.records.case import PROPERTIES, dataset_case
+from rknn_harness.records.case import PROPERTIES, dataset_case, family_case
 from rknn_harness.records.latency import summarize
-from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.specs.family_spec import FamilySpec
+from rknn_harness.verdicts import judge
+from rknn_harness.verdicts.method_bounds import answers_to
+from rknn_harness.verdicts.reference import Reference
 from scirknn.bundle.sidecar import with_digest
 from sklearn2rknn.network.onnx_graph import onnx_from_network
 
@@ -327,7 +331,35 @@ def test_what_is_right_holds_every_property(toolkit: sklearn2rknn.Toolkit, link:
     found = summarize(np.full(100, 10.0), rows=64, warmup=0)
     result = run_case(CASE, toolkit, link, timing=BRIEF, baseline=found)
     assert result.outcome is Outcome.PASS
-    assert dict(result.properties) == dict.fromkeys(PROPERTIES, "")
+    assert dict(result.properties) == dict.fromkeys(set(PROPERTIES) - {"methods"}, "")
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_every_method_of_a_family_is_judged(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: Patch, is_wrong: bool
+) -> None:
+    def doubled(reference: Reference, output: Array) -> Callable[[str], Array]:
+        answered = answers_to(reference, output)
+        return lambda name: answered(name) * (2 if name == "decision_function" else 1)
+
+    if is_wrong:
+        monkeypatch.setattr(judge, "answers_to", doubled)
+    spec = FamilySpec("linear", "LogisticRegression", (), "wine", decades=5)
+    result = run_case(family_case(spec, "float16", TOOLKIT, (64,)), toolkit, link, timing=BRIEF)
+    assert result.is_failure == is_wrong
+    text = "simulator: The answer of decision_function" if is_wrong else ""
+    assert result.properties["methods"].startswith(text)
+
+
+def test_a_model_that_the_host_computes_is_judged_on_the_board(
+    toolkit: sklearn2rknn.Toolkit, link: BoardLink
+) -> None:
+    spec = FamilySpec("trees", "DecisionTreeClassifier", (("random_state", 0),), "breast_cancer", decades=5)
+    result = run_case(family_case(spec, "float16", TOOLKIT, (64,)), toolkit, link, timing=BRIEF)
+    assert result.outcome is Outcome.PASS
+    assert result.metrics.keys() == {Stage.BOARD}
+    assert result.properties["labels"] == result.properties["cores_agree"] == ""
+    assert "nothing runs on an NPU" in result.notes[0]
 
 
 @pytest.mark.parametrize("name", FAULTS)

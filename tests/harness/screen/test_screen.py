@@ -10,11 +10,12 @@ import attrs
 import pytest
 
 from rknn_harness.boards.boards_file import VIRTUAL, Board
-from rknn_harness.records.case import Score, own_case
+from rknn_harness.records.case import Score, family_case, own_case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command, resume_command
+from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import board_lines, expected_seconds, plan_lines
 from rknn_harness.screen.live import Record, TimeLeft, live
@@ -265,3 +266,18 @@ def test_a_users_own_model_has_its_score_beside_scikit_learns(tmp_path: Path) ->
         "mine int8   accuracy 0.9500 on the NPU, 0.9600 in scikit-learn (75 rows)",
     ]
     assert lines[-1] == "  next     try it on your board:  docs/add-a-board.md"
+
+
+def test_families_have_a_row_in_common_unless_one_is_wrong(tmp_path: Path) -> None:
+    specs = [FamilySpec(name, "Model", data="wine") for name in ("bayes", "kernels", "linear")]
+    plan = [*entries(), *(Entry(family_case(spec, "float16", "2.3.2", (64,)), "virtual") for spec in specs)]
+    text = "\n".join(table(tally(*run_of(tmp_path / "right", plan))))
+    assert "4 data sets" in text
+    assert "3 families" in text
+
+    def wrong_kernels(result: CaseResult) -> CaseResult:
+        return wrong(result) if result.case.group == "kernels" else result
+
+    text = "\n".join(table(tally(*run_of(tmp_path / "wrong", plan, wrong_kernels))))
+    assert "2 families" in text
+    assert "\n  kernels " in text

@@ -62,6 +62,7 @@ def main() -> None:
     \b
     rknn-harness run                      convert, send, predict, judge; a report at the end
     rknn-harness run --max-cases 5        the same with a few random networks
+    rknn-harness run --family kernels     also data sets and drawn models of a family
     rknn-harness run --toolkit 2.2.0 2.5.0 --precision float16 int8    a matrix of them
     rknn-harness run --model mine.skops --rows X.npy    judge a model of your own
     rknn-harness run --resume runs/RUN    go on with a run that broke
@@ -127,6 +128,17 @@ class _SpacedValues(click.Command):
     "--max-cases",
     type=click.IntRange(0),
     help="Random networks, each tried on every toolkit and board.  [default: 50]",
+)
+@click.option(
+    "--family",
+    multiple=True,
+    help="Family of other models, such as kernels, or all, or none: its data sets and drawn models; several "
+    "are possible.  [default: one model of each family]",
+)
+@click.option(
+    "--family-cases",
+    type=click.IntRange(0),
+    help="Drawn models of the families asked for, in float16.  [default: 10]",
 )
 @click.option(
     "--guard",

@@ -74,11 +74,12 @@ def _run(trial: Trial, converted: Converted) -> BoardRun:
         times, findings = _time(trial, converted, session)
     with clock("properties"):
         again = repeat_predictions(session, reference.X, has_forms=reference.takes_numbers)
-        bits = BitComparison() if trial.link.board.virtual else converted.lanes
+        is_exact = trial.link.board.virtual or not converted.files  # a host's sums have no lanes
+        bits = BitComparison() if is_exact else converted.lanes
         findings += _compare_repeated(converted, session, prediction.output, again, bits)
     with clock("time"):
         if reference.layers and reference.is_layers:
-            inputs = reference.inputs[: converted.bundle.variants[-1].samples]
+            inputs = reference.inputs[: converted.batch_size]
             times = add_cpu_times(times, session, inputs, reference, trial.timing)
     probabilities = prediction.probabilities
     if probabilities is None and not reference.has_chances:
@@ -90,7 +91,7 @@ def _run(trial: Trial, converted: Converted) -> BoardRun:
 
 def _time(trial: Trial, converted: Converted, session: BoardSession) -> tuple[Times, list[Finding]]:
     X, timing = converted.reference.X, trial.timing
-    batch = X[: converted.bundle.variants[-1].samples]
+    batch = X[: converted.batch_size]
     times = time_on_board(session, batch, timing)
     if len(batch) < 2 or trial.link.board.virtual:
         return times, []
@@ -104,7 +105,7 @@ def _compare_repeated(
     converted: Converted, session: BoardSession, output: Array, again: dict[str, Array], bits: Bits
 ) -> list[Finding]:
     X, findings = converted.reference.X, []
-    if len(converted.bundle.variants) == 1 and len(X) > 1:
+    if len(converted.bundle.variants) < 2 and len(X) > 1:
         # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
         compared = rows_independent(bits, X, output, again)
         findings.append(Finding.compared("rows_independent", compared))

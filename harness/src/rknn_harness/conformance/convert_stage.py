@@ -12,7 +12,7 @@ import numpy as np
 
 import scirknn
 import sklearn2rknn
-from rknn_harness.conformance.model_under_test import ModelUnderTest, model_of
+from rknn_harness.conformance.model_under_test import ModelUnderTest
 from rknn_harness.conformance.properties import (
     Model,
     digest_reproducible,
@@ -29,14 +29,12 @@ from rknn_harness.conformance.stage_outputs import (
 )
 from rknn_harness.conformance.toolkit_failure import toolkit_failure
 from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
-from rknn_harness.models.own_model import OwnModel
-from rknn_harness.plan.corpus import CorpusError
 from rknn_harness.records.case import Case
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Finding
 from rknn_harness.verdicts.lane_events import LaneComparison
 from rknn_harness.verdicts.limits import Limits, limits_for
-from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
+from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes.toolkit_graph import read_graph
@@ -48,6 +46,7 @@ __all__ = [
     "Converted",
     "conversion_ending",
     "convert_case",
+    "convert_on_host",
     "facts_of_bundle",
     "run_on_virtual_npu",
 ]
@@ -71,6 +70,14 @@ CONVERSION_ERRORS = (
 
 _MOVES = ("Reshape", "Transpose")
 """Layers that compute nothing; graphs without convolutions have them, and some toolkits' files on the CPU."""
+
+
+_ON_HOST_NOTE = (
+    "The board's CPU computes it: nothing runs on an NPU, and the output is what goes into the host's steps."
+)
+
+_EQUAL = Limits("equal, float64", probability=1e-12, margin=0.0, agreement=1.0, r2=1 - 1e-12)
+"""Of two libraries' exponentials and sums; `sklearn2rknn.host_only` allows the same."""
 
 
 @attrs.frozen(eq=False)
@@ -113,6 +120,11 @@ class Converted:
     refusal: str = ""
 
     @property
+    def batch_size(self) -> int:
+        """Rows of a call that is timed: those of the largest file, or 64 where the host computes all."""
+        return self.bundle.variants[-1].samples if self.bundle.variants else 64
+
+    @property
     def lanes(self) -> LaneComparison:
         """Compares a real board's answers."""
         return LaneComparison(self.bundle, self.files)
@@ -123,7 +135,7 @@ class Converted:
         return tuple(layer for layer in self.facts.placement if self.is_conv or layer[1] not in _MOVES)
 
 
-def convert_case(trial: Trial, folder: Path, own: OwnModel | None = None) -> Converted | Ending:
+def convert_case(trial: Trial, folder: Path, tried: ModelUnderTest, truth: Reference) -> Converted | Ending:
     """Convert a case's model and run the stages before the board.
 
     Parameters
@@ -131,17 +143,13 @@ def convert_case(trial: Trial, folder: Path, own: OwnModel | None = None) -> Con
     trial : Trial
     folder : pathlib.Path
         Where the bundle is written.
-    own : OwnModel, optional
-        The user's model that the case is about.
+    tried : ModelUnderTest
+        The case's model.
+    truth : Reference
+        Its answers.
     """
     case, clock = trial.case, trial.clock
     assert trial.toolkit is not None
-    with clock("fit"):
-        try:
-            tried = model_of(case, trial.files.corpus, own)
-        except CorpusError as error:
-            return Ending(Outcome.MISMATCH, Stage.SKLEARN, str(error))
-        truth = reference(tried.estimator, tried.X)
     facts = CaseFacts.of_network(truth)
     try:
         with clock("convert"):
@@ -151,6 +159,34 @@ def convert_case(trial: Trial, folder: Path, own: OwnModel | None = None) -> Con
         return conversion_ending(error, facts)
     facts = attrs.evolve(facts, digests={**conversion.record.digests(), **facts.digests})
     return _run_before_board(trial, tried, truth, conversion, facts)
+
+
+def convert_on_host(
+    trial: Trial, folder: Path, tried: ModelUnderTest, truth: Reference
+) -> Converted | Ending:
+    """Write the bundle; what it answers is the board's to show."""
+    facts = CaseFacts().with_note(_ON_HOST_NOTE)
+    path = folder / "model.rknn"
+    try:
+        with trial.clock("convert"):
+            sklearn2rknn.convert(tried.estimator, path, example_input=tried.example)
+    except CONVERSION_ERRORS as error:
+        return conversion_ending(error, facts)
+    if trial.tamper is not None:
+        trial.tamper(path)
+    bundle = scirknn.read_bundle(path)
+    return Converted(
+        bundle=bundle,
+        files=[],
+        model=scirknn.load(path),
+        reference=truth,
+        limits={Stage.BOARD: attrs.evolve(_EQUAL, counted=np.isin(np.arange(len(truth.X)), tried.judged))},
+        answers={},
+        step=np.zeros(truth.answer.output.shape[1]),
+        judged=tried.judged,
+        facts=facts,
+        is_conv=True,
+    )
 
 
 @attrs.frozen(eq=False)

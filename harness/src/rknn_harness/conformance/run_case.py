@@ -11,7 +11,8 @@ import numpy as np
 import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.conformance.board_stage import BoardRun, run_on_board
-from rknn_harness.conformance.convert_stage import Converted, convert_case
+from rknn_harness.conformance.convert_stage import Converted, convert_case, convert_on_host
+from rknn_harness.conformance.model_under_test import model_of
 from rknn_harness.conformance.own_bundle import compare_own_model, open_own_bundle
 from rknn_harness.conformance.properties import latency_baseline
 from rknn_harness.conformance.timing import QUICK, THOROUGH, Timing, keep_samples
@@ -20,12 +21,14 @@ from rknn_harness.conformance.unguarded_case import run_unguarded_case
 from rknn_harness.errors import InfraError, LeaseError, OwnModelError
 from rknn_harness.models.datasets import REFUSED
 from rknn_harness.models.own_model import OwnModel, kept_model
+from rknn_harness.plan.corpus import CorpusError
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.judge import Finding, Verdict, judge
 from rknn_harness.verdicts.own_judge import few_rows
+from rknn_harness.verdicts.reference import reference
 from scirknn.temporary import TemporaryFolder
 
 __all__ = ["ATTEMPTS", "CaseFiles", "run_case"]
@@ -129,9 +132,21 @@ def _prepare(trial: Trial, folder: Path) -> tuple[OwnModel | None, Converted | E
         except OwnModelError as error:
             return None, Ending(Outcome.INFRA_ERROR, Stage.SKLEARN, str(error))
     if trial.toolkit is not None:
-        return own, convert_case(trial, folder, own)
+        return own, _convert(trial, folder, own)
     assert own is not None
     return own, open_own_bundle(own, trial.clock)
+
+
+def _convert(trial: Trial, folder: Path, own: OwnModel | None) -> Converted | Ending:
+    with trial.clock("fit"):
+        try:
+            tried = model_of(trial.case, trial.files.corpus, own)
+        except CorpusError as error:
+            return Ending(Outcome.MISMATCH, Stage.SKLEARN, str(error))
+        truth = reference(tried.estimator, tried.X)
+    if not truth.layers:
+        return convert_on_host(trial, folder, tried, truth)
+    return convert_case(trial, folder, tried, truth)
 
 
 def _run_with_retries(trial: Trial, converted: Converted) -> BoardRun | Ending:
@@ -163,7 +178,7 @@ def _judge(trial: Trial, converted: Converted, board: BoardRun, baseline: Latenc
         again=board.again,
         board_is_virtual=trial.link.board.virtual,
         step=converted.step,
-        lanes=None if trial.link.board.virtual else converted.lanes,
+        lanes=None if trial.link.board.virtual or not converted.files else converted.lanes,
         placement=converted.layers_required_on_npu,
     ).with_findings([*converted.findings, *board.findings])
     if baseline is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -14,7 +14,7 @@ from rknn_harness.models import families as package
 from rknn_harness.models.kind import Kind
 from rknn_harness.records.specs.family_spec import FamilySpec
 
-__all__ = ["Family", "families", "family_names", "find_kind"]
+__all__ = ["Family", "chosen_families", "families", "family_names", "find_kind"]
 
 
 @attrs.frozen
@@ -38,6 +38,21 @@ class Family:
 def family_names() -> tuple[str, ...]:
     """Return the name of each family, in their order."""
     return tuple(sorted(each.name for each in pkgutil.iter_modules(package.__path__)))
+
+
+def chosen_families(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the families that an option names: all where it names none, or ``all``; none for ``none``.
+
+    Raises
+    ------
+    HarnessError
+        There is no such family.
+    """
+    names = family_names()
+    unknown = [word for word in words if word not in (*names, "all", "none")]
+    if unknown:
+        raise HarnessError(f"There is no family {unknown[0]!r}. Families are {', '.join(names)}.")
+    return names if not words or "all" in words else tuple(name for name in names if name in words)
 
 
 @functools.cache

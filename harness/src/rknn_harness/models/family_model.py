@@ -66,11 +66,11 @@ def _of_data_set(spec: FamilySpec) -> tuple[Floats, Array, Floats]:
 
 
 def _drawn(spec: FamilySpec, chosen: Kind) -> tuple[Floats, Array, Floats]:
-    count = spec.fitted_rows + spec.rows
     random = np.random.default_rng([spec.seed, 1])
-    clusters = random.permutation(np.arange(count) % spec.n_classes)
+    counts = spec.fitted_rows, spec.rows
+    clusters = np.concatenate([random.permutation(np.arange(each) % spec.n_classes) for each in counts])
     centres = 1.5 * random.standard_normal((spec.n_classes, spec.n_features))
-    numbers = centres[clusters] + random.standard_normal((count, spec.n_features))
+    numbers = centres[clusters] + random.standard_normal((len(clusters), spec.n_features))
     y = _target(spec, chosen.target, clusters, numbers, random)
     X = _columns(spec, chosen.columns, numbers)
     return X[: spec.fitted_rows], y[: spec.fitted_rows], X[spec.fitted_rows :]

@@ -39,6 +39,8 @@ class Draw:
         Families of other models than networks that are tried too, with the guard.
     family_count : int
         Drawn models of them, at most.
+    is_sample : bool
+        Whether only the first of each family's models of data sets is tried.
     """
 
     precisions: tuple[str, ...]
@@ -48,6 +50,7 @@ class Draw:
     examples: str = ""
     families: tuple[str, ...] = ()
     family_count: int = 0
+    is_sample: bool = False
 
 
 def draw_cases(draw: Draw) -> list[Case]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from rknn_harness.models.datasets import DATASETS
+from rknn_harness.models.family import families
 from rknn_harness.plan.drawing import Draw, draw_cases
-from rknn_harness.records.case import PRECISIONS, Case, Key, dataset_case
+from rknn_harness.records.case import PRECISIONS, Case, Key, dataset_case, family_case
 from rknn_harness.records.entry import Entry
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
@@ -49,8 +50,8 @@ def make_plan(
     Returns
     -------
     tuple of Entry
-        The user's own models first, the corpus, the fixed ones, then the random networks, toolkit by toolkit
-        and board by board.
+        The user's own models first, the corpus, the fixed ones, those of families, then what was drawn,
+        toolkit by toolkit and board by board.
     """
     others = [] if draw is None else _cases(draw, corpus)
     entries = [
@@ -67,7 +68,7 @@ def make_plan(
 def _cases(draw: Draw, corpus: Sequence[Case]) -> list[Case]:
     cases = draw_cases(draw)
     if draw.guard:
-        cases[:0] = _fixed_cases(draw.precisions)
+        cases[:0] = [*_fixed_cases(draw.precisions), *_family_cases(draw)]
     kept = [
         case
         for case in corpus
@@ -79,13 +80,25 @@ def _cases(draw: Draw, corpus: Sequence[Case]) -> list[Case]:
 
 def known_ids(draw: Draw, corpus: Sequence[Case]) -> set[str]:
     """Return the ids that a list of expectations may name: whatever the precisions, and this run's own."""
-    cases = _fixed_cases(PRECISIONS) + draw_cases(draw)
+    cases = [*_fixed_cases(PRECISIONS), *_family_cases(draw), *draw_cases(draw)]
     return {case.id for case in (*cases, *corpus)}
 
 
 def _fixed_cases(precisions: Sequence[str]) -> list[Case]:
     wanted = [(name, (64,)) for name in DATASETS] + [("iris", size) for size in _SIZES]
     return [dataset_case(name, precision, "", size) for name, size in wanted for precision in precisions]
+
+
+def _family_cases(draw: Draw) -> list[Case]:
+    """Return the families' models of data sets, in float16."""
+    if "float16" not in draw.precisions:
+        return []
+    of_families = [families()[name].fixed for name in draw.families]
+    return [
+        family_case(spec, "float16", "", (64,))
+        for fixed in of_families
+        for spec in (fixed[:1] if draw.is_sample else fixed)
+    ]
 
 
 def groups(entries: Sequence[Entry], alone: Sequence[str]) -> Mapping[Key, str]:

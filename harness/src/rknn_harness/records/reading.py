@@ -40,9 +40,9 @@ _MANIFEST: dict[str, Any] = {
 """Types of the manifest's fields."""
 
 _OPTIONS: dict[str, Any] = {
-    **dict.fromkeys(("board", "toolkit", "precision"), list[str]),
+    **dict.fromkeys(("board", "toolkit", "precision", "family"), list[str]),
     **dict.fromkeys(("boards", "corpus", "examples", "expectations", "baseline", "keyword"), str | None),
-    **dict.fromkeys(("max_cases", "seed"), int | None),
+    **dict.fromkeys(("max_cases", "family_cases", "seed"), int | None),
 }
 """Types of the options in it that a resumed run, or a printed command, takes up."""
 

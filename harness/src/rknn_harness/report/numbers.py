@@ -11,7 +11,7 @@ from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.query import Records, failed_properties
 from rknn_harness.records.run_folder import Run
-from rknn_harness.records.specs.mlp_spec import MlpSpec
+from rknn_harness.records.specs.family_spec import FamilySpec
 
 __all__ = ["Fault", "Question", "Summary", "summarize"]
 
@@ -161,8 +161,10 @@ def _faults(results: Sequence[CaseResult]) -> tuple[Fault, ...]:
 
 
 def _size(result: CaseResult) -> tuple[float, ...]:
-    """Order networks by what a reader has to look at."""
+    """Order models by what a reader has to look at."""
     source = result.case.source
-    if not isinstance(source, MlpSpec):
+    if isinstance(source, str):
         return (float("inf"), result.macs)
+    if isinstance(source, FamilySpec):
+        return (source.n_features, source.fitted_rows, source.rows)
     return (sum(source.widths), len(source.widths), source.rows)

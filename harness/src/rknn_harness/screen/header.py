@@ -20,7 +20,13 @@ _CASE_SECONDS = 2.0
 """Of one process on the virtual board without an earlier run [measured: 0.5 to 3 s, two cores]."""
 
 _RUNS_READ = 5
-_KINDS = {"dataset": "fixed", "random": "random", "corpus": "failed before", "own": "yours"}
+_KINDS = {
+    "dataset": "fixed",
+    "random": "random",
+    "family": "of families",
+    "corpus": "failed before",
+    "own": "yours",
+}
 
 
 def board_lines(boards: Mapping[str, Board]) -> list[str]:

@@ -42,14 +42,15 @@ def table(totals: Tally, *, show_all: bool = False) -> list[str]:
     ----------
     totals : Tally
     show_all : bool
-        Whether data sets that are all right have a row each, not one in common.
+        Whether data sets and families that are all right have a row each, not one in common.
     """
     if not totals.cells:
         return []
     names = sorted({cell.row for cell in totals.cells}, key=lambda name: (name in _LAST, name))
     right = [name for name in names if name not in _LAST and _is_right(totals, name)]
-    folded = right if len(right) > 1 and not show_all else []
-    groups = [*([folded] if folded else []), *([name] for name in names if name not in folded)]
+    kinds = [[name for name in right if (name in totals.families) == are_families] for are_families in (0, 1)]
+    folded = [group for group in kinds if len(group) > 1 and not show_all]
+    groups = [*folded, *([name] for name in names if not any(name in group for group in folded))]
     precisions = [name for name in PRECISIONS if any(cell.precision == name for cell in totals.cells)]
     pairs = sorted({(cell.toolkit, cell.board) for cell in totals.cells})
     lines = _lines(totals, groups, [(name,) for name in precisions], pairs)
@@ -130,7 +131,8 @@ def _rows(
             )
             if not sum(counts, Counter[Kind]()).total():
                 continue
-            label = f"{len(group)} data sets" if len(group) > 1 else group[0]
+            noun = "families" if group[0] in totals.families else "data sets"
+            label = f"{len(group)} {noun}" if len(group) > 1 else group[0]
             precision = "" if columns else rows_of[0]
             remark = _remark(totals, group, rows_of, pair, counts)
             yield _Row((label, *pair, precision), counts, remark)

@@ -58,6 +58,11 @@ class Tally:
     smaller: tuple[CaseResult, ...]
     untried: int
 
+    @property
+    def families(self) -> set[str]:
+        """The rows that are of families."""
+        return {row_name(result.case) for result in self.results if result.case.kind == "family"}
+
     def count(self, kind: Kind) -> int:
         """Return how many cases of the plan are of a kind."""
         return sum(counter[kind] for counter in self.cells.values())

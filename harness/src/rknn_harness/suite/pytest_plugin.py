@@ -17,6 +17,7 @@ import pytest
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
 from rknn_harness.boards.same_board_check import check_boards_differ
 from rknn_harness.errors import HarnessError
+from rknn_harness.models.family import chosen_families
 from rknn_harness.models.own_model import kept_documents, own_cases
 from rknn_harness.plan.corpus import corpus_cases
 from rknn_harness.plan.drawing import Draw
@@ -46,6 +47,8 @@ _KEPT = (
     "toolkit",
     "precision",
     "max_cases",
+    "family",
+    "family_cases",
     "seed",
     "guard",
     "corpus",
@@ -73,13 +76,14 @@ def pytest_configure(config: pytest.Config) -> None:
         if option.resume and not _is_worker(config):
             vars(option).update(read_run(Path(option.resume)).manifest["options"])
         option.toolkit, option.not_run = available_toolkits(option.toolkit)
-        for name in ("board", "toolkit", "precision"):
+        for name in ("board", "toolkit", "precision", "family"):
             setattr(option, name, list(dict.fromkeys(getattr(option, name))))
         if option.seed is None:
             option.seed = secrets.randbelow(2**31)
         versions = [parse_choice(choice)[0] for choice in option.toolkit]
         # A case may be tried again from another folder.
         option.boards = str(Path(option.boards).expanduser().absolute()) if option.boards else None
+        chosen_families(option.family)
         file = Path(option.boards) if option.boards else None
         boards = read_boards(file)
     except (HarnessError, OptionError) as error:
@@ -309,8 +313,16 @@ def _end_screen(config: pytest.Config) -> None:
 
 
 def _draw(option: Any) -> Draw:
-    count = 0 if option.only_own else option.max_cases
-    return Draw(tuple(option.precision), count, option.seed, option.guard == "on", option.examples)
+    return Draw(
+        tuple(option.precision),
+        0 if option.only_own else option.max_cases,
+        option.seed,
+        option.guard == "on",
+        option.examples,
+        families=chosen_families(option.family),
+        family_count=option.family_cases if option.family and not option.only_own else 0,
+        is_sample=not option.family,
+    )
 
 
 def available_toolkits(choices: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:

@@ -15,6 +15,11 @@ class RunOptions:
 
     Attributes
     ----------
+    family : tuple of str
+        Families of which all models of data sets and drawn ones are tried, or ``all`` or ``none``; by default
+        one model of each family.
+    family_cases : int
+        Drawn models of the families that were asked for.
     own : str or None
         Folder of models that are tried too, as `rknn_harness.models.own_model` keeps them.
     only_own : bool
@@ -30,6 +35,8 @@ class RunOptions:
     toolkit: tuple[str, ...] = ("2.3.2",)
     precision: tuple[str, ...] = ("float16", "int8")
     max_cases: int = 50
+    family: tuple[str, ...] = ()
+    family_cases: int = 10
     seed: int | None = None
     guard: str = "on"
     corpus: str = "corpus"

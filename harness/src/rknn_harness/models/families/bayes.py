@@ -26,7 +26,7 @@ KINDS = (
 )
 
 FIXED = (
-    fixed("MultinomialNB", "digits"),
     fixed("GaussianNB", "wine", decades=5),
+    fixed("MultinomialNB", "digits"),
     fixed("BernoulliNB", "breast_cancer"),
 )

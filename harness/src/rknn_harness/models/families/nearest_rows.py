@@ -25,7 +25,7 @@ KINDS = (
 )
 
 FIXED = (
+    fixed("KNeighborsClassifier", "wine", decades=5, n_neighbors=3),
     fixed("KNeighborsClassifier", "digits", n_neighbors=5),
     fixed("KNeighborsRegressor", "diabetes", n_neighbors=5, weights="distance"),
-    fixed("KNeighborsClassifier", "breast_cancer", decades=5, n_neighbors=3),
 )
