@@ -109,6 +109,7 @@ def _compare_repeated(
         # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
         compared = rows_independent(bits, X, output, again)
         findings.append(Finding.compared("rows_independent", compared))
-    if converted.reference.takes_numbers:  # what a pipeline looks up need not be there in another dtype
+    # What a pipeline looks up need not be there in another dtype; a host's output is its input, with a sign of 0.
+    if converted.reference.takes_numbers and converted.files:
         findings.append(Finding.compared("input_forms", input_forms(bits, X, again, converted.model)))
     return [*findings, Finding.compared("cores_agree", cores_agree(bits, session, X, output))]
