@@ -31,8 +31,6 @@ KINDS = [
 
 LEFT_OUT = {
     "BernoulliRBM": {"score_samples"},  # it changes columns drawn at random
-    "PCA": {"score_samples"},
-    "FactorAnalysis": {"score_samples"},
 }
 """Methods of an estimator that a loaded model need not have."""
 

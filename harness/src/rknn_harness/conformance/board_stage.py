@@ -109,7 +109,8 @@ def _compare_repeated(
         # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
         compared = rows_independent(bits, X, output, again)
         findings.append(Finding.compared("rows_independent", compared))
-    # What a pipeline looks up need not be there in another dtype; a host's output is its input, with a sign of 0.
+    # What a pipeline looks up need not be there in another dtype.
+    # The output of a model without files is its input, and 0 may have a sign.
     if converted.reference.takes_numbers and converted.files:
         findings.append(Finding.compared("input_forms", input_forms(bits, X, again, converted.model)))
     return [*findings, Finding.compared("cores_agree", cores_agree(bits, session, X, output))]

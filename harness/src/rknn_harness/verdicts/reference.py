@@ -217,7 +217,9 @@ def _of_pipeline(estimator: Any, X: Array) -> Reference:
     output = network.forward(X)
     with warnings.catch_warnings(), np.errstate(divide="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)  # of the logarithm of 0
-        names = [name for name in responses_of(network) if name not in SEARCHES or name == main_method(network)]
+        names = [
+            name for name in responses_of(network) if name not in SEARCHES or name == main_method(network)
+        ]
         methods = {name: np.asarray(ask(estimator, name, table)) for name in names}
     own = None
     if not gives_numbers(network):
