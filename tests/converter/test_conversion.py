@@ -25,6 +25,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
+import scirknn
 import virtual_npu
 from scirknn.bundle import read_bundle
 from sklearn2rknn import (
@@ -84,6 +85,8 @@ def test_every_kind_in_every_precision(tmp_path: Path, toolkit: Toolkit, kind: s
     assert np.abs(answer - bundle.probe.outputs).max() <= bundle.probe.error
     own = bundle.prepare(X).astype(np.float32)
     assert not (bundle.probe.inputs[:, None] == own).all(axis=2).any()  # nobody's data
+    with scirknn.load(path, device="virtual") as model:  # a list takes the general path
+        np.testing.assert_array_equal(model.raw_output(X[:1]), model.raw_output(X[:1].tolist()))
 
 
 def scaled(loaded: tuple[Any, Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -149,6 +152,16 @@ def test_the_snippets_of_the_article_convert(
     assert read_bundle("iris_int8.rknn").precision == "int8"
 
 
+def test_weights_for_the_cpu_can_be_left_out(tmp_path: Path, toolkit: Toolkit) -> None:
+    estimator, X = fit("softmax")
+    options = ConversionOptions(cpu_weights="off", check="off")
+    report = convert(estimator, tmp_path / "m.rknn", example_input=X, toolkit=toolkit, options=options)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.rknn", "m.rknn.json"]
+    assert report.break_even is None
+    with pytest.raises(scirknn.BundleError, match="has no weights for the CPU"):
+        scirknn.load(tmp_path / "m.rknn", device="cpu")
+
+
 def test_bundle_says_what_it_is(tmp_path: Path, toolkit: Toolkit) -> None:
     estimator, X = fit("softmax", n_features=5)
     path = tmp_path / "model.rknn"
@@ -160,11 +173,17 @@ def test_bundle_says_what_it_is(tmp_path: Path, toolkit: Toolkit) -> None:
     ]
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "model.n1.rknn",
+        "model.npz",
         "model.rknn",
         "model.rknn.json",
     ]
     assert (bundle.channels, bundle.n_features_in, bundle.n_outputs) == (8, 5, 3)
+    assert bundle.cpu is not None
+    assert (bundle.cpu.widths[0], bundle.cpu.widths[-1]) == (5, 3)
     details = bundle.details
+    assert sorted(details["estimate"]) == ["1", "16"]
+    assert report.break_even == 0  # some hundred products a row
+    assert "The CPU is likely faster for any number of" in str(report)
     assert details["toolkit"]["version"] == "2.3.2"
     assert details["toolkit"]["lock_sha256"] == toolkit.environment.to_json()["lock_sha256"]
     assert details["placement"]["npu"] == 2

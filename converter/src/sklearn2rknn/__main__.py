@@ -163,8 +163,8 @@ def _conversion_options(command: Callable[..., None]) -> Callable[..., None]:
 def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
     """Convert the fitted estimator in MODEL (.skops, .pkl, .joblib) to a bundle.
 
-    OUT.rknn.json comes beside OUT.rknn. Copy both to the board, where "scirknn predict OUT.rknn X.csv" uses
-    them.
+    OUT.rknn.json and OUT.npz come beside OUT.rknn. Copy all to the board, where "scirknn predict OUT.rknn
+    X.csv" uses them.
     """
     context = click.get_current_context()
     context.with_resource(interrupt_on_sigterm())

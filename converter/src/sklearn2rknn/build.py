@@ -112,6 +112,17 @@ class Attempt:
             return None
         return virtual_npu.estimate(content).seconds
 
+    def estimate_programs(self) -> dict[str, float]:
+        """Return the estimated seconds of each file's register program, by its batch size, where known."""
+        if not self.request.target_platform.startswith("rk3588"):
+            return {}
+        programs = {size: file.content for size, file in self.files.items()}
+        return {
+            str(size): float(f"{virtual_npu.estimate(content).parts.npu:.3g}")
+            for size, content in programs.items()
+            if not isinstance(content, str)
+        }
+
 
 @attrs.frozen(eq=False)
 class Job:

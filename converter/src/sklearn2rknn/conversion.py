@@ -16,6 +16,7 @@ import attrs
 from scirknn.answers import final_values, responses_of
 from scirknn.bundle import Bundle, Variant, bundle_files, write_bundle
 from scirknn.files import sha256_of_bytes
+from scirknn.networks.costs import break_even
 from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
 from sklearn2rknn.checking.blas_threads import single_blas_thread
 from sklearn2rknn.checking.own_predictions import check_own_predictions
@@ -23,6 +24,7 @@ from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.host_only import convert_on_host, refuse_precision
 from sklearn2rknn.network.bundle_fields import bundle_fields
+from sklearn2rknn.network.cpu_layers import cpu_layers
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels
 from sklearn2rknn.network.tensor_ranges import ranges_document
@@ -90,8 +92,8 @@ def convert(
         Fitted. Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search such as
         GridSearchCV whose best estimator is one of these.
     path : path-like
-        Where to write, ``NAME.rknn``; ``NAME.rknn.json`` comes beside it. Existing files are replaced, once
-        the new ones are complete.
+        Where to write, ``NAME.rknn``; ``NAME.rknn.json`` and ``NAME.npz`` come beside it. Existing files are
+        replaced, once the new ones are complete.
     target_platform : str
         The chip, such as ``"rk3588"``.
     precision : Precision or {"float16", "int8", "int16"}, optional
@@ -219,6 +221,9 @@ class _Conversion:
             "check": check.to_json(),
             "source": source_details(self.model, self.network.weights_digest()),
         }
+        estimates = self.attempt.estimate_programs()
+        if estimates:
+            details["estimate"] = estimates
         if not check.is_off and check.input != "random":
             details["promise"] = attrs.asdict(self.attempt.promise)
         return details
@@ -241,6 +246,7 @@ class _Conversion:
             form="conv" if network.form == "conv" else "matmul",
             input_range=calibrated,
             probe=self.attempt.check.probe,
+            cpu=cpu_layers(self.network, self.prepared) if request.options.cpu_weights == "on" else None,
         )
 
     def report(self, bundle: Bundle, seconds: float) -> ConversionReport:
@@ -267,6 +273,7 @@ class _Conversion:
             ranges=bundle.details["ranges"],
             check=attempt.check,
             estimate=attempt.estimate_run(),
+            break_even=None if bundle.cpu is None else break_even(bundle) or 0,
             full_cubes=attempt.full_cubes(),
             evidence=attempt.evidence(),
             seconds=round(seconds, 3),

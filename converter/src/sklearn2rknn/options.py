@@ -138,6 +138,9 @@ class ConversionOptions:
         What the check requires in place of `sklearn2rknn.tolerances`: share of labels away from ties that
         equal scikit-learn's, where probabilities are not held to anything then, and R2 of a regressor's worst
         output. By default 0.999 and 0.9997, for int8 0.99 and 0.985.
+    cpu_weights : {"on", "off"}
+        Write the estimator's weights to ``NAME.npz`` too, 4 bytes each, by which `scirknn` computes the model
+        in numpy (``device="cpu"``), or where that is faster (``"auto"``).
     allow_cpu : bool
         Accept layers that the toolkit places on the CPU.
     timeout : float
@@ -163,6 +166,7 @@ class ConversionOptions:
     check: str = _choice("Run the built file, and refuse or warn below the limits.", "on", "warn", "off")
     min_labels: float | None = _limit("Least share of equal labels (0.999; 0.99 for int8).")
     min_r2: float | None = _limit("Least R2 of a regressor (0.9997; 0.985 for int8).")
+    cpu_weights: str = _choice("Write NAME.npz too, for device='cpu' and 'auto'.", "on", "off")
     allow_cpu: bool = _option(False, "Accept layers that the toolkit places on the CPU.", _check_flag)
     timeout: float = _option(300.0, "Seconds for each file.", _check_seconds)
 

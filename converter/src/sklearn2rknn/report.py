@@ -80,6 +80,9 @@ class ConversionReport:
     estimate : tuple of two floats, or None
         Seconds of one call with the first file, least and most, by `virtual_npu.estimate`; never a
         measurement. None for other chips.
+    break_even : int or None
+        From about how many rows a call the NPU is estimated to be faster than one CPU core in numpy; 0: it
+        never is. None: the bundle has no weights for the CPU.
     full_cubes : tuple of str
         Layers with a pass over 8,192 lines or channels, 8,191 in its register: a lookup over so many was seen
         to corrupt the last [silicon: rockchip-npu-notes, September 2026].
@@ -107,6 +110,7 @@ class ConversionReport:
     head_on_npu: bool = False
     methods: tuple[str, ...] = ()
     estimate: tuple[float, float] | None = None
+    break_even: int | None = None
     why_on_host: str = ""
     full_cubes: tuple[str, ...] = ()
     evidence: str = ""
@@ -327,7 +331,15 @@ def _speed(report: ConversionReport) -> str:
     cpu, most = (1000 * seconds for seconds in numpy_seconds(rows * products, len(report.widths) - 1))
     text = f"{low:.2g} to {high:.2g} ms for up to {rows} row{'s' * (rows > 1)} (estimate). "
     text += f"One A76 core in numpy needs {cpu:.1g} to {most:.1g} ms."
+    if report.break_even is not None:
+        return f"{text} {_break_even(report.break_even)}"
     return text + " The CPU is likely faster." * (most < low)
+
+
+def _break_even(rows: int) -> str:
+    if rows == 0:
+        return "The CPU is likely faster for any number of rows."
+    return f"Break-even: about {rows} rows a call." if rows > 1 else "The NPU is likely faster."
 
 
 def _titled(title: str, text: str, style: str = "") -> list[Text]:

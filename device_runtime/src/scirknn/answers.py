@@ -6,7 +6,7 @@ by its own steps, and where it has none, by the model's task and output activati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Tuple
 
 import numpy as np
 
@@ -49,6 +49,7 @@ __all__ = [
     "decision_values",
     "default_responses",
     "final_values",
+    "finisher",
     "gives_numbers",
     "indices",
     "main_method",
@@ -163,6 +164,18 @@ def answer(model: Answering, method: str, values: Array, rows: Floats | None = N
         return answers if own else _activated(model, answers)
     is_column = answers.shape[1] == 1 and model.task != "multilabel"
     return answers[:, 0] if is_column or method == "score_samples" else answers
+
+
+def finisher(model: Answering, method: str) -> Callable[[Array, Any], Array]:
+    """Return what makes a method's answer of raw outputs.
+
+    The usual case, the label of the largest of several outputs, is decided once and not with each call.
+    """
+    classes, own = model.classes, responses_of(model)[method]
+    is_largest = model.task in ("classifier", "clusterer") and model.head == "softmax" and not own
+    if method == "predict" and classes is not None and is_largest and not model.epilogue:
+        return lambda output, rows: classes[output.argmax(axis=1)]
+    return lambda output, rows: answer(model, method, final_values(model, output, rows), rows)
 
 
 def decision_values(model: Answering, values: Array) -> Array:

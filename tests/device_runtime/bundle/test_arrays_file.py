@@ -57,7 +57,7 @@ def _npy(array: Any, **changes: Any) -> bytes:
         "no zip": b"PK",
         "compressed": _packed("a.npy", _npy(np.zeros(1000)), zipfile.ZIP_DEFLATED),
         "pickle": _packed("a.npy", _npy(np.array([print], dtype=object))),
-        "float32": _packed("a.npy", _npy(np.zeros(3, np.float32))),
+        "float16": _packed("a.npy", _npy(np.zeros(3, np.float16))),
         "big-endian": _packed("a.npy", _npy(np.zeros(3, ">f8"))),
         "text": _packed("a.npy", _npy(np.array(["a"]))),
         "larger than its data": _packed("a.npy", _npy(np.zeros(3), replaced=LONGER)),
@@ -67,7 +67,7 @@ def _npy(array: Any, **changes: Any) -> bytes:
         "code for a shape": _packed("a.npy", _npy(np.zeros(3), replaced=[(b"(3,), }  ", b"exit(), }")])),
     }.values(),
     ids=[
-        "no zip", "compressed", "pickle", "float32", "big-endian", "text", "larger than its data", "NaN",
+        "no zip", "compressed", "pickle", "float16", "big-endian", "text", "larger than its data", "NaN",
         "no array", "a long header", "code for a shape",
     ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ import scirknn
 from scirknn.bundle import metadata_path, read_bundle
 from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Number
 from scirknn.bundle.columns_metadata import from_json, to_json
-from scirknn.estimators import estimator as estimators
+from scirknn.networks import npu
 from tests.device_runtime.bundle.metadata_edits import replace_metadata
 from tests.device_runtime.conftest import MakeBundle
 
@@ -185,8 +185,8 @@ def test_tables_are_predicted_in_any_form(path: Path, monkeypatch: pytest.Monkey
             warnings.simplefilter("error")
             shuffled = Frame(np.hstack([TABLE[:, ::-1], TABLE]), "dcbawxyz")
             np.testing.assert_array_equal(model.predict(shuffled), expected)
-        # Blocks of whole runs: 21 rows in blocks of 8.
-        monkeypatch.setattr(estimators, "BLOCK", 10)
+    monkeypatch.setattr(npu, "VALUES", 64)  # 21 rows in blocks of 8
+    with scirknn.MLPRegressor(path) as model:
         many = np.tile(TABLE, (6, 1))[:21]
         np.testing.assert_allclose(model.predict(many), np.tile(expected, 6)[:21], rtol=1e-6)
 

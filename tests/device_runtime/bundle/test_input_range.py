@@ -17,7 +17,7 @@ from scirknn.bundle import Affine, metadata_path, read_bundle
 from scirknn.bundle.columns import Category, Coded, Columns, Lookup, Missing, Number
 from scirknn.cli import table_files
 from scirknn.cli.commands import main
-from scirknn.estimators import estimator
+from scirknn.networks import npu
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import MakeBundle
 from tests.device_runtime.estimators.test_estimator import fitted
@@ -110,7 +110,7 @@ def test_int16_says_how_far_it_goes(make_bundle: MakeBundle) -> None:
 
 @pytest.mark.parametrize("core", ["auto", "pool"])
 def test_blocks_and_cores_count_each_row_once(path: Path, core: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimator, "BLOCK", 64)
+    monkeypatch.setattr(npu, "VALUES", 64)
     X = rows(1000)
     X[::3, 1] = -7.0
     with scirknn.load(path, core=core) as model:

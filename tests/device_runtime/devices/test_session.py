@@ -40,7 +40,7 @@ def test_the_device_is_chosen_by_argument_environment_and_machine(
 
 
 def test_unknown_devices_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(scirknn.InputError, match="device is 'gpu'; it can be 'npu' or 'virtual'"):
+    with pytest.raises(scirknn.InputError, match="device is 'gpu'; it can be one of npu, virtual, cpu, auto"):
         session.choose_device("gpu")
     monkeypatch.setenv("SCIRKNN_DEVICE", "tpu")
     with pytest.raises(scirknn.InputError, match="'tpu'"):

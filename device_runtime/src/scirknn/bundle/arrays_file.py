@@ -29,7 +29,7 @@ LARGEST_FILE = 1 << 30
 
 MOST_ARRAYS = 4096
 _LONGEST_HEADER = 1024
-_DTYPES = ("<f8", "<i8")
+_DTYPES = ("<f8", "<i8", "<f4")
 
 ReadArrays = Callable[[Path, Mapping[str, Any], Callable[[str], NoReturn]], Mapping[str, "Array"]]
 
@@ -40,7 +40,7 @@ def arrays_path(path: Path) -> Path:
 
 
 def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
-    """Return the file of arrays of float64 and int64."""
+    """Return the file of arrays of float64, int64 and float32."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, array in sorted(arrays.items()):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, NoReturn, Union
 
 import numpy as np
 
 from scirknn.answers import TASKS, Responses, takes_rows
+from scirknn.bundle.arrays_file import arrays_path, read_beside
 from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
+from scirknn.errors import BundleFormatError
 from scirknn.probe_rows import ProbeRows
 from scirknn.steps.activations import HEADS
 from scirknn.steps.step import Step, apply_steps
 from scirknn.steps.trees import TreeSum
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
+    from scirknn.arrays import Array, Float32Array, Floats
 
 __all__ = [
     "FORMS",
@@ -29,6 +31,8 @@ __all__ = [
     "TASKS",
     "Affine",
     "Bundle",
+    "CpuLayer",
+    "CpuPart",
     "Variant",
     "metadata_path",
 ]
@@ -78,6 +82,82 @@ class Variant:
     samples: int
     sha256: str
     content_digest: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CpuLayer:
+    """A dense layer, ``activation(h @ weights + bias)``.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray of float32, shape (n_in, n_out)
+    bias : numpy.ndarray of float32, shape (n_out,)
+    activation : {"identity", "logistic", "tanh", "relu"}
+    """
+
+    weights: Float32Array
+    bias: Float32Array
+    activation: str
+
+
+@dataclass(frozen=True, eq=False)
+class CpuPart:
+    """The network as the host computes it, from the inputs in front of any float16 pairs to the outputs.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Of the input and of each layer's output.
+    activations : tuple of str
+        One for each layer.
+    layers : tuple of CpuLayer
+        None of them where they are read from the bundle's file of arrays.
+    path : pathlib.Path or None
+        The bundle's.
+    sha256 : str
+        That of the file of arrays.
+    """
+
+    widths: tuple[int, ...]
+    activations: tuple[str, ...]
+    layers: tuple[CpuLayer, ...] = ()
+    path: Path | None = None
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, layers: tuple[CpuLayer, ...]) -> CpuPart:
+        """Return the part that holds these layers."""
+        widths = (len(layers[0].weights), *(len(layer.bias) for layer in layers))
+        return cls(widths, tuple(layer.activation for layer in layers), layers)
+
+    def read(self) -> tuple[CpuLayer, ...]:
+        """Return the layers.
+
+        Raises
+        ------
+        BundleNotFoundError, DigestError, BundleFormatError
+            The file is missing, another or damaged.
+        """
+        if self.path is None:
+            return self.layers
+        entry = {"file": arrays_path(self.path).name, "sha256": self.sha256}
+        arrays = read_beside(self.path, entry, self._fail)
+        return tuple(self._layer(place, arrays) for place in range(len(self.activations)))
+
+    def _layer(self, place: int, arrays: Mapping[str, Array]) -> CpuLayer:
+        weights, bias = (arrays.get(f"cpu.{place}.{name}") for name in ("weights", "bias"))
+        width = self.widths[place + 1]
+        if weights is None or bias is None:
+            self._fail(f"layer {place} is missing")
+        if (weights.shape, bias.shape) != ((self.widths[place], width), (width,)):
+            self._fail(f"layer {place} has shapes {weights.shape} and {bias.shape}")
+        if {weights.dtype, bias.dtype} != {np.dtype("<f4")}:
+            self._fail(f"layer {place} is of {weights.dtype} and {bias.dtype}")
+        return CpuLayer(weights, bias, self.activations[place])
+
+    def _fail(self, why: str) -> NoReturn:
+        name = "" if self.path is None else self.path.name
+        raise BundleFormatError(f"{name} cannot be computed on the CPU: {why}. Convert the model again.")
 
 
 @dataclass(frozen=True)
@@ -143,6 +223,8 @@ class Bundle:
         What `score` measures, see `scirknn.estimators.scores`; None: the task's.
     probe : ProbeRows or None
         Rows and answers by which a runtime is verified where it is used; None: it holds none.
+    cpu : CpuPart or None
+        By which the host can compute the network too; None: it cannot.
     """
 
     path: Path
@@ -175,6 +257,7 @@ class Bundle:
     responses: Responses | None = None
     score: str | None = None
     probe: ProbeRows | None = None
+    cpu: CpuPart | None = None
 
     @property
     def n_inputs(self) -> int:
@@ -208,14 +291,17 @@ class Bundle:
             X = (X - self.input.offset) * self.input.scale
         return apply_steps(self.features, np.asarray(X, np.float64)) if self.features else X
 
+    def network_input(self, X: Array) -> Array:
+        """Compute the network's input for rows of X, shape (n, n_inputs), before it is cast or split."""
+        X = self.expand(X)
+        return X if self.scale is None else (X - self.scale.offset) * self.scale.scale
+
     def prepare(self, X: Array) -> Array:
-        """Compute the model's input for rows of X, before it is cast and padded.
+        """Compute the model file's input for rows of X, before it is cast and padded.
 
         X has shape (n, n_inputs), the result as many columns for each input and part.
         """
-        X = self.expand(X)
-        if self.scale is not None:
-            X = (X - self.scale.offset) * self.scale.scale
+        X = self.network_input(X)
         if self.parts == 1:
             return X
         with np.errstate(over="ignore"):

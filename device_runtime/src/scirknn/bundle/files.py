@@ -89,9 +89,12 @@ def _read(path: Path) -> Bundle:
 
 
 def bundle_files(bundle: Bundle) -> list[Path]:
-    """Return all files of a bundle on disk: models, metadata, and arrays where it has some."""
-    files = [path for _, path in bundle.files()]
-    arrays = [arrays_path(bundle.path)] if host_parts.to_json(bundle).arrays else []
+    """Return all files of a bundle on disk: models, metadata, and arrays where it has some.
+
+    What only the CPU needs may have been left behind.
+    """
+    files, file = [path for _, path in bundle.files()], arrays_path(bundle.path)
+    arrays = [file] if host_parts.has_arrays(bundle) or (bundle.cpu and file.is_file()) else []
     return [*files, metadata_path(bundle.path), *arrays]
 
 
@@ -138,11 +141,12 @@ def _name_for_arrays(path: Path) -> str:
     file, sidecar = arrays_path(path), metadata_path(path)
     if file.exists():
         document = read_metadata(sidecar) if sidecar.is_file() else {}
-        entry = document.get("arrays") if isinstance(document, dict) else None
-        if not isinstance(entry, dict) or entry.get("file") != file.name:
+        keys = ("arrays", "cpu") if isinstance(document, dict) else ()
+        entries = [entry for entry in map(document.get, keys) if isinstance(entry, dict)]
+        if all(entry.get("file") != file.name for entry in entries):
             raise FileExistsError(
                 f"{file} is no bundle's, and the arrays of {path.name} would replace it. Give the bundle "
-                "another name."
+                "another name, or convert it with cpu_weights='off'."
             )
     return file.name
 

@@ -1,8 +1,9 @@
-"""Format 4's keys: what the host computes around the network, which methods the model has, and its score.
+"""Keys of what the host computes around the network or of it, which methods the model has, and its score.
 
 ``features``, ``scale``, ``epilogue``, ``responses``, ``score``, and ``arrays``, the file of the arrays that
-they hold. An older runtime would answer without them, so metadata that needs one has the format 4.
-``responses`` alone needs no newer format where the older runtime has no method that the estimator lacks.
+they hold, are format 4's: an older runtime would answer without them, so metadata that needs one has that
+format. ``responses`` alone needs no newer format where the older runtime has no method that the estimator
+lacks. ``cpu``, the weights in numpy's form, may be ignored.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
 from scirknn.answers import METHODS, SCORES, SEARCHES, Responses, default_responses, main_method, responses_of
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
+from scirknn.bundle.contents import CpuPart
 from scirknn.bundle.limits import MOST_CHANNELS
 from scirknn.files import sha256_of_bytes
 from scirknn.steps.description import Description, describe_steps, read_steps
@@ -21,9 +23,18 @@ from scirknn.steps.step import RowStep, Step, take_rows, width_after
 from scirknn.steps.training_rows import TrainingRows
 
 if TYPE_CHECKING:
+    from scirknn.arrays import Array
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["HostParts", "are_needed", "check_widths", "from_json", "to_json"]
+__all__ = [
+    "HostParts",
+    "are_needed",
+    "check_widths",
+    "cpu_from_json",
+    "from_json",
+    "has_arrays",
+    "to_json",
+]
 
 _OF_BEFORE = {
     ("classifier", "softmax"),
@@ -42,6 +53,11 @@ SCORE = re.compile(
 )
 """Names of scores; that of Tweedie's deviance has its power, 1 for Poisson and 2 for gamma."""
 
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+"""Of the layers that the host computes."""
+
+_MOST_LAYERS = 256
+_CPU_KEYS = ("widths", "activations", "file", "sha256")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -54,6 +70,10 @@ class HostParts:
     epilogue: tuple[Step, ...] = ()
     responses: Responses | None = None
     score: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the attributes of a `Bundle` of the same names."""
+        return {name: value for name, value in vars(self).items() if name != "n_channels"}
 
 
 def are_needed(bundle: Bundle) -> bool:
@@ -68,8 +88,42 @@ def are_needed(bundle: Bundle) -> bool:
     return any(responses.get(method) != () for method in default_responses(bundle.task))
 
 
+def has_arrays(bundle: Bundle) -> bool:
+    """Whether a step of a bundle holds arrays, which it needs wherever it is computed."""
+    return bool(_steps_to_json(bundle).arrays)
+
+
 def to_json(bundle: Bundle) -> Description:
     """Return the keys that a bundle has, as JSON takes them, and the arrays that they name."""
+    steps, scale = _steps_to_json(bundle), bundle.scale
+    every = {**steps.arrays, **_cpu_arrays(bundle.cpu)}
+    file = {}
+    if every:
+        file = {"file": arrays_path(bundle.path).name, "sha256": sha256_of_bytes(pack_arrays(every))}
+    document: dict[str, Any] = {
+        **steps.document,
+        "scale": None if scale is None else {"offset": scale.offset.tolist(), "scale": scale.scale.tolist()},
+        "score": bundle.score,
+        "arrays": file if steps.arrays else None,
+        "cpu": None,
+    }
+    if bundle.cpu is not None:
+        widths, activations = list(bundle.cpu.widths), list(bundle.cpu.activations)
+        document["cpu"] = {"widths": widths, "activations": activations, **file}
+    return Description({key: value for key, value in document.items() if value}, every)
+
+
+def _cpu_arrays(part: CpuPart | None) -> Mapping[str, Array]:
+    """Return the arrays for the bundle's file, by name."""
+    layers = () if part is None else part.read()
+    return {
+        name: array
+        for place, layer in enumerate(layers)
+        for name, array in ((f"cpu.{place}.weights", layer.weights), (f"cpu.{place}.bias", layer.bias))
+    }
+
+
+def _steps_to_json(bundle: Bundle) -> Description:
     features = describe_steps(bundle.features, "features")
     epilogue = describe_steps(bundle.epilogue, "epilogue")
     methods = {
@@ -78,19 +132,12 @@ def to_json(bundle: Bundle) -> Description:
     arrays = {
         name: array for each in (features, epilogue, *methods.values()) for name, array in each.arrays.items()
     }
-    scale = bundle.scale
-    document: dict[str, Any] = {
+    document = {
         "features": features.document,
-        "scale": None if scale is None else {"offset": scale.offset.tolist(), "scale": scale.scale.tolist()},
         "epilogue": epilogue.document,
         "responses": {name: each.document for name, each in methods.items()},
-        "score": bundle.score,
-        "arrays": None,
     }
-    if arrays:
-        digest = sha256_of_bytes(pack_arrays(arrays))
-        document["arrays"] = {"file": arrays_path(bundle.path).name, "sha256": digest}
-    return Description({key: value for key, value in document.items() if value}, arrays)
+    return Description(document, arrays)
 
 
 def from_json(
@@ -161,3 +208,30 @@ def _require_inputs(steps: Iterable[Step], n_inputs: int) -> None:
             raise ValueError(
                 f"the step {each.kind!r} takes {each.inputs} inputs of the network, not {n_inputs}"
             )
+
+
+def cpu_from_json(
+    document: dict[str, Any], path: Path, ends: tuple[int, int], fail: Callable[[str], NoReturn]
+) -> CpuPart | None:
+    """Take the key ``cpu`` out of metadata; `fail` raises what is wrong.
+
+    `ends` are the columns of the network's input and output. The file is not opened.
+    """
+    if "cpu" not in document:
+        return None
+    value = document.pop("cpu")
+    if not isinstance(value, dict) or set(value) != set(_CPU_KEYS):
+        fail(f"'cpu' is {value!r:.80}, without or beside {', '.join(_CPU_KEYS)}")
+    widths, activations = value["widths"], value["activations"]
+    if not isinstance(activations, list) or not 1 <= len(activations) <= _MOST_LAYERS:
+        fail(f"'cpu' has {activations!r:.60} for its activations")
+    if any(each not in ACTIVATIONS for each in activations):
+        fail(f"'cpu' has {activations!r:.60} for its activations, which can be {', '.join(ACTIVATIONS)}")
+    is_list = isinstance(widths, list) and len(widths) == len(activations) + 1
+    if not is_list or not all(type(width) is int and 1 <= width <= MOST_CHANNELS for width in widths):
+        fail(f"'cpu' has {widths!r:.60} for its widths")
+    if (widths[0], widths[-1]) != ends:
+        fail(f"'cpu' goes from {widths[0]} to {widths[-1]} columns, not from {ends[0]} to {ends[1]}")
+    if value["file"] != arrays_path(path).name or not _SHA256.match(str(value["sha256"])):
+        fail(f"'cpu' is not the sha256 of {arrays_path(path).name}, but {value['sha256']!r:.80}")
+    return CpuPart(tuple(widths), tuple(activations), path=path, sha256=value["sha256"])

@@ -278,6 +278,8 @@ def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
         binary = task == "outlier" or (task == "classifier" and head == "logistic")
         if (n_values != 1 or count > 2) if binary else count != n_values:
             fail(f"'classes' has {count} labels for {n_values} outputs of the task {task!r} ({head})")
+    if bundle.on_host and bundle.cpu is not None:
+        fail("'cpu' is of a network, and there is none")
     if bundle.on_host != (bundle.precision == HOST_PRECISION):
         fail(f"'variants' has {len(bundle.variants)} entries for the precision {bundle.precision}")
     if bundle.on_host:
@@ -344,8 +346,9 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
         input_range=reader.optional("input_range", input_range.from_json, n_inputs),
         scale=reader.affine("scale", host.n_channels) if "scale" in reader.document else None,
         probe=reader.optional("probe_rows", probe_rows.from_json, host.n_channels * parts, n_outputs),
+        cpu=host_parts.cpu_from_json(reader.document, path, (host.n_channels, n_outputs), reader.fail),
         details=reader.document,
-        **{name: getattr(host, name) for name in ("features", "epilogue", "responses", "score")},
+        **host.fields(),
     )
     _check_consistency(bundle, reader.fail)
     return bundle

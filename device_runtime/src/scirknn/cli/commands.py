@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-import time
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
@@ -17,6 +16,7 @@ import scirknn
 from scirknn.answers import answer_width, main_method, responses_of
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import read_bundle
+from scirknn.cli.bench import BENCH, bench, break_even_text
 from scirknn.cli.table_files import STREAM, count_rows, read_blocks, write_blocks
 from scirknn.devices.open_model import CORES
 from scirknn.devices.protocol import DEVICES
@@ -25,6 +25,7 @@ from scirknn.errors import InputError, InputRangeError, InputRangeWarning, Scirk
 from scirknn.estimators.load import open_bundle
 from scirknn.estimators.methods import Methods
 from scirknn.estimators.range_watch import input_names
+from scirknn.networks.costs import read_costs
 from scirknn.termination import interrupt_on_sigterm
 from scirknn.text import drop_output, printable
 
@@ -44,7 +45,7 @@ Run scikit-learn models, converted by sklearn2rknn, on a Rockchip NPU.
   python3 -m scirknn predict iris.rknn new.csv      a prediction for each row
   python3 -m scirknn bench iris.rknn                how fast it is here
 
-A model is two files, NAME.rknn and NAME.rknn.json; name the first one.
+A model is NAME.rknn, with NAME.rknn.json and NAME.npz beside it; name the first one.
 """
 
 _PREDICT = """\
@@ -57,14 +58,6 @@ examples:
 A CSV file may begin with a line of names. If the model was fitted with names, its columns are found by them,
 in any order and among others; if not, the columns must be the model's, in its order. Files of any length are
 read and written a piece at a time.
-"""
-
-_BENCH = """\
-examples:
-  python3 -m scirknn bench iris.rknn                           on the core that the driver takes, and on all
-  python3 -m scirknn bench iris.rknn --core 0 --input X.npy    with rows of your own, on core 0
-
-Times are those of predict: the host's work is in them. With the emulator they say nothing of an NPU.
 """
 
 _DOCTOR = """\
@@ -143,7 +136,10 @@ def _add_command(
 
 
 def _add_device(command: argparse.ArgumentParser) -> None:
-    text = "the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU where there is one"
+    text = (
+        "the NPU, its emulator, the CPU, or for each call whichever of NPU and CPU is faster; default: "
+        "SCIRKNN_DEVICE, else the NPU where there is one"
+    )
     command.add_argument("--device", choices=DEVICES, help=text)
 
 
@@ -172,14 +168,16 @@ def _add_predict(commands: Any) -> None:
 
 
 def _add_bench(commands: Any) -> None:
-    bench = _add_command(commands, _bench, "time a model on this machine, for one row and for many", _BENCH)
-    bench.add_argument("model", help="NAME.rknn")
-    bench.add_argument("--input", help="rows to use, .csv or .npy; default: drawn at random")
-    bench.add_argument("--rows", type=int, default=4096, help="of the many (default: %(default)s)")
-    bench.add_argument("--seconds", type=float, default=1.0, help="for each line (default: %(default)s)")
+    command = _add_command(commands, bench, "time a model on this machine, for one row and for many", BENCH)
+    command.add_argument("model", help="NAME.rknn")
+    command.add_argument("--input", help="rows to use, .csv or .npy; default: drawn at random")
+    command.add_argument("--rows", type=int, default=4096, help="of the many (default: %(default)s)")
+    command.add_argument("--seconds", type=float, default=1.0, help="for each line (default: %(default)s)")
     core = "may be given more than once; default: auto, pool"
-    bench.add_argument("--core", choices=CORES, action="append", help=core)
-    _add_device(bench)
+    command.add_argument("--core", choices=CORES, action="append", help=core)
+    text = "measure what the NPU and the CPU cost here, and keep it for device='auto'"
+    command.add_argument("--calibrate", action="store_true", help=text)
+    _add_device(command)
 
 
 def _add_doctor(commands: Any) -> None:
@@ -187,7 +185,8 @@ def _add_doctor(commands: Any) -> None:
     doctor = _add_command(commands, _doctor, text, _DOCTOR)
     doctor.add_argument("model", nargs="?", help="NAME.rknn, to be held against the board and run once")
     doctor.add_argument("--json", action="store_true", help="as JSON")
-    _add_device(doctor)
+    text = "the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU"
+    doctor.add_argument("--device", choices=("npu", "virtual"), help=text)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -240,6 +239,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         if bundle.columns is None
         else f"{len(bundle.columns.inputs)} inputs, made on the host",
         "input range": _ranges(bundle),
+        "cpu": break_even_text(bundle, read_costs()),
         "placement": None if not isinstance(where, dict) else _counts(where.get("layers")),
     }
     facts.update((name, value) for name, value in bundle.details.items() if name != "placement")
@@ -330,54 +330,13 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
     return ["prediction" if method == "predict" else method]
 
 
-def _bench(options: argparse.Namespace) -> int:
-    bundle = read_bundle(options.model)
-    device = choose_device(options.device)
-    X = _rows(options, bundle)
-    where = "NPU" if device == "npu" else "emulator: no NPU speeds"
-    print(printable(f"{bundle.path.name}, {bundle.precision}, {where}"))
-    print(f"{'core':8}{'rows':>8}{'ms, median':>12}{'90 %':>10}{'rows / s':>12}")
-    for core in options.core or ("auto", "pool"):
-        with open_bundle(bundle, device=device, core=core) as model:
-            for rows in sorted({1, *(variant.samples for variant in bundle.variants), len(X)}):
-                if rows <= len(X):
-                    middle, late = _times(model, X[:rows], options.seconds)
-                    print(f"{core:8}{rows:8}{1e3 * middle:12.3f}{1e3 * late:10.3f}{rows / middle:12.0f}")
-    return 0
-
-
-def _times(model: Methods, X: Array, seconds: float) -> tuple[float, float]:
-    """Return the median and the 90th percentile of the seconds that the model's main method takes."""
-    answer = _main_answer(model)
-    for _ in range(3):
-        answer(X)
-    seconds_of_calls: list[float] = []
-    end = time.perf_counter() + seconds
-    while not seconds_of_calls or time.perf_counter() < end:
-        started = time.perf_counter()
-        answer(X)
-        seconds_of_calls.append(time.perf_counter() - started)
-    return float(np.median(seconds_of_calls)), float(np.percentile(seconds_of_calls, 90))
-
-
-def _rows(options: argparse.Namespace, bundle: Bundle) -> Array:
-    if options.input:
-        return next(read_blocks(options.input, bundle, block=max(options.rows, 1)))
-    if bundle.columns is not None:
-        raise InputError(f"{bundle.path.name} takes a table whose rows cannot be drawn; pass --input FILE.")
-    rows = np.random.default_rng(0).standard_normal((max(options.rows, 1), bundle.n_features_in))
-    if bundle.input is not None:
-        scale = np.where(bundle.input.scale == 0, 1, bundle.input.scale)
-        rows = rows / scale + bundle.input.offset
-    return rows.astype(np.float32)
-
-
 def _doctor(options: argparse.Namespace) -> int:
     from scirknn.doctor import examine
 
     bundle = read_bundle(options.model) if options.model else None
     # Without a choice the NPU is meant: what is missing for it is the question.
     device = options.device or os.environ.get("SCIRKNN_DEVICE") or "npu"
+    device = "npu" if device in ("cpu", "auto") else device
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the findings say it
         findings = list(examine(bundle, device=choose_device(device)))

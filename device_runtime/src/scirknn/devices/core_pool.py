@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, TypeVar, cast
 
-from scirknn.devices.protocol import Session
-from scirknn.devices.run_plan import Run
+from scirknn.devices.lazy_threads import LazyThreads
+from scirknn.devices.protocol import Session, StagedSession
 from scirknn.errors import NativeError
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array
+    from concurrent.futures import Future
+
+    from scirknn.arrays import Array, Float32Array
 
 __all__ = ["Contexts"]
+
+_Given = TypeVar("_Given")
+_Result = TypeVar("_Result")
 
 Context = Dict[int, Session]
 """A session by the rows that one run of it takes."""
@@ -33,6 +39,7 @@ class Contexts:
     def __init__(self, name: str, contexts: list[Context]) -> None:
         self._name, self._contexts = name, contexts
         self._process = os.getpid()
+        self._threads = LazyThreads(len(contexts), f"scirknn-{name}")
 
     def require_own_process(self) -> None:
         """Refuse a process that inherited the contexts: another thread may have held their locks at its fork.
@@ -41,7 +48,7 @@ class Contexts:
         ------
         NativeError
         """
-        if self._process != os.getpid():
+        if not self.is_own_process():
             raise NativeError(
                 "run",
                 None,
@@ -50,6 +57,10 @@ class Contexts:
                 "start it with multiprocessing's 'spawn' or 'forkserver'.",
             )
 
+    def is_own_process(self) -> bool:
+        """Whether this is the process that opened the contexts."""
+        return self._process == os.getpid()
+
     def __len__(self) -> int:
         return len(self._contexts)
 
@@ -57,14 +68,28 @@ class Contexts:
         """Run the variant of `samples` rows on rows (samples, C); return (samples, K)."""
         return self._contexts[0][samples].run(rows)
 
-    def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
-        """Do `work`, which calls `run`, for each of `runs`."""
-        for run in runs:
-            work(run)
+    def encode(self, samples: int, rows: Float32Array) -> Array:
+        """Do the host's work in front of `run_encoded`; see `StagedSession`."""
+        staged = _staged(self._contexts[0][samples])
+        return rows if staged is None else staged.encode(rows)
+
+    def run_encoded(self, samples: int, memory: Array) -> Array:
+        """Run the variant of `samples` rows on what `encode` returned."""
+        return _run_encoded(self._contexts[0][samples], memory)
+
+    def decode(self, samples: int, memory: Array) -> Float32Array:
+        """Return (samples, K) for what `run_encoded` returned."""
+        staged = _staged(self._contexts[0][samples])
+        return memory if staged is None else staged.decode(memory)
+
+    def submit(self, work: Callable[[_Given], _Result], given: _Given) -> Future[_Result]:
+        """Do `work`, which calls `run` or `run_encoded`, in another thread: there is one for each context."""
+        return self._threads.submit(lambda: work(given))
 
     def close(self) -> None:
         """Release the NPU; more than once does no harm. A forked process leaves it to its parent."""
-        if self._process == os.getpid():
+        if self.is_own_process():
+            self._threads.close(wait=False)
             close_contexts(self._contexts)
 
 
@@ -72,68 +97,36 @@ class CorePool(Contexts):
     """Several contexts; a run takes whichever is idle."""
 
     def __init__(self, name: str, contexts: list[Context]) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-        from queue import SimpleQueue
-
         super().__init__(name, contexts)
         self._idle: SimpleQueue[Context] = SimpleQueue()
         for context in contexts:
             self._idle.put(context)
-        # The caller's own thread is one more.
-        self._threads = ThreadPoolExecutor(len(contexts) - 1, thread_name_prefix=f"scirknn-{name}")
         self._failure: NativeError | None = None
         self._failing = threading.Lock()
 
     def run(self, samples: int, rows: Float32Array) -> Float32Array:
         """Run the variant of `samples` rows in an idle context."""
+        return self._in_idle(lambda context: context[samples].run(rows))
+
+    def run_encoded(self, samples: int, memory: Array) -> Array:
+        """Run the variant of `samples` rows, in an idle context, on what `encode` returned."""
+        return self._in_idle(lambda context: _run_encoded(context[samples], memory))
+
+    def _in_idle(self, run: Callable[[Context], Array]) -> Array:
         context = self._idle.get()
         try:
             if self._failure is not None:
-                raise self._ended()
-            return context[samples].run(rows)
+                raise self._ended() from self._failure
+            return run(context)
         except NativeError as error:
             with self._failing:
                 if self._failure is not None:
-                    raise self._ended() from None
+                    raise self._ended() from self._failure
                 self._failure = error
             self.close()
             raise
         finally:
             self._idle.put(context)
-
-    def each(self, work: Callable[[Run], None], runs: Iterable[Run]) -> None:
-        """Do `work` for each of `runs`, in as many threads as contexts."""
-        todo = list(runs)
-        if len(todo) < 2:
-            super().each(work, todo)
-            return
-        shared, errors = SharedIterator(todo), []
-
-        def take_runs() -> None:
-            try:
-                for run in shared:
-                    work(run)
-            except BaseException as error:
-                shared.stop()
-                errors.append(error)
-
-        try:
-            helpers = [self._threads.submit(take_runs) for _ in range(min(len(todo), len(self)) - 1)]
-        except RuntimeError:  # closed; the run itself says so
-            helpers = []
-        take_runs()
-        for helper in helpers:
-            if not helper.cancel():
-                helper.result()
-        if errors:
-            # The one that broke the pool, not one that met it broken.
-            raise next((error for error in errors if error is self._failure), errors[0])
-
-    def close(self) -> None:
-        """Release the NPU; more than once does no harm. A forked process leaves it to its parent."""
-        if self._process == os.getpid():
-            self._threads.shutdown(wait=False)
-        super().close()
 
     def _ended(self) -> NativeError:
         return NativeError(
@@ -141,24 +134,13 @@ class CorePool(Contexts):
         )
 
 
-class SharedIterator:
-    """Runs that several threads take, each once."""
+def _staged(session: Session) -> StagedSession | None:
+    return cast(StagedSession, session) if hasattr(session, "run_encoded") else None
 
-    def __init__(self, runs: list[Run]) -> None:
-        self._runs = iter(runs)
-        self._lock = threading.Lock()
 
-    def __iter__(self) -> Iterator[Run]:
-        return self
-
-    def __next__(self) -> Run:
-        with self._lock:
-            return next(self._runs)
-
-    def stop(self) -> None:
-        """Give out no more."""
-        with self._lock:
-            self._runs = iter(())
+def _run_encoded(session: Session, memory: Array) -> Array:
+    staged = _staged(session)
+    return session.run(memory) if staged is None else staged.run_encoded(memory)
 
 
 def close_contexts(contexts: Iterable[Context]) -> None:

@@ -14,7 +14,7 @@ from scirknn.errors import InputError
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["CORES", "OpenModel", "open_contexts"]
+__all__ = ["CORES", "OpenModel", "open_contexts", "require_core"]
 
 POOL = "pool"
 CORES = (*MASKS, POOL)
@@ -48,8 +48,7 @@ def open_contexts(bundle: Bundle, device: str, core: str, runtime: str = "auto")
     DeviceError, NativeError
         What had been opened is closed.
     """
-    if core not in CORES:
-        raise InputError(f"core is {core!r}; it can be one of {', '.join(CORES)}.")
+    require_core(core)
     require_runtime(runtime)
     masks = [core]
     if core == POOL:
@@ -71,6 +70,12 @@ def open_contexts(bundle: Bundle, device: str, core: str, runtime: str = "auto")
     )
 
 
+def require_core(core: str) -> None:
+    """Refuse what is none of `CORES` (InputError)."""
+    if core not in CORES:
+        raise InputError(f"core is {core!r}; it can be one of {', '.join(CORES)}.")
+
+
 def _warn_of_many_lines(bundle: Bundle, device: str) -> None:
     """Warn of a run that may have more rows than a register holds; the virtual NPU sees it in the file."""
     most = max((variant.samples for variant in bundle.variants), default=0)
@@ -78,5 +83,5 @@ def _warn_of_many_lines(bundle: Bundle, device: str) -> None:
         warnings.warn(
             f"{bundle.path.name} takes {most} rows a run. Its program may write more lines than the NPU's "
             f"register holds, {MOST_LINES}, and then answers may be wrong: convert the model again.",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array
+    from scirknn.arrays import Array, Float32Array
 
-__all__ = ["DEVICES", "MASKS", "Session"]
+__all__ = ["DEVICES", "MASKS", "Session", "StagedSession"]
 
-DEVICES = ("npu", "virtual")
+DEVICES = ("npu", "virtual", "cpu", "auto")
+"""Where a model runs; "auto" takes the NPU or the CPU, whichever is faster for a call."""
+
 MASKS = {"auto": 1, "0": 1, "1": 1, "2": 1, "0_1": 2, "0_1_2": 3}
 """The vendor's core masks, ``RKNNLite.NPU_CORE_*`` in lower case, and how many cores each runs on."""
 
@@ -37,3 +39,30 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Release the model; more than once does no harm."""
+
+
+class StagedSession(Session, Protocol):
+    """A session whose work on the host can be done while another run is on the NPU.
+
+    ``run(rows)`` is ``decode(run_encoded(encode(rows)))``, to the bit. `encode` and `decode` may be called in
+    any thread at any time, and by each other's side.
+    """
+
+    def encode(self, rows: Float32Array) -> Array:
+        """Return rows, as `run` takes them, in the type and layout of the NPU's input."""
+
+    def run_encoded(self, memory: Array) -> Array:
+        """Run the model once on what `encode` returned.
+
+        Returns
+        -------
+        numpy.ndarray
+            The output in the type and layout of the NPU; a copy.
+
+        Raises
+        ------
+        NativeError
+        """
+
+    def decode(self, memory: Array) -> Float32Array:
+        """Return what `run` returns for what `run_encoded` returned."""

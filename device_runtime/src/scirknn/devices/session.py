@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scirknn.devices.rknnlite import NpuSession
 from scirknn.devices.virtual import VirtualSession
 from scirknn.errors import DeviceError, InputError
 
-__all__ = ["choose_device", "open_session"]
+__all__ = ["choose_device", "has_npu", "open_session"]
 
 _DEVICE_TREE = Path("/proc/device-tree/compatible")
 
@@ -25,13 +26,13 @@ def choose_device(device: str | None) -> str:
 
     Parameters
     ----------
-    device : {"npu", "virtual"} or None
+    device : {"npu", "virtual", "cpu", "auto"} or None
         None asks the environment variable ``SCIRKNN_DEVICE``; without it, the NPU where there is one, and the
         virtual NPU, with a warning, on a machine that has none.
 
     Returns
     -------
-    {"npu", "virtual"}
+    {"npu", "virtual", "cpu", "auto"}
 
     Raises
     ------
@@ -43,9 +44,9 @@ def choose_device(device: str | None) -> str:
     device = device or os.environ.get("SCIRKNN_DEVICE") or None
     if device is not None:
         if device not in DEVICES:
-            raise InputError(f"device is {device!r}; it can be 'npu' or 'virtual'.")
+            raise InputError(f"device is {device!r}; it can be one of {', '.join(DEVICES)}.")
         return device
-    if _on_rockchip() or importlib.util.find_spec("rknnlite"):
+    if has_npu():
         return "npu"
     if importlib.util.find_spec("virtual_npu"):
         warnings.warn(
@@ -77,8 +78,10 @@ def open_session(path: Path, device: str, core: str = "auto", form: str = "conv"
     return NpuSession(path, core, form) if device == "npu" else VirtualSession(path, core, form)
 
 
-def _on_rockchip() -> bool:
+def has_npu() -> bool:
+    """Whether this machine has an NPU of Rockchip's, or the vendor's runtime."""
     try:
-        return b"rockchip," in _DEVICE_TREE.read_bytes()
+        is_rockchip = b"rockchip," in _DEVICE_TREE.read_bytes()
     except OSError:
-        return False
+        is_rockchip = False
+    return is_rockchip or "rknnlite" in sys.modules or importlib.util.find_spec("rknnlite") is not None

@@ -14,8 +14,10 @@ class Classifier(Methods):
     ----------
     path : path-like or Bundle
         The bundle's model file; its metadata lies beside it. Or what `read_bundle` returned.
-    device : {"npu", "virtual"}, optional
-        Default: the environment variable ``SCIRKNN_DEVICE``, else the NPU where there is one.
+    device : {"npu", "cpu", "auto", "virtual"}, optional
+        Default: the environment variable ``SCIRKNN_DEVICE``, else the NPU where there is one. "cpu" computes
+        the network in numpy; "auto" takes NPU or CPU for each call, whichever is faster by what was measured
+        on this board, else by estimates: see `device_for`. Their answers differ in the last digits.
     core : {"auto", "pool", "0", "1", "2", "0_1", "0_1_2"}
         NPU cores to run on. "pool" loads the model once on each core of the chip and shares the rows of X,
         and the calls of several threads, out between them: the fastest way with many rows. "0_1_2" joins the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -9,19 +11,23 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
+from scirknn.answers import finisher, responses_of
 from scirknn.bundle.contents import Bundle, PathLike
 from scirknn.bundle.files import read_bundle
-from scirknn.devices.compatibility import require_compatible
-from scirknn.devices.core_pool import Contexts
-from scirknn.devices.open_model import open_contexts
-from scirknn.devices.run_plan import Run, cover
+from scirknn.devices.lazy_threads import LazyThreads
 from scirknn.devices.session import choose_device
 from scirknn.errors import BundleFormatError, InputError, NativeError, OutputRangeError
+from scirknn.estimators.one_row import OneRow
 from scirknn.estimators.range_watch import InputRangeCounts, RangeWatch
+from scirknn.estimators.scores import score_name
 from scirknn.input_checks import check_finite, check_rows, check_table
+from scirknn.networks.open_networks import OpenNetworks, open_networks
+from scirknn.networks.run_plan import VALUES, cut
+from scirknn.steps.step import take_rows
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array, Floats
+    from scirknn.networks.network import Network
 
 _Self = TypeVar("_Self", bound="Estimator")
 
@@ -33,9 +39,6 @@ _CLASS_OF = {
     "clusterer": "Clusterer",
     "outlier": "OutlierDetector",
 }
-
-BLOCK = 1 << 20
-"""Values in work at a time, as input or output: memory does not grow with the rows of X."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Finish:
 
 
 class Estimator:
-    """What all loaded models share: the bundle, its contexts, and raw output."""
+    """What all loaded models share: the bundle, its networks, and raw output."""
 
     _tasks: tuple[str, ...] = ()
 
@@ -76,8 +79,6 @@ class Estimator:
         self.bundle = bundle
         self.device = "cpu" if bundle.on_host else choose_device(device)
         self.core = core
-        if self.device == "npu":
-            require_compatible(bundle.details.get("toolkit"))
         self.n_features_in_ = bundle.n_features_in
         self.n_outputs_ = bundle.n_outputs
         self.out_activation_ = bundle.head
@@ -85,15 +86,41 @@ class Estimator:
             self.feature_names_in_ = np.array(bundle.feature_names, dtype=object)
         if bundle.classes is not None and bundle.task in ("classifier", "multilabel"):
             self.classes_: Array = bundle.classes
-        self._watch = None if bundle.input_range is None else RangeWatch(bundle)
-        self._samples = tuple(variant.samples for variant in bundle.variants) or (1,)
-        opened = open_contexts(bundle, self.device, core, runtime)
-        self.runtime = opened.runtime
-        self._contexts: Contexts | None = opened.contexts
-        widest = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
-        # Full runs of the largest variant, as many as contexts or a few more.
-        share = self._samples[-1] * len(self._contexts)
-        self._block = share * max(1, BLOCK // widest // share)
+        self._finishes = {
+            method: Finish(finisher(bundle, method), take_rows((*bundle.epilogue, *own)))
+            for method, own in responses_of(bundle).items()
+        }
+        self._available = {*self._finishes, *(() if score_name(bundle) == "none" else ("score",))}
+        self._networks: OpenNetworks | None = open_networks(bundle, self.device, core, runtime)
+        self.runtime = self._networks.runtime
+        is_watched = bundle.input_range is not None and self._networks.watch_range
+        self._watch = RangeWatch(bundle) if is_watched else None
+        self._calls = LazyThreads(2 * self._networks.workers, f"scirknn-{bundle.path.name}-call")
+        self._one_row = self._bound_row(self._networks.for_rows(1))
+
+    def _bound_row(self, network: Network | None) -> OneRow | None:
+        if network is None or not OneRow.takes(self.bundle, network):
+            return None
+        return OneRow(self.bundle, network, self._watch if network.watches_range else None)
+
+    def device_for(self, n_rows: int) -> str:
+        """Return where a call of so many rows is computed.
+
+        Returns
+        -------
+        {"npu", "virtual", "cpu"}
+            With ``device="auto"`` the faster one, by what was measured on this board, else by estimates.
+
+        Raises
+        ------
+        InputError
+            It is no number of rows.
+        NativeError
+            The model is closed.
+        """
+        if not isinstance(n_rows, (int, np.integer)) or n_rows < 1:
+            raise InputError(f"n_rows is {n_rows!r:.60}; it can be an integer from 1 on.")
+        return self._require_open().device_for(int(n_rows))
 
     def raw_output(self, X: Any) -> Array:
         """Return the network's output before its output activation.
@@ -138,19 +165,22 @@ class Estimator:
 
     def _answer(self, X: Any, finish: Finish, *, is_checked: bool = False) -> Array:
         """Return what `finish` makes of X, a block of rows at a time."""
+        output = None if self._one_row is None else self._one_row.output(X)
+        if output is not None:
+            return finish.compute(output, None)
         X = X if is_checked else self._check(X)
-        contexts = self._contexts
-        if contexts is None:
-            raise NativeError("run", None, f"{self.bundle.path.name} is closed; load it again.")
-        contexts.require_own_process()
-        rows, block = len(X), self._block
-        if rows <= block:
-            answer = self._block_answer(contexts, X, 0, finish)
-        else:
-            answer = self._in_blocks(contexts, X, finish)
+        network = self._require_open().for_rows(len(X))
+        if network is not None:
+            network.require_own_process()
+        answer = self._in_blocks(network, X, finish)
         if self._watch is not None:
             self._watch.warn()
         return answer
+
+    def _require_open(self) -> OpenNetworks:
+        if self._networks is None:
+            raise NativeError("run", None, f"{self.bundle.path.name} is closed; load it again.")
+        return self._networks
 
     def _check(self, X: Any) -> Array:
         bundle, columns = self.bundle, self.bundle.columns
@@ -160,61 +190,51 @@ class Estimator:
         first_step = first_step or bundle.estimator
         return check_table(X, bundle.n_features_in, names, first_step, named=columns.named)
 
-    def _in_blocks(self, contexts: Contexts, X: Array, finish: Finish) -> Array:
-        rows, block = len(X), self._block
+    def _in_blocks(self, network: Network | None, X: Array, finish: Finish) -> Array:
+        rows = len(X)
+        host_block = max(1, VALUES // self.bundle.channels)
+        blocks = cut(rows, host_block) if network is None else network.blocks(rows)
+        taken: deque[Array] = deque()  # blocks of rows between being prepared and being answered
+        inputs = (self._prepared(network, X[block], taken) for block in blocks)
         answer: Array | None = None
-        for start in range(0, rows, block):
-            part = self._block_answer(contexts, X[start : start + block], start, finish)
-            if answer is None:
-                answer = np.empty((rows, *part.shape[1:]), dtype=part.dtype)
-            answer[start : start + block] = part
-        assert answer is not None
+        with closing(inputs if network is None else network.outputs(inputs, len(blocks))) as outputs:
+            for block, output in zip(blocks, outputs):
+                rows_of_block, again = taken.popleft(), None
+                if network is not None:
+                    output = self._mapped(network, output, X.dtype, block.start)
+                    if finish.takes_rows:
+                        again = np.asarray(self.bundle.expand(rows_of_block), np.float64)
+                part = finish.compute(output, again)
+                if len(blocks) == 1:
+                    return part
+                if answer is None:
+                    answer = np.empty((rows, *part.shape[1:]), dtype=part.dtype)
+                answer[block] = part
+        assert answer is not None, "X has rows"
         return answer
 
-    def _block_answer(self, contexts: Contexts, X: Array, first: int, finish: Finish) -> Array:
-        """Return what `finish` makes of a block of X that begins at its row `first`."""
-        bundle = self.bundle
-        rows = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
-        if bundle.features and bundle.columns is None:
-            check_finite(X, bundle.estimator)  # a comparison makes a number of NaN
-        if bundle.on_host:
-            return finish.compute(self._host_input(rows), None)
-        dtype = np.result_type(bundle.dtype, X.dtype if X.dtype.kind in "fiub" else np.float64)
-        output = self._output(contexts, rows, first, dtype)
-        inputs = np.asarray(bundle.expand(rows), np.float64) if finish.takes_rows else None
-        return finish.compute(output, inputs)
+    def _prepared(self, network: Network | None, X: Array, taken: deque[Array]) -> Array:
+        """Return what the network, or without one the epilogue, takes for a block; keep its rows."""
+        rows = X if self.bundle.columns is None else self.bundle.columns.take(X, self.bundle.estimator)
+        if self.bundle.features and self.bundle.columns is None:
+            check_finite(X, self.bundle.estimator)  # a comparison makes a number of NaN
+        taken.append(rows)
+        return self._host_input(rows) if network is None else self._model_input(network, rows)
 
-    def _output(self, contexts: Contexts, rows: Array, first: int, dtype: Any) -> Array:
-        """Return the raw output for rows, of which the first is row `first` of X."""
-        bundle = self.bundle
-        output = np.empty((len(rows), bundle.n_outputs), dtype=dtype)
-        answers = bundle.n_outputs * bundle.output_parts
-        model_input = self._model_input(rows)
-
-        def run(part: Run) -> None:
-            run_input = model_input[part.start : part.stop]
-            if len(run_input) < part.samples:
-                run_input = np.concatenate(
-                    [run_input, np.zeros((part.samples - len(run_input), bundle.channels), dtype=np.float32)]
-                )
-            answer = contexts.run(part.samples, run_input)
-            if answer.shape[1] != answers:
-                raise NativeError(
-                    "run", None, f"{bundle.path.name} has {answer.shape[1]} outputs, not {answers}."
-                )
-            output[part.start : part.stop] = bundle.join(answer[: part.stop - part.start])
-
-        contexts.each(run, cover(len(rows), self._samples))
+    def _mapped(self, network: Network, answer: Array, given: Any, first: int) -> Array:
+        """Return the raw output for an answer to rows of X, of dtype `given`, from row `first` on."""
+        dtype = given if given.kind in "fiub" else np.float64
+        output = answer.astype(np.result_type(self.bundle.dtype, dtype))
         if not np.isfinite(output).all():
             row = first + int(np.flatnonzero(~np.isfinite(output).all(axis=1))[0])
             raise OutputRangeError(
                 f"The model answered NaN or infinity for row {row} of X: a value left the range of "
-                f"{bundle.precision}. If that row is unlike the data the model was fitted on, mend the row; "
+                f"{network.precision}. If that row is unlike the data the model was fitted on, mend the row; "
                 "otherwise scale the features before fitting and convert the model again."
             )
-        if bundle.output is not None:
-            output -= bundle.output.offset
-            output *= bundle.output.scale
+        if network.output is not None:
+            output -= network.output.offset
+            output *= network.output.scale
         return output
 
     def _host_input(self, X: Array) -> Array:
@@ -230,24 +250,23 @@ class Estimator:
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         return expanded
 
-    def _model_input(self, X: Array) -> Float32Array:
-        """Return rows as the model takes them: prepared, float32, padded to its channels."""
-        bundle = self.bundle
-        prepared = bundle.prepare(X)
+    def _model_input(self, network: Network, X: Array) -> Float32Array:
+        """Return rows as the network takes them: prepared, float32, padded to its channels."""
+        channels, prepared = network.channels, network.prepare(X)
         rows, width = prepared.shape
-        if prepared.dtype == np.float32 and prepared.flags.c_contiguous and width == bundle.channels:
+        if prepared.dtype == np.float32 and prepared.flags.c_contiguous and width == channels:
             model_input = prepared
         else:
-            model_input = np.empty((rows, bundle.channels), dtype=np.float32)
+            model_input = np.empty((rows, channels), dtype=np.float32)
             with np.errstate(over="ignore"):
                 model_input[:, :width] = prepared
             model_input[:, width:] = 0
-        watch = self._watch
+        watch = self._watch if network.watches_range else None
         inside = np.isfinite(model_input) if watch is None else watch.inside(model_input)
         is_inside = inside.all()
         if not is_inside and not np.isfinite(model_input).all():
-            check_finite(X, bundle.estimator)
-            check_finite(bundle.expand(X), bundle.estimator)
+            check_finite(X, self.bundle.estimator)
+            check_finite(self.bundle.expand(X), self.bundle.estimator)
             raise InputError("Input X contains infinity or a value too large for dtype('float32').")
         if watch is not None:
             watch.count(X, None if is_inside else inside)
@@ -266,8 +285,9 @@ class Estimator:
         return "" if self._watch is None else self._own_watch(self._watch).text()
 
     def _own_watch(self, watch: RangeWatch) -> RangeWatch:
-        if self._contexts is not None:
-            self._contexts.require_own_process()
+        network = None if self._networks is None else self._networks.for_rows(1)
+        if network is not None:
+            network.require_own_process()
         return watch
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:
@@ -330,10 +350,11 @@ class Estimator:
         )
 
     def close(self) -> None:
-        """Release the NPU; more than once does no harm."""
-        contexts, self._contexts = self._contexts, None
-        if contexts is not None:
-            contexts.close()
+        """Release the NPU once what was submitted is answered; more than once does no harm."""
+        self._calls.close(wait=True)
+        networks, self._networks, self._one_row = self._networks, None, None
+        if networks is not None:
+            networks.close()
 
     def __enter__(self: _Self) -> _Self:
         return self

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from scirknn.answers import answer, final_values, main_method, probabilities, responses_of
+from scirknn.answers import answer, final_values, main_method, probabilities
 from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
 from scirknn.estimators.scores import inertia, score_name, score_of
@@ -16,9 +17,10 @@ from scirknn.estimators.searches import (
     may_lack_neighbours,
     training_rows,
 )
-from scirknn.steps.step import take_rows
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
@@ -54,7 +56,7 @@ class _Response:
     def __get__(self, model: Methods | None, owner: Any = None) -> Any:
         if model is None:
             return self.method
-        if not model.has(self.response):
+        if self.response not in model._available:
             name, method = model.bundle.estimator, self.method.__name__
             if name in CONDITIONAL.get(method, ()):
                 raise AttributeError(f"This {name!r} has no attribute {method!r}")
@@ -79,9 +81,7 @@ class Methods(Estimator):
 
     def has(self, method: str) -> bool:
         """Whether the estimator has a method of that name, ``score`` among them."""
-        if method == "score":
-            return score_name(self.bundle) != "none"
-        return method in responses_of(self.bundle)
+        return method in self._available
 
     @property
     def main_method(self) -> str:
@@ -105,7 +105,7 @@ class Methods(Estimator):
         """
         if may_lack_neighbours(self.bundle):
             return self._near_answer(X, "predict")
-        return self._answer(X, self._finish("predict"))
+        return self._answer(X, self._finishes["predict"])
 
     @_where("predict_proba")
     def predict_proba(self, X: Any) -> Array:
@@ -122,7 +122,7 @@ class Methods(Estimator):
         """
         if may_lack_neighbours(self.bundle):
             return self._near_answer(X, "predict_proba")
-        return self._answer(X, self._finish("predict_proba"))
+        return self._answer(X, self._finishes["predict_proba"])
 
     @_where("predict_log_proba")
     def predict_log_proba(self, X: Any) -> Array:
@@ -137,7 +137,7 @@ class Methods(Estimator):
         numpy.ndarray, shape (n, n_classes)
             Finite where the probability itself would underflow to zero, but where ``bundle.head_on_npu``.
         """
-        return self._answer(X, self._finish("predict_log_proba"))
+        return self._answer(X, self._finishes["predict_log_proba"])
 
     @_where("decision_function")
     def decision_function(self, X: Any) -> Array:
@@ -151,7 +151,7 @@ class Methods(Estimator):
         -------
         numpy.ndarray, shape (n,), or (n, n_classes) with more than two classes
         """
-        return self._answer(X, self._finish("decision_function"))
+        return self._answer(X, self._finishes["decision_function"])
 
     @_where("score_samples")
     def score_samples(self, X: Any) -> Array:
@@ -165,7 +165,7 @@ class Methods(Estimator):
         -------
         numpy.ndarray, shape (n,)
         """
-        return self._answer(X, self._finish("score_samples"))
+        return self._answer(X, self._finishes["score_samples"])
 
     @_where("transform")
     def transform(self, X: Any) -> Array:
@@ -179,7 +179,7 @@ class Methods(Estimator):
         -------
         numpy.ndarray, shape (n, k)
         """
-        return self._answer(X, self._finish("transform"))
+        return self._answer(X, self._finishes["transform"])
 
     @_where("kneighbors")
     def kneighbors(self, X: Any = None, n_neighbors: Any = None, return_distance: bool = True) -> Any:
@@ -274,6 +274,36 @@ class Methods(Estimator):
             return float(scores.sum() if name == "log_likelihood" else scores.mean())
         return score_of(name, y, self.predict(X), sample_weight)
 
+    def submit(self, X: Any, method: str | None = None) -> Future[Array]:
+        """Answer X in another thread, while this one goes on.
+
+        Calls that wait together overlap: one is prepared while another is on the NPU.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, n_features_in_)
+            Not to be changed before the answer is there.
+        method : str, optional
+            By default `main_method`.
+
+        Returns
+        -------
+        concurrent.futures.Future
+            Of what the method returns or raises.
+
+        Raises
+        ------
+        InputError
+            The estimator has no such method.
+        NativeError
+            The model is closed, or this process was forked from the one that opened it.
+        """
+        name = method or self.main_method
+        if name not in self._finishes:
+            raise InputError(f"method is {name!r:.60}; it can be one of {', '.join(self._finishes)}.")
+        self._require_open()
+        return self._calls.submit(partial(getattr(self, name), X))
+
     def decide(self, output: Array, rows: Floats | None = None) -> Array:
         """Return the predictions that a raw output means, or what a transformer gives.
 
@@ -315,10 +345,3 @@ class Methods(Estimator):
         )
         check_neighbours(bundle, values)
         return answer(bundle, method, values)
-
-    def _finish(self, method: str) -> Finish:
-        bundle = self.bundle
-        return Finish(
-            lambda output, rows: answer(bundle, method, final_values(bundle, output, rows), rows),
-            takes_rows=take_rows((*bundle.epilogue, *responses_of(bundle)[method])),
-        )

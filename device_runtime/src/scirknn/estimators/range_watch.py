@@ -71,6 +71,12 @@ class RangeWatch:
         within &= model_input <= self._high
         return within
 
+    def holds(self, row: Float32Array) -> bool:
+        """Say whether a row as it is fed, shape (channels,), is inside."""
+        within = row >= self._low
+        within &= row <= self._high
+        return int(np.count_nonzero(within)) == within.size
+
     def count(self, inputs: Array, inside: Array | None = None) -> None:
         """Count rows of `inputs`, shape (n, n_inputs), in the units of the range.
 

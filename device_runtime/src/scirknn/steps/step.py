@@ -15,7 +15,7 @@ file of arrays. Converter and runtime import the same class, so a file is checke
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, ClassVar, Iterable, Type, TypeVar
+from typing import TYPE_CHECKING, Callable, ClassVar, Iterable, Sequence, Type, TypeVar
 
 import numpy as np
 
@@ -132,18 +132,20 @@ def width_after(steps: Iterable[Step], columns: int) -> int:
     return columns
 
 
-def apply_steps(steps: Iterable[Step], values: Array, rows: Floats | None = None) -> Array:
+def apply_steps(steps: Sequence[Step], values: Array, rows: Floats | None = None) -> Array:
     """Compute steps one after the other; without any the values are returned as they are.
 
     The result has the dtype of `values`. What is infinite for scikit-learn is infinite.
 
     Parameters
     ----------
-    steps : iterable of Step
+    steps : sequence of Step
     values : numpy.ndarray, shape (n, columns)
     rows : numpy.ndarray of float64, shape (n, inputs), optional
         The network's inputs, which a `RowStep` takes.
     """
+    if not steps:
+        return values
     result, dtype = values, values.dtype
     with np.errstate(over="ignore", under="ignore"):
         for each in steps:
@@ -153,7 +155,7 @@ def apply_steps(steps: Iterable[Step], values: Array, rows: Floats | None = None
                 result = each.apply_to(result, rows)
             else:
                 result = each.apply(result)
-    return result if result is values else result.astype(dtype, copy=False)
+    return result.astype(dtype, copy=False)
 
 
 def carry_steps(

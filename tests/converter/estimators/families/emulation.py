@@ -20,6 +20,8 @@ from scirknn.answers import METHODS, SEARCHES, answer, final_values, responses_o
 from scirknn.arrays import Array, Float32Array, Floats
 from scirknn.bundle import Bundle, Variant
 from scirknn.devices.core_pool import Contexts
+from scirknn.devices.open_model import OpenModel
+from scirknn.devices.runtimes import Runtime
 from scirknn.estimators.load import open_bundle
 from scirknn.estimators.methods import Methods
 from scirknn.steps.step import carry_steps
@@ -138,7 +140,8 @@ class Emulated:
         )
         session = _Session(attrs.evolve(self.layers.without_host_steps(), output=None))
         contexts = Contexts("model.rknn", [{samples: session}])
-        opened = patch("scirknn.estimators.estimator.open_contexts", return_value=contexts)
+        model_files = OpenModel(contexts, Runtime("virtual", "emulated"))
+        opened = patch("scirknn.networks.open_networks.open_contexts", return_value=model_files)
         with opened, open_bundle(bundle, device="virtual") as model:
             yield model
 

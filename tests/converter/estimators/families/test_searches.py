@@ -110,7 +110,7 @@ def test_one_of_many_equal_training_rows_is_left_out_of_its_own_neighbours() -> 
 
 def test_many_rows_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     model, emulated, others = converted(NEAREST["search"])
-    monkeypatch.setattr("scirknn.estimators.estimator.BLOCK", 1000)
+    monkeypatch.setattr("scirknn.networks.npu.VALUES", 1000)
     with emulated.loaded() as loaded:
         assert_same(loaded.kneighbors(others), model.kneighbors(others))
         assert_same(loaded.radius_neighbors(others), model.radius_neighbors(others, sort_results=True))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Iterator, NamedTuple, Sequence
 
-__all__ = ["Run", "cover"]
+__all__ = ["VALUES", "Run", "cover", "cut"]
+
+VALUES = 1 << 20
+"""In work at a time, as input or output: memory does not grow with the rows of X."""
 
 RUN_ROWS = 64
 """What a run costs whatever it computes, in rows: the call, a submit and a few tasks take 0.8 ms, a row of
@@ -18,6 +21,11 @@ class Run(NamedTuple):
     start: int
     stop: int
     samples: int
+
+
+def cut(rows: int, size: int) -> list[slice]:
+    """Return the blocks of `size` rows, the last one of fewer."""
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def cover(rows: int, samples: Sequence[int]) -> Iterator[Run]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scirknn.devices.run_plan import RUN_ROWS, cover
+from scirknn.networks.run_plan import RUN_ROWS, cover
 
 VARIANTS = st.sets(st.integers(1, 300), min_size=1, max_size=4).map(sorted)
 

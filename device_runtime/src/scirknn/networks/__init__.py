@@ -1,0 +1,1 @@
+"""A model's network, computed: on the NPU or in numpy."""
