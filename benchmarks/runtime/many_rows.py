@@ -1,20 +1,18 @@
-"""What scirknn costs over the native calls, and what many rows and three cores gain: ratios of one run.
+"""What many rows a call and three cores gain: ratios of one run.
 
 The native call is a stand-in for rknnlite that takes an exact time and computes nothing. Where exactness
 matters it spins, since ``time.sleep`` is late by a fifth of the 0.3 ms asked for; where several contexts are
 to wait at once it sleeps, since spinning would hold the interpreter's lock, which rknnlite does not. Run it
-as ``python -m benchmarks.runtime``.
+as ``python -m benchmarks.runtime.many_rows``.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -70,69 +68,32 @@ class Lite:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--calls", type=int, default=3000)
     parser.add_argument("--rows", type=int, default=1 << 15)
     parser.add_argument("--toolkit", default="2.3.2")
     options = parser.parse_args()
+    stand_in()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = scirknn.read_bundle(converted(Path(folder), options.toolkit, batch_size=SAMPLES)[1])
+        Console().print(_many_rows(bundle, options.rows))
+
+
+def stand_in() -> None:
+    """Let `Lite` be this process's rknnlite."""
     api = ModuleType("rknnlite.api")
     api.RKNNLite = Lite  # type: ignore[attr-defined]
     sys.modules.update({"rknnlite": ModuleType("rknnlite"), "rknnlite.api": api})
     warnings.simplefilter("ignore")  # no versions are known of a stand-in
-    with tempfile.TemporaryDirectory() as folder:
-        estimator, path = _converted(Path(folder), options.toolkit)
-        bundle = scirknn.read_bundle(path)
-        Console().print(_overhead(estimator, bundle, options.calls))
-        Console().print(_many_rows(bundle, options.rows))
 
 
-def _converted(folder: Path, toolkit: str) -> tuple[Any, Path]:
+def converted(folder: Path, toolkit: str, **options: Any) -> tuple[Any, Path]:
+    """Return a classifier, 64-128-128-10, and its bundle."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((512, 64))
     warnings.simplefilter("ignore", ConvergenceWarning)
     estimator = MLPClassifier((128, 128), max_iter=3, random_state=0).fit(X, rng.integers(0, 10, 512))
     path = folder / "model.rknn"
-    sklearn2rknn.convert(estimator, path, example_input=X, batch_size=SAMPLES, toolkit=toolkit)
+    sklearn2rknn.convert(estimator, path, example_input=X, toolkit=toolkit, **options)
     return estimator, path
-
-
-def _overhead(estimator: Any, bundle: scirknn.Bundle, calls: int) -> Table:
-    Lite.spins = True
-    X = np.random.default_rng(1).standard_normal((1, 64))
-    given = X.astype(np.float32).reshape(1, 1, 1, 64)
-    bare = Lite(verbose=False)
-    one_core, pool = (scirknn.MLPClassifier(bundle, device="npu", core=core) for core in ("auto", "pool"))
-    contenders: dict[str, Callable[[], Any]] = {
-        "bare inference()": lambda: bare.inference(inputs=[given]),
-        "predict, float64 row": lambda: one_core.predict(X),
-        "predict, float32 row": lambda: one_core.predict(given[0, 0]),
-        "predict, list": lambda: one_core.predict([X[0]]),
-        "predict_proba": lambda: one_core.predict_proba(X),
-        "predict, pool": lambda: pool.predict(X),
-    }
-    times = _times(contenders, calls)
-    # Apart, as its threads go on spinning for a while and would slow what comes next.
-    times |= _times({"scikit-learn's predict": lambda: estimator.predict(X)}, calls)
-    base = times["bare inference()"]
-    table = Table("one row a call", "us, median", "over bare, us", "over bare, %")
-    table.title = f"a native call that spins {1e3 * CALL:g} ms (limit: 15 %)"
-    for name, seconds in times.items():
-        own = name.startswith("scikit")
-        over = "" if own else f"{1e6 * (seconds - base):.1f}"
-        table.add_row(name, f"{1e6 * seconds:.1f}", over, "" if own else f"{100 * (seconds / base - 1):.1f}")
-    for model in (one_core, pool):
-        model.close()
-    return table
-
-
-def _times(contenders: dict[str, Callable[[], Any]], calls: int) -> dict[str, float]:
-    """Return the median seconds of each, taken in turn, so that what disturbs one disturbs all."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(calls):
-        for name, call in contenders.items():
-            started = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - started)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
 def _many_rows(bundle: scirknn.Bundle, rows: int) -> Table:
