@@ -209,6 +209,7 @@ def test_a_bundle_is_the_old_or_the_new_one_after_a_kill(
         assert list(programs.temporary.iterdir()) == []
         assert sorted(path.name for path in programs.folder.glob("*m.*")) == [
             "m.n8.rknn",
+            "m.npz",
             "m.rknn",
             "m.rknn.json",
         ]
