@@ -12,7 +12,7 @@ from rknn_harness.models.datasets import DATASETS
 from rknn_harness.records.case import Case, dataset_case, random_case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.records.run_folder import Run, RunFolder, manifest, read_run
 from tests.harness.samples import SPEC, passed
 
@@ -83,10 +83,21 @@ def refused(result: CaseResult) -> CaseResult:
     number = getattr(result.case.source, "seed", -1)
     if number in (0, 2):
         return attrs.evolve(
-            result, outcome=Outcome.UNSUPPORTED, stage=Stage.ONNX, reason=TOO_LARGE, metrics={}
+            result,
+            outcome=Outcome.UNSUPPORTED,
+            stage=Stage.ONNX,
+            reason=TOO_LARGE,
+            metrics={},
+            cause=Cause.RANGE,
         )
     if number == 3:
-        return attrs.evolve(result, outcome=Outcome.UNSUPPORTED, stage=Stage.VIRTUAL_NPU, reason=TOO_COARSE)
+        return attrs.evolve(
+            result,
+            outcome=Outcome.UNSUPPORTED,
+            stage=Stage.VIRTUAL_NPU,
+            reason=TOO_COARSE,
+            cause=Cause.COARSE,
+        )
     return result
 
 

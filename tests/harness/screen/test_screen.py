@@ -13,7 +13,7 @@ from rknn_harness.boards.boards_file import VIRTUAL, Board
 from rknn_harness.records.case import Score, family_case, own_case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Kind, Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command, resume_command
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.screen.ending import ending
@@ -21,7 +21,7 @@ from rknn_harness.screen.header import board_lines, expected_seconds, plan_lines
 from rknn_harness.screen.live import Record, TimeLeft, live
 from rknn_harness.screen.printer import print_lines
 from rknn_harness.screen.table import table
-from rknn_harness.screen.tally import Kind, kind_of, tally
+from rknn_harness.screen.tally import tally
 from tests.harness.screen.screen_runs import BEYOND, entries, refused, run_of, wrong
 
 DESK = Board(
@@ -251,7 +251,7 @@ def test_a_record_of_before_with_npu_gain_is_read_and_its_figure_is_no_property(
     document["properties"]["npu_gain"] = ""
     result = CaseResult.from_json(document)
     assert "npu_gain" not in result.properties
-    assert kind_of(result) is Kind.RIGHT
+    assert result.kind is Kind.RIGHT
 
 
 def test_a_users_own_model_has_its_score_beside_scikit_learns(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from rknn_harness.conformance.stage_outputs import (
 from rknn_harness.conformance.toolkit_failure import toolkit_failure
 from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
 from rknn_harness.records.case import Case
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.verdicts.judge import Finding
 from rknn_harness.verdicts.lane_events import LaneComparison
 from rknn_harness.verdicts.limits import Limits, limits_for
@@ -51,12 +51,12 @@ __all__ = [
     "run_on_virtual_npu",
 ]
 
-_REFUSALS = (
-    sklearn2rknn.UnsupportedModelError,
-    sklearn2rknn.RangeError,
-    sklearn2rknn.ExampleInputError,
-    sklearn2rknn.OptionError,
-)
+_REFUSALS: dict[type[Exception], Cause] = {
+    sklearn2rknn.UnsupportedModelError: Cause.MODEL,
+    sklearn2rknn.RangeError: Cause.RANGE,
+    sklearn2rknn.ExampleInputError: Cause.ROWS,
+    sklearn2rknn.OptionError: Cause.OPTION,
+}
 
 CONVERSION_ERRORS = (
     *_REFUSALS,
@@ -281,7 +281,8 @@ def _convert(case: Case, tried: ModelUnderTest, toolkit: sklearn2rknn.Toolkit, p
 def conversion_ending(error: Exception, facts: CaseFacts | None = None) -> Ending:
     """Return how a case ends whose conversion raised one of `CONVERSION_ERRORS`."""
     outcome, stage, reason = Outcome.INFRA_ERROR, Stage.SIMULATOR, str(error)
-    if isinstance(error, _REFUSALS):
+    refusals = [cause for kind, cause in _REFUSALS.items() if isinstance(error, kind)]
+    if refusals:
         outcome, stage = Outcome.UNSUPPORTED, Stage.ONNX
     elif isinstance(error, sklearn2rknn.CheckError):
         outcome = Outcome.MISMATCH
@@ -292,7 +293,7 @@ def conversion_ending(error: Exception, facts: CaseFacts | None = None) -> Endin
     elif isinstance(error, VirtualNpuError):
         # The toolkit reported success and wrote what cannot be read.
         outcome, stage = Outcome.CONVERT_ERROR, Stage.VIRTUAL_NPU
-    return Ending(outcome, stage, reason, facts or CaseFacts())
+    return Ending(outcome, stage, reason, facts or CaseFacts(), refusals[0] if refusals else "")
 
 
 @attrs.frozen(eq=False)

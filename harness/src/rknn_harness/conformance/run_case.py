@@ -23,9 +23,9 @@ from rknn_harness.models.datasets import REFUSED
 from rknn_harness.models.own_model import OwnModel, kept_model
 from rknn_harness.plan.corpus import CorpusError
 from rknn_harness.records.case import Case
-from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.case_result import GIVEN_UP, CaseResult
 from rknn_harness.records.latency import Latency
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.verdicts.judge import Finding, Verdict, judge
 from rknn_harness.verdicts.own_judge import few_rows
 from rknn_harness.verdicts.reference import reference
@@ -97,7 +97,7 @@ def _run(trial: Trial, folder: Path, baseline: Latency | None) -> CaseResult:
     samples = keep_samples(run_folder, trial.case, trial.link.board.name, times.samples) if run_folder else ""
     return _end(
         trial,
-        Ending(verdict.outcome, verdict.stage, verdict.reason, facts),
+        Ending(verdict.outcome, verdict.stage, verdict.reason, facts, verdict.cause),
         metrics=verdict.metrics,
         properties=verdict.properties,
         latency=times.latency,
@@ -124,7 +124,7 @@ def _prepare(trial: Trial, folder: Path) -> tuple[OwnModel | None, Converted | E
     """Return the user's model that the case is about, and what the stages before the board gave."""
     link, case, files = trial.link, trial.case, trial.files
     if link.lost is not None:
-        return None, Ending(Outcome.INFRA_ERROR, Stage.BOARD, f"The board was given up earlier: {link.lost}")
+        return None, Ending(Outcome.INFRA_ERROR, Stage.BOARD, f"{GIVEN_UP}{link.lost}")
     own = None
     if case.kind == "own" and files.models is not None:
         try:
@@ -191,6 +191,7 @@ def _judge(trial: Trial, converted: Converted, board: BoardRun, baseline: Latenc
     return attrs.evolve(
         verdict,
         outcome=Outcome.UNSUPPORTED,
+        cause=Cause.COARSE,
         stage=verdict.stage or Stage.VIRTUAL_NPU,
         reason=f"The converter hands over no such file by default: {converted.refusal}",
         properties={name: error for name, error in verdict.properties.items() if not error},

@@ -69,6 +69,7 @@ class Ending:
     stage: Stage | None
     reason: str
     facts: CaseFacts = attrs.field(factory=CaseFacts)
+    cause: str = ""
 
 
 @attrs.frozen
@@ -115,8 +116,9 @@ class Trial:
             **attrs.asdict(ending.facts, recurse=False),
             seconds=self.clock.seconds,
             board=self.link.board.name,
+            cause=ending.cause,
             **measured,
-        )
+        ).with_cause()
 
 
 def harness_failure(error: Exception) -> str:

@@ -42,5 +42,5 @@ def run_unguarded_case(trial: Trial) -> CaseResult:
     with clock("judge"):
         verdict = judge_unguarded(conversion, answer, again.output, board_is_virtual=link.board.virtual)
         defect = defect_of(conversion, verdict)
-    ending = Ending(verdict.outcome, verdict.stage, verdict.reason, facts)
+    ending = Ending(verdict.outcome, verdict.stage, verdict.reason, facts, verdict.cause)
     return trial.result(ending, metrics=verdict.metrics, properties=verdict.properties, defect=defect)

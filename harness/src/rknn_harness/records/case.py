@@ -13,6 +13,7 @@ from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.files import sha256_of_bytes
 
 __all__ = [
+    "ONE_PROGRAM",
     "PRECISIONS",
     "PROPERTIES",
     "Case",
@@ -43,6 +44,9 @@ PROPERTIES = {
     "latency_baseline": "a call takes no longer than a stated factor of the last accepted run's",
 }
 """The properties of every case, by name: each either holds or fails with a sentence."""
+
+ONE_PROGRAM = ("board_equals_virtual_npu", "deterministic", "cores_agree")
+"""Properties that say nothing of a chip on a virtual board: one program is compared with itself there."""
 
 Key = tuple[str, str, str]
 """Of a result in a run: the case's id, the toolkit, the board."""

@@ -9,12 +9,16 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.records.case import Case, Key, Score
+from rknn_harness.records.case import PROPERTIES, Case, Key, Score
 from rknn_harness.records.latency import Latency
-from rknn_harness.records.outcomes import ExitCode, Outcome, Stage, exit_code
+from rknn_harness.records.outcomes import Cause, ExitCode, Kind, Outcome, Stage, exit_code
 from rknn_harness.records.stage_metrics import StageMetrics
+from scirknn.files import sha256_of_bytes
 
-__all__ = ["CaseResult", "results_code", "without_figures"]
+__all__ = ["GIVEN_UP", "CaseResult", "results_code", "without_figures"]
+
+GIVEN_UP = "The board was given up earlier: "
+"""Before the first error's sentence in the reason of each later case on that board."""
 
 _FIGURES = ("npu_gain",)
 """Properties of older records that cannot fail."""
@@ -68,6 +72,9 @@ class CaseResult:
         Name of the vendor's known defect that was recognised.
     score : Score or None
         Of a user's own model, where the run was given true labels or values.
+    cause : str
+        Why it ended so, the same text for all cases of a cause: a `Cause`, a property's name, or the outcome
+        with a digest of the reason without its figures. Empty where nothing is wrong; see `with_cause`.
     rules : mapping of str to int
         How many rules of arithmetic the files call for, by `virtual_npu.evidence.Kind`; empty where the
         virtual NPU cannot execute them.
@@ -96,6 +103,7 @@ class CaseResult:
     defect: str = ""
     score: Score | None = None
     rules: Mapping[str, int] = attrs.field(factory=dict)
+    cause: str = ""
 
     @property
     def key(self) -> Key:
@@ -106,6 +114,38 @@ class CaseResult:
     def is_failure(self) -> bool:
         """Whether the case, or a property of it, failed, expected or not."""
         return self.outcome.is_failure or any(self.properties.values())
+
+    @property
+    def kind(self) -> Kind:
+        """How it counts; a case that passed and is expected to fail counts as wrong."""
+        if self.outcome is Outcome.INFRA_ERROR:
+            return Kind.UNTRIED
+        if self.is_failure:
+            return Kind.KNOWN if self.expected else Kind.WRONG
+        if self.expected:
+            return Kind.WRONG
+        return Kind.REFUSED if self.outcome is Outcome.UNSUPPORTED else Kind.RIGHT
+
+    @property
+    def meaning(self) -> str:
+        """Its cause in words; empty where nothing is wrong."""
+        if self.kind is Kind.WRONG and not self.is_failure:
+            return Cause.OUTDATED.meaning
+        if self.cause in PROPERTIES:
+            return f"it does not hold that {PROPERTIES[self.cause]}"
+        if self.cause in set(Cause):
+            return Cause(self.cause).meaning
+        return self.outcome.meaning if self.cause else ""
+
+    def with_cause(self) -> CaseResult:
+        """Name the cause of a result that has none by what else is recorded of it."""
+        failed = [name for name in PROPERTIES if self.properties.get(name)]
+        if self.cause or (self.outcome is Outcome.PASS and not failed):
+            return self
+        if self.outcome in (Outcome.PASS, Outcome.MISMATCH) and failed:
+            return attrs.evolve(self, cause=failed[0])
+        digest = sha256_of_bytes(without_figures(self.reason.removeprefix(GIVEN_UP)).encode())[:8]
+        return attrs.evolve(self, cause=f"{self.outcome.value}-{digest}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON types; ``Case.from_json`` reads its case from the same document."""
@@ -129,7 +169,9 @@ class CaseResult:
         converted = {
             "outcome": Outcome(plain["outcome"]),
             "stage": None if stage is None else Stage(stage),
-            "metrics": {Stage(name): StageMetrics(**value) for name, value in plain["metrics"].items()},
+            "metrics": {
+                Stage(name): StageMetrics.from_json(value) for name, value in plain["metrics"].items()
+            },
             "notes": tuple(plain["notes"]),
             "latency": None if latency is None else Latency(**latency),
             "placement": tuple((name, kind, where) for name, kind, where in plain["placement"]),
@@ -138,8 +180,9 @@ class CaseResult:
             "cpu": {name: Latency(**value) for name, value in plain["cpu"].items()},
             "score": None if score is None else Score(**score),
             "rules": document.get("rules", {}),
+            "cause": document.get("cause", ""),
         }
-        return cls(Case.from_json(document), **{**plain, **converted})
+        return cls(Case.from_json(document), **{**plain, **converted}).with_cause()
 
     document, from_document = to_json, from_json  # deprecated names
 
@@ -148,7 +191,7 @@ class CaseResult:
         return json.dumps(self.to_json(), allow_nan=False) + "\n"
 
 
-_LATER = ("case", "score", "rules")  # read apart: records of before lack them
+_LATER = ("case", "score", "rules", "cause")  # read apart: records of before lack them
 _FIELDS = tuple(field.name for field in attrs.fields(CaseResult) if field.name not in _LATER)
 
 

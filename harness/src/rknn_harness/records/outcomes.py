@@ -1,11 +1,11 @@
-"""How a case can end, the stages where it can fail, and the exit code of a run."""
+"""How a case can end, why, the stages where it can fail, and the exit code of a run."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
 
-__all__ = ["ExitCode", "Outcome", "Stage", "exit_code"]
+__all__ = ["Cause", "ExitCode", "Kind", "Outcome", "Stage", "exit_code"]
 
 
 class Outcome(str, enum.Enum):
@@ -48,6 +48,52 @@ _MEANINGS = {
     Outcome.CPU_FALLBACK: "a layer was placed on the CPU",
     Outcome.NONDETERMINISTIC: "the same input gave two outputs",
     Outcome.INFRA_ERROR: "the connection to the board or the toolkit failed; nothing is known of the model",
+}
+
+
+class Kind(str, enum.Enum):
+    """How a result counts."""
+
+    RIGHT = "right"
+    REFUSED = "refused"
+    WRONG = "wrong"
+    KNOWN = "known"
+    UNTRIED = "not tried"
+
+
+class Cause(str, enum.Enum):
+    """Why a case did not pass, where a property's name does not say it already."""
+
+    RANGE = "range"
+    COARSE = "coarse"
+    MODEL = "model"
+    ROWS = "rows"
+    OPTION = "option"
+    TOLERANCE = "tolerance"
+    R2 = "r2"
+    LABEL_SHARE = "label_share"
+    NO_NUMBERS = "no_numbers"
+    RECORDED = "recorded"
+    OUTDATED = "outdated"
+
+    @property
+    def meaning(self) -> str:
+        """One line for people."""
+        return _CAUSES[self]
+
+
+_CAUSES = {
+    Cause.RANGE: "numbers of the model are too large or too small for the precision",
+    Cause.COARSE: "the precision is too coarse, by the converter's own check of the file",
+    Cause.MODEL: "the converter does not take such a model",
+    Cause.ROWS: "the example rows do not fit the model",
+    Cause.OPTION: "an option of the conversion does not fit",
+    Cause.TOLERANCE: "a probability is further off than the promised tolerance",
+    Cause.R2: "R2 is lower than the promised one",
+    Cause.LABEL_SHARE: "fewer labels are scikit-learn's than promised",
+    Cause.NO_NUMBERS: "the answer has another shape, or holds no finite numbers",
+    Cause.RECORDED: "the answers are not the recorded ones",
+    Cause.OUTDATED: "expected to fail, and passed: the expectations are out of date",
 }
 
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 
 from rknn_harness.records.case import PRECISIONS
-from rknn_harness.records.case_result import CaseResult, without_figures
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.case_result import GIVEN_UP, CaseResult
+from rknn_harness.records.outcomes import Cause, Kind, Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import Run
-from rknn_harness.screen.tally import Kind, Tally, kind_of, row_name
+from rknn_harness.screen.tally import Tally, row_name
 from rknn_harness.screen.text import INDENT, count_of, listed, paragraph
 
-__all__ = ["Cause", "cause_lines", "causes_of", "refusal_lines"]
+__all__ = ["CauseGroup", "cause_lines", "causes_of", "refusal_lines"]
 
 SHOWN = 8
 """Causes that are printed; the report has all."""
@@ -27,9 +27,6 @@ _STAGES = {
     Stage.VIRTUAL_NPU: "in the virtual NPU",
     Stage.BOARD: "on the board",
 }
-_REPEATED = ("The board was given up earlier: ",)
-"""Prefix of the second and later cases before the first one's sentence."""
-
 _CLASS = re.compile(r"^[A-Z][A-Za-z]+: (?=[A-Z][a-z]* )")
 """The name of an error's class before a sentence, which is not for users."""
 
@@ -37,7 +34,7 @@ _NAMES = 5
 
 
 @attrs.frozen
-class Cause:
+class CauseGroup:
     """Cases that ended in the same way for the same reason.
 
     Attributes
@@ -57,21 +54,21 @@ class Cause:
     results: tuple[CaseResult, ...]
 
 
-def causes_of(totals: Tally, kind: Kind) -> list[Cause]:
+def causes_of(totals: Tally, kind: Kind) -> list[CauseGroup]:
     """Group a run's cases of a kind by cause, the most frequent first."""
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in (*totals.smaller, *totals.results):
-        if kind_of(result) is kind:
-            sentence = _sentence(result)
-            key = (result.outcome, result.stage, result.defect, without_figures(sentence))
+        if result.kind is kind:
+            key = (result.outcome, result.stage, result.cause, result.defect)
             groups.setdefault(key, []).append(result)
     causes = [
-        Cause(kind, results[0].stage, _sentence(results[0]), tuple(results)) for results in groups.values()
+        CauseGroup(kind, results[0].stage, _sentence(results[0]), tuple(results))
+        for results in groups.values()
     ]
     return sorted(causes, key=lambda cause: -len(cause.results))
 
 
-def cause_lines(causes: Sequence[Cause], totals: Tally, run: Run) -> list[str]:
+def cause_lines(causes: Sequence[CauseGroup], totals: Tally, run: Run) -> list[str]:
     """Return a paragraph for each cause, with the command that tries its first case again."""
     lines = []
     for number, cause in enumerate(causes[:SHOWN], 1):
@@ -89,7 +86,7 @@ def refusal_lines(totals: Tally) -> list[str]:
     """Return a line for each reason for which the converter refused models."""
     reasons: dict[str, int] = {}
     for result in totals.results:
-        if kind_of(result) is Kind.REFUSED:
+        if result.kind is Kind.REFUSED:
             reason = _refusal(result)
             reasons[reason] = reasons.get(reason, 0) + 1
     lines: list[str] = []
@@ -100,11 +97,8 @@ def refusal_lines(totals: Tally) -> list[str]:
 
 
 def _refusal(result: CaseResult) -> str:
-    precision = result.case.precision
-    if result.stage is not Stage.ONNX:
-        return f"{precision} is too coarse, by the converter's own check of the file"
-    if re.search(r"\bends at \d|fewer than 11 bits|int16 ends", result.reason):
-        return f"numbers of the model are too large or too small for {precision}"
+    if result.cause in (Cause.COARSE, Cause.RANGE):
+        return result.meaning.replace("the precision", result.case.precision)
     return _first_sentence(result.reason)
 
 
@@ -117,12 +111,10 @@ def _sentence(result: CaseResult) -> str:
     if not sentence:
         sentence = next((text for text in result.properties.values() if text), result.outcome.meaning)
         sentence = sentence.partition(": ")[2] or sentence
-    for prefix in _REPEATED:
-        sentence = sentence.removeprefix(prefix)
-    return _CLASS.sub("", sentence)
+    return _CLASS.sub("", sentence.removeprefix(GIVEN_UP))
 
 
-def _members(cause: Cause, totals: Tally) -> str:
+def _members(cause: CauseGroup, totals: Tally) -> str:
     """Name a cause's cases: by data set, precision and batch size; random networks are counted."""
     results = [result for result in cause.results if result not in totals.smaller] or list(cause.results)
     names: dict[str, list[CaseResult]] = {}
@@ -169,7 +161,7 @@ def _values(results: Iterable[CaseResult], key: Callable[[CaseResult], str]) -> 
     return sorted(set(map(key, results)))
 
 
-def _labels(cause: Cause) -> str:
+def _labels(cause: CauseGroup) -> str:
     """Return that all labels are right, where only numbers are wrong and each case's labels were examined."""
     mismatch = all(result.outcome is Outcome.MISMATCH for result in cause.results)
     return "Every label is right." * (

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.printed_commands import resume_command, shown_path
 from rknn_harness.records.run_folder import Run
 from rknn_harness.screen.causes import cause_lines, causes_of, refusal_lines
 from rknn_harness.screen.table import table
-from rknn_harness.screen.tally import Kind, Tally, tally
+from rknn_harness.screen.tally import Tally, tally
 from rknn_harness.screen.text import INDENT, count_of, paragraph
 
 __all__ = ["FAIL", "INCOMPLETE", "PASS", "ending"]

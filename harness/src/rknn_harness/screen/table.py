@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from rknn_harness.records.case import PRECISIONS
+from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.query import last_metrics
-from rknn_harness.screen.tally import Kind, Tally, kind_of, row_name
+from rknn_harness.screen.tally import Tally, row_name
 from rknn_harness.screen.text import INDENT, WIDTH
 
 __all__ = ["table"]
@@ -153,7 +154,7 @@ def _remark(
     metrics = [
         last_metrics(result)
         for result in totals.results
-        if kind_of(result) in (Kind.RIGHT, Kind.WRONG)
+        if result.kind in (Kind.RIGHT, Kind.WRONG)
         and row_name(result.case) in group
         and result.case.precision in precisions
         and (result.case.toolkit, result.board) == pair

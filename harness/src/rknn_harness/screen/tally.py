@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,20 +10,10 @@ import attrs
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
-from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.run_folder import Run
 
-__all__ = ["Cell", "Kind", "Tally", "kind_of", "row_name", "tally"]
-
-
-class Kind(str, enum.Enum):
-    """How a result counts."""
-
-    RIGHT = "right"
-    REFUSED = "refused"
-    WRONG = "wrong"
-    KNOWN = "known"
-    UNTRIED = "not tried"
+__all__ = ["Cell", "Tally", "row_name", "tally"]
 
 
 @attrs.frozen(order=True)
@@ -79,17 +68,6 @@ class Tally:
         return sum(counter.total() for counter in self.cells.values())
 
 
-def kind_of(result: CaseResult) -> Kind:
-    """Return how a result counts; one that passed and is expected to fail counts as wrong."""
-    if result.outcome is Outcome.INFRA_ERROR:
-        return Kind.UNTRIED
-    if result.is_failure:
-        return Kind.KNOWN if result.expected else Kind.WRONG
-    if result.expected:
-        return Kind.WRONG
-    return Kind.REFUSED if result.outcome is Outcome.UNSUPPORTED else Kind.RIGHT
-
-
 def row_name(case: Case) -> str:
     """Return the name of the table's row that a case is in."""
     return {"random": "random", "corpus": "failed before"}.get(case.kind, case.group)
@@ -110,7 +88,7 @@ def tally(run: Run, plan: Sequence[Entry]) -> Tally:
     for entry in plan:
         cell = Cell(row_name(entry.case), entry.case.precision, entry.case.toolkit, entry.board)
         result = by_key.pop(entry.key, None)
-        kind = Kind.UNTRIED if result is None else kind_of(result)
+        kind = Kind.UNTRIED if result is None else result.kind
         cells.setdefault(cell, Counter())[kind] += 1
         if result is not None:
             results.append(result)

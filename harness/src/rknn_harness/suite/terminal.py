@@ -13,12 +13,12 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.plan.expectation_updates import ListUpdate
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
+from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.run_folder import RunFolder, read_run
 from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, not_run_lines, plan_lines
 from rknn_harness.screen.live import Live, Record, live
 from rknn_harness.screen.printer import own_stdout, print_lines
-from rknn_harness.screen.tally import Kind, kind_of
 from rknn_harness.screen.text import INDENT
 
 __all__ = ["RunScreen", "screen_of"]
@@ -138,7 +138,7 @@ class RunScreen:
         lines = [] if self._record is None else self._record.read()
         results = [CaseResult.from_json(json.loads(line)) for line in lines]
         self._done += len(results)
-        self._wrong += sum(kind_of(result) is Kind.WRONG for result in results)
+        self._wrong += sum(result.kind is Kind.WRONG for result in results)
         return bool(results)
 
 

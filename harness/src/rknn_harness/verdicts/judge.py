@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 import numpy as np
 
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.records.stage_metrics import StageMetrics
 from rknn_harness.verdicts.comparisons import (
     ErrorLimit,
@@ -68,6 +68,8 @@ class Finding:
         The case's, if this fails first; `Outcome.PASS` where the property says nothing of the numbers.
     note : str
         What was admitted in the comparison, as a sentence.
+    cause : str
+        Why it failed, where `name` does not say it.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Finding:
     error: str | None
     outcome: Outcome = Outcome.MISMATCH
     note: str = ""
+    cause: str = ""
 
     @classmethod
     def compared(cls, name: str, found: Compared, outcome: Outcome = Outcome.MISMATCH) -> Finding:
@@ -87,7 +90,7 @@ class Verdict:
     """The end of a case: its outcome, the first stage that fails, and why as a sentence.
 
     `properties` holds what was examined: empty text, or a sentence that begins with the stage's name; `notes`
-    what was admitted.
+    what was admitted; `cause` is that of a `CaseResult`.
     """
 
     outcome: Outcome
@@ -96,6 +99,7 @@ class Verdict:
     metrics: Mapping[Stage, StageMetrics] = attrs.field(factory=dict)
     properties: Mapping[str, str] = attrs.field(factory=dict)
     notes: tuple[str, ...] = ()
+    cause: str = ""
 
     def with_findings(self, findings: Sequence[Finding]) -> Verdict:
         """Add properties; the first that failed ends a pass."""
@@ -109,7 +113,13 @@ class Verdict:
         if self.outcome is not Outcome.PASS or not failed:
             return verdict
         first = failed[0]
-        return attrs.evolve(verdict, outcome=first.outcome, stage=first.stage, reason=str(first.error))
+        return attrs.evolve(
+            verdict,
+            outcome=first.outcome,
+            stage=first.stage,
+            reason=str(first.error),
+            cause=first.cause or first.name,
+        )
 
 
 def judge(
@@ -157,7 +167,7 @@ def judge(
             trial = _Trial(stage, truth, answer, held_to, _head_bound(truth, held_to))
         error = _shape_or_numbers(trial)
         if error is not None:
-            findings.append(Finding(trial.name_of("bound"), stage, error))
+            findings.append(Finding(trial.name_of("bound"), stage, error, cause=Cause.NO_NUMBERS))
             continue
         metrics[stage] = measure(trial.reference, answer, trial.limits)
         findings += _stage_findings(trial, metrics[stage])
@@ -195,9 +205,11 @@ def _head_bound(reference: Reference, limits: Limits) -> HeadBound | None:
 
 
 def _stage_findings(trial: _Trial, metrics: StageMetrics) -> Iterator[Finding]:
-    yield Finding(trial.name_of("bound"), trial.stage, _numbers(trial, metrics))
+    cause, error = _numbers(trial, metrics)
+    yield Finding(trial.name_of("bound"), trial.stage, error, cause=cause)
     if trial.reference.answer.probabilities is not None:
-        yield Finding(trial.name_of("labels"), trial.stage, _labels(trial))
+        cause, error = _labels(trial)
+        yield Finding(trial.name_of("labels"), trial.stage, error, cause=cause)
     if trial.reference.methods and trial.head_bound is not None:
         yield Finding(trial.name_of("methods"), trial.stage, _methods(trial, trial.head_bound))
 
@@ -251,6 +263,7 @@ def measure(reference: Reference, answer: Answer, limits: Limits) -> StageMetric
         agreement=agreement,
         r2=r2,
         basis=limits.basis,
+        limits=limits.recorded(),
     )
 
 
@@ -272,12 +285,13 @@ def _shape_or_numbers(trial: _Trial) -> str | None:
     return None
 
 
-def _numbers(trial: _Trial, metrics: StageMetrics) -> str | None:
+def _numbers(trial: _Trial, metrics: StageMetrics) -> tuple[str, str | None]:
+    """Return how numbers are wrong as a sentence, if they are, behind its cause where it is not the bound."""
     theirs, answer, limits = trial.reference.answer, trial.answer, trial.limits
     name, expected, values = "prediction", theirs.predictions, answer.predictions
     if theirs.probabilities is not None and answer.probabilities is not None:
         name, expected, values = "probability", theirs.probabilities, answer.probabilities
-    error = None
+    cause, error = "", None
     if limits.output is not None and trial.head_bound is not None:
         limit = ErrorLimit(limits.output, limits.basis)
         error = beyond_limit("output", theirs.output, answer.output, limit)
@@ -285,13 +299,15 @@ def _numbers(trial: _Trial, metrics: StageMetrics) -> str | None:
         error = error or beyond_limit(name, expected, values, limit)
     if error is None and limits.probability is not None and theirs.probabilities is not None:
         limit = ErrorLimit(np.full(expected.shape, limits.probability), "the tolerance")
-        error = beyond_limit(name, expected, values, limit)
+        cause, error = Cause.TOLERANCE, beyond_limit(name, expected, values, limit)
     if error is None and limits.r2 is not None and metrics.r2 is not None and metrics.r2 < limits.r2:
-        return f"R2 against scikit-learn's predictions is {metrics.r2:.4f}; it must be {limits.r2} at least."
-    return error
+        cause = Cause.R2
+        error = f"R2 against scikit-learn's predictions is {metrics.r2:.4f}; it must be {limits.r2} at least."
+    return cause, error
 
 
-def _labels(trial: _Trial) -> str | None:
+def _labels(trial: _Trial) -> tuple[str, str | None]:
+    """Return how labels are wrong as a sentence, if they are, behind its cause where that is their share."""
     theirs, answer, limits = trial.reference.answer, trial.answer, trial.limits
     assert theirs.probabilities is not None
     one_of_them = trial.reference.task != "multilabel"
@@ -303,20 +319,20 @@ def _labels(trial: _Trial) -> str | None:
     wrong = settled & ~same
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        return (
+        return "", (
             f"Row {row} is labelled {label_text(answer.predictions[row])}, by scikit-learn "
             f"{label_text(theirs.predictions[row])}, and the margin is larger than the allowed error; "
             f"{int(wrong.sum())} of {len(same)} rows are so."
         )
     if limits.agreement is None:
-        return None
+        return "", None
     clear = are_clear(theirs.probabilities, one_of_them=one_of_them)
     equal: Array = np.equal(theirs.predictions, answer.predictions).reshape(clear.shape)
     right = (equal | ~clear)[limits.rows_to_count(len(same))]
     if right.size and right.mean() < limits.agreement:
         what = "labels are scikit-learn's" if right.ndim > 1 else "rows have scikit-learn's label"
-        return (
+        return Cause.LABEL_SHARE, (
             f"{right.mean():.2%} of {right.size} {what}, ties counted as equal; at least "
             f"{limits.agreement:.4g} must."
         )
-    return None
+    return "", None

@@ -19,6 +19,7 @@ import attrs
 import numpy as np
 
 from rknn_harness.records.outcomes import Stage
+from rknn_harness.records.stage_metrics import StageLimits
 from rknn_harness.verdicts.reference import Reference
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
@@ -62,6 +63,14 @@ class Limits:
     agreement: float | None = None
     r2: float | None = None
     counted: Array | None = None
+
+    def recorded(self) -> StageLimits:
+        """Return what a record holds of them."""
+        bound = None if self.output is None else (float(self.output.min()), float(self.output.max()))
+        finite = bound is not None and bool(np.isfinite(bound).all())
+        return StageLimits(
+            bound if finite else None, self.probability, self.margin, agreement=self.agreement, r2=self.r2
+        )
 
     def take(self, rows: Array) -> Limits:
         """Return the limits of some of the rows."""

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import r2_score
 
 from rknn_harness.records.case import Score
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.verdicts.judge import Verdict
 from rknn_harness.verdicts.reference import Answer
 from scirknn.answers import gives_numbers
@@ -61,7 +61,9 @@ def with_expected(
                     f"{least:.1%} must be."
                 )
         if wrong is not None:
-            return attrs.evolve(verdict, outcome=Outcome.MISMATCH, stage=stage, reason=wrong)
+            return attrs.evolve(
+                verdict, outcome=Outcome.MISMATCH, stage=stage, reason=wrong, cause=Cause.RECORDED
+            )
     return verdict
 
 
