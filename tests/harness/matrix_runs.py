@@ -19,7 +19,7 @@ from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.run_folder import Run, RunFolder, manifest, read_run
 from rknn_harness.records.specs.mlp_spec import ACTIVATIONS, MlpSpec
-from rknn_harness.records.stage_metrics import StageMetrics
+from rknn_harness.records.stage_metrics import StageLimits, StageMetrics
 
 Change = Callable[[CaseResult], CaseResult]
 
@@ -78,7 +78,7 @@ def write_matrix(path: Path, seed: int, plan: Plan | None = None, change: Change
                 for case in _cases(toolkit, precision, plan.count):
                     for board in plan.boards:
                         result = _result(case, board, plan, drift[board], noise, path)
-                        folder.record(change(result) if change else result)
+                        folder.record((change(result) if change else result).with_cause())
     return read_run(path)
 
 
@@ -142,6 +142,7 @@ def _result(
             agreement=None if regressor else 1 - wrong / rows,
             r2=1 - size**2 if regressor else None,
             basis=f"derived, {case.precision}",
+            limits=_limits(case),
         )
     metrics[Stage.BOARD] = metrics[Stage.VIRTUAL_NPU]
     call = (2e-4 + macs * _ROWS * 2e-11) * own.lognormal(0, 0.05)
@@ -178,6 +179,12 @@ def _result(
         },
         samples=name,
     )
+
+
+def _limits(case: Case) -> StageLimits:
+    if case.kind == "random":
+        return StageLimits(output=(0.01, 0.4))
+    return StageLimits(output=(0.01, 0.4), probability=0.3, margin=0.6, agreement=0.97, r2=0.95)
 
 
 def _times(call: float, count: int, noise: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float64]]:

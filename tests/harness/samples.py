@@ -83,7 +83,7 @@ def write_run(path: Path, results: list[CaseResult], *, virtual: bool = True) ->
     ) | {"command": "rknn-harness run"}
     with RunFolder.begin(path, said) as folder:
         for result in results:
-            folder.record(result)
+            folder.record(result.with_cause())
     return read_run(path)
 
 

@@ -47,7 +47,8 @@ STATISTICS: dict[str, Callable[[Any], Any]] = {
     "median": np.median,
     "most": np.max,
 }
-LINEAR = ("agreement",)
+RIGHT, REFUSED, UNTRIED = "right", "refused", "not tried"
+PLAIN = ("attempts", "macs", "weights")
 VOID = ("meta", "br", "hr", "img", "input", "link")
 
 
@@ -105,7 +106,7 @@ class Auditor:
         self.labels = {
             "toolkit": {line["toolkit"] for line in lines},
             "board": {*(line["board"] for line in lines), *document["boards"]},
-            "group": {line["spec"].get("name", "random") for line in lines},
+            "family": {family(line) for line in lines},
             "defect": {defect["text"] for defect in defects.values()},
             "source": {
                 form.format(defect["source"]) for defect in defects.values() for form in ("{}", "({})")
@@ -167,6 +168,7 @@ class Auditor:
             truth = field(self.lines[index], chart.get("data-y") or chart["data-x"])
             return wrong_number(number, repr(truth if truth is None else float(truth)), truth)
         if tag == "title" and stack[-2][0] == "head":
+            shown = shown.partition(": ")[2]
             words = re.sub(r"\d+", "#", shown)
             fine = [int(word) for word in re.findall(r"\d+", shown)] == self.verdict(words)
             return "" if fine else f"the verdict's numbers are {self.verdict(words)}"
@@ -199,7 +201,7 @@ class Auditor:
             return [f"a mark in a chart without axes: {own}" for _, own in marks if "data-i" in own]
         complaints = []
         place = {
-            letter: scale(elements, letter, head[f"data-{letter}"])
+            letter: scale(elements, letter, head[f"data-{letter}-form"])
             for letter in "xy"
             if f"data-{letter}" in head
         }
@@ -265,6 +267,20 @@ class Auditor:
             return [line["metrics"][stage]["basis"] for stage in line["metrics"]]
         if kind == "measure":
             return [line["score"]["measure"]]
+        if kind == "network":
+            spec = line["spec"]
+            widths = [spec["n_features"], *spec["hidden"], spec["n_outputs"]]
+            layers = ", ".join(map(str, widths))
+            return [f"{spec['activation']}, layers of {layers}, seed {spec['seed']}"]
+        if kind == "batch_size":
+            return [" and ".join(map(str, line["batch_size"]))]
+        if kind == "placement":
+            return [f"{name} {form} on the {where}" for name, form, where in line["placement"]]
+        if kind == "digest names":
+            return list(line["digests"])
+        if kind.startswith(("digests.", "options.")):
+            head, _, rest = kind.partition(".")
+            return [line[head][rest]]
         if kind.startswith("property."):
             return [line["properties"][kind.removeprefix("property.")].strip()]
         value = line[kind]
@@ -292,7 +308,7 @@ def wrong_number(shown: str, value: str, truth: float | None) -> str:
     return ""
 
 
-def scale(elements: list[tuple[str, dict[str, str]]], letter: str, name: str) -> Any:
+def scale(elements: list[tuple[str, dict[str, str]]], letter: str, form: str) -> Any:
     """Return where an axis puts a value, by its ticks; nowhere, if they are uneven."""
     ticks = [own for _, own in elements if own.get("data-tick") == letter]
     values = np.array([float(own["data-value"]) for own in ticks])
@@ -301,7 +317,7 @@ def scale(elements: list[tuple[str, dict[str, str]]], letter: str, name: str) ->
         places = places - 4.5  # a text's base line lies below the line that it names
 
     def bent(value: Any) -> Any:
-        return value if name in LINEAR else np.log10(np.maximum(value, values.min()))
+        return np.log10(np.maximum(value, values.min())) if form == "log" else value
 
     slope, start = np.polyfit(bent(values), places, 1)
     if np.abs(slope * bent(values) + start - places).max() > 0.15:
@@ -314,19 +330,78 @@ def last(line: dict[str, Any]) -> dict[str, Any] | None:
     return spoke[-1] if spoke else None
 
 
+def tolerance(metrics: dict[str, Any]) -> float | None:
+    """Return the largest share of a chosen tolerance."""
+    limits = metrics.get("limits") or {}
+    shares = []
+    if limits.get("probability") and metrics["probability_error"] is not None:
+        shares.append(metrics["probability_error"] / limits["probability"])
+    if limits.get("r2") is not None and limits["r2"] < 1 and metrics["r2"] is not None:
+        shares.append((1 - metrics["r2"]) / (1 - limits["r2"]))
+    return max(shares, default=None)
+
+
+def allowed(metrics: dict[str, Any]) -> float | None:
+    """Return the larger share of derived bound and tolerance."""
+    shares = [metrics["output_share"], tolerance(metrics)]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def relative(metrics: dict[str, Any]) -> float | None:
+    error, size = metrics["output_error"], metrics["output_size"]
+    return None if error is None else error / (size or 1.0)
+
+
+METRICS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "error": relative,
+    "output": lambda metrics: metrics["output_error"],
+    "share": lambda metrics: metrics["output_share"],
+    "tolerance": tolerance,
+    "allowed": allowed,
+    "judged": lambda metrics: metrics["rows"],
+    "agreement": lambda metrics: metrics["agreement"],
+    "r2": lambda metrics: metrics["r2"],
+    "probability_error": lambda metrics: metrics["probability_error"],
+}
+
+
+def family(line: dict[str, Any]) -> str:
+    """Return a model's name, or the task of a random network."""
+    spec = line["spec"]
+    name: str = spec.get("name") or spec.get("family") or f"{line['kind']} {spec['task']}"
+    return name
+
+
+def kind_of(line: dict[str, Any]) -> str:
+    """Return how a line counts."""
+    failed = any(line["properties"].values()) or line["outcome"] not in (
+        "pass",
+        "unsupported",
+        "infra_error",
+    )
+    if line["outcome"] == "infra_error":
+        return UNTRIED
+    if failed:
+        return "known" if line["expected"] else "wrong"
+    if line["expected"]:
+        return "wrong"
+    return REFUSED if line["outcome"] == "unsupported" else RIGHT
+
+
 def field(line: dict[str, Any], name: str) -> float | None:
     """Return one number of a line."""
     head, _, rest = name.partition(".")
     latency = line["latency"] or {}
-    if head in ("error", "share", "agreement", "r2", "probability_error"):
+    if head in METRICS:
         metrics = line["metrics"].get(rest) if rest else last(line)
-        if metrics is None:
-            return None
-        if head == "error":
-            error, size = metrics["output_error"], metrics["output_size"]
-            return None if error is None else error / (size or 1.0)
-        found: float | None = metrics["output_share" if head == "share" else head]
-        return found
+        return None if metrics is None else METRICS[head](metrics)
+    if head in ("limit", "bound"):
+        limits = (last(line) or {}).get("limits") or {}
+        ends = limits.get("output")
+        if head == "limit":
+            limit: float | None = limits.get(rest)
+            return limit
+        return None if ends is None else float(ends[rest == "high"])
     if head == "work":
         return line["macs"] * latency["rows"] if latency and line["macs"] else None
     if head == "estimate":
@@ -344,9 +419,8 @@ def field(line: dict[str, Any], name: str) -> float | None:
         return [layer[2] for layer in line["placement"]].count(head)
     if head == "seconds":
         return float(np.sum(list(line["seconds"].values())))
-    told: float | None = (
-        line[name] if name == "attempts" else latency.get({"samples": "count"}.get(name, name))
-    )
+    names = {"samples": "count"}
+    told: float | None = line[name] if name in PLAIN else latency.get(names.get(name, name))
     return told
 
 
@@ -360,7 +434,9 @@ def condition(line: dict[str, Any], key: str) -> str:
         told = line["properties"].get(rest)
         return "not examined" if told is None else "failed" if told else "held"
     return {
-        "group": line["spec"].get("name", "random"),
+        "family": family(line),
+        "kind": kind_of(line),
+        "judged": "no" if kind_of(line) in (REFUSED, UNTRIED) else "yes",
         "failed": " ".join(failed),
         "ok": "no" if ended or failed else "yes",
         "expected": "yes" if line["expected"] else "no",

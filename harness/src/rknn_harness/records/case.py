@@ -102,6 +102,11 @@ class Case:
             return self.source.data != "drawn"
         return self.kind == "dataset"
 
+    @property
+    def family(self) -> str:
+        """Its model's name or family, or the task of a random network."""
+        return f"{self.kind} {self.source.task}" if isinstance(self.source, MlpSpec) else self.group
+
     def to_json(self) -> dict[str, Any]:
         """Return the case as JSON types."""
         source = {"name": self.source} if isinstance(self.source, str) else self.source.to_json()

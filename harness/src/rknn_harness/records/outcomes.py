@@ -89,7 +89,7 @@ _CAUSES = {
     Cause.ROWS: "the example rows do not fit the model",
     Cause.OPTION: "an option of the conversion does not fit",
     Cause.TOLERANCE: "a probability is further off than the promised tolerance",
-    Cause.R2: "R2 is lower than the promised one",
+    Cause.R2: "R² is lower than the promised one",
     Cause.LABEL_SHARE: "fewer labels are scikit-learn's than promised",
     Cause.NO_NUMBERS: "the answer has another shape, or holds no finite numbers",
     Cause.RECORDED: "the answers are not the recorded ones",

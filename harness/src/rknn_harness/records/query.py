@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.outcomes import Stage
+from rknn_harness.records.outcomes import Kind, Stage
 from rknn_harness.records.stage_metrics import StageMetrics
 
 __all__ = ["Number", "Records", "failed_properties", "field", "last_metrics"]
@@ -41,17 +41,25 @@ def field(result: CaseResult, name: str) -> Number | None:
     ----------
     result : CaseResult
     name : str
-        ``error``, ``share``, ``agreement``, ``r2`` or ``probability_error`` at the last stage that answered;
-        ``error.STAGE`` at one stage; ``p50``, ``p90``, ``p99``, ``mad``, ``rows`` and ``samples`` of the
-        timed call; ``work``, its multiply-adds; ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the
-        median on the CPU, and ``gain.WHERE``, that over ``p50``; ``score.board``, ``score.sklearn`` and
-        ``score.rows`` of a user's own model; ``rules.KIND``, the files' rules of that kind;
-        ``macs``, ``seconds``, ``attempts``;
+        At the last stage that answered, or with ``.STAGE`` behind it at one: ``error``, ``output`` (it in
+        its own units), ``share`` (of the derived bound), ``tolerance`` (share of the chosen tolerances),
+        ``allowed`` (the larger of both), ``judged`` (rows), ``agreement``, ``r2``, ``probability_error``.
+        ``limit.NAME``, ``bound.low`` and ``bound.high``, what the last stage was held to; ``p50``, ``p90``,
+        ``p99``, ``mad``, ``rows`` and ``samples`` of the timed call; ``work``, its multiply-adds;
+        ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the median on the CPU, and ``gain.WHERE``, that
+        over ``p50``; ``score.board``, ``score.sklearn`` and ``score.rows`` of a user's own model;
+        ``rules.KIND``, the files' rules of that kind; ``macs``, ``weights``, ``seconds``, ``attempts``;
         ``NPU`` and ``CPU``, the layers placed there.
     """
     head, _, rest = name.partition(".")
     if head in _METRICS:
         return _attribute(result.metrics.get(Stage(rest)) if rest else last_metrics(result), _METRICS[head])
+    if head in ("limit", "bound"):
+        last = last_metrics(result)
+        limits = None if last is None else last.limits
+        if head == "limit" or limits is None:
+            return _attribute(limits, rest)
+        return None if limits.output is None else limits.output[("low", "high").index(rest)]
     if head in _TIMES:
         return _attribute(result.latency, _TIMES[head])
     if head == "score":
@@ -74,7 +82,11 @@ def _attribute(part: object, name: str) -> Number | None:
 
 _METRICS = {
     "error": "relative_error",
+    "output": "output_error",
     "share": "output_share",
+    "tolerance": "tolerance_share",
+    "allowed": "allowed_share",
+    "judged": "rows",
     "agreement": "agreement",
     "r2": "r2",
     "probability_error": "probability_error",
@@ -82,6 +94,7 @@ _METRICS = {
 _TIMES = {"p50": "p50", "p90": "p90", "p99": "p99", "mad": "mad", "rows": "rows", "samples": "count"}
 _PLAIN: dict[str, Callable[[CaseResult], Number | None]] = {
     "macs": lambda result: result.macs,
+    "weights": lambda result: result.weights,
     "attempts": lambda result: result.attempts,
     "seconds": lambda result: sum(result.seconds.values()),
     "NPU": lambda result: sum(where == "NPU" for _, _, where in result.placement),
@@ -110,6 +123,10 @@ _KEYS: dict[str, Callable[[CaseResult], str]] = {
     "precision": lambda result: result.case.precision,
     "board": lambda result: result.board,
     "group": lambda result: result.case.group,
+    "family": lambda result: result.case.family,
+    "kind": lambda result: result.kind.value,
+    "cause": lambda result: result.cause,
+    "judged": lambda result: "no" if result.kind in (Kind.REFUSED, Kind.UNTRIED) else "yes",
     "outcome": lambda result: result.outcome.value,
     "stage": lambda result: result.stage.value if result.stage is not None else "",
     "defect": lambda result: result.defect,
@@ -163,9 +180,9 @@ class Records:
         name : str
             See `field`.
         conditions : mapping of str to str
-            ``toolkit``, ``precision``, ``board``, ``group``, ``outcome``, ``stage``, ``defect``; ``failed``,
-            the names of the failed properties; ``ok``, ``expected``, ``compared``, ``retried`` and ``timed``,
-            yes or no;
+            ``toolkit``, ``precision``, ``board``, ``group``, ``family``, ``kind``, ``cause``, ``outcome``,
+            ``stage``, ``defect``; ``failed``, the names of the failed properties; ``ok``, ``expected``,
+            ``compared``, ``judged`` (neither refused nor left untried), ``retried`` and ``timed``, yes or no;
             ``property.NAME``, held, failed or not examined; ``decade``, the timed call's multiply-adds by
             powers of ten, and ``bin``, by thirds of them.
         """

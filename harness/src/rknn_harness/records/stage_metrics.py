@@ -115,6 +115,12 @@ class StageMetrics:
         return max(shares, default=None)
 
     @property
+    def allowed_share(self) -> float | None:
+        """How much of what it may be an answer is: the larger share of derived bound and tolerances."""
+        shares = (self.output_share, self.tolerance_share)
+        return max((share for share in shares if share is not None), default=None)
+
+    @property
     def relative_error(self) -> float | None:
         """Largest error of the output as a share of its largest magnitude."""
         return None if self.output_error is None else self.output_error / (self.output_size or 1.0)

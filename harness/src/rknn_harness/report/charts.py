@@ -1,8 +1,8 @@
 """Charts as inline SVG, drawn from data.
 
 Colours come from the page's style; shapes and hatching distinguish the series without them. A mark names
-the record that it shows (``data-i``), a chart the fields on its axes (``data-x``, ``data-y``), and a tick its
-value, so that a mark's place can be checked against the record.
+the record that it shows (``data-i``), a chart the fields on its axes (``data-x``, ``data-y``) and whether
+they are linear, and a tick its value, so that a mark's place can be checked against the record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
     "lines",
     "log_axis",
     "scatter",
-    "strips",
+    "stacks",
 ]
 
 _WIDTH = 440  # little wider than a phone, so that letters stay letters there
@@ -32,6 +32,8 @@ _FONT = 13
 _TOP = 8
 _BOTTOM = 46
 _RIGHT = _WIDTH - 8
+_SPOT = 8.0  # a mark's width, with the gap to the next
+_TALLEST = 150.0
 _PACES = tuple(step * 10.0**power for power in range(-2, 9) for step in (1, 2, 5))
 
 
@@ -45,11 +47,13 @@ class Mark:
         Of the record in the run.
     x : float
     y : float
-        The row's index in `strips`.
+        The row's index in `stacks`.
     shape : str
         Id of one of the page's symbols.
     title : str
         Shown where the pointer rests.
+    link : str
+        Where the mark leads; empty for none.
     """
 
     index: int
@@ -57,6 +61,7 @@ class Mark:
     y: float
     shape: str
     title: str
+    link: str = ""
 
 
 @attrs.frozen
@@ -101,6 +106,11 @@ class Axis:
     ticks: tuple[float, ...]
     text_of: Callable[[float], str]
 
+    @property
+    def form(self) -> str:
+        """``log`` or ``linear``."""
+        return "log" if self.log else "linear"
+
     def place(self, value: float) -> float:
         """Return where a value lies between the ends, 0 to 1."""
         low, high = self.low, self.high
@@ -141,15 +151,12 @@ def linear_axis(name: str, label: str, low: float, high: float, text_of: Callabl
     )
 
 
-def strips(
-    rows: Sequence[Markup],
-    marks: Sequence[Mark],
-    medians: Sequence[MeasuredMark],
-    axis: Axis,
-    *,
-    title: str,
+def stacks(
+    rows: Sequence[Markup], marks: Sequence[Mark], medians: Sequence[MeasuredMark], axis: Axis
 ) -> Markup:
-    """Draw one row per name with its points along a common axis, and a stroke at each median.
+    """Draw one row per name with its points along a common axis, stacked where they meet, and the limit at 1.
+
+    The chart is hidden from screen readers and from the keyboard: the page has each case as text elsewhere.
 
     Parameters
     ----------
@@ -158,27 +165,38 @@ def strips(
     marks : sequence of Mark
     medians : sequence of MeasuredMark
     axis : Axis
-    title : str
-        What the chart shows, for a screen reader.
     """
-    left = 14 + max((len(row.striptags()) for row in rows), default=0) * 0.56 * _FONT
-    step = 34
-    height = _TOP + step * len(rows) + _BOTTOM
-    parts = _x_axis(axis, left, height)
+    left, y = 0.0, float(_TOP)
+    parts: list[Markup] = []
     for index, row in enumerate(rows):
-        middle = _TOP + step * (index + 0.5)
+        levels = _levels([mark for mark in marks if mark.y == index], axis, left)
+        deepest = max((level for _, _, level in levels), default=0)
+        step = min(_SPOT, _TALLEST / (deepest + 1))
+        base = y + 2 * _FONT + 8 + step * deepest
         parts += [
-            _text("name", left - 10, middle + 4.5, "end", row),
-            _line("row", left, _RIGHT, middle, middle),
+            _text("name", left + 8, y + _FONT, "start", row),
+            _line("row", left + 8, _RIGHT, base, base),
         ]
-    for order, mark in enumerate(_failures_last(marks)):
-        # A fixed pattern of lanes spreads what would lie on one line.
-        lane = ((order * 4) % 9 - 4) * 2.8
-        parts.append(_spot(mark, _along(axis, mark.x, left), _TOP + step * (mark.y + 0.5) + lane))
-    for median in medians:
-        x, y = _along(axis, median.x, left), _TOP + step * (median.row + 0.5)
-        parts.append(Markup('<use href="#median" x="{:.1f}" y="{:.1f}"{}/>').format(x, y, median.address))
-    return _frame(height, title, parts, axis)
+        parts += [_spot(mark, x, base - 6 - step * level) for mark, x, level in levels]
+        for median in (each for each in medians if each.row == index):
+            place = Markup('<use href="#median" x="{:.1f}" y="{:.1f}"{}/>')
+            parts.append(place.format(_along(axis, median.x, left), base, median.address))
+        y = base + 14
+    limit, height = _along(axis, 1.0, left), y + _BOTTOM
+    line = [_line("level", limit, limit, _TOP, y), _text("axis", limit - 5, _TOP + _FONT, "end", "limit")]
+    return _frame(height, "", [*_x_axis(axis, left, height), *line, *parts], axis)
+
+
+def _levels(marks: Sequence[Mark], axis: Axis, left: float) -> list[tuple[Mark, float, int]]:
+    """Return each mark's place on the axis and its level: the lowest on which it covers no other."""
+    ends: list[float] = []
+    placed = []
+    for mark in sorted(marks, key=lambda mark: (mark.x, mark.index)):
+        x = _along(axis, mark.x, left)
+        level = next((level for level, end in enumerate(ends) if x - end >= _SPOT), len(ends))
+        ends[level:] = [x, *ends[level + 1 :]]
+        placed.append((mark, x, level))
+    return placed
 
 
 def scatter(
@@ -299,12 +317,15 @@ def _failures_last(marks: Sequence[Mark]) -> list[Mark]:
 
 
 def _frame(height: float, title: str, parts: Sequence[Markup], *axes: Axis) -> Markup:
+    """Return a chart; without a title it is hidden from screen readers."""
     fields = Markup("").join(
-        Markup(' data-{}="{}"').format(letter, axis.name) for letter, axis in zip("xy", axes, strict=False)
+        Markup(' data-{0}="{1}" data-{0}-form="{2}"').format(
+            letter, axis.name, "log" if axis.log else "linear"
+        )
+        for letter, axis in zip("xy", axes, strict=False)
     )
-    head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"{}>').format(
-        _WIDTH, round(height), title, fields
-    )
+    role = Markup('role="img" aria-label="{}"').format(title) if title else Markup('aria-hidden="true"')
+    head = Markup('<svg class="chart" viewBox="0 0 {} {}" {}{}>').format(_WIDTH, round(height), role, fields)
     return head + Markup("").join(parts) + Markup("</svg>")
 
 
@@ -339,9 +360,10 @@ def _tick(axis: Axis, letter: str, value: float, x: float, y: float) -> Markup:
 
 
 def _spot(mark: Mark, x: float, y: float) -> Markup:
-    return Markup('<use href="#{}" x="{:.1f}" y="{:.1f}" data-i="{}"><title>{}</title></use>').format(
+    spot = Markup('<use href="#{}" x="{:.1f}" y="{:.1f}" data-i="{}"><title>{}</title></use>').format(
         mark.shape, x, y, mark.index, mark.title
     )
+    return Markup('<a href="{}" tabindex="-1">{}</a>').format(mark.link, spot) if mark.link else spot
 
 
 def _power(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The numbers of a report: verdict, groups, and failures, those of one kind together."""
+"""The numbers of a report: verdict, counts, and all that is not right, those of one cause together."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from rknn_harness.records.case_result import CaseResult, results_code
-from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
-from rknn_harness.records.query import Records, failed_properties
+from rknn_harness.records.outcomes import ExitCode, Kind, Outcome, Stage
+from rknn_harness.records.query import Records
 from rknn_harness.records.run_folder import Run
 from rknn_harness.records.specs.family_spec import FamilySpec
 
-__all__ = ["Fault", "Question", "Summary", "summarize"]
+__all__ = ["KINDS", "CaseGroup", "Question", "Summary", "summarize"]
+
+KINDS = (Kind.WRONG, Kind.UNTRIED, Kind.KNOWN, Kind.REFUSED, Kind.RIGHT)
+"""In the order in which a reader wants them."""
 
 
 @attrs.frozen
@@ -26,39 +29,39 @@ class Question:
 
 
 @attrs.frozen
-class Fault:
-    """Cases that failed in the same way.
+class CaseGroup:
+    """Cases that ended in the same way by the same cause.
 
     Attributes
     ----------
+    kind : Kind
+        Any but right.
     outcome : Outcome
     stage : Stage or None
-    properties : tuple of str
-        The properties that failed.
+    cause : str
+        See `CaseResult`; empty for cases that passed and were expected to fail.
     defect : str
         Name of the vendor's known defect, if it is one.
-    expected : bool
-        Whether the expectations name these cases.
     cases : tuple of int
         Indexes into the run's results, the smallest network first.
     """
 
+    kind: Kind
     outcome: Outcome
     stage: Stage | None
-    properties: tuple[str, ...]
+    cause: str
     defect: str
-    expected: bool
-    cases: tuple[int, ...]
+    cases: tuple[int, ...] = ()
 
     @property
     def where(self) -> dict[str, str]:
         """The conditions that these cases, and no others, meet."""
         return {
+            "kind": self.kind.value,
             "outcome": self.outcome.value,
             "stage": "" if self.stage is None else self.stage.value,
-            "failed": " ".join(self.properties),
+            "cause": self.cause,
             "defect": self.defect,
-            "expected": "yes" if self.expected else "no",
         }
 
 
@@ -72,37 +75,59 @@ class Summary:
         The verdict in one line, its numbers as questions.
     verdict : str
         The same as text.
+    is_complete : bool
+        Whether the run came to its end and tried something.
     code : ExitCode
     counts : tuple of (Outcome, int)
         Outcomes that occurred, in the order of `Outcome`.
-    faults : tuple of Fault
-        Those that nobody expected first, and in them the most frequent.
+    groups : tuple of CaseGroup
+        All cases that are not right: wrong, not tried, known, refused, and in each the most frequent first.
     outdated : tuple of int
         Indexes of the cases that were expected to fail and pass.
     """
 
     sentence: tuple[str | Question, ...]
     verdict: str
+    is_complete: bool
     code: ExitCode
     counts: tuple[tuple[Outcome, int], ...]
-    faults: tuple[Fault, ...]
+    groups: tuple[CaseGroup, ...]
     outdated: tuple[int, ...]
+
+    def of_kind(self, kind: Kind) -> tuple[CaseGroup, ...]:
+        """Return the groups of a kind."""
+        return tuple(group for group in self.groups if group.kind is kind)
+
+    @property
+    def faults(self) -> tuple[CaseGroup, ...]:
+        """The failures by cause: those that nobody expected first."""
+        wrong = (group for group in self.of_kind(Kind.WRONG) if group.cause)
+        return (*wrong, *self.of_kind(Kind.KNOWN))
+
+    @property
+    def word(self) -> str:
+        """The verdict in one word; incomplete: nothing is wrong, and not all was tried."""
+        if self.of_kind(Kind.WRONG):
+            return "FAIL"
+        return "PASS" if self.is_complete and not self.of_kind(Kind.UNTRIED) else "INCOMPLETE"
 
 
 def summarize(run: Run) -> Summary:
     """Compute a report's numbers."""
     results, records = run.results, Records(run.results)
     counts = Counter(result.outcome for result in results)
-    sentence = tuple(_sentence(records, incomplete=run.torn or run.manifest.get("finished") is None))
+    incomplete = run.torn or run.manifest.get("finished") is None
+    sentence = tuple(_sentence(records, incomplete=incomplete))
     return Summary(
         sentence=sentence,
         verdict="".join(
             part if isinstance(part, str) else f"{records.ask(part.statistic, part.name, part.where)}"
             for part in sentence
         ),
+        is_complete=bool(results) and not incomplete,
         code=results_code(results),
         counts=tuple((outcome, counts[outcome]) for outcome in Outcome if counts[outcome]),
-        faults=_faults(results),
+        groups=_groups(results),
         outdated=tuple(
             index
             for index, result in enumerate(results)
@@ -146,18 +171,17 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
     return [*parts, "; the run is not complete." if incomplete else "."]
 
 
-def _faults(results: Sequence[CaseResult]) -> tuple[Fault, ...]:
-    kinds: dict[Fault, list[int]] = {}
+def _groups(results: Sequence[CaseResult]) -> tuple[CaseGroup, ...]:
+    members: dict[CaseGroup, list[int]] = {}
     for index, result in enumerate(results):
-        if result.is_failure:
-            properties = failed_properties(result)
-            kind = Fault(result.outcome, result.stage, properties, result.defect, bool(result.expected), ())
-            kinds.setdefault(kind, []).append(index)
-    faults = [
-        attrs.evolve(kind, cases=tuple(sorted(indexes, key=lambda index: _size(results[index]))))
-        for kind, indexes in kinds.items()
+        if result.kind is not Kind.RIGHT:
+            group = CaseGroup(result.kind, result.outcome, result.stage, result.cause, defect=result.defect)
+            members.setdefault(group, []).append(index)
+    groups = [
+        attrs.evolve(group, cases=tuple(sorted(indexes, key=lambda index: _size(results[index]))))
+        for group, indexes in members.items()
     ]
-    return tuple(sorted(faults, key=lambda fault: (fault.expected, -len(fault.cases))))
+    return tuple(sorted(groups, key=lambda group: (KINDS.index(group.kind), -len(group.cases))))
 
 
 def _size(result: CaseResult) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -13,21 +14,28 @@ import attrs
 from markupsafe import Markup
 
 import sklearn2rknn
-from rknn_harness.records.case import PRECISIONS, PROPERTIES
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.case import ONE_PROGRAM, PRECISIONS, PROPERTIES
+from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.specs.mlp_spec import MlpSpec
+from rknn_harness.records.outcomes import Cause, Kind, Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
-from rknn_harness.records.query import Number, Records, field, last_metrics
+from rknn_harness.records.query import Number, Records, failed_properties, field, last_metrics
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
+from rknn_harness.report.answers import answers
 from rknn_harness.report.board_facts import kept_facts
-from rknn_harness.report.charts import Band, Mark, MeasuredMark, linear_axis, log_axis, scatter, strips
-from rknn_harness.report.numbers import Fault, Question, Summary, summarize
+from rknn_harness.report.charts import Axis, Band, Mark, MeasuredMark, log_axis, scatter, stacks
+from rknn_harness.report.links import anchor, link_to
+from rknn_harness.report.numbers import KINDS, CaseGroup, Question, Summary, summarize
 from scirknn.files import write_atomically
 from sklearn2rknn.toolkit.pins.versions import Defect, toolkit_version
 
 __all__ = ["write_report"]
 
-_SIGNS = {Outcome.PASS: "✓", Outcome.UNSUPPORTED: "-", Outcome.INFRA_ERROR: "!"}
+Column = Mapping[str, str]
+_FAR = 1.15
+"""Shares of what is allowed up to which a chart is linear."""
+
 _BINS = 3
 """Parts of a decade of multiply-adds that one box of the estimate's band covers."""
 
@@ -42,7 +50,7 @@ def write_report(run: Run) -> Path:
     environment = wording.environment()
     views = page.views() | {
         "summary": summary,
-        "links": {fault.defect: _defect(fault, run) for fault in summary.faults},
+        "links": {group.defect: _defect(group, run) for group in summary.groups},
     }
     for name in ("report.md", "report.html"):
         write_atomically(run.path / name, environment.get_template(name).render(views))
@@ -58,25 +66,25 @@ class _Page:
     records: Records
 
     def views(self) -> dict[str, Any]:
-        results = self.run.results
-        toolkits = self.records.distinct("toolkit")
-        precisions = self._in_order("precision", PRECISIONS)
+        results, boards = self.run.results, self.run.manifest["boards"]
         examined = {name for result in results for name in result.properties}
         return self._functions() | {
             "run": self.run,
             "manifest": self.run.manifest,
             "folder": _folder(self.run),
-            "boards": self._in_order("board", list(self.run.manifest["boards"])),
-            "toolkits": toolkits,
-            "precisions": precisions,
-            "columns": [
-                (toolkit, [name for name in precisions if self._some(toolkit=toolkit, precision=name)])
-                for toolkit in toolkits
-            ],
-            "groups": sorted(self.records.distinct("group"), key=lambda name: (name == "random", name)),
-            "properties": [name for name in PROPERTIES if name in examined],
+            "boards": self._in_order("board", list(boards)),
+            "toolkits": self.records.distinct("toolkit"),
+            "precisions": self._in_order("precision", PRECISIONS),
+            "columns": self.columns(),
+            "families": self.families(),
+            "answers": answers(self.records, {board: self.is_virtual(board) for board in boards}),
+            "examined": [name for name in PROPERTIES if name in examined],
             "unexamined": [name for name in PROPERTIES if name not in examined],
             "PROPERTIES": PROPERTIES,
+            "ONE_PROGRAM": ONE_PROGRAM,
+            "KINDS": [kind for kind in KINDS if self._some(kind=kind.value)],
+            "Kind": Kind,
+            "Cause": Cause,
             "Outcome": Outcome,
             "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
             "scored": [index for index, each in enumerate(results) if each.score is not None],
@@ -90,7 +98,9 @@ class _Page:
         return {
             "facts_of": lambda board: self.run.manifest["boards"].get(board, {}),
             "is_virtual": self.is_virtual,
-            "sign": lambda outcome: _SIGNS.get(outcome, "✗"),
+            "anchor": anchor,
+            "link_to": link_to,
+            "network_text": _network_text,
             "last": last_metrics,
             "is_in_properties": lambda result: any(
                 sentence.endswith(result.reason) for sentence in result.properties.values() if sentence
@@ -105,12 +115,11 @@ class _Page:
             "count": lambda **where: len(self.records.where(where)),
             "count_where": lambda where: len(self.records.where(where)),
             "rows": self.records.where,
+            "value": lambda index, name: field(self.run.results[index], name),
             "decades": self.decades,
             "replay": self.replay,
-            "error_chart": self.error_chart,
-            "agreement_chart": self.agreement_chart,
+            "share_chart": self.share_chart,
             "latency_chart": self.latency_chart,
-            "gain_chart": self.gain_chart,
         }
 
     def number(
@@ -156,26 +165,6 @@ class _Page:
         """Return the command that tries a case again."""
         return replay_command(_folder(self.run), self.run.manifest, self.run.results[index])
 
-    def error_chart(self, board: str) -> Markup:
-        return self._strips(
-            board,
-            "error",
-            lambda values: log_axis("error", "largest error ÷ largest output", values),
-            wording.number,
-            f"Largest output error of each case on {board}, as a share of its largest output",
-        )
-
-    def agreement_chart(self, board: str) -> Markup:
-        def axis(values: Sequence[float]) -> Any:
-            # A round number below the worst case, and never so near 100 % that one row looks like ruin.
-            lowest = min(values, default=1.0)
-            start = next((low for low in (0.96, 0.92, 0.8, 0.6, 0.0) if lowest >= low), 0.0)
-            label = "rows with scikit-learn's label"
-            return linear_axis("agreement", label, start, 1.0, lambda value: f"{value * 100:.4g} %")
-
-        title = f"Share of rows labelled as scikit-learn labels them, by case, on {board}"
-        return self._strips(board, "agreement", axis, wording.percent, title)
-
     def latency_chart(self, board: str, toolkit: str) -> Markup:
         where = {"board": board, "timed": "yes"}
         seconds = self.records.values("p50", where)
@@ -201,56 +190,58 @@ class _Page:
             bands=bands,
         )
 
-    def gain_chart(self, board: str) -> Markup:
-        where = {"board": board, "timed": "yes"}
-        gains = self.records.values("gain.numpy", where)
-        return scatter(
-            self._marks(where, "work", "gain.numpy", wording.ratio),
-            (
-                self._work_axis(where),
-                log_axis("gain.numpy", "numpy's time ÷ the bundle's", [*gains, 1.0], _times),
-            ),
-            title=f"numpy's time on the CPU of {board} over the bundle's, against a call's multiply-adds",
-            level=(1.0, "as fast as the CPU"),
-        )
-
-    def _strips(
-        self,
-        board: str,
-        name: str,
-        axis: Callable[[Sequence[float]], Any],
-        text_of: Callable[[float], str],
-        title: str,
-    ) -> Markup:
+    def share_chart(self, name: str) -> Markup:
+        """Chart a share of what is allowed, a row for each board, toolkit and precision that has it."""
         rows: list[Markup] = []
         marks, medians = [], []
-        for toolkit in self.records.distinct("toolkit"):
-            for precision in self._in_order("precision", PRECISIONS):
-                where = {"board": board, "toolkit": toolkit, "precision": precision}
-                median = self.records.ask("median", name, where)
-                if median is None:
-                    continue
-                row = len(rows)
-                rows.append(Markup('<tspan data-l="toolkit">{}</tspan> {}').format(toolkit, precision))
-                for index in self.records.where(where):
-                    value = field(self.run.results[index], name)
-                    if value is not None:
-                        marks.append(self._mark(index, value, row, text_of))
-                medians.append(MeasuredMark(median, row, _address(f"median {name}", where)))
-        return strips(rows, marks, medians, axis([mark.x for mark in marks]), title=title)
+        several = len(self.records.distinct("board")) > 1
+        for board, toolkit, precision in itertools.product(
+            self._in_order("board", list(self.run.manifest["boards"])),
+            self.records.distinct("toolkit"),
+            self._in_order("precision", PRECISIONS),
+        ):
+            where = {"board": board, "toolkit": toolkit, "precision": precision}
+            median = self.records.ask("median", name, where)
+            if median is None:
+                continue
+            place = Markup(', <tspan data-l="board">{}</tspan>').format(board) if several else ""
+            rows.append(Markup('<tspan data-l="toolkit">{}</tspan> {}{}').format(toolkit, precision, place))
+            medians.append(MeasuredMark(median, len(rows) - 1, _address(f"median {name}", where)))
+            for index in self.records.where(where):
+                value = field(self.run.results[index], name)
+                if value is not None:
+                    marks.append(self._mark(index, value, len(rows) - 1, wording.percent))
+        return stacks(rows, marks, medians, _share_axis(name, [mark.x for mark in marks]))
+
+    def columns(self) -> list[Column]:
+        """Return the columns of the matrix: toolkit, precision and board, of those that occur."""
+        places = itertools.product(
+            self.records.distinct("toolkit"),
+            self._in_order("precision", PRECISIONS),
+            self._in_order("board", list(self.run.manifest["boards"])),
+        )
+        names = ("toolkit", "precision", "board")
+        wheres = [dict(zip(names, place, strict=True)) for place in places]
+        return [where for where in wheres if self.records.where(where)]
+
+    def families(self) -> list[str]:
+        """Return the models' names in the run's order, then the random networks' tasks."""
+        cases = [result.case for result in self.run.results]
+        named = dict.fromkeys(case.family for case in cases if isinstance(case.source, str))
+        return [*named, *sorted({case.family for case in cases} - named.keys())]
 
     def _marks(self, where: Mapping[str, str], x: str, y: str, text_of: Callable[[float], str]) -> list[Mark]:
         marks = []
         for index in self.records.where(where):
             across, up = field(self.run.results[index], x), field(self.run.results[index], y)
             if across and up:
-                marks.append(attrs.evolve(self._mark(index, up, up, text_of), x=across))
+                marks.append(attrs.evolve(self._mark(index, up, up, text_of), x=across, link=""))
         return marks
 
     def _mark(self, index: int, value: float, y: float, text_of: Callable[[float], str]) -> Mark:
         result = self.run.results[index]
         shape = "failed" if result.is_failure else f"s{PRECISIONS.index(result.case.precision)}"
-        return Mark(index, value, y, shape, f"{result.case.id}: {text_of(value)}")
+        return Mark(index, value, y, shape, f"{result.case.id}: {text_of(value)}", link_to(result))
 
     def _of_manifest(self, path: str) -> Any:
         value: Any = self.run.manifest
@@ -272,8 +263,25 @@ class _Page:
         return bool(self.records.where(where))
 
     def _order(self, index: int) -> tuple[Any, ...]:
+        """Order cases as a reader wants them: what is not right first, then the nearest to its limit."""
         result = self.run.results[index]
-        return (result.case.group == "random", result.case.id, result.case.toolkit, result.board)
+        return (KINDS.index(result.kind), -(field(result, "allowed") or 0.0), *result.key)
+
+
+def _share_axis(name: str, values: Sequence[float]) -> Axis:
+    """Return an axis with a share's limit, 1, inside; logarithmic where some are far beyond it."""
+    label = f"share of the {'derived bound' if name == 'share' else 'chosen tolerance'}"
+    if max(values, default=0.0) > _FAR:
+        return log_axis(name, label, [*values, 1.0], wording.percent)
+    return Axis(name, label, 0.0, _FAR, log=False, ticks=(0.0, 0.25, 0.5, 0.75, 1.0), text_of=wording.percent)
+
+
+def _network_text(result: CaseResult) -> str:
+    """Return what a random network is; empty for another."""
+    spec = result.case.source
+    if not isinstance(spec, MlpSpec):
+        return ""
+    return f"{spec.activation}, layers of {', '.join(map(str, spec.widths))}, seed {spec.seed}"
 
 
 def _data(
@@ -290,10 +298,6 @@ def _address(name: str, where: Mapping[str, Any] | None) -> Markup:
     return Markup(' data-n="{}"').format(name) + conditions
 
 
-def _times(value: float) -> str:
-    return f"{value:g}\N{MULTIPLICATION SIGN}"
-
-
 def _bin(work: float) -> int:
     return math.floor(_BINS * math.log10(work))
 
@@ -302,7 +306,7 @@ def _folder(run: Run) -> str:
     return f"runs/{run.path.name}" if run.path.parent.name == "runs" else run.path.name
 
 
-def _defect(fault: Fault, run: Run) -> Defect | None:
+def _defect(fault: CaseGroup, run: Run) -> Defect | None:
     """Return what the table of toolkits has on a fault's defect."""
     if not fault.defect:
         return None
@@ -337,8 +341,8 @@ def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:
         "faults": [
             fault.where
             | {
-                "failed": list(fault.properties),
-                "expected": fault.expected,
+                "failed": list(failed_properties(first)),
+                "expected": fault.kind is Kind.KNOWN,
                 "cases": len(fault.cases),
                 "smallest": {
                     "id": first.case.id,

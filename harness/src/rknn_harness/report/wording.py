@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
 import jinja2
+from markupsafe import Markup
 
 from scirknn.text import printable
 
@@ -21,6 +25,9 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = made.get_template("page.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    made.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")
     made.filters.update(number=number, percent=percent, ratio=ratio, seconds=seconds, wall=wall, cell=_cell)
     return made
 
