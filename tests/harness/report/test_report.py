@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 import json
+import re
 import statistics
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,10 +16,12 @@ import attrs
 import pytest
 
 from rknn_harness.records.case import random_case
-from rknn_harness.records.outcomes import ExitCode, Outcome
+from rknn_harness.records.outcomes import Cause, ExitCode, Kind, Outcome, Stage
 from rknn_harness.records.query import Records
 from rknn_harness.records.run_folder import Run
 from rknn_harness.records.specs.mlp_spec import MlpSpec
+from rknn_harness.records.stage_metrics import StageLimits
+from rknn_harness.report.answers import Answer, answers
 from rknn_harness.report.numbers import summarize
 from rknn_harness.report.render import write_report
 from tests.harness.samples import failed_results, mixed_results, write_run
@@ -92,7 +97,7 @@ def test_expected_failures_do_not_count(tmp_path: Path) -> None:
     assert summary.code is ExitCode.CLEAN
     assert summary.verdict == "6 of 7 cases agree with scikit-learn; 1 known failure; no new ones."
     (fault,) = summary.faults
-    assert fault.expected
+    assert fault.kind is Kind.KNOWN
     stale = attrs.evolve(good[0], expected="was wrong once")
     summary = summarize(complete(write_run(tmp_path / "stale", [stale, *good[1:]])))
     assert (summary.outdated, summary.code) == ((0,), ExitCode.CONFORMANCE)
@@ -100,7 +105,7 @@ def test_expected_failures_do_not_count(tmp_path: Path) -> None:
     failing = attrs.evolve(good[1], properties={"cores_agree": "Core 1 says 3, core 0 says 4."})
     summary = summarize(complete(write_run(tmp_path / "more", [*good[2:], failing])))
     assert summary.code is ExitCode.CONFORMANCE
-    assert summary.faults[0].properties == ("cores_agree",)
+    assert summary.faults[0].cause == "cores_agree"
 
 
 def test_failures_of_one_kind_are_told_together_by_the_smallest(tmp_path: Path) -> None:
@@ -141,10 +146,13 @@ def test_the_page_stands_alone_and_tells_every_failure(tmp_path: Path) -> None:
     text = write_report(run).read_text(encoding="utf-8")
     page = Page(text)
     assert not page.fetched
-    assert "script" not in page.tags
+    (script,) = re.findall("<script>(.*)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in text
     assert "url(" not in text.replace("url(#hatch)", "")
     shown = " ".join(page.text)
-    assert shown.count("rknn-harness replay run ") == len(failed_results())
+    # Each case has its command, and each cause that of its smallest.
+    assert shown.count("rknn-harness replay run ") == len(run.results) + len(failed_results())
     for result in failed_results():
         assert result.case.id in shown
         assert result.reason in shown
@@ -152,6 +160,9 @@ def test_the_page_stands_alone_and_tells_every_failure(tmp_path: Path) -> None:
     assert "Not an NPU's times." in shown
     assert "estimate, not a measurement" in shown
     assert page.tags.count("svg") >= 3
+    headings = re.findall("<th(?=[ >])[^>]*>", text)
+    assert headings
+    assert all(' scope="' in heading for heading in headings)
 
 
 def test_a_real_board_is_not_called_virtual(tmp_path: Path) -> None:
@@ -185,3 +196,81 @@ def test_markdown_tells_the_same(tmp_path: Path) -> None:
     failures = [result for result in failed_results() if result.outcome.is_failure]
     assert all(result.reason in text for result in failures)
     assert len(text.splitlines()) < 40
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({}, "PASS"),
+        ({"properties": {"cores_agree": "Core 1 says 3, core 0 says 4."}}, "FAIL"),
+        ({"outcome": Outcome.UNSUPPORTED}, "PASS"),
+        ({"outcome": Outcome.INFRA_ERROR}, "INCOMPLETE"),
+        ({"outcome": Outcome.MISMATCH, "expected": "known"}, "PASS"),
+        ({"expected": "was wrong once"}, "FAIL"),
+    ],
+)
+def test_a_run_has_one_word(tmp_path: Path, change: dict[str, Any], word: str) -> None:
+    good = mixed_results(2)[:6]
+    run = complete(write_run(tmp_path / "run", [attrs.evolve(good[0], **change), *good[1:]]))
+    assert summarize(run).word == word
+
+
+def test_there_is_an_answer_for_each_precision_and_for_the_chip(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", mixed_results(4))
+    records = Records(run.results)
+    float16, int8, chip = answers(records, {"virtual": True})
+    assert (float16.title, int8.title, chip.title) == ("Not yet", "Yes, in the virtual NPU", "Not asked")
+    told = "15 of 18 that were judged are right; 3 wrong; 1 refused; 1 not tried."
+    assert words_of(float16, records) == told
+    *_, chip = answers(records, {"virtual": False})
+    assert (chip.where, chip.title) == ({"board": "virtual"}, "Not yet")
+
+
+def words_of(answer: Answer, records: Records) -> str:
+    return "".join(
+        part if isinstance(part, str) else str(records.ask(part.statistic, part.name, part.where))
+        for part in answer.sentence
+    )
+
+
+def test_refusals_of_one_cause_are_grouped_whatever_their_figures(tmp_path: Path) -> None:
+    refused = failed_results()[1]
+    results = [
+        attrs.evolve(
+            refused,
+            case=attrs.evolve(refused.case, id=f"case-{weight}"),
+            reason=f"The weights of layer 2 reach {weight}; float16 ends at 65504.",
+            cause=Cause.RANGE,
+        )
+        for weight in ("3.6e+05", "2.3e+08")
+    ]
+    run = write_run(tmp_path / "run", results)
+    (group,) = summarize(run).of_kind(Kind.REFUSED)
+    assert (group.cause, len(group.cases)) == ("range", 2)
+    shown = write_report(run).read_text("utf-8")
+    assert "Numbers of the model are too large or too small for the precision" in shown
+
+
+def test_properties_of_one_program_are_not_praised_on_a_virtual_board(tmp_path: Path) -> None:
+    good = attrs.evolve(mixed_results(1)[0], properties={"bound": "", "cores_agree": ""})
+    for virtual in (True, False):
+        result = attrs.evolve(good, board="virtual" if virtual else "orange")
+        run = write_run(tmp_path / str(virtual), [result], virtual=virtual)
+        text = write_report(run).read_text("utf-8")
+        (row,) = re.findall('<tr id="p-cores_agree">.*?</tr>', text, re.DOTALL)
+        assert ("one program" in row, "✓" in row) == (virtual, not virtual)
+
+
+def test_shares_of_bound_and_tolerance_are_apart(tmp_path: Path) -> None:
+    good = mixed_results(1)[0]
+    limits = StageLimits(output=(0.1, 0.2), probability=0.002, margin=0.004, agreement=0.99)
+    metrics = {
+        stage: attrs.evolve(each, output_share=0.25, probability_error=0.00212, limits=limits)
+        for stage, each in good.metrics.items()
+    }
+    run = write_run(tmp_path / "run", [attrs.evolve(good, metrics=metrics)])
+    records = Records(run.results)
+    assert records.ask("most", "share", {}) == 0.25
+    assert records.ask("most", "tolerance", {}) == pytest.approx(1.06)
+    assert records.ask("most", "allowed", {}) == pytest.approx(1.06)
+    assert run.results[0].metrics[Stage.BOARD].limits == limits

@@ -63,23 +63,25 @@ def swap(pattern: str, replacement: str) -> Callable[[str], str]:
 
 FAULTS = {
     "a count": (swap(r'(data-n="count cases"[^>]*>)(\d+)<', r"\g<1>9\g<2><"), "the record says"),
+    "a placement": (swap(r'(data-t="placement">layer)0', r"\g<1>7"), "the record says"),
+    "a case's limit": (swap(r'(data-n="limit.probability">0\.)3', r"\g<1>4"), "the record says"),
     "a digit of an error": (swap(r">(\d\.)(\d)e-0", r">\g<1>1\g<2>e-0"), "the record says"),
     "a value behind the text": (swap(r'<data value="0\.', '<data value="0.9'), "the page has"),
     "a unit": (swap(r"( data-n=\"median p50\"[^>]*>[\d.]+) µs<", r"\1 ms<"), "the record says"),
-    "a question": (swap(r"median error&?", "most error"), ""),
+    "a question": (swap(r"median share&?", "most share"), ""),
     "a missing address": (swap(r' data-n="count cases" data-where="board=virtual"', ""), "no address"),
-    "a bare number": (swap(r"Failures</h2>", "Failures: 3</h2>"), "no address"),
+    "a bare number": (swap(r"Causes</h2>", "Causes: 3</h2>"), "no address"),
     "a mark": (swap(r'(<use href="#s0" x=")(\d+)', r"\g<1>1\g<2>"), "is not at"),
-    "a mark's title": (swap(r"(<title>[\w-]+: )([\d.]+)", r"\g<1>7\g<2>"), "the record says"),
+    "a mark's title": (swap(r"(<title>[\w-]+-[\w-]+: )([\d.]+)", r"\g<1>7\g<2>"), "the record says"),
     "a band": (swap(r'(<rect class="band"[^>]*height=")', r"\g<1>9"), "is not from"),
-    "a tick": (swap(r'(data-tick="x" data-value="[^"]*">)10⁻⁴', r"\g<1>10⁻⁶"), "the tick is at"),
+    "a tick": (swap(r'(data-tick="x" data-value="0.25">)25', r"\g<1>35"), "the record says"),
     "a reason": (swap(r"off by 0\.32", "off by 0.23"), "the record says"),
     "a replay command": (
         swap(r'(data-t="replay">rknn-harness replay [^<]*)2\.2\.0', r"\g<1>2.3.0"),
         "the record",
     ),
     "a version": (swap(r'(data-m="versions/numpy">)\d', r"\g<1>9"), "the manifest says"),
-    "the verdict": (swap(r"<title>(\d+) of", r"<title>1\1 of"), "the verdict"),
+    "the verdict": (swap(r"<title>FAIL: (\d+) of", r"<title>FAIL: 1\1 of"), "the verdict"),
     "a toolkit": (swap(r'data-l="toolkit">2\.2\.0', 'data-l="toolkit">2.2.9'), "no toolkit"),
 }
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
 from rknn_harness.models.strategies import specs
-from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.judge import Verdict, judge
 from rknn_harness.verdicts.limits import Limits
@@ -130,6 +130,32 @@ def test_a_planted_fault_is_a_mismatch(
     verdict = board_says(truth, fault(truth, emulated(truth)))
     assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, Stage.BOARD)
     assert re.search(says, verdict.reason), verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "fault", "limits", "cause"),
+    [
+        (SPEC, without_bias, None, "bound"),
+        (SPEC, swapped_labels, None, "labels"),
+        (REGRESSOR, not_a_number, None, Cause.NO_NUMBERS),
+        (SPEC, without_bias, Limits("promised", probability=1e-3, margin=2e-3), Cause.TOLERANCE),
+        (REGRESSOR, without_bias, Limits("promised", r2=0.999999), Cause.R2),
+        (SPEC, columns_swapped, Limits("promised", agreement=0.99), Cause.LABEL_SHARE),
+    ],
+)
+def test_a_verdict_names_its_cause_and_records_its_limits(
+    spec: MlpSpec, fault: Callable[[Reference, Answer], Answer], limits: Limits | None, cause: str
+) -> None:
+    truth = told(spec)
+    verdict = board_says(truth, fault(truth, emulated(truth)), limits)
+    assert (verdict.outcome, verdict.cause) == (Outcome.MISMATCH, cause)
+    held_to = limits or derived(truth)
+    for metrics in verdict.metrics.values():
+        assert metrics.limits is not None
+        assert metrics.limits == held_to.recorded()
+        assert metrics.limits.probability == held_to.probability
+        if held_to.output is not None:
+            assert metrics.limits.output == (held_to.output.min(), held_to.output.max())
 
 
 @pytest.mark.skipif(not has_poisson(), reason="this scikit-learn's MLPRegressor has no Poisson loss")

@@ -166,7 +166,7 @@ def stacks(
     medians : sequence of MeasuredMark
     axis : Axis
     """
-    left, y = 0.0, float(_TOP)
+    left, y = 10.0, float(_TOP)
     parts: list[Markup] = []
     for index, row in enumerate(rows):
         levels = _levels([mark for mark in marks if mark.y == index], axis, left)

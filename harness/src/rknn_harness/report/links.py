@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 from rknn_harness.records.case_result import CaseResult
 
-__all__ = ["anchor", "link_to"]
+__all__ = ["anchor", "link_to", "relative_link"]
 
 
 def anchor(result: CaseResult) -> str:
@@ -19,3 +21,8 @@ def anchor(result: CaseResult) -> str:
 def link_to(result: CaseResult) -> str:
     """Return a link to a case within the page."""
     return f"#{quote(anchor(result), safe='+')}"
+
+
+def relative_link(page: Path, folder: Path) -> str:
+    """Return a link from a page in a folder to another page."""
+    return quote(os.path.relpath(page.absolute(), folder.absolute()))

@@ -181,7 +181,9 @@ def _groups(results: Sequence[CaseResult]) -> tuple[CaseGroup, ...]:
         attrs.evolve(group, cases=tuple(sorted(indexes, key=lambda index: _size(results[index]))))
         for group, indexes in members.items()
     ]
-    return tuple(sorted(groups, key=lambda group: (KINDS.index(group.kind), -len(group.cases))))
+    return tuple(
+        sorted(groups, key=lambda group: (KINDS.index(group.kind), not group.cause, -len(group.cases)))
+    )
 
 
 def _size(result: CaseResult) -> tuple[float, ...]:

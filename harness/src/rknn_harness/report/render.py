@@ -16,11 +16,11 @@ from markupsafe import Markup
 import sklearn2rknn
 from rknn_harness.records.case import ONE_PROGRAM, PRECISIONS, PROPERTIES
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.records.outcomes import Cause, Kind, Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import Number, Records, failed_properties, field, last_metrics
 from rknn_harness.records.run_folder import Run
+from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.report import wording
 from rknn_harness.report.answers import answers
 from rknn_harness.report.board_facts import kept_facts
@@ -273,7 +273,15 @@ def _share_axis(name: str, values: Sequence[float]) -> Axis:
     label = f"share of the {'derived bound' if name == 'share' else 'chosen tolerance'}"
     if max(values, default=0.0) > _FAR:
         return log_axis(name, label, [*values, 1.0], wording.percent)
-    return Axis(name, label, 0.0, _FAR, log=False, ticks=(0.0, 0.25, 0.5, 0.75, 1.0), text_of=wording.percent)
+    return Axis(
+        name,
+        label,
+        0.0,
+        _FAR,
+        log=False,
+        ticks=(0.0, 0.25, 0.5, 0.75, 1.0),
+        text_of=lambda value: f"{value * 100:g} %",
+    )
 
 
 def _network_text(result: CaseResult) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rknn_harness.records.case import PRECISIONS
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Axis, linear_axis, lines, log_axis
+from rknn_harness.report.links import relative_link
 from rknn_harness.report.trend import Trend
 from scirknn.files import write_atomically
 from scirknn.text import printable
@@ -47,6 +48,11 @@ def write_trend(trend: Trend, folder: Path) -> Path:
         "order": {name: index for index, name in enumerate(PRECISIONS)},
         "measures": _MEASURES,
         "value": getattr,
+        "reports": {
+            run.path.name: relative_link(run.path / "report.html", folder)
+            for run in trend.runs
+            if (run.path / "report.html").is_file()
+        },
     }
     write_atomically(folder / "trend.html", page.render(views))
     document = {

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from markupsafe import Markup
 
 from rknn_harness.records.printed_commands import replay_command, shown_path
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
 from rknn_harness.report.comparison.comparing import Comparison, OutcomeChange, by_cause
 from rknn_harness.report.comparison.movements import FAMILY, Movement
+from rknn_harness.report.links import link_to, relative_link
 from scirknn.files import write_atomically
 
 __all__ = ["comparison_text", "write_comparison"]
@@ -31,13 +33,13 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     environment, stem = wording.environment(), comparison.choice.stem
     for kind in ("html", "md"):
-        text = environment.get_template(f"compare.{kind}").render(_views(comparison))
+        text = environment.get_template(f"compare.{kind}").render(_views(comparison, folder))
         write_atomically(folder / f"{stem}.{kind}", text)
     write_atomically(folder / f"{stem}.json", json.dumps(_document(comparison), indent=1) + "\n")
     return folder / f"{stem}.html"
 
 
-def _views(comparison: Comparison) -> dict[str, Any]:
+def _views(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Return the values and functions of the templates."""
     statements = (run.manifest.get("statement") for run in (comparison.before, comparison.after))
     return {
@@ -56,7 +58,8 @@ def _views(comparison: Comparison) -> dict[str, Any]:
             title="How far each number moved, with its interval",
         ),
         "replay": lambda change: _replay(comparison, change),
-        "command": _command(comparison),
+        "again": _command(comparison),
+        "linked": lambda change: _linked(comparison, change, folder),
     }  # fmt: skip
 
 
@@ -118,6 +121,17 @@ def _change(movement: Movement, value: float) -> str:
 def _replay(comparison: Comparison, change: OutcomeChange) -> str:
     run = comparison.after if change.is_worse else comparison.before
     return replay_command(run.path, run.manifest, change.failing)
+
+
+def _linked(comparison: Comparison, change: OutcomeChange, folder: Path) -> Markup:
+    """Return a case's id, as a link where its run's report stands."""
+    run = comparison.after if change.is_worse else comparison.before
+    report, identity = run.path / "report.html", change.failing.case.id
+    if not report.is_file():
+        return Markup("<span>{}</span>").format(identity)
+    return Markup('<a href="{}{}">{}</a>').format(
+        relative_link(report, folder), link_to(change.failing), identity
+    )
 
 
 def _command(comparison: Comparison) -> str:
