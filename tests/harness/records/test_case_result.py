@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 import pytest
 
@@ -47,7 +49,7 @@ def test_what_is_recorded_is_read_again() -> None:
         ({"outcome": Outcome.MISMATCH, "cause": "tolerance", "expected": "known"}, "tolerance", Kind.KNOWN),
     ],
 )
-def test_the_cause_of_a_result(change: dict[str, object], cause: str, kind: Kind) -> None:
+def test_the_cause_of_a_result(change: dict[str, Any], cause: str, kind: Kind) -> None:
     result = attrs.evolve(mixed_results(1)[0], **change).with_cause()
     assert (result.cause, result.kind) == (cause, kind)
     assert bool(result.meaning) == (kind is not Kind.RIGHT)

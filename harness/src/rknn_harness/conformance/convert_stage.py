@@ -58,7 +58,7 @@ _REFUSALS: dict[type[Exception], Cause] = {
     sklearn2rknn.OptionError: Cause.OPTION,
 }
 
-CONVERSION_ERRORS = (
+CONVERSION_ERRORS: tuple[type[Exception], ...] = (
     *_REFUSALS,
     sklearn2rknn.CheckError,
     sklearn2rknn.ConversionError,
