@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rknn_harness.report.comparison.compare import compare
 
+from rknn_harness.report.comparison import compare
 from rknn_harness.report.comparison.page import write_comparison
 from rknn_harness.report.render import write_report
 from rknn_harness.report.trend import trend
