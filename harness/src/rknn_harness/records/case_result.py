@@ -144,7 +144,9 @@ class CaseResult:
             return self
         if self.outcome in (Outcome.PASS, Outcome.MISMATCH) and failed:
             return attrs.evolve(self, cause=failed[0])
-        digest = sha256_of_bytes(without_figures(self.reason.removeprefix(GIVEN_UP)).encode())[:8]
+        digest = sha256_of_bytes(
+            without_figures(self.reason.removeprefix(GIVEN_UP)).encode(errors="backslashreplace")
+        )[:8]
         return attrs.evolve(self, cause=f"{self.outcome.value}-{digest}")
 
     def to_json(self) -> dict[str, Any]:
