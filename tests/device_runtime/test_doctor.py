@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import grp
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -194,6 +195,8 @@ def test_an_rknnlite_that_cannot_be_imported(
         raise error
 
     monkeypatch.setattr("importlib.import_module", fail)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "pip" or find_spec(name))
     monkeypatch.setattr(sys, "prefix", "/home/pi/npu")  # an environment
     (found,) = findings(board, "warning")
     assert (found.rule, found.command) == ("rknnlite", f"/usr/bin/python3 -m pip install {command}")

@@ -65,6 +65,7 @@ def test_a_folder_of_a_living_process_stays(tmp_path: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from scirknn.temporary import TemporaryFolder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # some who start tests have it ignored
 left = int(sys.argv[2])
 def interrupt(event, arguments):
     global left

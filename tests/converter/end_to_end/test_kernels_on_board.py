@@ -54,7 +54,7 @@ CASES: dict[str, tuple[str, Any, float]] = {
     "GaussianProcessRegressor without noise": (
         "diabetes",
         GaussianProcessRegressor(gp.RBF(3.0), alpha=1e-8, optimizer=None, normalize_y=True),
-        1e-3,
+        2e-3,  # of weights of 3e7: computed in float32 it errs by 6e-4
     ),
 }
 

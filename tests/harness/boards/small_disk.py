@@ -27,5 +27,5 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 
 def no_large_files(pid: int) -> None:
-    """Have the kernel refuse a process files of more than half a megabyte."""
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1 << 19, 1 << 19))
+    """Have the kernel refuse a process files of more than three quarters of a megabyte."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (3 << 18, 3 << 18))

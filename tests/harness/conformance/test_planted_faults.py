@@ -239,7 +239,7 @@ def test_the_command_ends_with_3_when_the_board_dies(toolkit: sklearn2rknn.Toolk
             f'python = "{sys.executable}"\n'
         )
         command = (
-            f"-m rknn_harness run --board frail --boards {boards} --max-cases 0 "
+            f"-m rknn_harness run --board frail --boards {boards} --max-cases 0 --family none "
             f"--precision float16 --run-dir {run_dir}"
         )
         root = Path(__file__).parents[3]
