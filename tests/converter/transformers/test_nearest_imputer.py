@@ -67,7 +67,6 @@ def test_infinities_are_refused_beside_gaps() -> None:
 @pytest.mark.parametrize(
     ("front", "text"),
     [
-        ((PowerTransformer(), KNNImputer()), "has values that another step has computed"),
         ((KNNImputer(keep_empty_features=True),), "keep_empty_features=True and columns that were empty"),
     ],
 )
@@ -78,6 +77,12 @@ def test_what_cannot_be_filled_is_refused(front: Any, text: str) -> None:
     model = quietly_fitted(make_pipeline(*front, Ridge()), X, np.arange(80.0))
     with pytest.raises(UnsupportedModelError, match=text):
         network_from_estimator(model)
+
+
+def test_what_a_step_leaves_missing_is_filled() -> None:
+    X = with_gaps(0)
+    model = quietly_fitted(make_pipeline(PowerTransformer(), KNNImputer(), Ridge()), X, np.arange(80.0))
+    np.testing.assert_allclose(network_from_estimator(model).expand(X), model[:-1].transform(X), atol=1e-9)
 
 
 def test_the_step_passes_through_its_description_and_refuses_what_does_not_fit() -> None:

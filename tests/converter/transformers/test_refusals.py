@@ -106,9 +106,9 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
             "(SplineTransformer) has handle_missing='zeros': what is missing in X has no spline",
         ),
         (
-            [PowerTransformer(), SimpleImputer()],
+            [PowerTransformer(), SimpleImputer(missing_values=0)],
             None,
-            "(SimpleImputer) has values that another step has computed: what is missing in X is looked for",
+            "(SimpleImputer) has missing_values=0: a missing value other than NaN must be imputed first",
         ),
         (
             [KBinsDiscretizer(encode="ordinal"), OneHotEncoder()],

@@ -19,10 +19,11 @@ from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
 from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
 from scirknn.steps.elementwise import FUNCTIONS, Clip, Elementwise, Power
+from scirknn.steps.gaps import Fill, Gaps
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
-from scirknn.steps.linear import Columns, Dense, Scale, Shift
-from scirknn.steps.members import Chain, Copies, Each, Groups, Mapped, Picked, WithRows
+from scirknn.steps.linear import Arithmetic, Columns, Dense, Scale, Shift
+from scirknn.steps.members import Chain, Copies, Each, Groups, Picked, WithRows
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
 from scirknn.steps.norms import DividedRows, Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
@@ -95,6 +96,12 @@ STEPS: dict[str, Step] = {
     "largest_of_groups": LargestOfGroups(np.array([1, 0, 1])),
     "branch": Branch(np.array([2, 0]), np.array([1, 2]), (Shift((1.0, 2.0)), Elementwise("square"))),
     "finite": Finite("Ridge", False),
+    **{
+        f"arithmetic {operation}": Arithmetic(operation, np.array([3.0, -0.7, 1e-3]))
+        for operation in ("subtract", "divide", "multiply", "add")
+    },
+    "fill": Fill(np.array([1.0, -2.0, 0.5])),
+    "gaps": Gaps(),
     "scale": Scale(np.array([1.0, 2.0, 0.0]), np.array([0.5, -3.0, 1.0])),
     "products": Products(3, np.array([[3, 3, 3], [0, 3, 3], [0, 1, 3], [2, 2, 1]])),
     "pieces": Pieces(
@@ -123,7 +130,6 @@ STEPS: dict[str, Step] = {
     "groups": Groups((1, 0), (2, 3), (Activation("softmax"), Chain(()))),
     "copies": Copies((Columns(1, 3), Chain((Activation("softmax"),)))),
     "picked": Picked(np.array([2, 0, 2])),
-    "mapped": Mapped(np.array([1.0, 0.0, -1.0]), np.array([2.0, -1.0, 0.5])),
     "with_rows": WithRows(2),
     "weighted_mean": WeightedMean((1.0, 0.0, 2.0)),
     "weighted_median": WeightedMedian((1.0, 0.5, 2.0)),
@@ -288,7 +294,15 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "chain", "steps": [{"kind": "with_rows", "columns": 2}]}], "holds a step that takes rows"),
         ([{"kind": "copies", "members": []}], "'copies' has no members"),
         ([{"kind": "picked", "columns": "m"}], "or below 0"),
-        ([{"kind": "mapped", "offset": "v", "scale": "n"}], "has shapes (2,) and (3,)"),
+        (
+            [{"kind": "arithmetic", "operation": "divide", "operands": "f", "are_rounded": False}],
+            "or one of no use to divide by",
+        ),
+        (
+            [{"kind": "arithmetic", "operation": "power", "operands": "v", "are_rounded": False}],
+            "is 'power'",
+        ),
+        ([{"kind": "fill", "values": "w"}], "has (3, 2) values"),
         ([{"kind": "with_rows", "columns": 0}], "appends 0 columns"),
         ([{"kind": "weighted_mean", "weights": []}], "has 0 weights"),
         ([{"kind": "weighted_median", "weights": [1, -1]}], "one below 0"),
@@ -331,7 +345,7 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("squares", "above", "nearest_distances", "radius_votes"),
         *("branch", "scale", "products", "pieces", "power", "quantiles", "bins"),
         *("squares", "above"),
-        *("each", "groups", "picked", "mapped", "weighted_mean", "weighted_median"),
+        *("each", "groups", "picked", "fill", "weighted_mean", "weighted_median"),
         *("votes of one", "vote_shares", "vote_winners", "sigmoids", "curves"),
     ],
 )

@@ -22,7 +22,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
-from sklearn2rknn.transformers.prologue import in_order
+from sklearn2rknn.transformers.prologue import in_order, jumps_behind
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step
 
@@ -102,9 +102,9 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
         return network
     # What has no such number was not fitted, or is of a kind that is refused.
     width = int(getattr(first, "n_features_in_", 0))
-    table = FeatureTable.of_columns(width)
-    for where, step in steps:
-        table = apply_step(step, table, where)
+    table = _apply(steps, FeatureTable.of_columns(width))
+    if _compares(network) or jumps_behind(table):
+        table = _apply(steps, FeatureTable.of_columns(width, is_exact=True))
     refuse_text(table, network.estimator)
     if table.width != network.n_features_in:
         raise UnsupportedModelError(
@@ -130,6 +130,17 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
         first_step=type(first).__name__,
         feature_names=None if names is None else tuple(str(each) for each in names),
     )
+
+
+def _apply(steps: list[tuple[str, Any]], table: FeatureTable) -> FeatureTable:
+    for where, step in steps:
+        table = apply_step(step, table, where)
+    return table
+
+
+def _compares(network: Network) -> bool:
+    """Whether the host decides by the network's inputs themselves, where their last bit can count."""
+    return not network.layers or takes_rows(network) or any(each.jumps for each in network.features)
 
 
 def _put_in_front(table: FeatureTable, steps: tuple[Step, ...], network: Network) -> Network:

@@ -16,7 +16,7 @@ from scirknn.bundle import Affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from scirknn.steps.description import describe_steps
-from scirknn.steps.step import Step, apply_steps, width_after
+from scirknn.steps.step import Step, apply_in_front, width_after
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
 
@@ -195,17 +195,22 @@ class Network:
         return attrs.evolve(self, layers=tuple(layers))
 
     def take(self, X: npt.ArrayLike) -> Floats:
-        """Take the network's inputs from X, shape (n, n_features_in)."""
+        """Take the network's inputs from X, shape (n, n_features_in), as float64."""
+        return np.asarray(self._take(X), dtype=np.float64)
+
+    def _take(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Take the network's inputs, in the dtype that scikit-learn's first step has."""
         if self.columns is not None:
             step = self.first_step or self.estimator
-            X = self.columns.take(
+            return self.columns.take(
                 check_table(X, self.n_features_in, None, step, named=self.columns.named), self.estimator
             )
-        return np.asarray(X, dtype=np.float64)
+        return np.asarray(X)
 
     def expand(self, X: npt.ArrayLike) -> Floats:
         """Return what the host makes of X in front of `scale`, shape (n, number of inputs)."""
-        return apply_steps(self.features, _affine(self.input, self.take(X)))
+        taken = self._take(X) if self.input is None else _affine(self.input, self.take(X))
+        return np.asarray(apply_in_front(self.features, taken), dtype=np.float64)
 
     def prepare(self, X: npt.ArrayLike) -> Floats:
         """Return the NPU's input for X, shape (n, number of inputs * parts)."""

@@ -51,4 +51,4 @@ def _weighted(table: FeatureTable, weight: float | None, named: str) -> FeatureT
     if not weight:
         raise refusal(named, "a weight of 0 in transformer_weights", "the features vanish", "Use 'drop'.")
     refuse_text(table, named)
-    return table.map(0.0, weight)
+    return table.calculate("multiply", weight, are_rounded=True)

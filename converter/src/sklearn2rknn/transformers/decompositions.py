@@ -18,13 +18,22 @@ from sklearn2rknn.transformers.registry import reads
 def apply_pca(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Subtract the mean and multiply by the components."""
     refuse_text(table, named)
-    # The mean is subtracted before the matrix, not after it: X may be large beside what varies in it.
     table = table.with_range(*sample_bounds(step.mean_, _pca_variance(step), step.n_samples_), "PCA")
-    mixed = table.map(step.mean_, 1.0).mix(step.components_.T)
+    return project(step, table)
+
+
+def project(step: Any, table: FeatureTable) -> FeatureTable:
+    """Return what a PCA of any kind makes of features: centred, multiplied by the components, whitened."""
+    name, matrix = type(step).__name__, step.components_.T
+    if table.is_exact:
+        mixed = table.mix(matrix, name).calculate("subtract", step.mean_ @ matrix)
+    else:
+        # The mean is subtracted before the matrix, not after it: X may be large beside what varies in it.
+        mixed = table.calculate("subtract", step.mean_).mix(matrix, name)
     if not step.whiten:
         return mixed
     deviation = np.sqrt(step.explained_variance_)
-    return mixed.map(0.0, 1.0 / np.maximum(deviation, np.finfo(deviation.dtype).eps))
+    return mixed.calculate("divide", np.maximum(deviation, np.finfo(deviation.dtype).eps))
 
 
 def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
@@ -45,4 +54,4 @@ def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
 def apply_svd(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Multiply by the components."""
     refuse_text(table, named)
-    return table.mix(step.components_.T)
+    return table.mix(step.components_.T, type(step).__name__)

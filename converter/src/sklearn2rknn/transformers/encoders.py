@@ -109,7 +109,7 @@ def apply_target_encoder(step: Any, table: FeatureTable, named: str) -> FeatureT
 
 
 def _with_checks(encoded: FeatureTable, table: FeatureTable) -> FeatureTable:
-    return attrs.evolve(encoded, checked=encoded.checked | table.checked)
+    return attrs.evolve(encoded, checked=encoded.checked | table.checked, is_exact=table.is_exact)
 
 
 def _lookups(step: Any, table: FeatureTable, unknown: str, named: str) -> list[Lookup]:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from scirknn.bundle.columns import Category, Coded, Columns, Input, Lookup, Missing, Number
+from scirknn.steps.branches import Finite
+from scirknn.steps.linear import Arithmetic, Dense, as_affine
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.network.ranges import Ranges
 
@@ -83,6 +85,9 @@ class FeatureTable:
     bias : numpy.ndarray of float64, shape (width,), or None
     checked : frozenset of int
         Columns of X that are finite numbers wherever scikit-learn takes a row, though no feature holds them.
+    is_exact : bool
+        Scalers and matrices are steps of their own, in scikit-learn's order of operations and not folded
+        into the map or the matrix, because what is behind them compares.
     ranges : Ranges
         What is known of the columns after their affine map, as a matrix or the network takes them.
     """
@@ -94,15 +99,16 @@ class FeatureTable:
     weights: Floats | None = None
     bias: Floats | None = None
     checked: frozenset[int] = frozenset()
+    is_exact: bool = False
     ranges: Ranges = attrs.field(
         default=attrs.Factory(lambda self: Ranges.unknown(len(self.columns)), takes_self=True)
     )
 
     @classmethod
-    def of_columns(cls, width: int) -> FeatureTable:
+    def of_columns(cls, width: int, *, is_exact: bool = False) -> FeatureTable:
         """Return the columns of X themselves."""
         columns = tuple(Number(index) for index in range(width))
-        return cls(columns, (), np.zeros(width), np.ones(width))
+        return cls(columns, (), np.zeros(width), np.ones(width), is_exact=is_exact)
 
     @property
     def width(self) -> int:
@@ -147,9 +153,22 @@ class FeatureTable:
             ranges=self.ranges.map(shift, factor),
         )
 
-    def mix(self, matrix: npt.ArrayLike) -> FeatureTable:
-        """Return the features times `matrix`, shape (width, new width)."""
+    def calculate(
+        self, operation: str, operands: npt.ArrayLike, *, are_rounded: bool = False
+    ) -> FeatureTable:
+        """Return what `Arithmetic` makes of each feature."""
+        constants = np.broadcast_to(np.asarray(operands, dtype=np.float64), self.width)
+        offset, scale = as_affine(operation, constants)
+        if not self.is_exact:
+            return self.map(offset, scale)
+        ranges = self.ranges.map(offset, scale) if self.weights is None else None
+        return self.compute(Arithmetic(operation, constants, are_rounded), ranges=ranges, passes_nan=True)
+
+    def mix(self, matrix: npt.ArrayLike, estimator: str) -> FeatureTable:
+        """Return the features times `matrix`, shape (width, new width); `estimator` refuses NaN."""
         factor = np.asarray(matrix, dtype=np.float64)
+        if self.is_exact:
+            return self.compute(Finite(estimator, False), Dense(factor, np.zeros(factor.shape[1])))
         if self.weights is None or self.bias is None:
             return attrs.evolve(self, weights=factor, bias=np.zeros(factor.shape[1]))
         return attrs.evolve(self, weights=self.weights @ factor, bias=self.bias @ factor)
@@ -174,6 +193,7 @@ class FeatureTable:
             offset=np.zeros(width),
             scale=np.ones(width),
             checked=self.checked if passes_nan else self.checked | self.plain_sources,
+            is_exact=self.is_exact,
             ranges=Ranges.unknown(width) if ranges is None else ranges,
         )
 
@@ -242,6 +262,7 @@ def join(tables: Sequence[FeatureTable]) -> FeatureTable:
         weights=weights,
         bias=bias,
         checked=frozenset().union(*(table.checked for table in tables)),
+        is_exact=any(table.is_exact for table in tables),
         ranges=Ranges.concatenate([table.ranges.select([i]) for _, table, i in chosen]),
     )
 

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 
 from scirknn.bundle.columns import Coded, Missing, Number
-from scirknn.steps.gaps import NearestFill
+from scirknn.steps.gaps import Fill, Gaps, NearestFill
 from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import Computed, FeatureTable, FilledText
 from sklearn2rknn.transformers.refusals import is_nan, is_number, join_parts, refusal, refuse_text
 from sklearn2rknn.transformers.registry import reads
+
+_ZERO_OR_ONE = Ranges(np.zeros(1), np.ones(1), ("MissingIndicator",))
 
 
 @reads(SimpleImputer)
@@ -24,13 +26,22 @@ def apply_imputer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Fill missing values."""
     missing = _missing(step.missing_values, named)
     filled = []
-    for index, fill in enumerate(step.statistics_.tolist()):
+    for index, fill in enumerate(_fillings(step).tolist()):
         if is_nan(fill) and not step.keep_empty_features:
             continue  # the column was empty at fit; scikit-learn drops it
         filled.append(_fill(table.select([index]), missing, fill, named))
     if step.add_indicator:
         filled += _indicators(table, missing, step.indicator_.features_, named)
     return join_parts(filled, named)
+
+
+def _fillings(step: Any) -> npt.NDArray[Any]:
+    """Return what each feature is filled with, in the dtype of fit where scikit-learn rounds it to that."""
+    statistics: npt.NDArray[Any] = step.statistics_
+    dtype = np.dtype(getattr(step, "_fill_dtype", statistics.dtype))
+    if dtype.kind != "f" or step.strategy == "constant" or step.keep_empty_features:
+        return statistics
+    return statistics.astype(dtype)
 
 
 def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTable:
@@ -54,13 +65,8 @@ def _fill(one: FeatureTable, missing: Any, fill: Any, named: str) -> FeatureTabl
             if is_number(missing) and is_number(fill):
                 return attrs.evolve(one, columns=(Number(column.source, float(missing), float(fill)),))
             return attrs.evolve(one, columns=(FilledText(column.source, missing, fill),))
-    elif isinstance(column, Computed) and column.stage.passes_nan:
-        raise refusal(
-            named,
-            "values that another step has computed",
-            "what is missing in X is looked for in X only",
-            "Put the imputer first in the pipeline.",
-        )
+    elif isinstance(column, Computed) and column.stage.passes_nan and is_nan(missing) and is_number(fill):
+        return one.compute(Fill(np.array([float(fill)])), ranges=one.ranges)
     elif is_nan(missing) and not isinstance(column, Coded):
         return one  # nothing is missing any more
     raise refusal(
@@ -115,6 +121,9 @@ def _indicators(
     for index in features:
         one = table.select([index])
         column = one.columns[0]
+        if isinstance(column, Computed) and column.stage.passes_nan and is_nan(missing):
+            indicators.append(one.compute(Gaps(), ranges=_ZERO_OR_ONE, passes_nan=True))
+            continue
         plain = one.weights is None and isinstance(column, Number) and column.missing is None
         if not plain or not is_number(missing) or not (one.is_raw or is_nan(missing)):
             raise refusal(
@@ -125,9 +134,8 @@ def _indicators(
             )
         assert isinstance(column, Number)
         columns = (Missing(column.source, float(missing)),)
-        ranges = Ranges(np.zeros(1), np.ones(1), ("MissingIndicator",))
         indicators.append(
-            attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1), ranges=ranges)
+            attrs.evolve(one, columns=columns, offset=np.zeros(1), scale=np.ones(1), ranges=_ZERO_OR_ONE)
         )
     return indicators
 

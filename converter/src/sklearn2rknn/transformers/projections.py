@@ -17,6 +17,7 @@ from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
 from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.transformers.decompositions import project
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import reads
@@ -26,11 +27,7 @@ from sklearn2rknn.transformers.registry import reads
 def apply_incremental_pca(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Subtract the mean, multiply by the components, and whiten."""
     refuse_text(table, named)
-    mixed = table.map(step.mean_, 1.0).mix(step.components_.T)
-    if not step.whiten:
-        return mixed
-    deviation = np.sqrt(step.explained_variance_)
-    return mixed.map(0.0, 1.0 / np.maximum(deviation, np.finfo(deviation.dtype).eps))
+    return project(step, table)
 
 
 @reads(FactorAnalysis)
@@ -39,14 +36,16 @@ def apply_factor_analysis(step: Any, table: FeatureTable, named: str) -> Feature
     refuse_text(table, named)
     weighted = step.components_ / step.noise_variance_
     posterior = np.linalg.inv(np.eye(len(step.components_)) + weighted @ step.components_.T)
-    return table.map(step.mean_, 1.0).mix(weighted.T @ posterior)
+    name = type(step).__name__
+    return table.calculate("subtract", step.mean_).mix(weighted.T, name).mix(posterior, name)
 
 
 @reads(FastICA)
 def apply_ica(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Subtract the mean where it whitens, and multiply by the components."""
     refuse_text(table, named)
-    return (table.map(step.mean_, 1.0) if step.whiten else table).mix(step.components_.T)
+    centred = table.calculate("subtract", step.mean_) if step.whiten else table
+    return centred.mix(step.components_.T, type(step).__name__)
 
 
 @reads(SparsePCA, MiniBatchSparsePCA)
@@ -55,7 +54,8 @@ def apply_sparse_pca(step: Any, table: FeatureTable, named: str) -> FeatureTable
     refuse_text(table, named)
     components = step.components_
     gram = components @ components.T + step.ridge_alpha * np.eye(len(components))
-    return table.map(step.mean_, 1.0).mix(np.linalg.solve(gram, components).T)
+    centred = table.calculate("subtract", step.mean_)
+    return centred.mix(np.linalg.solve(gram, components).T, type(step).__name__)
 
 
 @reads(GaussianRandomProjection, SparseRandomProjection, NeighborhoodComponentsAnalysis)
@@ -63,7 +63,8 @@ def apply_projection(step: Any, table: FeatureTable, named: str) -> FeatureTable
     """Multiply by the components."""
     refuse_text(table, named)
     components = step.components_
-    return table.mix((components.toarray() if hasattr(components, "toarray") else components).T)
+    matrix = (components.toarray() if hasattr(components, "toarray") else components).T
+    return table.mix(matrix, type(step).__name__)
 
 
 @reads(FeatureAgglomeration)
@@ -79,4 +80,4 @@ def apply_agglomeration(step: Any, table: FeatureTable, named: str) -> FeatureTa
         )
     labels = np.asarray(step.labels_)
     members = np.eye(labels.max() + 1)[labels]
-    return table.mix(members / members.sum(axis=0))
+    return table.mix(members, type(step).__name__).calculate("divide", members.sum(axis=0))

@@ -22,7 +22,7 @@ from sklearn2rknn.transformers.feature_table import (
     column_key,
 )
 
-__all__ = ["in_order"]
+__all__ = ["in_order", "jumps_behind"]
 
 Wire = tuple[int, int]
 """One number of a row: the place of a leaf and -1, or the id of a stage and the place of its result."""
@@ -56,6 +56,11 @@ def in_order(table: FeatureTable) -> tuple[FeatureTable, tuple[Step, ...]]:
         ranges=Ranges.unknown(len(leaves.columns)),
     )
     return inputs, tuple(steps)
+
+
+def jumps_behind(table: FeatureTable) -> bool:
+    """Whether a stage that a table needs compares or cuts off what it is given."""
+    return any(step.jumps for stage in _stages(table) for step in stage.steps)
 
 
 def _stages(table: FeatureTable) -> list[Stage]:

@@ -6,7 +6,7 @@ distribution names in an entry point of the group ``sklearn2rknn.transformers``:
 
     @reads(StandardScaler)
     def apply_standard_scaler(step, table, named):
-        return table.map(step.mean_, 1 / step.scale_)
+        return table.calculate("subtract", step.mean_).calculate("divide", step.scale_)
 """
 
 from __future__ import annotations

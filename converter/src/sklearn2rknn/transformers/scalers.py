@@ -26,7 +26,10 @@ def apply_standard_scaler(step: Any, table: FeatureTable, named: str) -> Feature
         table = table.with_range(
             *sample_bounds(step.mean_, step.var_, step.n_samples_seen_), "StandardScaler"
         )
-    return table.map(step.mean_ if step.with_mean else 0.0, 1.0 / step.scale_ if step.with_std else 1.0)
+    # scikit-learn 1.8 and later round both to the dtype of X.
+    if step.with_mean:
+        table = table.calculate("subtract", step.mean_, are_rounded=True)
+    return table.calculate("divide", step.scale_, are_rounded=True) if step.with_std else table
 
 
 @reads(MinMaxScaler)
@@ -34,7 +37,7 @@ def apply_min_max_scaler(step: Any, table: FeatureTable, named: str) -> FeatureT
     """Map ranges to a range."""
     refuse_text(table, named)
     table = table.with_range(step.data_min_, step.data_max_, "MinMaxScaler")
-    table = table.map(-step.min_ / step.scale_, step.scale_)
+    table = table.calculate("multiply", step.scale_).calculate("add", step.min_)
     low, high = step.feature_range
     return _clipped(step, table, named, Clip(float(low), float(high)))
 
@@ -43,7 +46,7 @@ def apply_min_max_scaler(step: Any, table: FeatureTable, named: str) -> FeatureT
 def apply_max_abs_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Divide by the largest sizes."""
     refuse_text(table, named)
-    table = table.with_range(-step.max_abs_, step.max_abs_, "MaxAbsScaler").map(0.0, 1.0 / step.scale_)
+    table = table.with_range(-step.max_abs_, step.max_abs_, "MaxAbsScaler").calculate("divide", step.scale_)
     return _clipped(step, table, named, Clip(-1.0, 1.0))
 
 
@@ -62,6 +65,5 @@ def apply_robust_scaler(step: Any, table: FeatureTable, named: str) -> FeatureTa
     if step.center_ is not None and step.scale_ is not None:
         reach = ROBUST_REACH * step.scale_
         table = table.with_range(step.center_ - reach, step.center_ + reach, "RobustScaler")
-    return table.map(
-        step.center_ if step.with_centering else 0.0, 1.0 / step.scale_ if step.with_scaling else 1.0
-    )
+    table = table.calculate("subtract", step.center_) if step.with_centering else table
+    return table.calculate("divide", step.scale_) if step.with_scaling else table

@@ -195,10 +195,11 @@ class Columns:
         numeric = {item.source for item in self.inputs if isinstance(item, (Number, Missing))}
         return np.array(sorted(numeric | set(self.checked)), dtype=np.intp)
 
-    def take(self, X: Array, estimator: str) -> Floats:
+    def take(self, X: Array, estimator: str) -> Array:
         """Compute the network's inputs, before the affine map.
 
-        The result is float64, shape (n, len(inputs)). X has shape (n, n_features_in) and any dtype: a
+        The result has shape (n, len(inputs)) and the dtype of X where that is of floats and nothing is looked
+        up, else float64. X has shape (n, n_features_in) and any dtype: a
         mixed table is an array of objects. `estimator` is scikit-learn's class name, for the texts.
 
         Raises
@@ -206,7 +207,9 @@ class Columns:
         InputError
             A number is missing, infinite or no number, or a category is unknown; scikit-learn's text.
         """
-        inputs = np.empty((len(X), len(self.inputs)))
+        # scikit-learn's imputers keep the dtype of floats; encoders give float64.
+        keeps_dtype = X.dtype.kind == "f" and not self.lookups
+        inputs = np.empty((len(X), len(self.inputs)), dtype=X.dtype if keeps_dtype else np.float64)
         numbers = self._numbers(X)
         places, sources = self._plain
         at = np.searchsorted(self._examined, sources)

@@ -16,7 +16,7 @@ from scirknn.bundle.input_range import InputRange
 from scirknn.errors import BundleFormatError
 from scirknn.probe_rows import ProbeRows
 from scirknn.steps.activations import HEADS
-from scirknn.steps.step import Step, apply_steps
+from scirknn.steps.step import Step, apply_in_front
 from scirknn.steps.trees import TreeSum
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class Bundle:
         if self.input is not None:
             # In X's own precision: float32 would round a large offset's feature before subtracting it.
             X = (X - self.input.offset) * self.input.scale
-        return apply_steps(self.features, np.asarray(X, np.float64)) if self.features else X
+        return apply_in_front(self.features, X) if self.features else X
 
     def network_input(self, X: Array) -> Array:
         """Compute the network's input for rows of X, shape (n, n_inputs), before it is cast or split."""

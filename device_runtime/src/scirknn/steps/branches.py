@@ -42,6 +42,14 @@ class Branch(Step):
         if take_rows(self.steps):
             raise ValueError("a step of the step 'branch' takes rows, as those of 'epilogue' can")
 
+    @property
+    def jumps(self) -> bool:
+        return any(each.jumps for each in self.steps)
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return all(each.keeps_dtype for each in self.steps)
+
     def width(self, columns: int) -> int:
         most = int(max(self.kept.max(initial=0), self.taken.max(initial=0)))
         if most >= columns:
@@ -71,6 +79,10 @@ class Finite(Step):
 
     estimator: str
     allow_nan: bool
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
 
     def apply(self, values: Floats) -> Floats:
         check_finite(values[~np.isnan(values)] if self.allow_nan else values, self.estimator)

@@ -55,6 +55,10 @@ class Elementwise(_Monotonic):
                 f"the step 'elementwise' is {self.function!r:.60}, not one of {', '.join(FUNCTIONS)}"
             )
 
+    @property
+    def jumps(self) -> bool:
+        return self.function == "sign"
+
     def apply(self, values: Floats) -> Floats:
         with np.errstate(all="ignore"):
             return np.asarray(getattr(np, self.function)(values))
@@ -86,6 +90,10 @@ class Clip(_Monotonic):
     def __post_init__(self) -> None:
         if not self.low <= self.high:
             raise ValueError(f"the step 'clip' has the limits {self.low} and {self.high}")
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
 
     def apply(self, values: Floats) -> Floats:
         return np.clip(values, self.low, self.high)

@@ -1,4 +1,4 @@
-"""Missing values filled from the nearest rows of fit."""
+"""Missing values behind other steps: found, filled with constants, or from the nearest rows of fit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,58 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats, Ints
 
-__all__ = ["NearestFill"]
+__all__ = ["Fill", "Gaps", "NearestFill"]
 
 _CHUNK = 256
 """Rows whose distances are computed together."""
+
+
+@step("fill")
+@dataclass(frozen=True, eq=False)
+class Fill(Step):
+    """Replace NaN by a constant of each column.
+
+    Attributes
+    ----------
+    values : numpy.ndarray of float64, shape (columns,)
+    """
+
+    values: Floats
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 1 or not np.isfinite(self.values).all():
+            raise ValueError(f"the step 'fill' has {self.values.shape} values, or one that is not finite")
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.values):
+            raise ValueError(f"the step 'fill' takes {len(self.values)} columns, not {columns}")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        return np.where(np.isnan(values), self.values.astype(values.dtype), values)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.where(np.isnan(values), 0.0, error)
+
+
+@step("gaps")
+@dataclass(frozen=True, eq=False)
+class Gaps(Step):
+    """Say where NaN is: 1 there, else 0."""
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
+
+    def apply(self, values: Floats) -> Floats:
+        return np.isnan(values).astype(values.dtype)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.zeros_like(error)
 
 
 @step("nearest_fill")
@@ -51,6 +99,10 @@ class NearestFill(Step):
             raise ValueError(
                 f"the step 'nearest_fill' has {self.neighbors} neighbors, or a presence that is not 0 or 1"
             )
+
+    @property
+    def jumps(self) -> bool:
+        return True
 
     def width(self, columns: int) -> int:
         if columns != 2 * self.points.shape[1]:

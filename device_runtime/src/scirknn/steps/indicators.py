@@ -37,13 +37,21 @@ class Above(Step):
         if self.columns.min() < 0:
             raise ValueError(f"the step 'above' takes column {self.columns.min()}")
 
+    @property
+    def jumps(self) -> bool:
+        return True
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
+
     def width(self, columns: int) -> int:
         if self.columns.max() >= columns:
             raise ValueError(f"the step 'above' takes column {self.columns.max()} of {columns}")
         return len(self.columns)
 
     def apply(self, values: Floats) -> Floats:
-        return np.asarray(values[:, self.columns] > self.thresholds, dtype=np.float64)
+        return np.asarray(values[:, self.columns] > self.thresholds.astype(values.dtype), dtype=values.dtype)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Return 1 where a value may lie on the other side of its threshold, else 0."""
@@ -70,6 +78,14 @@ class OneHot(Step):
         if not self.sizes or min(self.sizes) < 1:
             raise ValueError(f"the step 'one_hot' has {len(self.sizes)} columns or one without categories")
 
+    @property
+    def jumps(self) -> bool:
+        return True
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
+
     def width(self, columns: int) -> int:
         if columns != len(self.sizes):
             raise ValueError(f"the step 'one_hot' takes {len(self.sizes)} columns, not {columns}")
@@ -86,7 +102,7 @@ class OneHot(Step):
                 f"index {held[row, column]:.0f} is out of bounds for axis 1 with size {self.sizes[column]}: "
                 f"column {column} held no such category at fit"
             )
-        return np.asarray(self._spread(held) == self._categories(), dtype=np.float64)
+        return np.asarray(self._spread(held) == self._categories(), dtype=values.dtype)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Return 1 for the categories of a column whose value may be cut off otherwise, else 0."""

@@ -12,7 +12,9 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["Columns", "Dense", "Scale", "Shift"]
+__all__ = ["Arithmetic", "Columns", "Dense", "Scale", "Shift", "as_affine"]
+
+_OPERATIONS = ("subtract", "divide", "multiply", "add")
 
 
 @step("shift")
@@ -67,6 +69,64 @@ class Scale(Step):
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         return np.asarray(error * np.abs(self.scale))
+
+
+@step("arithmetic")
+@dataclass(frozen=True, eq=False)
+class Arithmetic(Step):
+    """Compute one operation of each column with its constant, as numpy does in place.
+
+    Several make what a scaler of scikit-learn computes, to the bit for rows of float64 and float32: in its
+    order of operations, each rounded to the dtype of the rows. A float64 result that is rounded to float32 is
+    that of float32.
+
+    Attributes
+    ----------
+    operation : {"subtract", "divide", "multiply", "add"}
+    operands : numpy.ndarray of float64, shape (columns,)
+        Finite; none to divide by is 0.
+    are_rounded : bool
+        The operands are rounded to the dtype of the rows first.
+    """
+
+    operation: str
+    operands: Floats
+    are_rounded: bool = False
+
+    def __post_init__(self) -> None:
+        if self.operation not in _OPERATIONS:
+            raise ValueError(f"the step 'arithmetic' is {self.operation!r:.60}, not one of {_OPERATIONS}")
+        usable = np.isfinite(self.operands) & ((self.operands != 0) | (self.operation != "divide"))
+        if self.operands.ndim != 1 or not usable.all():
+            raise ValueError(
+                f"the step 'arithmetic' has operands of shape {self.operands.shape}, or one of no use to "
+                f"{self.operation} by"
+            )
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.operands):
+            raise ValueError(f"the step 'arithmetic' has {len(self.operands)} operands for {columns} columns")
+        return columns
+
+    def apply(self, values: Floats) -> Floats:
+        operands = self.operands.astype(values.dtype) if self.are_rounded else self.operands
+        result: Floats = getattr(np, self.operation)(values, operands)
+        return result.astype(values.dtype, copy=False)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        return np.asarray(error * np.abs(as_affine(self.operation, self.operands)[1]))
+
+
+def as_affine(operation: str, operands: Floats) -> tuple[Floats, Floats]:
+    """Return offset and scale of an operation of `Arithmetic` as ``(v - offset) * scale``."""
+    zeros, ones = np.zeros(len(operands)), np.ones(len(operands))
+    if operation in ("subtract", "add"):
+        return (operands if operation == "subtract" else -operands), ones
+    return zeros, (operands if operation == "multiply" else 1.0 / operands)
 
 
 @step("columns")

@@ -12,7 +12,7 @@ from scirknn.steps.step import RowStep, Step, apply_steps, carry_steps, step, ta
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Chain", "Copies", "Each", "Groups", "Mapped", "Picked", "WithRows"]
+__all__ = ["Chain", "Copies", "Each", "Groups", "Picked", "WithRows"]
 
 
 def _refuse_row_steps(kind: str, steps: tuple[Step, ...]) -> None:
@@ -38,6 +38,10 @@ class Chain(Step):
     @property
     def stretches(self) -> bool:
         return any(each.stretches for each in self.steps)
+
+    @property
+    def jumps(self) -> bool:
+        return any(each.jumps for each in self.steps)
 
     def width(self, columns: int) -> int:
         return width_after(self.steps, columns)
@@ -72,6 +76,10 @@ class Each(Step):
     @property
     def stretches(self) -> bool:
         return any(each.stretches for each in self.steps)
+
+    @property
+    def jumps(self) -> bool:
+        return any(each.jumps for each in self.steps)
 
     def width(self, columns: int) -> int:
         if columns % self.count:
@@ -120,6 +128,10 @@ class Groups(Step):
     def stretches(self) -> bool:
         return any(each.stretches for each in self.members)
 
+    @property
+    def jumps(self) -> bool:
+        return any(each.jumps for each in self.members)
+
     def width(self, columns: int) -> int:
         last = max(start + width for start, width in zip(self.starts, self.widths))
         if last > columns:
@@ -158,6 +170,10 @@ class Copies(Step):
     def stretches(self) -> bool:
         return any(each.stretches for each in self.members)
 
+    @property
+    def jumps(self) -> bool:
+        return any(each.jumps for each in self.members)
+
     def width(self, columns: int) -> int:
         return sum(each.width(columns) for each in self.members)
 
@@ -194,35 +210,6 @@ class Picked(Step):
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         return error[:, self.columns]
-
-
-@step("mapped")
-@dataclass(frozen=True, eq=False)
-class Mapped(Step):
-    """Map each column by ``(v - offset) * scale``.
-
-    Attributes
-    ----------
-    offset, scale : numpy.ndarray of float64, shape (columns,)
-    """
-
-    offset: Floats
-    scale: Floats
-
-    def __post_init__(self) -> None:
-        if self.offset.ndim != 1 or self.offset.shape != self.scale.shape:
-            raise ValueError(f"the step 'mapped' has shapes {self.offset.shape} and {self.scale.shape}")
-
-    def width(self, columns: int) -> int:
-        if columns != len(self.offset):
-            raise ValueError(f"the step 'mapped' has {len(self.offset)} offsets for {columns} columns")
-        return columns
-
-    def apply(self, values: Floats) -> Floats:
-        return np.asarray((values - self.offset) * self.scale)
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return np.asarray(error * np.abs(self.scale))
 
 
 @step("with_rows")

@@ -102,6 +102,14 @@ class Bins(Step):
         if not self.counts or min(self.counts) < 0 or self.edges.shape != (sum(self.counts),):
             raise ValueError(f"the step 'bins' has {self.edges.shape} edges for {len(self.counts)} columns")
 
+    @property
+    def jumps(self) -> bool:
+        return True
+
+    @property
+    def keeps_dtype(self) -> bool:
+        return True
+
     def width(self, columns: int) -> int:
         if columns != len(self.counts):
             raise ValueError(f"the step 'bins' takes {len(self.counts)} columns, not {columns}")
@@ -111,7 +119,7 @@ class Bins(Step):
         ends = np.cumsum(self.counts)
         edges = [self.edges[end - count : end] for end, count in zip(ends, self.counts)]
         columns = [np.searchsorted(own, column, side="right") for own, column in zip(edges, values.T)]
-        return np.stack(columns, axis=1).astype(np.float64)
+        return np.stack(columns, axis=1).astype(values.dtype)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         return np.maximum(

@@ -22,7 +22,17 @@ import numpy as np
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["KINDS", "RowStep", "Step", "apply_steps", "carry_steps", "step", "take_rows", "width_after"]
+__all__ = [
+    "KINDS",
+    "RowStep",
+    "Step",
+    "apply_in_front",
+    "apply_steps",
+    "carry_steps",
+    "step",
+    "take_rows",
+    "width_after",
+]
 
 
 class Step:
@@ -43,6 +53,19 @@ class Step:
 
         Behind such a step the errors of one row say nothing of another's.
         """
+        return False
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the least change of a value can change the result by much: the step compares or cuts off.
+
+        What stands in front of such a step is computed in scikit-learn's order of operations.
+        """
+        return False
+
+    @property
+    def keeps_dtype(self) -> bool:
+        """Whether `apply` takes rows of float32 as well, and rounds to that as scikit-learn does."""
         return False
 
     def width(self, columns: int) -> int:
@@ -149,13 +172,23 @@ def apply_steps(steps: Sequence[Step], values: Array, rows: Floats | None = None
     result, dtype = values, values.dtype
     with np.errstate(over="ignore", under="ignore"):
         for each in steps:
-            result = np.asarray(result, dtype=np.float64)
+            if not each.keeps_dtype:
+                result = np.asarray(result, dtype=np.float64)
             if isinstance(each, RowStep):
                 assert rows is not None, "a RowStep is given its rows"
                 result = each.apply_to(result, rows)
             else:
                 result = each.apply(result)
     return result.astype(dtype, copy=False)
+
+
+def apply_in_front(steps: Sequence[Step], rows: Array) -> Array:
+    """Compute steps in front of a network, in the dtype of the rows where each step keeps it.
+
+    Where one does not, all compute in float64.
+    """
+    keeps = rows.dtype.kind == "f" and all(each.keeps_dtype for each in steps)
+    return apply_steps(steps, rows if keeps else np.asarray(rows, dtype=np.float64))
 
 
 def carry_steps(

@@ -80,6 +80,10 @@ class TreeSum(Step):
         """Whether a row may hold NaN."""
         return self.missing.size > 0
 
+    @property
+    def jumps(self) -> bool:
+        return True
+
     def width(self, columns: int) -> int:
         if self.columns.max() >= columns:
             raise ValueError(f"the step 'tree_sum' takes column {self.columns.max()} of {columns}")

@@ -12,8 +12,8 @@ from scirknn.answers import takes_rows
 from scirknn.arrays import Floats, Ints
 from scirknn.bundle import Affine
 from scirknn.steps.activations import HEADS, Activation
-from scirknn.steps.linear import Dense
-from scirknn.steps.members import Chain, Copies, Each, Groups, Mapped, Picked, WithRows
+from scirknn.steps.linear import Dense, Scale
+from scirknn.steps.members import Chain, Copies, Each, Groups, Picked, WithRows
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
@@ -208,7 +208,7 @@ def _layers_on_host(network: Network) -> tuple[Step, ...]:
 
 
 def _mapped(affine: Affine | None) -> tuple[Step, ...]:
-    return () if affine is None else (Mapped(np.asarray(affine.offset), np.asarray(affine.scale)),)
+    return () if affine is None else (Scale(np.asarray(affine.offset), np.asarray(affine.scale)),)
 
 
 def _merged(network: Network) -> Network:
