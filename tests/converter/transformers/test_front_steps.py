@@ -150,7 +150,7 @@ def test_more_steps_than_a_bundle_holds_are_refused(monkeypatch: pytest.MonkeyPa
     X = positive(0)
     steps = [(f"s{number}", FunctionTransformer(np.cbrt)) for number in range(9)]
     model = Pipeline([*steps, ("ridge", Ridge())]).fit(X, X[:, 0])
-    with pytest.raises(UnsupportedModelError, match="steps in front of it.*it can have 8"):
+    with pytest.raises(UnsupportedModelError, match=r"steps in front of it.*it can have 8"):
         network_from_estimator(model)
 
 
