@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,11 @@ from sklearn.preprocessing import (
 )
 from sklearn.tree import DecisionTreeRegressor
 
+import scirknn
 from scirknn.answers import answer, final_values
 from scirknn.arrays import Array, Floats
 from scirknn.errors import InputError
-from sklearn2rknn import network_from_estimator
+from sklearn2rknn import convert, network_from_estimator
 from tests.converter.fitted_pipelines import quietly_fitted
 from tests.counts import counted
 
@@ -152,6 +154,58 @@ def test_an_imputer_behind_a_scaler_fills_scaled_values(imputer: Any) -> None:
     model = make_pipeline(RobustScaler(), imputer, DecisionTreeRegressor()).fit(X, np.arange(60.0))
     network = network_from_estimator(model)
     np.testing.assert_allclose(network.expand(X), model[:-1].transform(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(StandardScaler(), SimpleImputer(), DecisionTreeRegressor(random_state=0)),
+        make_pipeline(
+            ColumnTransformer([("some", make_pipeline(RobustScaler(), SimpleImputer()), [0, 1])]),
+            DecisionTreeRegressor(random_state=0),
+        ),
+        make_pipeline(
+            ColumnTransformer(
+                [("some", make_pipeline(StandardScaler(), SimpleImputer()), [0, 1])], remainder="passthrough"
+            ),
+            DecisionTreeRegressor(random_state=0),
+        ),
+        make_pipeline(
+            StandardScaler(), SimpleImputer(add_indicator=True), HistGradientBoostingClassifier(max_iter=3)
+        ),
+        make_pipeline(StandardScaler(), HistGradientBoostingClassifier(max_iter=3)),
+        make_pipeline(
+            MinMaxScaler(), SimpleImputer(), Binarizer(threshold=0.5), DecisionTreeRegressor(random_state=0)
+        ),
+    ],
+    ids=["imputer", "some columns", "others pass", "indicator", "none", "binarizer"],
+)
+def test_a_loaded_model_takes_and_refuses_missing_values_as_scikit_learn_does(
+    model: Any, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(200, 4)), random.integers(0, 2, 200)
+    X[random.random(X.shape) < 0.1] = np.nan
+    if "passthrough" in repr(model):
+        X[:, 2:] = np.nan_to_num(X[:, 2:])
+    convert(quietly_fitted(model, X, y), tmp_path / "m.rknn", example_input=X)
+    with scirknn.load(tmp_path / "m.rknn") as loaded:
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+        for row in (
+            [np.nan] * 4,
+            [0.0, np.nan, 0.0, np.nan],
+            [0.0, 0.0, np.inf, 0.0],
+            [np.inf, 0.0, 0.0, 0.0],
+        ):
+            assert _answer_or_text(loaded, row) == _answer_or_text(model, row)
+
+
+def _answer_or_text(model: Any, row: list[float]) -> Any:
+    """Return what it predicts for a row, or how its error begins: the dtype it names is the last step's."""
+    try:
+        return model.predict([row]).tolist()
+    except ValueError as error:
+        return str(error).splitlines()[0].partition(" or a value")[0]
 
 
 @pytest.mark.parametrize("whiten", [False, True])

@@ -9,6 +9,7 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 
 from scirknn.answers import takes_rows
+from scirknn.steps.branches import Finite
 from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
 from scirknn.steps.step import Step
@@ -22,7 +23,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
-from sklearn2rknn.transformers.prologue import in_order, jumps_behind
+from sklearn2rknn.transformers.prologue import fills_behind, in_order, jumps_behind
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step
 
@@ -114,6 +115,9 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     if network.input is not None:
         table = table.map(network.input.offset, network.input.scale)
     inputs, features = in_order(table)
+    passes_missing = fills_behind(table)
+    if passes_missing and network.features:  # a comparison would make a number of NaN
+        features = (*features, Finite(network.estimator, False))
     network = _put_in_front(table, features, network)
     if len(network.features) > MOST_STEPS:
         raise UnsupportedModelError(
@@ -124,7 +128,7 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     by_name = names is not None and type(first) is ColumnTransformer
     return attrs.evolve(
         network,
-        columns=inputs.host_columns(width, by_name=by_name),
+        columns=inputs.host_columns(width, by_name=by_name, passes_missing=passes_missing),
         input=inputs.affine(),
         features_in=len(inputs.columns) if network.features else network.features_in,
         first_step=type(first).__name__,

@@ -10,6 +10,7 @@ import numpy as np
 
 from scirknn.bundle.columns import Category, Coded, Lookup
 from scirknn.steps.branches import Branch
+from scirknn.steps.gaps import Fill, Gaps
 from scirknn.steps.linear import Dense, Scale
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.network.ranges import Ranges
@@ -22,7 +23,7 @@ from sklearn2rknn.transformers.feature_table import (
     column_key,
 )
 
-__all__ = ["in_order", "jumps_behind"]
+__all__ = ["fills_behind", "in_order", "jumps_behind"]
 
 Wire = tuple[int, int]
 """One number of a row: the place of a leaf and -1, or the id of a stage and the place of its result."""
@@ -61,6 +62,11 @@ def in_order(table: FeatureTable) -> tuple[FeatureTable, tuple[Step, ...]]:
 def jumps_behind(table: FeatureTable) -> bool:
     """Whether a stage that a table needs compares or cuts off what it is given."""
     return any(step.jumps for stage in _stages(table) for step in stage.steps)
+
+
+def fills_behind(table: FeatureTable) -> bool:
+    """Whether a stage that a table needs fills or finds what is missing, so that NaN has to reach it."""
+    return any(isinstance(step, (Fill, Gaps)) for stage in _stages(table) for step in stage.steps)
 
 
 def _stages(table: FeatureTable) -> list[Stage]:

@@ -157,11 +157,13 @@ class Columns:
         One for each input of the network.
     lookups : tuple of Lookup
     checked : tuple of int
-        Columns of X that no input takes and that must be finite numbers all the same, because a step before
-        a selector refuses anything else.
+        Columns of X that must be finite numbers though no input takes them, because a step before a selector
+        refuses anything else; of `passes_missing` also those that inputs take.
     by_name : bool
         A table with names is taken by name, whatever its order and its other columns: the first step is a
         ColumnTransformer.
+    passes_missing : bool
+        A feature step fills NaN: it is passed on but in the columns that are `checked`.
     """
 
     n_features_in: int
@@ -169,6 +171,7 @@ class Columns:
     lookups: tuple[Lookup, ...] = ()
     checked: tuple[int, ...] = ()
     by_name: bool = False
+    passes_missing: bool = False
 
     @cached_property
     def named(self) -> frozenset[int] | None:
@@ -234,7 +237,7 @@ class Columns:
                     if not np.isfinite(column[~missing]).all():
                         check_finite(column[~missing], estimator)
                     inputs[:, place] = missing
-        check_finite(inputs, estimator)
+        check_finite(inputs[~np.isnan(inputs)] if self.passes_missing else inputs, estimator)
         return inputs
 
     def _numbers(self, X: Array) -> Floats:

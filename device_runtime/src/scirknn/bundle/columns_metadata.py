@@ -29,6 +29,7 @@ def to_json(columns: Columns) -> dict[str, Any]:
         else:
             inputs.append({"from": item.source})
     return {
+        **({"passes_missing": True} if columns.passes_missing else {}),
         "by_name": columns.by_name,
         "checked": list(columns.checked),
         "inputs": inputs,
@@ -63,16 +64,20 @@ class _Parser:
         self._fail(f"'columns' {why}")
 
     def columns(self, value: Any) -> Columns:
-        value = self.entry(value, "entry", {"by_name", "checked", "inputs", "lookups"})
-        if not isinstance(value["by_name"], bool):
-            self.fail("has a by_name that is neither true nor false")
+        passes_missing = isinstance(value, dict) and "passes_missing" in value
+        keys = {"by_name", "checked", "inputs", "lookups"} | ({"passes_missing"} if passes_missing else set())
+        value = self.entry(value, "entry", keys)
+        for key in ("by_name", "passes_missing"):
+            if not isinstance(value.get(key, True), bool):
+                self.fail(f"has a {key} that is neither true nor false")
         lookups = tuple(self.lookup(item) for item in self.list(value["lookups"]))
         self.sizes = [item.size for item in lookups]
         inputs = tuple(self.input(item) for item in self.list(value["inputs"]))
         if not inputs:
             self.fail("has no inputs")
         checked = tuple(self.index(item, self.n_features_in) for item in self.list(value["checked"]))
-        return Columns(self.n_features_in, inputs, lookups, checked, value["by_name"])
+        passes_missing = passes_missing and value["passes_missing"]
+        return Columns(self.n_features_in, inputs, lookups, checked, value["by_name"], passes_missing)
 
     def input(self, value: Any) -> Input:
         if not isinstance(value, dict):

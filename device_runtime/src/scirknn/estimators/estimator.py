@@ -216,7 +216,7 @@ class Estimator:
     def _prepared(self, network: Network | None, X: Array, taken: deque[Array]) -> Array:
         """Return what the network, or without one the epilogue, takes for a block; keep its rows."""
         rows = X if self.bundle.columns is None else self.bundle.columns.take(X, self.bundle.estimator)
-        if self.bundle.features and self.bundle.columns is None:
+        if self.bundle.features and self.bundle.columns is None and not self.bundle.accepts_missing:
             check_finite(X, self.bundle.estimator)  # a comparison makes a number of NaN
         taken.append(rows)
         return self._host_input(rows) if network is None else self._model_input(network, rows)
