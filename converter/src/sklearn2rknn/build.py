@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,10 +10,12 @@ from itertools import chain
 from typing import Any
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 
 import virtual_npu
 from scirknn.arrays import Floats
-from sklearn2rknn.checking.built_file_check import FileUnderCheck, run_check
+from sklearn2rknn.checking.built_file_check import Expected, FileUnderCheck, Graph, expect, run_check
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.errors import (
     ConversionError,
@@ -30,11 +33,12 @@ from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, added_outputs, can_
 from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
 from sklearn2rknn.progress import stage
 from sklearn2rknn.rows.calibration_rows import calibration_rows
-from sklearn2rknn.rows.check_rows import ROW_LIMIT, choose_rows
+from sklearn2rknn.rows.check_rows import ROW_LIMIT, CheckInput, choose_rows
 from sklearn2rknn.rows.held_out import hold_out
 from sklearn2rknn.rows.reach import LESS_REACH, REACH
 from sklearn2rknn.tolerances import FEWEST_ROWS, MAX_WEIGHTS_FOR_PAIRS, Promise, promises
-from sklearn2rknn.toolkit.toolkit import Built, Toolkit
+from sklearn2rknn.toolkit.building import Building, Built
+from sklearn2rknn.toolkit.toolkit import Toolkit
 from virtual_npu import RknnFile
 from virtual_npu.evidence import sentence
 
@@ -125,6 +129,31 @@ class Attempt:
 
 
 @attrs.frozen(eq=False)
+class _Order:
+    """What the toolkit is given for one batch size, and the rows of the check, where there is one."""
+
+    model: bytes
+    calibration: npt.NDArray[np.float32] | None
+    checked: CheckInput | None
+    simulate: npt.NDArray[np.float32] | None
+
+    def expected(self, source: Network, network: Network, *, is_float16: bool) -> Expected | None:
+        """Return what the file is to be compared with."""
+        if self.checked is None or self.simulate is None:
+            return None
+        return expect(source, network, self.checked, Graph(self.model, self.simulate), is_float16=is_float16)
+
+
+@attrs.frozen(eq=False)
+class _Unchecked:
+    """A file that was built for a batch size, and what it is to be compared with."""
+
+    batch_size: int
+    built: Built
+    expected: Expected | None
+
+
+@attrs.frozen(eq=False)
 class Job:
     """A network to be converted, from which other precisions can be tried too.
 
@@ -191,64 +220,57 @@ class Job:
             # Padding rows are free.
             sizes = dict.fromkeys(max(MIN_REFINED_BATCH_SIZE, size) for size in request.batch_sizes)
             request = attrs.evolve(request, batch_sizes=tuple(sizes))
-        files = {size: self._build_file(toolkit, network, size) for size in request.batch_sizes}
+        files: dict[int, BuiltFile] = {}
+        unchecked: _Unchecked | None = None
+        for size in request.batch_sizes:
+            order = self._order(network, size)
+            with self._start(toolkit, network, order) as building:
+                expected = order.expected(self.source, network, is_float16=request.is_float16)
+                if unchecked is not None:
+                    files[unchecked.batch_size] = self._check(unchecked)
+                with stage(f"Building the {request.precision} file for batches of {size}"):
+                    unchecked = _Unchecked(size, _result(building), expected)
+        if unchecked is not None:
+            files[unchecked.batch_size] = self._check(unchecked)
         return Attempt(request, files, self.promises)
 
-    def _build_file(self, toolkit: Toolkit, network: Network, batch_size: int) -> BuiltFile:
-        """Build the file for a batch size, and check it."""
-        request, options, checked = self.request, self.request.options, None
+    def _order(self, network: Network, batch_size: int) -> _Order:
+        """Return what the toolkit is given for a batch size."""
+        options, checked, runs, calibration = self.request.options, None, None, None
         if options.check != "off":
             checked = choose_rows(self.source, self.rows, batch_size, self.own, self.own_source)
-        rows = None if checked is None else checked.rows
-        with stage(f"Building the {request.precision} file for batches of {batch_size}"):
-            built = self._run_toolkit(toolkit, network, batch_size, rows)
-        content = _read(built.rknn)
+            runs = _runs(network, checked.rows, batch_size)
+        if self.rows is not None and not self.request.is_float16:
+            rows = calibration_rows(network, self.rows, options.calibration_rows, options.calibration_seed)
+            calibration = _runs(network, rows, batch_size)
+        model = onnx_from_network(network, batch_size).SerializeToString(deterministic=True)
+        return _Order(model, calibration, checked, runs)
+
+    def _start(
+        self, toolkit: Toolkit, network: Network, order: _Order
+    ) -> contextlib.AbstractContextManager[Building]:
+        return toolkit.start(
+            order.model,
+            config=self.request.toolkit_config(network),
+            calibration=order.calibration,
+            simulate=order.simulate,
+            timeout=self.request.options.timeout,
+        )
+
+    def _check(self, file: _Unchecked) -> BuiltFile:
+        """Read a file and check it."""
+        options, rknn, simulated = self.request.options, file.built.rknn, file.built.simulated
+        content = _read(rknn)
         _refuse_over_wide(content)
         placement = _placement(content)
         if not options.allow_cpu:
             _refuse_cpu_layers(placement, options.form)
-        if checked is None or built.simulated is None:
-            return BuiltFile(built.rknn, content, placement, CheckResult())
-        with stage(f"Checking the {request.precision} file for batches of {batch_size}"):
-            file = FileUnderCheck(
-                content=content,
-                simulated=built.simulated,
-                batch_size=batch_size,
-                is_float16=request.is_float16,
-                per_channel=options.quantized_method == "channel",
-            )
-            check = run_check(self.source, network, checked, file)
-        return BuiltFile(built.rknn, content, placement, check)
-
-    def _run_toolkit(
-        self, toolkit: Toolkit, network: Network, batch_size: int, check_rows: Floats | None
-    ) -> Built:
-        def runs(rows: Floats | None) -> Any:
-            if rows is None:
-                return None
-            return pack(network.prepare(rows), input_channels(network), batch_size, network.form)
-
-        options, calibration = self.request.options, None
-        if self.rows is not None and not self.request.is_float16:
-            calibration = calibration_rows(
-                network, self.rows, options.calibration_rows, options.calibration_seed
-            )
-        try:
-            return toolkit.build(
-                onnx_from_network(network, batch_size).SerializeToString(deterministic=True),
-                config=self.request.toolkit_config(network),
-                calibration=runs(calibration),
-                simulate=runs(check_rows),
-                timeout=options.timeout,
-            )
-        except ConversionError as error:
-            too_large = TOO_LARGE.search(error.reason)
-            if too_large is None:
-                raise
-            raise RangeError(
-                f"Numbers of {too_large[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of "
-                "a regressor) before fit, and fit again, or take precision='float16'."
-            ) from error
+        if file.expected is None or simulated is None:
+            return BuiltFile(rknn, content, placement, CheckResult())
+        with stage(f"Checking the {self.request.precision} file for batches of {file.batch_size}"):
+            per_channel = options.quantized_method == "channel"
+            check = run_check(file.expected, FileUnderCheck(content, simulated), per_channel=per_channel)
+        return BuiltFile(rknn, content, placement, check)
 
     def better_precision(self, toolkit: Toolkit) -> str:
         """Return the first other precision that meets its limits, or an empty text."""
@@ -276,6 +298,24 @@ def build_with_room(job: Job, toolkit: Toolkit, network: Network) -> tuple[Netwo
         network = job.network(reach)
         attempt = job.attempt(toolkit, network)
     return network, attempt
+
+
+def _runs(network: Network, rows: Floats, batch_size: int) -> npt.NDArray[np.float32]:
+    return pack(network.prepare(rows), input_channels(network), batch_size, network.form)
+
+
+def _result(building: Building) -> Built:
+    """Return what was built, or say which numbers int16 cannot hold."""
+    try:
+        return building.result()
+    except ConversionError as error:
+        too_large = TOO_LARGE.search(error.reason)
+        if too_large is None:
+            raise
+        raise RangeError(
+            f"Numbers of {too_large[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of "
+            "a regressor) before fit, and fit again, or take precision='float16'."
+        ) from error
 
 
 def make_job(source: Network, rows: Floats | None, own: Floats | None, request: ConversionRequest) -> Job:

@@ -165,9 +165,9 @@ def convert(
         None if each is None else validate_example_input(each, network, name)
         for name, each in (("example_input", example_input), ("check_input", options.check_input))
     )
-    check_own_predictions(model, network, example_input)
     job = make_job(network.without_host_steps(), rows, own, request)
     with single_blas_thread(job.multiplications):
+        check_own_predictions(model, network, example_input)
         _warn_of_poor_rows(job, network)
         prepared = job.network()  # what is refused is refused before a toolkit is started
         if not isinstance(toolkit, Toolkit):

@@ -184,16 +184,21 @@ class ConversionOptions:
 
 
 @functools.cache
+def _installed(distribution: str) -> str:
+    """Return a distribution's version, which takes milliseconds to find."""
+    return distribution_version(distribution)
+
+
 def package_version() -> str:
     """Return the version of sklearn2rknn."""
-    return distribution_version("sklearn2rknn")
+    return _installed("sklearn2rknn")
 
 
 def source_details(model: Any, weights_digest: str) -> dict[str, str]:
     """Return what a bundle records of the estimator it was made from."""
     return {
         "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
-        "sklearn": distribution_version("scikit-learn"),
+        "sklearn": _installed("scikit-learn"),
         "weights_digest": weights_digest,
         "created_by": f"sklearn2rknn {package_version()}",
     }

@@ -216,10 +216,14 @@ def expected_labels(
     -------
     float
     """
+    if one_of_them:
+        outputs = outputs[clear]
     labels = outputs.argmax(axis=1) if one_of_them else outputs > threshold
+    counted = ... if one_of_them else clear
     shares = []
     for error in [*errors, *-errors]:
         moved = outputs + error
         equal = (moved.argmax(axis=1) if one_of_them else moved > threshold) == labels
-        shares.append(equal[clear].mean())
+        equal = equal[counted]
+        shares.append(np.count_nonzero(equal) / equal.size)
     return float(np.mean(shares))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -11,20 +9,18 @@ import numpy.typing as npt
 import virtual_npu
 from scirknn.answers import final_values
 from scirknn.arrays import Floats
-from scirknn.probe_rows import ProbeRows
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import Agreement, agreement, expected_behind_steps
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.file_bound import file_bound
-from sklearn2rknn.checking.probe_rows import draw_rows, probe_rows
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack, unpack
+from sklearn2rknn.network.onnx_graph import unpack
 from sklearn2rknn.network.onnx_session import onnx_session
 from sklearn2rknn.rows.check_rows import CheckInput
 from virtual_npu import RknnFile
 
-__all__ = ["FileUnderCheck", "run_check"]
+__all__ = ["Expected", "FileUnderCheck", "Graph", "expect", "run_check"]
 
 EPILOGUE_ROUNDING = 2.0**-40
 """Share of a value that the epilogue's own float64 may err by: some thousand sums and products."""
@@ -46,77 +42,131 @@ class FileUnderCheck:
         The file, or why it cannot be read.
     simulated : numpy.ndarray of float32, shape (runs, 1, K, N, 1) or (runs, N, K)
         The simulator's outputs.
-    batch_size : int
-    is_float16 : bool
-        Whether it computes in float16, not in integers.
-    per_channel : bool
-        Whether its weights have a step per output channel.
     """
 
     content: RknnFile | str
     simulated: npt.NDArray[np.float32]
-    batch_size: int
-    is_float16: bool = True
-    per_channel: bool = True
 
 
-def run_check(source: Network, network: Network, checked: CheckInput, file: FileUnderCheck) -> CheckResult:
-    """Compare what a file computes with the estimator's numbers, stage by stage.
+@attrs.frozen(eq=False)
+class Graph:
+    """A serialised float32 graph, and the rows as it takes them, shape (runs, *input shape)."""
+
+    model: bytes
+    runs: npt.NDArray[np.float32]
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a run: with convolutions and without the last axis but one."""
+        return int(self.runs.shape[-2])
+
+    def outputs(self) -> npt.NDArray[np.float32]:
+        """Return the graph's own outputs, shape (runs, *output shape)."""
+        session = onnx_session(self.model)
+        return np.stack([session.run(None, {"x": run})[0] for run in self.runs])
+
+
+@attrs.frozen(eq=False)
+class Expected:
+    """What a file of one batch size is compared with, computed while the toolkit builds it.
+
+    Attributes
+    ----------
+    source, network : Network
+        The estimator's, and what the toolkit was given.
+    checked : CheckInput
+    graph : Graph
+        Of the batch size.
+    exact : numpy.ndarray of float32, shape (runs, *output shape)
+        The float32 graph's outputs of them.
+    reference, values : numpy.ndarray, shapes (n, n_outputs) and (n, n_values)
+        The estimator's own outputs for the rows, and behind the epilogue.
+    alike, alike_values : numpy.ndarray
+        The same for more rows of the kind.
+    bound : numpy.ndarray or None
+        Derived error bound of each output, where it takes no file.
+    """
+
+    source: Network
+    network: Network
+    checked: CheckInput
+    graph: Graph
+    exact: npt.NDArray[np.float32]
+    reference: Floats
+    values: Floats
+    alike: Floats
+    alike_values: Floats
+    bound: Floats | None
+
+
+def expect(
+    source: Network, network: Network, checked: CheckInput, graph: Graph, *, is_float16: bool = True
+) -> Expected:
+    """Compute what a file is compared with.
 
     Parameters
     ----------
     source, network : Network
-        The estimator's, and what the toolkit was given.
+        The estimator's, and what the toolkit is given.
+    is_float16 : bool
+        Whether the file computes in float16, not in integers.
+    """
+    rows, alike = checked.rows, checked.alike
+    reference, outputs = source.forward(rows), source.forward(alike)
+    has_bound = is_float16 and not network.head_on_npu
+    return Expected(
+        source=source,
+        network=network,
+        checked=checked,
+        graph=graph,
+        exact=graph.outputs(),
+        reference=reference,
+        values=final_values(source, reference, rows),
+        alike=outputs,
+        alike_values=final_values(source, outputs, alike),
+        bound=file_bound(source, network, rows) if has_bound else None,
+    )
+
+
+def run_check(expected: Expected, file: FileUnderCheck, *, per_channel: bool = True) -> CheckResult:
+    """Compare what a file computes with the estimator's numbers, stage by stage.
+
+    Parameters
+    ----------
+    per_channel : bool
+        Whether an integer file's weights have a step per output channel.
 
     Raises
     ------
     CheckError
         An output is not finite, or the program looks up a table that it never uploads.
     """
-    judge = _Judge(source, network, checked)
-    bound = _bound(source, network, checked.rows, file)
-    runs = pack(network.prepare(checked.rows), input_channels(network), file.batch_size, network.form)
-    session = onnx_session(onnx_from_network(network, file.batch_size).SerializeToString())
-    exact = np.stack([session.run(None, {"x": run})[0] for run in runs])
+    checked, bound = expected.checked, expected.bound
+    if bound is None and not isinstance(file.content, str) and not expected.network.head_on_npu:
+        bound = file_bound(
+            expected.source, expected.network, checked.rows, file.content, per_channel=per_channel
+        )
     stages = {
-        "onnx": judge.compare(exact, "float32 graph"),
-        "simulator": judge.compare(file.simulated, "simulator", bound),
+        "onnx": _compare(expected, expected.exact, "float32 graph"),
+        "simulator": _compare(expected, file.simulated, "simulator", bound),
     }
     unavailable, lookups = {}, {}
-    emulated = _emulate(file.content, runs)
+    emulated = _emulate(file.content, expected.graph.runs)
     if isinstance(emulated, str):
         unavailable["virtual_npu"] = emulated
     else:
-        stages["virtual_npu"] = judge.compare(emulated.outputs, "virtual NPU", bound)
-        lookups = virtual_npu.lookup_choices(emulated.npu, runs[0], LOOKUP_ROWS)
-    largest = None if bound is None else float(bound.max())
+        stages["virtual_npu"] = _compare(expected, emulated.outputs, "virtual NPU", bound)
+        lookups = virtual_npu.lookup_choices(emulated.npu, expected.graph.runs[0], LOOKUP_ROWS)
     return CheckResult(
         input=checked.source,
         rows=len(checked.rows),
         held_out=checked.held_out,
-        batch_size=file.batch_size,
-        bound=largest,
+        batch_size=expected.graph.batch_size,
+        bound=None if bound is None else float(bound.max()),
         stages=stages,
         unavailable=unavailable,
         lookups=lookups,
-        probe=_probe(source, network, checked.rows, file),
     )
-
-
-def _probe(source: Network, network: Network, rows: Floats, file: FileUnderCheck) -> ProbeRows | None:
-    drawn = draw_rows(rows, input_channels(network) + source.n_outputs)
-    bound = _bound(source, network, drawn, file) if network.form == "conv" else None
-    return None if bound is None else probe_rows(source, network, drawn, bound)
-
-
-def _bound(source: Network, network: Network, rows: Floats, file: FileUnderCheck) -> Floats | None:
-    if network.head_on_npu:
-        return None  # the NPU's own output activation has no bound
-    if file.is_float16:
-        return file_bound(source, network, rows)
-    if isinstance(file.content, str):
-        return None
-    return file_bound(source, network, rows, file.content, per_channel=file.per_channel)
 
 
 @attrs.frozen(eq=False)
@@ -145,54 +195,40 @@ def _emulate(content: RknnFile | str, runs: npt.NDArray[np.float32]) -> _Emulate
         return str(error)
 
 
-@attrs.frozen(eq=False)
-class _Judge:
-    """Compares outputs with the reference on the checked rows."""
+def _compare(
+    expected: Expected, runs: npt.NDArray[np.float32], stage: str, bound: Floats | None = None
+) -> Agreement:
+    source, rows, reference = expected.source, expected.checked.rows, expected.reference
+    outputs = expected.network.finish(unpack(runs, len(reference)))
+    _refuse_infinity(outputs, stage)
+    values = final_values(source, outputs, rows)
+    result = agreement(
+        source, values, expected.values, behind_head=source.head_on_npu, alike=expected.alike_values
+    )
+    if result.expected_labels is not None and any(each.stretches for each in source.epilogue):
+        share = expected_behind_steps(source, expected.alike, outputs - reference, expected.checked.alike)
+        result = attrs.evolve(result, expected_labels=share)
+    if bound is None:
+        return result
+    shares = [_share(outputs - reference, bound)]
+    if source.epilogue:
+        _, carried = carry_steps(source.epilogue, reference, bound, rows)
+        shares.append(_share(values - expected.values, carried + EPILOGUE_ROUNDING * np.abs(expected.values)))
+    return attrs.evolve(result, bound_share=max(shares))
 
-    source: Network
-    network: Network
-    checked: CheckInput
 
-    @functools.cached_property
-    def reference(self) -> Floats:
-        """The estimator's own outputs."""
-        return self.source.forward(self.checked.rows)
-
-    @functools.cached_property
-    def alike(self) -> Floats:
-        """The values of more rows of the kind."""
-        rows = self.checked.alike
-        return final_values(self.source, self.source.forward(rows), rows)
-
-    def compare(self, runs: npt.NDArray[np.float32], stage: str, bound: Floats | None = None) -> Agreement:
-        source, rows = self.source, self.checked.rows
-        outputs = self.network.finish(unpack(runs, len(self.reference)))
-        wrong = ~np.isfinite(outputs)
-        if wrong.any():
-            row, column = (int(index) for index in np.argwhere(wrong)[0])
-            raise CheckError(
-                "check",
-                f"{np.count_nonzero(wrong)} of {wrong.size} outputs are NaN or infinite on the {stage}, "
-                f"the first at row {row}, output {column}: numbers leave the range of float16 inside the "
-                "network.",
-                advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
-                "before fit.",
-            )
-        values, expected = final_values(source, outputs, rows), final_values(source, self.reference, rows)
-        result = agreement(source, values, expected, behind_head=source.head_on_npu, alike=self.alike)
-        if result.expected_labels is not None and any(each.stretches for each in source.epilogue):
-            alike = self.checked.alike
-            expected_share = expected_behind_steps(
-                source, source.forward(alike), outputs - self.reference, alike
-            )
-            result = attrs.evolve(result, expected_labels=expected_share)
-        if bound is None:
-            return result
-        shares = [_share(outputs - self.reference, bound)]
-        if source.epilogue:
-            _, carried = carry_steps(source.epilogue, self.reference, bound, rows)
-            shares.append(_share(values - expected, carried + EPILOGUE_ROUNDING * np.abs(expected)))
-        return attrs.evolve(result, bound_share=max(shares))
+def _refuse_infinity(outputs: Floats, stage: str) -> None:
+    wrong = ~np.isfinite(outputs)
+    if wrong.any():
+        row, column = (int(index) for index in np.argwhere(wrong)[0])
+        raise CheckError(
+            "check",
+            f"{np.count_nonzero(wrong)} of {wrong.size} outputs are NaN or infinite on the {stage}, "
+            f"the first at row {row}, output {column}: numbers leave the range of float16 inside the "
+            "network.",
+            advice="Give example_input, from which features and outputs are rescaled, or scale X and y "
+            "before fit.",
+        )
 
 
 def _share(errors: Floats, bound: Floats) -> float:

@@ -11,42 +11,31 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import IO, Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.errors import (
-    ConversionError,
-    LimitError,
-    OptionError,
-    ToolkitError,
-    WorkerOutputError,
-)
+from sklearn2rknn.errors import ConversionError, OptionError, ToolkitError, WorkerOutputError
+from sklearn2rknn.toolkit.building import Building, Built, Limits
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, ContainerWorker
 from sklearn2rknn.toolkit.environment_choice import choose_environment
-from sklearn2rknn.toolkit.job_folders import JobFolders, WorkerFolders
-from sklearn2rknn.toolkit.log_lines import clean_log, error_lines, over_wide_fields
+from sklearn2rknn.toolkit.job_folders import WorkerFolders
+from sklearn2rknn.toolkit.log_lines import error_lines
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment
-from sklearn2rknn.toolkit.worker_answers import ANSWER_LIMIT, Answer, Greeting, parse_outputs
+from sklearn2rknn.toolkit.worker_answers import ANSWER_LIMIT, Answer, Greeting
 
 __all__ = ["Built", "Toolkit", "close_shared_toolkits", "open_toolkit", "shared_toolkit"]
 
 
 START_SECONDS = 120.0  # importing the toolkit takes 0.2 s warm; a cold disk takes far longer
-LOG_LIMIT = 16 << 20  # bytes
-SIMULATED_LIMIT = 256 << 20  # bytes
 MODEL_LIMIT = 64 << 20  # bytes, and 16 for each of the ONNX file: the toolkit pads small layers
 PRINTED_LIMIT = 1 << 20  # bytes, the last ones, of what the worker prints beside its jobs
 GRACE_SECONDS = 10.0  # what the worker may take beyond a job's own limit before it counts as dead
 
 ISOLATIONS = ("failure", "job")
-
-LIMITS = {"timeout": "time", "memory": "memory"}
-"""Kinds of failure that are limits."""
 
 ALLOCATOR = {
     "MALLOC_PERTURB_": "255",
@@ -57,27 +46,6 @@ ALLOCATOR = {
 
 It keeps what was freed, so that a job does not fault the same pages in again: clearing then costs nothing.
 """
-
-
-@attrs.frozen
-class Built:
-    """What the toolkit made of one model.
-
-    Attributes
-    ----------
-    rknn : bytes
-        The file.
-    simulated : numpy.ndarray of float32 or None
-        The vendor's simulator's outputs, shape (runs, *output shape).
-    log : str
-        Everything that the toolkit printed.
-    seconds : float
-    """
-
-    rknn: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
-    simulated: npt.NDArray[np.float32] | None = attrs.field(repr=False, eq=False)
-    log: str = attrs.field(repr=False)
-    seconds: float
 
 
 class Toolkit:
@@ -175,6 +143,25 @@ class Toolkit:
         ToolkitError
             The toolkit's process cannot be started.
         """
+        with self.start(
+            model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
+        ) as building:
+            return building.result()
+
+    @contextlib.contextmanager
+    def start(
+        self,
+        model: bytes,
+        *,
+        config: Mapping[str, Any],
+        calibration: npt.NDArray[np.float32] | None = None,
+        simulate: npt.NDArray[np.float32] | None = None,
+        timeout: float = 300.0,
+    ) -> Iterator[Building]:
+        """Start what `build` does, and yield it while it runs; other callers wait.
+
+        Left without its result, by an error for example, the job ends, and the worker with it.
+        """
         with self._lock, self._start().job() as folders:
             with folders.create("model.onnx") as file:
                 file.write(model)
@@ -182,7 +169,7 @@ class Toolkit:
                 if runs is not None:
                     with folders.create(f"{label}.npy") as file:
                         np.save(file, runs, allow_pickle=False)
-            answer = self._ask(
+            self._send(
                 {
                     "input": str(folders.input),
                     "output": str(folders.output),
@@ -191,25 +178,19 @@ class Toolkit:
                     "simulate": simulate is not None,
                     "timeout": timeout,
                     "isolation": self.isolation,
-                },
-                timeout + GRACE_SECONDS,
+                }
             )
+            simulated = None if simulate is None else len(simulate)
+            limits = Limits(timeout + GRACE_SECONDS, MODEL_LIMIT + 16 * len(model), simulated)
+            building = Building(self._receive, folders, limits)
             try:
-                log = _read_log(folders)
-                if answer.ok:
-                    _refuse_over_wide(log)
-                    rknn = folders.read("model.rknn", MODEL_LIMIT + 16 * len(model))
-                    simulated = None
-                    if simulate is not None:
-                        content = folders.read("simulated.npy", SIMULATED_LIMIT)
-                        simulated = parse_outputs(content, len(simulate))
-                    return Built(rknn, simulated, clean_log(log), answer.seconds)
+                yield building
             except WorkerOutputError:
                 self.close()
                 raise
-            if answer.kind in LIMITS:
-                raise LimitError(LIMITS[answer.kind], answer.stage, answer.reason, error_lines(log))
-            raise ConversionError(answer.stage, answer.reason, error_lines(log))
+            finally:
+                if not building.is_answered:
+                    self.close()  # its answer would be taken for the next job's
 
     def close(self) -> None:
         """End the worker; a later build starts another."""
@@ -264,20 +245,21 @@ class Toolkit:
             )
         return folders
 
-    def _ask(self, request: Mapping[str, Any], seconds: float) -> Answer:
+    def _send(self, request: Mapping[str, Any]) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         self._requests += 1
-        line = b""
         try:
             self._process.stdin.write((json.dumps({"id": self._requests, **request}) + "\n").encode())
             self._process.stdin.flush()
-            line = self._read(seconds)
         except OSError:
-            pass
-        except BaseException:  # interrupted half-way: the answer would be taken for the next job's
+            pass  # it has ended, which is found where its answer is missing
+        except BaseException:  # interrupted half-way
             self.close()
             raise
+
+    def _receive(self, seconds: float) -> Answer:
+        line = self._read(seconds)
         try:
             answer = Answer.parse(line)
         except ValueError:
@@ -311,25 +293,6 @@ class Toolkit:
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - PRINTED_LIMIT))
         return self._output.read(PRINTED_LIMIT).decode("utf-8", "replace")
-
-
-def _read_log(folders: JobFolders) -> str:
-    """Return what a job printed; nothing where it ended before it could."""
-    if not folders.exists("log.txt"):
-        return ""
-    return folders.read("log.txt", LOG_LIMIT).decode("utf-8", "replace")
-
-
-def _refuse_over_wide(log: str) -> None:
-    """Refuse a file whose values the toolkit itself says are too large for their registers."""
-    over_wide = over_wide_fields(log)
-    if over_wide:
-        raise ConversionError(
-            "build",
-            f"{len(over_wide)} values are too large for their registers: a board would give zeros.",
-            "\n".join(over_wide[:8]),
-            advice="Take a smaller batch size or narrower layers.",
-        )
 
 
 def open_toolkit(toolkit: str | None = None, *, isolation: str = "failure") -> Toolkit:
