@@ -30,7 +30,7 @@ from rich.table import Table
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from sklearn2rknn import Toolkit, convert, network_from_estimator, onnx_from_network
+from sklearn2rknn import ConversionOptions, Toolkit, convert, network_from_estimator, onnx_from_network
 from sklearn2rknn.options import BATCH_SIZE
 from sklearn2rknn.passes.prepare_network import prepare_network
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment, ensure_environment
@@ -114,13 +114,15 @@ def main() -> None:
                 work(*given, toolkit=toolkit, **options)
                 return time.perf_counter() - started, _processor_seconds(toolkit) - before
 
+            unchecked = ConversionOptions(check="off")
             to_file = functools.partial(timed, convert, estimator, folder / "converted.rknn")
             ways: dict[str, Callable[[], tuple[float, float]]] = {
                 "bare calls in one process": bare_once,
                 "warm worker, build alone": lambda: timed(_build, model),
-                "convert, check off": lambda: to_file(check="off"),
-                "the same, 512 rows given": lambda: to_file(check="off", example_input=X),
-                "the same, check on": lambda: to_file(check="on", example_input=X),
+                "convert, check off": lambda: to_file(options=unchecked),
+                "the same, 512 rows given": lambda: to_file(options=unchecked, example_input=X),
+                "the same, check on": lambda: to_file(example_input=X),
+                "three files, check on": lambda: to_file(example_input=X, batch_size=(64, 1, 256)),
             }
             _build(model, toolkit)  # starts it
             for way in ways.values():  # and warms up
@@ -141,8 +143,9 @@ def main() -> None:
                 started = time.perf_counter()
                 _build(model, toolkit)
                 fresh.add(time.perf_counter() - started)
-        costs["cold worker for each"] = _cold(environment, model, options.cold)
-        costs["cold command line for each"] = _command_line(folder, options.toolkit, options.cold)
+        if options.cold:
+            costs["cold worker for each"] = _cold(environment, model, options.cold)
+            costs["cold command line for each"] = _command_line(folder, options.toolkit, options.cold)
         costs["two workers at once"] = _two_workers(environment, model, options.count)
         for name, cost in costs.items():
             table.add_row(name, *cost.cells(costs["bare calls in one process"]))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 import virtual_npu
 from scirknn.arrays import Floats
-from sklearn2rknn.checking.built_file_check import Expected, FileUnderCheck, Graph, expect, run_check
+from sklearn2rknn.checking.built_file_check import Expected, Graph, expect, run_check
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.errors import (
     ConversionError,
@@ -145,15 +145,6 @@ class _Order:
 
 
 @attrs.frozen(eq=False)
-class _Unchecked:
-    """A file that was built for a batch size, and what it is to be compared with."""
-
-    batch_size: int
-    built: Built
-    expected: Expected | None
-
-
-@attrs.frozen(eq=False)
 class Job:
     """A network to be converted, from which other precisions can be tried too.
 
@@ -220,19 +211,22 @@ class Job:
             # Padding rows are free.
             sizes = dict.fromkeys(max(MIN_REFINED_BATCH_SIZE, size) for size in request.batch_sizes)
             request = attrs.evolve(request, batch_sizes=tuple(sizes))
-        files: dict[int, BuiltFile] = {}
-        unchecked: _Unchecked | None = None
-        for size in request.batch_sizes:
-            order = self._order(network, size)
-            with self._start(toolkit, network, order) as building:
-                expected = order.expected(self.source, network, is_float16=request.is_float16)
-                if unchecked is not None:
-                    files[unchecked.batch_size] = self._check(unchecked)
-                with stage(f"Building the {request.precision} file for batches of {size}"):
-                    unchecked = _Unchecked(size, _result(building), expected)
-        if unchecked is not None:
-            files[unchecked.batch_size] = self._check(unchecked)
+        files = {size: self._build_file(toolkit, network, size) for size in request.batch_sizes}
         return Attempt(request, files, self.promises)
+
+    def _build_file(self, toolkit: Toolkit, network: Network, batch_size: int) -> BuiltFile:
+        """Build the file for a batch size, and check it while the toolkit simulates it."""
+        request, order = self.request, self._order(network, batch_size)
+        text = f"the {request.precision} file for batches of {batch_size}"
+        with stage(f"Building {text}"), self._start(toolkit, network, order) as building:
+            expected = order.expected(self.source, network, is_float16=request.is_float16)
+            early = _early_file(building)
+            rknn, content = early or _file(building)
+            with stage(f"Checking {text}"):
+                built = self._check(rknn, content, expected, building)
+                if rknn != _result(building).rknn:  # what was taken for all of it was not
+                    built = self._check(*_file(building), expected, building)
+        return built
 
     def _order(self, network: Network, batch_size: int) -> _Order:
         """Return what the toolkit is given for a batch size."""
@@ -257,19 +251,19 @@ class Job:
             timeout=self.request.options.timeout,
         )
 
-    def _check(self, file: _Unchecked) -> BuiltFile:
-        """Read a file and check it."""
-        options, rknn, simulated = self.request.options, file.built.rknn, file.built.simulated
-        content = _read(rknn)
+    def _check(
+        self, rknn: bytes, content: RknnFile | str, expected: Expected | None, building: Building
+    ) -> BuiltFile:
+        """Check a file, which the toolkit may simulate meanwhile."""
+        options = self.request.options
         _refuse_over_wide(content)
         placement = _placement(content)
         if not options.allow_cpu:
             _refuse_cpu_layers(placement, options.form)
-        if file.expected is None or simulated is None:
+        if expected is None:
             return BuiltFile(rknn, content, placement, CheckResult())
-        with stage(f"Checking the {self.request.precision} file for batches of {file.batch_size}"):
-            per_channel = options.quantized_method == "channel"
-            check = run_check(file.expected, FileUnderCheck(content, simulated), per_channel=per_channel)
+        per_channel = options.quantized_method == "channel"
+        check = run_check(expected, content, lambda: _simulated(building), per_channel=per_channel)
         return BuiltFile(rknn, content, placement, check)
 
     def better_precision(self, toolkit: Toolkit) -> str:
@@ -316,6 +310,26 @@ def _result(building: Building) -> Built:
             f"Numbers of {too_large[1]} pass {2**14}, where the toolkit's int16 ends. Scale X (and y of "
             "a regressor) before fit, and fit again, or take precision='float16'."
         ) from error
+
+
+def _simulated(building: Building) -> npt.NDArray[np.float32]:
+    simulated = _result(building).simulated
+    assert simulated is not None, "the toolkit was given rows to simulate"
+    return simulated
+
+
+def _file(building: Building) -> tuple[bytes, RknnFile | str]:
+    rknn = _result(building).rknn
+    return rknn, _read(rknn)
+
+
+def _early_file(building: Building) -> tuple[bytes, RknnFile] | None:
+    """Return the file as soon as it is complete, or None where the toolkit has ended before."""
+    for rknn in building.early_files():
+        content = _read(rknn)
+        if not isinstance(content, str):
+            return rknn, content
+    return None
 
 
 def make_job(source: Network, rows: Floats | None, own: Floats | None, request: ConversionRequest) -> Job:

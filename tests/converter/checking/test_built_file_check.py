@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import scirknn
 from scirknn.bundle import read_bundle
+from scirknn.files import sha256_of_bytes
 from sklearn2rknn import (
     CheckError,
     CheckWarning,
@@ -30,10 +31,11 @@ from sklearn2rknn import (
     convert,
 )
 from sklearn2rknn.checking.agreement import Agreement
+from sklearn2rknn.checking.built_file_check import Expected
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes import prepare_network
 from sklearn2rknn.tolerances import Requirement, promises
-from sklearn2rknn.toolkit.toolkit import Built
+from sklearn2rknn.toolkit.building import Building, Built
 from tests.converter.fitted import fit
 
 
@@ -130,8 +132,8 @@ def test_every_file_of_a_bundle_is_checked(
     estimator, X = fit("softmax")
     seen: list[int] = []
 
-    def second_is_bad(*arguments: Any) -> CheckResult:
-        seen.append(arguments[-1].batch_size)
+    def second_is_bad(expected: Expected, *_: Any, **__: Any) -> CheckResult:
+        seen.append(expected.graph.batch_size)
         return simulated(clear_labels=1.0 if len(seen) == 1 else 0.5)
 
     monkeypatch.setattr("sklearn2rknn.build.run_check", second_is_bad)
@@ -139,6 +141,19 @@ def test_every_file_of_a_bundle_is_checked(
         convert(estimator, tmp_path / "model.rknn", example_input=X, batch_size=(16, 2), toolkit=toolkit)
     assert seen[:2] == [16, 2]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_taken_early_that_changes_is_checked_again(
+    tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimator, X = fit("softmax")
+    convert(estimator, tmp_path / "model.rknn", example_input=X, toolkit=toolkit)
+    other, rows = fit("identity")
+    early = (tmp_path / "model.rknn").read_bytes()
+    monkeypatch.setattr(Building, "early_files", lambda _: iter([early[:-1], early]))
+    report = convert(other, tmp_path / "other.rknn", example_input=rows, toolkit=toolkit)
+    assert read_bundle(tmp_path / "other.rknn").variants[0].sha256 != sha256_of_bytes(early)
+    assert report.check["virtual_npu"]["bound_share"] < 1
 
 
 def test_random_rows_are_no_ground_to_refuse(tmp_path: Path, toolkit: Toolkit) -> None:

@@ -246,6 +246,12 @@ def test_a_program_that_is_no_worker_is_a_toolkit_error(
         build(toolkit)
 
 
+def test_a_job_that_is_left_does_not_answer_the_next(toolkit: Toolkit) -> None:
+    with pytest.raises(KeyboardInterrupt), toolkit.start(b"build:hang", config={}):
+        raise KeyboardInterrupt
+    assert build(toolkit).rknn == b"RKNNonnx48.0"
+
+
 def test_threads_take_turns(toolkit: Toolkit) -> None:
     results: list[bytes] = []
     threads = [threading.Thread(target=lambda: results.append(build(toolkit).rknn)) for _ in range(4)]

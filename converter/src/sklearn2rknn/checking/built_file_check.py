@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from sklearn2rknn.network.onnx_session import onnx_session
 from sklearn2rknn.rows.check_rows import CheckInput
 from virtual_npu import RknnFile
 
-__all__ = ["Expected", "FileUnderCheck", "Graph", "expect", "run_check"]
+__all__ = ["Expected", "Graph", "expect", "run_check"]
 
 EPILOGUE_ROUNDING = 2.0**-40
 """Share of a value that the epilogue's own float64 may err by: some thousand sums and products."""
@@ -30,22 +32,6 @@ LOOKUP_ROWS = 16
 
 NO_TABLE = "EW_LUT_BYPASS", 0
 """What the virtual NPU names where a program looks up a table that it has never uploaded."""
-
-
-@attrs.frozen(eq=False)
-class FileUnderCheck:
-    """A built file.
-
-    Attributes
-    ----------
-    content : RknnFile or str
-        The file, or why it cannot be read.
-    simulated : numpy.ndarray of float32, shape (runs, 1, K, N, 1) or (runs, N, K)
-        The simulator's outputs.
-    """
-
-    content: RknnFile | str
-    simulated: npt.NDArray[np.float32]
 
 
 @attrs.frozen(eq=False)
@@ -128,11 +114,22 @@ def expect(
     )
 
 
-def run_check(expected: Expected, file: FileUnderCheck, *, per_channel: bool = True) -> CheckResult:
+def run_check(
+    expected: Expected,
+    content: RknnFile | str,
+    simulated: Callable[[], npt.NDArray[np.float32]],
+    *,
+    per_channel: bool = True,
+) -> CheckResult:
     """Compare what a file computes with the estimator's numbers, stage by stage.
 
     Parameters
     ----------
+    content : RknnFile or str
+        The file, or why it cannot be read.
+    simulated : callable
+        Waits for the simulator's outputs, shape (runs, 1, K, N, 1) or (runs, N, K). It is called last: the
+        virtual NPU runs beside the simulator.
     per_channel : bool
         Whether an integer file's weights have a step per output channel.
 
@@ -142,21 +139,17 @@ def run_check(expected: Expected, file: FileUnderCheck, *, per_channel: bool = T
         An output is not finite, or the program looks up a table that it never uploads.
     """
     checked, bound = expected.checked, expected.bound
-    if bound is None and not isinstance(file.content, str) and not expected.network.head_on_npu:
-        bound = file_bound(
-            expected.source, expected.network, checked.rows, file.content, per_channel=per_channel
-        )
-    stages = {
-        "onnx": _compare(expected, expected.exact, "float32 graph"),
-        "simulator": _compare(expected, file.simulated, "simulator", bound),
-    }
+    if bound is None and not isinstance(content, str) and not expected.network.head_on_npu:
+        bound = file_bound(expected.source, expected.network, checked.rows, content, per_channel=per_channel)
+    stages = {"onnx": _compare(expected, expected.exact, "float32 graph")}
     unavailable, lookups = {}, {}
-    emulated = _emulate(file.content, expected.graph.runs)
+    emulated = _emulate(content, expected.graph.runs)
     if isinstance(emulated, str):
         unavailable["virtual_npu"] = emulated
     else:
         stages["virtual_npu"] = _compare(expected, emulated.outputs, "virtual NPU", bound)
         lookups = virtual_npu.lookup_choices(emulated.npu, expected.graph.runs[0], LOOKUP_ROWS)
+    stages["simulator"] = _compare(expected, simulated(), "simulator", bound)
     return CheckResult(
         input=checked.source,
         rows=len(checked.rows),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from sklearn2rknn.errors import ConversionError, LimitError
+from sklearn2rknn.errors import ConversionError, LimitError, WorkerOutputError
 from sklearn2rknn.toolkit.job_folders import JobFolders
 from sklearn2rknn.toolkit.log_lines import clean_log, error_lines, over_wide_fields
 from sklearn2rknn.toolkit.worker_answers import Answer, parse_outputs
@@ -17,6 +20,8 @@ __all__ = ["Building", "Built", "Limits"]
 
 LOG_LIMIT = 16 << 20  # bytes
 SIMULATED_LIMIT = 256 << 20  # bytes
+
+POLL_SECONDS = 0.001
 
 LIMITS = {"timeout": "time", "memory": "memory"}
 """Kinds of failure that are limits."""
@@ -52,6 +57,16 @@ class Limits:
     runs: int | None
 
 
+class Answering(Protocol):
+    """The worker's side of a job."""
+
+    def has_answer(self, seconds: float) -> bool:
+        """Whether it has answered, or does within some seconds."""
+
+    def receive(self, seconds: float) -> Answer:
+        """Wait for its answer."""
+
+
 class Building:
     """A job that the toolkit does; `Toolkit.start` makes it.
 
@@ -61,14 +76,29 @@ class Building:
         Whether the worker has answered, and can take the next job.
     """
 
-    def __init__(self, receive: Callable[[float], Answer], folders: JobFolders, limits: Limits) -> None:
+    def __init__(self, worker: Answering, folders: JobFolders, limits: Limits) -> None:
         self.is_answered = False
-        self._receive, self._folders, self._limits = receive, folders, limits
+        self._worker, self._folders, self._limits = worker, folders, limits
+        self._built: Built | None = None
+
+    def early_files(self) -> Iterator[bytes]:
+        """Yield what there is of the model file while the simulator runs; it may be a part of it."""
+        wait, end = POLL_SECONDS, time.monotonic() + self._limits.seconds
+        while self._limits.runs and time.monotonic() < end and not self._worker.has_answer(wait):
+            if self._folders.exists("model.rknn"):
+                wait *= 2  # a large file takes its time
+                with contextlib.suppress(WorkerOutputError):  # it is being written
+                    yield self._folders.read("model.rknn", self._limits.model)
 
     def result(self) -> Built:
         """Wait for what the toolkit makes of the model; it raises what `Toolkit.build` raises."""
+        if self._built is None:
+            self._built = self._wait()
+        return self._built
+
+    def _wait(self) -> Built:
         folders, limits = self._folders, self._limits
-        answer = self._receive(limits.seconds)
+        answer = self._worker.receive(limits.seconds)
         self.is_answered = True
         log = _read_log(folders)
         if answer.ok:

@@ -182,7 +182,7 @@ class Toolkit:
             )
             simulated = None if simulate is None else len(simulate)
             limits = Limits(timeout + GRACE_SECONDS, MODEL_LIMIT + 16 * len(model), simulated)
-            building = Building(self._receive, folders, limits)
+            building = Building(self, folders, limits)
             try:
                 yield building
             except WorkerOutputError:
@@ -258,7 +258,14 @@ class Toolkit:
             self.close()
             raise
 
-    def _receive(self, seconds: float) -> Answer:
+    def has_answer(self, seconds: float) -> bool:
+        """Whether the worker has answered a job, or does within some seconds."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return b"\n" in self._pending or bool(select.select([self._process.stdout], [], [], seconds)[0])
+
+    def receive(self, seconds: float) -> Answer:
+        """Wait for the worker's answer to the job that was sent."""
         line = self._read(seconds)
         try:
             answer = Answer.parse(line)
