@@ -28,7 +28,8 @@ from sklearn2rknn.errors import (
 )
 
 if TYPE_CHECKING:
-    from sklearn2rknn.conversion import convert
+    from sklearn2rknn.candidates.comparison import PrecisionComparison
+    from sklearn2rknn.conversion import compare_precisions, convert
     from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
     from sklearn2rknn.network.layer import Layer
     from sklearn2rknn.network.network import Network
@@ -57,6 +58,7 @@ __all__ = [
     "NotFittedError",
     "OptionError",
     "Precision",
+    "PrecisionComparison",
     "RangeError",
     "Sklearn2RknnError",
     "Toolkit",
@@ -64,6 +66,7 @@ __all__ = [
     "ToolkitNotInstallableError",
     "UnsupportedModelError",
     "UntrustedModelError",
+    "compare_precisions",
     "convert",
     "network_from_estimator",
     "onnx_from_network",
@@ -71,7 +74,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "conversion": "convert",
+    "candidates.comparison": "PrecisionComparison",
+    "conversion": "compare_precisions convert",
     "estimators.network_from_estimator": "network_from_estimator",
     "network.layer": "Layer",
     "network.network": "Network",

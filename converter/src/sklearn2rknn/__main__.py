@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,6 +24,7 @@ from sklearn2rknn.options import BATCH_SIZE, ConversionOptions
 from sklearn2rknn.toolkit.pins.versions import default_version, toolkit_versions
 
 if TYPE_CHECKING:
+    from sklearn2rknn.candidates.comparison import PrecisionComparison
     from sklearn2rknn.report import ConversionReport
 
 __all__ = ["main"]
@@ -43,10 +44,16 @@ The graph that the first scirknn made, to compare on a board:
 \b
 X.npy holds rows of X, written with numpy.save; a CSV file is read as "scirknn predict" reads it. With rows
 the report says how many labels are right; 64 are enough, some hundred are better.
-The first word may be "convert", or "supported", which lists what can be converted; a model file of such a
-name is given as ./convert.
+The first word may be "convert", or "supported", which lists what can be converted, or "precisions", which
+compares float16, float16 pairs, int16 and int8; a model file of such a name is given as ./convert.
 Exit code: 0 converted, 1 the conversion failed, 2 wrong usage, 143 ended by SIGTERM.
 """
+
+
+HEADER = "Whether a CSV file's first line names its columns."
+TRUST = "Load a pickle whatever it names: it can run any code."
+
+Result = TypeVar("Result")
 
 
 class _Command(OutputErrors):
@@ -55,9 +62,10 @@ class _Command(OutputErrors):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run the command that the first word names, or convert."""
         words = list(sys.argv[1:] if args is None else args)
-        if words[:1] == ["supported"]:
-            extra["prog_name"] = "sklearn2rknn supported"
-            return supported.main(words[1:], *rest, **extra)
+        named = {"supported": supported, "precisions": precisions}.get(words[0] if words else "")
+        if named is not None:
+            extra["prog_name"] = f"sklearn2rknn {words[0]}"
+            return named.main(words[1:], *rest, **extra)
         return super().main(args, *rest, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -118,7 +126,8 @@ def _conversion_options(command: Callable[..., None]) -> Callable[..., None]:
     help="The chip: rk3588, rk3576, rk3568, rk3566, rk3562, ...; which of them depends on the toolkit.",
 )
 @click.option(
-    "--precision", help=f"{', '.join(Precision)}; by default float16. Integers need --example-input."
+    "--precision",
+    help=f"{', '.join(Precision)} or best; by default float16. All others need --example-input.",
 )
 @click.option("--quantization", is_flag=True, help="The same as --precision int8.")
 @click.option(
@@ -138,7 +147,7 @@ def _conversion_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Choice(HEADERS),
     default="auto",
     show_default=True,
-    help="Whether a CSV file's first line names its columns.",
+    help=HEADER,
 )
 @click.option(
     "--batch-size",
@@ -156,7 +165,7 @@ def _conversion_options(command: Callable[..., None]) -> Callable[..., None]:
     help=f"One of {', '.join(toolkit_versions())}; @container or @venv after it insists on where it runs.",
 )
 @_conversion_options
-@click.option("--trust-pickle", is_flag=True, help="Load a pickle whatever it names: it can run any code.")
+@click.option("--trust-pickle", is_flag=True, help=TRUST)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--verbose", is_flag=True, help="Print everything: ranges, error bound, every stage.")
 @click.version_option(package_name="sklearn2rknn", prog_name="sklearn2rknn")
@@ -166,6 +175,62 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
     OUT.rknn.json and OUT.npz come beside OUT.rknn. Copy all to the board, where "scirknn predict OUT.rknn
     X.csv" uses them.
     """
+    from rich.console import Console
+
+    report = _run(lambda: _convert(**arguments))
+    if as_json:
+        click.echo(report.to_json())
+    elif verbose:
+        click.echo(report.details())
+    else:
+        Console(highlight=False, soft_wrap=True).print(report)
+
+
+@click.command(
+    cls=OutputErrors,
+    context_settings={"token_normalize_func": _dashed, "help_option_names": ["-h", "--help"]},
+)
+@click.argument("model", type=FilePath())
+@click.option(
+    "--rows", type=FilePath(), metavar="FILE", required=True, help="Rows of X, 64 or more, .npy or CSV."
+)
+@click.option("--header", type=click.Choice(HEADERS), default="auto", show_default=True, help=HEADER)
+@click.option("--target-platform", default="rk3588", show_default=True, help="The chip.")
+@click.option("--batch-size", type=int, default=BATCH_SIZE, show_default=True, help="Rows that a run takes.")
+@click.option("--toolkit", default=default_version(), show_default=True, help="Its version.")
+@click.option("--trust-pickle", is_flag=True, help=TRUST)
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def precisions(
+    *, model: Path, rows: Path, header: str, trust_pickle: bool, as_json: bool, **arguments: Any
+) -> None:
+    """Compare what MODEL comes to in float16, float16 pairs, int16 and int8.
+
+    Each is converted: size, labels or R2 on held-out rows, the largest error and its bound, and the estimated
+    time of a call. Nothing is written.
+    """
+    from rich.console import Console
+
+    def compare() -> PrecisionComparison:
+        from sklearn2rknn.conversion import compare_precisions
+        from sklearn2rknn.estimators.model_file import load_model
+        from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
+        from sklearn2rknn.progress import progress
+        from sklearn2rknn.rows.example_input import read_rows
+
+        with progress(f"Comparing precisions of {model}"):
+            estimator = load_model(model, trust_pickle=trust_pickle)
+            table = read_rows(rows, network_from_estimator(estimator), header=header)
+            return compare_precisions(estimator, rows=table, **arguments)
+
+    comparison = _run(compare)
+    if as_json:
+        click.echo(comparison.to_json())
+    else:
+        Console(highlight=False, soft_wrap=True).print(comparison)
+
+
+def _run(work: Callable[[], Result]) -> Result:
+    """Do what may start a toolkit, and print its warnings, or its error and exit."""
     context = click.get_current_context()
     context.with_resource(interrupt_on_sigterm())
     from rich.console import Console
@@ -178,7 +243,7 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                report = _convert(**arguments)
+                return work()
             finally:
                 # scikit-learn warns once for each object in the file: once is enough.
                 for text in dict.fromkeys(
@@ -190,12 +255,6 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
     except (Sklearn2RknnError, OSError) as error:
         errors.print(printable(f"error: {error}"))
         sys.exit(1)
-    if as_json:
-        click.echo(report.to_json())
-    elif verbose:
-        click.echo(report.details())
-    else:
-        Console(highlight=False, soft_wrap=True).print(report)
 
 
 @click.command(cls=OutputErrors, context_settings={"help_option_names": ["-h", "--help"]})

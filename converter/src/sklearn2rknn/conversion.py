@@ -18,9 +18,17 @@ from scirknn.bundle import Bundle, Variant, bundle_files, write_bundle
 from scirknn.files import sha256_of_bytes
 from scirknn.networks.costs import break_even
 from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
+from sklearn2rknn.candidates.comparison import PrecisionComparison
+from sklearn2rknn.candidates.trials import (
+    BEST,
+    choose_trial,
+    first_precision,
+    require_held_out,
+    try_candidates,
+)
 from sklearn2rknn.checking.blas_threads import single_blas_thread
 from sklearn2rknn.checking.own_predictions import check_own_predictions
-from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning
+from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning, OptionError
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.host_only import convert_on_host, refuse_precision
 from sklearn2rknn.network.bundle_fields import bundle_fields
@@ -44,7 +52,7 @@ from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.toolkit import Toolkit, shared_toolkit
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 
-__all__ = ["convert"]
+__all__ = ["compare_precisions", "convert"]
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -96,8 +104,9 @@ def convert(
         replaced, once the new ones are complete.
     target_platform : str
         The chip, such as ``"rk3588"``.
-    precision : Precision or {"float16", "int8", "int16"}, optional
-        By default ``"float16"``.
+    precision : Precision or {"float16", "int8", "int16", "best"}, optional
+        By default ``"float16"``. ``"best"`` tries float16, float16 pairs, int16 and int8, and takes the
+        fastest that keeps float16's promise (`compare_precisions`); it needs 64 rows of example input.
     quantization : bool
         The same as ``precision="int8"``.
     example_input : array-like, shape (n, n_features_in), optional
@@ -147,38 +156,109 @@ def convert(
     started = time.monotonic()
     network = network_from_estimator(model)
     if not network.layers:
-        refuse_precision(network, precision or ("int8" if quantization else None))
+        wanted = None if precision == BEST else precision
+        refuse_precision(network, wanted or ("int8" if quantization else None))
         rows = options.check_input if example_input is None else example_input
         return convert_on_host(model, network, Path(path), target_platform, rows)
-    version = toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0]
+    version = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
     request = ConversionRequest(
         path=path,
         target_platform=target_platform,
-        precision=choose_precision(precision, quantization),
+        precision=choose_precision(
+            first_precision(version, target_platform) if precision == BEST else precision, quantization
+        ),
         batch_sizes=batch_size,
-        toolkit=toolkit_version(version),
+        toolkit=version,
         options=options,
     )
-    request.require_room(network)
-    network = request.place_head_and_form(network)
-    rows, own = (
-        None if each is None else validate_example_input(each, network, name)
-        for name, each in (("example_input", example_input), ("check_input", options.check_input))
-    )
-    job = make_job(network.without_host_steps(), rows, own, request)
+    network, job = _read_rows(network, request, example_input)
     with single_blas_thread(job.multiplications):
         check_own_predictions(model, network, example_input)
         _warn_of_poor_rows(job, network)
-        prepared = job.network()  # what is refused is refused before a toolkit is started
-        if not isinstance(toolkit, Toolkit):
-            toolkit = shared_toolkit(toolkit)
-        job, prepared, attempt = _build(job, toolkit, prepared)
+        if precision == BEST:
+            require_held_out(job)
+            toolkit = shared_toolkit(toolkit) if not isinstance(toolkit, Toolkit) else toolkit
+            job, prepared, attempt = choose_trial(try_candidates(job, toolkit))
+        else:
+            prepared = job.network()  # what is refused is refused before a toolkit is started
+            toolkit = shared_toolkit(toolkit) if not isinstance(toolkit, Toolkit) else toolkit
+            job, prepared, attempt = _build(job, toolkit, prepared)
         _judge(job, attempt, toolkit)
         conversion = _Conversion(model=model, network=network, prepared=prepared, job=job, attempt=attempt)
         bundle = conversion.bundle(toolkit)
     files = {variant.file: attempt.files[variant.samples].rknn for variant in bundle.variants}
     write_bundle(bundle, files)
     return conversion.report(bundle, time.monotonic() - started)
+
+
+def compare_precisions(
+    model: Any,
+    *,
+    rows: Any,
+    target_platform: str = "rk3588",
+    batch_size: int | Sequence[int] = BATCH_SIZE,
+    toolkit: Toolkit | str | None = None,
+    options: ConversionOptions = ConversionOptions(),  # noqa: B008  # frozen
+) -> PrecisionComparison:
+    """Compare what a model comes to in float16, float16 pairs, int16 and int8.
+
+    Parameters
+    ----------
+    rows : array-like, shape (n, n_features_in)
+        Rows of X, 64 or more; a quarter is held out, on which labels or R2 are counted.
+    model, target_platform, batch_size, toolkit, options
+        As `convert` takes them; ``accuracy`` of the options is tried both ways.
+
+    Returns
+    -------
+    PrecisionComparison
+
+    Raises
+    ------
+    OptionError
+        The host computes the model, or an argument has no such value.
+    ExampleInputError
+        There are too few rows, or they do not fit the model.
+    UnsupportedModelError, NotFittedError, ToolkitError
+        As from `convert`. What a single precision fails in is its row's text.
+    """
+    network = network_from_estimator(model)
+    if not network.layers:
+        raise OptionError(f"{network.estimator} is computed on the host, in float64: no precision to choose.")
+    version = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
+    request = ConversionRequest(
+        path="compared.rknn",
+        target_platform=target_platform,
+        precision=first_precision(version, target_platform),
+        batch_sizes=batch_size,
+        toolkit=version,
+        options=options,
+    )
+    network, job = _read_rows(network, request, rows)
+    require_held_out(job)
+    with single_blas_thread(job.multiplications):
+        check_own_predictions(model, network, rows)
+        if not isinstance(toolkit, Toolkit):
+            toolkit = shared_toolkit(toolkit)
+        trials = try_candidates(job, toolkit)
+    return PrecisionComparison(
+        network.estimator,
+        request.target_platform,
+        toolkit=version.version,
+        batch_size=request.batch_sizes[0],
+        candidates=tuple(trial.candidate for trial in trials),
+    )
+
+
+def _read_rows(network: Network, request: ConversionRequest, example_input: Any) -> tuple[Network, Job]:
+    """Return the network in the requested form, and the job with its rows."""
+    request.require_room(network)
+    network = request.place_head_and_form(network)
+    rows, own = (
+        None if each is None else validate_example_input(each, network, name)
+        for name, each in (("example_input", example_input), ("check_input", request.options.check_input))
+    )
+    return network, make_job(network.without_host_steps(), rows, own, request)
 
 
 def _build(job: Job, toolkit: Toolkit, prepared: Network) -> tuple[Job, Network, Attempt]:

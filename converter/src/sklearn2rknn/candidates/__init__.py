@@ -1,0 +1,1 @@
+"""The precisions that a model can be converted in, side by side."""
