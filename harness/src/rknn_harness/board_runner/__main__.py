@@ -21,6 +21,7 @@ from rknn_harness.board_runner.frames import (
     join_small,
     with_fields,
 )
+from rknn_harness.board_runner.interrupts import Interrupts
 from rknn_harness.board_runner.lease import Held, Lease, bounded_text
 from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, error_frame
 from rknn_harness.board_runner.operations import BadRequest, Operations, failure
@@ -74,6 +75,7 @@ class _Runner:
         self._root = os.environ.get(ROOT) or "/"
         self._lease = Lease(lease_folder)
         self._clocks = Clocks(self._root, Path(lease_folder, "clocks.json"))
+        self._interrupts = Interrupts(self._root, Path(lease_folder, "interrupts.json"))
 
     def serve(self) -> int:
         parser = FrameParser()
@@ -136,9 +138,11 @@ class _Runner:
         manner = request.header.get("clocks")
         if manner not in ("record", "pin"):
             return process.call(request, seconds, self._source)
-        with self._clocks.watch(hold=manner == "pin" and self._lease.is_held) as watch:
+        hold = manner == "pin" and self._lease.is_held
+        with self._interrupts.watch(hold=hold), self._clocks.watch(hold=hold) as watch:
             answer = process.call(request, seconds, self._source, watch.look)
-            return with_fields(answer, {"clocks": watch.summary()})
+            seen = {**watch.summary(), "interrupts": self._interrupts.summary()}
+            return with_fields(answer, {"clocks": seen})
 
     def _operations(self) -> dict[str, Callable[[Any], dict[str, Any]]]:
         return {
@@ -163,7 +167,7 @@ class _Runner:
             seconds=LEASE_SECONDS,
             wait=_seconds(header, "wait", 60.0),
         )
-        restored = self._clocks.restore()
+        restored = self._interrupts.restore() | self._clocks.restore()
         return {"taken_over": left, "clocks_restored": restored}
 
     def _reserve(self, header: Any) -> dict[str, Any]:

@@ -14,11 +14,21 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Callable, Dict, Iterator, Mapping
 
 from scirknn.files import write_atomically
 
-__all__ = ["Clock", "Clocks", "Watch", "clocks_of", "number", "temperatures", "text"]
+__all__ = [
+    "Clock",
+    "Clocks",
+    "Watch",
+    "clocks_of",
+    "guarded",
+    "number",
+    "temperatures",
+    "text",
+    "write",
+]
 
 _READ_LIMIT = 1 << 16
 _SETTLE_SECONDS = 0.2
@@ -106,7 +116,7 @@ class Clocks:
         if not chosen:
             yield Watch(self, None)
             return
-        with self._guard():
+        with guarded(self.restore):
             try:
                 yield Watch(self, self._clocks_at_top() if self._hold(chosen) else None)
             finally:
@@ -130,9 +140,9 @@ class Clocks:
             entry = saved.get(clock.name) if isinstance(saved, dict) else None
             if isinstance(entry, dict) and re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
                 try:
-                    _write(clock.governor, entry["governor"])
+                    write(clock.governor, entry["governor"])
                     if entry["governor"] == "userspace" and type(entry.get("frequency")) is int:
-                        _write(clock.wanted, str(entry["frequency"] // clock.unit))
+                        write(clock.wanted, str(entry["frequency"] // clock.unit))
                     any_set = True
                 except OSError as error:
                     print(f"clocks: {clock.name} cannot be put back: {error}", file=sys.stderr, flush=True)
@@ -163,10 +173,10 @@ class Clocks:
             return False
         for clock, governor in chosen.items():
             try:
-                _write(clock.governor, governor)
+                write(clock.governor, governor)
                 top = clock.top()
                 if governor == "userspace" and top is not None:
-                    _write(clock.wanted, str(top // clock.unit))
+                    write(clock.wanted, str(top // clock.unit))
             except OSError as error:
                 print(f"clocks: {clock.name} cannot be held: {error}", file=sys.stderr, flush=True)
         return True
@@ -185,35 +195,6 @@ class Clocks:
             if len(held) == len(clocks) or time.monotonic() > end:
                 return held
             time.sleep(0.01)
-
-    @contextlib.contextmanager
-    def _guard(self) -> Iterator[None]:
-        """Have another process restore the clocks if this one is killed."""
-        listening, speaking = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._stand_guard(listening, speaking)
-        os.close(listening)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                os.write(speaking, b"done")
-            os.close(speaking)
-            os.waitpid(pid, 0)
-
-    def _stand_guard(self, listening: int, speaking: int) -> None:
-        """Never returns."""
-        try:
-            os.setsid()  # what ends the runner's group does not end this
-            os.close(speaking)
-            null = os.open(os.devnull, os.O_RDWR)
-            for descriptor in range(3):
-                os.dup2(null, descriptor)
-            if not os.read(listening, 4):
-                self.restore()
-        finally:
-            os._exit(0)
 
 
 class Watch:
@@ -261,6 +242,37 @@ class Watch:
         }
 
 
+@contextlib.contextmanager
+def guarded(restore: Callable[[], object]) -> Iterator[None]:
+    """Have another process restore what is held if this one is killed."""
+    listening, speaking = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _stand_guard(restore, listening, speaking)
+    os.close(listening)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.write(speaking, b"done")
+        os.close(speaking)
+        os.waitpid(pid, 0)
+
+
+def _stand_guard(restore: Callable[[], object], listening: int, speaking: int) -> None:
+    """Never returns."""
+    try:
+        os.setsid()  # what ends the runner's group does not end this
+        os.close(speaking)
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        if not os.read(listening, 4):
+            restore()
+    finally:
+        os._exit(0)
+
+
 def text(path: Path) -> str | None:
     """Return a small file's text; None when it is missing, not readable, or empty."""
     try:
@@ -289,7 +301,8 @@ def temperatures(top: Path) -> dict[str, float] | None:
     return zones or None
 
 
-def _write(path: Path, value: str) -> None:
+def write(path: Path, value: str) -> None:
+    """Write a value into a file of the kernel's, which has to be there."""
     # Not "w", which would make the file: in sysfs it is there or cannot be.
     descriptor = os.open(str(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rknn_harness.board_runner.clocks import Clock, clocks_of, temperatures, text
+from rknn_harness.board_runner.interrupts import serving_cpus
 from scirknn.devices.compatibility import distribution_version, installed_versions
 
 __all__ = ["gather"]
@@ -44,6 +45,7 @@ def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
         "librknnrt": versions.librknnrt,
         "driver": versions.driver,
         "npu": npu and {**_state(npu), "available": npu.available()},
+        "npu_interrupts": serving_cpus(top) or None,
         "npu_load": text(top / "sys/kernel/debug/rknpu/load"),
         "ddr": ddr and {**_state(ddr), "available": ddr.available()},
         "cpu": {name: {**_state(clock), "maximum": clock.top()} for name, clock in clocks.items()} or None,

@@ -160,6 +160,8 @@ def markdown(facts: Mapping[str, Any]) -> str:
         "asked": f"{facts['started']}, in {facts['seconds']:g} s",
     }
     lines += [f"- {name}: {value}" for name, value in about.items() if value]
+    for name, cpus in (board_facts.get("npu_interrupts") or {}).items():
+        lines.append(f"- {name} of the NPU is served by CPU {cpus}")
     for name, clock in clocks["before"].items():
         if clock:
             lines.append(f"- {name} clocks: {json.dumps(clock)}")

@@ -83,6 +83,7 @@ CLOCKS = st.fixed_dictionaries(
         "after": HZ,
         "moved": st.booleans() | VALUES,
         "temperature": st.none() | st.lists(st.floats(0, 100), min_size=2, max_size=2) | VALUES,
+        "interrupts": st.dictionaries(WORDS, WORDS | VALUES, max_size=2) | VALUES,
     }
 )
 HEADERS = st.fixed_dictionaries(

@@ -34,8 +34,8 @@ class Timed:
     samples : numpy.ndarray of float64, shape (n_samples,)
         Seconds of each call, in order.
     clocks : dict
-        What the board's clocks did meanwhile, as `rknn_harness.board_runner.clocks.Watch.summary` has it;
-        empty where they were not looked at.
+        What the board's clocks did meanwhile, as `rknn_harness.board_runner.clocks.Watch.summary` has it, and
+        ``interrupts``, the CPUs that served each of the NPU's; empty where they were not looked at.
     """
 
     samples: Array
@@ -128,7 +128,7 @@ def _is_clock_record(clocks: Mapping[str, Any]) -> bool:
     def frequencies(value: Any) -> bool:
         return isinstance(value, dict) and all(type(hertz) is int for hertz in value.values())
 
-    if set(clocks) != {"pinned", "before", "after", "moved", "temperature"}:
+    if set(clocks) != {"pinned", "before", "after", "moved", "temperature", "interrupts"}:
         return False
     range_ = clocks["temperature"]
     is_range = isinstance(range_, list) and len(range_) == 2 and all(type(each) is float for each in range_)
@@ -137,5 +137,7 @@ def _is_clock_record(clocks: Mapping[str, Any]) -> bool:
         and frequencies(clocks["before"])
         and frequencies(clocks["after"])
         and type(clocks["moved"]) is bool
+        and isinstance(clocks["interrupts"], dict)
+        and all(isinstance(cpus, str) for cpus in clocks["interrupts"].values())
         and (range_ is None or is_range)
     )

@@ -1,0 +1,160 @@
+"""Which CPU serves the NPU's interrupts, and how to have a big core do it.
+
+On an RK3588 a submit took 51 us with the interrupts on CPU 0, a small core, and 31 us on a big one [silicon:
+rockchip-npu-notes, September 2026]. Files are the kernel's (core-api/irq/irq-affinity;
+ABI/testing/sysfs-devices-system-cpu has ``cpu_capacity``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+from rknn_harness.board_runner.clocks import guarded, number, text, write
+from scirknn.files import write_atomically
+
+__all__ = ["Interrupt", "Interrupts", "big_core", "interrupts_of", "serving_cpus"]
+
+_RECORD_LIMIT = 1 << 16
+_CPUS = re.compile(r"[0-9,-]{1,64}")
+_NPU = re.compile(r"\b[0-9a-f]+\.npu\b")
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """One of the NPU's interrupts, and the folder of its files."""
+
+    name: str
+    folder: Path
+
+    def serving(self) -> str | None:
+        """Return the CPUs that serve it, such as ``"4"`` or ``"0-7"``."""
+        return text(self.folder / "effective_affinity_list") or self.allowed()
+
+    def allowed(self) -> str | None:
+        """Return the CPUs that may serve it."""
+        return text(self.folder / "smp_affinity_list")
+
+    def may_be_moved(self) -> bool:
+        """Whether this user may say which CPUs serve it."""
+        return self.allowed() is not None and os.access(str(self.folder / "smp_affinity_list"), os.W_OK)
+
+    def allow(self, cpus: str) -> None:
+        """Have these CPUs serve it.
+
+        Raises
+        ------
+        OSError
+        """
+        write(self.folder / "smp_affinity_list", cpus)
+
+
+def interrupts_of(top: Path) -> list[Interrupt]:
+    """Return the interrupts of the NPU; none where ``/proc/interrupts`` names none."""
+    found = []
+    for line in (text(top / "proc/interrupts") or "").splitlines():
+        label, _, rest = line.strip().partition(":")
+        if label.isdigit() and _NPU.search(rest):
+            found.append(Interrupt(f"irq{label}", top / "proc/irq" / label))
+    return found
+
+
+def big_core(top: Path) -> int | None:
+    """Return the first of the CPUs with the greatest capacity; None where all are alike."""
+    capacities = {}
+    for folder in (top / "sys/devices/system/cpu").glob("cpu[0-9]*"):
+        capacity = number(folder / "cpu_capacity")
+        if capacity is not None:
+            capacities[int(folder.name[3:])] = capacity
+    if len(set(capacities.values())) < 2:
+        return None
+    return min(capacities, key=lambda cpu: (-capacities[cpu], cpu))
+
+
+def serving_cpus(top: Path) -> dict[str, str]:
+    """Return which CPUs serve each of the NPU's interrupts."""
+    cpus = {each.name: each.serving() for each in interrupts_of(top)}
+    return {name: value for name, value in cpus.items() if value is not None}
+
+
+class Interrupts:
+    """The NPU's interrupts on a machine whose files lie below `root`.
+
+    While they are held, the file `record` has which CPUs might serve them before, for the next process to
+    restore should every one be killed.
+    """
+
+    def __init__(self, root: str, record: Path) -> None:
+        self._top, self._record = Path(root), record
+
+    @contextlib.contextmanager
+    def watch(self, *, hold: bool) -> Iterator[None]:
+        """Have the first big core serve them for a while, with `hold` and where this user may."""
+        core = big_core(self._top) if hold else None
+        chosen = [each for each in interrupts_of(self._top) if each.may_be_moved()]
+        if core is None or not chosen:
+            yield
+            return
+        with guarded(self.restore):
+            try:
+                self._hold(chosen, core)
+                yield
+            finally:
+                self.restore()
+
+    def summary(self) -> dict[str, str]:
+        """Return which CPUs serve each now."""
+        return serving_cpus(self._top)
+
+    def restore(self) -> bool:
+        """Restore them from the record, and return whether any was; it stays when one could not be."""
+        saved = self._saved()
+        if saved is None:
+            return False
+        all_set, any_set = True, False
+        # Names and numbers, never paths: others may write where the record lies, and this may be root.
+        for interrupt in interrupts_of(self._top):
+            cpus = saved.get(interrupt.name)
+            if isinstance(cpus, str) and _CPUS.fullmatch(cpus):
+                try:
+                    interrupt.allow(cpus)
+                    any_set = True
+                except OSError as error:
+                    print(f"interrupts: {interrupt.name} cannot be put back: {error}", file=sys.stderr)
+                    all_set = False
+        if all_set:
+            with contextlib.suppress(OSError):
+                self._record.unlink()
+        return any_set
+
+    def _saved(self) -> Any:
+        """Return the record as a mapping; None where there is none."""
+        try:
+            with self._record.open("rb") as file:
+                saved = json.loads(file.read(_RECORD_LIMIT).decode("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return saved if isinstance(saved, dict) else {}
+
+    def _hold(self, chosen: list[Interrupt], core: int) -> None:
+        """Record which CPUs may serve them, and have one core do it; nothing where it cannot be recorded."""
+        state = {each.name: each.allowed() for each in chosen}
+        try:
+            # Others may write to the folder too.
+            write_atomically(self._record, json.dumps(state), mode=0o644, follow_links=False)
+        except OSError as error:
+            print(f"interrupts: not held, as {self._record} cannot be written: {error}", file=sys.stderr)
+            return
+        for each in chosen:
+            try:
+                each.allow(str(core))
+            except OSError as error:
+                print(f"interrupts: {each.name} cannot be held: {error}", file=sys.stderr)
