@@ -1,0 +1,179 @@
+"""Time, memory and file size by the size of the network and by the rows of a call.
+
+Networks are converted in float16 with the check of 64 random rows, each in a process of its own, whose peak
+memory and the toolkit's are stated; an error's first line says which limit ends it. Rows pass the runtime
+with a stand-in for rknnlite that answers at once, so that what is left is the host's. Run it as
+``python -m benchmarks.scale``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+import scirknn
+import sklearn2rknn
+
+NETWORKS = (
+    (64, 128, 128, 10),
+    (784, 512, 256, 10),
+    (2048, 2048, 1000),
+    (4096, 4096, 1000),
+    (8192, 8192, 1000),
+    (16384, 8192, 1000),
+)
+ROWS = tuple(10**power for power in range(8))
+INPUTS = 8
+
+
+class InstantLite:
+    """rknnlite that answers zeros at once."""
+
+    NPU_CORE_0, NPU_CORE_1, NPU_CORE_2 = 1, 2, 4
+
+    def __init__(self, verbose: bool) -> None: ...
+
+    def load_rknn(self, path: str) -> int:
+        """Take any file."""
+        return 0
+
+    def init_runtime(self, core_mask: int = 0) -> int:
+        """Do nothing."""
+        return 0
+
+    def inference(self, inputs: list[Any]) -> list[Any]:
+        """Answer zeros."""
+        return [np.zeros((1, 3, inputs[0].shape[1], 1), np.float32)]
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+def main() -> None:
+    """Measure and print, or be the process of one measurement."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=300.0, help="after which a measurement is ended")
+    parser.add_argument("--only", help="a measurement in JSON; for the processes that this program starts")
+    options = parser.parse_args()
+    if options.only:
+        kind, argument = json.loads(options.only)
+        print(json.dumps(_convert(argument) if kind == "network" else _predict(argument)))
+        return
+    table = Table("network", "weights", "s", "MB, converter", "MB, toolkit", "file, MB", "estimate, ms", "")
+    for widths in NETWORKS:
+        weights = sum(a * b for a, b in itertools.pairwise(widths))
+        name, result = "-".join(map(str, widths)), _measure("network", widths, options.seconds)
+        table.add_row(name, f"{weights:,}", *_cells(result, "s", "converter", "toolkit", "file", "estimate"))
+    Console(width=140).print(table)
+    table = Table("rows", "s", "ns a row", "MB, peak", "MB, rows and answers", "")
+    for rows in ROWS:
+        result = _measure("rows", rows, options.seconds)
+        table.add_row(f"{rows:,}", *_cells(result, "s", "row", "peak", "arrays"))
+    Console(width=140).print(table)
+
+
+def _measure(kind: str, argument: Any, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.scale", "--only", json.dumps([kind, argument])]
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return {"error": f"ended after {seconds:g} s"}
+    if run.returncode:
+        return {"error": run.stderr.strip().splitlines()[-1:] or f"exit code {run.returncode}"}
+    result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return result
+
+
+def _cells(result: dict[str, Any], *names: str) -> list[str]:
+    cells = [str(result.get(name, "")) for name in names]
+    return [*cells, str(result.get("error", ""))]
+
+
+def _network(widths: tuple[int, ...]) -> MLPRegressor:
+    """Return a network of drawn weights, of the scale that training begins with."""
+    random = np.random.default_rng(0)
+    estimator = MLPRegressor(hidden_layer_sizes=(1,), max_iter=1).fit(np.zeros((2, 1)), np.zeros(2))
+    pairs = list(itertools.pairwise(widths))
+    estimator.coefs_ = [random.standard_normal(pair, np.float32) / np.sqrt(pair[0]) for pair in pairs]
+    estimator.intercepts_ = [np.zeros(width, np.float32) for width in widths[1:]]
+    estimator.hidden_layer_sizes, estimator.n_layers_ = widths[1:-1], len(widths)
+    estimator.n_features_in_, estimator.n_outputs_ = widths[0], widths[-1]
+    return estimator
+
+
+def _convert(widths: tuple[int, ...]) -> dict[str, Any]:
+    warnings.simplefilter("ignore")
+    estimator = _network(widths)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.rknn")
+        with sklearn2rknn.open_toolkit() as toolkit:
+            sklearn2rknn.convert(_network((8, 8, 8)), path, toolkit=toolkit)  # starts it
+            started = time.perf_counter()
+            try:
+                options = sklearn2rknn.ConversionOptions(check="warn")
+                report = sklearn2rknn.convert(estimator, path, toolkit=toolkit, options=options)
+            except sklearn2rknn.Sklearn2RknnError as error:
+                return {"s": _seconds(started), "error": str(error).splitlines()[0]}
+            seconds = _seconds(started)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    low, high = report.estimate or (0.0, 0.0)
+    return {
+        "s": seconds,
+        "converter": _peak(),
+        "toolkit": round(ended / 1000),
+        "file": round(sum(report.files.values()) / 1e6, 2),
+        "estimate": f"{1e3 * low:.2g} to {1e3 * high:.2g}",
+    }
+
+
+def _predict(rows: int) -> dict[str, Any]:
+    api = ModuleType("rknnlite.api")
+    api.RKNNLite = InstantLite  # type: ignore[attr-defined]
+    sys.modules.update({"rknnlite": ModuleType("rknnlite"), "rknnlite.api": api})
+    warnings.simplefilter("ignore")
+    random = np.random.default_rng(0)
+    X = random.standard_normal((rows, INPUTS), np.float32)
+    few = random.standard_normal((64, INPUTS))
+    estimator = MLPClassifier((16,), max_iter=5).fit(few, np.arange(64) % 3)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.rknn")
+        options = sklearn2rknn.ConversionOptions(check="off")
+        sklearn2rknn.convert(estimator, path, batch_size=(64, 1, 1024), options=options)
+        with scirknn.load(path, device="npu") as model:
+            model.predict(X[:1])
+            started = time.perf_counter()
+            labels = model.predict(X)
+            seconds = time.perf_counter() - started
+    return {
+        "s": f"{seconds:.3g}",
+        "row": f"{1e9 * seconds / rows:,.0f}",
+        "peak": _peak(),
+        "arrays": f"{(X.nbytes + labels.nbytes) / 1e6:.3g}",
+    }
+
+
+def _seconds(started: float) -> str:
+    return f"{time.perf_counter() - started:.2g}"
+
+
+def _peak() -> int:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+
+
+if __name__ == "__main__":
+    main()
