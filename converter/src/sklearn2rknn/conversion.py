@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import attrs
 
-from scirknn.answers import final_values, responses_of
+from scirknn.answers import responses_of
 from scirknn.bundle import Bundle, Variant, bundle_files, write_bundle
 from scirknn.files import sha256_of_bytes
 from scirknn.networks.costs import break_even
@@ -28,7 +28,7 @@ from sklearn2rknn.candidates.trials import (
 )
 from sklearn2rknn.checking.blas_threads import single_blas_thread
 from sklearn2rknn.checking.own_predictions import check_own_predictions
-from sklearn2rknn.errors import CheckError, CheckWarning, ExampleInputWarning, OptionError
+from sklearn2rknn.errors import CheckError, CheckWarning, OptionError
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.host_only import convert_on_host, refuse_precision
 from sklearn2rknn.network.bundle_fields import bundle_fields
@@ -45,10 +45,10 @@ from sklearn2rknn.options import (
 )
 from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.report import ConversionReport, describe
-from sklearn2rknn.rows.calibration_rows import input_range, warn_of_constant_columns
+from sklearn2rknn.rows.calibration_rows import input_range, warn_of_poor_rows
 from sklearn2rknn.rows.example_input import validate_example_input
 from sklearn2rknn.toolkit.environment_choice import parse_choice
-from sklearn2rknn.toolkit.pins.versions import toolkit_version
+from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
 from sklearn2rknn.toolkit.toolkit import Toolkit, shared_toolkit
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 
@@ -160,7 +160,7 @@ def convert(
         refuse_precision(network, wanted or ("int8" if quantization else None))
         rows = options.check_input if example_input is None else example_input
         return convert_on_host(model, network, Path(path), target_platform, rows)
-    version = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
+    version = _version(toolkit)
     request = ConversionRequest(
         path=path,
         target_platform=target_platform,
@@ -174,15 +174,11 @@ def convert(
     network, job = _read_rows(network, request, example_input)
     with single_blas_thread(job.multiplications):
         check_own_predictions(model, network, example_input)
-        _warn_of_poor_rows(job, network)
-        if precision == BEST:
-            require_held_out(job)
-            toolkit = shared_toolkit(toolkit) if not isinstance(toolkit, Toolkit) else toolkit
-            job, prepared, attempt = choose_trial(try_candidates(job, toolkit))
-        else:
-            prepared = job.network()  # what is refused is refused before a toolkit is started
-            toolkit = shared_toolkit(toolkit) if not isinstance(toolkit, Toolkit) else toolkit
-            job, prepared, attempt = _build(job, toolkit, prepared)
+        if job.rows is not None and not request.is_float16:
+            warn_of_poor_rows(network, job.source, job.rows)
+        chosen = _prepare(job, precision)  # what is refused is refused before a toolkit is started
+        toolkit = _started(toolkit)
+        job, prepared, attempt = _build(job, toolkit, chosen)
         _judge(job, attempt, toolkit)
         conversion = _Conversion(model=model, network=network, prepared=prepared, job=job, attempt=attempt)
         bundle = conversion.bundle(toolkit)
@@ -225,7 +221,7 @@ def compare_precisions(
     network = network_from_estimator(model)
     if not network.layers:
         raise OptionError(f"{network.estimator} is computed on the host, in float64: no precision to choose.")
-    version = toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
+    version = _version(toolkit)
     request = ConversionRequest(
         path="compared.rknn",
         target_platform=target_platform,
@@ -238,9 +234,7 @@ def compare_precisions(
     require_held_out(job)
     with single_blas_thread(job.multiplications):
         check_own_predictions(model, network, rows)
-        if not isinstance(toolkit, Toolkit):
-            toolkit = shared_toolkit(toolkit)
-        trials = try_candidates(job, toolkit)
+        trials = try_candidates(job, _started(toolkit))
     return PrecisionComparison(
         network.estimator,
         request.target_platform,
@@ -248,6 +242,14 @@ def compare_precisions(
         batch_size=request.batch_sizes[0],
         candidates=tuple(trial.candidate for trial in trials),
     )
+
+
+def _version(toolkit: Toolkit | str | None) -> ToolkitVersion:
+    return toolkit_version(toolkit.version if isinstance(toolkit, Toolkit) else parse_choice(toolkit)[0])
+
+
+def _started(toolkit: Toolkit | str | None) -> Toolkit:
+    return toolkit if isinstance(toolkit, Toolkit) else shared_toolkit(toolkit)
 
 
 def _read_rows(network: Network, request: ConversionRequest, example_input: Any) -> tuple[Network, Job]:
@@ -261,8 +263,18 @@ def _read_rows(network: Network, request: ConversionRequest, example_input: Any)
     return network, make_job(network.without_host_steps(), rows, own, request)
 
 
-def _build(job: Job, toolkit: Toolkit, prepared: Network) -> tuple[Job, Network, Attempt]:
+def _prepare(job: Job, precision: str | None) -> Network | None:
+    """Return the prepared network; None where the precision is to be chosen."""
+    if precision != BEST:
+        return job.network()
+    require_held_out(job)
+    return None
+
+
+def _build(job: Job, toolkit: Toolkit, prepared: Network | None) -> tuple[Job, Network, Attempt]:
     """Build, and again with float16 pairs where the best promise is not kept."""
+    if prepared is None:
+        return choose_trial(try_candidates(job, toolkit))
     prepared, attempt = build_with_room(job, toolkit, prepared)
     if attempt.promise != attempt.promises[0] and job.can_be_paired(prepared):
         options = replace(job.request.options, accuracy="double")
@@ -382,22 +394,3 @@ def _judge(job: Job, attempt: Attempt, toolkit: Toolkit) -> None:
         CheckWarning,
         stacklevel=4,
     )
-
-
-def _warn_of_poor_rows(job: Job, network: Network) -> None:
-    """Warn of classes and columns that the example input of integers lacks."""
-    if job.rows is None or job.request.is_float16:
-        return
-    source, rows = job.source, job.rows
-    if source.task == "classifier" and source.classes is not None:
-        met = set(source.predict(final_values(source, source.forward(rows), rows)).tolist())
-        missing = [str(label) for i, label in enumerate(source.classes.tolist()) if i not in met]
-        if missing:
-            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            warnings.warn(
-                f"No row of example_input is classified as {names}. The ranges of every layer are taken from "
-                "these rows, and what such a row needs may be cut off; give rows of every class.",
-                ExampleInputWarning,
-                stacklevel=4,
-            )
-    warn_of_constant_columns(network, rows)

@@ -11,13 +11,15 @@ import numpy.typing as npt
 import virtual_npu
 from scirknn.answers import final_values
 from scirknn.arrays import Floats
+from scirknn.probe_rows import ProbeRows
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import Agreement, agreement, expected_behind_steps
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.checking.file_bound import file_bound
+from sklearn2rknn.checking.probe_rows import draw_rows, probe_rows
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.network.onnx_graph import unpack
+from sklearn2rknn.network.onnx_graph import input_channels, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
 from sklearn2rknn.rows.check_rows import CheckInput
 from virtual_npu import RknnFile
@@ -71,6 +73,8 @@ class Expected:
         The same for more rows of the kind.
     bound : numpy.ndarray or None
         Derived error bound of each output, where it takes no file.
+    probe : ProbeRows or None
+        Rows by which a runtime is verified, where their bound takes no file.
     """
 
     source: Network
@@ -83,6 +87,7 @@ class Expected:
     alike: Floats
     alike_values: Floats
     bound: Floats | None
+    probe: ProbeRows | None
 
 
 def expect(
@@ -99,7 +104,6 @@ def expect(
     """
     rows, alike = checked.rows, checked.alike
     reference, outputs = source.forward(rows), source.forward(alike)
-    has_bound = is_float16 and not network.head_on_npu
     return Expected(
         source=source,
         network=network,
@@ -110,7 +114,8 @@ def expect(
         values=final_values(source, reference, rows),
         alike=outputs,
         alike_values=final_values(source, outputs, alike),
-        bound=file_bound(source, network, rows) if has_bound else None,
+        bound=_bound(source, network, rows) if is_float16 else None,
+        probe=_probe(source, network, rows) if is_float16 else None,
     )
 
 
@@ -138,9 +143,11 @@ def run_check(
     CheckError
         An output is not finite, or the program looks up a table that it never uploads.
     """
-    checked, bound = expected.checked, expected.bound
-    if bound is None and not isinstance(content, str) and not expected.network.head_on_npu:
-        bound = file_bound(expected.source, expected.network, checked.rows, content, per_channel=per_channel)
+    source, network, checked = expected.source, expected.network, expected.checked
+    bound, probe = expected.bound, expected.probe
+    if bound is None and not isinstance(content, str):
+        bound = _bound(source, network, checked.rows, content, per_channel=per_channel)
+        probe = _probe(source, network, checked.rows, content, per_channel=per_channel)
     stages = {"onnx": _compare(expected, expected.exact, "float32 graph")}
     unavailable, lookups = {}, {}
     emulated = _emulate(content, expected.graph.runs)
@@ -159,7 +166,25 @@ def run_check(
         stages=stages,
         unavailable=unavailable,
         lookups=lookups,
+        probe=probe,
     )
+
+
+def _probe(
+    source: Network, network: Network, rows: Floats, file: RknnFile | None = None, *, per_channel: bool = True
+) -> ProbeRows | None:
+    if network.form != "conv":
+        return None
+    drawn = draw_rows(rows, input_channels(network) + source.n_outputs)
+    bound = _bound(source, network, drawn, file, per_channel=per_channel)
+    return None if bound is None else probe_rows(source, network, drawn, bound)
+
+
+def _bound(
+    source: Network, network: Network, rows: Floats, file: RknnFile | None = None, *, per_channel: bool = True
+) -> Floats | None:
+    """Return the error bound; `file` is one of integers. None for the NPU's own output activation."""
+    return None if network.head_on_npu else file_bound(source, network, rows, file, per_channel=per_channel)
 
 
 @attrs.frozen(eq=False)

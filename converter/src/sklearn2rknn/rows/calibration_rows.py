@@ -6,12 +6,13 @@ import warnings
 
 import numpy as np
 
+from scirknn.answers import final_values
 from scirknn.arrays import Floats
 from scirknn.bundle.input_range import InputRange
 from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network.network import Network
 
-__all__ = ["calibration_rows", "input_range", "warn_of_constant_columns"]
+__all__ = ["calibration_rows", "input_range", "warn_of_poor_rows"]
 
 STRETCH = 1.1
 """How far beyond the example's extreme rows the ranges reach: rows met later lie outside too."""
@@ -56,13 +57,31 @@ def input_range(source: Network, network: Network, rows: Floats) -> InputRange:
     return InputRange(ends.min(axis=0), ends.max(axis=0), len(rows), room)
 
 
-def warn_of_constant_columns(source: Network, rows: Floats) -> None:
-    """Warn of inputs that never vary in the example and yet count.
+def warn_of_poor_rows(network: Network, source: Network, rows: Floats) -> None:
+    """Warn of classes and columns that the example input of integers lacks.
+
+    `network` is the estimator's, and `source` without host steps.
 
     Warns
     -----
     ExampleInputWarning
     """
+    if source.task == "classifier" and source.classes is not None:
+        met = set(source.predict(final_values(source, source.forward(rows), rows)).tolist())
+        missing = [str(label) for i, label in enumerate(source.classes.tolist()) if i not in met]
+        if missing:
+            names = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            warnings.warn(
+                f"No row of example_input is classified as {names}. The ranges of every layer are taken from "
+                "these rows, and what such a row needs may be cut off; give rows of every class.",
+                ExampleInputWarning,
+                stacklevel=4,
+            )
+    _warn_of_constant_columns(network, rows)
+
+
+def _warn_of_constant_columns(source: Network, rows: Floats) -> None:
+    """Warn of inputs that never vary in the example and yet count."""
     constant = (rows == rows[0]).all(axis=0) & source.layers[0].weights.any(axis=1)
     if len(rows) > 1 and constant.any():
         columns = [str(column) for column in np.flatnonzero(constant)]
