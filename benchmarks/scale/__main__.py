@@ -88,14 +88,16 @@ def main() -> None:
 
 
 def _measure(kind: str, argument: Any, seconds: float) -> dict[str, Any]:
+    print(kind, argument, file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks.scale", "--only", json.dumps([kind, argument])]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return {"error": f"ended after {seconds:g} s"}
     if run.returncode:
-        return {"error": run.stderr.strip().splitlines()[-1:] or f"exit code {run.returncode}"}
+        return {"error": next(iter(run.stderr.strip().splitlines()[-1:]), f"exit code {run.returncode}")}
     result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    print(result, file=sys.stderr, flush=True)
     return result
 
 

@@ -1,7 +1,7 @@
 """Which CPU serves the NPU's interrupts, and how to have a big core do it.
 
 On an RK3588 a submit took 51 us with the interrupts on CPU 0, a small core, and 31 us on a big one [silicon:
-rockchip-npu-notes, September 2026]. Files are the kernel's (core-api/irq/irq-affinity;
+published for a mainline kernel, the NPU at 600 MHz, 2026]. Files are the kernel's (core-api/irq/irq-affinity;
 ABI/testing/sysfs-devices-system-cpu has ``cpu_capacity``).
 """
 
