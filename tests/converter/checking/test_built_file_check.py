@@ -203,7 +203,7 @@ def test_a_long_path_is_not_wrapped_in_the_report(tmp_path: Path, toolkit: Toolk
     path = tmp_path / ("a" * 60) / ("b" * 60) / "model.rknn"
     path.parent.mkdir(parents=True)
     report = convert(estimator, path, toolkit=toolkit)
-    assert str(report).splitlines()[0] == f"  {path}, model.rknn.json"
+    assert str(report).splitlines()[0] == f"  {path}, model.npz, model.rknn.json"
     assert report.details().splitlines()[0] == str(path)
 
 
