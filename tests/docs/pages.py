@@ -27,6 +27,7 @@ PAGES = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
     "converter/README.md",
     "device_runtime/README.md",
+    "harness/README.md",
     "virtual_npu/README.md",
 )
 LANGUAGES = ("bash", "python", "toml", "text")

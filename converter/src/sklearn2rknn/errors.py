@@ -14,7 +14,8 @@
     │   ├── ToolkitNotInstallableError   its environment cannot be made on this machine
     │   │   ├── NetworkError               no package index answers
     │   │   ├── DownloadError              what came is not what the lock names
-    │   │   └── WheelError                 the vendor's wheel is not given, or is another file
+    │   │   ├── WheelError                 the vendor's wheel is not given, or is another file
+    │   │   └── PythonMissingError         no Python that it has wheels for is on the PATH
     │   └── EngineError              the container engine failed
     │       ├── EngineMissingError     none answers
     │       ├── EnginePermissionError  an engine answers, but this user may not use it
@@ -97,6 +98,10 @@ class DownloadError(ToolkitNotInstallableError):
 
 class WheelError(ToolkitNotInstallableError):
     """The vendor's wheel was not given, or the file given is another one."""
+
+
+class PythonMissingError(ToolkitNotInstallableError):
+    """No Python that the toolkit has wheels for is on the PATH."""
 
 
 class EngineError(ToolkitError):

@@ -13,6 +13,7 @@ from sklearn2rknn.errors import (
     ImageMissingError,
     ImageStaleError,
     OptionError,
+    PythonMissingError,
 )
 from sklearn2rknn.toolkit import environment_choice
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment
@@ -81,3 +82,19 @@ def test_a_stale_image_is_warned_of(monkeypatch: pytest.MonkeyPatch, venv: None)
         assert choose_environment("2.3.2") is VENV
     with pytest.raises(ImageStaleError):
         choose_environment("2.3.2@container")
+
+
+@pytest.mark.parametrize("kind", [EngineMissingError, ImageMissingError, ImageStaleError])
+@pytest.mark.filterwarnings("ignore:start an engine")
+def test_without_a_python_and_a_container_the_error_names_both(
+    monkeypatch: pytest.MonkeyPatch, kind: type[EngineError]
+) -> None:
+    def environment(version: str) -> ToolkitEnvironment:
+        raise PythonMissingError("Install Python 3.12.")
+
+    monkeypatch.setattr(environment_choice, "ensure_environment", environment)
+    with_container(monkeypatch, kind("start an engine"))
+    with pytest.raises(PythonMissingError, match=r"Install Python 3\.12\..*start an engine"):
+        choose_environment("2.3.2")
+    with pytest.raises(PythonMissingError, match=r"^Install Python 3\.12\.$"):
+        choose_environment("2.3.2@venv")

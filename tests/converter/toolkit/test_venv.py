@@ -280,7 +280,7 @@ def test_a_python_without_wheels_is_refused(
         (programs / "python3.12").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs))
     monkeypatch.setattr(sys, "version_info", (3, 13, 0))
-    with pytest.raises(ToolkitNotInstallableError, match=r"this is 3\.13.*Install Python 3\.12"):
+    with pytest.raises(ToolkitNotInstallableError, match=r"this is 3\.13.*Install Python 3\.12.*@container"):
         ensure_environment(VERSION)
 
 

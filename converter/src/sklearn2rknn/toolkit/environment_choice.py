@@ -10,6 +10,7 @@ from sklearn2rknn.errors import (
     ImageMissingError,
     ImageStaleError,
     OptionError,
+    PythonMissingError,
 )
 from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, container_environment
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
@@ -48,17 +49,25 @@ def choose_environment(toolkit: str | None = None) -> ContainerEnvironment | Too
         There is no such version or kind.
     EngineError
         '@container' was requested, but no container is available.
+    PythonMissingError
+        This Python and those on the PATH are none that the toolkit has wheels for, and without '@venv' there
+        is no container either: the message names both.
     ToolkitNotInstallableError
         The environment cannot be made.
     """
     version, kind = parse_choice(toolkit)
     if kind == "container":
         return container_environment(version)
-    if kind is None:
-        try:
-            return container_environment(version)
-        except (EngineMissingError, EnginePermissionError, ImageMissingError):
-            pass
-        except ImageStaleError as error:
-            warnings.warn(f"{error} Until then a virtual environment is used.", stacklevel=2)
-    return ensure_environment(version)
+    if kind == "venv":
+        return ensure_environment(version)
+    try:
+        return container_environment(version)
+    except (EngineMissingError, EnginePermissionError, ImageMissingError) as error:
+        no_container = str(error)
+    except ImageStaleError as error:
+        no_container = str(error)
+        warnings.warn(f"{error} Until then a virtual environment is used.", stacklevel=2)
+    try:
+        return ensure_environment(version)
+    except PythonMissingError as error:
+        raise PythonMissingError(f"{error} There is no container yet: {no_container}") from error

@@ -24,6 +24,7 @@ import filelock
 from scirknn.files import sha256_of_file
 from sklearn2rknn.errors import (
     DiskFullError,
+    PythonMissingError,
     ToolkitError,
     ToolkitNotInstallableError,
 )
@@ -178,10 +179,10 @@ def _find_python(entry: ToolkitVersion) -> tuple[str, str]:
         )
         if probe.returncode == 0 and probe.stdout.strip() == version:
             return path, version
-    raise ToolkitNotInstallableError(
+    raise PythonMissingError(
         f"Toolkit {entry.version} has wheels for Python {', '.join(entry.pythons)}; this is {here}, and none "
-        f"of those is on the PATH. Install Python {entry.pythons[-1]} beside it, or use one of them for "
-        "converting."
+        f"of those is on the PATH. Install Python {entry.pythons[-1]} beside it, or take the toolkit's "
+        f'container, which brings its own ("{entry.version}@container").'
     )
 
 
