@@ -55,3 +55,10 @@ def test_the_classifiers_are_the_pythons_that_are_tested(project: dict[str, Any]
     assert project["requires-python"] == f">=3.{oldest}"
     versions = [each.rpartition(" ")[2] for each in project["classifiers"] if "Python" in each]
     assert versions == [f"3.{minor}" for minor in range(oldest, 14)]
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_a_distribution_carries_the_licence(name: str) -> None:
+    """As a copy, because a link in a source archive leads nowhere."""
+    assert (ROOT / name / "LICENSE").read_text("utf-8") == (ROOT / "LICENSE").read_text("utf-8")
+    assert not (ROOT / name / "LICENSE").is_symlink()

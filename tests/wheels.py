@@ -22,7 +22,6 @@ def build_wheels(folder: Path, distributions: tuple[str, ...] = DISTRIBUTIONS) -
         shutil.copytree(
             ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
         )
-    shutil.copy(ROOT / "LICENSE", folder)  # each links to it
     if "converter" in distributions:  # it links to its locks
         shutil.copytree(ROOT / "containers", folder / "containers")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", "wheels"]
