@@ -10,7 +10,8 @@ stand directly above it, of which a reader sees nothing::
     <!-- on the board -->             it runs on a machine that has no NPU and says so
     <!-- name: NAME -->               other pages can begin with it
 
-A page begins with blocks of other pages by ``<!-- after: PAGE NAME, PAGE NAME -->``.
+A page begins with blocks of other pages by ``<!-- after: PAGE NAME, PAGE NAME -->``, and is run only where a
+Python package is installed by ``<!-- needs: PACKAGE -->``.
 """
 
 from __future__ import annotations
@@ -64,11 +65,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
-    """A page's blocks in order, and which blocks of other pages come first."""
+    """A page's blocks in order, which blocks of other pages come first, and a package that it is run with."""
 
     name: str
     blocks: tuple[Block, ...]
     after: tuple[tuple[str, str], ...]
+    needs: str = ""
 
 
 def read_page(name: str) -> Page:
@@ -80,6 +82,7 @@ def parse_page(name: str, text: str) -> Page:
     """Take a page's blocks and comments apart."""
     blocks: list[Block] = []
     after: list[tuple[str, str]] = []
+    needs = ""
     markers: dict[str, str] = {}
     for token in MarkdownIt("commonmark").parse(text):
         if token.type == "html_block":
@@ -88,6 +91,7 @@ def parse_page(name: str, text: str) -> Page:
                 if place:
                     page, _, block = place.partition(" ")
                     after.append((page, block))
+            needs = found.pop("needs", needs)
             markers |= found
         elif token.type in ("fence", "code_block"):
             assert token.map is not None
@@ -95,7 +99,7 @@ def parse_page(name: str, text: str) -> Page:
             markers = {}
         else:
             markers = {}
-    return Page(name, tuple(blocks), tuple(after))
+    return Page(name, tuple(blocks), tuple(after), needs)
 
 
 def blocks_to_run(page: Page) -> list[Block]:

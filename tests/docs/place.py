@@ -68,6 +68,7 @@ class Place:
             "XDG_CACHE_HOME": str(cache),  # the toolkits, which every page uses
             "NO_COLOR": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
         }
 
     def __enter__(self) -> Place:

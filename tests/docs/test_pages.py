@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import fcntl
+import importlib.util
 import re
 import shutil
 import sys
@@ -42,6 +43,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_runs_as_it_stands(name: str, installed: Path, tmp_path: Path) -> None:
     blocks = blocks_to_run(ALL[name])
+    if (needed := ALL[name].needs) and importlib.util.find_spec(needed) is None:
+        pytest.skip(f"needs the package {needed}: see `tox -e tools`")
     with Place(tmp_path, installed) as place:
         if any("board.example" in block.text for block in blocks):
             for program in ("ssh", "scp", "ssh-agent", "ssh-copy-id"):
@@ -88,6 +91,7 @@ def test_what_stands_for_tox_is_what_tox_runs() -> None:
 
 PAGE = """
 <!-- after: README.md install -->
+<!-- needs: numpy -->
 Text.
 
 <!-- name: first -->
@@ -112,8 +116,9 @@ Text between.
 def test_a_page_is_taken_apart() -> None:
     page = parse_page("page.md", PAGE)
     assert page.after == (("README.md", "install"),)
+    assert page.needs == "numpy"
     first, second, third = page.blocks
-    assert (first.language, first.line) == ("bash", 7)
+    assert (first.language, first.line) == ("bash", 8)
     assert first.markers == {"name": "first", "in the source folder": ""}
     assert (second.text, second.markers) == ("pass\n", {"not run": "needs hands"})
     assert (third.language, third.markers) == ("", {})
