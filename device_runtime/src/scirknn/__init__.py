@@ -71,7 +71,7 @@ __all__ = [
     "read_bundle",
 ]
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "bundle.contents": "Bundle",

@@ -7,4 +7,4 @@ recorded. Nothing is imported here, because the virtual board's process starts w
 
 __all__ = ["__version__"]
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

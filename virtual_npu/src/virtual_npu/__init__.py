@@ -55,4 +55,4 @@ __all__ = [
     "rules_followed",
 ]
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
