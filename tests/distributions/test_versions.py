@@ -19,7 +19,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROJECTS: dict[str, dict[str, Any]] = {
     name: tomllib.loads((ROOT / name / "pyproject.toml").read_text("utf-8"))["project"]
     for name in DISTRIBUTIONS
