@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from scirknn.answers import decision_values, final_values, gives_numbers, probabilities, responses_of
 from scirknn.arrays import Floats
-from scirknn.steps.activations import activate
+from scirknn.steps.activations import Activation, activate
+from scirknn.steps.step import Step, apply_steps
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import take_evenly
 from sklearn2rknn.tolerances import expected_labels, probability_reach
 
-__all__ = ["Agreement", "agreement", "chances", "expected_behind_steps"]
+__all__ = ["Agreement", "agreement", "chances", "expected_behind_steps", "steps_to_decisions"]
 
 ERROR_LIMIT = 64
 """Errors that each row's label is tried with."""
@@ -98,6 +99,14 @@ def agreement(
         if gives_numbers(network):
             return Agreement(max_error, None, None, worst_r2(expected, got))
         difference = float(np.abs(chances(network, outputs) - chances(network, reference)).max())
+    reach = max(
+        probability_reach(
+            apply_steps(steps, reference),
+            apply_steps(steps, outputs) - apply_steps(steps, reference),
+            head=head,
+        )
+        for steps, head in steps_to_decisions(network)
+    )
     errors, reference = decision_values(network, outputs), decision_values(network, reference)
     errors = errors - reference
     equal = got == expected
@@ -110,8 +119,21 @@ def agreement(
     return attrs.evolve(
         result,
         expected_labels=_expected(network, alike, errors),
-        probability_reach=probability_reach(reference, errors, head=network.head),
+        probability_reach=reach,
     )
+
+
+def steps_to_decisions(network: Network) -> tuple[tuple[tuple[Step, ...], str], ...]:
+    """Return the steps to each of a classifier's decisions, with the output activation behind them.
+
+    The first decides labels. The second is there where probabilities come from other values than labels do.
+    """
+    responses = responses_of(network)
+    labels = (responses.get("predict", ()), network.head)
+    match responses.get("predict_proba", ()):
+        case (*steps, Activation(function=("softmax" | "logistic") as head)):
+            return labels, (tuple(steps), head)
+    return (labels,)
 
 
 def chances(network: Network, values: Floats) -> Floats:

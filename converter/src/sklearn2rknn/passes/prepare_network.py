@@ -11,10 +11,10 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 
-from scirknn.answers import decision_values, final_values, gives_numbers, responses_of
+from scirknn.answers import final_values, gives_numbers
 from scirknn.arrays import Floats
-from scirknn.steps.step import carry_steps
-from sklearn2rknn.checking.agreement import agreement
+from scirknn.steps.step import apply_steps, carry_steps
+from sklearn2rknn.checking.agreement import agreement, steps_to_decisions
 from sklearn2rknn.checking.file_bound import file_bound
 from sklearn2rknn.errors import OptionError, RangeError
 from sklearn2rknn.network.network import Network
@@ -268,11 +268,13 @@ def _keeps_promise(source: Network, network: Network, rows: Floats, near: float 
     if gives_numbers(source):
         r2 = agreement(source, values, reference).r2
         return r2 is None or r2 >= PAIRS_R2
-    errors = SAFETY * (decision_values(source, values) - decision_values(source, reference))
-    if len(rows) < FEWEST_ROWS:
-        bound = file_bound(source, network, rows)
-        assert bound is not None, "there is one for every float16 file"
-        steps = (*source.epilogue, *responses_of(source).get("predict", ()))
-        _, errors = carry_steps(steps, exact, bound, rows)
-    reach = probability_reach(decision_values(source, reference), errors, head=source.head, near=near)
-    return reach <= PROBABILITY
+    bound = file_bound(source, network, rows) if len(rows) < FEWEST_ROWS else None
+    for steps, head in steps_to_decisions(source):
+        expected = apply_steps(steps, reference)
+        if bound is None:
+            errors = SAFETY * (apply_steps(steps, values) - expected)
+        else:
+            _, errors = carry_steps((*source.epilogue, *steps), exact, bound, rows)
+        if probability_reach(expected, errors, head=head, near=near) > PROBABILITY:
+            return False
+    return True

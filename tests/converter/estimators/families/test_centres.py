@@ -19,6 +19,7 @@ from scirknn.answers import responses_of
 from scirknn.arrays import Array, Floats
 from scirknn.steps.step import carry_steps
 from sklearn2rknn import NotFittedError, UnsupportedModelError, network_from_estimator
+from sklearn2rknn.tolerances import PROBABILITY
 from tests.converter.estimators.families.emulation import Emulated, load, offered_methods
 
 warnings.filterwarnings("ignore", module="sklearn")
@@ -101,6 +102,15 @@ def test_nearest_centroid_answers_as_scikit_learns(data: str, shrink: float | No
     same = emulated("predict", X) == model.predict(X)
     assert same[are_settled(emulated, X)].all()
     assert same.mean() > 0.98
+
+
+def test_probabilities_from_other_values_than_labels_keep_the_promise() -> None:
+    X, y = load("wine")
+    X = X * 10.0 ** np.arange(13).clip(0, 5)
+    model = NearestCentroid().fit(X, y)
+    between = np.linspace(X[:60], X[118:], 40).reshape(-1, 13)  # from each class to another
+    error = np.abs(Emulated.convert(model, X)("predict_proba", between) - model.predict_proba(between))
+    assert error.max() <= PROBABILITY
 
 
 def test_a_pca_in_front_leaves_distances_exact() -> None:

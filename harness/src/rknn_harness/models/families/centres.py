@@ -23,7 +23,7 @@ KINDS = (
 
 FIXED = (
     fixed("KMeans", "wine", decades=5, n_clusters=5, n_init=1, random_state=0),
-    fixed("NearestCentroid", "wine"),
+    fixed("NearestCentroid", "wine", decades=5),
     fixed("KMeans", "digits", n_clusters=10, n_init=1, random_state=0),
     fixed("Birch", "breast_cancer", n_clusters=3),
 )
