@@ -25,6 +25,7 @@ from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.verdicts.head_bounds import bound_through_head
 from rknn_harness.verdicts.method_bounds import method_errors
 from rknn_harness.verdicts.reference import Reference, reference
+from scirknn.answers import ask
 from scirknn.arrays import Floats
 from scirknn.bundle import Bundle, read_bundle
 from sklearn2rknn import Sklearn2RknnError, Toolkit, ToolkitNotInstallableError, convert, open_toolkit
@@ -90,7 +91,7 @@ def tried(spec: FamilySpec, toolkit: Toolkit, path: Path) -> Trial:
             errors = np.abs(np.asarray(loaded.raw_output(model.X), np.float64) - truth.answer.output)
             assert (errors <= bound).all(), spec
             through_head = bound_through_head(truth, bound)
-            misses = method_errors(truth, bound, through_head, lambda name: getattr(loaded, name)(model.X))
+            misses = method_errors(truth, bound, through_head, lambda name: ask(loaded, name, model.X))
             assert list(misses) == [], spec
     return Trial(share=float(np.max(errors / np.where(bound > 0, bound, np.inf))))
 

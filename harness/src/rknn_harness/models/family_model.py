@@ -20,7 +20,10 @@ __all__ = ["FamilyModel", "build_family_model"]
 
 _CATEGORIES = 6
 _NUMBERS = 3
-"""Columns of a target of several numbers."""
+"""Columns of a target of several numbers or labels."""
+
+_UNKNOWN = -1
+"""The label of a row that scikit-learn takes for one without."""
 
 
 @attrs.frozen(eq=False)
@@ -54,7 +57,7 @@ def build_family_model(spec: FamilySpec) -> FamilyModel:
     estimator = chosen.make(**dict(spec.parameters))
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # of fits that have not converged, which are models too
-        estimator.fit(fitted, *([] if chosen.target is Target.NONE else [y]))
+        estimator = estimator.fit(fitted, *([] if chosen.target is Target.NONE else [y]))
     return FamilyModel(estimator, fitted, X)
 
 
@@ -84,6 +87,9 @@ def _columns(spec: FamilySpec, columns: Columns, numbers: Floats) -> Floats:
     if columns is Columns.SHARES:
         return np.asarray(1 / (1 + np.exp(-numbers)))
     X = numbers.copy()
+    if columns is Columns.GAPS:
+        X[np.random.default_rng([spec.seed, 3]).random(X.shape) < 0.1] = np.nan
+        X[0] = numbers[0]  # no column is empty
     if spec.oddity == "constant column" and spec.n_features > 1:
         X[:, -1] = 3.0
     elif spec.oddity == "twin columns":
@@ -101,12 +107,18 @@ def _scales(spec: FamilySpec, n_features: int) -> Floats:
 def _target(
     spec: FamilySpec, target: Target, clusters: Array, numbers: Floats, random: np.random.Generator
 ) -> Array:
-    if target in (Target.CLASSES, Target.NONE):
+    if target is Target.TWO_CLASSES:
+        clusters = clusters % 2
+    if target is Target.SOME_CLASSES:
+        return np.where(random.random(len(clusters)) < 0.3, _UNKNOWN, clusters)
+    if target in (Target.CLASSES, Target.TWO_CLASSES, Target.NONE):
         names = [f"class {each}" for each in range(spec.n_classes)] if spec.labels == "string" else None
         return np.asarray(10 * clusters - 5 if names is None else np.asarray(names)[clusters])
     weights = random.standard_normal((spec.n_features, _NUMBERS)) / spec.n_features**0.5
     values = numbers @ weights + 0.3 * np.sin(2 * numbers[:, :1])
     values += 0.1 * random.standard_normal(values.shape)
+    if target is Target.LABELS:
+        return np.asarray((values > 0).astype(int))
     if target is Target.POSITIVE:
         return np.asarray(np.exp(0.3 * values[:, 0]))
     values *= 10.0**spec.target_decades

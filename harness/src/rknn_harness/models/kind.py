@@ -25,12 +25,16 @@ class Columns(enum.Enum):
     COUNTS = "counts"
     CATEGORIES = "categories"
     SHARES = "shares"
+    GAPS = "numbers, some of them missing"
 
 
 class Target(enum.Enum):
     """What a model is fitted to, beside X."""
 
     CLASSES = "classes"
+    SOME_CLASSES = "classes of some rows"
+    TWO_CLASSES = "two classes"
+    LABELS = "several labels"
     NUMBER = "number"
     POSITIVE = "positive"
     NUMBERS = "numbers"

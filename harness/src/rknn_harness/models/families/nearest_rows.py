@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestNeighbors,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
+)
 
-from rknn_harness.models.kind import Target, fixed, kind
+from rknn_harness.models.kind import Target, fixed, kind, scaled
 
 __all__ = ["FIXED", "KINDS"]
 
+_RADII = (2.0, 6.0)
 _COUNTS, _WEIGHTS = (1, 3, 5, 10), ("uniform", "distance")
 
 KINDS = (
@@ -22,10 +30,19 @@ KINDS = (
         name="LocalOutlierFactor",
         n_neighbors=(5, 20),
     ),
+    kind(NearestNeighbors, Target.NONE, n_neighbors=_COUNTS),
+    kind(
+        scaled(RadiusNeighborsClassifier, outlier_label="most_frequent"),
+        Target.CLASSES,
+        radius=_RADII,
+        weights=_WEIGHTS,
+    ),
+    kind(scaled(RadiusNeighborsRegressor), Target.NUMBER, radius=_RADII, weights=_WEIGHTS),
 )
 
 FIXED = (
     fixed("KNeighborsClassifier", "wine", decades=5, n_neighbors=3),
     fixed("KNeighborsClassifier", "digits", n_neighbors=5),
     fixed("KNeighborsRegressor", "diabetes", n_neighbors=5, weights="distance"),
+    fixed("NearestNeighbors", "breast_cancer", n_neighbors=5),
 )
