@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 from sklearn import datasets
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import (
     AffinityPropagation,
     Birch,
@@ -17,6 +18,7 @@ from sklearn.cluster import (
     MeanShift,
     MiniBatchKMeans,
 )
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.covariance import EllipticEnvelope
 from sklearn.cross_decomposition import CCA, PLSSVD, PLSRegression
 from sklearn.decomposition import (
@@ -32,6 +34,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticD
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -40,10 +45,15 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
-from sklearn.kernel_approximation import Nystroem, RBFSampler, SkewedChi2Sampler
+from sklearn.impute import KNNImputer
+from sklearn.kernel_approximation import AdditiveChi2Sampler, Nystroem, RBFSampler, SkewedChi2Sampler
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import (
     BayesianRidge,
@@ -63,7 +73,9 @@ from sklearn.linear_model import (
     SGDOneClassSVM,
 )
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, TunedThresholdClassifierCV
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import (
     KernelDensity,
@@ -71,13 +83,27 @@ from sklearn.neighbors import (
     KNeighborsRegressor,
     LocalOutlierFactor,
     NearestCentroid,
+    NearestNeighbors,
     NeighborhoodComponentsAnalysis,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
 )
 from sklearn.neural_network import BernoulliRBM, MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KBinsDiscretizer,
+    Normalizer,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    SplineTransformer,
+    StandardScaler,
+    TargetEncoder,
+)
 from sklearn.random_projection import GaussianRandomProjection
-from sklearn.semi_supervised import LabelPropagation, LabelSpreading
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading, SelfTrainingClassifier
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -96,7 +122,8 @@ class Task:
     ----------
     data : str
         A data set of scikit-learn, ``"bad"`` behind it for columns of very different sizes and places;
-        ``"digits on"`` has 0 or 1; ``"two"`` has two numbers to predict; or a generator.
+        ``"digits on"`` has 0 or 1; ``"two"`` has two numbers to predict, ``"labels"`` two labels, ``"gaps"``
+        missing numbers; or a generator.
     model : object
         Not fitted.
     probability : float
@@ -117,8 +144,12 @@ class Task:
     @property
     def name(self) -> str:
         """The model's class and the data."""
-        last = getattr(self.model, "steps", [("", self.model)])[-1][1]
-        return f"{type(last).__name__} {self.data}"
+        steps = [each for _, each in getattr(self.model, "steps", [("", self.model)])]
+        named = [type(each).__name__ for each in steps if not isinstance(each, StandardScaler)]
+        inside = getattr(self.model, "estimator", None) or getattr(self.model, "regressor", None)
+        own = getattr(self.model, "method", None) or getattr(self.model, "voting", None)
+        of = [f"of {type(inside).__name__}"] if inside is not None else []
+        return " ".join([*named, *of, *([own] if isinstance(own, str) else []), self.data])
 
     def fitted(self) -> Fitted:
         """Fit the model to half of the rows."""
@@ -155,6 +186,10 @@ def _rows(name: str) -> tuple[Floats, Array]:
         X = (X > 8).astype(np.float64)
     if kind == "shares":
         X = X / X.max()
+    if kind == "gaps":
+        X = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+    if kind == "labels":
+        y = np.stack([y > np.median(y), X[:, 2] > np.median(X[:, 2])], axis=1).astype(int)
     if kind == "two":
         y = np.stack([y, X[:, 2] + y / y.max()], axis=1)
     return X, y
@@ -165,6 +200,13 @@ def _scaled(model: Any) -> Any:
 
 
 _SEED: dict[str, Any] = {"random_state": 0}
+
+_MEMBERS = [
+    ("linear", _scaled(LogisticRegression())),
+    ("layers", _scaled(MLPClassifier((16,), max_iter=60, **_SEED))),
+    ("trees", RandomForestClassifier(10, **_SEED)),
+]
+_REGRESSORS = [("linear", Ridge()), ("trees", RandomForestRegressor(10, **_SEED)), ("kernel", SVR(C=100.0))]
 
 TASKS = (
     # linear
@@ -259,4 +301,54 @@ TASKS = (
     Task("diabetes bad", HistGradientBoostingRegressor(max_iter=20), exact=1e-12),
     Task("breast_cancer bad", IsolationForest(n_estimators=20, **_SEED), exact=1e-12),
     Task("wine", AdaBoostClassifier(n_estimators=10, **_SEED), exact=1e-12),
+    # members
+    Task("wine", CalibratedClassifierCV(LinearSVC(**_SEED), cv=3)),
+    Task(
+        "breast_cancer", CalibratedClassifierCV(LinearSVC(**_SEED), method="isotonic", cv=3), probability=5e-3
+    ),
+    Task("digits", CalibratedClassifierCV(LinearSVC(**_SEED), method="temperature", cv=2)),
+    Task("wine bad", VotingClassifier(_MEMBERS, voting="soft")),
+    Task("breast_cancer", VotingClassifier(_MEMBERS)),
+    Task("diabetes", VotingRegressor(_REGRESSORS)),
+    Task("digits", BaggingClassifier(DecisionTreeClassifier(), 10, **_SEED), exact=1e-12),
+    Task("wine bad", BaggingClassifier(_scaled(LogisticRegression()), 5, max_features=0.6, **_SEED)),
+    Task("diabetes", BaggingRegressor(Ridge(), 5, **_SEED)),
+    Task("breast_cancer", StackingClassifier(_MEMBERS, LogisticRegression(), cv=2)),
+    Task("diabetes", StackingRegressor(_REGRESSORS, Ridge(), cv=2, passthrough=True)),
+    Task("wine", AdaBoostClassifier(LogisticRegression(), n_estimators=4)),
+    Task("diabetes", AdaBoostRegressor(Ridge(), n_estimators=4, **_SEED)),
+    Task("breast_cancer bad", FixedThresholdClassifier(_scaled(LogisticRegression()), threshold=0.3)),
+    Task("breast_cancer", TunedThresholdClassifierCV(GaussianNB(), cv=2)),
+    Task("digits", SelfTrainingClassifier(_scaled(LogisticRegression()))),
+    # one for each class, pair or target
+    Task("digits", OneVsRestClassifier(LogisticRegression())),
+    Task("wine", OneVsRestClassifier(_scaled(SVC()))),
+    Task("digits", OneVsOneClassifier(LinearSVC(**_SEED)), r2=0.998),  # votes, as those of SVC
+    Task("wine", OutputCodeClassifier(GaussianNB(), code_size=3, **_SEED)),
+    Task("diabetes labels", MultiOutputClassifier(LogisticRegression())),
+    Task("diabetes two", MultiOutputRegressor(SVR(C=100.0))),
+    Task("diabetes labels", ClassifierChain(LogisticRegression())),
+    Task("diabetes two", RegressorChain(Ridge())),
+    # steps in front
+    Task("diabetes", make_pipeline(PolynomialFeatures(2), StandardScaler(), Ridge())),
+    Task("wine bad", make_pipeline(PowerTransformer(), LogisticRegression())),
+    Task("breast_cancer", make_pipeline(QuantileTransformer(n_quantiles=50, **_SEED), SVC())),
+    Task("friedman", make_pipeline(KBinsDiscretizer(5, encode="ordinal"), StandardScaler(), Ridge())),
+    Task("friedman", make_pipeline(SplineTransformer(), Ridge())),
+    Task("digits", make_pipeline(Normalizer(), LogisticRegression())),
+    Task("digits", make_pipeline(Binarizer(threshold=8.0), MLPClassifier((16,), max_iter=60, **_SEED))),
+    Task("wine", make_pipeline(FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression())),
+    Task("digits on", make_pipeline(TargetEncoder(**_SEED), LogisticRegression())),
+    Task("digits", make_pipeline(AdditiveChi2Sampler(), LogisticRegression())),
+    Task("wine gaps", make_pipeline(KNNImputer(), StandardScaler(), LogisticRegression())),
+    # transformed targets
+    Task("diabetes", TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1)),
+    Task("diabetes", TransformedTargetRegressor(SVR(), transformer=PowerTransformer())),
+    Task(
+        "diabetes", TransformedTargetRegressor(Lasso(0.1), transformer=QuantileTransformer(n_quantiles=100))
+    ),
+    # nearest rows and radii
+    Task("digits", NearestNeighbors(n_neighbors=5), exact=1e-12),
+    Task("wine", _scaled(RadiusNeighborsClassifier(4.0, outlier_label="most_frequent")), exact=1e-12),
+    Task("diabetes", RadiusNeighborsRegressor(0.3), exact=1e-12),
 )
