@@ -144,6 +144,13 @@ def test_missing_by_encoding_is_refused() -> None:
         columns.take(np.array([["a"], [math.nan]], dtype=object), "MLPClassifier")
 
 
+def test_infinity_is_an_unknown_category_only_in_a_table_of_several_types() -> None:
+    columns = Columns(1, (Category(0, 0),), (Lookup(0, (1.0,), (0,), None, 1, "ignore", 0),))
+    with pytest.raises(scirknn.InputError, match=r"infinity or a value too large for dtype\('float32'\)"):
+        columns.take(np.array([[1.0], [math.inf]], np.float32), "MLPClassifier")
+    assert columns.take(np.array([[1.0], [math.inf]], object), "MLPClassifier").tolist() == [[1], [0]]
+
+
 def test_unknown_categories_can_warn() -> None:
     columns = Columns(1, (Category(0, 0),), (Lookup(0, ("a", "b"), (0, 1), None, 2, "warn", 3),))
     with pytest.warns(UserWarning, match=r"in columns \[3\] during transform.*encoded as all zeros"):

@@ -108,7 +108,7 @@ class Lookup:
         Raises
         ------
         InputError
-            A value is not known, in scikit-learn's words.
+            A value is infinite or not known, in scikit-learn's words.
         """
         code_of = self._code_of
         items = values.tolist()
@@ -118,6 +118,8 @@ class Lookup:
             raise InputError(f"Found unknown categories in column {self.column} during transform") from None
         unknown_rows = np.flatnonzero(codes < 0)
         if len(unknown_rows):
+            if values.dtype.kind == "f" and np.isinf(values[unknown_rows]).any():
+                raise InputError(f"Input contains infinity or a value too large for {values.dtype!r}.")
             unknown = []
             for row in unknown_rows.tolist():
                 codes[row] = self.size
