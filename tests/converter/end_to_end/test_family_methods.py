@@ -39,6 +39,7 @@ LEFT_OUT = {
 
 OTHERWISE: dict[str, tuple[str, ...]] = {
     "AdaBoostClassifier": ("three dimensions",),  # it counts columns first
+    "AdaBoostClassifier of members": ("three dimensions",),
     "AdaBoostRegressor": ("three dimensions",),
     "CalibratedClassifierCV": ("a number",),  # it counts rows first
     "CategoricalNB": ("infinity", "texts"),  # it reads integers

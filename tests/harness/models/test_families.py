@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import numpy as np
@@ -47,6 +48,12 @@ def test_every_kind_is_built_and_read(family: str) -> None:
         )
         model = build_family_model(spec)
         assert reference(model.estimator, model.X).methods, name
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_each_kind_of_a_family_has_its_own_name(family: str) -> None:
+    module = importlib.import_module(f"rknn_harness.models.families.{family}")
+    assert [each.name for each in module.KINDS] == list(families()[family].kinds)
 
 
 @pytest.mark.parametrize("family", family_names())

@@ -46,21 +46,20 @@ def _front(
     *,
     columns: Columns = Columns.NUMBERS,
     features: tuple[int, int] = (1, 33),
+    name: str = "",
     **choices: Any,
 ) -> Kind:
-    """Return a kind that is a step, a scaler and a model; named after the step."""
+    """Return a kind that is a step, a scaler and a model; by default named after the step."""
 
     def make_pipeline_of(model: str, **parameters: Any) -> Pipeline:
         return make_pipeline(make(**parameters), StandardScaler(), clone(_MODELS[target][model]))
 
-    name = make.__name__
-    models = ("linear", "layers")
+    name, models = name or make.__name__, ("linear", "layers")
     return kind(
         make_pipeline_of, target, name=name, columns=columns, features=features, model=models, **choices
     )
 
 
-@functools.wraps(FunctionTransformer, updated=())
 def _function(function: str) -> FunctionTransformer:
     return FunctionTransformer(getattr(np, function))
 
@@ -69,9 +68,10 @@ KINDS = (
     _front(PolynomialFeatures, Target.NUMBER, features=(1, 9), degree=(2, 3), interaction_only=(False, True)),
     _front(PowerTransformer, Target.CLASSES, standardize=(True, False)),
     _front(
-        functools.wraps(PowerTransformer, updated=())(functools.partial(PowerTransformer, "box-cox")),
+        functools.partial(PowerTransformer, "box-cox"),
         Target.NUMBER,
         columns=Columns.SHARES,
+        name="PowerTransformer of Box and Cox",
     ),
     _front(
         QuantileTransformer,
@@ -97,7 +97,13 @@ KINDS = (
     ),
     _front(Normalizer, Target.CLASSES, norm=("l1", "l2", "max")),
     _front(Binarizer, Target.CLASSES, threshold=(0.0, 0.5)),
-    _front(_function, Target.CLASSES, columns=Columns.COUNTS, function=("log1p", "sqrt", "cbrt")),
+    _front(
+        _function,
+        Target.CLASSES,
+        columns=Columns.COUNTS,
+        name="FunctionTransformer",
+        function=("log1p", "sqrt", "cbrt"),
+    ),
     _front(MinMaxScaler, Target.NUMBER, clip=(True, False)),
     _front(AdditiveChi2Sampler, Target.CLASSES, columns=Columns.COUNTS, sample_steps=(1, 2)),
     _front(
