@@ -191,8 +191,9 @@ class Job:
                 "give some hundred rows of X, for example example_input=X_train[:200]."
             )
         network = prepare_network(self.source, self.rows, request.precision, request.options, reach)
-        has_evidence = request.toolkit.version in ADDED_OUTPUTS and request.target_platform == "rk3588"
-        return added_outputs(network) if has_evidence and network.form == "conv" else network
+        is_placed = request.toolkit.version in ADDED_OUTPUTS and request.target_platform == "rk3588"
+        is_asked = request.options.output_pairs == "added" and network.form == "conv"
+        return added_outputs(network) if is_asked and is_placed else network
 
     def can_be_paired(self, network: Network) -> bool:
         """Whether more float16 pairs are left to try where the best promise is not kept."""

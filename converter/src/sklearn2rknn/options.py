@@ -118,6 +118,11 @@ class ConversionOptions:
         pair, which makes the result as exact as float32 for one layer more per hidden layer, of three times
         the width. ``"auto"`` takes pairs where single numbers would not keep the promise
         (`sklearn2rknn.tolerances`).
+    output_pairs : {"repeated", "added"}
+        How wide outputs become float16 pairs. ``"added"`` takes down to a seventh of the weights and less
+        time, on an RK3588 with toolkits from 2.2.0 on, but counts on a sum that is rounded after it was
+        added to, not before: the register program says so, the vendor's simulator computes the other, and no
+        board was asked. If the simulator is right, answers are as exact as single numbers.
     activation : {"refined", "plain"}
         Form of tanh and logistic in float16. The refined one errs by a seventh of the plain one's error and
         takes three tasks more for each hidden layer. int8 always takes the plain one, int16 a form of its
@@ -160,6 +165,7 @@ class ConversionOptions:
     accuracy: str = _choice(
         "float16 numbers for each value between layers of relu or identity.", "auto", "single", "double"
     )
+    output_pairs: str = _choice("Form of wide outputs in pairs; added: less weights.", "repeated", "added")
     activation: str = _choice("Form of tanh and logistic in float16.", "refined", "plain")
     form: str = _choice("Operators of the graph; all but conv are for comparison.", *FORMS)
     head: str = _choice("Where softmax or the logistic function is evaluated.", "host", "npu")

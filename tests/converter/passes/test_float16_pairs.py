@@ -153,7 +153,7 @@ def test_wide_output_pairs_take_two_products_of_one_layer(
         tmp_path / "m.rknn",
         example_input=X[:200],
         toolkit=toolkit if version == toolkit.version else version,
-        options=ConversionOptions(accuracy="double"),
+        options=ConversionOptions(accuracy="double", output_pairs="added"),
     )
     assert [layer[1:] for layer in report.placement["layers"]] == [
         ["Conv", "NPU"],

@@ -37,7 +37,11 @@ __all__ = [
 BELOW = 1.0 - 2.0**-9
 
 ADDED_OUTPUTS = ("2.2.0", "2.3.0", "2.3.2", "2.5.0")
-"""Toolkits that place `added_outputs` on an RK3588's NPU and add before rounding [register programs]."""
+"""Toolkits that place `added_outputs` on an RK3588's NPU.
+
+Their register programs add before rounding; the vendor's simulator rounds before adding [simulator: a mixture on
+digits, 21 times its bound]; no board was asked.
+"""
 
 WORTH_TWO_TASKS = 164_000
 """Weights that take as long as two tasks to start: 28 us at 11.7 GB/s (docs/time-estimate.md)."""
