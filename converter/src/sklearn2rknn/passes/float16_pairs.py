@@ -39,8 +39,8 @@ BELOW = 1.0 - 2.0**-9
 ADDED_OUTPUTS = ("2.2.0", "2.3.0", "2.3.2", "2.5.0")
 """Toolkits that place `added_outputs` on an RK3588's NPU.
 
-Their register programs add before rounding; the vendor's simulator rounds before adding [simulator: a mixture on
-digits, 21 times its bound]; no board was asked.
+Their register programs add before rounding; the vendor's simulator rounds before adding [simulator: a mixture
+of 8 components on digits, 21 times its bound]; no board was asked.
 """
 
 WORTH_TWO_TASKS = 164_000
