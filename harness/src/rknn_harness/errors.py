@@ -7,6 +7,7 @@
     ├── SameBoardError           two boards of a run are one (also ValueError)
     ├── FactsFileError           a file of a board's facts cannot be used (also ValueError)
     ├── RunFolderError           a run's folder cannot be written or read
+    ├── SchedulerError           a scheduler of conversions cannot be used (also ValueError)
     ├── OwnModelError            a model given to a run, or its rows, cannot be used (also ValueError)
     ├── InfraError               the board cannot be reached: no model or toolkit is to blame
     │   ├── ConnectionLostError    no connection, or the end of one
@@ -50,6 +51,7 @@ __all__ = [
     "ProvisioningError",
     "RunFolderError",
     "SameBoardError",
+    "SchedulerError",
     "VirtualBoardError",
 ]
 
@@ -82,6 +84,10 @@ class SameBoardError(HarnessError, ValueError):
 
 class FactsFileError(HarnessError, ValueError):
     """The file of a board's facts is missing, is none, or is of another format."""
+
+
+class SchedulerError(HarnessError, ValueError):
+    """A scheduler, or its workers, cannot do a run's conversions; the text says what to change."""
 
 
 class OwnModelError(HarnessError, ValueError):

@@ -19,6 +19,7 @@ import sklearn2rknn
 from rknn_harness import __version__
 from rknn_harness.commands.boards import Findings, board, look_at
 from rknn_harness.commands.comparison import accept, compare, trend
+from rknn_harness.commands.conversion_options import check_conversion_options, conversion_options
 from rknn_harness.commands.options import (
     BOARD_VARIABLE,
     Duration,
@@ -179,6 +180,7 @@ class _SpacedValues(click.Command):
 @click.option(
     "--wait", type=Duration(), help="How long to wait for a board that others have, such as 90s or 2h."
 )
+@conversion_options
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
 @click.option("--all", "all_rows", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
@@ -203,6 +205,7 @@ def run(
     }
     if "resume" in given:
         check_kept(given["resume"], trust_pickle=mine.trust_pickle)
+    check_conversion_options(given)
     words = ["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]
     words += ["-k", keyword] if keyword is not None else []
     with TemporaryFolder() as folder:

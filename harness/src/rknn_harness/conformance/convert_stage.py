@@ -28,7 +28,7 @@ from rknn_harness.conformance.stage_outputs import (
     simulator_output,
 )
 from rknn_harness.conformance.toolkit_failure import toolkit_failure
-from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
+from rknn_harness.conformance.trial import CaseFacts, Ending, HostTrial
 from rknn_harness.records.case import Case
 from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.verdicts.judge import Finding
@@ -42,12 +42,14 @@ from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpuError, estimate,
 from virtual_npu.evidence import count_by_kind
 
 __all__ = [
+    "BUNDLE",
     "CONVERSION_ERRORS",
     "Converted",
     "conversion_ending",
     "convert_case",
     "convert_on_host",
     "facts_of_bundle",
+    "is_convolutions",
     "run_on_virtual_npu",
 ]
 
@@ -67,6 +69,9 @@ CONVERSION_ERRORS: tuple[type[Exception], ...] = (
     OSError,
 )
 """Errors of a conversion that `conversion_ending` takes."""
+
+BUNDLE = "model.rknn"
+"""Name of a case's bundle."""
 
 _MOVES = ("Reshape", "Transpose")
 """Layers that compute nothing; graphs without convolutions have them, and some toolkits' files on the CPU."""
@@ -135,12 +140,14 @@ class Converted:
         return tuple(layer for layer in self.facts.placement if self.is_conv or layer[1] not in _MOVES)
 
 
-def convert_case(trial: Trial, folder: Path, tried: ModelUnderTest, truth: Reference) -> Converted | Ending:
+def convert_case(
+    trial: HostTrial, folder: Path, tried: ModelUnderTest, truth: Reference
+) -> Converted | Ending:
     """Convert a case's model and run the stages before the board.
 
     Parameters
     ----------
-    trial : Trial
+    trial : HostTrial
     folder : pathlib.Path
         Where the bundle is written.
     tried : ModelUnderTest
@@ -153,7 +160,7 @@ def convert_case(trial: Trial, folder: Path, tried: ModelUnderTest, truth: Refer
     facts = CaseFacts.of_network(truth)
     try:
         with clock("convert"):
-            conversion = _convert(case, tried, trial.toolkit, folder / "model.rknn")
+            conversion = _convert(case, tried, trial.toolkit, folder / BUNDLE)
             facts = facts_of_bundle(facts, conversion.bundle, conversion.files)
     except CONVERSION_ERRORS as error:
         return conversion_ending(error, facts)
@@ -162,11 +169,11 @@ def convert_case(trial: Trial, folder: Path, tried: ModelUnderTest, truth: Refer
 
 
 def convert_on_host(
-    trial: Trial, folder: Path, tried: ModelUnderTest, truth: Reference
+    trial: HostTrial, folder: Path, tried: ModelUnderTest, truth: Reference
 ) -> Converted | Ending:
     """Write the bundle; what it answers is the board's to show."""
     facts = CaseFacts().with_note(_ON_HOST_NOTE)
-    path = folder / "model.rknn"
+    path = folder / BUNDLE
     try:
         with trial.clock("convert"):
             sklearn2rknn.convert(tried.estimator, path, example_input=tried.example)
@@ -200,7 +207,7 @@ class _Conversion:
 
 
 def _run_before_board(
-    trial: Trial, tried: ModelUnderTest, truth: Reference, conversion: _Conversion, facts: CaseFacts
+    trial: HostTrial, tried: ModelUnderTest, truth: Reference, conversion: _Conversion, facts: CaseFacts
 ) -> Converted | Ending:
     case, clock = trial.case, trial.clock
     bundle, files, record = conversion.bundle, conversion.files, conversion.record
@@ -228,10 +235,15 @@ def _run_before_board(
         step=output_step(bundle, truth.answer.output, files),
         judged=tried.judged,
         facts=facts.with_note(run.note),
-        is_conv="form" not in dict(case.options),
+        is_conv=is_convolutions(case),
         findings=findings,
         refusal=conversion.refusal,
     )
+
+
+def is_convolutions(case: Case) -> bool:
+    """Whether a case's layers are convolutions."""
+    return "form" not in dict(case.options)
 
 
 def facts_of_bundle(facts: CaseFacts, bundle: scirknn.Bundle, files: list[RknnFile]) -> CaseFacts:

@@ -12,11 +12,11 @@ import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.conformance.board_stage import BoardRun, run_on_board
 from rknn_harness.conformance.convert_stage import Converted, convert_case, convert_on_host
-from rknn_harness.conformance.model_under_test import model_of
+from rknn_harness.conformance.model_under_test import ModelUnderTest, model_of
 from rknn_harness.conformance.own_bundle import compare_own_model, open_own_bundle
 from rknn_harness.conformance.properties import latency_baseline
 from rknn_harness.conformance.timing import QUICK, THOROUGH, Timing, keep_samples
-from rknn_harness.conformance.trial import CaseFiles, Ending, Trial, harness_failure
+from rknn_harness.conformance.trial import CaseFiles, Ending, HostTrial, Trial, harness_failure
 from rknn_harness.conformance.unguarded_case import run_unguarded_case
 from rknn_harness.errors import InfraError, LeaseError, OwnModelError
 from rknn_harness.models.datasets import REFUSED
@@ -28,16 +28,58 @@ from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.verdicts.judge import Finding, Verdict, judge
 from rknn_harness.verdicts.own_judge import few_rows
-from rknn_harness.verdicts.reference import reference
+from rknn_harness.verdicts.reference import Reference, reference
 from scirknn.temporary import TemporaryFolder
 
-__all__ = ["ATTEMPTS", "CaseFiles", "run_case"]
+__all__ = [
+    "ATTEMPTS",
+    "CaseFiles",
+    "Convert",
+    "Prepared",
+    "convert_model",
+    "convert_prepared",
+    "prepare_case",
+    "run_case",
+]
 
 ATTEMPTS = 2
 """Maximum attempts per case. Only infrastructure errors are retried; a power cycle allows one more."""
 
+Convert = Callable[[HostTrial, Path, OwnModel | None], Converted | Ending]
+"""Returns the stages before the board, as `convert_model` does."""
+
 _STAGES_OFF_BOARD = (None, Stage.SIMULATOR, Stage.VIRTUAL_NPU)
 """Stages of verdicts that a file which the converter refuses accounts for; None is a pass."""
+
+
+@attrs.frozen(eq=False)
+class Prepared:
+    """A case's model with its rows, and scikit-learn's answer to them."""
+
+    tried: ModelUnderTest
+    truth: Reference
+
+
+def prepare_case(trial: HostTrial, own: OwnModel | None = None) -> Prepared | Ending:
+    """Return what a case converts, and what its answers are judged by."""
+    with trial.clock("fit"):
+        try:
+            tried = model_of(trial.case, trial.files.corpus, own)
+        except CorpusError as error:
+            return Ending(Outcome.MISMATCH, Stage.SKLEARN, str(error))
+        return Prepared(tried, reference(tried.estimator, tried.X))
+
+
+def convert_prepared(trial: HostTrial, folder: Path, prepared: Prepared) -> Converted | Ending:
+    """Convert a model, and run the stages before the board if it has layers."""
+    convert = convert_case if prepared.truth.layers else convert_on_host
+    return convert(trial, folder, prepared.tried, prepared.truth)
+
+
+def convert_model(trial: HostTrial, folder: Path, own: OwnModel | None = None) -> Converted | Ending:
+    """Read a case's model, or the user's that it is about, and convert it in this process."""
+    prepared = prepare_case(trial, own)
+    return prepared if isinstance(prepared, Ending) else convert_prepared(trial, folder, prepared)
 
 
 def run_case(
@@ -49,6 +91,7 @@ def run_case(
     files: CaseFiles | None = None,
     baseline: Latency | None = None,
     tamper: Callable[[Path], None] | None = None,
+    convert: Convert = convert_model,
 ) -> CaseResult:
     """Try one case; whatever goes wrong is its outcome, not an exception.
 
@@ -66,21 +109,25 @@ def run_case(
         Of the last accepted run, which a call is held to.
     tamper : callable, optional
         Called with the bundle's path once it is written: tests plant faults by it.
+    convert : callable, optional
+        Does what `convert_model` does, possibly elsewhere.
     """
     timing = timing or (QUICK if link.board.virtual else THOROUGH)
-    trial = Trial(case, toolkit, link, timing, files or CaseFiles(), tamper)
+    trial = Trial(
+        case=case, toolkit=toolkit, files=files or CaseFiles(), tamper=tamper, link=link, timing=timing
+    )
     try:
         with TemporaryFolder() as folder, np.errstate(all="ignore"):
             if ("guard", "off") in case.options:
                 return run_unguarded_case(trial)
-            return _run(trial, folder, baseline)
+            return _run(trial, folder, baseline, convert)
     except Exception as error:
         # An error that nobody foresaw is the harness's own: it is recorded, and the run goes on.
         return trial.result(Ending(Outcome.INFRA_ERROR, None, harness_failure(error)))
 
 
-def _run(trial: Trial, folder: Path, baseline: Latency | None) -> CaseResult:
-    own, converted = _prepare(trial, folder)
+def _run(trial: Trial, folder: Path, baseline: Latency | None, convert: Convert) -> CaseResult:
+    own, converted = _prepare(trial, folder, convert)
     if isinstance(converted, Ending):
         return _end(trial, converted)
     board = _run_with_retries(trial, converted)
@@ -120,7 +167,7 @@ def _end(trial: Trial, ending: Ending, **measured: object) -> CaseResult:
     return trial.result(ending, **measured)
 
 
-def _prepare(trial: Trial, folder: Path) -> tuple[OwnModel | None, Converted | Ending]:
+def _prepare(trial: Trial, folder: Path, convert: Convert) -> tuple[OwnModel | None, Converted | Ending]:
     """Return the user's model that the case is about, and what the stages before the board gave."""
     link, case, files = trial.link, trial.case, trial.files
     if link.lost is not None:
@@ -132,21 +179,9 @@ def _prepare(trial: Trial, folder: Path) -> tuple[OwnModel | None, Converted | E
         except OwnModelError as error:
             return None, Ending(Outcome.INFRA_ERROR, Stage.SKLEARN, str(error))
     if trial.toolkit is not None:
-        return own, _convert(trial, folder, own)
+        return own, convert(trial, folder, own)
     assert own is not None
     return own, open_own_bundle(own, trial.clock)
-
-
-def _convert(trial: Trial, folder: Path, own: OwnModel | None) -> Converted | Ending:
-    with trial.clock("fit"):
-        try:
-            tried = model_of(trial.case, trial.files.corpus, own)
-        except CorpusError as error:
-            return Ending(Outcome.MISMATCH, Stage.SKLEARN, str(error))
-        truth = reference(tried.estimator, tried.X)
-    if not truth.layers:
-        return convert_on_host(trial, folder, tried, truth)
-    return convert_case(trial, folder, tried, truth)
 
 
 def _run_with_retries(trial: Trial, converted: Converted) -> BoardRun | Ending:

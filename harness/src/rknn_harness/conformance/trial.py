@@ -19,7 +19,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.reference import Reference
 
-__all__ = ["CaseFacts", "CaseFiles", "Ending", "PhaseClock", "Trial", "harness_failure"]
+__all__ = ["CaseFacts", "CaseFiles", "Ending", "HostTrial", "PhaseClock", "Trial", "harness_failure"]
 
 
 class PhaseClock:
@@ -94,17 +94,34 @@ class CaseFiles:
     trust_pickle: bool = False
 
 
-@attrs.frozen
-class Trial:
-    """A case, and what its stages need; see `rknn_harness.conformance.run_case.run_case`."""
+@attrs.frozen(kw_only=True)
+class HostTrial:
+    """A case, and what its stages before the board need.
+
+    Attributes
+    ----------
+    case : Case
+    toolkit : Toolkit or None
+        Of the case's version; None for a bundle that was converted before.
+    files : CaseFiles
+    tamper : callable or None
+        Called with the bundle's path once it is written: tests plant faults by it.
+    clock : PhaseClock
+    """
 
     case: Case
     toolkit: sklearn2rknn.Toolkit | None
+    files: CaseFiles
+    tamper: Callable[[Path], None] | None = None
+    clock: PhaseClock = attrs.field(factory=PhaseClock)
+
+
+@attrs.frozen(kw_only=True)
+class Trial(HostTrial):
+    """A case, and what all its stages need; see `rknn_harness.conformance.run_case.run_case`."""
+
     link: BoardLink
     timing: Timing
-    files: CaseFiles
-    tamper: Callable[[Path], None] | None
-    clock: PhaseClock = attrs.field(factory=PhaseClock)
 
     def result(self, ending: Ending, **measured: Any) -> CaseResult:
         """Return the result of a case that ended."""

@@ -16,6 +16,7 @@ import pytest
 
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
 from rknn_harness.boards.same_board_check import check_boards_differ
+from rknn_harness.conversions.scheduler import Scheduler, SchedulerSettings
 from rknn_harness.errors import HarnessError
 from rknn_harness.models.family import chosen_families
 from rknn_harness.models.own_model import kept_documents, own_cases
@@ -61,6 +62,10 @@ _KEPT = (
 """Options that a resumed run takes from the one that broke."""
 
 
+_SENT = ("run_dir", "wait", "trust_pickle", "store", "scheduler", "tls_ca", "tls_cert", "tls_key")
+"""Options that pytest-xdist's workers need besides."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the one option that carries all of the suite's."""
     parser.addoption("--rknn", default="{}", help="RunOptions as JSON, from rknn-harness run")
@@ -104,8 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """Send pytest-xdist's workers the settled options; they read the command line."""
     option = node.config.option
-    names = (*_KEPT, "run_dir", "wait", "trust_pickle")
-    node.workerinput["rknn"] = {name: getattr(option, name) for name in names}
+    node.workerinput["rknn"] = {name: getattr(option, name) for name in (*_KEPT, *_SENT)}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -118,6 +122,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         else:
             if not option.collectonly:
                 check_boards_differ(config.stash[_BOARDS])
+                _check_scheduler(option)
             if option.resume:
                 folder = RunFolder.resume(Path(option.resume))
             else:
@@ -134,6 +139,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     screen = screen_of(config)
     if screen is not None:
         screen.show_plan(folder, config.stash[_BOARDS])
+
+
+def _check_scheduler(option: Any) -> None:
+    settings = _scheduler_settings(option)
+    if settings is not None:
+        Scheduler(settings, list(_toolkit_choices(option))).close()
+
+
+def _scheduler_settings(option: Any) -> SchedulerSettings | None:
+    if option.scheduler is None:
+        return None
+    return SchedulerSettings(option.scheduler, option.tls_ca, option.tls_cert, option.tls_key)
 
 
 def _make_plan(option: Any) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
@@ -222,24 +239,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def suite(pytestconfig: pytest.Config) -> Iterator[Suite]:
+def suite(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Suite]:
     """Open the part of the run that this process does."""
+    items: list[Any] = request.session.items
+    chosen = dict.fromkeys(item.callspec.params["result"] for item in items)
     with _suite(pytestconfig) as run:
+        run.start(list(chosen), _worker(pytestconfig))
         yield run
 
 
 def _suite(config: pytest.Config) -> Suite:
     folder, option = config.stash[_FOLDER], config.option
-    worker = getattr(config, "workerinput", {}).get("workerid", "")
     toolkits = _toolkit_choices(option)
     before = read_run(Path(option.baseline)).results if option.baseline else ()
     ids = known_ids(_draw(option), [entry.case for entry in folder.plan()])
     options = SuiteOptions(
         expectations=read_expectations(Path(option.expectations), option.board, toolkits, ids),
         baseline={result.key: result for result in before},
-        logs=folder.path / "logs" / worker,
+        logs=folder.path / "logs" / _worker(config),
         wait=option.wait,
         trust_pickle=option.trust_pickle,
+        store=Path(option.store) if option.store else None,
+        scheduler=_scheduler_settings(option),
     )
     return Suite(folder, config.stash[_BOARDS], toolkits, options)
 
@@ -343,3 +364,8 @@ def _toolkit_choices(option: Any) -> dict[str, str]:
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
+
+
+def _worker(config: pytest.Config) -> str:
+    """Return pytest-xdist's name of this process; empty for the first one."""
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))

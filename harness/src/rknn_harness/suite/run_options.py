@@ -26,6 +26,12 @@ class RunOptions:
         Whether nothing else is tried.
     wait : float
         Seconds to wait for a board that others have.
+    store : str or None
+        Folder of conversions that are taken from there, and kept there.
+    scheduler : str or None
+        Address of the dask.distributed scheduler that does the conversions.
+    tls_ca, tls_cert, tls_key : str or None
+        Files in PEM for an encrypted connection to it.
     update_expectations : bool
         Whether the lists of known failures are brought up to date at the end.
     """
@@ -50,6 +56,11 @@ class RunOptions:
     resume: str | None = None
     wait: float = 5.0
     all_rows: bool = False
+    store: str | None = None
+    scheduler: str | None = None
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
     update_expectations: bool = False
 
     def to_json(self) -> str:

@@ -14,8 +14,11 @@ import sklearn2rknn
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.claim import Claim
-from rknn_harness.conformance.run_case import CaseFiles, run_case
-from rknn_harness.errors import InfraError
+from rknn_harness.conformance.run_case import CaseFiles, convert_model, run_case
+from rknn_harness.conversions.scheduler import Scheduler, SchedulerSettings
+from rknn_harness.conversions.source import ConversionSource
+from rknn_harness.conversions.store import ConversionStore
+from rknn_harness.errors import InfraError, SchedulerError
 from rknn_harness.models.own_model import is_estimator
 from rknn_harness.plan.corpus import keep
 from rknn_harness.plan.drawing import Draw, smallest_case
@@ -43,14 +46,14 @@ _SMALLER = "Made smaller from"
 
 @attrs.frozen
 class _Unavailable:
-    """A toolkit or a board that cannot be opened."""
+    """A toolkit, a scheduler or a board that cannot be opened."""
 
     stage: Stage
     error: Exception
 
     def result(self, entry: Entry) -> CaseResult:
         kind = "board" if self.stage is Stage.BOARD else "toolkit"
-        reason = f"No {kind}: {self.error}"
+        reason = str(self.error) if isinstance(self.error, SchedulerError) else f"No {kind}: {self.error}"
         return CaseResult(entry.case, Outcome.INFRA_ERROR, self.stage, reason, board=entry.board)
 
 
@@ -73,6 +76,10 @@ class SuiteOptions:
         Seconds for which a board that others have is waited for.
     trust_pickle : bool
         Load a user's pickle whatever it names.
+    store : pathlib.Path or None
+        Where conversions are kept, and taken from.
+    scheduler : SchedulerSettings or None
+        Where conversions are done; None: in the processes of the run.
     """
 
     expectations: Sequence[Expectation] = ()
@@ -80,6 +87,8 @@ class SuiteOptions:
     logs: Path | None = None
     wait: float = 5.0
     trust_pickle: bool = False
+    store: Path | None = None
+    scheduler: SchedulerSettings | None = None
 
 
 class Suite:
@@ -117,19 +126,48 @@ class Suite:
         self._claim = Claim(f"run {folder.path.name}", options.wait)
         self._stack = contextlib.ExitStack()
         self._opened: dict[str, Any] = {}
+        self._others: Sequence[Entry] = ()
+        own = folder.path / "own"
+        self._files = CaseFiles(folder.path, folder.path / "corpus", own, options.trust_pickle)
+
+    def start(self, entries: Sequence[Entry], worker: str = "") -> None:
+        """Begin with the conversions of entries, where a scheduler does them.
+
+        Parameters
+        ----------
+        entries : sequence of Entry
+        worker : str
+            pytest-xdist's name of this process; empty where there is one process, which then takes the
+            entries in the order in which their conversions come.
+        """
+        source = self._conversions()
+        if isinstance(source, ConversionSource):
+            left = [entry for entry in entries if entry.key not in self.results]
+            source.start([entry.case for entry in left], self._files, keep=worker in ("", "gw0"))
+            self._others = () if worker else left
 
     def result(self, entry: Entry) -> CaseResult:
         """Return an entry's recorded result, or try and record it."""
-        if entry.key not in self.results:
-            result = self.run(entry)
+        while entry.key not in self.results:
+            result = self.run(self._next(entry))
             self.record(attrs.evolve(result, expected=expected_reason(self._options.expectations, result)))
         return self.results[entry.key]
 
+    def _next(self, entry: Entry) -> Entry:
+        """Return an entry that need not wait for its conversion; this one where all must."""
+        source = self._conversions()
+        if not isinstance(source, ConversionSource):
+            return entry
+        self._others = [other for other in self._others if other.key not in self.results]
+        return next((each for each in (entry, *self._others) if source.is_ready(each.case)), entry)
+
     def run(self, entry: Entry) -> CaseResult:
         """Try an entry without recording it."""
-        own = self.folder.path / "own"
+        source = self._conversions()
+        if isinstance(source, _Unavailable):
+            return source.result(entry)
         toolkit: sklearn2rknn.Toolkit | None = None
-        if entry.case.kind != "own" or is_estimator(own / str(entry.case.source)):
+        if entry.case.kind != "own" or is_estimator(self.folder.path / "own" / str(entry.case.source)):
             opened = self._open_once(self._open_toolkit, entry.case.toolkit, Stage.SIMULATOR)
             if isinstance(opened, _Unavailable):
                 return opened.result(entry)
@@ -142,8 +180,9 @@ class Suite:
             entry.case,
             toolkit,
             link,
-            files=CaseFiles(self.folder.path, self.folder.path / "corpus", own, self._options.trust_pickle),
+            files=self._files,
             baseline=None if before is None else before.latency,
+            convert=convert_model if source is None else source.convert,
         )
 
     def record(self, result: CaseResult) -> None:
@@ -223,6 +262,20 @@ class Suite:
         smallest = smallest_case(attrs.evolve(entry.case, toolkit=""), draw, fails)
         return tried.get(smallest.id)
 
+    def _conversions(self) -> ConversionSource | _Unavailable | None:
+        """Return where conversions come from; None: each process does its own."""
+        settings, store = self._options.scheduler, self._options.store
+        if settings is None and store is None:
+            return None
+        return self._open_once(self._open_source, "conversions", Stage.SIMULATOR)
+
+    def _open_source(self, _: str) -> ConversionSource:
+        settings, store = self._options.scheduler, self._options.store
+        engine = None
+        if settings is not None:
+            engine = self._stack.enter_context(Scheduler(settings, list(self._toolkits)))
+        return ConversionSource(self._toolkits, None if store is None else ConversionStore(store), engine)
+
     def _open_toolkit(self, version: str) -> sklearn2rknn.Toolkit:
         opened = self._stack.enter_context(sklearn2rknn.open_toolkit(self._toolkits[version]))
         facts = {"version": version, **opened.environment.to_json()}
@@ -254,7 +307,7 @@ class Suite:
         if name not in self._opened:
             try:
                 self._opened[name] = open(name)
-            except (InfraError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
+            except (InfraError, SchedulerError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
                 self._opened[name] = _Unavailable(stage, error)
         return self._opened[name]  # type: ignore[no-any-return]
 

@@ -1,0 +1,1 @@
+"""Conversions as tasks: packing, store, settings of a scheduler."""

@@ -1,0 +1,1 @@
+"""Conversions on a real scheduler with worker processes on loopback."""

@@ -1,0 +1,124 @@
+"""What a scheduler, its workers or the connection cannot do is an error at once, or the case's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rknn_harness.conformance.trial import Ending
+from rknn_harness.conversions import scheduler as scheduler_module
+from rknn_harness.conversions.scheduler import Scheduler, SchedulerSettings
+from rknn_harness.conversions.task import ConversionTask
+from rknn_harness.conversions.versions import versions
+from rknn_harness.errors import SchedulerError
+from rknn_harness.records.case import dataset_case
+from rknn_harness.records.outcomes import Outcome
+from tests.scheduler.cluster import TOOLKIT, Cluster
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def task(name: str = "iris") -> ConversionTask:
+    return ConversionTask(dataset_case(name, "float16", TOOLKIT, (64,)), TOOLKIT)
+
+
+def end_process(document: Mapping[str, Any]) -> bytes:
+    if document["case"]["spec"]["name"] == "wine":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return b"done"
+
+
+def fail(document: Mapping[str, Any]) -> bytes:
+    raise OSError("no room on the disk")
+
+
+def test_a_toolkit_that_no_worker_has_is_an_error_at_once(cluster: Cluster) -> None:
+    with pytest.raises(SchedulerError, match=r"No worker .* toolkit-2\.5\.0; they have toolkit-2\.3\.2"):
+        Scheduler(SchedulerSettings(cluster.address), [TOOLKIT, "2.5.0"])
+
+
+def test_workers_with_other_versions_are_named_with_both(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "versions", lambda: {**versions(), "numpy": "0.1"})
+    with pytest.raises(SchedulerError, match=rf"Worker tcp://.* has numpy {versions()['numpy']}, not 0\.1"):
+        Scheduler(SchedulerSettings(cluster.address), [TOOLKIT])
+
+
+def test_an_error_on_a_worker_is_the_cases_own(cluster: Cluster) -> None:
+    with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], fail) as engine:
+        ending = engine.result(task())
+    assert isinstance(ending, Ending)
+    assert ending.outcome is Outcome.INFRA_ERROR
+    assert "no room on the disk" in ending.reason
+
+
+def test_a_conversion_that_ends_its_workers_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    with Cluster(tmp_path / "cluster", workers=3) as cluster:
+        with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], end_process) as engine:
+            kept: dict[str, bytes] = {}
+            tasks = [task(name) for name in ("wine", "iris", "xor", "digits")]
+            engine.start(tasks, kept.__setitem__)
+            ending, *others = [engine.result(each) for each in tasks]
+        assert isinstance(ending, Ending)
+        assert ending.outcome is Outcome.INFRA_ERROR
+        assert "ended several workers" in ending.reason
+        assert others == [b"done"] * 3
+
+
+def test_a_scheduler_that_is_gone_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler_module, "CONNECT_SECONDS", 1.0)
+    with pytest.raises(SchedulerError, match=r"No scheduler answers at tcp://127\.0\.0\.1:9"):
+        Scheduler(SchedulerSettings("tcp://127.0.0.1:9"), [TOOLKIT])
+
+
+def certificates(folder: Path) -> tuple[str, str, str]:
+    """Return files of an authority's certificate, and of a certificate, here the same, and its key."""
+    folder.mkdir()
+    authority, key = str(folder / "ca.pem"), str(folder / "key.pem")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    command += ["-keyout", key, "-out", authority, "-days", "2", "-subj", "/CN=lab"]
+    subprocess.run(command, check=True, capture_output=True)
+    return authority, authority, key
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_an_encrypted_scheduler_takes_its_authoritys_certificates_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, others = certificates(tmp_path / "ours"), certificates(tmp_path / "others")
+    options = [word for pair in zip(("ca-file", "cert", "key"), ours, strict=True) for word in pair]
+    options = [f"--tls-{word}" if word in ("ca-file", "cert", "key") else word for word in options]
+    monkeypatch.setattr(scheduler_module, "CONNECT_SECONDS", 5.0)
+    with Cluster(tmp_path / "cluster", workers=1, tls=options) as cluster:
+        assert cluster.address.startswith("tls://127.0.0.1:")
+        with Scheduler(SchedulerSettings(cluster.address, *ours), [TOOLKIT], end_process) as engine:
+            assert engine.result(task()) == b"done"
+        with pytest.raises(SchedulerError, match="No scheduler answers at tls://"):
+            Scheduler(SchedulerSettings(cluster.address, *others), [TOOLKIT])
+
+
+def test_a_run_without_a_scheduler_does_not_import_dask() -> None:
+    code = "import rknn_harness.suite.pytest_plugin, sys; print('distributed' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
