@@ -1,7 +1,7 @@
 """What a scheduler adds to a conversion beside a process pool: ``python -m tests.scheduler.overhead``.
 
-Both do the same tasks, which give back bytes of a conversion's size at once, in rounds by turns: what is left is
-sending, receiving and waiting.
+Both do the same tasks, which give back bytes of a conversion's size at once, in rounds by turns: what is left
+is sending, receiving and waiting.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BYTES = 400_000
 """More than most conversions of fixed models have: half of them have less than 100,000."""
 
 LIMIT_MS = 15.0
-TASKS, ROUNDS, PROCESSES = 40, 9, 2
+TASKS, ROUNDS, PROCESSES = 20, 5, 2
 
 
 def give_back(document: Mapping[str, Any]) -> bytes:
