@@ -30,7 +30,7 @@ OUTPUTS = 10
 
 
 class StagedSession:
-    """A session with memories of the NPU's layout, whose run takes as long as it is told to."""
+    """A session with memories of the NPU's layout, whose run takes as long as it is set to."""
 
     dtype: Any = np.float16
     seconds = 0.0
