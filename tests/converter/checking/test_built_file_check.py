@@ -35,7 +35,7 @@ from sklearn2rknn.checking.built_file_check import Expected
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes import prepare_network
 from sklearn2rknn.tolerances import Requirement, promises
-from sklearn2rknn.toolkit.building import Building, Built
+from sklearn2rknn.toolkit.building import Building
 from tests.converter.fitted import fit
 
 
@@ -248,11 +248,11 @@ class FaultyToolkit(Toolkit):
         super().__init__(toolkit.environment)
         self._toolkit = toolkit
 
-    def build(self, model: bytes, **arguments: Any) -> Built:
+    def start(self, model: bytes, **arguments: Any) -> Any:
         graph = onnx.load_from_string(model)
         bias = next(each for each in reversed(graph.graph.initializer) if each.name.startswith("bias"))
         bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) * np.float32(1.5), bias.name))
-        return self._toolkit.build(graph.SerializeToString(), **arguments)
+        return self._toolkit.start(graph.SerializeToString(), **arguments)
 
 
 @pytest.mark.parametrize("example", [False, True], ids=["random rows", "example input"])

@@ -45,9 +45,9 @@ class Recorder(Toolkit):
         self._toolkit = toolkit
         self.calibrated: list[Any] = []
 
-    def build(self, model: bytes, **arguments: Any) -> Any:
+    def start(self, model: bytes, **arguments: Any) -> Any:
         self.calibrated.append((arguments["calibration"], arguments["simulate"]))
-        return self._toolkit.build(model, **arguments)
+        return self._toolkit.start(model, **arguments)
 
 
 def test_a_conversion_does_not_see_the_rows_held_out(tmp_path: Path, toolkit: Toolkit) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -14,9 +15,10 @@ import virtual_npu
 from scirknn.arrays import Array
 from scirknn.bundle import Affine, Bundle
 from scirknn.files import sha256_of_bytes
-from sklearn2rknn import Built, Toolkit
+from sklearn2rknn import Toolkit
 from sklearn2rknn.network.onnx_graph import pack, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
+from sklearn2rknn.toolkit.building import Building
 
 __all__ = [
     "ConversionRecord",
@@ -91,7 +93,8 @@ class RecordingToolkit(Toolkit):
         simulated = next((each for each in records if each.simulated is not None), records[0])
         return attrs.evolve(simulated, models=[model for each in records for model in each.models])
 
-    def build(
+    @contextlib.contextmanager
+    def start(
         self,
         model: bytes,
         *,
@@ -99,14 +102,15 @@ class RecordingToolkit(Toolkit):
         calibration: Array | None = None,
         simulate: Array | None = None,
         timeout: float = 300.0,
-    ) -> Built:
-        """Convert one ONNX model; see `sklearn2rknn.Toolkit.build`."""
-        built = self._toolkit.build(
+    ) -> Iterator[Building]:
+        """Start to convert one ONNX model; see `sklearn2rknn.Toolkit.start`."""
+        with self._toolkit.start(
             model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
-        )
+        ) as building:
+            yield building
+            built = building.result()
         record = ConversionRecord([model], built.simulated, simulate, (model, config, calibration))
         self._records[sha256_of_bytes(built.rknn)] = record
-        return built
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
