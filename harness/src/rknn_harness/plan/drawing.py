@@ -56,7 +56,8 @@ class Draw:
 def draw_cases(draw: Draw) -> list[Case]:
     """Draw random models, each once, without a toolkit."""
     cases: dict[str, Case] = {}
-    for of_families, count in ((False, draw.count), (True, draw.family_count * draw.guard)):
+    of_each_family = draw.family_count if draw.guard and draw.families else 0
+    for of_families, count in ((False, draw.count), (True, of_each_family)):
         if count:
             phases = [Phase.reuse, Phase.generate]
             _each(draw, of_families, phases, lambda case: cases.setdefault(case.id, case))
