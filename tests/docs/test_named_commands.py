@@ -65,7 +65,9 @@ def check(command: str, folder: Path) -> None:
 def check_harness(words: list[str], folder: Path) -> None:
     for word in words:
         # What is named as a folder or file must be there for click to take it.
-        if "*" not in word and ("/" in word or word.endswith((".toml", ".json", ".rknn")) or word == "FILE"):
+        if "*" not in word and (
+            "/" in word or word.endswith((".toml", ".json", ".pem", ".rknn")) or word == "FILE"
+        ):
             path = folder / word
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix or word == "FILE":
@@ -108,7 +110,8 @@ def check_module(module: str, words: list[str]) -> None:
         return
     if module not in ("sklearn2rknn", "scirknn", "virtual_npu"):
         places = (ROOT, ROOT / "harness" / "src")
-        assert any((each / Path(*module.split("."))).with_suffix(".py").exists() for each in places), module
+        files = (f"{module.replace('.', '/')}{end}" for end in (".py", "/__main__.py"))
+        assert any((each / file).exists() for file in files for each in places), module
         return
     sub = "" if module == "sklearn2rknn" or words[:1] == [] or words[0].startswith("-") else words[0]
     told = help_of(module, sub)
