@@ -116,6 +116,8 @@ def test_the_device_suite_passes(
     count = Counter(each.board for each in results if each.outcome is Outcome.PASS)
     assert count["arm64-2.3.2"] > 20
     assert min(count[name] for name in boards) > 5
-    for each in results:
-        if each.outcome is Outcome.PASS:
-            assert each.properties["board_equals_virtual_npu"] == ""
+    # The host's CPU alone walks a tree.
+    programs = [each for each in results if each.outcome is Outcome.PASS and each.placement]
+    assert len(programs) > 40
+    for each in programs:
+        assert each.properties["board_equals_virtual_npu"] == ""
