@@ -194,9 +194,9 @@ def test_an_rknnlite_that_cannot_be_imported(
     def fail(name: str) -> ModuleType:
         raise error
 
-    monkeypatch.setattr("importlib.import_module", fail)
     find_spec = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "pip" or find_spec(name))
+    monkeypatch.setattr("importlib.import_module", fail)
     monkeypatch.setattr(sys, "prefix", "/home/pi/npu")  # an environment
     (found,) = findings(board, "warning")
     assert (found.rule, found.command) == ("rknnlite", f"/usr/bin/python3 -m pip install {command}")

@@ -134,7 +134,7 @@ def test_installed_wheels_run_the_suite_in_an_empty_folder(wheels: list[Path], t
 
     suite = run("--seed", "0", "--max-cases", "3")
     assert {result.outcome for result in suite} <= {Outcome.PASS, Outcome.UNSUPPORTED}
-    assert {result.case.kind for result in suite} == {"dataset", "random"}
+    assert {result.case.kind for result in suite} == {"dataset", "family", "random"}
     assert not list(empty.iterdir())  # runs/ was all that was left behind
     estimator, X, _ = fitted("scaled")
     WRITERS["joblib"](estimator, empty / "mine.joblib")
