@@ -43,8 +43,8 @@ class Branch(Step):
             raise ValueError("a step of the step 'branch' takes rows, as those of 'epilogue' can")
 
     @property
-    def jumps(self) -> bool:
-        return any(each.jumps for each in self.steps)
+    def held(self) -> tuple[Step, ...]:
+        return self.steps
 
     @property
     def keeps_dtype(self) -> bool:
@@ -77,12 +77,10 @@ class Finite(Step):
         NaN is passed on.
     """
 
+    keeps_dtype = True
+
     estimator: str
     allow_nan: bool
-
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
 
     def apply(self, values: Floats) -> Floats:
         check_finite(values[~np.isnan(values)] if self.allow_nan else values, self.estimator)

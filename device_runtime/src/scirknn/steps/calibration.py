@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scirknn.steps.activations import activate
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
@@ -16,17 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Curves", "Logarithm", "Sigmoids"]
 
 
-class _Rising(Step):
-    """A function of each column that rises or falls, but not both: its ends bound its error."""
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        here, ends = self.apply(values), (self.apply(values + error), self.apply(values - error))
-        return np.asarray(np.maximum(np.abs(ends[0] - here), np.abs(ends[1] - here)))
-
-
 @step("sigmoids")
 @dataclass(frozen=True, eq=False)
-class Sigmoids(_Rising):
+class Sigmoids(Monotonic):
     """Platt's curves, ``1 / (1 + exp(slope * v + offset))`` for each column.
 
     Platt, Probabilistic outputs for support vector machines, 1999.
@@ -54,7 +46,7 @@ class Sigmoids(_Rising):
 
 @step("curves")
 @dataclass(frozen=True, eq=False)
-class Curves(_Rising):
+class Curves(Monotonic):
     """Isotonic regressions: for each column a curve that does not fall, straight between its points.
 
     Outside its points it goes on at the height of the nearest.
@@ -100,7 +92,7 @@ class Curves(_Rising):
 
 @step("logarithm")
 @dataclass(frozen=True, eq=False)
-class Logarithm(_Rising):
+class Logarithm(Monotonic):
     """Return ``log(v + shift)`` of values that are not negative.
 
     Attributes

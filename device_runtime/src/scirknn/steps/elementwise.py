@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scirknn.errors import InputError
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
@@ -24,21 +24,9 @@ FUNCTIONS = (
 METHODS = ("yeo-johnson", "box-cox")
 
 
-class _Monotonic(Step):
-    """A step of single numbers that rises or falls throughout."""
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error by what the function does at both ends; inf where it is not defined there."""
-        here, low, high = self.apply(values), self.apply(values - error), self.apply(values + error)
-        with np.errstate(invalid="ignore"):
-            bound = np.maximum(np.abs(high - here), np.abs(here - low))
-        # Infinite at an end as here is no error.
-        return np.where((here == low) & (here == high), 0.0, bound)
-
-
 @step("elementwise")
 @dataclass(frozen=True, eq=False)
-class Elementwise(_Monotonic):
+class Elementwise(Monotonic):
     """Compute one of numpy's functions of each number.
 
     Attributes
@@ -76,13 +64,15 @@ class Elementwise(_Monotonic):
 
 @step("clip")
 @dataclass(frozen=True, eq=False)
-class Clip(_Monotonic):
+class Clip(Monotonic):
     """Cut values off at a lower and an upper limit.
 
     Attributes
     ----------
     low, high : float
     """
+
+    keeps_dtype = True
 
     low: float
     high: float
@@ -91,17 +81,13 @@ class Clip(_Monotonic):
         if not self.low <= self.high:
             raise ValueError(f"the step 'clip' has the limits {self.low} and {self.high}")
 
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
-
     def apply(self, values: Floats) -> Floats:
         return np.clip(values, self.low, self.high)
 
 
 @step("power")
 @dataclass(frozen=True, eq=False)
-class Power(_Monotonic):
+class Power(Monotonic):
     """Compute a power transform of each column, or its inverse.
 
     The formulas are those of `sklearn.preprocessing.PowerTransformer` (Yeo and Johnson 2000; Box and Cox

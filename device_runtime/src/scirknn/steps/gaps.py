@@ -28,15 +28,13 @@ class Fill(Step):
     values : numpy.ndarray of float64, shape (columns,)
     """
 
+    keeps_dtype = True
+
     values: Floats
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or not np.isfinite(self.values).all():
             raise ValueError(f"the step 'fill' has {self.values.shape} values, or one that is not finite")
-
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if columns != len(self.values):
@@ -55,9 +53,7 @@ class Fill(Step):
 class Gaps(Step):
     """Say where NaN is: 1 there, else 0."""
 
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
+    keeps_dtype = True
 
     def apply(self, values: Floats) -> Floats:
         return np.isnan(values).astype(values.dtype)
@@ -85,6 +81,8 @@ class NearestFill(Step):
         Values are weighted by the inverse of their distance.
     """
 
+    jumps = True
+
     points: Floats
     present: Ints
     neighbors: int
@@ -99,10 +97,6 @@ class NearestFill(Step):
             raise ValueError(
                 f"the step 'nearest_fill' has {self.neighbors} neighbors, or a presence that is not 0 or 1"
             )
-
-    @property
-    def jumps(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if columns != 2 * self.points.shape[1]:

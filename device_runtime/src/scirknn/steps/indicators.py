@@ -28,6 +28,9 @@ class Above(Step):
     thresholds : numpy.ndarray of float64, shape (k,)
     """
 
+    jumps = True
+    keeps_dtype = True
+
     columns: Ints
     thresholds: Floats
 
@@ -36,14 +39,6 @@ class Above(Step):
             raise ValueError(f"the step 'above' has shapes {self.columns.shape} and {self.thresholds.shape}")
         if self.columns.min() < 0:
             raise ValueError(f"the step 'above' takes column {self.columns.min()}")
-
-    @property
-    def jumps(self) -> bool:
-        return True
-
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if self.columns.max() >= columns:
@@ -72,19 +67,14 @@ class OneHot(Step):
         Categories of each column.
     """
 
+    jumps = True
+    keeps_dtype = True
+
     sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if not self.sizes or min(self.sizes) < 1:
             raise ValueError(f"the step 'one_hot' has {len(self.sizes)} columns or one without categories")
-
-    @property
-    def jumps(self) -> bool:
-        return True
-
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if columns != len(self.sizes):

@@ -89,6 +89,8 @@ class Arithmetic(Step):
         The operands are rounded to the dtype of the rows first.
     """
 
+    keeps_dtype = True
+
     operation: str
     operands: Floats
     are_rounded: bool = False
@@ -102,10 +104,6 @@ class Arithmetic(Step):
                 f"the step 'arithmetic' has operands of shape {self.operands.shape}, or one of no use to "
                 f"{self.operation} by"
             )
-
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if columns != len(self.operands):

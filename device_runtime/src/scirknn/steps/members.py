@@ -36,12 +36,8 @@ class Chain(Step):
         _refuse_row_steps(self.kind, self.steps)
 
     @property
-    def stretches(self) -> bool:
-        return any(each.stretches for each in self.steps)
-
-    @property
-    def jumps(self) -> bool:
-        return any(each.jumps for each in self.steps)
+    def held(self) -> tuple[Step, ...]:
+        return self.steps
 
     def width(self, columns: int) -> int:
         return width_after(self.steps, columns)
@@ -74,12 +70,8 @@ class Each(Step):
             raise ValueError(f"the step 'each' has {self.count} groups")
 
     @property
-    def stretches(self) -> bool:
-        return any(each.stretches for each in self.steps)
-
-    @property
-    def jumps(self) -> bool:
-        return any(each.jumps for each in self.steps)
+    def held(self) -> tuple[Step, ...]:
+        return self.steps
 
     def width(self, columns: int) -> int:
         if columns % self.count:
@@ -125,12 +117,8 @@ class Groups(Step):
             raise ValueError(f"the step 'groups' starts at {min(self.starts)}, {min(self.widths)} wide")
 
     @property
-    def stretches(self) -> bool:
-        return any(each.stretches for each in self.members)
-
-    @property
-    def jumps(self) -> bool:
-        return any(each.jumps for each in self.members)
+    def held(self) -> tuple[Step, ...]:
+        return self.members
 
     def width(self, columns: int) -> int:
         last = max(start + width for start, width in zip(self.starts, self.widths))
@@ -167,12 +155,8 @@ class Copies(Step):
             raise ValueError("the step 'copies' has no members")
 
     @property
-    def stretches(self) -> bool:
-        return any(each.stretches for each in self.members)
-
-    @property
-    def jumps(self) -> bool:
-        return any(each.jumps for each in self.members)
+    def held(self) -> tuple[Step, ...]:
+        return self.members
 
     def width(self, columns: int) -> int:
         return sum(each.width(columns) for each in self.members)

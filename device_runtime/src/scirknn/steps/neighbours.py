@@ -13,9 +13,7 @@ from scirknn.steps.training_rows import TIE, TrainingRows
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["WEIGHTS", "LocalOutlierFactor", "NearestAnswers", "NearestDistances", "NearestRows"]
-
-WEIGHTS = ("uniform", "distance")
+__all__ = ["LocalOutlierFactor", "NearestAnswers", "NearestDistances", "NearestRows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +101,7 @@ class NearestAnswers(NearestRows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.answers.ndim != 2 or len(self.answers) != len(self.points) or not self.answers.size:
-            raise ValueError(
-                f"the step {self.kind!r} has answers of shape {self.answers.shape} for {len(self.points)} "
-                "points"
-            )
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"the step {self.kind!r} has the weights {self.weights!r:.60}")
+        self.refuse_answers(self.answers, self.weights)
 
     @property
     def answer_columns(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
@@ -21,7 +21,7 @@ _THRESHOLD = 1e-7
 
 @step("quantiles")
 @dataclass(frozen=True, eq=False)
-class Quantiles(Step):
+class Quantiles(Monotonic):
     """Map each column to a uniform or normal distribution by its quantiles, or back.
 
     The formulas are those of `sklearn.preprocessing.QuantileTransformer`.
@@ -76,15 +76,10 @@ class Quantiles(Step):
             return values - _THRESHOLD < low, values + _THRESHOLD > high
         return values == low, values == high
 
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error by what the function, which nowhere falls, does at both ends."""
-        here = self.apply(values)
-        return np.maximum(self.apply(values + error) - here, here - self.apply(values - error))
-
 
 @step("bins")
 @dataclass(frozen=True, eq=False)
-class Bins(Step):
+class Bins(Monotonic):
     """Count the edges of each column that a value has reached: the number of its bin.
 
     Attributes
@@ -95,20 +90,15 @@ class Bins(Step):
         Edges of each column.
     """
 
+    jumps = True
+    keeps_dtype = True
+
     edges: Floats
     counts: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 0 or self.edges.shape != (sum(self.counts),):
             raise ValueError(f"the step 'bins' has {self.edges.shape} edges for {len(self.counts)} columns")
-
-    @property
-    def jumps(self) -> bool:
-        return True
-
-    @property
-    def keeps_dtype(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if columns != len(self.counts):
@@ -120,11 +110,6 @@ class Bins(Step):
         edges = [self.edges[end - count : end] for end, count in zip(ends, self.counts)]
         columns = [np.searchsorted(own, column, side="right") for own, column in zip(edges, values.T)]
         return np.stack(columns, axis=1).astype(values.dtype)
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return np.maximum(
-            self.apply(values + error) - self.apply(values), self.apply(values) - self.apply(values - error)
-        )
 
 
 def _normal_quantiles(places: Floats) -> Floats:

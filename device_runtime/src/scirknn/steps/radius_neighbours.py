@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.neighbours import WEIGHTS
 from scirknn.steps.step import step
 from scirknn.steps.training_rows import TIE, TrainingRows
 
@@ -38,13 +37,7 @@ class _RadiusAnswers(TrainingRows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.answers.ndim != 2 or len(self.answers) != len(self.points) or not self.answers.size:
-            raise ValueError(
-                f"the step {self.kind!r} has answers of shape {self.answers.shape} for {len(self.points)} "
-                "points"
-            )
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"the step {self.kind!r} has the weights {self.weights!r:.60}")
+        self.refuse_answers(self.answers, self.weights)
 
     @property
     def answer_columns(self) -> int:

@@ -29,13 +29,11 @@ class Squares(Step):
     factor : float
     """
 
+    stretches = True
+
     groups: tuple[int, ...]
     constants: tuple[float, ...]
     factor: float
-
-    @property
-    def stretches(self) -> bool:
-        return True
 
     def __post_init__(self) -> None:
         if not self.groups or min(self.groups) < 1 or len(self.constants) != len(self.groups):

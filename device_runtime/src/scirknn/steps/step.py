@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "Monotonic",
     "RowStep",
     "Step",
     "apply_in_front",
@@ -48,12 +49,17 @@ class Step:
     gives_integers: ClassVar[bool] = False
 
     @property
+    def held(self) -> tuple[Step, ...]:
+        """The steps that it computes itself."""
+        return ()
+
+    @property
     def stretches(self) -> bool:
         """Whether an error counts by the size of the value that it meets, without end.
 
         Behind such a step the errors of one row say nothing of another's.
         """
-        return False
+        return any(each.stretches for each in self.held)
 
     @property
     def jumps(self) -> bool:
@@ -61,7 +67,7 @@ class Step:
 
         What stands in front of such a step is computed in scikit-learn's order of operations.
         """
-        return False
+        return any(each.jumps for each in self.held)
 
     @property
     def keeps_dtype(self) -> bool:
@@ -98,6 +104,18 @@ class Step:
             Without the step's own rounding, some units of float64.
         """
         raise NotImplementedError
+
+
+class Monotonic(Step):
+    """A step whose result falls nowhere, or rises nowhere, while a value rises: the ends bound its error."""
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by what the step does at both ends; inf where it is not defined there."""
+        here, low, high = self.apply(values), self.apply(values - error), self.apply(values + error)
+        with np.errstate(invalid="ignore"):
+            bound = np.maximum(np.abs(high - here), np.abs(here - low))
+        # Infinite at an end as here is no error.
+        return np.where((here == low) & (here == high), 0.0, bound)
 
 
 class RowStep(Step):

@@ -18,9 +18,10 @@ from scirknn.steps.step import RowStep
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["METRICS", "TIE", "Neighbours", "TrainingRows"]
+__all__ = ["METRICS", "TIE", "WEIGHTS", "Neighbours", "TrainingRows"]
 
 METRICS = ("euclidean", "cosine")
+WEIGHTS = ("uniform", "distance")
 
 TIE = 1e-12
 """Squared distances whose relative difference is not larger are equal."""
@@ -112,6 +113,15 @@ class TrainingRows(RowStep):
     def answer_columns(self) -> int:
         """How many values the step gives."""
         return 1
+
+    def refuse_answers(self, answers: Floats, weights: str) -> None:
+        """Raise a ValueError for answers that are not those of the points, or weights of another name."""
+        if answers.ndim != 2 or len(answers) != len(self.points) or not answers.size:
+            raise ValueError(
+                f"the step {self.kind!r} has answers of shape {answers.shape} for {len(self.points)} points"
+            )
+        if weights not in WEIGHTS:
+            raise ValueError(f"the step {self.kind!r} has the weights {weights!r:.60}")
 
     def error_of_scores(self, rows: Floats) -> Floats:
         """Bound the error of the network's scores for each row, shape (n,)."""

@@ -46,6 +46,8 @@ class TreeSum(Step):
         HistGradientBoosting compare float64.
     """
 
+    jumps = True
+
     roots: Ints
     columns: Ints
     thresholds: Floats
@@ -79,10 +81,6 @@ class TreeSum(Step):
     def accepts_missing(self) -> bool:
         """Whether a row may hold NaN."""
         return self.missing.size > 0
-
-    @property
-    def jumps(self) -> bool:
-        return True
 
     def width(self, columns: int) -> int:
         if self.columns.max() >= columns:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
@@ -62,8 +62,10 @@ class WeightedMean(Step):
 
 @step("weighted_median")
 @dataclass(frozen=True, eq=False)
-class WeightedMedian(Step):
+class WeightedMedian(Monotonic):
     """Take the median over models, of one column each: the least value with half of the weight up to it.
+
+    No value that rises makes it fall.
 
     Attributes
     ----------
@@ -89,14 +91,6 @@ class WeightedMedian(Step):
         place = (reached >= 0.5 * reached[:, -1:]).argmax(axis=1)
         rows = np.arange(len(values))
         return np.asarray(values[rows, order[rows, place]][:, None])
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error: the median moves between those of all values at their least and at their greatest.
-
-        A value of each model that is not above another's gives a median that is not above the other's.
-        """
-        here = self.apply(values)
-        return np.maximum(self.apply(values + error) - here, here - self.apply(values - error))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from sklearn.neighbors import (
 from scirknn.answers import Responses
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
-from scirknn.steps import neighbours
+from scirknn.steps import neighbours, training_rows
 from scirknn.steps.linear import Shift
 from scirknn.steps.norms import UnitRows
 from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
@@ -335,7 +335,7 @@ def _numbers(estimator: Any, targets: Floats, searches: Responses) -> Answers:
 
 def _weights(estimator: Any, name: str) -> str:
     weights = estimator.weights or "uniform"
-    if weights not in neighbours.WEIGHTS:
+    if weights not in training_rows.WEIGHTS:
         shown = getattr(weights, "__name__", weights)
         raise UnsupportedModelError(
             f"{name} with weights={shown!r:.40} cannot be converted. Fit it with 'uniform' or 'distance'."
