@@ -64,9 +64,8 @@ class _Parser:
         self._fail(f"'columns' {why}")
 
     def columns(self, value: Any) -> Columns:
-        passes_missing = isinstance(value, dict) and "passes_missing" in value
-        keys = {"by_name", "checked", "inputs", "lookups"} | ({"passes_missing"} if passes_missing else set())
-        value = self.entry(value, "entry", keys)
+        optional = {"passes_missing"} & set(value if isinstance(value, dict) else ())
+        value = self.entry(value, "entry", {"by_name", "checked", "inputs", "lookups"} | optional)
         for key in ("by_name", "passes_missing"):
             if not isinstance(value.get(key, True), bool):
                 self.fail(f"has a {key} that is neither true nor false")
@@ -76,7 +75,7 @@ class _Parser:
         if not inputs:
             self.fail("has no inputs")
         checked = tuple(self.index(item, self.n_features_in) for item in self.list(value["checked"]))
-        passes_missing = passes_missing and value["passes_missing"]
+        passes_missing = value.get("passes_missing", False)
         return Columns(self.n_features_in, inputs, lookups, checked, value["by_name"], passes_missing)
 
     def input(self, value: Any) -> Input:
