@@ -108,19 +108,19 @@ def field(line: dict[str, Any], name: str) -> float | None:
     if head == "seconds":
         return float(np.sum(list(line["seconds"].values())))
     names = {"samples": "count"}
-    told: float | None = line[name] if name in PLAIN else latency.get(names.get(name, name))
-    return told
+    value: float | None = line[name] if name in PLAIN else latency.get(names.get(name, name))
+    return value
 
 
 def condition(line: dict[str, Any], key: str) -> str:
     """Return what a line has for a condition of a question."""
     head, _, rest = key.partition(".")
-    failed = sorted(name for name, told in line["properties"].items() if told)
+    failed = sorted(name for name, error in line["properties"].items() if error)
     ended = line["outcome"] not in ("pass", "unsupported", "infra_error")
     work = field(line, "work")
     if head == "property":
-        told = line["properties"].get(rest)
-        return "not examined" if told is None else "failed" if told else "held"
+        error = line["properties"].get(rest)
+        return "not examined" if error is None else "failed" if error else "held"
     return {
         "family": family(line),
         "kind": kind_of(line),

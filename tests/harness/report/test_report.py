@@ -220,8 +220,8 @@ def test_there_is_an_answer_for_each_precision_and_for_the_chip(tmp_path: Path) 
     records = Records(run.results)
     float16, int8, chip = answers(records, {"virtual": True})
     assert (float16.title, int8.title, chip.title) == ("Not yet", "Yes, in the virtual NPU", "Not asked")
-    told = "15 of 18 that were judged are right; 3 wrong; 1 refused; 1 not tried."
-    assert words_of(float16, records) == told
+    shown = "15 of 18 that were judged are right; 3 wrong; 1 refused; 1 not tried."
+    assert words_of(float16, records) == shown
     *_, chip = answers(records, {"virtual": False})
     assert (chip.where, chip.title) == ({"board": "virtual"}, "Not yet")
 

@@ -77,7 +77,7 @@ def test_a_loss_planted_in_one_toolkit_is_named_alone(seed: int, tmp_path: Path)
         comparison = compare(worse, worse, UPGRADE)
         assert [(each.measure, each.case) for each in comparison.moved] == [expected]
         assert (comparison.failing, comparison.code) == ((), ExitCode.CONFORMANCE)
-        # What the newer one lost, the older one has: nothing is lost on the way back.
+        # What the newer one lost, the older one has: nothing is lost in the other direction.
         assert compare(worse, worse, Choice(toolkit=("2.5.0", "2.3.2"))).code is ExitCode.CLEAN
 
 

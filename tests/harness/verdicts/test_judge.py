@@ -28,7 +28,7 @@ BINARY = attrs.evolve(SPEC, task="binary", n_outputs=1, labels="bool")
 MULTILABEL = attrs.evolve(SPEC, task="multilabel", n_outputs=4)
 
 
-def told(spec: MlpSpec) -> Reference:
+def truth_of(spec: MlpSpec) -> Reference:
     return reference(build_estimator(spec), build_rows(spec))
 
 
@@ -47,7 +47,7 @@ def board_says(truth: Reference, answer: Answer, limits: Limits | None = None, *
 @settings(max_examples=40, deadline=None)
 @given(specs(extreme=False))
 def test_a_right_answer_passes(spec: MlpSpec) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     verdict = board_says(truth, emulated(truth))
     assert (verdict.outcome, verdict.stage, verdict.reason) == (Outcome.PASS, None, "")
     share = verdict.metrics[Stage.BOARD].output_share
@@ -126,7 +126,7 @@ def one_last_row_zero(truth: Reference, answer: Answer) -> Answer:
 def test_a_planted_fault_is_a_mismatch(
     spec: MlpSpec, fault: Callable[[Reference, Answer], Answer], says: str
 ) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     verdict = board_says(truth, fault(truth, emulated(truth)))
     assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, Stage.BOARD)
     assert re.search(says, verdict.reason), verdict.reason
@@ -146,7 +146,7 @@ def test_a_planted_fault_is_a_mismatch(
 def test_a_verdict_names_its_cause_and_records_its_limits(
     spec: MlpSpec, fault: Callable[[Reference, Answer], Answer], limits: Limits | None, cause: str
 ) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     verdict = board_says(truth, fault(truth, emulated(truth)), limits)
     assert (verdict.outcome, verdict.cause) == (Outcome.MISMATCH, cause)
     held_to = limits or derived(truth)
@@ -161,7 +161,7 @@ def test_a_verdict_names_its_cause_and_records_its_limits(
 @pytest.mark.skipif(not has_poisson(), reason="this scikit-learn's MLPRegressor has no Poisson loss")
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_an_exponential_may_overflow_where_the_bound_lets_it() -> None:
-    truth = told(MlpSpec(4, (8,), "relu", "poisson", 1, "int", None, 32, 1))
+    truth = truth_of(MlpSpec(4, (8,), "relu", "poisson", 1, "int", None, 32, 1))
     far = answer_from_output(truth, truth.answer.output + 800.0)
     assert np.isinf(far.predictions).all()
     for bound, outcome in ((900.0, Outcome.PASS), (1.0, Outcome.MISMATCH)):
@@ -172,7 +172,7 @@ def test_an_exponential_may_overflow_where_the_bound_lets_it() -> None:
 
 
 def test_the_first_stage_that_departs_is_named() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     right, wrong = emulated(truth), without_bias(truth, emulated(truth))
     stages = [Stage.ONNX, Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD]
     for place, first in enumerate(stages):
@@ -183,7 +183,7 @@ def test_the_first_stage_that_departs_is_named() -> None:
 
 
 def test_a_virtual_board_must_repeat_the_virtual_npu_to_the_bit() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     right = emulated(truth)
     near = attrs.evolve(right, output=np.nextafter(right.output.astype(np.float32), np.float32(np.inf)))
     answers = {Stage.VIRTUAL_NPU: right, Stage.BOARD: near}
@@ -195,7 +195,7 @@ def test_a_virtual_board_must_repeat_the_virtual_npu_to_the_bit() -> None:
 
 
 def test_two_answers_to_the_same_rows() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     right = emulated(truth)
     assert board_says(truth, right, again=right.output).outcome is Outcome.PASS
     near = attrs.evolve(right, output=np.nextafter(right.output.astype(np.float32), np.float32(np.inf)))
@@ -204,7 +204,7 @@ def test_two_answers_to_the_same_rows() -> None:
 
 
 def test_a_layer_on_the_cpu() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     placement = [("conv", "ConvRelu", "NPU"), ("last", "Reshape", "CPU")]
     verdict = board_says(truth, emulated(truth), placement=placement)
     assert verdict.outcome is Outcome.CPU_FALLBACK
@@ -212,7 +212,7 @@ def test_a_layer_on_the_cpu() -> None:
 
 
 def test_the_fixed_limits() -> None:
-    truth = told(attrs.evolve(SPEC, rows=100))
+    truth = truth_of(attrs.evolve(SPEC, rows=100))
     right = truth.answer
     margins = np.sort(right.probabilities, axis=1)  # type: ignore[arg-type]
     clear = int((margins[:, -1] - margins[:, -2]).argmax())
@@ -233,7 +233,7 @@ def test_the_fixed_limits() -> None:
 
 
 def test_a_near_tie_may_change_its_label() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     output = truth.answer.output.copy()
     first, second = np.argsort(output[0])[-2:][::-1]
     output[0, second] = output[0, first] - 1e-9
@@ -248,7 +248,7 @@ def test_a_near_tie_may_change_its_label() -> None:
 
 
 def test_r2_is_of_the_worst_column_and_against_scikit_learn() -> None:
-    truth = told(attrs.evolve(REGRESSOR, rows=50))
+    truth = truth_of(attrs.evolve(REGRESSOR, rows=50))
     output = truth.answer.output.copy()
     output[:, 1] = output[:, 1].mean()
     verdict = board_says(truth, answer_from_output(truth, output), Limits("agreement", r2=0.97))
@@ -257,7 +257,7 @@ def test_r2_is_of_the_worst_column_and_against_scikit_learn() -> None:
 
 
 def test_no_r2_of_one_row() -> None:
-    truth = told(attrs.evolve(REGRESSOR, rows=1))
+    truth = truth_of(attrs.evolve(REGRESSOR, rows=1))
     verdict = board_says(truth, truth.answer, Limits("agreement", r2=0.97))
     assert verdict.outcome is Outcome.PASS
     assert verdict.metrics[Stage.BOARD].r2 is None
