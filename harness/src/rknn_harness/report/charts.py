@@ -319,9 +319,7 @@ def _failures_last(marks: Sequence[Mark]) -> list[Mark]:
 def _frame(height: float, title: str, parts: Sequence[Markup], *axes: Axis) -> Markup:
     """Return a chart; without a title it is hidden from screen readers."""
     fields = Markup("").join(
-        Markup(' data-{0}="{1}" data-{0}-form="{2}"').format(
-            letter, axis.name, "log" if axis.log else "linear"
-        )
+        Markup(' data-{0}="{1}" data-{0}-form="{2}"').format(letter, axis.name, axis.form)
         for letter, axis in zip("xy", axes, strict=False)
     )
     role = Markup('role="img" aria-label="{}"').format(title) if title else Markup('aria-hidden="true"')

@@ -16,7 +16,7 @@ from markupsafe import Markup
 import sklearn2rknn
 from rknn_harness.records.case import ONE_PROGRAM, PRECISIONS, PROPERTIES
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.outcomes import Cause, Kind, Outcome, Stage
+from rknn_harness.records.outcomes import Kind, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import Number, Records, failed_properties, field, last_metrics
 from rknn_harness.records.run_folder import Run
@@ -67,7 +67,6 @@ class _Page:
 
     def views(self) -> dict[str, Any]:
         results, boards = self.run.results, self.run.manifest["boards"]
-        examined = {name for result in results for name in result.properties}
         return self._functions() | {
             "run": self.run,
             "manifest": self.run.manifest,
@@ -78,14 +77,10 @@ class _Page:
             "columns": self.columns(),
             "families": self.families(),
             "answers": answers(self.records, {board: self.is_virtual(board) for board in boards}),
-            "examined": [name for name in PROPERTIES if name in examined],
-            "unexamined": [name for name in PROPERTIES if name not in examined],
             "PROPERTIES": PROPERTIES,
             "ONE_PROGRAM": ONE_PROGRAM,
             "KINDS": [kind for kind in KINDS if self._some(kind=kind.value)],
             "Kind": Kind,
-            "Cause": Cause,
-            "Outcome": Outcome,
             "stages": [stage for stage in Stage if stage is not Stage.SKLEARN],
             "scored": [index for index, each in enumerate(results) if each.score is not None],
             "ordered": sorted(range(len(results)), key=self._order),
