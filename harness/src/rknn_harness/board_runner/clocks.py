@@ -25,9 +25,11 @@ __all__ = [
     "clocks_of",
     "guarded",
     "number",
+    "read_record",
     "temperatures",
     "text",
     "write",
+    "write_record",
 ]
 
 _READ_LIMIT = 1 << 16
@@ -127,17 +129,13 @@ class Clocks:
 
         The record stays when one could not be set.
         """
-        try:
-            with self.record.open("rb") as file:
-                saved = json.loads(file.read(_READ_LIMIT).decode("utf-8"))
-        except FileNotFoundError:
+        saved = read_record(self.record)
+        if saved is None:
             return False
-        except (OSError, ValueError, RecursionError):
-            saved = None
         all_set, any_set = True, False
         # Names and words, never paths: others may write where the record lies, and this may be root.
         for clock in clocks_of(self._top):
-            entry = saved.get(clock.name) if isinstance(saved, dict) else None
+            entry = saved.get(clock.name)
             if isinstance(entry, dict) and re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
                 try:
                     write(clock.governor, entry["governor"])
@@ -165,11 +163,7 @@ class Clocks:
     def _hold(self, chosen: Mapping[Clock, str]) -> bool:
         """Record the state of clocks, and set them; False where it cannot be recorded."""
         state = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
-        try:
-            # Others may write to the folder too.
-            write_atomically(self.record, json.dumps(state), mode=0o644, follow_links=False)
-        except OSError as error:
-            print(f"clocks: not held, as {self.record} cannot be written: {error}", file=sys.stderr)
+        if not write_record(self.record, state, "clocks"):
             return False
         for clock, governor in chosen.items():
             try:
@@ -240,6 +234,29 @@ class Watch:
             "moved": moved,
             "temperature": [min(temperatures), max(temperatures)] if temperatures else None,
         }
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return what was held, by name; None without a record, and nothing from one that is damaged."""
+    try:
+        with path.open("rb") as file:
+            saved = json.loads(file.read(_READ_LIMIT).decode("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return saved if isinstance(saved, dict) else {}
+
+
+def write_record(path: Path, state: Mapping[str, object], what: str) -> bool:
+    """Record the state of what is to be held; print why, and return False, where it cannot be."""
+    try:
+        # Others may write to the folder too.
+        write_atomically(path, json.dumps(state), mode=0o644, follow_links=False)
+    except OSError as error:
+        print(f"{what}: not held, as {path} cannot be written: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -8,20 +8,17 @@ ABI/testing/sysfs-devices-system-cpu has ``cpu_capacity``).
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Iterator
 
-from rknn_harness.board_runner.clocks import guarded, number, text, write
-from scirknn.files import write_atomically
+from rknn_harness.board_runner.clocks import guarded, number, read_record, text, write, write_record
 
 __all__ = ["Interrupt", "Interrupts", "big_core", "interrupts_of", "serving_cpus"]
 
-_RECORD_LIMIT = 1 << 16
 _CPUS = re.compile(r"[0-9,-]{1,64}")
 _NPU = re.compile(r"\b[0-9a-f]+\.npu\b")
 
@@ -114,7 +111,7 @@ class Interrupts:
 
     def restore(self) -> bool:
         """Restore them from the record, and return whether any was; it stays when one could not be."""
-        saved = self._saved()
+        saved = read_record(self._record)
         if saved is None:
             return False
         all_set, any_set = True, False
@@ -133,25 +130,9 @@ class Interrupts:
                 self._record.unlink()
         return any_set
 
-    def _saved(self) -> Any:
-        """Return the record as a mapping; None where there is none."""
-        try:
-            with self._record.open("rb") as file:
-                saved = json.loads(file.read(_RECORD_LIMIT).decode("utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return saved if isinstance(saved, dict) else {}
-
     def _hold(self, chosen: list[Interrupt], core: int) -> None:
         """Record which CPUs may serve them, and have one core do it; nothing where it cannot be recorded."""
-        state = {each.name: each.allowed() for each in chosen}
-        try:
-            # Others may write to the folder too.
-            write_atomically(self._record, json.dumps(state), mode=0o644, follow_links=False)
-        except OSError as error:
-            print(f"interrupts: not held, as {self._record} cannot be written: {error}", file=sys.stderr)
+        if not write_record(self._record, {each.name: each.allowed() for each in chosen}, "interrupts"):
             return
         for each in chosen:
             try:
