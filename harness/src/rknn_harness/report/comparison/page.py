@@ -12,6 +12,7 @@ import attrs
 from markupsafe import Markup
 
 from rknn_harness.records.printed_commands import replay_command, shown_path
+from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
 from rknn_harness.report.comparison.comparing import Comparison, OutcomeChange, by_cause
@@ -119,13 +120,17 @@ def _change(movement: Movement, value: float) -> str:
 
 
 def _replay(comparison: Comparison, change: OutcomeChange) -> str:
-    run = comparison.after if change.is_worse else comparison.before
+    run = _failing_run(comparison, change)
     return replay_command(run.path, run.manifest, change.failing)
+
+
+def _failing_run(comparison: Comparison, change: OutcomeChange) -> Run:
+    return comparison.after if change.is_worse else comparison.before
 
 
 def _linked(comparison: Comparison, change: OutcomeChange, folder: Path) -> Markup:
     """Return a case's id, as a link where its run's report stands."""
-    run = comparison.after if change.is_worse else comparison.before
+    run = _failing_run(comparison, change)
     report, identity = run.path / "report.html", change.failing.case.id
     if not report.is_file():
         return Markup("<span>{}</span>").format(identity)
