@@ -45,6 +45,8 @@ class ConversionTask:
         Load a user's pickle whatever it names.
     versions : mapping of str to str
         Of what computes it, see `rknn_harness.conversions.versions.versions`.
+    key : str
+        Name of what comes of it: equal for equal tasks, on every machine.
     """
 
     case: Case
@@ -52,6 +54,13 @@ class ConversionTask:
     files: Mapping[str, bytes] = attrs.field(factory=dict)
     trust_pickle: bool = False
     versions: Mapping[str, str] = attrs.field(factory=versions)
+    key: str = attrs.field(init=False)
+
+    @key.default
+    def _digest(self) -> str:
+        digests = {name: sha256_of_bytes(content) for name, content in self.files.items()}
+        document = json.dumps({**self.to_plain(), "files": digests}, sort_keys=True)
+        return f"convert-{self.case.toolkit}-{self.case.precision}-{sha256_of_bytes(document.encode())[:40]}"
 
     @classmethod
     def of(cls, case: Case, toolkit: str, files: CaseFiles) -> ConversionTask:
@@ -67,13 +76,6 @@ class ConversionTask:
             folder = parent / _folder_of(case)
             contents = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
         return cls(case, toolkit, contents, files.trust_pickle)
-
-    @property
-    def key(self) -> str:
-        """Name of what comes of it: equal for equal tasks, on every machine."""
-        digests = {name: sha256_of_bytes(content) for name, content in self.files.items()}
-        document = json.dumps({**self.to_plain(), "files": digests}, sort_keys=True)
-        return f"convert-{self.case.toolkit}-{self.case.precision}-{sha256_of_bytes(document.encode())[:40]}"
 
     def to_plain(self) -> dict[str, Any]:
         """Return the task as bytes, text, numbers, and mappings and lists of these."""
