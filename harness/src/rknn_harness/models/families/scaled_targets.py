@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import numpy as np
 from sklearn.base import clone
@@ -29,28 +29,22 @@ def _of_function(regressor: str, function: str, inverse: str) -> TransformedTarg
     return TransformedTargetRegressor(clone(REGRESSORS[regressor]), **functions)
 
 
-def _log1p(regressor: str) -> TransformedTargetRegressor:
-    return _of_function(regressor, "log1p", "expm1")
-
-
-def _log(regressor: str) -> TransformedTargetRegressor:
-    return _of_function(regressor, "log", "exp")
-
-
-def _root(regressor: str) -> TransformedTargetRegressor:
-    return _of_function(regressor, "sqrt", "square")
-
-
 def _of_transformer(regressor: str, transformer: str) -> TransformedTargetRegressor:
     return TransformedTargetRegressor(
         clone(REGRESSORS[regressor]), transformer=clone(_TRANSFORMERS[transformer])
     )
 
 
-KINDS: tuple[Any, ...] = (
-    kind(_log1p, Target.POSITIVE, name="log1p", regressor=_REGRESSORS),
-    kind(_log, Target.POSITIVE, name="log", regressor=_REGRESSORS),
-    kind(_root, Target.POSITIVE, name="sqrt", regressor=_REGRESSORS),
+KINDS = (
+    *(
+        kind(
+            functools.partial(_of_function, function=function, inverse=inverse),
+            Target.POSITIVE,
+            name=function,
+            regressor=_REGRESSORS,
+        )
+        for function, inverse in (("log1p", "expm1"), ("log", "exp"), ("sqrt", "square"))
+    ),
     kind(
         _of_transformer,
         Target.NUMBER,
