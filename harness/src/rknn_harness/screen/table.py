@@ -49,7 +49,8 @@ def table(totals: Tally, *, show_all: bool = False) -> list[str]:
         return []
     names = sorted({cell.row for cell in totals.cells}, key=lambda name: (name in _LAST, name))
     right = [name for name in names if name not in _LAST and _is_right(totals, name)]
-    kinds = [[name for name in right if (name in totals.families) == are_families] for are_families in (0, 1)]
+    families = totals.families
+    kinds = ([name for name in right if name not in families], [name for name in right if name in families])
     folded = [group for group in kinds if len(group) > 1 and not show_all]
     groups = [*folded, *([name] for name in names if not any(name in group for group in folded))]
     precisions = [name for name in PRECISIONS if any(cell.precision == name for cell in totals.cells)]
