@@ -75,6 +75,5 @@ def _of_family(case: Case, spec: FamilySpec, corpus: Path | None) -> ModelUnderT
         estimator, X = read_model(corpus / case.id)
         return ModelUnderTest(estimator, X, X[: spec.fitted_rows], None, np.arange(spec.fitted_rows, len(X)))
     model = build_family_model(spec)
-    count = len(model.fitted)
-    X = np.concatenate([model.fitted, model.X])
-    return ModelUnderTest(model.estimator, X, model.fitted, None, np.arange(count, len(X)))
+    X = model.rows
+    return ModelUnderTest(model.estimator, X, model.fitted, None, np.arange(len(model.fitted), len(X)))

@@ -43,6 +43,11 @@ class FamilyModel:
     fitted: Floats
     X: Floats
 
+    @property
+    def rows(self) -> Floats:
+        """All of them, those that it was fitted to first."""
+        return np.concatenate([self.fitted, self.X])
+
 
 def build_family_model(spec: FamilySpec) -> FamilyModel:
     """Fit the estimator that a spec describes; equal specs give equal models.
@@ -112,8 +117,9 @@ def _target(
     if target is Target.SOME_CLASSES:
         return np.where(random.random(len(clusters)) < 0.3, _UNKNOWN, clusters)
     if target in (Target.CLASSES, Target.TWO_CLASSES, Target.NONE):
-        names = [f"class {each}" for each in range(spec.n_classes)] if spec.labels == "string" else None
-        return np.asarray(10 * clusters - 5 if names is None else np.asarray(names)[clusters])
+        if spec.labels == "string":
+            return np.asarray([f"class {each}" for each in range(spec.n_classes)])[clusters]
+        return np.asarray(10 * clusters - 5)
     weights = random.standard_normal((spec.n_features, _NUMBERS)) / spec.n_features**0.5
     values = numbers @ weights + 0.3 * np.sin(2 * numbers[:, :1])
     values += 0.1 * random.standard_normal(values.shape)

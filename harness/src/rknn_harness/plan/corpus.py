@@ -72,7 +72,7 @@ def _build(source: MlpSpec | FamilySpec) -> tuple[Any, Array]:
     if isinstance(source, MlpSpec):
         return build_estimator(source), build_rows(source)
     model = build_family_model(source)
-    return model.estimator, np.concatenate([model.fitted, model.X])
+    return model.estimator, model.rows
 
 
 def corpus_cases(corpus: Path) -> Iterator[Case]:
