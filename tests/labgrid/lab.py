@@ -17,6 +17,7 @@ from typing import Any
 
 from rknn_harness.boards.board import Board
 from rknn_harness.boards.providers.virtual import VirtualBoard
+from tests.waiting import wait_until
 
 PROGRAMS = Path(sys.executable).parent
 PLACES = ("a", "b")
@@ -90,9 +91,7 @@ class Lab:
             "exporter", "-c", self.coordinator, "-n", "lab", "--hostname", "127.0.0.1", "exporter.yaml"
         )
         self._wait("exporter", r"(connected to coordinator)")
-        end = time.monotonic() + 30
-        while "lab/b/NetworkService" not in self.client("resources") and time.monotonic() < end:
-            time.sleep(0.2)
+        wait_until(lambda: "lab/b/NetworkService" in self.client("resources"), "the coordinator has them")
 
     def kill(self, name: str) -> None:
         """End the coordinator or the exporter at once."""

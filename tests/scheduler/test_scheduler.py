@@ -107,8 +107,8 @@ def test_an_encrypted_scheduler_takes_its_authoritys_certificates_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, others = certificates(tmp_path / "ours"), certificates(tmp_path / "others")
-    options = [word for pair in zip(("ca-file", "cert", "key"), ours, strict=True) for word in pair]
-    options = [f"--tls-{word}" if word in ("ca-file", "cert", "key") else word for word in options]
+    names = ("ca-file", "cert", "key")
+    options = [word for name, path in zip(names, ours, strict=True) for word in (f"--tls-{name}", path)]
     monkeypatch.setattr(scheduler_module, "CONNECT_SECONDS", 5.0)
     with Cluster(tmp_path / "cluster", workers=1, tls=options) as cluster:
         assert cluster.address.startswith("tls://127.0.0.1:")
