@@ -21,6 +21,7 @@ from sklearn2rknn.network.network import Network
 
 __all__ = [
     "AS_IT_IS",
+    "Ending",
     "chances",
     "decides_by_score",
     "decisions",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 Ending = tuple[Step, ...]
+"""Steps from a member's values."""
 
 AS_IT_IS: Ending = (Activation("identity"),)
 """For a method that returns the values themselves, whatever the head is."""

@@ -18,7 +18,7 @@ from scirknn.steps.step import Step, width_after
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import digest
-from sklearn2rknn.estimators.fitted import feature_names
+from sklearn2rknn.estimators.fitted import feature_names, require_fitted
 from sklearn2rknn.estimators.kernels import share_distances
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import Form
@@ -28,7 +28,7 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.side_by_side import are_alike, block_layers, with_equal_depths
 from sklearn2rknn.passes.layer_merging import merge_linear
 
-__all__ = ["MEMBERS", "Member", "Members", "host_steps", "read_members", "side_by_side"]
+__all__ = ["MEMBERS", "Member", "Members", "host_steps", "joined_members", "read_members", "side_by_side"]
 
 MEMBERS = Form(
     "its members side by side in one network; the host combines them",
@@ -121,6 +121,13 @@ def read_members(estimator: Any, fitted: Sequence[Any]) -> list[Network]:
                 f"the members singly, and combine their answers as {name} does."
             )
     return networks
+
+
+def joined_members(estimator: Any) -> Members:
+    """Return one network of an ensemble's ``estimators_``, which take all of its inputs."""
+    require_fitted(estimator, "estimators_")
+    networks = read_members(estimator, list(estimator.estimators_))
+    return side_by_side(estimator, [Member(network) for network in networks])
 
 
 def side_by_side(estimator: Any, members: Sequence[Member], *, with_rows: bool = False) -> Members:

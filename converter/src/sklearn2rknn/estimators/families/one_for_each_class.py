@@ -16,16 +16,19 @@ from sklearn.multiclass import (
 from scirknn.steps.chances import Normalized, WithComplement
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.pairs import PairConfidences, PairVotes
-from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.ensembles.endings import decides_by_score, decisions, second_chance, targets
-from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, Members, read_members, side_by_side
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.ensembles.endings import (
+    Ending,
+    decides_by_score,
+    decisions,
+    second_chance,
+    targets,
+)
+from sklearn2rknn.estimators.ensembles.members import MEMBERS, Members, joined_members
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
-
-Ending = tuple[Step, ...]
 
 
 @reads(_ConstantPredictor)
@@ -46,7 +49,7 @@ def read_constant(estimator: Any, name: str) -> Network:
 @reads(OneVsRestClassifier, form=MEMBERS)
 def read_one_vs_rest(estimator: Any, name: str) -> Network:
     """Return the scores of the classes, one member's each."""
-    members = _members(estimator)
+    members = joined_members(estimator)
     scores, threshold = _scores(name, members)
     kind = str(estimator.label_binarizer_.y_type_)
     is_multilabel, is_binary = kind.startswith("multilabel"), len(scores) == 1
@@ -81,7 +84,7 @@ def read_one_vs_one(estimator: Any, name: str) -> Network:
         raise UnsupportedModelError(
             f"{name} of precomputed kernels cannot be converted. Fit on the features."
         )
-    members = _members(estimator)
+    members = joined_members(estimator)
     scores, threshold = _scores(name, members)
     if members.networks[0].task == "regressor":
         raise UnsupportedModelError(
@@ -119,7 +122,7 @@ def read_output_code(estimator: Any, name: str) -> Network:
 
     Of ``-|y - c|^2`` the classes differ by ``2 y.c - |c|^2``.
     """
-    members = _members(estimator)
+    members = joined_members(estimator)
     scores, _ = _scores(name, members)
     classes = class_labels(name, estimator.classes_)
     book = fitted_numbers(f"{name}.code_book_", np.asarray(estimator.code_book_, dtype=np.float64), 2)
@@ -136,12 +139,6 @@ def read_output_code(estimator: Any, name: str) -> Network:
         responses=methods(estimator, "classifier"),
     )
     return members.finish(estimator, answers, (*members.arrange(scores), nearness))
-
-
-def _members(estimator: Any) -> Members:
-    require_fitted(estimator, "estimators_")
-    networks = read_members(estimator, list(estimator.estimators_))
-    return side_by_side(estimator, [Member(network) for network in networks])
 
 
 def _scores(name: str, members: Members) -> tuple[list[Ending], float]:

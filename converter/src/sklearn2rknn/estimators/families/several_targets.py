@@ -17,7 +17,7 @@ from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.ensembles.endings import label_scores, targets
-from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, Members, read_members, side_by_side
+from sklearn2rknn.estimators.ensembles.members import MEMBERS, joined_members, read_members
 from sklearn2rknn.estimators.fitted import methods, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.estimators.succession import layers_behind_input
@@ -33,7 +33,7 @@ _ANSWERS = {"predict": "label", "predict_proba": "probability", "decision_functi
 @reads(MultiOutputRegressor, form=MEMBERS)
 def read_regressors(estimator: Any, name: str) -> Network:
     """Return the members' predictions, one column each."""
-    members = _members(estimator)
+    members = joined_members(estimator)
     endings = [targets(each) for each in members.networks]
     answers = Answers(task="regressor")
     return members.finish(estimator, answers, members.arrange(endings))
@@ -45,7 +45,7 @@ def read_classifiers(estimator: Any, name: str) -> Network:
 
     scikit-learn's ``predict_proba`` gives a list of arrays, which a loaded model does not.
     """
-    members = _members(estimator)
+    members = joined_members(estimator)
     for network in members.networks:
         _require_two_labels(name, network.classes)
     lead = Dense(np.array([[-1.0], [1.0]]), np.zeros(1))
@@ -99,12 +99,6 @@ def read_regressor_chain(estimator: Any, name: str) -> Network:
         bias[place] += bias @ links[:, place]
     places = np.argsort(_order(estimator, len(bias)))
     return dense_network(estimator, weights[:, places], bias[places], Answers(task="regressor"))
-
-
-def _members(estimator: Any) -> Members:
-    require_fitted(estimator, "estimators_")
-    networks = read_members(estimator, list(estimator.estimators_))
-    return side_by_side(estimator, [Member(network) for network in networks])
 
 
 def _linear_members(estimator: Any) -> list[Network]:

@@ -10,11 +10,10 @@ from sklearn.ensemble import StackingClassifier, StackingRegressor
 
 from scirknn.answers import responses_of
 from scirknn.steps.linear import Columns
-from scirknn.steps.step import Step
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, chances, decisions, places, targets
+from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, Ending, chances, decisions, places, targets
 from sklearn2rknn.estimators.ensembles.members import (
     MEMBERS,
     Member,
@@ -27,8 +26,6 @@ from sklearn2rknn.estimators.fitted import class_labels, methods, require_fitted
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
-
-Ending = tuple[Step, ...]
 
 
 @reads(StackingClassifier, form=MEMBERS)

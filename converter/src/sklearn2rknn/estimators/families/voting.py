@@ -32,7 +32,14 @@ from sklearn2rknn.estimators.ensembles.endings import (
     spread,
     targets,
 )
-from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, Members, read_members, side_by_side
+from sklearn2rknn.estimators.ensembles.members import (
+    MEMBERS,
+    Member,
+    Members,
+    joined_members,
+    read_members,
+    side_by_side,
+)
 from sklearn2rknn.estimators.fitted import class_labels, methods, require_fitted
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -43,7 +50,7 @@ Weights = tuple[float, ...]
 @reads(VotingClassifier, form=MEMBERS)
 def read_voting_classifier(estimator: Any, name: str) -> Network:
     """Return the mean of the members' probabilities, or their votes."""
-    members = _all_columns(estimator)
+    members = joined_members(estimator)
     classes = class_labels(name, estimator.classes_)
     count, weights = len(classes), _weights(estimator, len(members.members))
     if any(places(name, each.classes, np.arange(count)) != list(range(count)) for each in members.networks):
@@ -75,7 +82,7 @@ def read_voting_classifier(estimator: Any, name: str) -> Network:
 @reads(VotingRegressor, form=MEMBERS)
 def read_voting_regressor(estimator: Any, name: str) -> Network:
     """Return the weighted mean of the members' predictions."""
-    members = _all_columns(estimator)
+    members = joined_members(estimator)
     own = {"predict": (WeightedMean(_weights(estimator, len(members.members))),), "transform": ()}
     answers = Answers(task="regressor", single_output=True, responses=methods(estimator, "regressor", own))
     return members.finish(estimator, answers, members.arrange([targets(each) for each in members.networks]))
@@ -134,7 +141,7 @@ def read_bagging_regressor(estimator: Any, name: str) -> Network:
 @reads(AdaBoostRegressor, form=MEMBERS)
 def read_adaboost_regressor(estimator: Any, name: str) -> Network:
     """Return the weighted median of the members' predictions."""
-    members = _all_columns(estimator)
+    members = joined_members(estimator)
     weights = np.asarray(estimator.estimator_weights_, dtype=np.float64)[: len(members.members)]
     median = WeightedMedian(tuple(float(weight) for weight in weights))
     answers = Answers(task="regressor", single_output=True)
@@ -148,7 +155,7 @@ def read_boosted_members(estimator: Any, name: str) -> Network:
     ``decision_function`` is a class's share s of the votes between -1 / (k - 1) and 1, or with two classes
     twice the difference of their shares (Zhu, Zou, Rosset and Hastie, Multi-class AdaBoost, 2009).
     """
-    members = _all_columns(estimator)
+    members = joined_members(estimator)
     classes = class_labels(name, estimator.classes_)
     count = len(classes)
     if count == 1:
@@ -178,12 +185,6 @@ def read_boosted_members(estimator: Any, name: str) -> Network:
         responses=methods(estimator, "classifier", own),
     )
     return members.finish(estimator, answers, members.arrange(endings))
-
-
-def _all_columns(estimator: Any) -> Members:
-    require_fitted(estimator, "estimators_")
-    networks = read_members(estimator, list(estimator.estimators_))
-    return side_by_side(estimator, [Member(network) for network in networks])
 
 
 def _own_columns(estimator: Any) -> Members:
