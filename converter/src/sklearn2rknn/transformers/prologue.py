@@ -37,8 +37,8 @@ def in_order(table: FeatureTable) -> tuple[FeatureTable, tuple[Step, ...]]:
     stages = _stages(table)
     if not stages:
         return table, ()
-    leaves = _Leaves.of([*(stage.table for stage in stages), table])
-    taken = [leaves.wires(each.table) for each in stages] + [leaves.wires(table)]
+    leaves = _Leaves()
+    taken = [leaves.wires(each) for each in (*(stage.table for stage in stages), table)]
     last_use = {wire: number for number, some in enumerate(taken) for wire in some}
     wires: list[Wire] = [(place, -1) for place in range(len(leaves.columns))]
     steps: list[Step] = []
@@ -91,15 +91,6 @@ class _Leaves:
     lookups: dict[Lookup, int] = attrs.field(factory=dict)
     places: dict[ColumnKey, int] = attrs.field(factory=dict)
 
-    @classmethod
-    def of(cls, tables: Sequence[FeatureTable]) -> _Leaves:
-        leaves = cls()
-        for table in tables:
-            for index, column in enumerate(table.columns):
-                if not isinstance(column, Computed):
-                    leaves._place(table, index, column)
-        return leaves
-
     def _place(self, table: FeatureTable, index: int, column: Column) -> int:
         if isinstance(column, (Category, Coded)):
             lookup = table.lookups[column.lookup]
@@ -114,7 +105,7 @@ class _Leaves:
         return self.places[key]
 
     def wires(self, table: FeatureTable) -> list[Wire]:
-        """Return what the columns of a table are."""
+        """Return what the columns of a table are; those of X get a place at first sight."""
         return [
             (id(column.stage), column.index)
             if isinstance(column, Computed)
