@@ -99,28 +99,26 @@ def agreement(
         if gives_numbers(network):
             return Agreement(max_error, None, None, worst_r2(expected, got))
         difference = float(np.abs(chances(network, outputs) - chances(network, reference)).max())
-    reach = max(
-        probability_reach(
-            apply_steps(steps, reference),
-            apply_steps(steps, outputs) - apply_steps(steps, reference),
-            head=head,
-        )
-        for steps, head in steps_to_decisions(network)
-    )
-    errors, reference = decision_values(network, outputs), decision_values(network, reference)
-    errors = errors - reference
+    decisions = decision_values(network, reference)
     equal = got == expected
-    clear = _are_clear(network, reference).reshape(equal.shape)
+    clear = _are_clear(network, decisions).reshape(equal.shape)
     share = float(np.mean(equal[clear])) if clear.any() else None
     result = Agreement(max_error, difference, float(np.mean(equal)), None, share)
     if behind_head:
         return result
-    alike = reference if alike is None else decision_values(network, alike)
+    alike = decisions if alike is None else decision_values(network, alike)
     return attrs.evolve(
         result,
-        expected_labels=_expected(network, alike, errors),
-        probability_reach=reach,
+        expected_labels=_expected(network, alike, decision_values(network, outputs) - decisions),
+        probability_reach=max(
+            _reach(apply_steps(steps, outputs), apply_steps(steps, reference), head)
+            for steps, head in steps_to_decisions(network)
+        ),
     )
+
+
+def _reach(decided: Floats, expected: Floats, head: str) -> float:
+    return probability_reach(expected, decided - expected, head=head)
 
 
 def steps_to_decisions(network: Network) -> tuple[tuple[tuple[Step, ...], str], ...]:
