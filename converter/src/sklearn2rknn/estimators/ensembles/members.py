@@ -306,8 +306,7 @@ def _block(member: Member) -> tuple[Step, ...]:
 def _in_front(member: Member, width: int, common: Affine | None) -> tuple[Layer, ...]:
     """Return a member's layers for inputs behind a common map."""
     network, layers = member.network, member.network.layers
-    own = network.input
-    if own is not common and not (own is not None and common is not None and _are_equal(own, common)):
+    if not _are_equal(network.input, common):
         layers = layers_behind_input(network)
         if common is not None:
             first = layers[0]
@@ -323,7 +322,9 @@ def _in_front(member: Member, width: int, common: Affine | None) -> tuple[Layer,
     return (attrs.evolve(first, weights=weights), *layers[1:])
 
 
-def _are_equal(one: Affine, other: Affine) -> bool:
+def _are_equal(one: Affine | None, other: Affine | None) -> bool:
+    if one is None or other is None:
+        return one is other
     return np.array_equal(one.offset, other.offset) and np.array_equal(one.scale, other.scale)
 
 

@@ -21,7 +21,6 @@ from sklearn2rknn.estimators.ensembles.members import MEMBERS, joined_members, r
 from sklearn2rknn.estimators.fitted import methods, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.estimators.succession import layers_behind_input
-from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.layer_merging import merge_linear
 
@@ -124,9 +123,7 @@ def _stacked(estimator: Any, networks: list[Network]) -> tuple[Floats, Floats, F
     count, width = len(networks), int(estimator.n_features_in_)
     weights, bias, links = np.zeros((width, count)), np.zeros(count), np.zeros((count, count))
     for place, network in enumerate(networks):
-        layer: Layer = merge_linear(network).layers[0]
-        if network.input is not None:
-            layer = layers_behind_input(merge_linear(network))[0]
+        layer = layers_behind_input(merge_linear(network))[0]
         if layer.weights.shape != (width + place, 1):
             raise Attributes(estimator).refuse(
                 "estimators_", "models of one target each, which grow in width"
