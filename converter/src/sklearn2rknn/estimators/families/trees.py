@@ -147,11 +147,11 @@ def read_isolation_forest(estimator: Any, name: str) -> Network:
 def read_adaboost_classifier(estimator: Any, name: str) -> Network:
     """Return the weighted votes of trees, or of other members."""
     require_fitted(estimator, "estimators_")
-    if any(type(each) is not DecisionTreeClassifier for each in estimator.estimators_):
-        return read_boosted_members(estimator, name)
     n_classes, weights = len(estimator.classes_), estimator.estimator_weights_
     if n_classes == 1:
         raise UnsupportedModelError(f"{name} was fitted on one class. Fit it on rows of two classes or more.")
+    if any(type(each) is not DecisionTreeClassifier for each in estimator.estimators_):
+        return read_boosted_members(estimator, name)
     trees = []
     for each, weight in zip(estimator.estimators_, weights, strict=False):
         labels = each.classes_[each.tree_.value[:, 0, : each.n_classes_].argmax(axis=1)]

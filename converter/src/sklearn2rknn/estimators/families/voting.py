@@ -142,8 +142,7 @@ def read_bagging_regressor(estimator: Any, name: str) -> Network:
 def read_adaboost_regressor(estimator: Any, name: str) -> Network:
     """Return the weighted median of the members' predictions."""
     members = joined_members(estimator)
-    weights = np.asarray(estimator.estimator_weights_, dtype=np.float64)[: len(members.members)]
-    median = WeightedMedian(tuple(float(weight) for weight in weights))
+    median = WeightedMedian(_boosting_weights(estimator))
     answers = Answers(task="regressor", single_output=True)
     endings = [targets(each) for each in members.networks]
     return members.finish(estimator, answers, (*members.arrange(endings), median))
@@ -154,14 +153,11 @@ def read_boosted_members(estimator: Any, name: str) -> Network:
 
     ``decision_function`` is a class's share s of the votes between -1 / (k - 1) and 1, or with two classes
     twice the difference of their shares (Zhu, Zou, Rosset and Hastie, Multi-class AdaBoost, 2009).
+    Of one class there is none: the caller refuses that.
     """
     members = joined_members(estimator)
     classes = class_labels(name, estimator.classes_)
-    count = len(classes)
-    if count == 1:
-        raise UnsupportedModelError(f"{name} was fitted on one class. Fit it on rows of two classes or more.")
-    given = np.asarray(estimator.estimator_weights_, dtype=np.float64)[: len(members.members)]
-    weights = tuple(float(weight) for weight in given)
+    count, weights = len(classes), _boosting_weights(estimator)
     endings = [
         (*label_scores(each), *spread(places(name, each.classes, estimator.classes_), count))
         for each in members.networks
@@ -230,6 +226,12 @@ def _weights(estimator: Any, count: int) -> Weights:
     """Return the weights of the members that were not dropped."""
     given = estimator._weights_not_none
     return (1.0,) * count if given is None else tuple(float(each) for each in given)
+
+
+def _boosting_weights(estimator: Any) -> Weights:
+    """Return the members' weights; fit makes room for more where it ends early."""
+    given = np.asarray(estimator.estimator_weights_, dtype=np.float64)
+    return tuple(given[: len(estimator.estimators_)].tolist())
 
 
 def _required(name: str, endings: Sequence[tuple[Step, ...] | None]) -> list[tuple[Step, ...]]:
