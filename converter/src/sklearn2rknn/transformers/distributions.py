@@ -10,9 +10,8 @@ from sklearn.preprocessing import FunctionTransformer, PowerTransformer, Quantil
 from scirknn.steps.elementwise import FUNCTIONS, Elementwise, Power
 from scirknn.steps.quantiles import Quantiles
 from sklearn2rknn.errors import UnsupportedModelError
-from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable
-from sklearn2rknn.transformers.refusals import HostSteps, compute, refusal, refuse_text
+from sklearn2rknn.transformers.refusals import compute, refusal, refuse_text
 from sklearn2rknn.transformers.registry import APART, apply_step, reads
 
 __all__ = ["inverse_function", "power_of", "quantiles_of"]
@@ -62,7 +61,7 @@ def _arguments_refusal(parameter: str, arguments: Any, named: str) -> Unsupporte
 @reads(PowerTransformer)
 def apply_power_transformer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Compute a power of each feature, and standardize it."""
-    powers = compute(step, table, named, HostSteps((power_of(step, inverse=False),), passes_nan=True))
+    powers = compute(step, table, named, power_of(step, inverse=False), passes_nan=True)
     return apply_step(step._scaler, powers, named) if step.standardize else powers
 
 
@@ -80,10 +79,10 @@ def power_of(step: Any, *, inverse: bool) -> Power:
 @reads(QuantileTransformer)
 def apply_quantile_transformer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Look up where each feature lies among its quantiles."""
-    width, quantiles = table.width, quantiles_of(step, inverse=False)
+    quantiles = quantiles_of(step, inverse=False)
     low, high = (-NORMAL_END, NORMAL_END) if quantiles.normal else (0.0, 1.0)
-    ranges = Ranges(np.full(width, low), np.full(width, high), ("QuantileTransformer",) * width)
-    return compute(step, table, named, HostSteps((quantiles,), ranges, passes_nan=True))
+    computed = compute(step, table, named, quantiles, passes_nan=True)
+    return computed.with_range(low, high, "QuantileTransformer")
 
 
 def quantiles_of(step: Any, *, inverse: bool) -> Quantiles:

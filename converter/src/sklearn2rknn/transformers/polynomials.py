@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
 import numpy as np
 from sklearn.preprocessing import PolynomialFeatures
 
@@ -15,7 +16,7 @@ from scirknn.steps.polynomials import Products
 from scirknn.steps.step import Step, carry_steps
 from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable
-from sklearn2rknn.transformers.refusals import HostSteps, compute, refusal
+from sklearn2rknn.transformers.refusals import compute, refusal
 from sklearn2rknn.transformers.registry import reads
 
 
@@ -44,7 +45,8 @@ def apply_polynomials(step: Any, table: FeatureTable, named: str) -> FeatureTabl
     longest = max(1, *(len(each) for each in chosen))
     factors = np.array([(*each, *[width] * (longest - len(each))) for each in chosen], dtype=np.int64)
     products = Products(width, factors)
-    return compute(step, table, named, HostSteps((products,), _ranges(table, products)))
+    computed, ranges = compute(step, table, named, products), _ranges(table, products)
+    return computed if ranges is None else attrs.evolve(computed, ranges=ranges)
 
 
 def _passes(counts: Iterable[int], most: int) -> bool:

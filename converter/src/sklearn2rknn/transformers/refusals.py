@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import attrs
 import numpy as np
 
 from scirknn.steps.branches import Finite
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
-from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText, join
 
 __all__ = [
-    "HostSteps",
     "compute",
     "is_nan",
     "is_number",
@@ -24,24 +21,6 @@ __all__ = [
     "refuse_statistics",
     "refuse_text",
 ]
-
-
-@attrs.frozen(eq=False)
-class HostSteps:
-    """What a transformer is on the host.
-
-    Attributes
-    ----------
-    steps : tuple of Step
-    ranges : Ranges or None
-        Of their results.
-    passes_nan : bool
-        The transformer takes NaN, and NaN is what it gives.
-    """
-
-    steps: tuple[Step, ...]
-    ranges: Ranges | None = None
-    passes_nan: bool = False
 
 
 def refuse_text(table: FeatureTable, reader: str) -> None:
@@ -54,12 +33,22 @@ def refuse_text(table: FeatureTable, reader: str) -> None:
             )
 
 
-def compute(step: Any, table: FeatureTable, named: str, computed: HostSteps) -> FeatureTable:
-    """Return what the host computes of numbers, after it has refused what scikit-learn's step refuses."""
+def compute(
+    transformer: Any, table: FeatureTable, named: str, *steps: Step, passes_nan: bool = False
+) -> FeatureTable:
+    """Return what the host computes of numbers, after it has refused what scikit-learn's step refuses.
+
+    Parameters
+    ----------
+    *steps : Step
+        What the transformer is on the host.
+    passes_nan : bool
+        The transformer takes NaN, and NaN is what it gives.
+    """
     refuse_text(table, named)
     refuse_statistics(table, named)
-    finite = Finite(type(step).__name__, computed.passes_nan)
-    return table.compute(finite, *computed.steps, ranges=computed.ranges, passes_nan=computed.passes_nan)
+    finite = Finite(type(transformer).__name__, passes_nan)
+    return table.compute(finite, *steps, passes_nan=passes_nan)
 
 
 def refuse_statistics(table: FeatureTable, named: str) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.preprocessing import Normalizer
 
 from scirknn.steps.norms import ChiSquared, DividedRows, UnitRows
-from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.transformers.feature_table import FeatureTable
-from sklearn2rknn.transformers.refusals import HostSteps, compute
+from sklearn2rknn.transformers.refusals import compute
 from sklearn2rknn.transformers.registry import reads
 
 _INTERVALS = {1: 0.8, 2: 0.5, 3: 0.4}
@@ -21,10 +19,8 @@ _INTERVALS = {1: 0.8, 2: 0.5, 3: 0.4}
 @reads(Normalizer)
 def apply_normalizer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Divide each row by its norm."""
-    width = table.width
-    ranges = Ranges(np.full(width, -1.0), np.ones(width), ("Normalizer",) * width)
     divided = UnitRows() if step.norm == "l2" else DividedRows(step.norm)
-    return compute(step, table, named, HostSteps((divided,), ranges))
+    return compute(step, table, named, divided).with_range(-1.0, 1.0, "Normalizer")
 
 
 @reads(AdditiveChi2Sampler)
@@ -32,4 +28,4 @@ def apply_chi_squared(step: Any, table: FeatureTable, named: str) -> FeatureTabl
     """Sample the additive chi-squared kernel's Fourier transform of each feature."""
     interval = _INTERVALS[step.sample_steps] if step.sample_interval is None else step.sample_interval
     sampled = ChiSquared(int(step.sample_steps), float(interval))
-    return compute(step, table, named, HostSteps((sampled,)))
+    return compute(step, table, named, sampled)

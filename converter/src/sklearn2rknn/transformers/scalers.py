@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from scirknn.steps.elementwise import Clip
-from sklearn2rknn.network.ranges import Ranges, sample_bounds
+from sklearn2rknn.network.ranges import sample_bounds
 from sklearn2rknn.transformers.feature_table import FeatureTable
-from sklearn2rknn.transformers.refusals import HostSteps, compute, refuse_text
+from sklearn2rknn.transformers.refusals import compute, refuse_text
 from sklearn2rknn.transformers.registry import reads
 
 ROBUST_REACH = 10.0
@@ -53,9 +52,8 @@ def apply_max_abs_scaler(step: Any, table: FeatureTable, named: str) -> FeatureT
 def _clipped(step: Any, table: FeatureTable, named: str, clip: Clip) -> FeatureTable:
     if not getattr(step, "clip", False):
         return table
-    width = table.width
-    ranges = Ranges(np.full(width, clip.low), np.full(width, clip.high), (type(step).__name__,) * width)
-    return compute(step, table, named, HostSteps((clip,), ranges, passes_nan=True))
+    clipped = compute(step, table, named, clip, passes_nan=True)
+    return clipped.with_range(clip.low, clip.high, type(step).__name__)
 
 
 @reads(RobustScaler)

@@ -14,7 +14,7 @@ from scirknn.arrays import Floats
 from scirknn.steps.polynomials import Pieces
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.plain_splines import plain_spline
-from sklearn2rknn.transformers.refusals import HostSteps, compute, refusal
+from sklearn2rknn.transformers.refusals import compute, refusal
 from sklearn2rknn.transformers.registry import reads
 
 _DEGREES_BEYOND = {"constant": 0, "linear": 1}
@@ -45,7 +45,7 @@ def apply_splines(step: Any, table: FeatureTable, named: str) -> FeatureTable:
         )
     plain = copy.copy(step)
     plain.sparse_output, plain.bsplines_ = False, [plain_spline(vars(each)) for each in step.bsplines_]
-    return compute(step, table, named, HostSteps((_pieces(plain),)))
+    return compute(step, table, named, _pieces(plain))
 
 
 @attrs.frozen(eq=False)
