@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer, QuantileTransformer
 
+from scirknn.arrays import Floats
 from scirknn.steps.elementwise import FUNCTIONS, Elementwise, Power
 from scirknn.steps.quantiles import Quantiles
 from sklearn2rknn.errors import UnsupportedModelError
@@ -67,13 +68,7 @@ def apply_power_transformer(step: Any, table: FeatureTable, named: str) -> Featu
 
 def power_of(step: Any, *, inverse: bool) -> Power:
     """Return the powers of a PowerTransformer, without what standardizes them."""
-    lambdas = np.asarray(step.lambdas_, dtype=np.float64)
-    if not np.isfinite(lambdas).all():
-        raise UnsupportedModelError(
-            "PowerTransformer.lambdas_ holds NaN or infinite values. Look for a column without a finite "
-            "value, and fit again without it."
-        )
-    return Power(step.method, tuple(lambdas.tolist()), inverse)
+    return Power(step.method, tuple(_statistics(step, "lambdas_").tolist()), inverse)
 
 
 @reads(QuantileTransformer)
@@ -87,10 +82,15 @@ def apply_quantile_transformer(step: Any, table: FeatureTable, named: str) -> Fe
 
 def quantiles_of(step: Any, *, inverse: bool) -> Quantiles:
     """Return the quantiles of a QuantileTransformer."""
-    quantiles = np.asarray(step.quantiles_, dtype=np.float64)
-    if not np.isfinite(quantiles).all():
+    return Quantiles(_statistics(step, "quantiles_"), step.output_distribution == "normal", inverse)
+
+
+def _statistics(step: Any, key: str) -> Floats:
+    """Return what fit found of each column, which are numbers unless one had none."""
+    values = np.asarray(getattr(step, key), dtype=np.float64)
+    if not np.isfinite(values).all():
         raise UnsupportedModelError(
-            "QuantileTransformer.quantiles_ holds NaN or infinite values. Look for a column without a finite "
+            f"{type(step).__name__}.{key} holds NaN or infinite values. Look for a column without a finite "
             "value, and fit again without it."
         )
-    return Quantiles(quantiles, step.output_distribution == "normal", inverse)
+    return values
