@@ -22,11 +22,10 @@ from sklearn.preprocessing import (
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.categories import check_categories
-from sklearn2rknn.transformers.plain_splines import plain_spline
+from sklearn2rknn.transformers.plain_splines import MOST_DEGREE, plain_spline
 
 __all__ = ["CHECKS"]
 
-_MOST_DEGREE = 32
 _MOST_STEPS = 1 << 10
 
 
@@ -133,7 +132,7 @@ def _check_quantiles(step: Attributes, width: int) -> None:
 
 
 def _check_splines(step: Attributes, width: int) -> None:
-    step.count("degree", 0, _MOST_DEGREE)
+    step.count("degree", 0, MOST_DEGREE)
     step.choice("extrapolation", ("error", "constant", "linear", "continue", "periodic"))
     step.flag("include_bias")
     given = step.get("bsplines_")

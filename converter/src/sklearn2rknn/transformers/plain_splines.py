@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import BSpline
 
-__all__ = ["plain_spline"]
+__all__ = ["MOST_DEGREE", "plain_spline"]
 
-_MOST_DEGREE = 32
+MOST_DEGREE = 32
 
 
 def plain_spline(attributes: Any) -> BSpline | None:
@@ -31,7 +31,7 @@ def plain_spline(attributes: Any) -> BSpline | None:
         return None
     knots, weights = (attributes.get(f"_{name}", attributes.get(name)) for name in ("t", "c"))
     degree, extrapolate = attributes.get("k"), attributes.get("extrapolate")
-    if not isinstance(degree, (int, np.integer)) or not 0 <= degree <= _MOST_DEGREE:
+    if not isinstance(degree, (int, np.integer)) or not 0 <= degree <= MOST_DEGREE:
         return None
     if not _is_table(knots, 1) or not _is_table(weights, 2) or not isinstance(extrapolate, (bool, np.bool_)):
         return None
