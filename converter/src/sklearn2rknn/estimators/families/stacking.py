@@ -94,9 +94,9 @@ def _features(estimator: Any, members: Members, classes: int) -> list[Ending]:
 def _feature(name: str, network: Network, method: str, classes: int) -> Ending:
     if method == "predict" and network.task == "regressor":
         return targets(network)
-    if method == "decision_function" and decisions(network) is not None:
-        return decisions(network) or ()
-    shares = chances(network)
+    scores, shares = decisions(network), chances(network)
+    if method == "decision_function" and scores is not None:
+        return scores
     if method != "predict_proba" or shares is None:
         raise UnsupportedModelError(
             f"{name} takes {method} of {network.estimator}, which cannot be converted; predict_proba and "

@@ -74,10 +74,10 @@ def _with_threshold(estimator: Any, network: Network, threshold: float | None, p
         raise Attributes(estimator).refuse("classes_", "two classes, the positive label among them")
     is_first = positive is not None and positive == classes.tolist()[0]
     steps, default = _score(name, network, estimator.response_method, is_first)
-    sign, offset = (-1.0, 1.0) if is_first else (1.0, -1.0)
+    sign = -1.0 if is_first else 1.0
     limit = default if threshold is None else threshold
     # From here on a value above 0 is the second class, which a tie is only if that is the positive one.
-    decided: tuple[Step, ...] = (*steps, Dense(np.array([[sign]]), np.array([offset * limit])))
+    decided: tuple[Step, ...] = (*steps, Dense(np.array([[sign]]), np.array([-sign * limit])))
     if not network.layers and not is_first:
         decided += (Sign(),)
     own: dict[str, tuple[Step, ...]] = {"predict": decided, "predict_log_proba": log_chances(network)}
