@@ -58,7 +58,7 @@ def test_a_chain_of_linear_classifiers_hands_on_its_answers(model: Any, method: 
         return
     chain = fitted(chain, X, (X[:, :3] > 0).astype(int))
     emulated = Emulated.convert(chain, X)
-    assert emulated.methods == {name for name in offered_methods(chain) if name in emulated.methods}
+    assert emulated.methods <= offered_methods(chain)
     for each in emulated.methods:
         expected, exact = getattr(chain, each)(X), emulated.exact(each, X)
         assert (exact.shape, exact.dtype) == (expected.shape, expected.dtype)
