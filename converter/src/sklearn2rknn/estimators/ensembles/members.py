@@ -283,13 +283,14 @@ class _Prologue:
             common = maps[0] if maps and is_complete else None
             return cls(common, (), [_in_front(each, width, common) for each in members])
         blocks: dict[str, tuple[Step, ...]] = {digest(()): ()} if needs_rows else {}
-        blocks.update((digest(_block(each)), _block(each)) for each in members)
+        keys = [digest(_block(each)) for each in members]
+        blocks.update(zip(keys, map(_block, members), strict=True))
         widths = [width_after(steps, width) for steps in blocks.values()]
         starts = dict(zip(blocks, np.cumsum([0, *widths[:-1]]), strict=True))
         layers = []
-        for each in members:
+        for key, each in zip(keys, members, strict=True):
             own = each.network.layers if each.network.features else _in_front(each, width, None)
-            first, start = own[0], int(starts[digest(_block(each))])
+            first, start = own[0], int(starts[key])
             weights = np.zeros((sum(widths), first.weights.shape[1]))
             weights[start : start + len(first.weights)] = first.weights
             layers.append((attrs.evolve(first, weights=weights), *own[1:]))
