@@ -77,7 +77,7 @@ class PrecisionComparison:
         if best is None:
             return "No precision is possible."
         arguments = f"--precision {best.precision}"
-        if best.name == "float16 pairs":
+        if best.accuracy == "double":
             arguments += " --accuracy double"
         why = "the fastest that keeps the promise of float16" if best.keeps_promise else (
             f"the most exact; none keeps the promise of float16 ({best.falls_short})"
