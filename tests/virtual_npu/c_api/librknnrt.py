@@ -15,66 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scirknn.devices.native.declarations import (
+    NHWC,
+    SIGNATURES,
+    Input,
+    Memory,
+    Output,
+    TensorAttribute,
+)
+
 Array = npt.NDArray[Any]
 
 SOURCES = Path(__file__).parents[3] / "virtual_npu" / "librknnrt"
 TYPES = {"float32": 0, "float16": 1, "int8": 2, "uint8": 3, "int16": 4, "uint16": 5, "int32": 6, "uint32": 7}
 TYPES |= {"int64": 8, "bool": 9}
-NCHW, NHWC, NC1HWC2, UNDEFINED = range(4)
-
-
-class TensorAttr(c.Structure):
-    _fields_ = (
-        ("index", c.c_uint32),
-        ("n_dims", c.c_uint32),
-        ("dims", c.c_uint32 * 16),
-        ("name", c.c_char * 256),
-        ("n_elems", c.c_uint32),
-        ("size", c.c_uint32),
-        ("fmt", c.c_int),
-        ("type", c.c_int),
-        ("qnt_type", c.c_int),
-        ("fl", c.c_int8),
-        ("zp", c.c_int32),
-        ("scale", c.c_float),
-        ("w_stride", c.c_uint32),
-        ("size_with_stride", c.c_uint32),
-        ("pass_through", c.c_uint8),
-        ("h_stride", c.c_uint32),
-    )
-
-
-class Input(c.Structure):
-    _fields_ = (
-        ("index", c.c_uint32),
-        ("buf", c.c_void_p),
-        ("size", c.c_uint32),
-        ("pass_through", c.c_uint8),
-        ("type", c.c_int),
-        ("fmt", c.c_int),
-    )
-
-
-class Output(c.Structure):
-    _fields_ = (
-        ("want_float", c.c_uint8),
-        ("is_prealloc", c.c_uint8),
-        ("index", c.c_uint32),
-        ("buf", c.c_void_p),
-        ("size", c.c_uint32),
-    )
-
-
-class TensorMem(c.Structure):
-    _fields_ = (
-        ("virt_addr", c.c_void_p),
-        ("phys_addr", c.c_uint64),
-        ("fd", c.c_int32),
-        ("offset", c.c_int32),
-        ("size", c.c_uint32),
-        ("flags", c.c_uint32),
-        ("priv_data", c.c_void_p),
-    )
 
 
 class InitExtend(c.Structure):
@@ -88,28 +42,19 @@ class InitExtend(c.Structure):
     )
 
 
-_MEM = c.POINTER(TensorMem)
-_SIGNATURES: dict[str, list[Any]] = {
-    "init": [c.POINTER(c.c_uint64), c.c_char_p, c.c_uint32, c.c_uint32, c.POINTER(InitExtend)],
-    "dup_context": [c.POINTER(c.c_uint64), c.POINTER(c.c_uint64)],
-    "destroy": [c.c_uint64],
-    "query": [c.c_uint64, c.c_int, c.c_void_p, c.c_uint32],
-    "set_core_mask": [c.c_uint64, c.c_int],
-    "set_batch_core_num": [c.c_uint64, c.c_int],
-    "set_input_shapes": [c.c_uint64, c.c_uint32, c.c_void_p],
-    "inputs_set": [c.c_uint64, c.c_uint32, c.c_void_p],
-    "run": [c.c_uint64, c.c_void_p],
-    "wait": [c.c_uint64, c.c_void_p],
-    "outputs_get": [c.c_uint64, c.c_uint32, c.c_void_p, c.c_void_p],
-    "outputs_release": [c.c_uint64, c.c_uint32, c.c_void_p],
-    "create_mem": [c.c_uint64, c.c_uint32],
-    "create_mem2": [c.c_uint64, c.c_uint64, c.c_uint64],
-    "create_mem_from_fd": [c.c_uint64, c.c_int32, c.c_void_p, c.c_uint32, c.c_int32],
-    "destroy_mem": [c.c_uint64, _MEM],
-    "set_io_mem": [c.c_uint64, _MEM, c.POINTER(TensorAttr)],
-    "set_weight_mem": [c.c_uint64, _MEM],
-    "set_internal_mem": [c.c_uint64, _MEM],
-    "mem_sync": [c.c_uint64, _MEM, c.c_int],
+_CONTEXT, _SOME_MEMORY = c.c_uint64, c.POINTER(Memory)
+_SIGNATURES: dict[str, tuple[list[Any], Any]] = {
+    **SIGNATURES,
+    "rknn_set_batch_core_num": ([_CONTEXT, c.c_int], c.c_int),
+    "rknn_set_input_shapes": ([_CONTEXT, c.c_uint32, c.c_void_p], c.c_int),
+    "rknn_wait": ([_CONTEXT, c.c_void_p], c.c_int),
+    "rknn_create_mem2": ([_CONTEXT, c.c_uint64, c.c_uint64], _SOME_MEMORY),
+    "rknn_create_mem_from_fd": (
+        [_CONTEXT, c.c_int32, c.c_void_p, c.c_uint32, c.c_int32],
+        _SOME_MEMORY,
+    ),
+    "rknn_set_weight_mem": ([_CONTEXT, _SOME_MEMORY], c.c_int),
+    "rknn_set_internal_mem": ([_CONTEXT, _SOME_MEMORY], c.c_int),
 }
 
 
@@ -143,10 +88,9 @@ def serving(socket: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def load(path: Path) -> Any:
     library = c.CDLL(os.fspath(path))
-    for name, signature in _SIGNATURES.items():
-        function = getattr(library, f"rknn_{name}")
-        function.argtypes = signature
-        function.restype = _MEM if name.startswith("create_mem") else c.c_int
+    for name, (arguments, result) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = arguments, result
     return library
 
 
@@ -167,8 +111,8 @@ class Context:
         room = c.create_string_buffer(start, size)
         return int(self.library.rknn_query(self.id, command, room, size)), room.raw
 
-    def attr(self, command: int, index: int = 0) -> TensorAttr:
-        attr = TensorAttr(index=index)
+    def attr(self, command: int, index: int = 0) -> TensorAttribute:
+        attr = TensorAttribute(index=index)
         assert self.library.rknn_query(self.id, command, c.byref(attr), c.sizeof(attr)) == 0
         return attr
 

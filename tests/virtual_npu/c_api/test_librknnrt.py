@@ -13,16 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scirknn.devices.native.declarations import NC1HWC2, NCHW, NHWC, UNDEFINED, Input, Output
 from tests.virtual_npu.c_api import librknnrt
-from tests.virtual_npu.c_api.librknnrt import (
-    NC1HWC2,
-    NCHW,
-    NHWC,
-    UNDEFINED,
-    Context,
-    InitExtend,
-    Output,
-)
+from tests.virtual_npu.c_api.librknnrt import Context, InitExtend
 from tests.virtual_npu.c_api.models import (
     CTX,
     FAIL,
@@ -248,8 +241,8 @@ def test_a_wrong_input_is_refused_and_the_context_lives_on(context: Context, how
 def test_an_input_too_large_for_any_tensor_is_refused(context: Context) -> None:
     assert context.set_input(np.zeros(1 << 20, np.float32)) == INPUT
     assert context.library.rknn_inputs_set(context.id, 1, None) == PARAM
-    assert context.library.rknn_inputs_set(context.id, 0, c.byref(librknnrt.Input())) == PARAM
-    assert context.library.rknn_inputs_set(context.id, 2, c.byref(librknnrt.Input())) == INPUT
+    assert context.library.rknn_inputs_set(context.id, 0, c.byref(Input())) == PARAM
+    assert context.library.rknn_inputs_set(context.id, 2, c.byref(Input())) == INPUT
     np.testing.assert_array_equal(context.infer(NHWC_ROWS), executor_answer("float16"))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scirknn.devices.native.declarations import Memory, Output
 from tests.virtual_npu.c_api import librknnrt
 from tests.virtual_npu.c_api.librknnrt import (
     Array,
@@ -102,7 +103,7 @@ def test_general_and_bound_calls_exclude_each_other(library: Any) -> None:
     _bound(bound, 1, "float32")
     assert bound.set_input(NHWC_ROWS) == PARAM
     assert bound.run() == 0
-    got = librknnrt.Output(want_float=1)
+    got = Output(want_float=1)
     assert library.rknn_outputs_get(bound.id, 1, c.byref(got), None) == PARAM
     general.infer(NHWC_ROWS)
     attr = general.attr(1)
@@ -140,7 +141,7 @@ def test_memory_is_given_back_once_and_unbound(context: Context) -> None:
     _, got_values = _bound(context, 2, "float32")
     values[:] = ROWS.ravel()
     assert context.run() == 0
-    stranger = librknnrt.TensorMem()
+    stranger = Memory()
     assert context.library.rknn_destroy_mem(context.id, c.byref(stranger)) == PARAM
     assert context.library.rknn_destroy_mem(context.id, mem) == 0
     assert context.library.rknn_destroy_mem(context.id, mem) == PARAM

@@ -30,6 +30,7 @@ __all__ = [
     "OUTPUT_ATTR",
     "SIGNATURES",
     "TO_DEVICE",
+    "UNDEFINED",
     "Input",
     "Memory",
     "Output",
