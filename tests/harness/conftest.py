@@ -14,7 +14,8 @@ import sklearn2rknn
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import virtual_board
 from rknn_harness.boards.session.session import BoardSession
-from scirknn.bundle import Bundle, Variant, write_bundle
+from scirknn.bundle import Variant, write_bundle
+from tests.device_runtime.bundles import regressor_bundle
 
 TOOLKIT = "2.3.2"
 
@@ -155,24 +156,7 @@ def bundle(tmp_path: Path) -> Callable[..., Path]:
     def make(manner: str, name: str = "model.rknn") -> Path:
         content = manner.encode()
         digest = hashlib.sha256(content).hexdigest()
-        found = Bundle(
-            path=tmp_path / name,
-            task="regressor",
-            estimator="MLPRegressor",
-            classes=None,
-            n_features_in=3,
-            n_outputs=2,
-            feature_names=None,
-            single_output=False,
-            dtype="float64",
-            head="identity",
-            channels=8,
-            input=None,
-            output=None,
-            precision="float16",
-            variants=(Variant(name, 1, digest),),
-            details={},
-        )
+        found = regressor_bundle(tmp_path / name, 3, 2, (Variant(name, 1, digest),), channels=8)
         write_bundle(found, {name: content})
         return found.path
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 import scirknn
-from scirknn.bundle import Bundle, Variant
+from scirknn.bundle import Variant
+from tests.device_runtime.bundles import regressor_bundle
 
 THREADS, PREDICTIONS = 8, 10_000
 COLUMNS, OUTPUTS, SAMPLES = 16, 3, 4
@@ -75,32 +76,14 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
     model = tmp_path / "model.rknn"
     model.write_bytes(b"model")
 
-    def bundle(samples: int) -> Bundle:
-        return Bundle(
-            path=model,
-            task="regressor",
-            estimator="MLPRegressor",
-            classes=None,
-            n_features_in=COLUMNS,
-            n_outputs=OUTPUTS,
-            feature_names=None,
-            single_output=False,
-            dtype="float64",
-            head="identity",
-            channels=COLUMNS,
-            input=None,
-            output=None,
-            precision="float16",
-            variants=(Variant(model.name, samples, hashlib.sha256(b"model").hexdigest()),),
-            details={},
-        )
-
     def open_(lite: type[Lite], samples: int = SAMPLES) -> Any:
         api = ModuleType("rknnlite.api")
         api.RKNNLite = lite  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "rknnlite", ModuleType("rknnlite"))
         monkeypatch.setitem(sys.modules, "rknnlite.api", api)
-        return scirknn.MLPRegressor(bundle(samples), device="npu", core="pool")
+        variants = (Variant(model.name, samples, hashlib.sha256(b"model").hexdigest()),)
+        bundle = regressor_bundle(model, COLUMNS, OUTPUTS, variants)
+        return scirknn.MLPRegressor(bundle, device="npu", core="pool")
 
     return open_
 

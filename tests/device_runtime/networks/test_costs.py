@@ -32,6 +32,7 @@ from scirknn.networks.costs import (
     write_costs,
 )
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
+from tests.device_runtime.bundles import regressor_bundle
 from tests.device_runtime.conftest import MakeBundle
 from tests.device_runtime.networks.test_cpu import ESTIMATOR, with_weights
 
@@ -108,12 +109,9 @@ def test_all_rows_of_a_call_are_in_its_work(rows: int, tmp_path_factory: Any) ->
     assert rows / 64 <= call <= rows / 64 + 8
 
 
-_BUNDLE: Any = scirknn.Bundle(
-    path=Path("m.rknn"), task="regressor", estimator="", classes=None, n_features_in=8, n_outputs=3,
-    feature_names=None, single_output=False, dtype="float64", head="identity", channels=8, input=None,
-    output=None, precision="float16", details={},
-    variants=tuple(scirknn.bundle.Variant(f"{size}", size, "") for size in (1, 8, 64)),
-)  # fmt: skip
+_BUNDLE = regressor_bundle(
+    Path("m.rknn"), 8, 3, tuple(scirknn.bundle.Variant(f"{size}", size, "") for size in (1, 8, 64))
+)
 
 
 SIZES = {"small": (16,), "usual": (128, 128), "wide": (256, 128), "deep": (32,) * 6}

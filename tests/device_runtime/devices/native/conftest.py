@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scirknn.bundle import Affine, Bundle, Variant, write_bundle
+from scirknn.bundle import Affine, Variant, write_bundle
 from scirknn.devices.native.library import Library, load_library
 from scirknn.probe_rows import ProbeRows
+from tests.device_runtime.bundles import regressor_bundle
 from tests.virtual_npu.c_api import librknnrt
 from tests.virtual_npu.rknn_writer import Chain, Dense, write
 from virtual_npu import VirtualNpu, read
@@ -82,26 +83,14 @@ def write_native_bundle(tmp_path: Path) -> WriteBundle:
         recorded = executor_answer(model(precision, 8), inputs).astype(np.float64)
         output = Affine(np.linspace(-1, 1, OUTPUTS), np.linspace(1, 3, OUTPUTS))
         recorded = (recorded - output.offset) * output.scale
-        bundle: dict[str, Any] = dict(
-            path=tmp_path / "model.rknn",
-            task="regressor",
-            estimator="MLPRegressor",
-            classes=None,
-            n_features_in=CHANNELS,
-            n_outputs=OUTPUTS,
-            feature_names=None,
-            single_output=False,
-            dtype="float64",
-            head="identity",
-            channels=CHANNELS,
-            input=None,
-            output=output,
-            precision=precision,
-            variants=variants,
-            details={"toolkit": {"version": "none"}},
-            probe=ProbeRows(inputs, recorded, 1e-6),
-        )
-        write_bundle(Bundle(**{**bundle, **fields}), {names[n]: file for n, file in files.items()})
-        return tmp_path / "model.rknn"
+        known = {
+            "output": output,
+            "precision": precision,
+            "details": {"toolkit": {"version": "none"}},
+            "probe": ProbeRows(inputs, recorded, 1e-6),
+        }
+        bundle = regressor_bundle(tmp_path / "model.rknn", CHANNELS, OUTPUTS, variants, **{**known, **fields})
+        write_bundle(bundle, {names[n]: file for n, file in files.items()})
+        return bundle.path
 
     return make
