@@ -112,7 +112,8 @@ def _choose(context: NativeContext, bundle: Bundle, rows: int, core: str) -> Bou
         return Refusal(difference)
     general, probe = GeneralSession(context, rows), bundle.probe
     runs = [] if probe is None else list(probe_runs(probe, rows, bundle.channels))
-    distance = distance_from_record(general, bundle, runs)
+    answers = [general.run(run) for run in runs]
+    distance = distance_from_record(answers, bundle)
     if distance:
         text = f"On the rows that {bundle.path.name} holds, the NPU's {distance}"
         warnings.warn(f"{text}: update librknnrt.so and the driver, or convert again.", stacklevel=8)
@@ -121,7 +122,7 @@ def _choose(context: NativeContext, bundle: Bundle, rows: int, core: str) -> Bou
         candidates: list[BoundSession] = [
             kind(_duplicate(context, core, closing), rows) for kind in (NativeSession, FloatSession)
         ]
-        differences = [difference_from_general(general, each, runs) for each in candidates]
+        differences = [difference_from_general(answers, each, runs) for each in candidates]
         equal = [each for each, difference in zip(candidates, differences) if not difference]
         if not equal:
             return Refusal(f"{differences[0]} of {bundle.path.name}, run with bound memory")

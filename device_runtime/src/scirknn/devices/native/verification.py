@@ -39,22 +39,30 @@ def layout_difference(context: NativeContext, bundle: Bundle, rows: int) -> str:
     return "" if given == rows * outputs else f"{context.name} has {given} outputs, not {rows * outputs}"
 
 
-def difference_from_general(general: Session, bound: Session, runs: Sequence[Float32Array]) -> str:
-    """Say in how many outputs a session's bits differ from those of general calls; empty where in none."""
-    for rows in runs:
-        expected, answer = general.run(rows), bound.run(rows)
+def difference_from_general(
+    answers: Sequence[Float32Array], bound: Session, runs: Sequence[Float32Array]
+) -> str:
+    """Say in how many outputs a session's bits differ from those of general calls; empty where in none.
+
+    `answers` are those of general calls to `runs`.
+    """
+    for expected, rows in zip(answers, runs):
+        answer = bound.run(rows)
         wrong = int((expected.view(np.uint32) != answer.view(np.uint32)).sum())
         if wrong:
             return f"{wrong} of {answer.size} outputs have other bits than by general calls"
     return ""
 
 
-def distance_from_record(general: Session, bundle: Bundle, runs: Sequence[Float32Array]) -> str:
-    """Say by how much answers leave the error bound of those recorded; empty where they do not."""
+def distance_from_record(answers: Sequence[Float32Array], bundle: Bundle) -> str:
+    """Say by how much answers leave the error bound of those recorded; empty where they do not.
+
+    `answers` are those to `probe_runs`.
+    """
     probe = bundle.probe
     if probe is None:
         return ""
-    raw = np.concatenate([general.run(rows) for rows in runs])[: len(probe.outputs)]
+    raw = np.concatenate(answers)[: len(probe.outputs)]
     error = np.abs(bundle.finish(raw) - probe.outputs)
     if (error <= probe.error).all():
         return ""
