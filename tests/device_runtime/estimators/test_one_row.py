@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ def test_names_tables_and_pairs_take_the_general_path(
 ) -> None:
     bundle = read_bundle(make_bundle(_ESTIMATOR))
     monkeypatch.setattr(lite, "inference", lambda self, inputs: [np.zeros((1, 4, 1, 1), np.float32)])
-    with scirknn.Regressor(scirknn.Bundle(**{**vars(bundle), **changes})) as model:
+    with scirknn.Regressor(replace(bundle, **changes)) as model:
         monkeypatch.setattr(model, "_check", refuse_general_path)
         with pytest.raises(pytest.fail.Exception):
             model.predict(np.zeros((1, 5)))
