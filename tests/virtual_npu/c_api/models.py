@@ -12,7 +12,8 @@ from virtual_npu import VirtualNpu, read
 FAIL, UNAVAILABLE, PARAM, MODEL, CTX, INPUT, OUTPUT, PLATFORM = -1, -3, -5, -6, -7, -8, -9, -13
 
 
-def _model(dtype: str, channels: int = 24, kernels: int = 10, samples: int = 5) -> bytes:
+def model(dtype: str, channels: int = 24, kernels: int = 10, samples: int = 5) -> bytes:
+    """A file of `channels` inputs, which int8 pads to a multiple of 32, and `kernels` outputs."""
     rng = np.random.default_rng(len(dtype))
     if dtype == "float16":
         layers = [
@@ -31,7 +32,7 @@ def _model(dtype: str, channels: int = 24, kernels: int = 10, samples: int = 5) 
     return write(Chain([layer], samples, dtype, scales=(0.03, 0.05)))
 
 
-MODELS = {dtype: _model(dtype) for dtype in ("float16", "int8", "int16")}
+MODELS = {dtype: model(dtype) for dtype in ("float16", "int8", "int16")}
 ROWS = np.random.default_rng(7).normal(size=(5, 24)).astype(np.float32)
 NHWC_ROWS = ROWS[None, :, None, :]
 

@@ -14,8 +14,8 @@ from scirknn.bundle import Affine, Variant, write_bundle
 from scirknn.devices.native.library import Library, load_library
 from scirknn.probe_rows import ProbeRows
 from tests.device_runtime.bundles import regressor_bundle
-from tests.virtual_npu.c_api import librknnrt
-from tests.virtual_npu.rknn_writer import Chain, Dense, write
+from tests.virtual_npu.c_api import librknnrt, models
+from tests.virtual_npu.reference import as_input, as_rows
 from virtual_npu import VirtualNpu, read
 
 CHANNELS, OUTPUTS = 24, 10
@@ -27,21 +27,7 @@ WriteBundle = Callable[..., Path]
 
 def model(precision: str, samples: int) -> bytes:
     """A file of 24 inputs, which int8 pads to 32, and 10 outputs."""
-    rng = np.random.default_rng(len(precision))
-    if precision == "float16":
-        hidden = Dense(rng.normal(size=(33, CHANNELS)) / 5, rng.normal(size=33), relu=True)
-        return write(
-            Chain([hidden, Dense(rng.normal(size=(OUTPUTS, 33)) / 6, rng.normal(size=OUTPUTS))], samples)
-        )
-    limit = np.iinfo(precision).max
-    layer = Dense(
-        rng.integers(-limit, limit + 1, (OUTPUTS, CHANNELS)),
-        rng.integers(-limit * 50, limit * 50, OUTPUTS),
-        multipliers=rng.integers(8192, 16384, OUTPUTS),
-        out_scale=20000,
-        out_shift=22 if precision == "int8" else 30,
-    )
-    return write(Chain([layer], samples, precision, scales=(0.03, 0.05)))
+    return models.model(precision, CHANNELS, OUTPUTS, samples)
 
 
 def rows(count: int, seed: int = 7) -> Any:
@@ -50,7 +36,7 @@ def rows(count: int, seed: int = 7) -> Any:
 
 def executor_answer(file: bytes, given: Any) -> Any:
     """What the virtual NPU answers to rows, in runs of its own."""
-    return VirtualNpu(read(file)).run(given.T[None, :, :, None])[0, :, :, 0].T
+    return as_rows(VirtualNpu(read(file)).run(as_input(given)))
 
 
 @pytest.fixture(scope="package")
