@@ -39,11 +39,6 @@ from tests.device_runtime.networks.test_cpu import ESTIMATOR, with_weights
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.fixture(autouse=True)
-def no_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @given(factors=st.lists(st.floats(0.1, 10), min_size=5, max_size=5))
 def test_costs_are_found_again_from_the_times_they_give(factors: list[float]) -> None:
     work = np.array([cpu_work(widths, rows) for widths in bench.DRAWN for rows in bench.DRAWN_ROWS])

@@ -41,11 +41,6 @@ def with_weights(path: Path, estimator: Any, **changes: Any) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def no_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.fixture
 def path(make_bundle: MakeBundle) -> Path:
     return with_weights(make_bundle(ESTIMATOR, samples=(1, 8)), ESTIMATOR)
