@@ -77,10 +77,10 @@ def main() -> None:
         Console().print(_many_rows(bundle, options.rows))
 
 
-def stand_in() -> None:
-    """Let `Lite` be this process's rknnlite."""
+def stand_in(lite: type[Lite] = Lite) -> None:
+    """Let a stand-in be this process's rknnlite."""
     api = ModuleType("rknnlite.api")
-    api.RKNNLite = Lite  # type: ignore[attr-defined]
+    api.RKNNLite = lite  # type: ignore[attr-defined]
     sys.modules.update({"rknnlite": ModuleType("rknnlite"), "rknnlite.api": api})
     warnings.simplefilter("ignore")  # no versions are known of a stand-in
 

@@ -18,10 +18,10 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
+from benchmarks.runtime.many_rows import Lite, stand_in
 from rich.console import Console
 from rich.table import Table
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -41,27 +41,12 @@ ROWS = tuple(10**power for power in range(8))
 INPUTS = 8
 
 
-class InstantLite:
+class InstantLite(Lite):
     """rknnlite that answers zeros at once."""
-
-    NPU_CORE_0, NPU_CORE_1, NPU_CORE_2 = 1, 2, 4
-
-    def __init__(self, verbose: bool) -> None: ...
-
-    def load_rknn(self, path: str) -> int:
-        """Take any file."""
-        return 0
-
-    def init_runtime(self, core_mask: int = 0) -> int:
-        """Do nothing."""
-        return 0
 
     def inference(self, inputs: list[Any]) -> list[Any]:
         """Answer zeros."""
         return [np.zeros((1, 3, inputs[0].shape[1], 1), np.float32)]
-
-    def release(self) -> None:
-        """Do nothing."""
 
 
 def main() -> None:
@@ -144,10 +129,7 @@ def _convert(widths: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _predict(rows: int) -> dict[str, Any]:
-    api = ModuleType("rknnlite.api")
-    api.RKNNLite = InstantLite  # type: ignore[attr-defined]
-    sys.modules.update({"rknnlite": ModuleType("rknnlite"), "rknnlite.api": api})
-    warnings.simplefilter("ignore")
+    stand_in(InstantLite)
     random = np.random.default_rng(0)
     X = random.standard_normal((rows, INPUTS), np.float32)
     few = random.standard_normal((64, INPUTS))
