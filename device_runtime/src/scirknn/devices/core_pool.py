@@ -48,7 +48,7 @@ class Contexts:
         ------
         NativeError
         """
-        if not self.is_own_process():
+        if not self._is_own_process():
             raise NativeError(
                 "run",
                 None,
@@ -57,8 +57,7 @@ class Contexts:
                 "start it with multiprocessing's 'spawn' or 'forkserver'.",
             )
 
-    def is_own_process(self) -> bool:
-        """Whether this is the process that opened the contexts."""
+    def _is_own_process(self) -> bool:
         return self._process == os.getpid()
 
     def __len__(self) -> int:
@@ -88,7 +87,7 @@ class Contexts:
 
     def close(self) -> None:
         """Release the NPU; more than once does no harm. A forked process leaves it to its parent."""
-        if self.is_own_process():
+        if self._is_own_process():
             self._threads.close(wait=False)
             close_contexts(self._contexts)
 
