@@ -1,4 +1,4 @@
-"""Runs on the board: every bundle of FOLDER by two runtimes, as JSON in the last line of its output.
+"""Runs on the board: every bundle of FOLDER by each RUNTIME, as JSON in the last line of its output.
 
 ``ask_native.py FOLDER RUNTIME...``, with scirknn on the path; FOLDER/X.npy has rows.
 """

@@ -103,7 +103,7 @@ int rknn_destroy_mem(rknn_context id, rknn_tensor_mem *mem) {
     return code;
 }
 
-/* Find the tensor that an attribute was queried of: an index alone does not tell inputs from outputs. */
+/* Find the tensor that an attribute was queried of: an index alone does not distinguish inputs from outputs. */
 static int64_t find_tensor(const struct context *context, const rknn_tensor_attr *attr) {
     const uint32_t inputs = context->model.n_input, all = inputs + context->model.n_output;
     for (uint32_t i = 0; i < all; i++)

@@ -41,7 +41,7 @@ MOST_ROWS = 1 << 20
 _LONGEST_FILE = 1 << 14
 _LONGEST = 1e3  # seconds, of any cost
 _SAME = 1e-6
-"""Share of the largest singular value: below it the calls do not tell costs apart."""
+"""Share of the largest singular value: below it the calls do not distinguish costs."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def break_even(bundle: Bundle, costs: Costs = Costs()) -> int | None:  # frozen
 def fit(names: tuple[str, ...], work: Floats, seconds: Floats, costs: Costs) -> Costs:
     """Return costs with those of these names fitted to times, by least squares of relative errors.
 
-    Of costs that the calls do not tell apart, those change most that are the largest part. None becomes
+    Of costs that the calls do not distinguish, those change most that are the largest part. None becomes
     negative.
 
     Parameters
