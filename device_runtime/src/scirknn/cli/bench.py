@@ -85,18 +85,14 @@ def _calibrate(bundle: Bundle, device: str, X: Array, seconds: float) -> int:
     return 0
 
 
-def break_even_text(bundle: Bundle, costs: Costs) -> str | None:
-    """Say up to how many rows a call on the CPU is faster; None where the CPU cannot compute the network."""
-    if bundle.cpu is None:
-        return None
+def break_even_text(bundle: Bundle, costs: Costs) -> str:
+    """Say up to how many rows a call on the CPU, which can compute the bundle's network, is faster."""
     rows, by = break_even(bundle, costs), "measured here" if costs.is_measured else "estimate"
     if rows is None:
         return f"faster than the NPU for any number of rows ({by})"
-    return (
-        "slower than the NPU for any number of rows"
-        if rows == 1
-        else f"faster below {rows} rows a call ({by})"
-    )
+    if rows == 1:
+        return "slower than the NPU for any number of rows"
+    return f"faster below {rows} rows a call ({by})"
 
 
 def calibrate(

@@ -239,7 +239,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         if bundle.columns is None
         else f"{len(bundle.columns.inputs)} inputs, made on the host",
         "input range": _ranges(bundle),
-        "cpu": break_even_text(bundle, read_costs()),
+        "cpu": None if bundle.cpu is None else break_even_text(bundle, read_costs()),
         "placement": None if not isinstance(where, dict) else _counts(where.get("layers")),
     }
     facts.update((name, value) for name, value in bundle.details.items() if name != "placement")
