@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from fractions import Fraction
 from typing import Any
 
@@ -106,3 +108,36 @@ def test_what_is_not_finite_stays_in_its_row_and_kernel(bad: float) -> None:
 def test_zero_sums_are_positive() -> None:
     rows = np.array([[-1.0, 1.0], [-0.0, -0.0]], np.float32)
     assert not np.signbit(GroupedSums(np.ones((2, 1), np.float32))(rows)).any()
+
+
+def large_layer() -> tuple[Array, Array]:
+    """Draw 130 rows and a layer that processors share, some of whose values are wide apart."""
+    random = np.random.default_rng(5)
+    rows = np.asarray(
+        random.standard_normal((130, 200)) * 2.0 ** random.integers(-14, 9, (130, 1)), np.float16
+    )
+    weights = np.asarray(random.standard_normal((200, 300)), np.float16)
+    rows[7, 3], weights[5, 290] = np.inf, np.nan
+    return rows.astype(np.float32), weights.astype(np.float32)
+
+
+def test_a_layer_that_processors_share_gives_each_output_the_bits_it_has_alone() -> None:
+    rows, weights = large_layer()
+    sums = GroupedSums(weights)(rows)
+    alone = [
+        GroupedSums(weights[:, first : first + 50])(rows[point : point + 1])
+        for point in range(len(rows))
+        for first in range(0, 300, 50)
+    ]
+    assert np.array_equal(sums, np.reshape(alone, (len(rows), 300)), equal_nan=True)
+
+
+def test_a_forked_child_computes_a_layer_that_its_parent_shared_among_processors() -> None:
+    rows, weights = large_layer()
+    sums = GroupedSums(weights)
+    expected = sums(rows)  # the parent's threads are there now, and not in the child
+    child = os.fork()
+    if not child:
+        signal.alarm(60)  # instead of waiting for threads that are not there
+        os._exit(0 if np.array_equal(sums(rows), expected, equal_nan=True) else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -9,10 +9,15 @@ A group is summed in float64. All its products are multiples of one power of two
 come to less than 2^53 of it, no product and no addition rounds, so that no bit depends on the order of a BLAS
 kernel, on its threads or on fused multiply-adds. Where a group's values span more, each is taken as two
 integers of 20 bits, whose sums are exact for the same reason, and the three partial sums are rounded once.
+For the same reason the processors may share the outputs of a large layer: see `_each`.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +40,7 @@ _HALF: Final = 20  # a finite float16 is 40 bits of that multiple: two integers 
 _EXACT: Final = 2.0**53  # up to here float64 holds every integer
 _ROWS, _KERNELS = 64, 256  # at a time: a group's sums stay in a core's cache
 _TOGETHER: Final = 1 << 13  # sums of several groups at a time, for few rows
+_SHARED: Final = 1 << 22  # products from which another thread's start costs less than it saves
 
 
 @follows(evidence.FLOAT16_SUMS)
@@ -53,9 +59,11 @@ class GroupedSums:
         filled = np.zeros((groups * GROUP, self._kernels), np.float32)
         filled[:channels] = weights
         values = filled.reshape(groups, GROUP, -1)
+        # A middling layer too is in two parts, which two processors may share.
+        self._width = min(_KERNELS, max(_KERNELS // 4, -(-self._kernels // 2)))
         self._blocks: list[_Floats] = [
-            values[:, :, first : first + _KERNELS].astype(np.float64)
-            for first in range(0, self._kernels, _KERNELS)
+            values[:, :, first : first + self._width].astype(np.float64)
+            for first in range(0, self._kernels, self._width)
         ]
         reach = np.abs(values).sum(axis=1, dtype=np.float64)
         finite = np.isfinite(reach)
@@ -74,12 +82,16 @@ class GroupedSums:
         is_small = float(max(rows.max(initial=0), -rows.min(initial=0))) < self._limit  # NaN is not
         is_wide, is_finite = (None, True) if is_small else self._wide(features)
         total = np.empty((len(rows), self._kernels), np.float32)
-        for first in range(0, len(rows), _ROWS):
+
+        def add_block(first: int, number: int) -> None:
             points = slice(first, first + _ROWS)
+            kernels = slice(number * self._width, (number + 1) * self._width)
             wide = None if is_wide is None else is_wide[:, points]
-            for number, weights in enumerate(self._blocks):
-                kernels = slice(number * _KERNELS, (number + 1) * _KERNELS)
-                total[points, kernels] = _block_sums(features[:, points], weights, wide)
+            with np.errstate(all="ignore"):  # each thread has its own; infinities and NaN are results
+                total[points, kernels] = _block_sums(features[:, points], self._blocks[number], wide)
+
+        blocks = [(first, n) for first in range(0, len(rows), _ROWS) for n in range(len(self._blocks))]
+        _each(add_block, blocks, features.size * self._kernels)
         if not (is_finite and self._is_finite):
             total[np.isnan(total)] = np.nan  # which of several NaN comes through is a matter of order
         return total
@@ -102,6 +114,22 @@ class GroupedSums:
         steps = _common_steps(values) * self._steps[:, None] * _EXACT
         wide: npt.NDArray[np.bool_] = finite & ~(largest * self._reach[:, None] < steps)
         return wide, bool(finite.all())
+
+
+def _each(act: Callable[[int, int], None], blocks: Sequence[tuple[int, int]], products: int) -> None:
+    """Call `act` with each block, by all processors where there are enough products."""
+    if len(blocks) == 1 or products < _SHARED:
+        for block in blocks:
+            act(*block)
+    else:
+        list(_threads(os.getpid()).map(lambda block: act(*block), blocks))
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Return a process's threads; a forked child has none of its parent's, and makes its own."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ThreadPoolExecutor(count, f"sums of process {process}")
 
 
 def _common_steps(values: _Singles) -> _Floats:
