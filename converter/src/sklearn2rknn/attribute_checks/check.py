@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -24,6 +25,12 @@ __all__ = ["check_estimator", "checked"]
 _Result = TypeVar("_Result")
 _MOST_PARTS = 10_000  # estimators within one; a file may name one part any number of times
 
+
+_DAMAGE = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RuntimeError, TypeError),
+    ValueError,
+)
+"""What reading an attribute of another kind ends in, in scikit-learn's own code too."""
 
 _MEMBERS = {
     **dict.fromkeys(
@@ -70,7 +77,7 @@ def checked(read: Callable[[Any], _Result]) -> Callable[[Any], _Result]:
             return result
         except Sklearn2RknnError:
             raise
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except _DAMAGE as error:
             raise UnsupportedModelError(
                 f"{type(estimator).__name__} holds an attribute that fit does not leave "
                 f"({type(error).__name__}: {str(error)[:200]}). It was changed after fit, or the file is "
@@ -108,6 +115,8 @@ def check_estimator(estimator: Any) -> list[Any]:
             check_activations(part)
             perceptrons.append(part)
         elif not isinstance(part, (str, type(None))):
+            if isinstance(part, BaseEstimator) and "n_features_in_" in vars(part):
+                Attributes(part).width()
             check_step(part)
         stack += [(inner, (*around, id(part))) for inner in _parts(part)]
     raise UnsupportedModelError(f"{type(estimator).__name__} has more than {_MOST_PARTS} parts.")

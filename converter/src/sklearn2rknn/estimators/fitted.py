@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,6 +94,11 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
 def class_labels(name: str, labels: Any) -> npt.NDArray[Any]:
     """Return the labels in a dtype that the metadata can hold, or refuse them."""
     array = np.asarray(labels)
+    if array.ndim != 1 or not array.size:
+        raise UnsupportedModelError(
+            f"{name}.classes_ is {reprlib.repr(labels)[:80]}; fit leaves an array of labels. It was changed "
+            "after fit, or the file is damaged: fit again."
+        )
     if array.dtype.kind in "OT" and all(isinstance(label, str) for label in array.tolist()):
         # An array of strings keeps its dtype: predictions of scikit-learn have the dtype of classes_.
         return array.astype(object)
