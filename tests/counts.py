@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["FULL", "counted"]
+__all__ = ["COUNTED_SET", "FULL", "counted"]
 
 FULL = os.environ.get("SCIRKNN_COUNTS") == "full"
+
+COUNTED_SET = "counted set"
+"""A property that a test records: what came of the models that it tried. A run ends with a table of them."""
 
 
 def counted(number: int) -> int:

@@ -12,8 +12,8 @@ from hypothesis import find, given, settings
 from rknn_harness.errors import HarnessError
 from rknn_harness.models.family import families, family_names
 from rknn_harness.models.family_model import build_family_model
-from rknn_harness.models.strategies import family_cases, family_specs
-from rknn_harness.records.case import Case
+from rknn_harness.models.strategies import family_cases, family_specs, kinds_of
+from rknn_harness.records.case import PRECISIONS, Case
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.verdicts.reference import reference
 
@@ -21,7 +21,7 @@ SETTINGS = settings(max_examples=20, deadline=None)
 
 
 @SETTINGS
-@given(family_cases(family_names()))
+@given(family_cases(kinds_of(family_names(), PRECISIONS), PRECISIONS))
 def test_a_case_comes_back_from_its_json_and_builds_the_same_model(case: Case) -> None:
     back = Case.from_json(json.loads(json.dumps(case.to_json())))
     assert back == case
@@ -71,8 +71,18 @@ def test_half_of_a_data_set_is_fitted() -> None:
 
 
 def test_it_shrinks_to_plain_rows() -> None:
-    spec = find(family_specs(("kernels",)), lambda spec: spec.kind == "SVR")
+    spec = find(family_specs(kinds_of(("kernels",), ("float16",))), lambda spec: spec.kind == "SVR")
     assert (spec.decades, spec.oddity, spec.n_features, spec.seed) == (0, "", 1, 0)
+
+
+def test_a_kind_has_the_precisions_of_the_support_table() -> None:
+    precisions = {
+        kind.name: kind.precisions for family in families().values() for kind in family.kinds.values()
+    }
+    assert precisions["LogisticRegression"] == ("float16", "int8", "int16")
+    assert precisions["GaussianProcessRegressor"] == precisions["LabelSpreading"] == ("float16", "int16")
+    assert precisions["LocalOutlierFactor"] == precisions["DecisionTreeClassifier"] == ("float16",)
+    assert precisions["StackingRegressor"] == precisions["PowerTransformer"] == PRECISIONS
 
 
 @pytest.mark.parametrize(

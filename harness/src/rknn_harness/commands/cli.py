@@ -139,7 +139,8 @@ class _SpacedValues(click.Command):
 @click.option(
     "--family-cases",
     type=click.IntRange(0),
-    help="Drawn models of the families asked for, in float16.  [default: 10]",
+    help="Drawn models of the families asked for, in the precisions that `sklearn2rknn supported` names for "
+    "them.  [default: 10]",
 )
 @click.option(
     "--guard",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ import attrs
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from rknn_harness.records.case import PRECISIONS
 from rknn_harness.records.specs.family_spec import FamilySpec
+from sklearn2rknn.estimators.support import support_table
 
 __all__ = ["Columns", "Kind", "Target", "fixed", "kind", "scaled"]
 
@@ -65,6 +68,19 @@ class Kind:
     columns: Columns = Columns.NUMBERS
     features: tuple[int, int] = _FEATURES
     choices: Mapping[str, Sequence[Any]] = attrs.field(factory=dict)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions of its class by the converter's support table.
+
+        All where others make the model's precisions, such as those in a pipeline; float16 stands for what the
+        host computes.
+        """
+        made = inspect.unwrap(getattr(self.make, "func", self.make))
+        if not isinstance(made, type):
+            return PRECISIONS
+        (line,) = support_table([made])
+        return tuple(each for each in PRECISIONS if each in ("float16", *line.precisions))
 
 
 def kind(

@@ -6,11 +6,12 @@ Networks shrink towards one small linear model, models of a family towards its f
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from rknn_harness.models.family import families
+from rknn_harness.models.family import families, find_kind
+from rknn_harness.models.kind import Kind
 from rknn_harness.models.random_mlp import has_poisson
 from rknn_harness.records.case import Case, family_case, random_case
 from rknn_harness.records.specs import family_spec
@@ -23,6 +24,7 @@ __all__ = [
     "cases",
     "family_cases",
     "family_specs",
+    "kinds_of",
     "options",
     "specs",
     "widths",
@@ -120,16 +122,26 @@ def cases(draw: st.DrawFn, *, precisions: tuple[str, ...], guard: bool = True) -
     return random_case(spec, precision, "", draw(batch_sizes()), draw(options(precision)))
 
 
+def kinds_of(names: Sequence[str], precisions: Sequence[str]) -> Mapping[str, Sequence[Kind]]:
+    """Return the kinds of each family named that have one of the precisions; no family without any."""
+    wanted = set(precisions)
+    kinds = {
+        name: [kind for kind in families()[name].kinds.values() if wanted & set(kind.precisions)]
+        for name in names
+    }
+    return {name: each for name, each in kinds.items() if each}
+
+
 @st.composite
-def family_specs(draw: st.DrawFn, names: Sequence[str]) -> FamilySpec:
-    """Draw models of the families named: every kind and its parameters, sizes, and scales of columns."""
-    family = families()[draw(st.sampled_from(names))]
-    chosen = family.kinds[draw(st.sampled_from(list(family.kinds)))]
+def family_specs(draw: st.DrawFn, kinds: Mapping[str, Sequence[Kind]]) -> FamilySpec:
+    """Draw models of families: kinds and their parameters, sizes, and scales of columns."""
+    name = draw(st.sampled_from(list(kinds)))
+    chosen = draw(st.sampled_from(kinds[name]))
     least, most = chosen.features
     sizes = [each for each in (1, 2, 3, 4, 7, 8, 9, 16, 17, 33) if least <= each <= most]
     parameters = {name: draw(st.sampled_from(values)) for name, values in sorted(chosen.choices.items())}
     return FamilySpec(
-        family=family.name,
+        family=name,
         kind=chosen.name,
         parameters=tuple(parameters.items()),
         n_features=draw(st.sampled_from(sizes)),
@@ -145,6 +157,10 @@ def family_specs(draw: st.DrawFn, names: Sequence[str]) -> FamilySpec:
 
 
 @st.composite
-def family_cases(draw: st.DrawFn, names: Sequence[str]) -> Case:
-    """Models of the families named, in float16, with a batch size and no toolkit."""
-    return family_case(draw(family_specs(names)), "float16", "", draw(batch_sizes()))
+def family_cases(
+    draw: st.DrawFn, kinds: Mapping[str, Sequence[Kind]], precisions: Sequence[str] = ("float16",)
+) -> Case:
+    """Models of families, in one of the precisions that each has, with a batch size and no toolkit."""
+    spec, batch_size = draw(family_specs(kinds)), draw(batch_sizes())
+    possible = [each for each in precisions if each in find_kind(spec).precisions]
+    return family_case(spec, draw(st.sampled_from(possible)), "", batch_size)

@@ -27,7 +27,7 @@ class Draw:
     Attributes
     ----------
     precisions : tuple of str
-        Of networks; models of families are drawn in float16.
+        Models of families are drawn in those of them that the support table names for each.
     count : int
         At most: equal models count once.
     seed : int
@@ -56,8 +56,8 @@ class Draw:
 def draw_cases(draw: Draw) -> list[Case]:
     """Draw random models, each once, without a toolkit."""
     cases: dict[str, Case] = {}
-    of_each_family = draw.family_count if draw.guard and draw.families else 0
-    for of_families, count in ((False, draw.count), (True, of_each_family)):
+    has_kinds = draw.guard and draw.family_count and strategies.kinds_of(draw.families, draw.precisions)
+    for of_families, count in ((False, draw.count), (True, draw.family_count if has_kinds else 0)):
         if count:
             phases = [Phase.reuse, Phase.generate]
             _each(draw, of_families, phases, lambda case: cases.setdefault(case.id, case))
@@ -95,7 +95,8 @@ def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Cas
 
 def _each(draw: Draw, of_families: bool, phases: list[Phase], body: Callable[[Case], Any]) -> None:
     if of_families:
-        strategy, count = strategies.family_cases(draw.families), draw.family_count
+        kinds = strategies.kinds_of(draw.families, draw.precisions)
+        strategy, count = strategies.family_cases(kinds, draw.precisions), draw.family_count
     else:
         strategy, count = strategies.cases(precisions=draw.precisions, guard=draw.guard), draw.count
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from sklearn.decomposition import KernelPCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -19,6 +21,7 @@ _KERNELS = ("rbf", "rbf", "poly", "linear", "sigmoid")
 _STRENGTHS = (0.1, 1.0, 10.0)
 
 
+@functools.wraps(GaussianProcessRegressor, updated=())
 def _process(noise: float = 0.1, length: float = 1.0) -> GaussianProcessRegressor:
     return GaussianProcessRegressor(RBF(length) + WhiteKernel(noise), optimizer=None, normalize_y=True)
 
@@ -31,13 +34,7 @@ KINDS = (
     kind(OneClassSVM, Target.NONE, kernel=("rbf", "poly"), nu=(0.1, 0.5)),
     # Of columns of any size its sums cancel in float64 too.
     kind(scaled(KernelRidge), Target.NUMBER, kernel=("rbf", "polynomial", "linear"), alpha=(0.1, 1.0)),
-    kind(
-        _process,
-        Target.NUMBER,
-        name="GaussianProcessRegressor",
-        noise=(0.01, 0.5),
-        length=(1.0, 4.0),
-    ),
+    kind(_process, Target.NUMBER, noise=(0.01, 0.5), length=(1.0, 4.0)),
     # Of rows far from all others scikit-learn answers NaN (propagation) or roundings (density).
     kind(scaled(KernelDensity), Target.NONE, features=(1, 9), bandwidth=(1.0, 3.0)),
     kind(scaled(LabelPropagation, max_iter=2000), Target.CLASSES, gamma=(0.1, 1.0)),
