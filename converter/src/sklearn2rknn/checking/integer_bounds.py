@@ -163,9 +163,13 @@ def _beyond_32_bits(layer: Layer, z: Floats, error: Floats, reach: Floats, targe
 
 
 def int16_steps(largest: Floats) -> Floats:
-    """Return 1 / (2**f - 1) for largest weights, as files of four toolkits have it."""
+    """Return 1 / (2**f - 1) for largest weights, as files of four toolkits have it.
+
+    A power of two from 1 on takes a bit more than the numbers below it.
+    """
+    largest = np.asarray(largest, np.float32).astype(np.float64)  # as the toolkit has them
     log = np.log2(np.where(largest > 0, largest, 1.0))
-    bits = 15 - np.ceil(log) - (log <= -1)
+    bits = 15 - np.where(log < 0, np.ceil(log) + (log <= -1), np.floor(log) + 1)
     return np.where(largest > 0, 1 / np.maximum(2.0**bits - 1, 2.0 ** (bits - 1)), 0.0)
 
 
