@@ -110,11 +110,7 @@ def _scale_outputs(network: Network, how: Preparation) -> Network:
         return scaling.bring_output_into_float16(network, how.rows)
     if how.rows is None or network.head_on_npu:
         return network
-    middle, half = scaling.middle_and_half_range(network.activations(how.rows)[-1])
-    if how.precision is Precision.INT16:
-        numbers = scaling.largest_numbers(network.layers[-1], middle)
-        half = np.maximum(half, numbers / scaling.INT16_WIDE)
-    return scaling.scale_output(network, middle, half)
+    return scaling.spread_outputs(network, how.rows, is_int16=how.precision is Precision.INT16)
 
 
 def _refuse_starvation(network: Network, how: Preparation) -> Network:

@@ -13,7 +13,7 @@ from sklearn2rknn.network.network import Network, compose
 from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.network.tensor_ranges import input_ranges, propagate, tensor_ranges
 
-__all__ = ["balance", "bring_into_float16", "scale_input", "scale_output"]
+__all__ = ["balance", "bring_into_float16", "scale_input", "scale_output", "spread_outputs"]
 
 FLOAT16_SAFE = 2.0**12
 """Range of a hidden layer up to which rows outside the example have a factor of 16 to spare."""
@@ -23,6 +23,9 @@ FLOAT16_WIDE = 2.0**15
 
 INT16_WIDE = 2.0**10
 """Largest number in int16's relu and identity layers and steady outputs; the format ends at 2**14."""
+
+INPUTS_ROUNDING = 2.0**4
+"""How many times as much an integer layer's inputs may err by their rounding as its output by its own."""
 
 FLOAT16_FEW = 2.0**-6
 """Range below which too few of a layer's numbers are left above float16's subnormals."""
@@ -120,6 +123,22 @@ def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
             deviation = np.maximum(deviation, np.abs(network.layers[-1].weights).max(axis=0) / FLOAT16_WIDE)
         network = scale_output(network, middle, deviation)
     return network
+
+
+def spread_outputs(network: Network, rows: Floats, *, is_int16: bool) -> Network:
+    """Spread the outputs of integers over one range.
+
+    Not one that the example hardly moves, since its kernel would make the factors of all others coarse
+    (`kernel_equalization`). What rounding the layer's inputs errs in it is the largest weight times half of
+    their step; its own step need be no finer than a sixteenth of that.
+    """
+    last = network.layers[-1]
+    inputs, outputs = [network.prepare(rows), *network.activations(rows)][-2:]
+    middle, half = middle_and_half_range(outputs)
+    half = np.maximum(half, np.abs(inputs).max() * np.abs(last.weights).max(axis=0) / INPUTS_ROUNDING)
+    if is_int16:
+        half = np.maximum(half, largest_numbers(last, middle) / INT16_WIDE)
+    return scale_output(network, middle, half)
 
 
 def shift_and_power(ranges: Ranges) -> tuple[Floats, Floats]:
