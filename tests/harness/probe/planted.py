@@ -160,6 +160,16 @@ def division(function: Callable[[Array, Array], Array]) -> Plant:
     return lambda patch: patch.setattr(data_processor_operands, "np", _Numpy(divide=function))
 
 
+def rounded_before_an_addition(patch: pytest.MonkeyPatch) -> None:
+    given = data_processor_operands.decode_second_operand
+
+    def decode(task: Any, *arguments: Any) -> Any:
+        cube, compute = given(task, *arguments)
+        return cube, lambda values, operand: compute(values.astype(np.float16), operand)
+
+    patch.setattr(data_processor_stages, "decode_second_operand", decode)
+
+
 def by_reciprocal(a: Array, b: Array) -> Array:
     return a * (1 / b).astype(np.float16).astype(np.float32)
 

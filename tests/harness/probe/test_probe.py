@@ -116,6 +116,7 @@ PLANTED: list[tuple[str, str, Plant]] = [
     ("infinite_input", "saturates", planted.sums(planted.infinity_taken_for_largest)),
     ("relu_of_nan", "zero", planted.stage(np.maximum, planted.relu_without_nan)),
     ("division", "cut", planted.output_rounding("toward_zero")),
+    ("conv_add", "twice", planted.rounded_before_an_addition),
     ("division", "half_reciprocal", planted.division(planted.by_reciprocal)),
     ("tanh_between_entries", "entry_nearest", planted.table(planted.nearest_entry)),
     ("tanh_between_entries", "linear_entries_cut", planted.table(planted.whole_steps)),

@@ -15,9 +15,10 @@ from rknn_harness.probe.agreement import disagreements
 from rknn_harness.probe.asking import QUESTIONS, Answered
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.facts_file import ProbeRun, document, markdown
-from rknn_harness.probe.question import Answer
+from rknn_harness.probe.question import Answer, PredictionQuestion
 from tests.harness.probe import planted
 from tests.harness.probe.planted import InProcess, Plant
+from virtual_npu import evidence, rules_followed
 from virtual_npu.inspection.lane_events import LaneZero
 
 Array = npt.NDArray[Any]
@@ -66,6 +67,22 @@ def test_a_result_of_0_that_comes_out_as_4_is_found(
 ) -> None:
     planted.table(_zero_law)(monkeypatch)
     assert answer("lookup_fine_tanh", toolkit).key == "rounded_zero"
+
+
+def test_an_added_product_is_a_rule_of_one_program_which_the_simulator_rounds_twice(
+    toolkit: sklearn2rknn.Toolkit,
+) -> None:
+    question, other = QUESTIONS["conv_add"], QUESTIONS["division"]
+    assert isinstance(question, PredictionQuestion)
+    assert isinstance(other, PredictionQuestion)
+    config, runs = question.model.config("rk3588"), question.model.shaped(question.rows)[None]
+    built = toolkit.build(question.model.graph, config=config, simulate=runs)
+    assert built.simulated is not None
+    simulated = question.model.rows(built.simulated)
+    np.testing.assert_array_equal(simulated, question.predict(built.rknn)["twice"])
+    apart = toolkit.build(other.model.graph, config=config).rknn
+    rules = [rules_followed(virtual_npu.read(file)) for file in (built.rknn, apart)]
+    assert [evidence.FUSED_ADDITION in each for each in rules] == [True, False]
 
 
 class Short(InProcess):

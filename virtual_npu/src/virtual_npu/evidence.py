@@ -141,6 +141,14 @@ ELEMENTWISE: Final = Rule(
     _measured("chips/rk3588.md", "up to 40,000 elements an operation, RK3588"),
     "division",
 )
+FUSED_ADDITION: Final = Rule(
+    "fused_addition",
+    "DPU",
+    "A float16 layer's sum is not rounded before it is added to another layer's result, or multiplied by it.",
+    "outputs in two parts by an added product: the second part",
+    _assumed("no register asks for a rounding there; the vendor's simulator, layer by layer, has one"),
+    "conv_add",
+)
 LARGER_OF_TWO: Final = Rule(
     "larger_of_two",
     "DPU",
@@ -336,6 +344,7 @@ RULES: Final = (
     INTEGER_NORM,
     RELU,
     ELEMENTWISE,
+    FUSED_ADDITION,
     LARGER_OF_TWO,
     DIVISION,
     INTEGER_ELEMENTWISE,

@@ -132,7 +132,13 @@ def pick_operand(operands: Operands, name: str, from_memory: int, unit: str) -> 
     return operands[name]
 
 
-@follows(evidence.ELEMENTWISE, evidence.DIVISION, evidence.LARGER_OF_TWO, evidence.INTEGER_ELEMENTWISE)
+@follows(
+    evidence.ELEMENTWISE,
+    evidence.FUSED_ADDITION,
+    evidence.DIVISION,
+    evidence.LARGER_OF_TWO,
+    evidence.INTEGER_ELEMENTWISE,
+)
 def decode_second_operand(task: LoadedTask, channels: int, shape: Cube) -> tuple[Cube, Stage]:
     """Return the element-wise stage's second cube and what it does with it."""
     integer = is_integer(task)

@@ -118,8 +118,9 @@ def _scales(real: Array, dtype: str) -> Float32Array:
     else:
         largest = np.abs(real).max(axis=1, initial=0).astype(np.float64)
         needed = np.log2(np.maximum(largest, 1e-30))
-        # Observation: where the largest weight is at most 1/2, or a power of two from 1 on, f leaves room for
-        # twice as much. The kernel's factor has 14 bits, so no scale is less than 2**-14 of the layer's largest.
+        # Observation: where the largest weight is at most 1/2, or a power of two from 1 on, f leaves room
+        # for twice as much. The kernel's factor has 14 bits, so no scale is less than 2**-14 of the layer's
+        # largest.
         bits = np.where(needed < 0, np.ceil(needed) + (needed <= -1), np.floor(needed) + 1)
         scales = 1 / (2.0 ** (15 - bits) - 1)
         scales = np.maximum(scales, scales[largest > 0].max(initial=0) * 2.0**-14)

@@ -109,7 +109,10 @@ def _of_elementwise(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
         yield evidence.INTEGER_ELEMENTWISE
     elif has_operand:
         by_algorithm = {} if task[r.EW_OP_TYPE] else _OF_ALGORITHM
-        yield by_algorithm.get(task[r.EW_ALU_ALGO], evidence.ELEMENTWISE)
+        rule = by_algorithm.get(task[r.EW_ALU_ALGO], evidence.ELEMENTWISE)
+        yield rule
+        if rule is evidence.ELEMENTWISE and task.runs("CNA"):
+            yield evidence.FUSED_ADDITION
     if not task[r.EW_RELU_BYPASS]:
         yield evidence.RELU
     if not task[r.EW_LUT_BYPASS]:

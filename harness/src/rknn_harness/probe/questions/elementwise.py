@@ -1,4 +1,7 @@
-"""float16 by element: what multiplying, adding and dividing leave, as the refined activations use them."""
+"""float16 by element: what multiplying, adding and dividing leave.
+
+Refined activations use all three, outputs in two parts an addition.
+"""
 
 from __future__ import annotations
 
@@ -82,4 +85,54 @@ def _division() -> Question:
     )
 
 
-ELEMENTWISE_QUESTIONS: Final[tuple[Question, ...]] = (_division(),)
+def with_added_product(model: Model, kernels: Array) -> Model:
+    """Add a product with the same rows to a layer, and return both results, the layer's first.
+
+    As `sklearn2rknn.network.onnx_graph` writes outputs in two parts. The toolkit makes one program of product
+    and addition, ConvAdd.
+    """
+    graph = onnx.load_model_from_string(model.graph)
+    (first,), (output,) = graph.graph.node, graph.graph.output
+    first.output[0] = "first"
+    graph.graph.initializer.append(numpy_helper.from_array(np.float32(kernels)[:, :, None, None], "added"))
+    graph.graph.node.extend(
+        [
+            helper.make_node("Conv", ["x", "added"], ["product"], kernel_shape=[1, 1]),
+            helper.make_node("Add", ["product", "first"], ["sum"]),
+            helper.make_node("Concat", ["first", "sum"], ["y"], axis=1),
+        ]
+    )
+    output.type.tensor_type.shape.dim[1].dim_value = 2 * model.outputs
+    onnx.checker.check_model(graph)
+    return attrs.evolve(model, graph=graph.SerializeToString(), outputs=2 * model.outputs)
+
+
+def _addition() -> Question:
+    """Ask with products a little above 1, of which the layer takes 1 away."""
+    rows = np.zeros((_SAMPLES, _CHANNELS), np.float32)
+    rows[:, 0], rows[:, 1] = 1, np.arange(1, _SAMPLES + 1) * 2.0**-14
+    kernels, ones = np.zeros((2, _CHANNELS, _CHANNELS))
+    kernels[:, 0], kernels[:, 1], ones[:, 0] = 1, np.ldexp(1.0, -np.arange(_CHANNELS)), -1
+    product, first = (rows.astype(np.float64) @ each.T for each in (kernels, ones))
+    return PredictionQuestion(
+        name="conv_add",
+        text="Is a layer's sum of products rounded before the result of another layer is added to it?",
+        why="Outputs in two parts by an added product hold in the second what the first one's rounding lost: "
+        "nothing, where the product is rounded too.",
+        answers={
+            "once": "No: it is added in float32, and the sum is rounded once.",
+            "twice": "Yes: it is rounded to float16, and the sum again.",
+        },
+        assumed="once",
+        decided_in="virtual_npu.execute.data_processor_operands",
+        blind_spot="It cannot show how an addition that is a program of its own rounds: `division` does.",
+        model=with_added_product(dense(ones, samples=_SAMPLES), kernels),
+        rows=rows,
+        predict=lambda _: {
+            "once": np.hstack([first, _half(product + first)]),
+            "twice": np.hstack([first, _half(_half(product) + first)]),
+        },
+    )
+
+
+ELEMENTWISE_QUESTIONS: Final[tuple[Question, ...]] = (_division(), _addition())
