@@ -263,6 +263,7 @@ def supported(*, as_json: bool) -> None:
     """List every estimator of the scikit-learn that is installed, and what becomes of it."""
     import json
 
+    import sklearn
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
@@ -274,6 +275,11 @@ def supported(*, as_json: bool) -> None:
         click.echo(json.dumps([line.to_json() for line in lines], indent=1))
         return
     console = Console(highlight=False)
+    console.print(
+        f"What the estimators of scikit-learn {sklearn.__version__} become. A loaded model has those of the "
+        "methods that its fitted estimator has. From where on the NPU is worth it is estimated; a conversion "
+        "reports it for its model.\n"
+    )
     for heading, note, members in sections(lines):
         console.print(f"[bold]{heading}[/]")
         if note:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from click.testing import CliRunner
 from sklearn.base import BaseEstimator
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import PolynomialFeatures
@@ -20,6 +22,7 @@ from sklearn.utils._test_common.instance_generator import _construct_instances
 
 from scirknn.answers import METHODS, SCORES, SEARCHES, answer, ask, final_values, main_method, responses_of
 from scirknn.estimators.methods import CONDITIONAL
+from scirknn.networks.costs import Costs
 from sklearn2rknn import UnsupportedModelError, network_from_estimator
 from sklearn2rknn.__main__ import main
 from sklearn2rknn.estimators.registry import ESTIMATORS
@@ -92,8 +95,8 @@ def _regressors() -> tuple[type, ...]:
     return tuple(kind for _, kind in all_estimators(type_filter="regressor"))
 
 
-LEFT_OUT = {"BernoulliRBM": {"score_samples"}, "MultiOutputClassifier": {"predict_proba"}}
-"""Methods that a loaded model lacks: one draws at random, one answers a list of arrays."""
+LEFT_OUT = {"MultiOutputClassifier": {"predict_proba"}}
+"""Methods of a line that a loaded model lacks: this one answers a list of arrays."""
 
 
 @pytest.mark.parametrize("name", CONVERTED)
@@ -102,7 +105,7 @@ def test_a_line_that_says_so_can_be_converted(name: str) -> None:
     network = network_from_estimator(model)
     rows = network.expand(X)
     values = final_values(network, network.forward(X), rows)
-    offered = {method for method in METHODS if hasattr(model, method)}
+    offered = {method for method in TABLE[name].methods if hasattr(model, method)}
     assert offered - set(responses_of(network)) == LEFT_OUT.get(name, set())
     score = network.score or SCORES.get(network.task, "none")
     assert (score != "none") == hasattr(model, "score")
@@ -135,9 +138,37 @@ def test_what_can_never_be_converted_says_why() -> None:
         network_from_estimator(model)
 
 
+def test_a_line_leaves_out_no_method_but_those_that_cannot_be_right() -> None:
+    lacking = {
+        name: {method for method in METHODS if hasattr(KINDS[name], method)} - set(TABLE[name].methods)
+        for name in CONVERTED
+    }
+    assert {name: methods for name, methods in lacking.items() if methods} == {
+        "BernoulliRBM": {"score_samples"}  # it draws at random
+    }
+
+
+def test_only_transformers_of_columns_are_not_there_yet() -> None:
+    others = {line.estimator for line in TABLE.values() if line.refusal == "not yet"}
+    assert others == {"PolynomialCountSketch", "RandomTreesEmbedding", "TfidfTransformer"}
+    with pytest.raises(UnsupportedModelError, match="CountVectorizer cannot be converted: it takes texts"):
+        network_from_estimator(CountVectorizer().fit(["a word"]))
+
+
+def test_a_dense_layer_is_worth_the_npu_from_where_a_call_costs_less_on_it() -> None:
+    """A call's fixed costs, with the estimate's submission and one task, in multiply-adds of the CPU."""
+    costs, worth = Costs(), TABLE["LogisticRegression"].worth
+    fixed = (costs.npu_call + 95e-6 + 14e-6 - costs.cpu_call - costs.cpu_layer) / costs.cpu_multiply_add
+    assert 7e6 < fixed < 8e6
+    assert "8 million products" in worth
+    assert round(costs.npu_element / costs.cpu_multiply_add, -1) == 120
+    assert "120 more for each number in and out" in worth
+
+
 def test_the_command_prints_the_table_and_its_json() -> None:
     printed = CliRunner().invoke(main, ["supported"])
     assert printed.exit_code == 0
+    assert printed.output.startswith(f"What the estimators of scikit-learn {sklearn.__version__} become. ")
     assert "LogisticRegression" in printed.output
     assert "refused: solves an optimisation for each row" in printed.output
     assert max(map(len, printed.output.splitlines())) <= 80

@@ -30,7 +30,7 @@ _LAYER = "one dense layer of (x - mean) P; squares and sums on the host"
 QUADRATIC = Form(
     _LAYER,
     precisions=("float16", "int16"),
-    worth="1 million products a call (rows times components times features squared)",
+    worth="8 million products a call (rows times components times features squared)",
 )
 DIAGONAL = Form(
     _LAYER,

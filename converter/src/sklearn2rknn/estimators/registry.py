@@ -30,7 +30,7 @@ ESTIMATORS: Registry[EstimatorReader] = Registry(
     "sklearn2rknn.estimators.families", "sklearn2rknn.estimators"
 )
 
-_WORTH = "1 million products (rows x weights) a call"
+_WORTH = "8 million products (rows x weights) a call, and 120 more for each number in and out"
 
 
 @attrs.frozen
@@ -43,12 +43,15 @@ class Form:
         What the NPU and the host compute.
     precisions : tuple of str
     worth : str
-        From where on the NPU is likely faster than numpy on the board's CPU; by the time estimates.
+        From where on the NPU is likely faster than numpy on the board's CPU; by `scirknn.networks.costs`.
+    without : tuple of str
+        Methods of the classes that a loaded model lacks.
     """
 
     text: str = "one dense layer"
     precisions: tuple[str, ...] = ("float16", "int8", "int16")
     worth: str = _WORTH
+    without: tuple[str, ...] = ()
 
 
 DENSE = Form()

@@ -77,7 +77,8 @@ def _support(kind: type) -> Support:
     if ESTIMATORS.find(kind) is not None:
         form = form_of(kind)
         passes_on = hasattr(kind, "__getattr__")  # FrozenEstimator has the methods of what it holds
-        methods = tuple(method for method in METHODS if passes_on or hasattr(kind, method))
+        own = [method for method in METHODS if passes_on or hasattr(kind, method)]
+        methods = tuple(method for method in own if method not in form.without)
         return Support(name, form.text, form.precisions, methods, form.worth)
     around = _around(kind)
     if around:

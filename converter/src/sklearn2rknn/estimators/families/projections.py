@@ -24,7 +24,7 @@ from sklearn.random_projection import GaussianRandomProjection, SparseRandomProj
 from scirknn.steps.squares import LogNormal
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import fitted_numbers, methods, require_fitted
-from sklearn2rknn.estimators.registry import reads
+from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.registry import apply_step
@@ -54,7 +54,7 @@ def read_projection(estimator: Any, name: str) -> Network:
     )
 
 
-@reads(BernoulliRBM)
+@reads(BernoulliRBM, form=Form(without=("score_samples",)))  # it changes columns drawn at random
 def read_rbm(estimator: Any, name: str) -> Network:
     """Return the network of the hidden units' probabilities."""
     require_fitted(estimator, "components_")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import (
@@ -143,7 +144,10 @@ def read_isolation_forest(estimator: Any, name: str) -> Network:
     )
 
 
-@reads(AdaBoostClassifier, form=TREES)
+@reads(
+    AdaBoostClassifier,
+    form=attrs.evolve(TREES, text="trees, walked on the host; other members side by side in one network"),
+)
 def read_adaboost_classifier(estimator: Any, name: str) -> Network:
     """Return the weighted votes of trees, or of other members."""
     require_fitted(estimator, "estimators_")
