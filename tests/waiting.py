@@ -30,18 +30,31 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 @contextlib.contextmanager
 def once(condition: Callable[[], object], action: Callable[[], object], what: str) -> Iterator[None]:
-    """Call `action` in a thread of its own as soon as the condition holds, while the block runs."""
+    """Call `action` in a thread of its own as soon as the condition holds, while the block runs.
+
+    Raises
+    ------
+    AssertionError
+        The block ends first; the text names `what`.
+    """
+    ended, acted = threading.Event(), threading.Event()
 
     def wait_and_act() -> None:
-        wait_until(condition, what)
-        action()
+        while not ended.is_set():
+            if condition():
+                acted.set()
+                action()
+                return
+            ended.wait(0.005)
 
     thread = threading.Thread(target=wait_and_act)
     thread.start()
     try:
         yield
     finally:
+        ended.set()
         thread.join()
+    assert acted.is_set(), f"not before the end: {what}"
 
 
 def is_running(pid: int) -> bool:
