@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -61,9 +62,9 @@ class Cluster:
         _wait(log, "Registered to:")
         return number
 
-    def kill(self, number: int) -> None:
-        """End a process at once; a worker's toolkit follows."""
-        self._processes[number].kill()
+    def kill(self, number: int, by: signal.Signals = signal.SIGKILL) -> None:
+        """End a process: the scheduler is number 0. A worker's toolkit follows."""
+        self._processes[number].send_signal(by)
         self._processes[number].wait()
 
     def _start(self, kind: str, *words: str) -> Path:

@@ -14,7 +14,7 @@ import pytest
 
 from rknn_harness.conversions.source import STORED
 from rknn_harness.records.case import Key
-from rknn_harness.records.outcomes import ExitCode
+from rknn_harness.records.outcomes import ExitCode, Outcome
 from rknn_harness.records.run_folder import Run, read_run
 from tests.scheduler.cluster import Cluster
 from tests.waiting import once
@@ -28,13 +28,26 @@ VARYING = ("latency", "cpu", "clocks", "seconds", "samples")
 """What two runs of the same case may differ in: times."""
 
 
-def run(folder: Path, *words: str) -> Run:
-    command = [sys.executable, "-m", "rknn_harness.commands.cli", "run", "--seed", "0", "--max-cases", "0"]
-    command += ["-k", "iris and not n1024", "--run-dir", str(folder), *words]
+def begin(folder: Path, *words: str, expected: ExitCode = ExitCode.CLEAN) -> str:
+    chosen = ("--seed", "0", "--max-cases", "0", "-k", "iris and not n1024", "--run-dir", str(folder))
+    return call(folder, *chosen, *words, expected=expected)
+
+
+def call(folder: Path, *words: str, expected: ExitCode) -> str:
     done = subprocess.run(
-        command, cwd=folder.parent, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}
+        [sys.executable, "-m", "rknn_harness.commands.cli", "run", *words],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_COLOR": "1"},
     )
-    assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
+    assert done.returncode == expected, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def run(folder: Path, *words: str) -> Run:
+    begin(folder, *words)
     return read_run(folder)
 
 
@@ -91,3 +104,29 @@ def test_a_worker_killed_in_the_middle_changes_no_case(
             words = ("--scheduler", cluster.address, "--store", str(store), "--jobs", "2")
             assert verdicts(run(tmp_path / "run", *words)) == local
     assert left[0] > 1
+
+
+def test_a_scheduler_killed_in_the_middle_leaves_a_run_that_resumes_here(
+    local: Mapping[Key, Mapping[str, Any]], tmp_path: Path
+) -> None:
+    folder, store, done = tmp_path / "run", tmp_path / "store", []
+
+    with Cluster(tmp_path / "cluster") as cluster:
+
+        def kill() -> None:
+            done.append(len(stored(store)))
+            cluster.kill(0)
+
+        with once(lambda: stored(store), kill, "the first conversion is in the store"):
+            words = ("--scheduler", cluster.address, "--store", str(store), "--jobs", "2")
+            printed = begin(folder, *words, expected=ExitCode.INFRASTRUCTURE)
+        broken = read_run(folder)
+        lost = [result for result in broken.results if result.outcome is Outcome.INFRA_ERROR]
+        assert len(verdicts(broken)) - len(lost) >= done[0] > 0  # what was finished is kept
+        reason = f"The scheduler at {cluster.address} was lost"
+    assert all(result.reason.startswith(reason) for result in lost)
+    assert len({result.cause for result in lost}) == 1
+    assert f"{len(lost)} of {CASES} models could not be tried" in printed
+    assert "rknn-harness run --resume run" in printed
+    call(folder, "--resume", "run", "--store", str(store), "--jobs", "1", expected=ExitCode.CLEAN)
+    assert verdicts(read_run(folder)) == local

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from rknn_harness.errors import SchedulerError
 from rknn_harness.records.case import dataset_case
 from rknn_harness.records.outcomes import Outcome
 from tests.scheduler.cluster import TOOLKIT, Cluster
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.timeout(600)
+
+ERRORS = {"iris": OSError, "wine": TimeoutError}
 
 
 def task(name: str = "iris") -> ConversionTask:
@@ -37,7 +41,13 @@ def end_process(document: Mapping[str, Any]) -> bytes:
 
 
 def fail(document: Mapping[str, Any]) -> bytes:
-    raise OSError("no room on the disk")
+    raise ERRORS[document["case"]["spec"]["name"]]("no answer from the disk")
+
+
+def keep_waiting(document: Mapping[str, Any]) -> bytes:
+    if document["case"]["spec"]["name"] != "wine":
+        time.sleep(PATIENCE)
+    return b"done"
 
 
 def test_a_toolkit_that_no_worker_has_is_an_error_at_once(cluster: Cluster) -> None:
@@ -53,12 +63,13 @@ def test_workers_with_other_versions_are_named_with_both(
         Scheduler(SchedulerSettings(cluster.address), [TOOLKIT])
 
 
-def test_an_error_on_a_worker_is_the_cases_own(cluster: Cluster) -> None:
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_on_a_worker_is_the_cases_own(cluster: Cluster, name: str) -> None:
     with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], fail) as engine:
-        ending = engine.result(task())
+        ending = engine.result(task(name))
     assert isinstance(ending, Ending)
     assert ending.outcome is Outcome.INFRA_ERROR
-    assert "no room on the disk" in ending.reason
+    assert "no answer from the disk" in ending.reason
 
 
 def test_a_conversion_that_ends_its_workers_leaves_the_others_alone(
@@ -75,6 +86,40 @@ def test_a_conversion_that_ends_its_workers_leaves_the_others_alone(
         assert ending.outcome is Outcome.INFRA_ERROR
         assert "ended several workers" in ending.reason
         assert others == [b"done"] * 3
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM], ids=lambda by: by.name)
+def test_a_scheduler_that_is_lost_costs_what_it_had_not_handed_over_and_is_not_asked_again(
+    tmp_path: Path, by: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tasks = [task(name) for name in ("wine", "iris", "xor")]
+    with Cluster(tmp_path / "cluster", workers=1) as cluster:
+        with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], keep_waiting) as engine:
+            engine.start(tasks, None)
+            assert engine.result(tasks[0]) == b"done"
+            cluster.kill(0, by)
+            endings = [engine.result(each) for each in (*tasks[1:], tasks[0])]
+    assert isinstance(endings[0], Ending)
+    assert endings == [endings[0]] * 3  # one cause, and so one paragraph of the run's end
+    assert endings[0].outcome is Outcome.INFRA_ERROR
+    assert f"The scheduler at {cluster.address} was lost" in endings[0].reason
+    assert "Resume the run" in endings[0].reason
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_toolkit_whose_last_worker_is_gone_ends_the_cases_that_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler_module, "LONGEST_WITHOUT_WORKER", 1.0)
+    tasks = [task("wine"), task("iris")]
+    with Cluster(tmp_path / "cluster", workers=1) as cluster:
+        with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], keep_waiting) as engine:
+            cluster.kill(1)
+            engine.start(tasks, None)
+            endings = [engine.result(each) for each in tasks]
+    assert isinstance(endings[0], Ending)
+    assert "no worker has had toolkit-2.3.2" in endings[0].reason
+    assert endings == [endings[0]] * 2
 
 
 def test_a_scheduler_that_is_gone_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

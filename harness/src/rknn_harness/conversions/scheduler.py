@@ -7,6 +7,7 @@ certificates of one authority. What the tasks take and give is plain data.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import time
@@ -112,6 +113,13 @@ class Scheduler:
         settings.check()
         self._address, self._do = settings.address, do
         self._distributed = _distributed()
+        self._lost_errors = (
+            CancelledError,
+            self._distributed.client.ClosedClientError,
+            self._distributed.comm.CommClosedError,
+        )
+        self._is_lost = False
+        self._unserved_since: dict[str, float] = {}
         self._futures: dict[str, Any] = {}
         self._client = self._connect(settings)
         try:
@@ -125,7 +133,8 @@ class Scheduler:
 
         def keep_result(future: Any) -> None:
             if keep is not None and future.status == "finished":
-                keep(future.key, future.result())
+                with contextlib.suppress(*self._lost_errors):
+                    keep(future.key, future.result())
 
         for task in tasks:
             self._submit(task).add_done_callback(keep_result)
@@ -135,25 +144,26 @@ class Scheduler:
         return key not in self._futures or bool(self._futures[key].done())
 
     def result(self, task: ConversionTask) -> bytes | Ending:
-        """Wait for a packed conversion; return an ending where its worker, or the connection, died.
+        """Wait for a packed conversion; return an ending where its worker, or the scheduler, died.
 
         To the scheduler a worker's death is the fault of every task that waits there too: so each is tried
-        again when its turn comes.
+        again when its turn comes. A scheduler that was lost is not asked again: it has forgotten all tasks.
         """
-        future = self._futures.get(task.key) or self._submit(task)
-        resource = resource_of(task.case.toolkit)
+        reason = (
+            f"The scheduler at {self._address} was lost, and with it the conversions that it had not handed "
+            "over. Resume the run: with --scheduler once one answers, or without it to convert here."
+        )
         try:
-            try:
-                return self._wait(future, resource)
-            except self._distributed.KilledWorker:
-                future.retry()
-                return self._wait(future, resource)
+            if not self._is_lost:
+                return self._convert(task)
         except self._distributed.KilledWorker as error:
             reason = (
                 f"Its conversion ended several workers of {self._address}, the last at "
                 f"{error.last_worker.address}. Look at that worker's log; it may lack memory."
             )
-        except (SchedulerError, OSError, CancelledError) as error:
+        except self._lost_errors:
+            self._is_lost = True
+        except (SchedulerError, OSError) as error:
             reason = f"{self._address} did not convert it: {error or type(error).__name__}"
         finally:
             self._futures.pop(task.key, None)
@@ -189,8 +199,8 @@ class Scheduler:
             ) from None
 
     def _workers(self) -> Mapping[str, Any]:
-        """Return the workers' resources by their addresses."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        """Return the workers' resources by their addresses; none where the connection is closed."""
+        workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
         return {address: worker["resources"] for address, worker in workers.items()}
 
     def _check_workers(self, toolkits: Sequence[str]) -> None:
@@ -220,17 +230,31 @@ class Scheduler:
         self._futures[task.key] = future
         return future
 
+    def _convert(self, task: ConversionTask) -> bytes:
+        future = self._futures.get(task.key) or self._submit(task)
+        resource = resource_of(task.case.toolkit)
+        try:
+            return self._wait(future, resource)
+        except self._distributed.KilledWorker:
+            future.retry()
+            return self._wait(future, resource)
+
     def _wait(self, future: Any, resource: str) -> bytes:
         """Wait as long as there is a worker: a task without one waits for ever."""
-        alone_since = None
         while True:
             try:
                 return bytes(future.result(timeout=5))
             except self._distributed.TimeoutError:
-                is_served = any(resource in resources for resources in self._workers().values())
-                alone_since = None if is_served else alone_since or time.monotonic()
-                if alone_since and time.monotonic() - alone_since > LONGEST_WITHOUT_WORKER:
-                    raise SchedulerError(f"no worker has had {resource} for a minute") from None
+                if future.status == "error":  # of the task itself
+                    raise future.exception() from None
+                self._check_served(resource)
+
+    def _check_served(self, resource: str) -> None:
+        now = time.monotonic()
+        if any(resource in resources for resources in self._workers().values()):
+            self._unserved_since.pop(resource, None)
+        elif now - self._unserved_since.setdefault(resource, now) > LONGEST_WITHOUT_WORKER:
+            raise SchedulerError(f"no worker has had {resource} for a minute")
 
 
 def _distributed() -> Any:
@@ -242,5 +266,6 @@ def _distributed() -> Any:
             f"--scheduler needs dask.distributed ({error}). Install it: "
             "python3 -m pip install 'rknn-harness[dask]'"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):  # dask gives each a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return distributed

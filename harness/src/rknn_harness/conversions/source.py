@@ -97,7 +97,11 @@ class ConversionSource:
         with trial.clock("wait"):
             result = self._engine.result(task)
         if isinstance(result, Ending):
-            return result
+            # It may have been kept before a scheduler was lost.
+            content = self._stored(task)
+            if content is None:
+                return result
+            result = content
         self._keep(task.key, result)
         with trial.clock("unpack"):
             return PackedConversion.from_bytes(result).unpack(trial.case, prepared, folder)
