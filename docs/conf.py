@@ -17,6 +17,7 @@ html_css_files = ["site.css"]
 html_js_files = [("landmarks.js", {"defer": "defer"})]
 html_theme_options = {"top_of_page_buttons": []}
 html_title = f"scirknn {release}"
+html_show_copyright = False  # LICENSE has it; the footer would show an empty one
 # Buttons stand at commands and programs, not at what they print.
 copybutton_selector = "div:not(.highlight-text) > div.highlight pre"
 myst_enable_extensions = ["colon_fence"]
