@@ -117,6 +117,7 @@ def test_what_could_not_be_tried_is_incomplete_and_one_cause(tmp_path: Path) -> 
     text = "\n".join(ending(*run_of(tmp_path / "run", entries(), untried)))
     assert "  INCOMPLETE  6 of 18 models could not be tried. 12 models right, 0 wrong." in text
     assert text.count("The link was cut.") == 1
+    assert "first seen" not in text  # nothing was seen of the models
     assert "PASS" not in text
     assert "FAIL" not in text
 

@@ -72,7 +72,8 @@ def cause_lines(causes: Sequence[CauseGroup], totals: Tally, run: Run) -> list[s
     """Return a paragraph for each cause, with the command that tries its first case again."""
     lines = []
     for number, cause in enumerate(causes[:SHOWN], 1):
-        where = "" if cause.stage is None else f", first seen {_STAGES[cause.stage]}"
+        is_seen = cause.kind is not Kind.UNTRIED
+        where = f", first seen {_STAGES[cause.stage]}" if is_seen and cause.stage is not None else ""
         lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, totals)}{where}:")
         lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [cause.sentence, _labels(cause)])))
         lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause.results[0])}")
