@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from scirknn.bundle.files import bundle_files
 from scirknn.networks.costs import Costs, write_costs
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import FakeLite, MakeBundle
+from tests.device_runtime.devices.test_forks import status_of_fork
 from tests.device_runtime.estimators.test_estimator import fitted
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -93,11 +94,51 @@ def test_any_process_computes_on_the_cpu(path: Path) -> None:
     with scirknn.load(path, device="cpu") as model:
         expected = model.predict(np.zeros((9, 5)))
         model.submit(np.zeros((1, 5))).result(60)
-        child = os.fork()
-        if not child:
-            same = (model.predict(np.zeros((9, 5))) == expected).all()
-            os._exit(0 if same and model.submit(np.zeros((1, 5))).result(60).shape == (1,) else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        def use() -> None:
+            np.testing.assert_array_equal(model.predict(np.zeros((9, 5))), expected)
+            assert model.submit(np.zeros((1, 5))).result(60).shape == (1,)
+
+        assert status_of_fork(use) == 0
+
+
+def test_a_forked_process_is_refused_by_auto_for_any_rows_and_computes_by_cpu(
+    path: Path, lite: type[FakeLite]
+) -> None:
+    held = {"low": [-1.0] * 5, "high": [1.0] * 5, "rows": 9, "room": 1.0}
+    edit_metadata(path, precision="int8", input_range=held)
+    write_costs(Costs(npu_call=1e-3, npu_element=0, npu_row=0, cpu_call=0, cpu_layer=0, cpu_row=1e-3 / 4))
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    with scirknn.load(path, device="auto") as model:
+        assert [model.device_for(rows) for rows in (1, 3, 20)] == ["cpu", "cpu", "npu"]
+        uses = [
+            *(partial(model.predict, rows) for rows in (X, X[:1], X[:3], X[:1].tolist())),
+            lambda: model.submit(X[:1]).result(60),
+            model.input_range_text,
+            lambda: model.input_range_counts,
+        ]
+
+        def use() -> None:
+            for each in uses:
+                with pytest.raises(scirknn.NativeError, match=r"opened by process \d+.*Load the model again"):
+                    each()
+            model.close()
+            assert lite.released == 0, "released what is the parent's"
+            with scirknn.load(path, device="cpu") as own:
+                np.testing.assert_array_equal(own.predict(X), ESTIMATOR.predict(X))
+
+        assert status_of_fork(use) == 0
+        np.testing.assert_array_equal(model.predict(X[:1]), ESTIMATOR.predict(X[:1]))
+
+
+def test_auto_computes_in_any_process_where_there_is_no_npu(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scirknn.networks.open_networks.has_npu", lambda: False)
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    with scirknn.load(path, device="auto") as model:
+        expected = model.predict(X)
+        assert status_of_fork(lambda: np.testing.assert_array_equal(model.predict(X), expected)) == 0
 
 
 def test_a_bundle_without_weights_says_how_to_get_them(make_bundle: MakeBundle) -> None:

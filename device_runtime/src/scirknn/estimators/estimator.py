@@ -165,14 +165,13 @@ class Estimator:
 
     def _answer(self, X: Any, finish: Finish, *, is_checked: bool = False) -> Array:
         """Return what `finish` makes of X, a block of rows at a time."""
+        networks = self._require_open()
+        networks.require_own_process()
         output = None if self._one_row is None else self._one_row.output(X)
         if output is not None:
             return finish.compute(output, None)
         X = X if is_checked else self._check(X)
-        network = self._require_open().for_rows(len(X))
-        if network is not None:
-            network.require_own_process()
-        answer = self._in_blocks(network, X, finish)
+        answer = self._in_blocks(networks.for_rows(len(X)), X, finish)
         if self._watch is not None:
             self._watch.warn()
         return answer
@@ -285,9 +284,8 @@ class Estimator:
         return "" if self._watch is None else self._own_watch(self._watch).text()
 
     def _own_watch(self, watch: RangeWatch) -> RangeWatch:
-        network = None if self._networks is None else self._networks.for_rows(1)
-        if network is not None:
-            network.require_own_process()
+        if self._networks is not None:
+            self._networks.require_own_process()
         return watch
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:

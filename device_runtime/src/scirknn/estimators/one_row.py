@@ -73,7 +73,6 @@ class OneRow:
         if not float(np.vdot(row, row)) < LIMIT:
             return None
         network, watch = self._network, self._watch
-        network.require_own_process()
         memory = self._spare.pop() if self._spare else _Memory(network, len(row))
         memory.features[...] = row
         is_inside = watch is None or watch.holds(memory.row)

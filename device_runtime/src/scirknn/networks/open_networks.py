@@ -48,6 +48,18 @@ class OpenNetworks:
         """Return the network for a call of so many rows; None where there is none."""
         return self._networks.get(self.device_for(rows))
 
+    def require_own_process(self) -> None:
+        """Refuse a process that was forked from the one that opened a context, for every number of rows.
+
+        On "auto" too, where the CPU would answer: a call of more rows would not, and the locks are shared.
+
+        Raises
+        ------
+        NativeError
+        """
+        for network in self._networks.values():
+            network.require_own_process()
+
     def close(self) -> None:
         """Release all; more than once does no harm."""
         for network in self._networks.values():
