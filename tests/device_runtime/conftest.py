@@ -93,6 +93,12 @@ class FakeLite:
         type(self).released += 1
 
 
+@pytest.fixture(autouse=True)
+def no_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a user's measured costs away from the tests, and their costs from the user's."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture
 def lite(monkeypatch: pytest.MonkeyPatch) -> type[FakeLite]:
     """A fresh fake runtime, importable as ``rknnlite.api.RKNNLite``."""

@@ -75,6 +75,20 @@ def test_a_good_board_has_nothing_to_mend(board: Path, make_bundle: MakeBundle) 
     assert (found[-1].level, found[-1].text[:34]) == ("note", "rknnlite: There is no librknnrt.so")
 
 
+def test_the_model_is_run_by_the_runtime_that_the_command_names(
+    board: Path,
+    make_bundle: MakeBundle,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(doctor, "examine", functools.partial(doctor.examine, root=str(board)))
+    path = str(make_bundle(fitted("softmax")))
+    assert main(["doctor", path, "--runtime", "rknnlite"]) == 0
+    assert capsys.readouterr().out.endswith("rknnlite: asked for\n")
+    assert main(["doctor", path, "--runtime", "native"]) == 1
+    assert "There is no librknnrt.so in /usr/lib" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("path", "content", "rule", "text", "command"),
     [

@@ -42,11 +42,13 @@ _RULES = {
 """By the folder that a node is in."""
 
 
-def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/") -> Iterator[Finding]:
+def examine(
+    bundle: Bundle | None = None, *, device: str = "npu", root: str = "/", runtime: str = "auto"
+) -> Iterator[Finding]:
     """Examine what the machine, whose files are below `root`, has.
 
     A machine that can have no NPU has one finding, its chip: nothing else there is to be mended. A bundle is
-    compared with the versions here, and run once.
+    compared with the versions here, and run once, by `runtime`.
     """
     top, versions = Path(root), installed_versions(root)
     if device == "npu" and not _is_rockchip(versions) and not _is_container(top):
@@ -65,7 +67,7 @@ def examine(bundle: Bundle | None = None, *, device: str = "npu", root: str = "/
     else:
         yield _virtual_npu()
     if bundle is not None:
-        yield from _runs(bundle, device)
+        yield from _runs(bundle, device, runtime)
 
 
 def _virtual_npu() -> Finding:
@@ -256,21 +258,21 @@ def _goes_with(bundle: Bundle, versions: BoardVersions) -> Iterator[Finding]:
         )
 
 
-def _runs(bundle: Bundle, device: str) -> Iterator[Finding]:
+def _runs(bundle: Bundle, device: str, runtime: str) -> Iterator[Finding]:
     from scirknn.estimators.load import open_bundle
 
     rows = np.zeros((1, bundle.n_features_in)) if bundle.columns is None else None
     try:
-        with open_bundle(bundle, device=device) as model:
+        with open_bundle(bundle, device=device, runtime=runtime) as model:
             if rows is not None:
                 model.raw_output(rows)
-            runtime = model.runtime
+            taken = model.runtime
     except ScirknnError as error:
         yield Finding("model", "error", str(error))
     else:
         yield Finding("model", "ok", f"{bundle.path.name} {'loads' if rows is None else 'answers'}")
         if device == "npu":
-            yield Finding("runtime", "ok" if runtime.name == "native" else "note", str(runtime))
+            yield Finding("runtime", "ok" if taken.name == "native" else "note", str(taken))
 
 
 def _toolkit(bundle: Bundle | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from scirknn.cli.commands import main
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.conftest import FakeLite, MakeBundle
 from tests.device_runtime.estimators.test_estimator import fitted
+from tests.device_runtime.networks.test_cpu import ESTIMATOR, with_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -252,6 +253,25 @@ def test_bench_times_one_row_and_many(
     assert [line.split()[:2] for line in lines] == [
         [core, rows] for core in ("auto", "pool") for rows in ("1", "8", "20")
     ]
+
+
+@pytest.mark.parametrize("command", ["predict", "bench", "bench --calibrate"])
+def test_runtime_is_what_runs_the_model(
+    command: str, make_bundle: MakeBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As scirknn.load's: rknnlite is here, librknnrt.so is not, and there is no other runtime."""
+    path = str(with_weights(make_bundle(ESTIMATOR), ESTIMATOR))
+    given = [csv_file(tmp_path / "in.csv")] if command == "predict" else ["--seconds", "0.004"]
+    arguments = [*command.split(), path, *given, "--runtime"]
+    assert main([*arguments, "rknnlite"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "native"]) == 1
+    with pytest.raises(scirknn.DeviceError) as error:
+        scirknn.load(path, runtime="native")
+    assert capsys.readouterr().err == f"scirknn: {error.value}\n"
+    with pytest.raises(SystemExit):
+        main([*arguments, "general"])
+    assert "argument --runtime: invalid choice: 'general'" in capsys.readouterr().err
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_a_forked_process_is_refused_by_auto_for_any_rows_and_computes_by_cpu(
     X = np.random.default_rng(0).normal(size=(20, 5))
     with scirknn.load(path, device="auto") as model:
         assert [model.device_for(rows) for rows in (1, 3, 20)] == ["cpu", "cpu", "npu"]
-        uses = [
+        uses: list[Callable[[], object]] = [
             *(partial(model.predict, rows) for rows in (X, X[:1], X[:3], X[:1].tolist())),
             lambda: model.submit(X[:1]).result(60),
             model.input_range_text,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Iterable
 
 import numpy as np
@@ -59,11 +60,11 @@ def bench(options: argparse.Namespace) -> int:
     bundle = read_bundle(options.model)
     device, X = choose_device(options.device), _rows(options, bundle)
     if options.calibrate:
-        return _calibrate(bundle, device, X, options.seconds)
+        return _calibrate(options, bundle, device, X)
     print(printable(f"{bundle.path.name}, {bundle.precision}, {_TITLES[device]}"))
     print(f"{'core':8}{'rows':>8}{'ms, median':>12}{'90 %':>10}{'rows / s':>12}")
     for core in options.core or (("auto",) if device == "cpu" else ("auto", "pool")):
-        with open_bundle(bundle, device=device, core=core) as model:
+        with open_bundle(bundle, device=device, core=core, runtime=options.runtime) as model:
             for rows in sorted({1, *(variant.samples for variant in bundle.variants), len(X)}):
                 if rows <= len(X):
                     middle, late = _times(model, X[:rows], options.seconds, time.perf_counter)
@@ -71,11 +72,12 @@ def bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrate(bundle: Bundle, device: str, X: Array, seconds: float) -> int:
+def _calibrate(options: argparse.Namespace, bundle: Bundle, device: str, X: Array) -> int:
     if device == "cpu":
         raise InputError("device is 'cpu': what the NPU costs is measured on a board, with device='npu'.")
     npu = "npu" if device == "auto" else device
-    costs = calibrate(bundle, X, seconds / 4, npu)
+    open_on_npu = partial(open_bundle, device=npu, runtime=options.runtime)
+    costs = calibrate(bundle, X, options.seconds / 4, open_on_npu)
     for name in (*NPU_COSTS, *CPU_COSTS):
         value = getattr(costs, name)
         print(f"{name:18}{value:9.3f}" if name == "npu_program" else f"{name:18}{1e6 * value:12.6f} us")
@@ -96,7 +98,11 @@ def break_even_text(bundle: Bundle, costs: Costs) -> str:
 
 
 def calibrate(
-    bundle: Bundle, X: Array, seconds: float, device: str = "npu", clock: Clock = time.perf_counter
+    bundle: Bundle,
+    X: Array,
+    seconds: float,
+    open_on_npu: Callable[[Bundle], Methods],
+    clock: Clock = time.perf_counter,
 ) -> Costs:
     """Measure what the parts of a call cost on this machine.
 
@@ -108,7 +114,8 @@ def calibrate(
         Rows for it; they are repeated as needed.
     seconds : float
         For each of some twenty times.
-    device : {"npu", "virtual"}
+    open_on_npu : callable
+        Opens the bundle on the NPU, or on its emulator.
     clock : callable
 
     Raises
@@ -131,7 +138,7 @@ def calibrate(
             work.append(cpu_work(widths, rows) * [0, 1, 0, 1, 1])  # no call and no rows of X
             taken.append(_seconds(lambda: compute(layers, values), seconds, clock)[0])  # noqa: B023
     costs = fit(CPU_COSTS, np.array(work), np.array(taken), Costs())
-    with open_bundle(bundle, device=device) as model:
+    with open_on_npu(bundle) as model:
         sizes = [variant.samples for variant in bundle.variants]
         counts = sorted({1, *sizes, *(4 * size for size in sizes)})
         times = [_times(model, _repeated(X, rows), seconds, clock)[0] for rows in counts]

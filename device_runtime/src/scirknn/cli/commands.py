@@ -20,6 +20,7 @@ from scirknn.cli.bench import BENCH, bench, break_even_text
 from scirknn.cli.table_files import STREAM, count_rows, read_blocks, write_blocks
 from scirknn.devices.open_model import CORES
 from scirknn.devices.protocol import DEVICES
+from scirknn.devices.runtimes import RUNTIMES
 from scirknn.devices.session import choose_device
 from scirknn.errors import InputError, InputRangeError, InputRangeWarning, ScirknnError
 from scirknn.estimators.load import open_bundle
@@ -143,6 +144,14 @@ def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", choices=DEVICES, help=text)
 
 
+def _add_runtime(command: argparse.ArgumentParser) -> None:
+    text = (
+        "what runs the model on the NPU: librknnrt itself or the vendor's rknnlite; default: auto, the first "
+        "that is right here"
+    )
+    command.add_argument("--runtime", choices=RUNTIMES, default="auto", help=text)
+
+
 def _add_info(commands: Any) -> None:
     info = _add_command(commands, _info, "show what a model takes, what it answers and how it was made")
     info.add_argument("model", help="NAME.rknn")
@@ -165,6 +174,7 @@ def _add_predict(commands: Any) -> None:
     _add_device(predict)
     core = "NPU cores; pool: all of them, each with rows of its own"
     predict.add_argument("--core", choices=CORES, default="auto", help=core)
+    _add_runtime(predict)
 
 
 def _add_bench(commands: Any) -> None:
@@ -178,6 +188,7 @@ def _add_bench(commands: Any) -> None:
     text = "measure what the NPU and the CPU cost here, and keep it for device='auto'"
     command.add_argument("--calibrate", action="store_true", help=text)
     _add_device(command)
+    _add_runtime(command)
 
 
 def _add_doctor(commands: Any) -> None:
@@ -187,6 +198,7 @@ def _add_doctor(commands: Any) -> None:
     doctor.add_argument("--json", action="store_true", help="as JSON")
     text = "the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU"
     doctor.add_argument("--device", choices=("npu", "virtual"), help=text)
+    _add_runtime(doctor)
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -272,7 +284,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.proba and "predict_proba" not in responses_of(bundle):
         raise InputError(f"{bundle.estimator} has no probabilities; drop --proba.")
     rows = count_rows(options.input)
-    with open_bundle(bundle, device=options.device, core=options.core) as model:
+    with open_bundle(bundle, device=options.device, core=options.core, runtime=options.runtime) as model:
         answer = _main_answer(model)
         if options.raw:
             answer = model.raw_output
@@ -339,7 +351,7 @@ def _doctor(options: argparse.Namespace) -> int:
     device = "npu" if device in ("cpu", "auto") else device
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the findings say it
-        findings = list(examine(bundle, device=choose_device(device)))
+        findings = list(examine(bundle, device=choose_device(device), runtime=options.runtime))
     if options.json:
         print(json.dumps([vars(finding) for finding in findings], indent=1))
     else:
