@@ -164,7 +164,7 @@ def _result(
         placement=tuple((f"layer{index}", "Conv", "NPU") for index in range(len(widths) - 1)),
         digests={"onnx": "ab" * 32},
         weights=macs,
-        seconds={"convert": 0.2, "board": 0.3},
+        seconds={"convert": 0.2, "predict": 0.3},
         board=board,
         properties={name: "" for name in PROPERTIES if name != "latency_baseline"},
         macs=macs,

@@ -53,7 +53,7 @@ def passed(case: Case, random: np.random.Generator) -> CaseResult:
         placement=(("layer0", "ConvRelu", "NPU"), ("layer1", "Conv", "NPU")),
         digests={"onnx": "ab" * 32},
         weights=weights,
-        seconds={"convert": 0.2, "board": 0.3},
+        seconds={"convert": 0.2, "predict": 0.3},
         properties=dict.fromkeys(("bound", "onnx_equals_sklearn", "deterministic", "all_on_npu"), ""),
         macs=weights,
         estimate=(1e-4, 3e-4),

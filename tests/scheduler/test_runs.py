@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from rknn_harness.conversions.source import STORED
 from rknn_harness.records.case import Key
 from rknn_harness.records.outcomes import ExitCode, Outcome
+from rknn_harness.records.phases import Phase
 from rknn_harness.records.run_folder import Run, read_run
 from tests.scheduler.cluster import Cluster
 from tests.waiting import once
@@ -68,7 +68,7 @@ def stored(folder: Path) -> list[Path]:
 
 
 def share_from_store(run: Run) -> float:
-    return sum(STORED in result.seconds for result in run.results) / len(run.results)
+    return sum(Phase.STORE.value in result.seconds for result in run.results) / len(run.results)
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ import sklearn2rknn
 from rknn_harness.conformance.convert_stage import Converted
 from rknn_harness.conformance.trial import CaseFacts, CaseFiles, Ending, HostTrial
 from rknn_harness.conversions.packed import PackedConversion, pack
-from rknn_harness.conversions.source import STORED, ConversionSource
+from rknn_harness.conversions.source import ConversionSource
 from rknn_harness.conversions.store import ConversionStore
 from rknn_harness.conversions.task import ConversionTask
 from rknn_harness.records.case import Case, dataset_case
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.phases import Phase
 
 TOOLKIT = "2.3.2"
 
@@ -51,8 +52,8 @@ def test_a_second_conversion_comes_from_the_store_and_is_the_first(
         converted.append(source.convert(trial, folder))
         built.append(counting.builds)
     assert built == [2, 2]
-    assert ["convert" in trial.clock.seconds for trial in trials] == [True, False]
-    assert [STORED in trial.clock.seconds for trial in trials] == [False, True]
+    assert [Phase.CONVERT.value in trial.clock.seconds for trial in trials] == [True, False]
+    assert [Phase.STORE.value in trial.clock.seconds for trial in trials] == [False, True]
     assert_same(*converted)
 
 

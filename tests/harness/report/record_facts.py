@@ -105,6 +105,9 @@ def field(line: dict[str, Any], name: str) -> float | None:
         return count
     if head in ("NPU", "CPU"):
         return [layer[2] for layer in line["placement"]].count(head)
+    if head == "seconds" and rest:
+        taken: float | None = line["seconds"].get(rest)
+        return taken
     if head == "seconds":
         return float(np.sum(list(line["seconds"].values())))
     names = {"samples": "count"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import itertools
 import json
 import re
@@ -17,6 +18,7 @@ import pytest
 
 from rknn_harness.records.case import random_case
 from rknn_harness.records.outcomes import Cause, ExitCode, Kind, Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.records.query import Records
 from rknn_harness.records.run_folder import Run
 from rknn_harness.records.specs.mlp_spec import MlpSpec
@@ -163,6 +165,23 @@ def test_the_page_stands_alone_and_tells_every_failure(tmp_path: Path) -> None:
     headings = re.findall("<th(?=[ >])[^>]*>", text)
     assert headings
     assert all(' scope="' in heading for heading in headings)
+
+
+def test_the_page_says_what_each_phase_of_the_run_took(tmp_path: Path) -> None:
+    """In the order of a case, whatever the record's; then phases of another version by their names."""
+    seconds = ({"judge": 0.5, "convert": 60.0, "again": 3.0}, {"convert": 120.0, "of another version": 1.0})
+    two = zip(mixed_results()[:2], seconds, strict=True)
+    run = write_run(tmp_path / "run", [attrs.evolve(result, seconds=taken) for result, taken in two])
+    text = write_report(run).read_text(encoding="utf-8")
+    (table,) = re.findall("What the run itself took.*?<tbody>(.*?)</tbody>", html.unescape(text), re.DOTALL)
+    rows = [re.findall(r">([^<>]+)<", row) for row in table.split("</tr>") if "<td" in row]
+    assert rows == [
+        [Phase.CONVERT.meaning, "2", "3.0 min", "90 s", "120 s"],
+        [Phase.AGAIN.meaning, "1", "3.0 s", "3 s", "3 s"],
+        [Phase.JUDGE.meaning, "1", "0.5 s", "500 ms", "500 ms"],
+        ["of another version", "1", "1.0 s", "1 s", "1 s"],
+        ["all phases", "2", "3.1 min", "92.2 s", "121 s"],
+    ]
 
 
 def test_a_real_board_is_not_called_virtual(tmp_path: Path) -> None:

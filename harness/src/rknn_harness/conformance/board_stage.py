@@ -20,6 +20,7 @@ from rknn_harness.conformance.trial import CaseFacts, Ending, Trial
 from rknn_harness.errors import BoardError
 from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.judge import Finding
 from rknn_harness.verdicts.lane_events import BitComparison
 from rknn_harness.verdicts.reference import Answer, answer_from_output
@@ -56,7 +57,7 @@ def run_on_board(trial: Trial, converted: Converted) -> BoardRun | Ending:
         return _run(trial, converted)
     except BoardError as error:
         outcome = _OUTCOMES.get(error.kind, Outcome.RUN_ERROR)
-        with trial.clock("health"):
+        with trial.clock(Phase.HEALTH):
             facts = converted.facts.with_note(trial.link.examine())
         return Ending(outcome, Stage.BOARD, f"{error.type}: {error}", facts)
     except scirknn.BundleError as error:
@@ -66,18 +67,20 @@ def run_on_board(trial: Trial, converted: Converted) -> BoardRun | Ending:
 def _run(trial: Trial, converted: Converted) -> BoardRun:
     reference, clock = converted.reference, trial.clock
     session = trial.link.session()
-    with clock("load"):
+    with clock(Phase.LOAD):
         session.models.load(converted.bundle.path)
-    with clock("predict"):
+    with clock(Phase.PREDICT):
         prediction = session.models.predict(reference.X)
-    with clock("time"):
-        times, findings = _time(trial, converted, session)
-    with clock("properties"):
+    times, findings = _time(trial, converted, session)
+    with clock(Phase.PROPERTIES):
         again = repeat_predictions(session, reference.X, has_forms=reference.takes_numbers)
         is_exact = trial.link.board.virtual or not converted.files  # a host's sums have no lanes
         bits = BitComparison() if is_exact else converted.lanes
-        findings += _compare_repeated(converted, session, prediction.output, again, bits)
-    with clock("time"):
+        findings += _compare_repeated(converted, prediction.output, again, bits)
+    with clock(Phase.CORES):
+        compared = cores_agree(bits, session, reference.X, prediction.output)
+        findings.append(Finding.compared("cores_agree", compared))
+    with clock(Phase.TIME):
         if reference.layers and reference.is_layers:
             inputs = reference.inputs[: converted.batch_size]
             times = add_cpu_times(times, session, inputs, reference, trial.timing)
@@ -92,19 +95,21 @@ def _run(trial: Trial, converted: Converted) -> BoardRun:
 def _time(trial: Trial, converted: Converted, session: BoardSession) -> tuple[Times, list[Finding]]:
     X, timing = converted.reference.X, trial.timing
     batch = X[: converted.batch_size]
-    times = time_on_board(session, batch, timing)
+    with trial.clock(Phase.TIME):
+        times = time_on_board(session, batch, timing)
     if len(batch) < 2 or trial.link.board.virtual:
         return times, []
-    timed = session.timing.time_model(X[:1], timing.bounds)
+    with trial.clock(Phase.BATCH_LATENCY):
+        timed = session.timing.time_model(X[:1], timing.bounds)
     single = summarize(timed.samples, rows=1, warmup=timing.warmup)
     error = batch_latency(times.latency, single)
     return times, [Finding("batch_latency", Stage.BOARD, error, Outcome.PASS)]
 
 
 def _compare_repeated(
-    converted: Converted, session: BoardSession, output: Array, again: dict[str, Array], bits: Bits
+    converted: Converted, output: Array, again: dict[str, Array], bits: Bits
 ) -> list[Finding]:
-    X, findings = converted.reference.X, []
+    X, findings = converted.reference.X, list[Finding]()
     if len(converted.bundle.variants) < 2 and len(X) > 1:
         # Files of several sizes are calibrated apart, and a row's place decides which one it takes.
         compared = rows_independent(bits, X, output, again)
@@ -113,4 +118,4 @@ def _compare_repeated(
     # The output of a model without files is its input, and 0 may have a sign.
     if converted.reference.takes_numbers and converted.files:
         findings.append(Finding.compared("input_forms", input_forms(bits, X, again, converted.model)))
-    return [*findings, Finding.compared("cores_agree", cores_agree(bits, session, X, output))]
+    return findings

@@ -31,6 +31,7 @@ from rknn_harness.conformance.toolkit_failure import toolkit_failure
 from rknn_harness.conformance.trial import CaseFacts, Ending, HostTrial
 from rknn_harness.records.case import Case
 from rknn_harness.records.outcomes import Cause, Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.judge import Finding
 from rknn_harness.verdicts.lane_events import LaneComparison
 from rknn_harness.verdicts.limits import Limits, limits_for
@@ -159,7 +160,7 @@ def convert_case(
     assert trial.toolkit is not None
     facts = CaseFacts.of_network(truth)
     try:
-        with clock("convert"):
+        with clock(Phase.CONVERT):
             conversion = _convert(case, tried, trial.toolkit, folder / BUNDLE)
             facts = facts_of_bundle(facts, conversion.bundle, conversion.files)
     except CONVERSION_ERRORS as error:
@@ -175,7 +176,7 @@ def convert_on_host(
     facts = CaseFacts().with_note(_ON_HOST_NOTE)
     path = folder / BUNDLE
     try:
-        with trial.clock("convert"):
+        with trial.clock(Phase.CONVERT):
             sklearn2rknn.convert(tried.estimator, path, example_input=tried.example)
     except CONVERSION_ERRORS as error:
         return conversion_ending(error, facts)
@@ -212,18 +213,18 @@ def _run_before_board(
     case, clock = trial.case, trial.clock
     bundle, files, record = conversion.bundle, conversion.files, conversion.record
     assert trial.toolkit is not None
-    with clock("limits"):
+    with clock(Phase.LIMITS):
         graph = read_graph(record.models[-1], bundle)
         is_promised = case.kind == "own" or case.is_of_data_set
         limits = limits_for(truth, graph, files, tried.judged, is_promised=is_promised)
     if trial.tamper is not None:
         trial.tamper(bundle.path)
-    with clock("stages"):
+    with clock(Phase.STAGES):
         run = run_on_virtual_npu(bundle.path, truth.X)
         if isinstance(run, Ending):
             return attrs.evolve(run, facts=facts)
         answers = _answers(bundle, truth, record, run.output)
-    with clock("again"):
+    with clock(Phase.AGAIN):
         findings = _build_again(bundle, trial.toolkit, record, answers, limits)
     return Converted(
         bundle=bundle,

@@ -12,6 +12,7 @@ from rknn_harness.conformance.trial import CaseFacts, Ending, PhaseClock
 from rknn_harness.models.own_model import OwnModel
 from rknn_harness.records.case import Score
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.judge import Verdict
 from rknn_harness.verdicts.limits import Limits, given_limits
 from rknn_harness.verdicts.own_judge import score_of, with_expected, without_figures, without_reference
@@ -25,7 +26,7 @@ def open_own_bundle(own: OwnModel, clock: PhaseClock) -> Converted | Ending:
     """Return what stands for a conversion where a user gives a bundle."""
     bundle = own.bundle
     assert bundle is not None
-    with clock("stages"):
+    with clock(Phase.STAGES):
         files = model_files(bundle)
         facts = facts_of_bundle(CaseFacts(), bundle, files)
         run = run_on_virtual_npu(bundle.path, own.X)

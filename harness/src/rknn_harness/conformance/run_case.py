@@ -26,6 +26,7 @@ from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import GIVEN_UP, CaseResult
 from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Cause, Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.judge import Finding, Verdict, judge
 from rknn_harness.verdicts.own_judge import few_rows
 from rknn_harness.verdicts.reference import Reference, reference
@@ -62,7 +63,7 @@ class Prepared:
 
 def prepare_case(trial: HostTrial, own: OwnModel | None = None) -> Prepared | Ending:
     """Return what a case converts, and what its answers are judged by."""
-    with trial.clock("fit"):
+    with trial.clock(Phase.FIT):
         try:
             tried = model_of(trial.case, trial.files.corpus, own)
         except CorpusError as error:
@@ -133,7 +134,7 @@ def _run(trial: Trial, folder: Path, baseline: Latency | None, convert: Convert)
     board = _run_with_retries(trial, converted)
     if isinstance(board, Ending):
         return _end(trial, board)
-    with trial.clock("judge"):
+    with trial.clock(Phase.JUDGE):
         verdict, facts, score = _judge(trial, converted, board, baseline), board.facts, None
         for note in verdict.notes:
             facts = facts.with_note(note)
@@ -188,10 +189,10 @@ def _run_with_retries(trial: Trial, converted: Converted) -> BoardRun | Ending:
     link, facts = trial.link, converted.facts
     while True:
         try:
-            with trial.clock("connect"):
+            with trial.clock(Phase.CONNECT):
                 link.session()
             if trial.toolkit is not None:
-                with trial.clock("health"):
+                with trial.clock(Phase.HEALTH):
                     link.prove(trial.toolkit)
             return run_on_board(trial, attrs.evolve(converted, facts=facts))
         except InfraError as error:

@@ -17,6 +17,7 @@ from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.reference import Reference
 
 __all__ = ["CaseFacts", "CaseFiles", "Ending", "HostTrial", "PhaseClock", "Trial", "harness_failure"]
@@ -29,13 +30,13 @@ class PhaseClock:
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
+    def __call__(self, phase: Phase) -> Iterator[None]:
         """Add the time that a block takes to a phase."""
         started = time.monotonic()
         try:
             yield
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - started
+            self.seconds[phase.value] = self.seconds.get(phase.value, 0.0) + time.monotonic() - started
 
 
 @attrs.frozen

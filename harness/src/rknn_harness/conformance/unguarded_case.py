@@ -8,6 +8,7 @@ from rknn_harness.conformance.unguarded import CONSTANT_GRAPH, convert_unguarded
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from virtual_npu import content_digest, read
 
@@ -20,7 +21,7 @@ def run_unguarded_case(trial: Trial) -> CaseResult:
     assert isinstance(case.source, MlpSpec)
     assert trial.toolkit is not None
     try:
-        with clock("convert"):
+        with clock(Phase.CONVERT):
             conversion = convert_unguarded(case.source, case.batch_size[0], trial.toolkit)
     except CONVERSION_ERRORS as error:
         ending = conversion_ending(error)
@@ -31,7 +32,7 @@ def run_unguarded_case(trial: Trial) -> CaseResult:
         digests={"model.rknn": content_digest(read(conversion.file))},
     )
     try:
-        with clock("predict"):
+        with clock(Phase.PREDICT):
             session = link.session()
             answer, again = (conversion.on_board(session) for _ in range(2))
     except BoardError as error:
@@ -39,7 +40,7 @@ def run_unguarded_case(trial: Trial) -> CaseResult:
     except InfraError as error:
         link.drop()
         return trial.result(Ending(Outcome.INFRA_ERROR, Stage.BOARD, str(error), facts))
-    with clock("judge"):
+    with clock(Phase.JUDGE):
         verdict = judge_unguarded(conversion, answer, again.output, board_is_virtual=link.board.virtual)
         defect = defect_of(conversion, verdict)
     ending = Ending(verdict.outcome, verdict.stage, verdict.reason, facts, verdict.cause)

@@ -14,11 +14,9 @@ from rknn_harness.conversions.store import ConversionStore
 from rknn_harness.conversions.task import ConversionTask
 from rknn_harness.models.own_model import OwnModel, is_estimator
 from rknn_harness.records.case import Case
+from rknn_harness.records.phases import Phase
 
-__all__ = ["STORED", "ConversionSource", "Engine"]
-
-STORED = "store"
-"""Phase of a case whose conversion came from the store; it has no phase ``convert``."""
+__all__ = ["ConversionSource", "Engine"]
 
 
 class Engine(Protocol):
@@ -88,13 +86,13 @@ class ConversionSource:
         # What this run started it converts itself, though it may be in the store by now.
         content = None if task.key in self._started else self._stored(task)
         if content is not None:
-            with trial.clock(STORED):
+            with trial.clock(Phase.STORE):
                 return PackedConversion.from_bytes(content).unpack(trial.case, prepared, folder)
         if self._engine is None:
             converted = convert_prepared(trial, folder, prepared)
             self._keep(task.key, pack(converted))
             return converted
-        with trial.clock("wait"):
+        with trial.clock(Phase.WAIT):
             result = self._engine.result(task)
         if isinstance(result, Ending):
             # It may have been kept before a scheduler was lost.
@@ -103,7 +101,7 @@ class ConversionSource:
                 return result
             result = content
         self._keep(task.key, result)
-        with trial.clock("unpack"):
+        with trial.clock(Phase.UNPACK):
             return PackedConversion.from_bytes(result).unpack(trial.case, prepared, folder)
 
     def _stored(self, task: ConversionTask) -> bytes | None:

@@ -49,7 +49,7 @@ class CaseResult:
     attempts : int
         More than 1 only after infrastructure errors.
     seconds : mapping of str to float
-        Wall time by phase.
+        Wall time by `rknn_harness.records.phases.Phase`.
     board : str
         The board's name.
     properties : mapping of str to str

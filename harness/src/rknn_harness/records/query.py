@@ -48,8 +48,9 @@ def field(result: CaseResult, name: str) -> Number | None:
         ``p99``, ``mad``, ``rows`` and ``samples`` of the timed call; ``work``, its multiply-adds;
         ``estimate.low`` and ``estimate.high``; ``cpu.WHERE``, the median on the CPU, and ``gain.WHERE``, that
         over ``p50``; ``score.board``, ``score.sklearn`` and ``score.rows`` of a user's own model;
-        ``rules.KIND``, the files' rules of that kind; ``macs``, ``weights``, ``seconds``, ``attempts``;
-        ``NPU`` and ``CPU``, the layers placed there.
+        ``rules.KIND``, the files' rules of that kind; ``seconds``, the case's wall time, or with
+        ``.PHASE`` behind it that of one `Phase`; ``macs``, ``weights``, ``attempts``; ``NPU`` and ``CPU``,
+        the layers placed there.
     """
     head, _, rest = name.partition(".")
     if head in _METRICS:
@@ -66,6 +67,8 @@ def field(result: CaseResult, name: str) -> Number | None:
         return _attribute(result.score, rest)
     if head == "estimate":
         return None if result.estimate is None else result.estimate[("low", "high").index(rest)]
+    if head == "seconds":
+        return result.seconds.get(rest) if rest else sum(result.seconds.values())
     if head == "rules":
         return result.rules.get(rest)
     if head == "cpu":
@@ -96,7 +99,6 @@ _PLAIN: dict[str, Callable[[CaseResult], Number | None]] = {
     "macs": lambda result: result.macs,
     "weights": lambda result: result.weights,
     "attempts": lambda result: result.attempts,
-    "seconds": lambda result: sum(result.seconds.values()),
     "NPU": lambda result: sum(where == "NPU" for _, _, where in result.placement),
     "CPU": lambda result: sum(where == "CPU" for _, _, where in result.placement),
     "work": lambda result: result.macs * result.latency.rows if result.latency and result.macs else None,

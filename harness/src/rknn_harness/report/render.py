@@ -17,6 +17,7 @@ import sklearn2rknn
 from rknn_harness.records.case import ONE_PROGRAM, PRECISIONS, PROPERTIES
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Kind, Stage
+from rknn_harness.records.phases import Phase
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import Number, Records, failed_properties, field, last_metrics
 from rknn_harness.records.run_folder import Run
@@ -77,6 +78,7 @@ class _Page:
             "columns": self.columns(),
             "families": self.families(),
             "answers": answers(self.records, {board: self.is_virtual(board) for board in boards}),
+            "phases": self.phases(),
             "PROPERTIES": PROPERTIES,
             "ONE_PROGRAM": ONE_PROGRAM,
             "KINDS": [kind for kind in KINDS if self._some(kind=kind.value)],
@@ -224,6 +226,12 @@ class _Page:
         cases = [result.case for result in self.run.results]
         named = dict.fromkeys(case.family for case in cases if isinstance(case.source, str))
         return [*named, *sorted({case.family for case in cases} - named.keys())]
+
+    def phases(self) -> dict[str, str]:
+        """Return what the phases of the run's cases mean, in their order; those of another version last."""
+        names = {name for result in self.run.results for name in result.seconds}
+        meanings = {phase.value: phase.meaning for phase in Phase if phase.value in names}
+        return meanings | {name: name for name in sorted(names - meanings.keys())}
 
     def _marks(self, where: Mapping[str, str], x: str, y: str, text_of: Callable[[float], str]) -> list[Mark]:
         marks = []
