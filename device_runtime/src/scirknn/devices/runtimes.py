@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Sequence
 
 from scirknn.devices.core_pool import Context, close_contexts
 from scirknn.devices.native.library import Library, load_library
 from scirknn.devices.native.opening import Refusal, open_bound, open_general
-from scirknn.devices.session import open_session
+from scirknn.devices.session import has_rknnlite, open_session
 from scirknn.errors import DeviceError, InputError, NativeError
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> Opened:
     try:
         library = load_library()
     except DeviceError as error:
-        if runtime == "native":
+        if runtime == "native" or not has_rknnlite():
             raise
         return _by_rknnlite(bundle, cores, str(error))
     if runtime == "native":
@@ -89,7 +88,7 @@ def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> Opened:
     try:
         return _by_library(bundle, cores, library)
     except NativeError as error:
-        if importlib.util.find_spec("rknnlite") is None:
+        if not has_rknnlite():
             raise
         return _by_rknnlite(bundle, cores, str(error))
 

@@ -16,7 +16,7 @@ from scirknn.devices.rknnlite import NpuSession
 from scirknn.devices.virtual import VirtualSession
 from scirknn.errors import DeviceError, InputError
 
-__all__ = ["choose_device", "has_npu", "open_session"]
+__all__ = ["choose_device", "has_npu", "has_rknnlite", "open_session"]
 
 _DEVICE_TREE = Path("/proc/device-tree/compatible")
 
@@ -56,8 +56,8 @@ def choose_device(device: str | None) -> str:
         )
         return "virtual"
     raise DeviceError(
-        "This machine has no Rockchip NPU and no virtual one. On a board, install rknn-toolkit-lite2; "
-        "elsewhere, install virtual-npu and pass device='virtual'."
+        "This machine has no Rockchip NPU and no virtual one. On a board, pass device='npu': 'python3 -m "
+        "scirknn doctor' says what it lacks. Elsewhere, pass device='cpu', or install virtual-npu."
     )
 
 
@@ -84,4 +84,9 @@ def has_npu() -> bool:
         is_rockchip = b"rockchip," in _DEVICE_TREE.read_bytes()
     except OSError:
         is_rockchip = False
-    return is_rockchip or "rknnlite" in sys.modules or importlib.util.find_spec("rknnlite") is not None
+    return is_rockchip or has_rknnlite()
+
+
+def has_rknnlite() -> bool:
+    """Whether the vendor's rknnlite is installed for this Python."""
+    return "rknnlite" in sys.modules or importlib.util.find_spec("rknnlite") is not None

@@ -160,6 +160,9 @@ def test_without_librknnrt_rknnlite_is_taken(
         load(path, "native")
     with load(path, "rknnlite") as model:
         assert str(model.runtime) == "rknnlite: asked for"
+    monkeypatch.setattr(runtimes, "has_rknnlite", lambda: False)
+    with pytest.raises(scirknn.DeviceError, match=r"librknnrt\.so cannot be loaded"):
+        load(path)
 
 
 @pytest.mark.usefixtures("library")
@@ -167,10 +170,10 @@ def test_a_file_that_the_library_refuses_goes_to_rknnlite_where_there_is_one(
     make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_bundle(fitted("softmax"))  # a file of the stand-in's
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(scirknn.NativeError, match=r"rknn_init of model\.rknn returned -6"):
-        load(path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "rknnlite" or None)
+    with monkeypatch.context() as patch:
+        patch.setattr(runtimes, "has_rknnlite", lambda: False)
+        with pytest.raises(scirknn.NativeError, match=r"rknn_init of model\.rknn returned -6"):
+            load(path)
     with load(path) as model:
         assert model.runtime.name == "rknnlite"
         assert "RKNN_ERR_MODEL_INVALID" in model.runtime.reason
