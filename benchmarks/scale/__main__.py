@@ -1,9 +1,10 @@
 """Time, memory and file size by the size of the network and by the rows of a call.
 
 Networks are converted in float16 with the check of 64 random rows, each in a process of its own, whose peak
-memory and the toolkit's are stated; an error's first line says which limit ends it. Rows pass the runtime
-with a stand-in for rknnlite that answers at once, so that what is left is the host's. Run it as
-``python -m benchmarks.scale``.
+memory and the toolkit's are stated; processor time is of both, with the start of the toolkit. The last two
+are too large: an error's first line says which limit ends it. Rows pass the runtime with a stand-in for
+rknnlite that answers at once, so that what is left is the host's. Run it as ``python -m benchmarks.scale``;
+the largest network takes 7 GB of memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,15 @@ NETWORKS = (
     (2048, 2048, 1000),
     (4096, 4096, 1000),
     (8192, 8192, 1000),
-    (16384, 8192, 1000),
+    (65536, 8, 3),
 )
+TOO_LARGE = (((65537, 8, 3), 64), ((64, 128, 10), 2048))
+"""Widths and rows of a run."""
+
+OF_NETWORKS = ("s", "processor s", "MB, converter", "MB, toolkit", "files, MB", "estimate, ms")
+
 ROWS = tuple(10**power for power in range(8))
+OF_ROWS = ("s", "processor ns a row", "MB, peak", "MB, rows and answers")
 INPUTS = 8
 
 
@@ -57,19 +65,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.only:
         kind, argument = json.loads(options.only)
-        print(json.dumps(_convert(argument) if kind == "network" else _predict(argument)))
+        print(json.dumps(_convert(*argument) if kind == "network" else _predict(argument)))
         return
-    table = Table("network", "weights", "s", "MB, converter", "MB, toolkit", "file, MB", "estimate, ms", "")
-    for widths in NETWORKS:
+    table = Table("network", "rows a run", "weights", *OF_NETWORKS, "")
+    for widths, rows in (*((widths, 64) for widths in NETWORKS), *TOO_LARGE):
         weights = sum(a * b for a, b in itertools.pairwise(widths))
-        name, result = "-".join(map(str, widths)), _measure("network", widths, options.seconds)
-        table.add_row(name, f"{weights:,}", *_cells(result, "s", "converter", "toolkit", "file", "estimate"))
-    Console(width=140).print(table)
-    table = Table("rows", "s", "ns a row", "MB, peak", "MB, rows and answers", "")
+        name, result = "-".join(map(str, widths)), _measure("network", [widths, rows], options.seconds)
+        table.add_row(name, str(rows), f"{weights:,}", *_cells(result, OF_NETWORKS))
+    Console(width=160).print(table)
+    table = Table("rows", *OF_ROWS, "")
     for rows in ROWS:
-        result = _measure("rows", rows, options.seconds)
-        table.add_row(f"{rows:,}", *_cells(result, "s", "row", "peak", "arrays"))
-    Console(width=140).print(table)
+        table.add_row(f"{rows:,}", *_cells(_measure("rows", rows, options.seconds), OF_ROWS))
+    Console(width=160).print(table)
 
 
 def _measure(kind: str, argument: Any, seconds: float) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def _measure(kind: str, argument: Any, seconds: float) -> dict[str, Any]:
     return result
 
 
-def _cells(result: dict[str, Any], *names: str) -> list[str]:
+def _cells(result: dict[str, Any], names: Iterable[str]) -> list[str]:
     cells = [str(result.get(name, "")) for name in names]
     return [*cells, str(result.get("error", ""))]
 
@@ -103,28 +110,31 @@ def _network(widths: tuple[int, ...]) -> MLPRegressor:
     return estimator
 
 
-def _convert(widths: tuple[int, ...]) -> dict[str, Any]:
+def _convert(widths: tuple[int, ...], rows: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     estimator = _network(widths)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.rknn")
         with sklearn2rknn.open_toolkit() as toolkit:
             sklearn2rknn.convert(_network((8, 8, 8)), path, toolkit=toolkit)  # starts it
-            started = time.perf_counter()
+            started, spent = time.perf_counter(), time.process_time()
             try:
                 options = sklearn2rknn.ConversionOptions(check="warn")
-                report = sklearn2rknn.convert(estimator, path, toolkit=toolkit, options=options)
+                report = sklearn2rknn.convert(
+                    estimator, path, batch_size=rows, toolkit=toolkit, options=options
+                )
             except sklearn2rknn.Sklearn2RknnError as error:
                 return {"s": _seconds(started), "error": str(error).splitlines()[0]}
-            seconds = _seconds(started)
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            seconds, spent = _seconds(started), time.process_time() - spent
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     low, high = report.estimate or (0.0, 0.0)
     return {
         "s": seconds,
-        "converter": _peak(),
-        "toolkit": round(ended / 1000),
-        "file": round(sum(report.files.values()) / 1e6, 2),
-        "estimate": f"{1e3 * low:.2g} to {1e3 * high:.2g}",
+        "processor s": f"{spent + ended.ru_utime + ended.ru_stime:.3g}",
+        "MB, converter": _peak(),
+        "MB, toolkit": round(ended.ru_maxrss / 1000),
+        "files, MB": round(sum(report.files.values()) / 1e6, 2),
+        "estimate, ms": f"{1e3 * low:.2g} to {1e3 * high:.2g}",
     }
 
 
@@ -140,14 +150,14 @@ def _predict(rows: int) -> dict[str, Any]:
         sklearn2rknn.convert(estimator, path, batch_size=(64, 1, 1024), options=options)
         with scirknn.load(path, device="npu") as model:
             model.predict(X[:1])
-            started = time.perf_counter()
+            started, spent = time.perf_counter(), time.process_time()
             labels = model.predict(X)
-            seconds = time.perf_counter() - started
+            seconds, spent = time.perf_counter() - started, time.process_time() - spent
     return {
         "s": f"{seconds:.3g}",
-        "row": f"{1e9 * seconds / rows:,.0f}",
-        "peak": _peak(),
-        "arrays": f"{(X.nbytes + labels.nbytes) / 1e6:.3g}",
+        "processor ns a row": f"{1e9 * spent / rows:,.0f}",
+        "MB, peak": _peak(),
+        "MB, rows and answers": f"{(X.nbytes + labels.nbytes) / 1e6:.3g}",
     }
 
 

@@ -49,9 +49,9 @@ class OpenNetworks:
         return self._networks.get(self.device_for(rows))
 
     def require_own_process(self) -> None:
-        """Refuse a process that was forked from the one that opened a context, for every number of rows.
+        """Refuse a process that was forked from the one that opened the contexts.
 
-        On "auto" too, where the CPU would answer: a call of more rows would not, and the locks are shared.
+        On "auto" this is for any number of rows: another thread may have held a lock at the fork.
 
         Raises
         ------
