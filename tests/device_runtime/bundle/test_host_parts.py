@@ -194,7 +194,7 @@ def test_a_file_of_that_name_that_is_no_bundles_is_not_replaced(regressor: Bundl
             {"features": [{"kind": "columns", "start": 0, "stop": 2}], "scale": {"offset": [0]}},
             "'scale' needs 2",
         ),
-        ({"epilogue": [{"kind": "shift", "offsets": [1]}]}, "has 1 offsets for 3 columns"),
+        ({"epilogue": [{"kind": "shift", "offsets": [1]}]}, "'shift' takes 1 columns, not 3"),
         ({"epilogue": [{"kind": "columns", "start": 0, "stop": 2}]}, "'classes' has 3 labels for 2 outputs"),
         ({"epilogue": 3}, "for a list of at most 4096 steps"),
         ({"responses": {}}, "'responses' is {}; it can name predict"),

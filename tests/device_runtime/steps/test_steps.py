@@ -214,7 +214,7 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "dense", "weights": "w", "bias": "missing"}], "has 'missing' for its bias"),
         ([{"kind": "dense", "weights": "w", "bias": "i"}], "has 'i' for its bias"),
         ([{"kind": "dense", "weights": "w", "bias": "w"}], "has shapes (3, 2) and (3, 2)"),
-        ([{"kind": "activation", "function": "relu6"}], "is 'relu6', not one of"),
+        ([{"kind": "activation", "function": "relu6"}], "has 'relu6' for its function, not one of"),
         ([kernel(functions=[])], "has 0 functions, 1 parameters and 3 columns"),
         (
             [kernel(functions=["rbf", "rbf"], parameters=[0, 0])],
@@ -228,7 +228,7 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([kernel(bias="w")], "has shapes (3, 2) and (3, 2)"),
         (
             [{"kind": "kernel_logarithm", "function": "tophat", "weights": "v", "bias": 0}],
-            "function 'tophat'",
+            "'tophat' for its function, not one of",
         ),
         (
             [{"kind": "kernel_logarithm", "function": "gaussian", "weights": "n", "bias": 0}],
@@ -279,12 +279,15 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
             ],
             "has shapes (3, 2) and (3, 2)",
         ),
-        ([{"kind": "elementwise", "function": "save"}], "is 'save', not one of"),
+        ([{"kind": "elementwise", "function": "save"}], "'save' for its function, not one of"),
         ([{"kind": "clip", "low": 1, "high": 0}], "has the limits 1.0 and 0.0"),
-        ([{"kind": "power", "method": "log", "lambdas": [1], "inverse": False}], "is 'log', not one of"),
+        (
+            [{"kind": "power", "method": "log", "lambdas": [1], "inverse": False}],
+            "'log' for its method, not one of",
+        ),
         ([{"kind": "quantiles", "quantiles": "d", "normal": True, "inverse": False}], "is not ascending"),
         ([{"kind": "bins", "edges": "v", "counts": [1]}], "has (2,) edges for 1 columns"),
-        ([{"kind": "divided_rows", "norm": "l2"}], "has the norm 'l2', not l1 or max"),
+        ([{"kind": "divided_rows", "norm": "l2"}], "has 'l2' for its norm, not one of l1, max"),
         ([{"kind": "chi_squared", "samples": 0, "interval": 1}], "has 0 samples at 1.0"),
         ([{"kind": "each", "count": 0, "steps": []}], "has 0 groups"),
         ([groups(starts=[0])], "has 2 members for 1 starts and 2 widths"),
@@ -300,7 +303,7 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ),
         (
             [{"kind": "arithmetic", "operation": "power", "operands": "v", "are_rounded": False}],
-            "is 'power'",
+            "'power' for its operation, not one of",
         ),
         ([{"kind": "fill", "values": "w"}], "has (3, 2) values"),
         ([{"kind": "with_rows", "columns": 0}], "appends 0 columns"),
@@ -314,7 +317,7 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ([{"kind": "logarithm", "shift": 0}], "has the shift 0.0"),
         ([{"kind": "linked", "weights": "w", "answer": "label"}], "has weights of shape (3, 2)"),
         ([{"kind": "linked", "weights": "s", "answer": "label"}], "or of what is not before"),
-        ([{"kind": "linked", "weights": "z", "answer": "vote"}], "hands on 'vote'"),
+        ([{"kind": "linked", "weights": "z", "answer": "vote"}], "has 'vote' for its answer, not one of"),
     ],
 )
 def test_a_description_that_is_none_is_refused(document: object, text: str) -> None:

@@ -59,8 +59,7 @@ class Activation(Step):
     function: str
 
     def __post_init__(self) -> None:
-        if self.function not in HEADS:
-            raise ValueError(f"the step 'activation' is {self.function!r:.60}, not one of {', '.join(HEADS)}")
+        self.require_choice("function", HEADS)
 
     def apply(self, values: Floats) -> Floats:
         return activate(self.function, values)

@@ -51,9 +51,7 @@ class Branch(Step):
         return all(each.keeps_dtype for each in self.steps)
 
     def width(self, columns: int) -> int:
-        most = int(max(self.kept.max(initial=0), self.taken.max(initial=0)))
-        if most >= columns:
-            raise ValueError(f"the step 'branch' takes column {most} of {columns}")
+        self.require_column(int(max(self.kept.max(initial=0), self.taken.max(initial=0))), columns)
         return len(self.kept) + width_after(self.steps, len(self.taken))
 
     def apply(self, values: Floats) -> Floats:

@@ -36,9 +36,7 @@ class Sigmoids(Monotonic):
             raise ValueError(f"the step 'sigmoids' has shapes {self.slopes.shape} and {self.offsets.shape}")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.slopes):
-            raise ValueError(f"the step 'sigmoids' has {len(self.slopes)} curves for {columns} columns")
-        return columns
+        return self.require_columns(len(self.slopes), columns)
 
     def apply(self, values: Floats) -> Floats:
         return activate("logistic", -(values * self.slopes + self.offsets))
@@ -77,9 +75,7 @@ class Curves(Monotonic):
             raise ValueError("the step 'curves' has a curve that falls")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.sizes):
-            raise ValueError(f"the step 'curves' has {len(self.sizes)} curves for {columns} columns")
-        return columns
+        return self.require_columns(len(self.sizes), columns)
 
     def apply(self, values: Floats) -> Floats:
         columns = zip(values.T, self._curves())

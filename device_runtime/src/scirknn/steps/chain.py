@@ -38,15 +38,10 @@ class Linked(Step):
         shape = self.weights.shape
         if len(shape) != 2 or shape[0] != shape[1] or np.tril(self.weights).any():
             raise ValueError(f"the step 'linked' has weights of shape {shape}, or of what is not before")
-        if self.answer not in ANSWERS:
-            raise ValueError(
-                f"the step 'linked' hands on {self.answer!r:.60}, not one of {', '.join(ANSWERS)}"
-            )
+        self.require_choice("answer", ANSWERS)
 
     def width(self, columns: int) -> int:
-        if columns != len(self.weights):
-            raise ValueError(f"the step 'linked' has {len(self.weights)} scores, not {columns}")
-        return columns
+        return self.require_columns(len(self.weights), columns)
 
     def apply(self, values: Floats) -> Floats:
         scores, answers = values.copy(), np.zeros_like(values)

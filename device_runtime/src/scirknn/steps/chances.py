@@ -62,8 +62,7 @@ class WithComplement(Step):
     """Make two columns of one: ``1 - p`` and ``p``."""
 
     def width(self, columns: int) -> int:
-        if columns != 1:
-            raise ValueError(f"the step 'with_complement' takes one column, not {columns}")
+        self.require_columns(1, columns)
         return 2
 
     def apply(self, values: Floats) -> Floats:

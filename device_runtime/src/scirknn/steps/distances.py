@@ -98,10 +98,7 @@ class LargestOfGroups(Step):
             raise ValueError("the step 'largest_of_groups' has numbers of groups that are not 0, 1, 2, ...")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.groups):
-            raise ValueError(
-                f"the step 'largest_of_groups' has groups of {len(self.groups)} columns for {columns}"
-            )
+        self.require_columns(len(self.groups), columns)
         return int(self.groups.max()) + 1
 
     def apply(self, values: Floats) -> Floats:
@@ -139,10 +136,7 @@ class Descent(Step):
             raise ValueError(f"the step 'descent' has no paths in signs of shape {self.signs.shape}")
 
     def width(self, columns: int) -> int:
-        if columns != self.signs.shape[1]:
-            raise ValueError(
-                f"the step 'descent' has {self.signs.shape[1]} inner nodes for {columns} columns"
-            )
+        self.require_columns(self.signs.shape[1], columns)
         return len(self.signs)
 
     def apply(self, values: Floats) -> Floats:

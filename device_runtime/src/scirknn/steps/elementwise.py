@@ -38,10 +38,7 @@ class Elementwise(Monotonic):
     function: str
 
     def __post_init__(self) -> None:
-        if self.function not in FUNCTIONS:
-            raise ValueError(
-                f"the step 'elementwise' is {self.function!r:.60}, not one of {', '.join(FUNCTIONS)}"
-            )
+        self.require_choice("function", FUNCTIONS)
 
     @property
     def jumps(self) -> bool:
@@ -106,13 +103,10 @@ class Power(Monotonic):
     inverse: bool
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ValueError(f"the step 'power' is {self.method!r:.60}, not one of {', '.join(METHODS)}")
+        self.require_choice("method", METHODS)
 
     def width(self, columns: int) -> int:
-        if columns != len(self.lambdas):
-            raise ValueError(f"the step 'power' has {len(self.lambdas)} powers for {columns} columns")
-        return columns
+        return self.require_columns(len(self.lambdas), columns)
 
     def apply(self, values: Floats) -> Floats:
         if self.method == "box-cox" and not self.inverse and (values <= 0).any():

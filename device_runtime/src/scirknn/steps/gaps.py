@@ -37,9 +37,7 @@ class Fill(Step):
             raise ValueError(f"the step 'fill' has {self.values.shape} values, or one that is not finite")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.values):
-            raise ValueError(f"the step 'fill' takes {len(self.values)} columns, not {columns}")
-        return columns
+        return self.require_columns(len(self.values), columns)
 
     def apply(self, values: Floats) -> Floats:
         return np.where(np.isnan(values), self.values.astype(values.dtype), values)
@@ -99,10 +97,7 @@ class NearestFill(Step):
             )
 
     def width(self, columns: int) -> int:
-        if columns != 2 * self.points.shape[1]:
-            raise ValueError(
-                f"the step 'nearest_fill' takes {2 * self.points.shape[1]} columns, not {columns}"
-            )
+        self.require_columns(2 * self.points.shape[1], columns)
         return int(self.points.shape[1])
 
     def apply(self, values: Floats) -> Floats:

@@ -41,8 +41,7 @@ class Above(Step):
             raise ValueError(f"the step 'above' takes column {self.columns.min()}")
 
     def width(self, columns: int) -> int:
-        if self.columns.max() >= columns:
-            raise ValueError(f"the step 'above' takes column {self.columns.max()} of {columns}")
+        self.require_column(int(self.columns.max()), columns)
         return len(self.columns)
 
     def apply(self, values: Floats) -> Floats:
@@ -77,8 +76,7 @@ class OneHot(Step):
             raise ValueError(f"the step 'one_hot' has {len(self.sizes)} columns or one without categories")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.sizes):
-            raise ValueError(f"the step 'one_hot' takes {len(self.sizes)} columns, not {columns}")
+        self.require_columns(len(self.sizes), columns)
         return sum(self.sizes)
 
     def apply(self, values: Floats) -> Floats:

@@ -82,8 +82,7 @@ class Kernel(Step):
                 raise ValueError(f"the step 'kernel' has the function {name!r:.60} of {parameter!r}")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.weights):
-            raise ValueError(f"the step 'kernel' takes {len(self.weights)} columns, not {columns}")
+        self.require_columns(len(self.weights), columns)
         return len(self.bias)
 
     def apply(self, values: Floats) -> Floats:
@@ -127,14 +126,12 @@ class KernelLogarithm(Step):
     bias: float
 
     def __post_init__(self) -> None:
-        if self.function not in ("gaussian", "exponential"):
-            raise ValueError(f"the step 'kernel_logarithm' has the function {self.function!r:.60}")
+        self.require_choice("function", ("gaussian", "exponential"))
         if self.weights.ndim != 1 or not (self.weights > 0).all():
             raise ValueError(f"the step 'kernel_logarithm' has weights of shape {self.weights.shape} or none")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.weights):
-            raise ValueError(f"the step 'kernel_logarithm' takes {len(self.weights)} columns, not {columns}")
+        self.require_columns(len(self.weights), columns)
         return 1
 
     def apply(self, values: Floats) -> Floats:
@@ -171,10 +168,7 @@ class LabelShares(Step):
             )
 
     def width(self, columns: int) -> int:
-        if columns != len(self.distributions):
-            raise ValueError(
-                f"the step 'label_shares' takes {len(self.distributions)} columns, not {columns}"
-            )
+        self.require_columns(len(self.distributions), columns)
         return int(self.distributions.shape[1])
 
     def apply(self, values: Floats) -> Floats:

@@ -31,9 +31,7 @@ class Shift(Step):
     offsets: tuple[float, ...]
 
     def width(self, columns: int) -> int:
-        if columns != len(self.offsets):
-            raise ValueError(f"the step 'shift' has {len(self.offsets)} offsets for {columns} columns")
-        return columns
+        return self.require_columns(len(self.offsets), columns)
 
     def apply(self, values: Floats) -> Floats:
         return np.asarray(values + np.array(self.offsets))
@@ -60,9 +58,7 @@ class Scale(Step):
             raise ValueError(f"the step 'scale' has shapes {self.offset.shape} and {self.scale.shape}")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.scale):
-            raise ValueError(f"the step 'scale' has {len(self.scale)} factors for {columns} columns")
-        return columns
+        return self.require_columns(len(self.scale), columns)
 
     def apply(self, values: Floats) -> Floats:
         return np.asarray((values - self.offset) * self.scale)
@@ -96,8 +92,7 @@ class Arithmetic(Step):
     are_rounded: bool = False
 
     def __post_init__(self) -> None:
-        if self.operation not in _OPERATIONS:
-            raise ValueError(f"the step 'arithmetic' is {self.operation!r:.60}, not one of {_OPERATIONS}")
+        self.require_choice("operation", _OPERATIONS)
         usable = np.isfinite(self.operands) & ((self.operands != 0) | (self.operation != "divide"))
         if self.operands.ndim != 1 or not usable.all():
             raise ValueError(
@@ -106,9 +101,7 @@ class Arithmetic(Step):
             )
 
     def width(self, columns: int) -> int:
-        if columns != len(self.operands):
-            raise ValueError(f"the step 'arithmetic' has {len(self.operands)} operands for {columns} columns")
-        return columns
+        return self.require_columns(len(self.operands), columns)
 
     def apply(self, values: Floats) -> Floats:
         operands = self.operands.astype(values.dtype) if self.are_rounded else self.operands
@@ -146,8 +139,7 @@ class Columns(Step):
             raise ValueError(f"the step 'columns' takes the columns {self.start} to {self.stop}")
 
     def width(self, columns: int) -> int:
-        if self.stop > columns:
-            raise ValueError(f"the step 'columns' takes column {self.stop - 1} of {columns}")
+        self.require_column(self.stop - 1, columns)
         return self.stop - self.start
 
     def apply(self, values: Floats) -> Floats:
@@ -176,8 +168,7 @@ class Dense(Step):
             raise ValueError(f"the step 'dense' has shapes {self.weights.shape} and {self.bias.shape}")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.weights):
-            raise ValueError(f"the step 'dense' takes {len(self.weights)} columns, not {columns}")
+        self.require_columns(len(self.weights), columns)
         return len(self.bias)
 
     def apply(self, values: Floats) -> Floats:

@@ -121,9 +121,8 @@ class Groups(Step):
         return self.members
 
     def width(self, columns: int) -> int:
-        last = max(start + width for start, width in zip(self.starts, self.widths))
-        if last > columns:
-            raise ValueError(f"the step 'groups' takes column {last - 1} of {columns}")
+        end = max(start + width for start, width in zip(self.starts, self.widths))
+        self.require_column(end - 1, columns)
         return sum(each.width(width) for each, width in zip(self.members, self.widths))
 
     def apply(self, values: Floats) -> Floats:
@@ -185,8 +184,7 @@ class Picked(Step):
             raise ValueError(f"the step 'picked' takes columns of shape {self.columns.shape}, or below 0")
 
     def width(self, columns: int) -> int:
-        if self.columns.max() >= columns:
-            raise ValueError(f"the step 'picked' takes column {self.columns.max()} of {columns}")
+        self.require_column(int(self.columns.max()), columns)
         return len(self.columns)
 
     def apply(self, values: Floats) -> Floats:

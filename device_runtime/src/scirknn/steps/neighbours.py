@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from scirknn.steps.step import step
-from scirknn.steps.training_rows import TIE, TrainingRows
+from scirknn.steps.training_rows import TIE, WEIGHTS, TrainingRows
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
@@ -101,7 +101,8 @@ class NearestAnswers(NearestRows):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.refuse_answers(self.answers, self.weights)
+        self.require_answers(self.answers)
+        self.require_choice("weights", WEIGHTS)
 
     @property
     def answer_columns(self) -> int:

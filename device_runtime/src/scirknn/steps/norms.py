@@ -34,8 +34,7 @@ class SquaredNorms(Step):
             raise ValueError(f"the step 'squared_norms' has shape {self.weights.shape} or what is negative")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.weights):
-            raise ValueError(f"the step 'squared_norms' takes {len(self.weights)} columns, not {columns}")
+        self.require_columns(len(self.weights), columns)
         return columns + int(self.weights.shape[1])
 
     def apply(self, values: Floats) -> Floats:
@@ -78,8 +77,7 @@ class DividedRows(Step):
     norm: str
 
     def __post_init__(self) -> None:
-        if self.norm not in ("l1", "max"):
-            raise ValueError(f"the step 'divided_rows' has the norm {self.norm!r:.60}, not l1 or max")
+        self.require_choice("norm", ("l1", "max"))
 
     def apply(self, values: Floats) -> Floats:
         size = self._size(values)

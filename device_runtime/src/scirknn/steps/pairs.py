@@ -30,8 +30,7 @@ class _Pairs(Step):
             raise ValueError(f"the step {self.kind!r} has {self.classes} classes")
 
     def width(self, columns: int) -> int:
-        if columns != self.classes * (self.classes - 1) // 2:
-            raise ValueError(f"the step {self.kind!r} of {self.classes} classes has {columns} pairs")
+        self.require_columns(self.classes * (self.classes - 1) // 2, columns)
         return self.classes
 
     def _against(self, values: Floats) -> Floats:

@@ -44,8 +44,7 @@ class Products(Step):
             )
 
     def width(self, columns: int) -> int:
-        if columns != self.columns:
-            raise ValueError(f"the step 'products' takes {self.columns} columns, not {columns}")
+        self.require_columns(self.columns, columns)
         return len(self.factors)
 
     def apply(self, values: Floats) -> Floats:
@@ -99,12 +98,10 @@ class Pieces(Step):
             raise ValueError(f"the step 'pieces' has shapes {self.edges.shape} and {shape}")
         if not (self.edges[:, 1:] >= self.edges[:, :-1]).all():
             raise ValueError("the step 'pieces' has edges in no order")
-        if self.beyond not in EXTRAPOLATIONS:
-            raise ValueError(f"the step 'pieces' has {self.beyond!r:.60} beyond its knots")
+        self.require_choice("beyond", EXTRAPOLATIONS)
 
     def width(self, columns: int) -> int:
-        if columns != len(self.edges):
-            raise ValueError(f"the step 'pieces' takes {len(self.edges)} columns, not {columns}")
+        self.require_columns(len(self.edges), columns)
         return int(columns * self.coefficients.shape[3])
 
     def apply(self, values: Floats) -> Floats:

@@ -45,9 +45,7 @@ class Quantiles(Monotonic):
             raise ValueError(f"the step 'quantiles' has shape {quantiles.shape} or is not ascending")
 
     def width(self, columns: int) -> int:
-        if columns != self.quantiles.shape[1]:
-            raise ValueError(f"the step 'quantiles' takes {self.quantiles.shape[1]} columns, not {columns}")
-        return columns
+        return self.require_columns(self.quantiles.shape[1], columns)
 
     def apply(self, values: Floats) -> Floats:
         compute = self._inverse if self.inverse else self._forward
@@ -101,9 +99,7 @@ class Bins(Monotonic):
             raise ValueError(f"the step 'bins' has {self.edges.shape} edges for {len(self.counts)} columns")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.counts):
-            raise ValueError(f"the step 'bins' takes {len(self.counts)} columns, not {columns}")
-        return columns
+        return self.require_columns(len(self.counts), columns)
 
     def apply(self, values: Floats) -> Floats:
         ends = np.cumsum(self.counts)

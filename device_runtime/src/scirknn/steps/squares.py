@@ -43,8 +43,7 @@ class Squares(Step):
             )
 
     def width(self, columns: int) -> int:
-        if columns != sum(self.groups):
-            raise ValueError(f"the step 'squares' takes {sum(self.groups)} columns, not {columns}")
+        self.require_columns(sum(self.groups), columns)
         return len(self.groups)
 
     def apply(self, values: Floats) -> Floats:

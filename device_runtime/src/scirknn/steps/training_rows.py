@@ -94,15 +94,12 @@ class TrainingRows(RowStep):
             raise ValueError(
                 f"the step {self.kind!r} has points of shape {shape} and a centre of {self.centre.shape}"
             )
-        if self.metric not in METRICS or not (self.slope >= 0 and self.constant >= 0):
-            raise ValueError(
-                f"the step {self.kind!r} has the metric {self.metric!r:.60} and an error of {self.slope:g} "
-                f"and {self.constant:g}"
-            )
+        self.require_choice("metric", METRICS)
+        if not (self.slope >= 0 and self.constant >= 0):
+            raise ValueError(f"the step {self.kind!r} has an error of {self.slope:g} and {self.constant:g}")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.points):
-            raise ValueError(f"the step {self.kind!r} has {len(self.points)} points for {columns} columns")
+        self.require_columns(len(self.points), columns)
         return self.answer_columns
 
     @property
@@ -114,14 +111,12 @@ class TrainingRows(RowStep):
         """How many values the step gives."""
         return 1
 
-    def refuse_answers(self, answers: Floats, weights: str) -> None:
-        """Raise a ValueError for answers that are not those of the points, or weights of another name."""
+    def require_answers(self, answers: Floats) -> None:
+        """Raise a ValueError for answers that are not those of the points."""
         if answers.ndim != 2 or len(answers) != len(self.points) or not answers.size:
             raise ValueError(
                 f"the step {self.kind!r} has answers of shape {answers.shape} for {len(self.points)} points"
             )
-        if weights not in WEIGHTS:
-            raise ValueError(f"the step {self.kind!r} has the weights {weights!r:.60}")
 
     def error_of_scores(self, rows: Floats) -> Floats:
         """Bound the error of the network's scores for each row, shape (n,)."""

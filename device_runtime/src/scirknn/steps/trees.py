@@ -83,8 +83,7 @@ class TreeSum(Step):
         return self.missing.size > 0
 
     def width(self, columns: int) -> int:
-        if self.columns.max() >= columns:
-            raise ValueError(f"the step 'tree_sum' takes column {self.columns.max()} of {columns}")
+        self.require_column(int(self.columns.max()), columns)
         return len(self.start)
 
     def apply(self, values: Floats) -> Floats:

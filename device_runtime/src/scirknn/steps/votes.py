@@ -79,10 +79,7 @@ class WeightedMedian(Monotonic):
         _refuse_weights(self.kind, self.weights)
 
     def width(self, columns: int) -> int:
-        if columns != len(self.weights):
-            raise ValueError(
-                f"the step 'weighted_median' has {len(self.weights)} weights for {columns} columns"
-            )
+        self.require_columns(len(self.weights), columns)
         return 1
 
     def apply(self, values: Floats) -> Floats:
@@ -114,11 +111,7 @@ class _Voting(Step):
             raise ValueError(f"the step {self.kind!r} has {self.classes} classes")
 
     def width(self, columns: int) -> int:
-        if columns != self.classes * len(self.weights):
-            raise ValueError(
-                f"the step {self.kind!r} has {len(self.weights)} votes for {self.classes} classes and takes "
-                f"{columns} columns"
-            )
+        self.require_columns(self.classes * len(self.weights), columns)
         return self.classes
 
     def _scores(self, values: Floats) -> Floats:
