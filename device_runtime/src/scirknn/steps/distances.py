@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.step import RowStep, Step, step
+from scirknn.steps.step import Monotonic, RowStep, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
@@ -81,7 +81,7 @@ class LessSquaredNorm(RowStep):
 
 @step("largest_of_groups")
 @dataclass(frozen=True, eq=False)
-class LargestOfGroups(Step):
+class LargestOfGroups(Monotonic):
     """Take the largest value of each group of columns.
 
     Attributes
@@ -102,14 +102,6 @@ class LargestOfGroups(Step):
         return int(self.groups.max()) + 1
 
     def apply(self, values: Floats) -> Floats:
-        return self._largest(values)
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        largest = self._largest(values)
-        ends = self._largest(values + error), self._largest(values - error)
-        return np.asarray(np.maximum(ends[0] - largest, largest - ends[1]))
-
-    def _largest(self, values: Floats) -> Floats:
         order = np.argsort(self.groups, kind="stable")
         starts = np.searchsorted(self.groups[order], np.arange(self.groups.max() + 1))
         return np.asarray(np.maximum.reduceat(values[:, order], starts, axis=1))

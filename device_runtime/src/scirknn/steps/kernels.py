@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
@@ -109,7 +109,7 @@ class Kernel(Step):
 
 @step("kernel_logarithm")
 @dataclass(frozen=True, eq=False)
-class KernelLogarithm(Step):
+class KernelLogarithm(Monotonic):
     """Make a density's logarithm of exponents: ``log(sum_j w_j K(z_j)) + b``, one column.
 
     Attributes
@@ -138,11 +138,6 @@ class KernelLogarithm(Step):
         exponents = self._exponents(values) + np.log(self.weights)
         most = exponents.max(axis=1, keepdims=True)
         return np.asarray(most + np.log(np.exp(exponents - most).sum(axis=1, keepdims=True)) + self.bias)
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error by the sum with every exponent at its greatest, and at its least."""
-        here = self.apply(values)
-        return np.asarray(np.maximum(self.apply(values + error) - here, here - self.apply(values - error)))
 
     def _exponents(self, values: Floats) -> Floats:
         return np.minimum(values, 0.0) if self.function == "gaussian" else -_distance(values)

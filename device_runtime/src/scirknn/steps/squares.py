@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.step import RowStep, Step, step
+from scirknn.steps.step import Monotonic, RowStep, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
@@ -59,7 +59,7 @@ class Squares(Step):
 
 @step("log_sum")
 @dataclass(frozen=True, eq=False)
-class LogSum(Step):
+class LogSum(Monotonic):
     """Return the logarithm of the sum of the values' exponentials, one column."""
 
     def width(self, columns: int) -> int:
@@ -68,11 +68,6 @@ class LogSum(Step):
     def apply(self, values: Floats) -> Floats:
         most = values.max(axis=1, keepdims=True)
         return np.asarray(most + np.log(np.exp(values - most).sum(axis=1, keepdims=True)))
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error by the sum with every value at its greatest, and at its least."""
-        here = self.apply(values)
-        return np.asarray(np.maximum(self.apply(values + error) - here, here - self.apply(values - error)))
 
 
 @step("log_normal")

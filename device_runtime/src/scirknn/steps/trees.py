@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats, Ints
@@ -148,23 +148,17 @@ def mean_of_trees(trees: Sequence[TreeSum]) -> TreeSum:
 
 @step("isolation_score")
 @dataclass(frozen=True, eq=False)
-class IsolationScore(Step):
+class IsolationScore(Monotonic):
     """``-(2 ** -v)`` of a mean depth over the expected one: what `IsolationForest.score_samples` returns."""
 
     def apply(self, values: Floats) -> Floats:
         return np.asarray(-(2.0**-values))
 
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return self.apply(values) - self.apply(values - error)
-
 
 @step("sign")
 @dataclass(frozen=True, eq=False)
-class Sign(Step):
+class Sign(Monotonic):
     """1 where a value is 0 or more, else -1, for estimators whose decision at 0 is the second class."""
 
     def apply(self, values: Floats) -> Floats:
         return np.where(values >= 0, 1.0, -1.0)
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return self.apply(values + error) - self.apply(values - error)
