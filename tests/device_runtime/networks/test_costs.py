@@ -18,6 +18,7 @@ from scirknn.bundle import read_bundle
 from scirknn.cli import bench
 from scirknn.cli.commands import main
 from scirknn.devices import session
+from scirknn.devices.protocol import Session
 from scirknn.devices.rknnlite import NpuSession
 from scirknn.estimators.load import open_bundle
 from scirknn.networks import cpu
@@ -130,7 +131,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Let sessions and the CPU's layers take stated times, and compute nothing."""
     clock, computed = Clock(), cpu.compute
 
-    class Session:
+    class CountingSession(Session):
         def __init__(self, file: Path, *_: Any) -> None:
             model = json.loads(file.read_text())
             self._outputs = len(model["layers"][-1][1])
@@ -150,7 +151,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return np.zeros((len(values), len(layers[-1].bias)), np.float32)
 
     assert computed is not compute
-    monkeypatch.setattr(session, "NpuSession", Session)
+    monkeypatch.setattr(session, "NpuSession", CountingSession)
     monkeypatch.setattr(cpu, "compute", compute)
     monkeypatch.setattr(bench, "compute", compute)
     return clock

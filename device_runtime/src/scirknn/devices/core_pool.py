@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, TypeVar, cast
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, TypeVar
 
 from scirknn.devices.lazy_threads import LazyThreads
-from scirknn.devices.protocol import Session, StagedSession
+from scirknn.devices.protocol import Session
 from scirknn.errors import NativeError
 
 if TYPE_CHECKING:
@@ -68,18 +68,16 @@ class Contexts:
         return self._contexts[0][samples].run(rows)
 
     def encode(self, samples: int, rows: Float32Array) -> Array:
-        """Do the host's work in front of `run_encoded`; see `StagedSession`."""
-        staged = _staged(self._contexts[0][samples])
-        return rows if staged is None else staged.encode(rows)
+        """Do the host's work in front of `run_encoded`; see `Session`."""
+        return self._contexts[0][samples].encode(rows)
 
     def run_encoded(self, samples: int, memory: Array) -> Array:
         """Run the variant of `samples` rows on what `encode` returned."""
-        return _run_encoded(self._contexts[0][samples], memory)
+        return self._contexts[0][samples].run_encoded(memory)
 
     def decode(self, samples: int, memory: Array) -> Float32Array:
         """Return (samples, K) for what `run_encoded` returned."""
-        staged = _staged(self._contexts[0][samples])
-        return memory if staged is None else staged.decode(memory)
+        return self._contexts[0][samples].decode(memory)
 
     def submit(self, work: Callable[[_Given], _Result], given: _Given) -> Future[_Result]:
         """Do `work`, which calls `run` or `run_encoded`, in another thread: there is one for each context."""
@@ -109,7 +107,7 @@ class CorePool(Contexts):
 
     def run_encoded(self, samples: int, memory: Array) -> Array:
         """Run the variant of `samples` rows, in an idle context, on what `encode` returned."""
-        return self._in_idle(lambda context: _run_encoded(context[samples], memory))
+        return self._in_idle(lambda context: context[samples].run_encoded(memory))
 
     def _in_idle(self, run: Callable[[Context], Array]) -> Array:
         context = self._idle.get()
@@ -131,15 +129,6 @@ class CorePool(Contexts):
         return NativeError(
             "run", None, f"{self._name} was closed when one of its contexts failed: {self._failure}"
         )
-
-
-def _staged(session: Session) -> StagedSession | None:
-    return cast(StagedSession, session) if hasattr(session, "run_encoded") else None
-
-
-def _run_encoded(session: Session, memory: Array) -> Array:
-    staged = _staged(session)
-    return session.run(memory) if staged is None else staged.run_encoded(memory)
 
 
 def close_contexts(contexts: Iterable[Context]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import numpy as np
 
+from scirknn.devices.protocol import Session
 from scirknn.devices.vendor_errors import cure_for, last_error_code, name_of
 from scirknn.errors import DeviceError, NativeError
 
@@ -57,7 +58,7 @@ class LogRecorder:
         return getattr(self._log, name)
 
 
-class NpuSession:
+class NpuSession(Session):
     """The vendor's rknnlite, which reports failure as -1 or None and seldom raises."""
 
     def __init__(self, path: Path, core: str, form: str) -> None:

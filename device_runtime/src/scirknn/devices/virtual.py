@@ -6,14 +6,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scirknn.devices.protocol import MASKS
+from scirknn.devices.protocol import MASKS, Session
 from scirknn.errors import DeviceError, NativeError
 
 if TYPE_CHECKING:
     from scirknn.arrays import Float32Array
 
 
-class VirtualSession:
+class VirtualSession(Session):
     """The virtual NPU: the file's own register program, executed in numpy."""
 
     def __init__(self, path: Path, core: str, form: str) -> None:

@@ -21,6 +21,7 @@ from scirknn.arrays import Array, Float32Array, Floats
 from scirknn.bundle import Bundle, Variant
 from scirknn.devices.core_pool import Contexts
 from scirknn.devices.open_model import OpenModel
+from scirknn.devices.protocol import Session
 from scirknn.devices.runtimes import Runtime
 from scirknn.estimators.load import open_bundle
 from scirknn.estimators.methods import Methods
@@ -76,7 +77,7 @@ def offered_methods(estimator: Any) -> set[str]:
 
 
 @attrs.frozen
-class _Session:
+class _Session(Session):
     """The NPU with the emulated layers of a network, which has no float16 pairs."""
 
     layers: Network

@@ -24,6 +24,7 @@ from scirknn.devices.native.declarations import (
 )
 from scirknn.devices.native.library import failed_call
 from scirknn.devices.native.row_layouts import FloatAnswers, FloatRows, NativeAnswers, NativeRows
+from scirknn.devices.protocol import Session
 from scirknn.errors import NativeError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ __all__ = ["BoundSession", "FloatSession", "GeneralSession", "NativeSession"]
 _INPUT_INVALID = -8
 
 
-class _Session:
+class _Session(Session):
     """What the sessions share: a context, one caller at a time, and an end.
 
     `rows` is how many a run takes; `run` refuses others, with the vendor's code.
