@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scirknn.devices.core_pool import Contexts, CorePool
 from scirknn.devices.protocol import MASKS
-from scirknn.devices.runtimes import Opened, Runtime, open_files, open_on_npu, require_runtime
+from scirknn.devices.runtimes import Runtime, open_files, open_on_npu
 from scirknn.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,13 +43,9 @@ def open_contexts(bundle: Bundle, device: str, core: str, runtime: str = "auto")
 
     Raises
     ------
-    InputError
-        Another `core` or `runtime`.
     DeviceError, NativeError
         What had been opened is closed.
     """
-    require_core(core)
-    require_runtime(runtime)
     masks = [core]
     if core == POOL:
         toolkit = bundle.details.get("toolkit")
@@ -58,16 +54,11 @@ def open_contexts(bundle: Bundle, device: str, core: str, runtime: str = "auto")
         masks = [str(number) for number in range(count)] if count > 1 else ["auto"]
     _warn_of_many_lines(bundle, device)
     if device == "npu":
-        opened = open_on_npu(bundle, masks, runtime)
+        contexts, chosen = open_on_npu(bundle, masks, runtime)
     else:
-        reason = "the model has no file for an NPU" if bundle.on_host else "device='virtual'"
-        opened = Opened(
-            open_files(bundle, device, masks), Runtime("host" if bundle.on_host else "virtual", reason)
-        )
-    name, contexts = bundle.path.name, opened.contexts
-    return OpenModel(
-        Contexts(name, contexts) if len(contexts) == 1 else CorePool(name, contexts), opened.runtime
-    )
+        contexts, chosen = open_files(bundle, device, masks), Runtime("virtual", "device='virtual'")
+    kind = Contexts if len(contexts) == 1 else CorePool
+    return OpenModel(kind(bundle.path.name, contexts), chosen)
 
 
 def require_core(core: str) -> None:

@@ -14,7 +14,7 @@ from scirknn.errors import DeviceError, InputError, NativeError
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["RUNTIMES", "Opened", "Runtime", "open_files", "open_on_npu", "require_runtime"]
+__all__ = ["RUNTIMES", "Runtime", "open_files", "open_on_npu", "require_runtime"]
 
 RUNTIMES = ("auto", "native", "rknnlite")
 """What `runtime` can be."""
@@ -40,14 +40,6 @@ class Runtime:
         return f"{self.name}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A bundle's contexts, and what runs them."""
-
-    contexts: list[Context]
-    runtime: Runtime
-
-
 def require_runtime(runtime: str) -> None:
     """Refuse another name of a runtime than those of `RUNTIMES`.
 
@@ -59,7 +51,7 @@ def require_runtime(runtime: str) -> None:
         raise InputError(f"runtime is {runtime!r}; it can be one of {', '.join(RUNTIMES)}.")
 
 
-def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> Opened:
+def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> tuple[list[Context], Runtime]:
     """Open a bundle, a context for each of `cores`.
 
     "auto" takes bound memory where `scirknn.devices.native.opening.open_bound` does, else general calls of
@@ -84,7 +76,7 @@ def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> Opened:
         contexts = open_bound(bundle, cores, library, unverified=True)
         if isinstance(contexts, Refusal):
             raise DeviceError(f"runtime='native' is not possible: {contexts.text}. Take runtime='auto'.")
-        return Opened(contexts, Runtime("native", f"asked for, by {library.path}"))
+        return contexts, Runtime("native", f"asked for, by {library.path}")
     try:
         return _by_library(bundle, cores, library)
     except NativeError as error:
@@ -93,7 +85,7 @@ def open_on_npu(bundle: Bundle, cores: Sequence[str], runtime: str) -> Opened:
         return _by_rknnlite(bundle, cores, str(error))
 
 
-def _by_library(bundle: Bundle, cores: Sequence[str], library: Library) -> Opened:
+def _by_library(bundle: Bundle, cores: Sequence[str], library: Library) -> tuple[list[Context], Runtime]:
     contexts: list[Context] | Refusal
     try:
         contexts = open_bound(bundle, cores, library)
@@ -102,12 +94,12 @@ def _by_library(bundle: Bundle, cores: Sequence[str], library: Library) -> Opene
     if not isinstance(contexts, Refusal):
         rows = 0 if bundle.probe is None else len(bundle.probe.inputs)
         reason = f"{library.path} gives the bits of its general calls on the {rows} rows of probe_rows"
-        return Opened(contexts, Runtime("native", reason))
-    return Opened(open_general(bundle, cores, library), Runtime("general", contexts.text))
+        return contexts, Runtime("native", reason)
+    return open_general(bundle, cores, library), Runtime("general", contexts.text)
 
 
-def _by_rknnlite(bundle: Bundle, cores: Sequence[str], reason: str) -> Opened:
-    return Opened(open_files(bundle, "npu", cores), Runtime("rknnlite", reason))
+def _by_rknnlite(bundle: Bundle, cores: Sequence[str], reason: str) -> tuple[list[Context], Runtime]:
+    return open_files(bundle, "npu", cores), Runtime("rknnlite", reason)
 
 
 def open_files(bundle: Bundle, device: str, cores: Sequence[str]) -> list[Context]:
