@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scirknn.answers import Responses, indices, takes_rows
 from scirknn.arrays import Floats
-from scirknn.bundle import Affine
+from scirknn.bundle import Affine, apply_affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from scirknn.steps.description import describe_steps
@@ -209,12 +209,12 @@ class Network:
 
     def expand(self, X: npt.ArrayLike) -> Floats:
         """Return what the host makes of X in front of `scale`, shape (n, number of inputs)."""
-        taken = self._take(X) if self.input is None else _affine(self.input, self.take(X))
+        taken = self._take(X) if self.input is None else apply_affine(self.input, self.take(X))
         return np.asarray(apply_in_front(self.features, taken), dtype=np.float64)
 
     def prepare(self, X: npt.ArrayLike) -> Floats:
         """Return the NPU's input for X, shape (n, number of inputs * parts)."""
-        values = _affine(self.scale, self.expand(X))
+        values = apply_affine(self.scale, self.expand(X))
         if self.parts == 1:
             return values
         high = rounded_to_float16(values)
@@ -226,7 +226,7 @@ class Network:
         if self.output_parts > 1:
             high, low = values[:, : self.n_outputs], values[:, self.n_outputs :]
             values = low - high if self.high_negated else high + low
-        return _affine(self.output, values)
+        return apply_affine(self.output, values)
 
     def activations(self, X: npt.ArrayLike) -> list[Floats]:
         """Return each layer's result for X in float64, the raw output last."""
@@ -281,7 +281,3 @@ def compose(first: Affine | None, then: Affine | None) -> Affine | None:
     if first is None or then is None:
         return then if first is None else first
     return Affine(first.offset + then.offset / first.scale, first.scale * then.scale)
-
-
-def _affine(affine: Affine | None, values: Floats) -> Floats:
-    return values if affine is None else (values - affine.offset) * affine.scale

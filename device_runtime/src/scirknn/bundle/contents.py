@@ -34,6 +34,7 @@ __all__ = [
     "CpuLayer",
     "CpuPart",
     "Variant",
+    "apply_affine",
     "metadata_path",
 ]
 
@@ -60,6 +61,15 @@ class Affine:
 
     offset: Floats
     scale: Floats
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return the map as JSON takes it."""
+        return {"offset": self.offset.tolist(), "scale": self.scale.tolist()}
+
+
+def apply_affine(affine: Affine | None, values: Array) -> Array:
+    """Map values, shape (n, n_columns); without a map they are returned as they are."""
+    return values if affine is None else (values - affine.offset) * affine.scale
 
 
 @dataclass(frozen=True)
@@ -286,15 +296,13 @@ class Bundle:
 
     def expand(self, X: Array) -> Array:
         """Compute the inputs of the network in front of `scale`, for rows of shape (n, n_inputs)."""
-        if self.input is not None:
-            # In X's own precision: float32 would round a large offset's feature before subtracting it.
-            X = (X - self.input.offset) * self.input.scale
+        # In X's own precision: float32 would round a large offset's feature before subtracting it.
+        X = apply_affine(self.input, X)
         return apply_in_front(self.features, X) if self.features else X
 
     def network_input(self, X: Array) -> Array:
         """Compute the network's input for rows of X, shape (n, n_inputs), before it is cast or split."""
-        X = self.expand(X)
-        return X if self.scale is None else (X - self.scale.offset) * self.scale.scale
+        return apply_affine(self.scale, self.expand(X))
 
     def prepare(self, X: Array) -> Array:
         """Compute the model file's input for rows of X, before it is cast and padded.
@@ -318,8 +326,7 @@ class Bundle:
 
     def finish(self, answer: Array) -> Floats:
         """Map an answer of the model, as `join` takes it, to the estimator's outputs (n, n_outputs)."""
-        values: Floats = np.asarray(self.join(answer), np.float64)
-        return values if self.output is None else (values - self.output.offset) * self.output.scale
+        return apply_affine(self.output, np.asarray(self.join(answer), np.float64))
 
     def files(self) -> Iterator[tuple[Variant, Path]]:
         """Yield each variant with the path of its file."""

@@ -95,14 +95,14 @@ def has_arrays(bundle: Bundle) -> bool:
 
 def to_json(bundle: Bundle) -> Description:
     """Return the keys that a bundle has, as JSON takes them, and the arrays that they name."""
-    steps, scale = _steps_to_json(bundle), bundle.scale
+    steps = _steps_to_json(bundle)
     every = {**steps.arrays, **_cpu_arrays(bundle.cpu)}
     file = {}
     if every:
         file = {"file": arrays_path(bundle.path).name, "sha256": sha256_of_bytes(pack_arrays(every))}
     document: dict[str, Any] = {
         **steps.document,
-        "scale": None if scale is None else {"offset": scale.offset.tolist(), "scale": scale.scale.tolist()},
+        "scale": None if bundle.scale is None else bundle.scale.to_json(),
         "score": bundle.score,
         "arrays": file if steps.arrays else None,
         "cpu": None,

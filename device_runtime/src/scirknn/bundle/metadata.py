@@ -66,10 +66,6 @@ _WITH_LABELS = ("classifier", "multilabel", "clusterer", "outlier")
 
 def to_json(bundle: Bundle) -> dict[str, Any]:
     """Return a bundle's metadata as JSON takes it."""
-
-    def affine(value: Affine | None) -> dict[str, Any] | None:
-        return None if value is None else {"offset": value.offset.tolist(), "scale": value.scale.tolist()}
-
     classes, columns = bundle.classes, bundle.columns
     return {
         "format": _oldest_format(bundle),
@@ -85,8 +81,8 @@ def to_json(bundle: Bundle) -> dict[str, Any]:
         "channels": bundle.channels,
         "parts": bundle.parts,
         "output_parts": bundle.output_parts,
-        "input": affine(bundle.input),
-        "output": affine(bundle.output),
+        "input": None if bundle.input is None else bundle.input.to_json(),
+        "output": None if bundle.output is None else bundle.output.to_json(),
         "precision": bundle.precision,
         "variants": [vars(variant) for variant in bundle.variants],
         **({} if columns is None else {"columns": columns_metadata.to_json(columns)}),

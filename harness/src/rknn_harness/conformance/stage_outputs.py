@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 import virtual_npu
 from scirknn.arrays import Array
-from scirknn.bundle import Affine, Bundle
+from scirknn.bundle import Bundle
 from scirknn.files import sha256_of_bytes
 from sklearn2rknn import Toolkit
 from sklearn2rknn.network.onnx_graph import pack, unpack
@@ -120,7 +120,7 @@ def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:
     form, samples = ("conv", entry.shape[2]) if len(entry.shape) == 4 else ("matmul", entry.shape[0])
     runs = pack(bundle.prepare(np.asarray(X, np.float64)), bundle.channels, samples, form)
     outputs = np.stack([session.run(None, {entry.name: run})[0] for run in runs])
-    return _mapped(bundle.output, bundle.join(unpack(outputs, len(X))))
+    return bundle.finish(unpack(outputs, len(X)))
 
 
 def simulator_output(record: ConversionRecord, bundle: Bundle, X: Array) -> tuple[Array, Array]:
@@ -142,7 +142,7 @@ def simulator_output(record: ConversionRecord, bundle: Bundle, X: Array) -> tupl
     fed = unpack(record.inputs, record.inputs.shape[0] * record.samples)[:, :columns]
     numbers = {row.tobytes(): number for number, row in enumerate(prepared)}
     rows_fed = [numbers.get(row.tobytes()) for row in np.ascontiguousarray(fed)]
-    output = _mapped(bundle.output, bundle.join(unpack(record.simulated, len(fed))))
+    output = bundle.finish(unpack(record.simulated, len(fed)))
     # The last run is padded with rows from the front: the first place of each counts.
     places = {row: place for place, row in reversed(list(enumerate(rows_fed))) if row is not None}
     rows = np.array(sorted(places))
@@ -152,8 +152,3 @@ def simulator_output(record: ConversionRecord, bundle: Bundle, X: Array) -> tupl
 def model_files(bundle: Bundle) -> list[virtual_npu.RknnFile]:
     """Read each model file."""
     return [virtual_npu.read(path) for _, path in bundle.files()]
-
-
-def _mapped(affine: Affine | None, values: Array) -> Array:
-    values = np.asarray(values, np.float64)
-    return values if affine is None else (values - affine.offset) * affine.scale
