@@ -137,7 +137,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "__init__.py").write_text(STAND_IN)
     (folder / "devices").mkdir()
     # What the runner itself uses.
-    for name in ("errors.py", "files.py", "text.py", "devices/__init__.py", "devices/compatibility.py"):
+    modules = ("arrays.py", "errors.py", "files.py", "text.py")
+    for name in (*modules, "devices/__init__.py", "devices/compatibility.py"):
         shutil.copy(Path(scirknn.__file__).parent / name, folder / name)
     return folder
 

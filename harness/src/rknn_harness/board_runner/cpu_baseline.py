@@ -6,12 +6,11 @@ fitted attributes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
+from scirknn.arrays import Array
 
 __all__ = ["in_numpy", "in_scikit_learn"]
 

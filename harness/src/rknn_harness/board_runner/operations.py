@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
 
 import numpy as np
 
@@ -17,15 +17,13 @@ from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
+from scirknn.arrays import Array
 from scirknn.files import sha256_of_file
-
-if TYPE_CHECKING:
-    Array = np.ndarray[Any, Any]
-    Answer = Tuple[Dict[str, Any], Dict[str, Array]]
 
 __all__ = ["BadRequest", "Operations", "failure"]
 
 DEVICES = ("npu", "virtual")
+Answer = Tuple[Dict[str, Any], Dict[str, Array]]
 
 
 class BadRequest(Exception):
@@ -62,7 +60,7 @@ class Operations:
             self._opening = False
             begin = time.perf_counter()
             header, answer = operation(frame.header, arrays)
-            return {**header, "seconds": time.perf_counter() - begin}, answer
+            return {"ok": True, **header, "seconds": time.perf_counter() - begin}, answer
         except (BadRequest, frames.ProtocolViolation) as error:
             return failure("bad_request", error), {}
         except Exception as error:
@@ -100,22 +98,22 @@ class Operations:
             "runner_pid": os.getppid(),
             "child_pid": os.getpid(),
         }
-        return {"ok": True, **found}, {}
+        return found, {}
 
     def _facts(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        return {"ok": True, "facts": gather(self._root, _device(header))}, {}
+        return {"facts": gather(self._root, _device(header))}, {}
 
     def _doctor(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         from scirknn.doctor import examine
 
         found = examine(device=_device(header), root=self._root)
-        return {"ok": True, "findings": [dataclasses.asdict(finding) for finding in found]}, {}
+        return {"findings": [dataclasses.asdict(finding) for finding in found]}, {}
 
     def _digests(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         paths = header.get("paths")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
             raise BadRequest(f"paths is {paths!r:.80}; it must be a list of texts")
-        return {"ok": True, "digests": _digests_in("", paths)}, {}
+        return {"digests": _digests_in("", paths)}, {}
 
     def _store(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         """Add bytes to files of a new folder; a request with ``complete`` puts it in place.
@@ -137,11 +135,11 @@ class Operations:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        return {"ok": True, "digests": digests}, {}
+        return {"digests": digests}, {}
 
     def _load(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         self._open(self._below(header, "bundle"), _device(header), header.get("core"))
-        return {"ok": True}, {}
+        return {}, {}
 
     def _open(self, path: str, device: str, core: Any) -> None:
         """Load a bundle in place of the model that is loaded."""
@@ -161,14 +159,14 @@ class Operations:
         self._opening = True
         self._close(header, arrays)
         self._model = RawModel(path, device, core)
-        return {"ok": True}, {}
+        return {}, {}
 
     def _raw_run(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        return {"ok": True}, {"y": self._require_model(raw=True).run(_rows(arrays))}
+        return {}, {"y": self._require_model(raw=True).run(_rows(arrays))}
 
     def _raw_time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         call = self._require_model(raw=True).call(_rows(arrays))
-        return {"ok": True}, {"samples": sample(call, _bounds(header))}
+        return {}, {"samples": sample(call, _bounds(header))}
 
     def _below(self, header: Mapping[str, Any], key: str) -> str:
         name = header.get(key)
@@ -187,7 +185,7 @@ class Operations:
         }
         if hasattr(model, "probabilities"):
             answer["probabilities"] = frames.to_wire_dtype(model.probabilities(output, inputs))
-        return {"ok": True}, answer
+        return {}, answer
 
     def _outputs(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         """Run the model on each array but X: integers choose rows of X, two axes are rows."""
@@ -199,7 +197,7 @@ class Operations:
                     raise BadRequest(f"array {name!r:.40} chooses rows that are not there")
                 array = X[array]
             answer[name] = np.asarray(model.raw_output(array), dtype="<f4")
-        return {"ok": True}, answer
+        return {}, answer
 
     def _cores(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         """Load the loaded bundle once more for each of `cores`, and run it there."""
@@ -210,12 +208,12 @@ class Operations:
         for core in cores:
             self._open(*self._place, core)
             answer[core] = np.asarray(self._model.raw_output(rows), dtype="<f4")
-        return {"ok": True}, answer
+        return {}, answer
 
     def _time(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, rows = self._require_model(), self._rows_of(header, arrays)
         answer = getattr(model, model.main_method)
-        return {"ok": True}, {"samples": sample(lambda: answer(rows), _bounds(header))}
+        return {}, {"samples": sample(lambda: answer(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         rows = self._rows_of(header, arrays)
@@ -225,13 +223,13 @@ class Operations:
             if predict is not None:
                 answer[f"predictions {name}"] = frames.to_wire_dtype(predict(rows))
                 answer[f"samples {name}"] = sample(functools.partial(predict, rows), _bounds(header))
-        return {"ok": True}, answer
+        return {}, answer
 
     def _close(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
         model, self._model = self._model, None
         if model is not None:
             model.close()
-        return {"ok": True}, {}
+        return {}, {}
 
     def _rows_of(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Array:
         """Take a request's rows: the array X, or the first ones of the last X."""
