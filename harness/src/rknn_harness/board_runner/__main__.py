@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, NoReturn
 
-from rknn_harness.board_runner.clocks import Clocks, text
+from rknn_harness.board_runner.clocks import Clocks
 from rknn_harness.board_runner.frames import (
     Frame,
     FrameParser,
@@ -25,6 +25,7 @@ from rknn_harness.board_runner.interrupts import Interrupts
 from rknn_harness.board_runner.lease import Held, Lease, bounded_text
 from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, error_frame
 from rknn_harness.board_runner.operations import BadRequest, Operations, failure
+from scirknn.devices.compatibility import small_text
 
 __all__ = ["ROOT", "main"]
 
@@ -155,7 +156,7 @@ class _Runner:
 
     def _kernel(self) -> str:
         """Return Linux's identifier of this boot, see random(4)."""
-        return text(Path(self._root, "proc/sys/kernel/random/boot_id")) or ""
+        return small_text(Path(self._root, "proc/sys/kernel/random/boot_id")) or ""
 
     def _take(self, header: Any) -> dict[str, Any]:
         if self._process is not None:  # the next one shares the lock

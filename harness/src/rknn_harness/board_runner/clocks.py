@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping
 
+from scirknn.devices.compatibility import small_text
 from scirknn.files import write_atomically
 
 __all__ = [
@@ -25,9 +26,8 @@ __all__ = [
     "clocks_of",
     "guarded",
     "number",
-    "read_record",
+    "restore_record",
     "temperatures",
-    "text",
     "write",
     "write_record",
 ]
@@ -70,12 +70,21 @@ class Clock:
 
     def available(self) -> list[int] | None:
         """Return the frequencies that `highest` names, in Hz."""
-        words = (text(self.highest) or "").split()
+        words = (small_text(self.highest) or "").split()
         return [int(word) * self.unit for word in words if word.isdigit()] or None
 
     def top(self) -> int | None:
         """Return the highest frequency, in Hz."""
         return max(self.available() or [], default=None)
+
+    def restore(self, entry: Any) -> bool:
+        """Set what a record has of the clock, and return whether it has a governor's name."""
+        if not isinstance(entry, dict) or not re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
+            return False
+        write(self.governor, entry["governor"])
+        if entry["governor"] == "userspace" and type(entry.get("frequency")) is int:
+            write(self.wanted, str(entry["frequency"] // self.unit))
+        return True
 
 
 def clocks_of(top: Path) -> list[Clock]:
@@ -119,50 +128,29 @@ class Clocks:
             yield Watch(self, None)
             return
         with guarded(self.restore):
-            try:
-                yield Watch(self, self._clocks_at_top() if self._hold(chosen) else None)
-            finally:
-                self.restore()
+            yield Watch(self, self._clocks_at_top() if self._hold(chosen) else None)
 
     def restore(self) -> bool:
         """Restore the clocks from the record, and return whether any was.
 
         The record stays when one could not be set.
         """
-        saved = read_record(self.record)
-        if saved is None:
-            return False
-        all_set, any_set = True, False
-        # Names and words, never paths: others may write where the record lies, and this may be root.
-        for clock in clocks_of(self._top):
-            entry = saved.get(clock.name)
-            if isinstance(entry, dict) and re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
-                try:
-                    write(clock.governor, entry["governor"])
-                    if entry["governor"] == "userspace" and type(entry.get("frequency")) is int:
-                        write(clock.wanted, str(entry["frequency"] // clock.unit))
-                    any_set = True
-                except OSError as error:
-                    print(f"clocks: {clock.name} cannot be put back: {error}", file=sys.stderr, flush=True)
-                    all_set = False
-        if all_set:
-            with contextlib.suppress(OSError):
-                self.record.unlink()
-        return any_set
+        parts = {clock.name: clock.restore for clock in clocks_of(self._top)}
+        return restore_record(self.record, "clocks", parts)
 
     def _choice(self) -> dict[Clock, str]:
         """Return the clocks that this user may set, with the governor that holds each."""
         chosen: dict[Clock, str] = {}
         for clock in clocks_of(self._top):
-            words = (text(clock.governors) or "").split()
+            words = (small_text(clock.governors) or "").split()
             best = next((word for word in ("performance", "userspace") if word in words), None)
-            if best is not None and text(clock.governor) and os.access(str(clock.governor), os.W_OK):
+            if best is not None and small_text(clock.governor) and os.access(str(clock.governor), os.W_OK):
                 chosen[clock] = best
         return chosen
 
     def _hold(self, chosen: Mapping[Clock, str]) -> bool:
         """Record the state of clocks, and set them; False where it cannot be recorded."""
-        state = {c.name: {"governor": text(c.governor), "frequency": c.frequency()} for c in chosen}
+        state = {c.name: {"governor": small_text(c.governor), "frequency": c.frequency()} for c in chosen}
         if not write_record(self.record, state, "clocks"):
             return False
         for clock, governor in chosen.items():
@@ -183,7 +171,7 @@ class Clocks:
             clocks = clocks_of(self._top)
             for clock in clocks:
                 top, frequency = clock.top(), clock.frequency()
-                fixed = text(clock.governor) in ("performance", "userspace")
+                fixed = small_text(clock.governor) in ("performance", "userspace")
                 if fixed and top is not None and frequency == top:
                     held[clock.name] = frequency
             if len(held) == len(clocks) or time.monotonic() > end:
@@ -236,7 +224,30 @@ class Watch:
         }
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
+def restore_record(path: Path, what: str, parts: Mapping[str, Callable[[Any], bool]]) -> bool:
+    """Restore what was held from its record, and return whether any of it was.
+
+    `parts` by name set what the record has, and return whether it could be used; they take names and words,
+    never paths: others may write where the record lies, and this may be root. The record stays when one
+    could not be set.
+    """
+    saved = _read_record(path)
+    if saved is None:
+        return False
+    all_set, any_set = True, False
+    for name, restore in parts.items():
+        try:
+            any_set |= restore(saved.get(name))
+        except OSError as error:
+            print(f"{what}: {name} cannot be put back: {error}", file=sys.stderr, flush=True)
+            all_set = False
+    if all_set:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return any_set
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
     """Return what was held, by name; None without a record, and nothing from one that is damaged."""
     try:
         with path.open("rb") as file:
@@ -261,14 +272,17 @@ def write_record(path: Path, state: Mapping[str, object], what: str) -> bool:
 
 @contextlib.contextmanager
 def guarded(restore: Callable[[], object]) -> Iterator[None]:
-    """Have another process restore what is held if this one is killed."""
+    """Restore what is held in the end; have another process do it if this one is killed."""
     listening, speaking = os.pipe()
     pid = os.fork()
     if pid == 0:
         _stand_guard(restore, listening, speaking)
     os.close(listening)
     try:
-        yield
+        try:
+            yield
+        finally:
+            restore()
     finally:
         with contextlib.suppress(OSError):
             os.write(speaking, b"done")
@@ -290,20 +304,10 @@ def _stand_guard(restore: Callable[[], object], listening: int, speaking: int) -
         os._exit(0)
 
 
-def text(path: Path) -> str | None:
-    """Return a small file's text; None when it is missing, not readable, or empty."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_READ_LIMIT).decode("utf-8", "replace").strip("\0 \t\r\n")
-    except OSError:
-        return None
-    return content or None
-
-
 def number(path: Path) -> int | None:
     """Return a small file's number, or None."""
     try:
-        return int(text(path) or "")
+        return int(small_text(path) or "")
     except ValueError:
         return None
 
@@ -314,7 +318,7 @@ def temperatures(top: Path) -> dict[str, float] | None:
     for folder in sorted((top / "sys/class/thermal").glob("thermal_zone*")):
         value = number(folder / "temp")  # thousandths of a degree
         if value is not None:
-            zones[text(folder / "type") or folder.name] = value / 1000
+            zones[small_text(folder / "type") or folder.name] = value / 1000
     return zones or None
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from rknn_harness.board_runner.clocks import Clock, clocks_of, temperatures, text
+from rknn_harness.board_runner.clocks import Clock, clocks_of, temperatures
 from rknn_harness.board_runner.interrupts import serving_cpus
-from scirknn.devices.compatibility import distribution_version, installed_versions
+from scirknn.devices.compatibility import distribution_version, installed_versions, small_text
 
 __all__ = ["gather"]
 
@@ -38,7 +38,7 @@ def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "model": text(top / "proc/device-tree/model"),
+        "model": small_text(top / "proc/device-tree/model"),
         "compatible": None if versions.compatible is None else list(versions.compatible),
         "rknnlite": versions.rknnlite,
         "virtual_npu": distribution_version("virtual-npu"),
@@ -46,7 +46,7 @@ def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
         "driver": versions.driver,
         "npu": npu and {**_state(npu), "available": npu.available()},
         "npu_interrupts": serving_cpus(top) or None,
-        "npu_load": text(top / "sys/kernel/debug/rknpu/load"),
+        "npu_load": small_text(top / "sys/kernel/debug/rknpu/load"),
         "ddr": ddr and {**_state(ddr), "available": ddr.available()},
         "cpu": {name: {**_state(clock), "maximum": clock.top()} for name, clock in clocks.items()} or None,
         "cpus": os.cpu_count(),
@@ -56,12 +56,12 @@ def gather(root: str = "/", device: str = "npu") -> dict[str, Any]:
 
 
 def _state(clock: Clock) -> dict[str, Any]:
-    return {"governor": text(clock.governor), "frequency": clock.frequency()}
+    return {"governor": small_text(clock.governor), "frequency": clock.frequency()}
 
 
 def _memory(top: Path) -> dict[str, int] | None:
     """Total and available memory, from KiB to bytes."""
-    content = text(top / "proc/meminfo") or ""
+    content = small_text(top / "proc/meminfo") or ""
     values = dict(re.findall(r"^(MemTotal|MemAvailable):\s*(\d+) kB", content, re.MULTILINE))
     if len(values) != 2:
         return None

@@ -13,9 +13,10 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
-from rknn_harness.board_runner.clocks import guarded, number, read_record, text, write, write_record
+from rknn_harness.board_runner.clocks import guarded, number, restore_record, write, write_record
+from scirknn.devices.compatibility import small_text
 
 __all__ = ["Interrupt", "Interrupts", "big_core", "interrupts_of", "serving_cpus"]
 
@@ -32,11 +33,11 @@ class Interrupt:
 
     def serving(self) -> str | None:
         """Return the CPUs that serve it, such as ``"4"`` or ``"0-7"``."""
-        return text(self.folder / "effective_affinity_list") or self.allowed()
+        return small_text(self.folder / "effective_affinity_list") or self.allowed()
 
     def allowed(self) -> str | None:
         """Return the CPUs that may serve it."""
-        return text(self.folder / "smp_affinity_list")
+        return small_text(self.folder / "smp_affinity_list")
 
     def may_be_moved(self) -> bool:
         """Whether this user may say which CPUs serve it."""
@@ -51,11 +52,18 @@ class Interrupt:
         """
         write(self.folder / "smp_affinity_list", cpus)
 
+    def restore(self, cpus: Any) -> bool:
+        """Have the CPUs of a record serve it, and return whether they are CPUs."""
+        is_list = isinstance(cpus, str) and bool(_CPUS.fullmatch(cpus))
+        if is_list:
+            self.allow(cpus)
+        return is_list
+
 
 def interrupts_of(top: Path) -> list[Interrupt]:
     """Return the interrupts of the NPU; none where ``/proc/interrupts`` names none."""
     found = []
-    for line in (text(top / "proc/interrupts") or "").splitlines():
+    for line in (small_text(top / "proc/interrupts") or "").splitlines():
         label, _, rest = line.strip().partition(":")
         if label.isdigit() and _NPU.search(rest):
             found.append(Interrupt(f"irq{label}", top / "proc/irq" / label))
@@ -99,11 +107,8 @@ class Interrupts:
             yield
             return
         with guarded(self.restore):
-            try:
-                self._hold(chosen, core)
-                yield
-            finally:
-                self.restore()
+            self._hold(chosen, core)
+            yield
 
     def summary(self) -> dict[str, str]:
         """Return which CPUs serve each now."""
@@ -111,24 +116,8 @@ class Interrupts:
 
     def restore(self) -> bool:
         """Restore them from the record, and return whether any was; it stays when one could not be."""
-        saved = read_record(self._record)
-        if saved is None:
-            return False
-        all_set, any_set = True, False
-        # Names and numbers, never paths: others may write where the record lies, and this may be root.
-        for interrupt in interrupts_of(self._top):
-            cpus = saved.get(interrupt.name)
-            if isinstance(cpus, str) and _CPUS.fullmatch(cpus):
-                try:
-                    interrupt.allow(cpus)
-                    any_set = True
-                except OSError as error:
-                    print(f"interrupts: {interrupt.name} cannot be put back: {error}", file=sys.stderr)
-                    all_set = False
-        if all_set:
-            with contextlib.suppress(OSError):
-                self._record.unlink()
-        return any_set
+        parts = {each.name: each.restore for each in interrupts_of(self._top)}
+        return restore_record(self._record, "interrupts", parts)
 
     def _hold(self, chosen: list[Interrupt], core: int) -> None:
         """Record which CPUs may serve them, and have one core do it; nothing where it cannot be recorded."""
