@@ -29,6 +29,7 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import virtual_board
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.conformance import convert_stage, run_case
 from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import Case, random_case
@@ -36,7 +37,7 @@ from rknn_harness.records.run_folder import RunFolder
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 
 MEGABYTES = 20
-SHORT = Timing(warmup=1, min_count=1, min_seconds=0.0, max_seconds=1.0)
+SHORT = Timing(SamplingBounds(warmup=1, min_count=1, min_seconds=0.0, max_seconds=1.0))
 """Board execution is taken off in any case; the less of it, the less noise."""
 
 

@@ -14,6 +14,7 @@ import pytest
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.errors import BoardError, ProvisioningError
 from scirknn.errors import NativeError
 from tests.virtual_npu.rknn_writer import small
@@ -29,7 +30,7 @@ def test_arrays_cross_as_they_are(board: Board) -> None:
         for core in CORES[:4]:
             session.raw_models.load_raw(model, core)
             np.testing.assert_array_equal(session.raw_models.run_raw(x), npu.run(x))
-        assert len(session.raw_models.time_raw(x, min_count=3, min_seconds=0, max_seconds=1).samples) >= 3
+        assert len(session.raw_models.time_raw(x, SamplingBounds(0, 3, 0.0, 1.0)).samples) >= 3
         with pytest.raises(BoardError, match="the input has") as refused:
             session.raw_models.run_raw(x[:, :, :1])
         assert refused.value.kind == "run_error"

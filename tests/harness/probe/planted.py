@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import virtual_npu
-from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.questions.float_rounding import rounded
 from rknn_harness.probe.questions.float_sums import orders
@@ -49,7 +49,7 @@ class InProcess:
     def run_raw(self, x: Array, *, deadline: float = 60.0) -> Array:
         return self._npu.run(x)
 
-    def time_raw(self, x: Array, **bounds: Any) -> Timed:
+    def time_raw(self, x: Array, bounds: SamplingBounds) -> Timed:
         started = time.perf_counter()
         self.run_raw(x)
         return Timed(np.array([time.perf_counter() - started]), {})

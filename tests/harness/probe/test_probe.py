@@ -11,7 +11,7 @@ import pytest
 
 import sklearn2rknn
 import virtual_npu
-from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.errors import BoardError, ConnectionLostError, InfraError
 from rknn_harness.probe.asking import QUESTIONS, ask
 from rknn_harness.probe.bench import Bench
@@ -236,7 +236,7 @@ class Clockwork(InProcess):
         super().__init__()
         self._slowness = slowness
 
-    def time_raw(self, x: Array, **bounds: Any) -> Timed:
+    def time_raw(self, x: Array, bounds: SamplingBounds) -> Timed:
         low, high = virtual_npu.estimate(virtual_npu.read(self.file)).seconds
         seconds = (low + high) / 2 * self._slowness
         if self.core == "0_1_2":

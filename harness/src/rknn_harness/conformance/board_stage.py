@@ -101,7 +101,7 @@ def _time(trial: Trial, converted: Converted, session: BoardSession) -> tuple[Ti
         return times, []
     with trial.clock(Phase.BATCH_LATENCY):
         timed = session.timing.time_model(X[:1], timing.bounds)
-    single = summarize(timed.samples, rows=1, warmup=timing.warmup)
+    single = summarize(timed.samples, rows=1, warmup=timing.bounds.warmup)
     error = batch_latency(times.latency, single)
     return times, [Finding("batch_latency", Stage.BOARD, error, Outcome.PASS)]
 

@@ -26,22 +26,14 @@ __all__ = ["QUICK", "THOROUGH", "Times", "Timing", "add_cpu_times", "keep_sample
 class Timing:
     """How long a model is timed: until both minima are reached, or the maximum; and on the CPU by what."""
 
-    warmup: int
-    min_count: int
-    min_seconds: float
-    max_seconds: float
+    bounds: SamplingBounds
     cpu: tuple[str, ...] = ("numpy", "scikit-learn")
 
-    @property
-    def bounds(self) -> SamplingBounds:
-        """The bounds of one model's samples."""
-        return SamplingBounds(self.warmup, self.min_count, self.min_seconds, self.max_seconds)
 
-
-QUICK = Timing(3, 40, 0.02, 1.0, ("numpy",))
+QUICK = Timing(SamplingBounds(3, 40, 0.02, 1.0), ("numpy",))
 """For a virtual board, whose times say nothing of an NPU; nor is scikit-learn's import worth its second."""
 
-THOROUGH = Timing(5, 200, 2.0, 20.0)
+THOROUGH = Timing(SamplingBounds(5, 200, 2.0, 20.0))
 """For a board: 200 samples and two seconds, as long as that stays below 20 seconds."""
 
 
@@ -102,7 +94,7 @@ def add_cpu_times(
 
 
 def _latency(timed: Timed, rows: Array, timing: Timing) -> Latency:
-    latency = summarize(timed.samples, rows=len(rows), warmup=timing.warmup)
+    latency = summarize(timed.samples, rows=len(rows), warmup=timing.bounds.warmup)
     return attrs.evolve(latency, unstable=True) if timed.clocks.get("moved") else latency
 
 

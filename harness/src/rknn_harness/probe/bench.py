@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from rknn_harness.boards.session.timing_calls import Timed
+from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.models import Model
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.toolkit.toolkit import Built
 
 __all__ = ["Bench", "Builder", "Device", "Floats", "OutOfTime", "refusal"]
+
+_ENOUGH = SamplingBounds(warmup=5, min_count=100, min_seconds=0.3, max_seconds=3.0)
+_FEW = SamplingBounds(warmup=1, min_count=3, min_seconds=0.0, max_seconds=1.0)
 
 
 class OutOfTime(Exception):
@@ -47,15 +50,7 @@ class Device(Protocol):
     def run_raw(self, x: Array, *, deadline: float = 60.0) -> Array:
         """Run it."""
 
-    def time_raw(
-        self,
-        x: Array,
-        *,
-        warmup: int = 5,
-        min_count: int = 50,
-        min_seconds: float = 0.3,
-        max_seconds: float = 5.0,
-    ) -> Timed:
+    def time_raw(self, x: Array, bounds: SamplingBounds) -> Timed:
         """Return seconds of each call, and what the clocks did."""
 
 
@@ -137,11 +132,8 @@ class Bench:
         if key not in self._samples:
             device = self._load(model, core)
             x = model.shaped(np.zeros((model.samples, model.inputs), np.float32))
-            least: dict[str, Any] = {"warmup": 5, "min_count": 100, "min_seconds": 0.3, "max_seconds": 3.0}
-            if self.virtual:
-                least = {"warmup": 1, "min_count": 3, "min_seconds": 0.0, "max_seconds": 1.0}
             with self._forgetting_on_failure():
-                timed = device.time_raw(x, **least)
+                timed = device.time_raw(x, _FEW if self.virtual else _ENOUGH)
             self._samples[key] = timed.samples
             self.clocks.append(timed.clocks)
         return self._samples[key]

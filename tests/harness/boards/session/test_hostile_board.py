@@ -20,6 +20,7 @@ from rknn_harness.board_runner import frames
 from rknn_harness.boards.boards_file import VIRTUAL, read_boards
 from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
+from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.errors import BoardError, BoardsFileError, InfraError, ProtocolError
 from rknn_harness.verdicts.reference import Reference
 from sklearn2rknn.network.layer import Layer
@@ -161,7 +162,7 @@ ASK: dict[str, Callable[[BoardSession], object]] = {
     "time": lambda session: session.timing.time_model(X),
     "time_cpu": lambda session: session.timing.time_cpu(X, NETWORK),
     "raw_run": lambda session: session.raw_models.run_raw(X.astype(np.float32)),
-    "raw_time": lambda session: session.raw_models.time_raw(X.astype(np.float32)),
+    "raw_time": lambda session: session.raw_models.time_raw(X.astype(np.float32), SamplingBounds()),
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.file_calls import FileCalls
-from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed, read_timed
+from rknn_harness.boards.session.timing_calls import CALL_SECONDS, SamplingBounds, Timed, read_timed
 from scirknn.arrays import Array
 
 __all__ = ["RawModelCalls"]
@@ -49,20 +49,11 @@ class RawModelCalls:
             raise self._runner.protocol_error("answered 'raw_run' without an output")
         return y
 
-    def time_raw(
-        self,
-        x: Array,
-        *,
-        warmup: int = 5,
-        min_count: int = 50,
-        min_seconds: float = 0.3,
-        max_seconds: float = 5.0,
-    ) -> Timed:
-        """Time the bare runtime calls on `x`; see `SamplingBounds`."""
-        bounds = SamplingBounds(warmup, min_count, min_seconds, max_seconds)
+    def time_raw(self, x: Array, bounds: SamplingBounds) -> Timed:
+        """Time the bare runtime calls on `x`."""
         header, arrays = self._runner.ask(
             "raw_time",
-            max_seconds + 60.0,
+            bounds.max_seconds + CALL_SECONDS,
             {"X": np.asarray(x, np.float32)},
             clocks=self._runner.board.clocks,
             **dataclasses.asdict(bounds),

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from rknn_harness.verdicts.reference import Reference
 
 
-__all__ = ["SamplingBounds", "Timed", "TimingCalls", "read_timed"]
+__all__ = ["CALL_SECONDS", "SamplingBounds", "Timed", "TimingCalls", "read_timed"]
 
-_CALL_SECONDS = 60.0  # beyond the maximum, for the calls that have begun
+CALL_SECONDS = 60.0
+"""Beyond the maximum, for the calls that have begun."""
 _CPU_ENGINES = ("numpy", "scikit-learn")
 
 
@@ -60,7 +61,7 @@ class TimingCalls:
         deadline : float, optional
             Seconds; default the maximum and a minute.
         """
-        seconds = bounds.max_seconds + _CALL_SECONDS if deadline is None else deadline
+        seconds = bounds.max_seconds + CALL_SECONDS if deadline is None else deadline
         clocks = self._runner.board.clocks
         header, arrays = ask_about_rows(
             self._runner, table_of(X), "time", seconds, clocks=clocks, **dataclasses.asdict(bounds)
@@ -104,7 +105,7 @@ class TimingCalls:
             "head": network.head,
         }
         fields |= {"ways": list(engines), "clocks": self._runner.board.clocks, **dataclasses.asdict(bounds)}
-        seconds = 2 * bounds.max_seconds + _CALL_SECONDS
+        seconds = 2 * bounds.max_seconds + CALL_SECONDS
         header, answer = ask_about_rows(self._runner, table_of(X), "time_cpu", seconds, arrays, **fields)
         return {
             name: read_timed(self._runner, "time_cpu", header, answer[f"samples {name}"])
