@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-__all__ = ["drop_output", "printable"]
+__all__ = ["count_of", "drop_output", "printable"]
 
 
 def printable(text: str) -> str:
@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     terminal or page.
     """
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def count_of(count: int, noun: str) -> str:
+    """Return ``1 model`` or ``2 models``."""
+    return f"{count} {noun}" + "s" * (count != 1)
 
 
 def drop_output() -> None:

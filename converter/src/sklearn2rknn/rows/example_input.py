@@ -13,6 +13,7 @@ from scirknn.arrays import Floats
 from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
 from scirknn.input_checks import check_finite, check_table
+from scirknn.text import count_of
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.tolerances import FEWEST_ROWS
@@ -63,8 +64,7 @@ def validate_example_input(example_input: Any, network: Network, what: str = "ex
             purpose = (
                 f"count a share of. Rows of example_input are held out instead; give at least {FEWEST_ROWS}."
             )
-        plural = "s" * (len(rows) != 1)
-        text = f"{what} has {len(rows)} row{plural}, too few to {purpose}"
+        text = f"{what} has {count_of(len(rows), 'row')}, too few to {purpose}"
         warnings.warn(text, ExampleInputWarning, stacklevel=5)
     try:
         prepared = network.prepare(rows)
@@ -129,7 +129,7 @@ def _numbers(example_input: Any, network: Network, what: str) -> Floats:
         ) from None
     if rows.ndim != 2:
         raise ExampleInputError(
-            f"{what} has {rows.ndim} dimension{'s' * (rows.ndim != 1)}, shape {rows.shape}; it takes rows of "
+            f"{what} has {count_of(rows.ndim, 'dimension')}, shape {rows.shape}; it takes rows of "
             f"X, shape (n, {network.n_features_in})."
             + (" Give X[:100], or x[None, :]." if rows.ndim == 1 else "")
         )

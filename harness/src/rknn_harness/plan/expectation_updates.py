@@ -19,6 +19,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.query import failed_properties
 from scirknn.files import write_atomically
+from scirknn.text import count_of
 
 __all__ = ["ListUpdate", "update_expectations"]
 
@@ -44,13 +45,9 @@ class ListUpdate:
     left_out: int
 
     def __str__(self) -> str:
-        text = f"{self.path}: {_count(self.added, 'line')} added, {self.removed} removed"
-        left_out = f"; {_count(self.left_out, 'random network')} left out, for smaller ones in the corpus"
+        text = f"{self.path}: {count_of(self.added, 'line')} added, {self.removed} removed"
+        left_out = f"; {count_of(self.left_out, 'random network')} left out, for smaller ones in the corpus"
         return text + left_out * bool(self.left_out)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 def update_expectations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-__all__ = ["Cause", "ExitCode", "Kind", "Outcome", "Stage", "exit_code"]
+__all__ = ["FAIL", "INCOMPLETE", "PASS", "Cause", "ExitCode", "Kind", "Outcome", "Stage", "exit_code"]
 
 
 class Outcome(str, enum.Enum):
@@ -107,6 +107,10 @@ class Stage(str, enum.Enum):
     BOARD = "board"
 
 
+PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
+"""A verdict in one word; incomplete: nothing is wrong, and not all was tried."""
+
+
 class ExitCode(enum.IntEnum):
     """A run's exit code."""
 
@@ -114,6 +118,11 @@ class ExitCode(enum.IntEnum):
     CONFORMANCE = 1
     USAGE = 2
     INFRASTRUCTURE = 3
+
+    @property
+    def word(self) -> str:
+        """The verdict of a run or a comparison that ended with it."""
+        return {ExitCode.CLEAN: PASS, ExitCode.CONFORMANCE: FAIL}.get(self, INCOMPLETE)
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> ExitCode:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from rknn_harness.records.case_result import CaseResult, results_code
-from rknn_harness.records.outcomes import ExitCode, Kind, Outcome, Stage
+from rknn_harness.records.outcomes import FAIL, INCOMPLETE, PASS, ExitCode, Kind, Outcome, Stage
 from rknn_harness.records.query import Records
 from rknn_harness.records.run_folder import Run
 from rknn_harness.records.specs.family_spec import FamilySpec
@@ -106,10 +106,10 @@ class Summary:
 
     @property
     def word(self) -> str:
-        """The verdict in one word; incomplete: nothing is wrong, and not all was tried."""
+        """The verdict in one word."""
         if self.of_kind(Kind.WRONG):
-            return "FAIL"
-        return "PASS" if self.is_complete and not self.of_kind(Kind.UNTRIED) else "INCOMPLETE"
+            return FAIL
+        return PASS if self.is_complete and not self.of_kind(Kind.UNTRIED) else INCOMPLETE
 
 
 def summarize(run: Run) -> Summary:

@@ -13,7 +13,8 @@ from rknn_harness.records.outcomes import Cause, Kind, Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import Run
 from rknn_harness.screen.tally import Tally, row_name
-from rknn_harness.screen.text import INDENT, count_of, listed, paragraph
+from rknn_harness.screen.text import INDENT, listed, paragraph
+from scirknn.text import count_of
 
 __all__ = ["CauseGroup", "cause_lines", "causes_of", "refusal_lines"]
 

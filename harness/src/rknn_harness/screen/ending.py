@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rknn_harness.records.entry import Entry
-from rknn_harness.records.outcomes import Kind
+from rknn_harness.records.outcomes import FAIL, INCOMPLETE, PASS, Kind
 from rknn_harness.records.printed_commands import resume_command, shown_path
 from rknn_harness.records.run_folder import Run
 from rknn_harness.screen.causes import cause_lines, causes_of, refusal_lines
 from rknn_harness.screen.table import table
 from rknn_harness.screen.tally import Tally, tally
-from rknn_harness.screen.text import INDENT, count_of, paragraph
+from rknn_harness.screen.text import INDENT, paragraph
+from scirknn.text import count_of
 
-__all__ = ["FAIL", "INCOMPLETE", "PASS", "ending"]
-
-PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
-"""The verdicts. Incomplete: nothing is wrong, and not all could be tried."""
+__all__ = ["ending"]
 
 _OWN_MODEL = "judge your own model:  rknn-harness run --model mine.skops --rows X.npy"
 _OWN_BOARD = "try it on your board:  docs/add-a-board.md"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.records.entry import Entry
-from rknn_harness.screen.text import INDENT, count_of
+from rknn_harness.screen.text import INDENT
+from scirknn.text import count_of
 
 __all__ = ["TITLE", "board_lines", "expected_seconds", "not_run_lines", "plan_lines"]
 

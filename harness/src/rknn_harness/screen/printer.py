@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from rknn_harness.screen.ending import FAIL, INCOMPLETE, PASS
+from rknn_harness.records.outcomes import FAIL, INCOMPLETE, PASS
 from rknn_harness.screen.live import is_plain
 from scirknn.text import printable
 

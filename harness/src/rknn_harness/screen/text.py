@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-__all__ = ["INDENT", "WIDTH", "count_of", "listed", "paragraph"]
+__all__ = ["INDENT", "WIDTH", "listed", "paragraph"]
 
 WIDTH = 80
 INDENT = "  "
@@ -29,11 +29,6 @@ def paragraph(first: str, text: str, *, indent: int | None = None) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def count_of(count: int, noun: str) -> str:
-    """Return ``1 model`` or ``2 models``."""
-    return f"{count} {noun}" + "s" * (count != 1)
 
 
 def listed(names: list[str]) -> str:

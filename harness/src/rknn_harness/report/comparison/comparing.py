@@ -18,6 +18,7 @@ from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison.choice import EVERYTHING, Choice
 from rknn_harness.report.comparison.measures import ERROR, LABELS, TIME, Measure
 from rknn_harness.report.comparison.movements import Movement, movements
+from scirknn.text import count_of
 
 __all__ = ["Comparison", "OutcomeChange", "by_cause", "compare"]
 
@@ -150,7 +151,7 @@ class Comparison:
     @property
     def known(self) -> str:
         """How many known failures there are, in words."""
-        return f"{self.known_failures} known failure" + "s" * (self.known_failures != 1)
+        return count_of(self.known_failures, "known failure")
 
 
 def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool | None = None) -> Comparison:

@@ -19,6 +19,7 @@ from rknn_harness.report.comparison.comparing import Comparison, OutcomeChange, 
 from rknn_harness.report.comparison.movements import FAMILY, Movement
 from rknn_harness.report.links import link_to, relative_link
 from scirknn.files import write_atomically
+from scirknn.text import count_of
 
 __all__ = ["comparison_text", "write_comparison"]
 
@@ -81,9 +82,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
                 yield f"  {_replay(comparison, first)}"
     for each in comparison.moved:
         sign = "worse" if each.worse else "better"
-        cases = f"{each.cases} case" + "s" * (each.cases != 1)
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
-        yield f"{sign}: {_name(each)} {_change(each, each.change)} ({ends}, {cases})"
+        yield f"{sign}: {_name(each)} {_change(each, each.change)} ({ends}, {count_of(each.cases, 'case')})"
     for count, words in (
         (len(comparison.missing), "are missing"),
         (len(comparison.new), "are new"),
