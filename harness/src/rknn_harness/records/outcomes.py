@@ -8,24 +8,34 @@ from collections.abc import Iterable
 __all__ = ["FAIL", "INCOMPLETE", "PASS", "Cause", "ExitCode", "Kind", "Outcome", "Stage", "exit_code"]
 
 
-class Outcome(str, enum.Enum):
+class _WithMeaning(str, enum.Enum):
+    """A word of the records, and one line for people."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str = "") -> _WithMeaning:
+        """Make a member that equals its word."""
+        member = str.__new__(cls, word)
+        member._value_, member.meaning = word, meaning
+        return member
+
+
+class Outcome(_WithMeaning):
     """The end of one case."""
 
-    PASS = "pass"
-    MISMATCH = "mismatch"
-    UNSUPPORTED = "unsupported"
-    CONVERT_ERROR = "convert_error"
-    LOAD_ERROR = "load_error"
-    RUN_ERROR = "run_error"
-    TIMEOUT = "timeout"
-    CPU_FALLBACK = "cpu_fallback"
-    NONDETERMINISTIC = "nondeterministic"
-    INFRA_ERROR = "infra_error"
-
-    @property
-    def meaning(self) -> str:
-        """One line for people."""
-        return _MEANINGS[self]
+    PASS = "pass", "agrees with scikit-learn within its limits"
+    MISMATCH = "mismatch", "the numbers are not what they must be"
+    UNSUPPORTED = "unsupported", "the converter refused the model and said why"
+    CONVERT_ERROR = "convert_error", "the toolkit failed to convert the model"
+    LOAD_ERROR = "load_error", "the board did not take the bundle"
+    RUN_ERROR = "run_error", "the board failed while it ran the model"
+    TIMEOUT = "timeout", "a step did not end within its deadline"
+    CPU_FALLBACK = "cpu_fallback", "a layer was placed on the CPU"
+    NONDETERMINISTIC = "nondeterministic", "the same input gave two outputs"
+    INFRA_ERROR = (
+        "infra_error",
+        "the connection to the board or the toolkit failed; nothing is known of the model",
+    )
 
     @property
     def is_failure(self) -> bool:
@@ -35,20 +45,6 @@ class Outcome(str, enum.Enum):
         error (``infra_error``) is no result of either.
         """
         return self not in (Outcome.PASS, Outcome.UNSUPPORTED, Outcome.INFRA_ERROR)
-
-
-_MEANINGS = {
-    Outcome.PASS: "agrees with scikit-learn within its limits",
-    Outcome.MISMATCH: "the numbers are not what they must be",
-    Outcome.UNSUPPORTED: "the converter refused the model and said why",
-    Outcome.CONVERT_ERROR: "the toolkit failed to convert the model",
-    Outcome.LOAD_ERROR: "the board did not take the bundle",
-    Outcome.RUN_ERROR: "the board failed while it ran the model",
-    Outcome.TIMEOUT: "a step did not end within its deadline",
-    Outcome.CPU_FALLBACK: "a layer was placed on the CPU",
-    Outcome.NONDETERMINISTIC: "the same input gave two outputs",
-    Outcome.INFRA_ERROR: "the connection to the board or the toolkit failed; nothing is known of the model",
-}
 
 
 class Kind(str, enum.Enum):
@@ -61,40 +57,20 @@ class Kind(str, enum.Enum):
     UNTRIED = "not tried"
 
 
-class Cause(str, enum.Enum):
+class Cause(_WithMeaning):
     """Why a case did not pass, where a property's name does not say it already."""
 
-    RANGE = "range"
-    COARSE = "coarse"
-    MODEL = "model"
-    ROWS = "rows"
-    OPTION = "option"
-    TOLERANCE = "tolerance"
-    R2 = "r2"
-    LABEL_SHARE = "label_share"
-    NO_NUMBERS = "no_numbers"
-    RECORDED = "recorded"
-    OUTDATED = "outdated"
-
-    @property
-    def meaning(self) -> str:
-        """One line for people."""
-        return _CAUSES[self]
-
-
-_CAUSES = {
-    Cause.RANGE: "numbers of the model are too large or too small for the precision",
-    Cause.COARSE: "the precision is too coarse, by the converter's own check of the file",
-    Cause.MODEL: "the converter does not take such a model",
-    Cause.ROWS: "the example rows do not fit the model",
-    Cause.OPTION: "an option of the conversion does not fit",
-    Cause.TOLERANCE: "a probability is further off than the promised tolerance",
-    Cause.R2: "R² is lower than the promised one",
-    Cause.LABEL_SHARE: "fewer labels are scikit-learn's than promised",
-    Cause.NO_NUMBERS: "the answer has another shape, or holds no finite numbers",
-    Cause.RECORDED: "the answers are not the recorded ones",
-    Cause.OUTDATED: "expected to fail, and passed: the expectations are out of date",
-}
+    RANGE = "range", "numbers of the model are too large or too small for the precision"
+    COARSE = "coarse", "the precision is too coarse, by the converter's own check of the file"
+    MODEL = "model", "the converter does not take such a model"
+    ROWS = "rows", "the example rows do not fit the model"
+    OPTION = "option", "an option of the conversion does not fit"
+    TOLERANCE = "tolerance", "a probability is further off than the promised tolerance"
+    R2 = "r2", "R² is lower than the promised one"
+    LABEL_SHARE = "label_share", "fewer labels are scikit-learn's than promised"
+    NO_NUMBERS = "no_numbers", "the answer has another shape, or holds no finite numbers"
+    RECORDED = "recorded", "the answers are not the recorded ones"
+    OUTDATED = "outdated", "expected to fail, and passed: the expectations are out of date"
 
 
 class Stage(str, enum.Enum):
