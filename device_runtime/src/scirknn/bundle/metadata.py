@@ -117,17 +117,18 @@ class _Reader:
     def fail(self, why: str) -> NoReturn:
         raise BundleFormatError(f"{self.sidecar} cannot be used: {why}. Convert the model again.")
 
-    def take(self, key: str, kind: Any) -> Any:
+    def take(self, key: str, kind: Any, *default: Any) -> Any:
+        """Return a value of a kind; where it is missing, the default if there is one."""
         if key not in self.document:
-            self.fail(f"{key!r} is missing")
+            return default[0] if default else self.fail(f"{key!r} is missing")
         value = self.document.pop(key)
         # bool is an int to isinstance; a count must not be True.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             self.fail(f"{key!r} is {value!r:.60}")
         return value
 
-    def choice(self, key: str, options: tuple[str, ...]) -> str:
-        value: str = self.take(key, str)
+    def choice(self, key: str, options: tuple[str, ...], *default: str) -> str:
+        value: str = self.take(key, str, *default)
         if value not in options:
             self.fail(f"{key!r} is {value!r:.60}, not one of {', '.join(options)}")
         return value
@@ -144,8 +145,8 @@ class _Reader:
             self.fail(f"'channels' is {value}, fewer than the {n_inputs} features take")
         return value
 
-    def affine(self, key: str, columns: int) -> Affine | None:
-        value = self.take(key, (dict, type(None)))
+    def affine(self, key: str, columns: int, *default: None) -> Affine | None:
+        value = self.take(key, (dict, type(None)), *default)
         if value is None:
             return None
         offset, scale = (float_array(value.get(part), columns) for part in ("offset", "scale"))
@@ -188,7 +189,7 @@ class _Reader:
 
     def parts(self, key: str, options: tuple[int, int]) -> int:
         # Bundles written before values had parts do not name them.
-        value: int = self.take(key, int) if key in self.document else 1
+        value: int = self.take(key, int, 1)
         if value not in options:
             self.fail(f"{key!r} is {value!r:.60}, neither {options[0]} nor {options[1]}")
         return value
@@ -333,14 +334,14 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
         precision=reader.choice("precision", (*PRECISIONS, HOST_PRECISION)),
         variants=reader.variants(),
         columns=columns,
-        first_step=reader.take("first_step", str) if "first_step" in reader.document else None,
-        form=reader.choice("form", FORMS) if "form" in reader.document else "conv",
-        head_on_npu=reader.take("head_on_npu", bool) if "head_on_npu" in reader.document else False,
+        first_step=reader.take("first_step", str, None),
+        form=reader.choice("form", FORMS, "conv"),
+        head_on_npu=reader.take("head_on_npu", bool, False),
         parts=parts,
         output_parts=reader.parts("output_parts", (1, 2)),
-        high_negated=reader.take("high_negated", bool) if "high_negated" in reader.document else False,
+        high_negated=reader.take("high_negated", bool, False),
         input_range=reader.optional("input_range", input_range.from_json, n_inputs),
-        scale=reader.affine("scale", host.n_channels) if "scale" in reader.document else None,
+        scale=reader.affine("scale", host.n_channels, None),
         probe=reader.optional("probe_rows", probe_rows.from_json, host.n_channels * parts, n_outputs),
         cpu=host_parts.cpu_from_json(reader.document, path, (host.n_channels, n_outputs), reader.fail),
         details=reader.document,
