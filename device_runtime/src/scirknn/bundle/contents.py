@@ -294,6 +294,10 @@ class Bundle:
         """Whether `scale`, not `input`, is the map in front of the layers."""
         return bool(self.features) or self.takes_rows
 
+    def take(self, X: Array) -> Array:
+        """Take the inputs, shape (n, n_inputs), from X: by `columns`, where there are some."""
+        return X if self.columns is None else self.columns.take(X, self.estimator)
+
     def expand(self, X: Array) -> Array:
         """Compute the inputs of the network in front of `scale`, for rows of shape (n, n_inputs)."""
         # In X's own precision: float32 would round a large offset's feature before subtracting it.

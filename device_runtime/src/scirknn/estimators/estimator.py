@@ -159,9 +159,7 @@ class Estimator:
         -------
         numpy.ndarray of float64, shape (n, inputs)
         """
-        bundle, rows = self.bundle, self._check(X)
-        rows = rows if bundle.columns is None else bundle.columns.take(rows, bundle.estimator)
-        return np.asarray(bundle.expand(rows), np.float64)
+        return np.asarray(self.bundle.expand(self.bundle.take(self._check(X))), np.float64)
 
     def _answer(self, X: Any, finish: Finish, *, is_checked: bool = False) -> Array:
         """Return what `finish` makes of X, a block of rows at a time."""
@@ -214,7 +212,7 @@ class Estimator:
 
     def _prepared(self, network: Network | None, X: Array, taken: deque[Array]) -> Array:
         """Return what the network, or without one the epilogue, takes for a block; keep its rows."""
-        rows = X if self.bundle.columns is None else self.bundle.columns.take(X, self.bundle.estimator)
+        rows = self.bundle.take(X)
         if self.bundle.features and self.bundle.columns is None and not self.bundle.accepts_missing:
             check_finite(X, self.bundle.estimator)  # a comparison makes a number of NaN
         taken.append(rows)

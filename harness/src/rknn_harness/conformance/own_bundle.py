@@ -47,7 +47,7 @@ def open_own_bundle(own: OwnModel, clock: PhaseClock) -> Converted | Ending:
             answer = Answer(
                 run.output, run.model.decide(run.output), None if proba is None else proba(run.output)
             )
-            inputs = own.X if bundle.columns is None else bundle.columns.take(own.X, bundle.estimator)
+            inputs = bundle.take(own.X)
             truth = Reference(answer, bundle.task, bundle.head, bundle.classes, (), own.X, inputs)
             answers[Stage.VIRTUAL_NPU] = answer
     return Converted(

@@ -11,6 +11,7 @@ import virtual_npu
 from rknn_harness.verdicts.comparisons import difference
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
+from sklearn2rknn.network.onnx_graph import pack
 from virtual_npu.evidence import FLOAT16_SUMS, LOOKUP_LINES
 from virtual_npu.inspection.lane_events import LaneEvents, LaneZero
 
@@ -128,17 +129,10 @@ class _RowEvents:
         self._bundle = bundle
         kind = X.dtype if X.dtype.kind in "fiub" else np.dtype(np.float64)
         self._dtype = np.result_type(bundle.dtype, kind)
-        inputs = X if bundle.columns is None else bundle.columns.take(X, bundle.estimator)
-        prepared = bundle.prepare(inputs)
-        is_conv = bundle.form == "conv"
-        self._samples = lanes.input_shape[2 if is_conv else 0]
-        runs = -(-len(X) // self._samples)
-        rows = np.zeros((runs * self._samples, bundle.channels), np.float32)
-        rows[: len(X), : prepared.shape[1]] = prepared
-        parts = rows.reshape(runs, self._samples, bundle.channels)
-        self._runs: list[LaneEvents] = [
-            lanes.run(part.T[None, :, :, None] if is_conv else part) for part in parts
-        ]
+        self._samples = lanes.input_shape[2 if bundle.form == "conv" else 0]
+        rows = bundle.prepare(bundle.take(X))
+        runs = pack(rows, bundle.channels, self._samples, bundle.form)
+        self._runs: list[LaneEvents] = [lanes.run(run) for run in runs]
         self.carried = self._carried()[: len(X)]
 
     def _carried(self) -> Floats:
