@@ -6,13 +6,20 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from rknn_harness.records.case_result import CaseResult
-from rknn_harness.records.outcomes import Outcome
+from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import Run
 from scirknn.files import open_atomically
 from scirknn.text import printable
 
 __all__ = ["write_junit"]
+
+_ELEMENTS = {
+    Kind.UNTRIED: "error",
+    Kind.WRONG: "failure",
+    Kind.KNOWN: "skipped",
+    Kind.REFUSED: "skipped",
+}
 
 
 def write_junit(run: Run) -> Path:
@@ -26,7 +33,7 @@ def write_junit(run: Run) -> Path:
     for result in run.results:
         parts.setdefault((result.case.toolkit, result.board), []).append(result)
     for (toolkit, board), results in sorted(parts.items()):
-        kinds = [_kind(result) for result in results]
+        kinds = [_ELEMENTS.get(result.kind) for result in results]
         suite = ElementTree.SubElement(
             suites,
             "testsuite",
@@ -62,16 +69,6 @@ def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) 
         ElementTree.SubElement(properties, "property", name=name, value=printable(str(value)))
 
 
-def _kind(result: CaseResult) -> str:
-    if result.outcome is Outcome.INFRA_ERROR:
-        return "error"
-    if result.is_failure:
-        return "skipped" if result.expected else "failure"
-    if result.expected:
-        return "failure"
-    return "skipped" if result.outcome is Outcome.UNSUPPORTED else ""
-
-
 def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
     case = ElementTree.SubElement(
         suite,
@@ -82,8 +79,8 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
         name=printable(result.case.id),
         time=f"{_seconds(result):.3f}",
     )
-    kind = _kind(result)
-    if not kind:
+    kind = _ELEMENTS.get(result.kind)
+    if kind is None:
         return
     sentences = [f"{name}: {error}" for name, error in result.properties.items() if error]
     message = result.reason
