@@ -138,7 +138,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "devices").mkdir()
     # What the runner itself uses.
     modules = ("arrays.py", "errors.py", "files.py", "text.py")
-    for name in (*modules, "devices/__init__.py", "devices/compatibility.py"):
+    devices = ("devices/__init__.py", "devices/compatibility.py", "devices/protocol.py")
+    for name in (*modules, *devices):
         shutil.copy(Path(scirknn.__file__).parent / name, folder / name)
     return folder
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from scirknn.arrays import Array
+from scirknn.devices.protocol import MASKS
 
 __all__ = ["CORES", "RawModel"]
 
-CORES = ("auto", "0", "1", "2", "0_1", "0_1_2")
-"""Names of the vendor's core masks, ``RKNNLite.NPU_CORE_*`` in lower case; "auto" gives none."""
-
-_PROGRAMS = {"0_1": 2, "0_1_2": 3}  # which of the file's programs a mask of several cores takes
+CORES = tuple(MASKS)
+"""Names of the vendor's core masks; "auto" gives none."""
 
 
 class RawModel:
@@ -103,7 +102,7 @@ class _Virtual:
 
         self._error, self._known = NativeError, virtual_npu.VirtualNpuError
         try:
-            self._npu = virtual_npu.VirtualNpu(virtual_npu.read(path), _PROGRAMS.get(core, 1))
+            self._npu = virtual_npu.VirtualNpu(virtual_npu.read(path), MASKS[core])
         except self._known as error:
             raise NativeError("load", None, f"The virtual NPU refused {path.name}: {error}") from error
 
