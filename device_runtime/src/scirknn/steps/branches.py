@@ -43,10 +43,6 @@ class Branch(Step):
             raise ValueError("a step of the step 'branch' takes rows, as those of 'epilogue' can")
 
     @property
-    def held(self) -> tuple[Step, ...]:
-        return self.steps
-
-    @property
     def keeps_dtype(self) -> bool:
         return all(each.keeps_dtype for each in self.steps)
 

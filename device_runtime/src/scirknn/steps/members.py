@@ -35,10 +35,6 @@ class Chain(Step):
     def __post_init__(self) -> None:
         _refuse_row_steps(self.kind, self.steps)
 
-    @property
-    def held(self) -> tuple[Step, ...]:
-        return self.steps
-
     def width(self, columns: int) -> int:
         return width_after(self.steps, columns)
 
@@ -68,10 +64,6 @@ class Each(Step):
         _refuse_row_steps(self.kind, self.steps)
         if self.count < 1:
             raise ValueError(f"the step 'each' has {self.count} groups")
-
-    @property
-    def held(self) -> tuple[Step, ...]:
-        return self.steps
 
     def width(self, columns: int) -> int:
         if columns % self.count:
@@ -116,10 +108,6 @@ class Groups(Step):
         if min(self.starts) < 0 or min(self.widths) < 1:
             raise ValueError(f"the step 'groups' starts at {min(self.starts)}, {min(self.widths)} wide")
 
-    @property
-    def held(self) -> tuple[Step, ...]:
-        return self.members
-
     def width(self, columns: int) -> int:
         end = max(start + width for start, width in zip(self.starts, self.widths))
         self.require_column(end - 1, columns)
@@ -152,10 +140,6 @@ class Copies(Step):
         _refuse_row_steps(self.kind, self.members)
         if not self.members:
             raise ValueError("the step 'copies' has no members")
-
-    @property
-    def held(self) -> tuple[Step, ...]:
-        return self.members
 
     def width(self, columns: int) -> int:
         return sum(each.width(columns) for each in self.members)

@@ -50,8 +50,9 @@ class Step:
 
     @property
     def held(self) -> tuple[Step, ...]:
-        """The steps that it computes itself."""
-        return ()
+        """The steps that it computes itself: those in its fields."""
+        lists = (value for value in vars(self).values() if isinstance(value, tuple))
+        return tuple(each for values in lists for each in values if isinstance(each, Step))
 
     @property
     def stretches(self) -> bool:

@@ -29,14 +29,14 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
+from rknn_harness.models.families.members import LAYERS
 from rknn_harness.models.kind import Columns, Kind, Target, fixed, kind
 
 __all__ = ["FIXED", "KINDS"]
 
-_LAYERS: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0}
 _MODELS: dict[Target, dict[str, Any]] = {
-    Target.CLASSES: {"linear": LogisticRegression(), "layers": MLPClassifier(**_LAYERS)},
-    Target.NUMBER: {"linear": Ridge(), "layers": MLPRegressor(**_LAYERS)},
+    Target.CLASSES: {"linear": LogisticRegression(), "layers": MLPClassifier(**LAYERS)},
+    Target.NUMBER: {"linear": Ridge(), "layers": MLPRegressor(**LAYERS)},
 }
 
 

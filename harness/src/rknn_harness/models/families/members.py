@@ -32,22 +32,23 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["CLASSIFIERS", "FIXED", "KINDS", "REGRESSORS", "of_one"]
+__all__ = ["CLASSIFIERS", "FIXED", "KINDS", "LAYERS", "REGRESSORS", "of_one"]
 
-_LAYERS: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0}
+LAYERS: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0}
+"""Parameters of a small perceptron."""
 
 CLASSIFIERS = {
     "linear": LogisticRegression(max_iter=50),
     "scores": LinearSVC(random_state=0),
     "squares": GaussianNB(),
     "kernel": SVC(),
-    "layers": make_pipeline(StandardScaler(), MLPClassifier(**_LAYERS)),
+    "layers": make_pipeline(StandardScaler(), MLPClassifier(**LAYERS)),
     "tree": DecisionTreeClassifier(max_depth=4, random_state=0),
 }
 REGRESSORS = {
     "linear": Ridge(),
     "kernel": SVR(),
-    "layers": make_pipeline(StandardScaler(), MLPRegressor(**_LAYERS)),
+    "layers": make_pipeline(StandardScaler(), MLPRegressor(**LAYERS)),
     "tree": DecisionTreeRegressor(max_depth=4, random_state=0),
 }
 
