@@ -24,7 +24,7 @@ from rknn_harness.board_runner.frames import (
 from rknn_harness.board_runner.interrupts import Interrupts
 from rknn_harness.board_runner.lease import Held, Lease, bounded_text
 from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, error_frame
-from rknn_harness.board_runner.operations import BadRequest, Operations, failure
+from rknn_harness.board_runner.operations import BadRequest, Operations, failure, number_of
 from scirknn.devices.compatibility import small_text
 
 __all__ = ["ROOT", "main"]
@@ -115,7 +115,7 @@ class _Runner:
         op = request.header.get("op")
         own = self._operations().get(op) if isinstance(op, str) else None
         try:
-            seconds = _seconds(request.header, "deadline", _LONGEST_DEADLINE)
+            seconds = number_of(request.header, "deadline", _LONGEST_DEADLINE)
             if own is not None:
                 header = {"id": request.header.get("id"), "ok": True, **own(request.header)}
                 return Frame(header, b"", encode(header)[0])
@@ -166,7 +166,7 @@ class _Runner:
             what=bounded_text(header.get("what")),
             token=bounded_text(header.get("token")),
             seconds=LEASE_SECONDS,
-            wait=_seconds(header, "wait", 60.0),
+            wait=number_of(header, "wait", 60.0),
         )
         restored = self._interrupts.restore() | self._clocks.restore()
         return {"taken_over": left, "clocks_restored": restored}
@@ -174,7 +174,7 @@ class _Runner:
     def _reserve(self, header: Any) -> dict[str, Any]:
         if not self._lease.is_held:
             raise BadRequest("a reservation needs the lease on the board: take it first")
-        seconds = _seconds(header, "seconds", _LONGEST_RESERVATION)
+        seconds = number_of(header, "seconds", _LONGEST_RESERVATION)
         owner, what = bounded_text(header.get("owner")), bounded_text(header.get("what"))
         return {"reserved": self._lease.reserve(owner=owner, what=what, seconds=seconds)}
 
@@ -206,13 +206,6 @@ class _Runner:
                     blocks = encode({**identity, **failure("run_error", error)})
                 for block in blocks:
                     peer.sendall(block)
-
-
-def _seconds(header: Any, key: str, most: float) -> float:
-    value = header.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise BadRequest(f"{key} is {value!r:.40}; it must be seconds, up to {most:g}")
-    return float(value)
 
 
 def _error_answer(request: Frame, kind: str, error: Exception, **fields: Any) -> Frame:

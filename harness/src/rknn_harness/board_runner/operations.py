@@ -20,7 +20,7 @@ from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
 from scirknn.arrays import Array
 from scirknn.files import sha256_of_file
 
-__all__ = ["BadRequest", "Operations", "failure"]
+__all__ = ["BadRequest", "Operations", "failure", "number_of"]
 
 DEVICES = ("npu", "virtual")
 Answer = Tuple[Dict[str, Any], Dict[str, Array]]
@@ -275,8 +275,8 @@ def _device(header: Mapping[str, Any]) -> str:
 
 
 def _bounds(header: Mapping[str, Any]) -> SamplingBounds:
-    counts = (_number(header, name, 1_000_000) for name in ("warmup", "min_count"))
-    seconds = (_number(header, name, 86_400) for name in ("min_seconds", "max_seconds"))
+    counts = (number_of(header, name, 1_000_000) for name in ("warmup", "min_count"))
+    seconds = (number_of(header, name, 86_400) for name in ("min_seconds", "max_seconds"))
     return SamplingBounds(*counts, *seconds)  # type: ignore[arg-type]
 
 
@@ -286,10 +286,11 @@ def _rows(arrays: Mapping[str, Array]) -> Array:
     return arrays["X"]
 
 
-def _number(header: Mapping[str, Any], key: str, most: int) -> float:
+def number_of(header: Mapping[str, Any], key: str, most: float) -> float:
+    """Return a request's number, or refuse it."""
     value = header.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise BadRequest(f"{key} is {value!r:.40}; it must be a number from 0 to {most}")
+        raise BadRequest(f"{key} is {value!r:.40}; it must be a number from 0 to {most:.0f}")
     return value
 
 
