@@ -28,8 +28,8 @@ from sklearn2rknn.network.layer import MIN_REFINED_BATCH_SIZE, REFINED
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
 from sklearn2rknn.network.precision import Precision
-from sklearn2rknn.options import ConversionRequest
-from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, added_outputs, can_pair_outputs
+from sklearn2rknn.options import ConversionOptions, ConversionRequest
+from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, can_pair_outputs
 from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
 from sklearn2rknn.progress import stage
 from sklearn2rknn.rows.calibration_rows import calibration_rows
@@ -171,6 +171,13 @@ class Job:
         return promises(self.request.precision, [layer.activation for layer in self.source.layers])
 
     @property
+    def options(self) -> ConversionOptions:
+        """The request's, in the form of output pairs that toolkit and chip place."""
+        request = self.request
+        is_placed = request.toolkit.version in ADDED_OUTPUTS and request.target_platform == "rk3588"
+        return request.options if is_placed else replace(request.options, output_pairs="repeated")
+
+    @property
     def multiplications(self) -> int:
         """How many it takes to run the rows, or as many as a check does."""
         rows = ROW_LIMIT if self.rows is None else max(ROW_LIMIT, len(self.rows))
@@ -190,10 +197,7 @@ class Job:
                 f"{request.precision} needs example_input, from which the ranges are taken: "
                 "give some hundred rows of X, for example example_input=X_train[:200]."
             )
-        network = prepare_network(self.source, self.rows, request.precision, request.options, reach)
-        is_placed = request.toolkit.version in ADDED_OUTPUTS and request.target_platform == "rk3588"
-        is_asked = request.options.output_pairs == "added" and network.form == "conv"
-        return added_outputs(network) if is_asked and is_placed else network
+        return prepare_network(self.source, self.rows, request.precision, self.options, reach)
 
     def can_be_paired(self, network: Network) -> bool:
         """Whether more float16 pairs are left to try where the best promise is not kept."""
@@ -202,7 +206,9 @@ class Job:
         curved = any(layer.activation in ("tanh", "logistic") for layer in self.source.layers)
         left = network.parts == 1 or (network.output_parts == 1 and not curved)
         plain = network.unpaired or network
-        small = count_weights(plain) <= MAX_WEIGHTS_FOR_PAIRS and (curved or can_pair_outputs(plain))
+        is_added = self.options.output_pairs == "added" and plain.form == "conv"
+        fits = curved or can_pair_outputs(plain, added=is_added)
+        small = count_weights(plain) <= MAX_WEIGHTS_FOR_PAIRS and fits
         return left and small and not network.head_on_npu
 
     def attempt(self, toolkit: Toolkit, network: Network) -> Attempt:

@@ -17,6 +17,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 import scirknn
+from scirknn.steps.squares import Squares
 from sklearn2rknn import ConversionOptions, Network, OptionError, Toolkit, convert, network_from_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, added_outputs, float16_outputs, pair_values
@@ -68,7 +69,7 @@ def test_rounding_is_that_of_two_numbers(seed: int, activation: str) -> None:
     network = attrs.evolve(network_from_estimator(fit("one output")[0]), layers=layers)
     X = rng.standard_normal((50, 5))
     double, both = (pair_values(network, output=output) for output in (False, True))
-    added = added_outputs(both, worth=-(1 << 30))
+    added = added_outputs(network, worth=-(1 << 30))
     np.testing.assert_allclose(added.forward(X), network.forward(X), rtol=1e-12, atol=1e-12)
     error, error_of_both, error_of_added = (
         np.abs(float16_outputs(each, X) - network.forward(X)) for each in (double, both, added)
@@ -140,6 +141,22 @@ def test_steep_network_on_the_register_program(tmp_path: Path, toolkit: Toolkit,
             # The output alone: |z| = 4 rounds by 2**-9, of which the logistic function keeps 0.02; at 0 a
             # slope of 1/4 meets steps of nothing. Measured 1.1e-4.
             assert difference < 5e-4
+
+
+@pytest.mark.parametrize("output_pairs", ["repeated", "added"])
+def test_auto_counts_the_weights_of_the_form_that_is_stored(output_pairs: str) -> None:
+    X = np.random.default_rng(0).normal(size=(64, 16))
+    model = Ridge().fit(X, X @ np.ones((16, 1200)))
+    network = attrs.evolve(network_from_estimator(model), epilogue=(Squares((1200,), (0.0,), 1.0),))
+    options = ConversionOptions(output_pairs=output_pairs)
+    prepared = prepare_network(network, X, "float16", options)
+    # Two layers would have (1200 + 48) (48 + 2400) weights, a product more 2 * 48 * 1200.
+    assert prepared.output_parts == 2
+    assert prepared.high_negated == (output_pairs == "added")
+    wide = attrs.evolve(network, layers=(Layer(np.ones((16, 2400)), np.ones(2400), "identity"),))
+    wide = attrs.evolve(wide, epilogue=(Squares((2400,), (0.0,), 1.0),))
+    prepared = prepare_network(wide, X, "float16", options)
+    assert prepared.output_parts == (2 if output_pairs == "added" else 1)
 
 
 @pytest.mark.parametrize("version", ADDED_OUTPUTS if FULL else ["2.3.2"])

@@ -54,9 +54,9 @@ def test_float16_pairs_are_joined(spec: MlpSpec, output: bool, added: bool) -> N
     plain = network_from_estimator(build_estimator(spec))
     straight = all(layer.activation in ("relu", "identity") for layer in plain.layers)
     network = pair_values(plain, output=output and straight)
-    if added:
-        network = added_outputs(network, worth=-(1 << 30))
-        assert network.high_negated == (output and straight)
+    if output and added:
+        network = added_outputs(plain, worth=-(1 << 30))
+        assert network.high_negated == straight
     graph, X = read_back(network), build_rows(spec)
     assert [DOUBLE if split else FLOAT16 for split in graph.is_pair] == _formats(network)
     assert len(graph.undivided) == len(plain.layers)

@@ -73,7 +73,7 @@ def pair_values(network: Network, *, output: bool = False) -> Network:
 
 
 def added_outputs(network: Network, worth: int = WORTH_TWO_TASKS) -> Network:
-    r"""Return a network of output pairs that takes them from one product more, where that is cheaper.
+    r"""Return float16 pairs, those of the outputs from one product more where that is cheaper.
 
     A first convolution stores :math:`m = -z` in float16, a second one computes *z* again and adds *m* before
     it is rounded: :math:`l = z + m`. The host subtracts: :math:`z = l - m`. That takes two times the weights
@@ -82,30 +82,38 @@ def added_outputs(network: Network, worth: int = WORTH_TWO_TASKS) -> Network:
     Parameters
     ----------
     network : Network
-        From `pair_values`.
+        Without pairs.
     worth : int
         How many weights it has to save.
     """
-    if network.output_parts == 1 or network.unpaired is None:
-        return network
-    last = network.unpaired.layers[-1]
-    count, weights = len(last.bias), _split(last.weights)
-    saved = sum(layer.weights.size for layer in network.layers[-2:]) - 2 * weights.size
-    if saved < worth:
-        return network
+    repeated, added = _weights_of_output_pairs(network)
+    is_straight = all(layer.activation in ("relu", "identity") for layer in network.layers)
+    if not is_straight or repeated - added < worth:
+        return pair_values(network, output=True)
+    paired = pair_values(network)
+    last = paired.layers[-1]
     both = Layer(
-        np.hstack([-weights, np.zeros_like(weights)]),
-        np.concatenate([-last.bias, np.zeros(count)]),
+        np.hstack([-last.weights, np.zeros_like(last.weights)]),
+        np.concatenate([-last.bias, np.zeros_like(last.bias)]),
         "identity",
     )
-    return attrs.evolve(network, layers=(*network.layers[:-2], both), high_negated=True)
+    return attrs.evolve(paired, layers=(*paired.layers[:-1], both), output_parts=2, high_negated=True)
 
 
-def can_pair_outputs(network: Network) -> bool:
-    """Whether pairs of a network's outputs take no more weights than "auto" spends on them."""
+def can_pair_outputs(network: Network, *, added: bool = False) -> bool:
+    """Whether pairs of a network's outputs take no more weights than "auto" spends on them.
+
+    With `added` they may be `added_outputs`.
+    """
+    forms = _weights_of_output_pairs(network)
+    return (min(forms) if added else forms[0]) <= MAX_WEIGHTS_OF_PAIRS
+
+
+def _weights_of_output_pairs(network: Network) -> tuple[int, int]:
+    """Return how many weights pairs of the outputs take: by two layers, and by one product more."""
     inputs, outputs = network.layers[-1].weights.shape
-    weights = (outputs + PARTS * inputs) * (PARTS * inputs + 2 * outputs)
-    return bool(weights <= MAX_WEIGHTS_OF_PAIRS)
+    repeated = (outputs + PARTS * inputs) * (PARTS * inputs + 2 * outputs)
+    return repeated, 2 * PARTS * inputs * outputs
 
 
 def _two_steps(layer: Layer, signed: bool) -> tuple[Layer, Layer]:

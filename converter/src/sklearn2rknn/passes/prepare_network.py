@@ -21,7 +21,12 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionOptions
 from sklearn2rknn.passes import scaling
-from sklearn2rknn.passes.float16_pairs import can_pair_outputs, float16_outputs, pair_values
+from sklearn2rknn.passes.float16_pairs import (
+    added_outputs,
+    can_pair_outputs,
+    float16_outputs,
+    pair_values,
+)
 from sklearn2rknn.passes.int16_sums import fit_sums
 from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
 from sklearn2rknn.passes.kernel_equalization import equalize_kernels
@@ -69,6 +74,11 @@ class Preparation:
     precision: Precision
     options: ConversionOptions
     reach: float
+
+    @property
+    def adds_outputs(self) -> bool:
+        """Whether output pairs come from one product more, where that takes less weights."""
+        return self.options.output_pairs == "added" and self.source.form == "conv"
 
 
 _CONSTANT = 1e-3  # of the outputs' size: what differs by less is as good as constant
@@ -164,20 +174,26 @@ def _pair_values(network: Network, how: Preparation) -> Network:
     if not network.layers[0].weights.any():
         return network  # a constant has no weights to pair
     if accuracy == "double":
-        return pair_values(network, output=not network.head_on_npu)
+        return pair_values(network) if network.head_on_npu else _pair_outputs(network, how)
     if network.fixed_scale is not None or count_weights(network) > MAX_WEIGHTS_FOR_PAIRS:
         return network
     if any(each.stretches for each in network.epilogue):
         # Rows further out than these would err more, without end.
-        return pair_values(network, output=can_pair_outputs(network))
+        fits = can_pair_outputs(network, added=how.adds_outputs)
+        return _pair_outputs(network, how) if fits else pair_values(network)
     if rows is None or _keeps_promise(how.source, network, rows):
         return network
     paired = pair_values(network)
-    if network.head_on_npu or not can_pair_outputs(network):
+    if network.head_on_npu or not can_pair_outputs(network, added=how.adds_outputs):
         return paired
     if _keeps_promise(how.source, paired, rows, near=NEAR):
         return paired
-    return pair_values(network, output=True)
+    return _pair_outputs(network, how)
+
+
+def _pair_outputs(network: Network, how: Preparation) -> Network:
+    """Carry float16 pairs, of the outputs too."""
+    return added_outputs(network) if how.adds_outputs else pair_values(network, output=True)
 
 
 PASSES: tuple[Pass, ...] = (
@@ -217,7 +233,7 @@ def prepare_network(
         Example input.
     precision : Precision or {"float16", "int8", "int16"}
     options : ConversionOptions
-        Of which ``accuracy`` and ``activation`` count.
+        Of which ``accuracy``, ``activation`` and ``output_pairs`` count.
     reach : float
         Of int16: how many times as far as the example its ranges go.
 
