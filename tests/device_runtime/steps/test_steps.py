@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.branches import Branch, Finite
-from scirknn.steps.calibration import Curves, Logarithm, Sigmoids
+from scirknn.steps.calibration import Curves, Float32, Logarithm, Sigmoids
 from scirknn.steps.chain import ANSWERS, Linked
 from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.description import describe_steps, read_steps
@@ -137,6 +137,7 @@ STEPS: dict[str, Step] = {
     "vote_shares": VoteShares(3, (2.0,)),
     "vote_winners": VoteWinners(3, (1.0,)),
     "sigmoids": Sigmoids(np.array([-1.0, 2.0, 0.0]), np.array([0.5, 0.0, 1.0])),
+    "float32": Float32(),
     "curves": Curves(
         np.array([0.0, -1.0, 0.5, 2.0, 0.0, 1.0]),
         np.array([0.3, 0.0, 0.2, 1.0, 0.0, 1.0]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import OWN_ROUNDING, Step, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
@@ -67,7 +67,8 @@ class Activation(Step):
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Bound the error by what the function does at both ends.
 
-        A softmax's value rises by most where its own exponent rises and all others fall.
+        A softmax's value rises by most where its own exponent rises and all others fall. scikit-learn takes
+        many a softmax by logarithms, whose own rounding counts where a steep step is behind it.
         """
         if self.function != "softmax":
             here = activate(self.function, values)
@@ -82,4 +83,5 @@ class Activation(Step):
                 for sign in (1, -1)
             )
             bound[:, column] = np.maximum(up - here[:, column], here[:, column] - down)
-        return bound
+        rounding = OWN_ROUNDING * (1.0 + np.abs(values).max(axis=1, keepdims=True))
+        return np.asarray(bound + rounding * here)

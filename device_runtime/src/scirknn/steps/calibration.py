@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scirknn.steps.activations import activate
-from scirknn.steps.step import Monotonic, step
+from scirknn.steps.step import OWN_ROUNDING, Monotonic, step
 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Curves", "Logarithm", "Sigmoids"]
+__all__ = ["Curves", "Float32", "Logarithm", "Sigmoids"]
 
 
 @step("sigmoids")
@@ -81,9 +81,22 @@ class Curves(Monotonic):
         columns = zip(values.T, self._curves())
         return np.stack([np.interp(column, *curve) for column, curve in columns], axis=1)
 
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error by both ends; pieces as narrow as the own rounding of a value are steps."""
+        return super().carry(values, error + OWN_ROUNDING * np.abs(values))
+
     def _curves(self) -> list[tuple[Floats, Floats]]:
         ends = np.cumsum(self.sizes)[:-1]
         return list(zip(np.split(self.points, ends), np.split(self.heights, ends)))
+
+
+@step("float32")
+@dataclass(frozen=True, eq=False)
+class Float32(Monotonic):
+    """Round to float32, as scikit-learn does around a curve that was fitted in it."""
+
+    def apply(self, values: Floats) -> Floats:
+        return values.astype(np.float32).astype(np.float64)
 
 
 @step("logarithm")

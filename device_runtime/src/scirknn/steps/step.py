@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "OWN_ROUNDING",
     "Monotonic",
     "RowStep",
     "Step",
@@ -34,6 +35,9 @@ __all__ = [
     "take_rows",
     "width_after",
 ]
+
+OWN_ROUNDING = 2.0**-50
+"""Share of a value that some operations of float64 in another order than scikit-learn's may change."""
 
 
 class Step:
@@ -120,7 +124,8 @@ class Step:
         Returns
         -------
         numpy.ndarray of float64, shape (n, width(columns))
-            Without the step's own rounding, some units of float64.
+            Without the step's own rounding, some units of float64; but where a steep step may stretch them
+            (`OWN_ROUNDING`).
         """
         raise NotImplementedError
 

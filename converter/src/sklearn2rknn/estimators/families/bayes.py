@@ -81,7 +81,8 @@ def read_gaussian(estimator: Any, name: str) -> Network:
     shape = (len(prior), Attributes(estimator).width())
     centres = checked_numbers(estimator, "theta_", shape)
     variances = positive_numbers(estimator, "var_", shape)
-    constants = np.log(prior) - 0.5 * np.log(2.0 * np.pi * variances).sum(axis=1)
+    own = variances.astype(estimator.var_.dtype)  # scikit-learn sums in the precision that it was fitted in
+    constants = np.log(prior) - 0.5 * np.log(2.0 * np.pi * own).sum(axis=1)
     maps = [np.diag(1.0 / np.sqrt(each)) for each in variances]
     forms = QuadraticForms(centres, maps, constants)
     network = quadratic_network(estimator, forms, _answers(estimator, len(prior)))

@@ -10,7 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV
 
 from scirknn.arrays import Array
 from scirknn.steps.activations import Activation
-from scirknn.steps.calibration import Curves, Logarithm, Sigmoids
+from scirknn.steps.calibration import Curves, Float32, Logarithm, Sigmoids
 from scirknn.steps.chances import Normalized, WithComplement
 from scirknn.steps.linear import Dense
 from scirknn.steps.step import Step
@@ -89,7 +89,9 @@ def _curves(name: str, pair: Any) -> tuple[Step, ...]:
         for key in ("X_thresholds_", "y_thresholds_")
     )
     sizes = np.array([len(each) for each in points], dtype=np.int64)
-    return (Curves(np.concatenate(points), np.concatenate(heights), sizes),)
+    curves = Curves(np.concatenate(points), np.concatenate(heights), sizes)
+    is_single = all(each.X_thresholds_.dtype == np.float32 for each in calibrators)
+    return (Float32(), curves, Float32()) if is_single else (curves,)
 
 
 def _temperature(name: str, pair: Any, *, is_score: bool, count: int) -> tuple[Step, ...]:
