@@ -19,6 +19,7 @@ from scirknn.files import sha256_of_bytes
 from scirknn.networks.costs import break_even
 from sklearn2rknn.build import Attempt, Job, build_with_room, make_job
 from sklearn2rknn.candidates.comparison import PrecisionComparison
+from sklearn2rknn.candidates.kernel_forms import KernelForm, choose_kernel_form
 from sklearn2rknn.candidates.trials import (
     BEST,
     choose_trial,
@@ -96,9 +97,8 @@ def convert(
 
     Parameters
     ----------
-    model : sklearn.neural_network.MLPClassifier or MLPRegressor
-        Fitted. Or a Pipeline that ends in one, a TransformedTargetRegressor around one, or a search such as
-        GridSearchCV whose best estimator is one of these.
+    model : object
+        A fitted estimator that ``sklearn2rknn supported`` lists, or a Pipeline or search of one.
     path : path-like
         Where to write, ``NAME.rknn``; ``NAME.rknn.json`` and ``NAME.npz`` come beside it. Existing files are
         replaced, once the new ones are complete.
@@ -178,9 +178,12 @@ def convert(
             warn_of_poor_rows(network, job.source, job.rows)
         chosen = _prepare(job, precision)  # what is refused is refused before a toolkit is started
         toolkit = _started(toolkit)
-        job, prepared, attempt = _build(job, toolkit, chosen)
+        form = KernelForm(network) if precision == BEST else choose_kernel_form(network, job, toolkit)
+        job, prepared, attempt = form.built or _build(job, toolkit, chosen)
         _judge(job, attempt, toolkit)
-        conversion = _Conversion(model=model, network=network, prepared=prepared, job=job, attempt=attempt)
+        conversion = _Conversion(
+            model=model, network=form.network, prepared=prepared, job=job, attempt=attempt, kernel=form.text
+        )
         bundle = conversion.bundle(toolkit)
     files = {variant.file: attempt.files[variant.samples].rknn for variant in bundle.variants}
     write_bundle(bundle, files)
@@ -293,6 +296,7 @@ class _Conversion:
     prepared: Network
     job: Job
     attempt: Attempt
+    kernel: str
 
     def details(self, toolkit: Toolkit) -> dict[str, Any]:
         request, check, version = self.attempt.request, self.attempt.check, self.attempt.request.toolkit
@@ -313,8 +317,7 @@ class _Conversion:
             "check": check.to_json(),
             "source": source_details(self.model, self.network.weights_digest()),
         }
-        estimates = self.attempt.estimate_programs()
-        if estimates:
+        if estimates := self.attempt.estimate_programs():
             details["estimate"] = estimates
         if not check.is_off and check.input != "random":
             details["promise"] = attrs.asdict(self.attempt.promise)
@@ -369,6 +372,7 @@ class _Conversion:
             full_cubes=attempt.full_cubes(),
             evidence=attempt.evidence(),
             seconds=round(seconds, 3),
+            kernel=self.kernel,
         )
 
 

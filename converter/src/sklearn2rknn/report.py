@@ -86,6 +86,8 @@ class ConversionReport:
     full_cubes : tuple of str
         Layers with a pass over 8,192 lines or channels, 8,191 in its register: a lookup over so many was seen
         to corrupt the last [silicon: rockchip-npu-notes, September 2026].
+    kernel : str
+        Where the exponentials of a kernel of many stored rows are computed, and why; else empty.
     evidence : str
         How the arithmetic by which the virtual NPU executes the first file is known.
     """
@@ -113,6 +115,7 @@ class ConversionReport:
     break_even: int | None = None
     why_on_host: str = ""
     full_cubes: tuple[str, ...] = ()
+    kernel: str = ""
     evidence: str = ""
 
     def to_json(self) -> str:
@@ -171,6 +174,7 @@ def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:
         ("batch size", ", ".join(map(str, report.samples))),
         ("precision", f"{report.precision}{pairs} for {report.target_platform}"),
         ("activation", _activation(report.activations)),
+        ("kernel", report.kernel),
         (
             "toolkit",
             f"{toolkit.version} in a {toolkit.environment} (model format {toolkit.model_format}; needs "
@@ -264,6 +268,7 @@ def _summary(report: ConversionReport) -> list[Text]:
     quoted, name = shlex.quote(str(report.path.with_suffix(""))), shlex.quote(report.path.name)
     return [
         *_files(report),
+        *_titled("kernel", report.kernel),
         *_titled("right", right, "" if is_known else "yellow"),
         *_titled("speed", _speed(report)),
         _line("next", f"scp {quoted}.* BOARD:   then there   scirknn predict {name} X.csv"),

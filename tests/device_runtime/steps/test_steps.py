@@ -21,7 +21,7 @@ from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSqu
 from scirknn.steps.elementwise import FUNCTIONS, Clip, Elementwise, Power
 from scirknn.steps.gaps import Fill, Gaps
 from scirknn.steps.indicators import Above
-from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares
+from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares, Quotients
 from scirknn.steps.linear import Arithmetic, Columns, Dense, Scale, Shift
 from scirknn.steps.members import Chain, Copies, Each, Groups, Picked, WithRows
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
@@ -138,6 +138,7 @@ STEPS: dict[str, Step] = {
     "vote_winners": VoteWinners(3, (1.0,)),
     "sigmoids": Sigmoids(np.array([-1.0, 2.0, 0.0]), np.array([0.5, 0.0, 1.0])),
     "float32": Float32(),
+    "quotients": Quotients(np.array([0.5, -1.0])),
     "curves": Curves(
         np.array([0.0, -1.0, 0.5, 2.0, 0.0, 1.0]),
         np.array([0.3, 0.0, 0.2, 1.0, 0.0, 1.0]),
@@ -236,6 +237,7 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
             "of shape (3,) or",
         ),
         ([{"kind": "label_shares", "distributions": "v"}], "has shape (2,) or what is negative"),
+        ([{"kind": "quotients", "bias": "w"}], "has a bias of shape (3, 2)"),
         ([{"kind": "cosines", "factor": 0}], "has the factor 0.0"),
         ([{"kind": "squared_norms", "weights": "n"}], "has shape (3,) or what is negative"),
         ([{"kind": "squares", "groups": [], "constants": [], "factor": 1}], "has 0 constants for 0 groups"),

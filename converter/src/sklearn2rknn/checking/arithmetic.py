@@ -9,7 +9,7 @@ import numpy as np
 
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine
-from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, TANH_PAIRS_ERROR, activate
+from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, SOFTMAX, TANH_PAIRS_ERROR, activate
 
 __all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic"]
 
@@ -31,6 +31,17 @@ _FUNCTIONS: Errors = {
     "logistic": (np.inf, 1e-6, 1e-6),
     CLIPPED_TANH: (np.inf, 1e-6 + TANH_PAIRS_ERROR / 2, 1e-6 + TANH_PAIRS_ERROR / 2),
 }
+TABLE_EXPONENTIAL = 1.6e-3, 2.0**-13
+"""Share and amount that a softmax's exponential in a float16 table errs by.
+
+Of toolkits 2.2.0 to 2.3.2: places 1 / 3276 apart, rounded (1.5e-4 of a value), results in steps of 2**-15,
+an offset of one step, 0.9988 for exp(0), and nothing below exp(-10). 1.4e-3 and 2**-14 hold for every float16
+from -20 to 0; the rest is for lookups that round otherwise [register programs].
+"""
+
+SOFTMAX_PADDING = 32
+"""Channels at most that fill a softmax up; each counts like one far away."""
+
 _EXACT: Errors = {"tanh": (np.inf, 1e-15, 1e-15), "logistic": (np.inf, 1e-15, 1e-15)}
 
 
@@ -52,6 +63,8 @@ class Arithmetic:
         Unit roundoff of sums.
     products : int
         Stored products per real product: 3 with float16 pairs.
+    exponential : tuple of float
+        Share and amount that a softmax's exponential errs by.
     has_events : bool
         Whether sums are the RK3588's of float16, some of which are low by `largest_event`.
     """
@@ -62,14 +75,19 @@ class Arithmetic:
     functions: Errors
     sum: float = SUM_UNIT
     products: int = 1
+    exponential: tuple[float, float] = (1e-15, 0.0)
     has_events: bool = False
 
 
 # Numbers go from float64 through float32 into float16, so a second, smaller rounding is added to the unit.
-FLOAT16 = Arithmetic(2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, TABLE_ERRORS, has_events=True)
-DOUBLE = Arithmetic(2.0**-19, 2.0**-24, 65504.0, TABLE_ERRORS, products=3, has_events=True)
+FLOAT16 = Arithmetic(
+    2.0**-11 * (1 + 2.0**-10), 2.0**-25, 65504.0, TABLE_ERRORS, exponential=TABLE_EXPONENTIAL, has_events=True
+)
+DOUBLE = attrs.evolve(FLOAT16, unit=2.0**-19, tiny=2.0**-24, products=3)
 """A float16 pair for each value."""
-FLOAT32 = Arithmetic(2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS)
+FLOAT32 = Arithmetic(
+    2.0**-24, 2.0**-150, float(np.finfo(np.float32).max), _FUNCTIONS, exponential=(1e-6, 2.0**-126)
+)
 FLOAT64 = Arithmetic(2.0**-53, 0.0, float(np.finfo(np.float64).max), _EXACT, sum=2.0**-53)
 FOLDED = attrs.evolve(FLOAT64, unit=2.0**-51, sum=2.0**-51)
 """A network whose numbers were computed from others in float64, with some roundings each."""
@@ -109,6 +127,8 @@ def activate_with_error(
     """Return an activation's values and their error before they are stored."""
     if activation == REFINED:
         return _refined(z, error, target)
+    if activation == SOFTMAX:
+        return _shares(z, error, target)
     value = activate(activation, z)
     spread = error if activation == "identity" else error_through(lambda z: activate(activation, z), z, error)
     if activation in target.functions:
@@ -127,6 +147,33 @@ def _refined(z: Floats, error: Floats, target: Arithmetic) -> tuple[Floats, Floa
     spread = np.maximum(high / (1 + high**2) - value, value - low / (1 + low**2))
     # The square errs by u of itself, at most half of the sum; the sum by u.
     return value, spread + (1.5 * target.unit + target.tiny) * (np.abs(value) + spread) + target.tiny
+
+
+def _shares(z: Floats, error: Floats, target: Arithmetic) -> tuple[Floats, Floats]:
+    """Return the shares of a softmax and their error before they are stored.
+
+    The largest number is subtracted and the difference stored, then its exponential, their sum, the quotient.
+    Exponentials count in the unit of the exact largest one: `slack` is how far the subtracted number may be
+    from the exact largest.
+    """
+    largest = z.max(axis=1, keepdims=True)
+    highest, lowest = ((z + sign * error).max(axis=1, keepdims=True) for sign in (1, -1))
+    slack = np.maximum(highest - largest, largest - lowest)
+    exact = np.exp(z - largest)
+    share, amount = target.exponential
+    unit, tiny = target.unit, target.tiny
+    moved = error + unit * (largest - z + slack + error) + tiny
+    grown = (np.expm1(moved) * (1 + share) + share) * (1 + unit) + unit
+    errors = exact * grown + (amount * (1 + unit) + tiny) * np.exp(slack)
+    count, total = z.shape[1] + SOFTMAX_PADDING, exact.sum(axis=1, keepdims=True)
+    # Each channel of the sum is a product with 1; it is stored twice.
+    missed = errors.sum(axis=1, keepdims=True) + SOFTMAX_PADDING * amount * np.exp(slack)
+    rounding = count * target.sum + 2 * unit
+    missed = missed + rounding * (total + missed) + 2 * tiny
+    if target.has_events:
+        missed = missed + largest_event(np.ones((1, 1)), np.ones((1, 1)))
+    value, least = exact / total, total - missed
+    return value, np.asarray(np.where(least > 0, (errors + value * missed) / least, 1.0))
 
 
 def error_through(function: Callable[[Floats], Floats], z: Floats, error: Floats) -> Floats:

@@ -27,6 +27,10 @@ CLIPPED_TANH_END = 3.015625
 """``tanh(min(max(z, 0), CLIPPED_TANH_END))``: see `int16_tanh`."""
 
 
+SOFTMAX = "softmax"
+"""``exp(z) / sum(exp(z))`` of a row's channels: see `kernel_on_npu`."""
+
+
 def rounded_to_float16(values: Floats) -> Floats:
     """Return the nearest float16 of each value, as float64; infinity beyond its range."""
     with np.errstate(over="ignore"):
@@ -40,7 +44,7 @@ def _logistic(values: Floats) -> Floats:
 
 
 def activate(name: str, values: Floats) -> Floats:
-    """Apply the hidden activation `name` element by element."""
+    """Apply the hidden activation `name`, all but the softmax element by element."""
     if name == "relu":
         return np.maximum(values, 0.0)
     if name == "tanh":
@@ -49,6 +53,9 @@ def activate(name: str, values: Floats) -> Floats:
         return _logistic(values)
     if name == REFINED:
         return np.tanh(2.0 * values) / 2.0
+    if name == SOFTMAX:
+        shares = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
     if name == CLIPPED_TANH:
         return np.tanh(np.clip(values, 0.0, CLIPPED_TANH_END))
     return values
@@ -76,12 +83,14 @@ class Layer:
     ----------
     weights : numpy.ndarray of float64, shape (n_in, n_out)
     bias : numpy.ndarray of float64, shape (n_out,)
-    activation : {"identity", "logistic", "tanh", "relu", "refined", "half tanh"}
+    activation : {"identity", "logistic", "tanh", "relu", "refined", "half tanh", "softmax"}
     """
 
     weights: Floats = attrs.field(converter=_frozen, eq=_same)
     bias: Floats = attrs.field(converter=_frozen, eq=_same, validator=_one_for_each_unit)
-    activation: str = attrs.field(validator=attrs.validators.in_((*ACTIVATIONS, REFINED, CLIPPED_TANH)))
+    activation: str = attrs.field(
+        validator=attrs.validators.in_((*ACTIVATIONS, REFINED, CLIPPED_TANH, SOFTMAX))
+    )
 
     def forward(self, values: Floats) -> Floats:
         """Return the layer's output, float64 of shape (n, n_out), for (n, n_in)."""

@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from scirknn.arrays import Floats
-from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, Layer
+from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, SOFTMAX, Layer
 from sklearn2rknn.network.network import SOFTMAX_OPSET, Network
 
 __all__ = ["CHANNEL_MULTIPLE", "OPSET", "high_half", "input_channels", "onnx_from_network", "pack", "unpack"]
@@ -78,7 +78,7 @@ def onnx_from_network(network: Network, batch_size: int) -> onnx.ModelProto:
         [_value("y", network.widths[-1], batch_size, conv)],
         constants,
     )
-    softmax = network.head_on_npu and network.head == "softmax"
+    softmax = any(node.op_type == "Softmax" for node in nodes)
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", SOFTMAX_OPSET if softmax else OPSET)],
@@ -149,6 +149,8 @@ def _head_node(head: str, current: str) -> onnx.NodeProto:
 
 def _activation_nodes(activation: str, i: int) -> list[onnx.NodeProto]:
     """Return the nodes from ``layer_<i>`` to ``activation_<i>``; none for identity."""
+    if activation == SOFTMAX:
+        return [helper.make_node("Softmax", [f"layer_{i}"], [f"activation_{i}"], name=f"softmax_{i}", axis=1)]
     if activation in _OPERATORS:
         operator = _OPERATORS[activation]
         return [helper.make_node(operator, [f"layer_{i}"], [f"activation_{i}"], name=f"{activation}_{i}")]

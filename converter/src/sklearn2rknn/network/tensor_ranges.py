@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scirknn.arrays import Floats
-from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, Layer, activate
+from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, SOFTMAX, Layer, activate
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Ranges
 
@@ -20,6 +20,7 @@ _CODOMAINS = {
     "logistic": (0.0, 1.0),
     REFINED: (-0.5, 0.5),
     CLIPPED_TANH: (0.0, 1.0),
+    SOFTMAX: (0.0, 1.0),
     "relu": (0.0, np.inf),
 }
 
@@ -67,8 +68,12 @@ def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
     with np.errstate(over="ignore", invalid="ignore"):
         centre = (low / 2 + high / 2) @ layer.weights + layer.bias
         reach = (high / 2 - low / 2) @ np.abs(layer.weights)
-        low, high = activate(layer.activation, centre - reach), activate(layer.activation, centre + reach)
+        low, high = centre - reach, centre + reach
+        if layer.activation != SOFTMAX:  # a share depends on all channels
+            low, high = activate(layer.activation, low), activate(layer.activation, high)
     least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
+    if layer.activation == SOFTMAX:
+        return np.full_like(low, least), np.full_like(high, greatest)
     low = np.maximum(np.where(np.isnan(low), -np.inf, low), least)
     return low, np.minimum(np.where(np.isnan(high), np.inf, high), greatest)
 

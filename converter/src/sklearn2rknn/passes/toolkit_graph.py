@@ -16,13 +16,13 @@ from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
 from sklearn2rknn.checking.file_bound import LOW_NUMBERS
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
-from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
+from sklearn2rknn.network.layer import CLIPPED_TANH, SOFTMAX, Layer
 from sklearn2rknn.passes.float16_pairs import join_first_rows, join_pairs
 from virtual_npu import RknnFile
 
 __all__ = ["ToolkitGraph", "read_graph"]
 
-_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic"}
+_ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic", "Softmax": SOFTMAX}
 
 
 @attrs.frozen(eq=False)

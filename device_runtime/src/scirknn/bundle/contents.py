@@ -102,7 +102,7 @@ class CpuLayer:
     ----------
     weights : numpy.ndarray of float32, shape (n_in, n_out)
     bias : numpy.ndarray of float32, shape (n_out,)
-    activation : {"identity", "logistic", "tanh", "relu"}
+    activation : {"identity", "logistic", "tanh", "relu", "softmax"}
     """
 
     weights: Float32Array

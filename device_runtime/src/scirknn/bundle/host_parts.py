@@ -53,7 +53,7 @@ SCORE = re.compile(
 )
 """Names of scores; that of Tweedie's deviance has its power, 1 for Poisson and 2 for gamma."""
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "softmax")
 """Of the layers that the host computes."""
 
 _MOST_LAYERS = 256

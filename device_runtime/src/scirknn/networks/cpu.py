@@ -97,3 +97,7 @@ def _activate(name: str, values: Float32Array) -> None:
         np.tanh(values, out=values)
         values *= np.float32(0.5)
         values += np.float32(0.5)
+    elif name == "softmax":
+        values -= values.max(axis=1, keepdims=True)
+        np.exp(values, out=values)
+        values /= values.sum(axis=1, keepdims=True)

@@ -17,7 +17,7 @@ from scirknn.steps.step import Monotonic, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["Cosines", "Kernel", "KernelLogarithm", "LabelShares"]
+__all__ = ["Cosines", "Kernel", "KernelLogarithm", "LabelShares", "Quotients"]
 
 
 def _distance(z: Floats) -> Floats:
@@ -183,6 +183,42 @@ class LabelShares(Step):
                 np.isfinite(error).all(axis=1, keepdims=True), np.maximum(greatest - here, here - least), 1.0
             )
         )
+
+
+@step("quotients")
+@dataclass(frozen=True, eq=False)
+class Quotients(Step):
+    """Divide the values by the last of them, and add a bias: ``v[:, :k] / v[:, k:] + b``.
+
+    So sums over a kernel's rows come from sums of a softmax's shares, whose last one has the exponent 0.
+
+    Attributes
+    ----------
+    bias : numpy.ndarray of float64, shape (k,)
+    """
+
+    bias: Floats
+
+    def __post_init__(self) -> None:
+        if self.bias.ndim != 1 or not len(self.bias):
+            raise ValueError(f"the step 'quotients' has a bias of shape {self.bias.shape}")
+
+    def width(self, columns: int) -> int:
+        if columns != len(self.bias) + 1:
+            raise ValueError(f"the step 'quotients' takes {len(self.bias) + 1} columns, not {columns}")
+        return len(self.bias)
+
+    def apply(self, values: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(values[:, :-1] / values[:, -1:] + self.bias)
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error of the quotients; inf where the divisor may be 0."""
+        above, below = values[:, :-1], values[:, -1:]
+        least = np.abs(below) - error[:, -1:]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            bound = (error[:, :-1] + np.abs(above / below) * error[:, -1:]) / least
+        return np.asarray(np.where(least > 0, bound, np.inf))
 
 
 @step("cosines")

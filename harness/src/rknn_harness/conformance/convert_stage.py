@@ -35,7 +35,7 @@ from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.judge import Finding
 from rknn_harness.verdicts.lane_events import LaneComparison
 from rknn_harness.verdicts.limits import Limits, limits_for
-from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output
+from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, in_form_of
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes.toolkit_graph import read_graph
@@ -166,7 +166,7 @@ def convert_case(
     except CONVERSION_ERRORS as error:
         return conversion_ending(error, facts)
     facts = attrs.evolve(facts, digests={**conversion.record.digests(), **facts.digests})
-    return _run_before_board(trial, tried, truth, conversion, facts)
+    return _run_before_board(trial, tried, in_form_of(truth, conversion.bundle), conversion, facts)
 
 
 def convert_on_host(

@@ -16,7 +16,7 @@ from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.judge import Verdict
 from rknn_harness.verdicts.limits import Limits, given_limits
 from rknn_harness.verdicts.own_judge import score_of, with_expected, without_figures, without_reference
-from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
+from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, in_form_of, reference
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
 __all__ = ["compare_own_model", "open_own_bundle"]
@@ -35,7 +35,7 @@ def open_own_bundle(own: OwnModel, clock: PhaseClock) -> Converted | Ending:
         answers = {}
         if own.estimator is not None:
             facts = facts.with_note(run.note)
-            truth = reference(own.estimator, own.X)
+            truth = in_form_of(reference(own.estimator, own.X), bundle)
             facts = attrs.evolve(facts, macs=truth.macs, weights=truth.parameters)
             if run.output is not None:
                 answers[Stage.VIRTUAL_NPU] = answer_from_output(truth, run.output)

@@ -35,6 +35,7 @@ from scirknn.input_checks import check_finite, check_rows, check_table
 from sklearn2rknn import ExampleInputError, Sklearn2RknnError, network_from_estimator
 from sklearn2rknn.estimators.model_file import load_model
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.kernel_on_npu import in_form_of
 from sklearn2rknn.rows.example_input import read_rows
 
 __all__ = [
@@ -135,7 +136,7 @@ def read_files(files: OwnFiles, *, trust_pickle: bool = False) -> OwnModel:
             estimator = _of_converter(load_model, source, trust_pickle=trust_pickle)
             network = _of_converter(network_from_estimator, estimator)
         if bundle is not None and network is not None:
-            _check_same_model(bundle, network, files)
+            _check_same_model(bundle, in_form_of(network, bundle), files)
         model = bundle or network
         assert model is not None
         if (isinstance(model, Bundle) and model.on_host) or (isinstance(model, Network) and not model.layers):

@@ -30,6 +30,7 @@ from scirknn.answers import (
     takes_rows,
 )
 from scirknn.arrays import Array, Floats
+from scirknn.bundle import Bundle
 from scirknn.steps.step import carry_steps
 from sklearn2rknn import network_from_estimator
 from sklearn2rknn.checking.agreement import chances
@@ -37,8 +38,9 @@ from sklearn2rknn.checking.arithmetic import FLOAT64
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes import kernel_on_npu
 
-__all__ = ["ACTIVATIONS", "Answer", "Reference", "answer_from_output", "reference"]
+__all__ = ["ACTIVATIONS", "Answer", "Reference", "answer_from_output", "in_form_of", "reference"]
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "identity": lambda z: z,
@@ -209,6 +211,18 @@ def _own_rounding(truth: Reference) -> Floats | float:
     values = carry_steps(network.epilogue, truth.answer.output, rounding, rows)
     error = carry_steps(responses_of(network).get("predict_proba", ()), *values)[1]
     return error if error.shape == _numbers(truth.answer).shape else 0.0
+
+
+def in_form_of(truth: Reference, bundle: Bundle) -> Reference:
+    """Return a reference whose outputs are those of a bundle's network, where the converter chose its form.
+
+    A kernel's exponentials are computed by the host, or by the NPU (`sklearn2rknn.passes.kernel_on_npu`).
+    """
+    network = None if truth.network is None else kernel_on_npu.in_form_of(truth.network, bundle)
+    if network is None or network is truth.network:
+        return truth
+    answer = attrs.evolve(truth.answer, output=network.forward(truth.X))
+    return attrs.evolve(truth, answer=answer, network=network, layers=network.layers)
 
 
 def _numbers(answer: Answer) -> Array:
