@@ -1,9 +1,9 @@
 """Estimators beside numpy and scikit-learn: ratios of one run.
 
 An SVC of 6,000 support rows, in both forms of its exponentials, and nearest neighbours among 10,000 rows of
-784 columns: the NPU's time is what `virtual_npu.estimate` says of a call. The others are measured on this machine: what the host does behind the
-NPU, the same layer in numpy and float32, and scikit-learn's own ``predict``, which does all. Forests have no
-file for the NPU: a loaded bundle walks their trees in numpy.
+784 columns: the NPU's time is what `virtual_npu.estimate` says of a call. The others are measured on this
+machine: what the host does behind the NPU, the same layers in numpy and float32, and scikit-learn's own
+``predict``, which does all. Forests have no file for the NPU: a loaded bundle walks their trees in numpy.
 
 Each figure is the median processor time of calls that take turns: that of all threads together, hardly moved
 by what else the machine does; one thread where BLAS computes. Run it as ``python -m benchmarks.estimators``.
@@ -53,7 +53,7 @@ HEADINGS = (
     "rows",
     "NPU, ms (estimate)",
     "host behind it, ms",
-    "layer in numpy, ms",
+    "layers in numpy, ms",
     "scikit-learn, ms",
 )
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
-from rknn_harness.verdicts.reference import reference
+from rknn_harness.verdicts.reference import answer_from_output, in_form_of, reference
+from scirknn.bundle import Bundle
+from sklearn2rknn import network_from_estimator
+from sklearn2rknn.network.bundle_fields import bundle_fields
+from sklearn2rknn.network.network import Network
+from sklearn2rknn.passes.kernel_on_npu import distance_kernel, kernel_on_npu
 
 CALIBRATED = CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=2)
 
@@ -36,3 +46,28 @@ def test_a_curve_that_was_changed_is_misread() -> None:
         pair.calibrators[0].y_thresholds_ *= 0.999
     with pytest.raises(AssertionError, match="misread"):
         reference(model, X)
+
+
+def bundle_of(network: Network) -> Bundle:
+    return Bundle(
+        path=Path("model.rknn"),
+        **bundle_fields(network),
+        channels=64,
+        precision="float16",
+        variants=(),
+        details={},
+    )
+
+
+def test_outputs_are_expected_in_the_form_that_the_converter_chose() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    model = make_pipeline(StandardScaler(), SVC()).fit(X, y)
+    truth, network = reference(model, X), network_from_estimator(model)
+    kernel = distance_kernel(network)
+    assert kernel is not None
+    other = in_form_of(truth, bundle_of(kernel_on_npu(network, kernel)))
+    assert other.answer.output.shape == (len(X), 2)
+    assert [layer.activation for layer in other.layers] == ["softmax", "identity"]
+    answered = answer_from_output(other, other.answer.output)
+    np.testing.assert_array_equal(answered.predictions, model.predict(X))
+    assert in_form_of(truth, bundle_of(network)) is truth
