@@ -83,7 +83,7 @@ def _why_not(network: Network, kernel: Kernel, job: Job) -> str:
     if request.target_platform != "rk3588" or request.toolkit.version not in TOOLKITS:
         return f"only for an RK3588 by the toolkits {', '.join(TOOLKITS)}"
     if not request.is_float16 or options.accuracy == "double":
-        return "only in single float16 numbers"
+        return "only in float16, not with accuracy='double'"
     if network.form != "conv" or network.head_on_npu:
         return "only as convolutions, the head on the host"
     return "" if job.rows is not None and options.check != "off" else "only with example_input and the check"

@@ -21,15 +21,16 @@ from sklearn2rknn.network.network import Network
 
 __all__ = ["distance_kernel", "has_balanced_sums", "in_form_of", "kernel_on_npu"]
 
-BALANCED = 1e-3
-"""Share of the coefficients' sizes that their sum may be: libsvm ends within 1e-3 of its optimum."""
+BALANCED = 1e-6
+"""Share of the coefficients' sizes that their sum may be: libsvm's steps keep it, up to rounding."""
 
 
 def distance_kernel(network: Network) -> Kernel | None:
     """Return the step that sums exponentials of distances to stored rows; None where there is none."""
-    first = next(iter(network.epilogue), None)
-    is_sum = isinstance(first, Kernel) and first.functions == ("rbf",) and len(network.layers) == 1
-    return first if is_sum and isinstance(first, Kernel) else None
+    match network.layers, network.epilogue:
+        case (_,), (Kernel(functions=("rbf",)) as kernel, *_):
+            return kernel
+    return None
 
 
 def has_balanced_sums(kernel: Kernel) -> bool:

@@ -133,4 +133,6 @@ def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], F
             factor = 0.5
         elif node.op_type not in ("Mul", "Add", "Tanh", "Concat"):
             raise ValueError(f"A chain of layers holds no {node.op_type}.")
+    if layers[-1].activation == SOFTMAX:
+        raise ValueError("A chain of layers does not end in a softmax.")
     return layers, idle
