@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -37,6 +38,7 @@ MODELS: dict[str, tuple[Any, str]] = {
 }
 
 
+@cache
 def both_forms(name: str) -> tuple[Network, Network, Floats]:
     """Return the network of a model in both forms, and its rows."""
     estimator, data = MODELS[name]

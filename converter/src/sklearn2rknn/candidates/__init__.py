@@ -1,1 +1,1 @@
-"""The precisions that a model can be converted in, side by side."""
+"""The precisions and forms that a model can be converted in, side by side."""
