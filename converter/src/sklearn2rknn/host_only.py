@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scirknn.answers import answer, final_values, gives_numbers, responses_of
+from scirknn.answers import answer, ask, final_values, gives_numbers, responses_of
 from scirknn.bundle import Bundle, metadata_path, write_bundle
 from scirknn.bundle.arrays_file import arrays_path
 from scirknn.bundle.contents import HOST_PRECISION
@@ -109,7 +108,7 @@ def convert_on_host(
 def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
     """Compare every method on rows, which nothing was fitted to."""
     try:
-        expected = {method: _quietly(getattr(model, method), rows) for method in responses_of(network)}
+        expected = {method: _quietly(model, method, rows) for method in responses_of(network)}
     except (TypeError, ValueError) as error:
         raise ExampleInputError(f"example_input: {error}\nGive rows of X as predict takes them.") from None
     values = final_values(network, network.forward(rows), None)
@@ -132,7 +131,7 @@ def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
     return CheckResult("given", len(rows), held_out=len(rows), stages={"host": agreement})
 
 
-def _quietly(method: Callable[[Any], Any], rows: Any) -> Any:
+def _quietly(model: Any, method: str, rows: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names of columns, and of the logarithm of 0
-        return np.asarray(method(rows))
+        return np.asarray(ask(model, method, rows))

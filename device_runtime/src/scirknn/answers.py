@@ -46,12 +46,14 @@ __all__ = [
     "answer",
     "answer_width",
     "ask",
+    "by_target",
     "decision_values",
     "default_responses",
     "final_values",
     "finisher",
     "gives_numbers",
     "indices",
+    "labels_of",
     "main_method",
     "probabilities",
     "responses_of",
@@ -104,9 +106,17 @@ def main_method(model: Answering) -> str:
 
 
 def ask(estimator: Any, method: str, X: Any) -> Any:
-    """Return what an estimator's method gives for X: of a search, the distances alone."""
+    """Return what an estimator's method gives for X, in the one array that `answer` gives."""
     result = getattr(estimator, method)(X)
-    return result[0] if method in SEARCHES else result
+    if method in SEARCHES:
+        return result[0]
+    return np.hstack(result) if isinstance(result, list) else result
+
+
+def by_target(model: Answering, chances: Array) -> Array | list[Array]:
+    """Return probabilities as ``predict_proba`` does: a list of arrays where each target has its classes."""
+    classes = model.classes
+    return chances if classes is None or classes.ndim == 1 else np.hsplit(chances, len(classes))
 
 
 def takes_rows(model: Answering) -> bool:
@@ -144,14 +154,15 @@ def answer(model: Answering, method: str, values: Array, rows: Floats | None = N
     ----------
     model : Bundle or Network
     method : str
-        One of its `responses`; of a search the answer is the distances.
+        One of its `responses`. Of a search the answer is the distances; where scikit-learn returns a list,
+        of each target's probabilities, it is these side by side.
     values : numpy.ndarray, shape (n, n_values)
         From `final_values`.
     rows : numpy.ndarray of float64, shape (n, inputs), optional
         The network's inputs, where the method's own steps take them.
     """
     if method == "predict":
-        return _predictions(model, values)
+        return labels_of(model, indices(model, values, threshold=0.5 if model.head_on_npu else 0.0))
     if method == "predict_proba":
         return probabilities(model, values)
     if method == "predict_log_proba":
@@ -212,21 +223,23 @@ def indices(model: Answering, values: Array, threshold: float = 0.0) -> Array:
     return decided if model.classes is None or len(model.classes) > 1 else np.zeros_like(decided)
 
 
+def labels_of(model: Answering, decided: Array) -> Array:
+    """Return the labels of what `indices` returned, or a regressor's targets, as ``predict`` does."""
+    classes = model.classes
+    if classes is None:
+        return decided[:, 0] if model.single_output else decided
+    if classes.ndim == 2:
+        return np.asarray(classes[np.arange(len(classes)), decided])
+    if model.task == "multilabel":
+        return decided.astype(classes.dtype, copy=False)
+    return np.asarray(classes[decided])
+
+
 def probabilities(model: Answering, values: Array) -> Array:
-    """Return the probabilities that a model's values mean, one column for each class."""
+    """Return the probabilities that a model's values mean, one column for each class of each target."""
     own = responses_of(model).get("predict_proba", ())
     p = apply_steps(own, values) if own else _activated(model, values)
     return np.hstack([1 - p, p]) if p.shape[1] == 1 and model.head == "logistic" else p
-
-
-def _predictions(model: Answering, values: Array) -> Array:
-    decided = indices(model, values, threshold=0.5 if model.head_on_npu else 0.0)
-    if model.classes is not None and model.task != "multilabel":
-        labels: Array = model.classes[decided]
-        return labels
-    if model.task == "multilabel" and model.classes is not None:
-        return decided.astype(model.classes.dtype, copy=False)
-    return decided[:, 0] if model.single_output else decided
 
 
 def _logarithms(model: Answering, values: Array) -> Array:

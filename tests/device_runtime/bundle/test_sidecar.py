@@ -104,6 +104,17 @@ def test_edited_metadata_is_refused_by_its_digest(path: Path, changes: dict[str,
         ({"classes": {"dtype": "<U1", "values": ["a", "b", "cd"]}}, "do not fit dtype <U1"),
         ({"classes": {"dtype": "|O", "values": [[0], [1], [2]]}}, "'classes' holds [0], which is no text"),
         ({"classes": {"dtype": "|b4", "values": [0, 1, 2]}}, "'classes' has no known dtype"),
+        *(
+            ({"task": "multilabel", "classes": {"dtype": "<i8", "values": [*pairs, [0, 1]]}}, text)
+            for pairs, text in (
+                ([[0, 1], [0, 1, 2]], "'classes' holds no two labels of each target"),
+                ([[0, 1], [1, 1]], "'classes' holds no two labels of each target"),
+                ([[0, 1], 2], "'classes' holds no two labels of each target"),
+                ([[0, 1], [0, [1]]], "'classes' holds [1], which is no text or number"),
+                ([[0, 1], [0, 2**70]], "'classes' do not fit dtype <i8"),
+                ([[0, 1], [0, 1]], "'responses' has 3 probabilities for 6 labels of targets"),
+            )
+        ),
         ({"classes": {"dtype": "<U999999", "values": ["a"] * 100}}, "would take 399999600 bytes"),
         ({"input": {"offset": [0] * 4, "scale": [1, 1, 0, 1]}}, "'input' has the scale 0 for column 2"),
         ({"input": {"offset": [10**400] * 4, "scale": [1] * 4}}, "'input' needs 4 finite offsets"),

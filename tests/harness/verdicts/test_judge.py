@@ -10,6 +10,8 @@ import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 
 from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
 from rknn_harness.models.strategies import specs
@@ -20,6 +22,7 @@ from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
 from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import output_bound
+from tests.converter.estimators.families.emulation import scaled
 from tests.harness.emulated import float16_forward
 from tests.harness.samples import SPEC
 
@@ -130,6 +133,22 @@ def test_a_planted_fault_is_a_mismatch(
     verdict = board_says(truth, fault(truth, emulated(truth)))
     assert (verdict.outcome, verdict.stage) == (Outcome.MISMATCH, Stage.BOARD)
     assert re.search(says, verdict.reason), verdict.reason
+
+
+def test_labels_and_chances_of_several_targets_are_judged_target_by_target() -> None:
+    X, y = scaled("wine")
+    targets = np.where(np.stack([y > 0, y > 1], axis=1), "yes", "no")
+    truth = reference(MultiOutputClassifier(LogisticRegression()).fit(X, targets), X)
+    limits = attrs.evolve(derived(truth), probability=1e-2, margin=2e-2, agreement=0.99)
+    answer = answer_from_output(truth, truth.answer.output)
+    assert board_says(truth, answer, limits).outcome is Outcome.PASS
+    row, predictions = int(np.flatnonzero(y == 1)[0]), answer.predictions.copy()
+    predictions[row] = ["no", "yes"]
+    verdict = board_says(truth, attrs.evolve(answer, predictions=predictions), limits)
+    assert verdict.reason.startswith(f"Row {row} is labelled ['no', 'yes']")
+    assert answer.probabilities is not None
+    first_is_last = attrs.evolve(answer, probabilities=answer.probabilities[:, [2, 3, 0, 1]])
+    assert board_says(truth, first_is_last, limits).reason.startswith("The probability of row")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scirknn.answers import ask, decision_values, gives_numbers, main_method
+from scirknn.answers import ask, decision_values, gives_numbers, labels_of, main_method
 from scirknn.arrays import Floats
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.comparisons import decision_margins
@@ -67,16 +67,13 @@ def _differences(network: Network, values: Floats, expected: npt.NDArray[Any]) -
         limit = _TIE * (1 + np.abs(predicted))
         wrong = np.abs(predicted - expected.reshape(predicted.shape)) > limit
         return np.asarray(wrong.any(axis=1))
-    values = decision_values(network, values)
+    labels, values = labels_of(network, predicted), decision_values(network, values)
     middle = 0.5 if network.head == "identity" else 0.0
     if network.task == "multilabel":
-        if expected.shape != predicted.shape:
-            return np.ones(len(predicted), dtype=bool)
-        return np.asarray(((predicted != expected) & (np.abs(values - middle) > _TIE)).any(axis=1))
-    assert network.classes is not None
+        if expected.shape != labels.shape:
+            return np.ones(len(labels), dtype=bool)
+        return np.asarray(((labels != expected) & (np.abs(values - middle) > _TIE)).any(axis=1))
     is_single = values.shape[1] == 1
     margin = np.abs(values[:, 0]) if is_single else decision_margins(values, one_of_them=True)
-    different = np.array(
-        [a != b for a, b in zip(network.classes[predicted].tolist(), expected.tolist(), strict=True)]
-    )
+    different = np.array([a != b for a, b in zip(labels.tolist(), expected.tolist(), strict=True)])
     return np.asarray(different & (margin > _TIE))

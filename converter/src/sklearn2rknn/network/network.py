@@ -68,7 +68,8 @@ class Network:
         The last one has the activation ``"identity"``, before the head. None where the host
         computes all: the outputs are the inputs then.
     classes : numpy.ndarray or None
-        ``classes_`` of a classifier; what `predict` returns of a clusterer and an outlier detector.
+        ``classes_`` of a classifier, of shape (n_targets, 2) where it is a list of two for each target; what
+        `predict` returns of a clusterer and an outlier detector.
     feature_names : tuple of str or None
         ``feature_names_in_``.
     single_output : bool

@@ -183,7 +183,8 @@ class Bundle:
         scikit-learn's class name, used in error texts as scikit-learn uses it.
     classes : numpy.ndarray or None
         ``classes_`` of a classifier, the labels of a clusterer's clusters, or -1 and 1 of an outlier
-        detector, with scikit-learn's dtype.
+        detector, with scikit-learn's dtype. Of shape (n_targets, 2) where ``classes_`` is a list of two
+        labels for each target.
     n_features_in, n_outputs : int
         Columns of X, and of the network's output before the head.
     feature_names : tuple of str or None

@@ -184,7 +184,16 @@ def check_widths(bundle: Bundle, fail: Callable[[str], NoReturn]) -> int:
         n_inputs = width_after(bundle.features, bundle.n_inputs)
         _require_inputs(bundle.epilogue, n_inputs)
         for name, steps in responses_of(bundle).items():
-            width_after(steps, n_values)
+            width, classes = width_after(steps, n_values), bundle.classes
+            if (
+                name == "predict_proba"
+                and classes is not None
+                and classes.ndim == 2
+                and width != classes.size
+            ):
+                raise ValueError(
+                    f"'responses' has {width} probabilities for {classes.size} labels of targets"
+                )
             _require_inputs(steps, n_inputs)
             if take_rows(steps) and (name not in _METHODS_OF_ROWS or name == main_method(bundle)):
                 raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")

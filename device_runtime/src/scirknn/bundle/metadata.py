@@ -198,7 +198,21 @@ class _Reader:
         value = self.take("classes", (dict, type(None)))
         if (value is None) == (task in _WITH_LABELS):
             self.fail(f"'classes' and the task {task!r} contradict each other")
-        return None if value is None else self.labels(value.get("dtype"), value.get("values"))
+        if value is None:
+            return None
+        dtype, values = value.get("dtype"), value.get("values")
+        if task == "multilabel" and isinstance(values, list) and list in map(type, values):
+            return self._label_pairs(dtype, values)
+        labels = self.labels(dtype, values)
+        if len(set(values)) != len(values):
+            self.fail(f"'classes' holds a label twice: {values!r:.60}")
+        return labels
+
+    def _label_pairs(self, dtype: Any, pairs: list[Any]) -> Array:
+        """Read the two labels of each of several targets."""
+        if not all(isinstance(each, list) and len(each) == 2 and each[0] != each[1] for each in pairs):
+            self.fail(f"'classes' holds no two labels of each target: {pairs!r:.60}")
+        return self.labels(dtype, [label for pair in pairs for label in pair]).reshape(-1, 2)
 
     def labels(self, dtype: Any, values: Any) -> Array:
         known = isinstance(dtype, str) and (dtype == "|O" or _LABEL_DTYPE.match(dtype))
@@ -216,8 +230,6 @@ class _Reader:
             self.fail(f"'classes' do not fit dtype {dtype}: {values!r:.60}")
         if labels.tolist() != values:  # cut off, rounded, or NaN
             self.fail(f"'classes' do not fit dtype {dtype}: {values!r:.60}")
-        if len(set(values)) != len(values):
-            self.fail(f"'classes' holds a label twice: {values!r:.60}")
         return labels
 
     def variants(self) -> tuple[Variant, ...]:

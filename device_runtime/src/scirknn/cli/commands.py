@@ -8,12 +8,13 @@ import os
 import re
 import sys
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 import numpy as np
 
 import scirknn
-from scirknn.answers import answer_width, main_method, responses_of
+from scirknn.answers import answer_width, ask, main_method, responses_of
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import read_bundle
 from scirknn.cli.bench import BENCH, bench, break_even_text
@@ -289,7 +290,7 @@ def _predict(options: argparse.Namespace) -> int:
         if options.raw:
             answer = model.raw_output
         elif options.proba:
-            answer = model.predict_proba
+            answer = partial(ask, model, "predict_proba")
         blocks = read_blocks(options.input, bundle, header=options.header)
         parts: Iterable[Array] = (_plain(answer(block), model) for block in blocks)
         with warnings.catch_warnings():
@@ -320,7 +321,7 @@ def _plain(values: Array, model: Methods) -> Array:
     """Return labels that were Python objects in an array of their own kind and width."""
     if values.dtype.kind != "O":
         return values
-    return values.astype(np.array(model.classes_.tolist()).dtype)
+    return values.astype(np.array(np.asarray(model.classes_).tolist()).dtype)
 
 
 def _header(model: Methods, options: argparse.Namespace) -> list[str]:
@@ -328,9 +329,10 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
     if options.raw:
         return [f"output_{index}" for index in range(bundle.n_outputs)]
     if options.proba:
-        return [f"p({label})" for label in model.classes_.tolist()]
+        return [f"p({label})" for label in _labels(model.classes_)]
     if bundle.task == "multilabel":
-        return [str(label) for label in model.classes_.tolist()]
+        has_targets = isinstance(model.classes_, list)
+        return _labels(np.arange(len(model.classes_)) if has_targets else model.classes_)
     method = main_method(bundle)
     width = answer_width(bundle, bundle.n_outputs, method)
     if bundle.task == "regressor" and not bundle.single_output:
@@ -340,6 +342,13 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
     if method == "kneighbors":
         return [f"{name}_{index}" for name in ("distance", "neighbour") for index in range(width)]
     return ["prediction" if method == "predict" else method]
+
+
+def _labels(classes: Any) -> list[str]:
+    """Return a model's classes as texts, those of several targets behind the target's number."""
+    if isinstance(classes, list):
+        return [f"{target}={label}" for target, own in enumerate(classes) for label in own.tolist()]
+    return [str(label) for label in classes.tolist()]
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -85,7 +85,7 @@ class Estimator:
         if bundle.feature_names is not None:
             self.feature_names_in_ = np.array(bundle.feature_names, dtype=object)
         if bundle.classes is not None and bundle.task in ("classifier", "multilabel"):
-            self.classes_: Array = bundle.classes
+            self.classes_: Any = bundle.classes if bundle.classes.ndim == 1 else list(bundle.classes)
         self._finishes = {
             method: Finish(finisher(bundle, method), take_rows((*bundle.epilogue, *own)))
             for method, own in responses_of(bundle).items()

@@ -6,10 +6,10 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from scirknn.answers import answer, final_values, main_method, probabilities
+from scirknn.answers import answer, by_target, final_values, main_method, probabilities
 from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
-from scirknn.estimators.scores import inertia, score_name, score_of
+from scirknn.estimators.scores import check_targets, inertia, score_name, score_of
 from scirknn.estimators.searches import (
     NearestSearch,
     RadiusSearch,
@@ -108,7 +108,7 @@ class Methods(Estimator):
         return self._answer(X, self._finishes["predict"])
 
     @_where("predict_proba")
-    def predict_proba(self, X: Any) -> Array:
+    def predict_proba(self, X: Any) -> Any:
         """Predict probabilities.
 
         Parameters
@@ -117,12 +117,12 @@ class Methods(Estimator):
 
         Returns
         -------
-        numpy.ndarray, shape (n, n_classes)
-            In the order of ``classes_``.
+        numpy.ndarray, shape (n, n_classes), or list of numpy.ndarray
+            In the order of ``classes_``; a list where that is one.
         """
         if may_lack_neighbours(self.bundle):
             return self._near_answer(X, "predict_proba")
-        return self._answer(X, self._finishes["predict_proba"])
+        return by_target(self.bundle, self._answer(X, self._finishes["predict_proba"]))
 
     @_where("predict_log_proba")
     def predict_log_proba(self, X: Any) -> Array:
@@ -255,10 +255,10 @@ class Methods(Estimator):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Score ``predict(X)`` against `y` by what the estimator's own ``score`` measures.
 
-        Accuracy of a classifier, for a multilabel task of complete rows; R² of a regressor, averaged over
-        outputs; D² of a generalized linear model. Without `y`, of a density the sum of ``score_samples(X)``,
-        of a mixture and of a PCA their mean; of k-means the opposite of the sum of squared distances from the
-        nearest centres.
+        Accuracy of a classifier, for several labels or targets of complete rows; R² of a regressor, averaged
+        over outputs; D² of a generalized linear model. Without `y`, of a density the sum of
+        ``score_samples(X)``, of a mixture and of a PCA their mean; of k-means the opposite of the sum of
+        squared distances from the nearest centres.
 
         Parameters
         ----------
@@ -266,7 +266,9 @@ class Methods(Estimator):
         y : array-like, shape (n,) or (n, n_outputs_)
         sample_weight : array-like, shape (n,), optional
         """
-        name = score_name(self.bundle)
+        name, classes = score_name(self.bundle), self.bundle.classes
+        if classes is not None and classes.ndim == 2:
+            check_targets(y, len(classes))
         if name == "inertia":
             return inertia(self.transform(X), sample_weight)
         if name in ("log_likelihood", "mean_log_likelihood"):
@@ -333,7 +335,7 @@ class Methods(Estimator):
         Returns
         -------
         numpy.ndarray, shape (n, n_classes)
-            As `predict_proba`.
+            As `predict_proba`; where that is a list, its arrays side by side.
         """
         return probabilities(self.bundle, final_values(self.bundle, output, rows))
 

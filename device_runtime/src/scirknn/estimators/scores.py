@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["accuracy", "d2_tweedie", "inertia", "r2", "r2_of_outputs", "score_name", "score_of"]
+__all__ = [
+    "accuracy",
+    "check_targets",
+    "d2_tweedie",
+    "inertia",
+    "r2",
+    "r2_of_outputs",
+    "score_name",
+    "score_of",
+]
 
 
 def score_name(bundle: Bundle) -> str:
@@ -30,6 +39,17 @@ def score_of(name: str, y: Any, predictions: Array, sample_weight: Any = None) -
     if name == "r2":
         return r2(y, predictions, sample_weight)
     return d2_tweedie(y, predictions, float(name[len("d2_tweedie(") : -1]), sample_weight)
+
+
+def check_targets(y: Any, count: int) -> None:
+    """Check that `y` has a column for each of several targets, in scikit-learn's words (InputError)."""
+    shape = np.shape(y)
+    if len(shape) == 1:
+        raise InputError(
+            "y must have at least two dimensions for multi target classification but has only one"
+        )
+    if len(shape) > 1 and shape[1] != count:
+        raise InputError(f"The number of outputs of Y for fit {count} and score {shape[1]} should be same")
 
 
 def inertia(distances: Floats, sample_weight: Any = None) -> float:

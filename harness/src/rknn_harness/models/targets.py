@@ -96,7 +96,7 @@ def read_targets(path: Path, kind: Kind, count: int, option: str, header: str = 
         raise OwnModelError(f"{option}: {error} Give one label or value for each row of --rows.") from None
     if values.ndim == 1:
         values = values[:, None]
-    classes = None if kind.classes is None else set(kind.classes.tolist())
+    classes = set(kind.classes.tolist()) if kind.classes is not None and kind.task != "multilabel" else None
     # Where labels are texts, so is a header: it is none of the classes.
     if classes and kind.has_texts and header == "auto" and len(values) == count + 1:
         values = values[1:] if values[0, 0] not in classes else values
@@ -108,7 +108,7 @@ def read_targets(path: Path, kind: Kind, count: int, option: str, header: str = 
         raise OwnModelError(
             f"{option} {path} has {values.shape[1]} columns; the model predicts {kind.n_outputs}. Give these."
         )
-    if classes is not None and kind.task != "multilabel":
+    if classes is not None:
         values = values[:, 0]
         if not classes & set(values.tolist()):
             raise OwnModelError(

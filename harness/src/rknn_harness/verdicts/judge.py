@@ -309,12 +309,11 @@ def _numbers(trial: _Trial, metrics: StageMetrics) -> tuple[str, str | None]:
 def _labels(trial: _Trial) -> tuple[str, str | None]:
     """Return how labels are wrong as a sentence, if they are, behind its cause where that is their share."""
     theirs, answer, limits = trial.reference.answer, trial.answer, trial.limits
-    assert theirs.probabilities is not None
     one_of_them = trial.reference.task != "multilabel"
     same = same_rows(theirs.predictions, answer.predictions)
     settled = np.zeros(len(same), bool) if trial.head_bound is None else trial.head_bound.settled.copy()
     if limits.margin is not None:
-        margins = decision_margins(theirs.probabilities, one_of_them=one_of_them)
+        margins = decision_margins(theirs.deciding, one_of_them=one_of_them)
         settled |= margins.reshape(len(same), -1).min(axis=1) > limits.margin
     wrong = settled & ~same
     if wrong.any():
@@ -326,7 +325,7 @@ def _labels(trial: _Trial) -> tuple[str, str | None]:
         )
     if limits.agreement is None:
         return "", None
-    clear = are_clear(theirs.probabilities, one_of_them=one_of_them)
+    clear = are_clear(theirs.deciding, one_of_them=one_of_them)
     equal: Array = np.equal(theirs.predictions, answer.predictions).reshape(clear.shape)
     right = (equal | ~clear)[limits.rows_to_count(len(same))]
     if right.size and right.mean() < limits.agreement:

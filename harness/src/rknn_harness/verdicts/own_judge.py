@@ -51,8 +51,7 @@ def with_expected(
             if not r2 >= promised.r2:
                 wrong = f"R2 against the recorded predictions is {r2:.4f}; it must be {promised.r2} at least."
         else:
-            assert first.probabilities is not None
-            clear = are_clear(first.probabilities, one_of_them=bundle.task != "multilabel")
+            clear = are_clear(first.deciding, one_of_them=bundle.task != "multilabel")
             same = np.equal(expected, predictions).reshape(clear.shape)[clear]
             least = promised.labels_of(len(same))
             if len(same) and same.mean() < least:

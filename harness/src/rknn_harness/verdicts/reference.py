@@ -70,8 +70,8 @@ class Answer:
     predictions : numpy.ndarray
         As the estimator's ``predict`` returns them.
     probabilities : numpy.ndarray or None
-        As ``predict_proba`` returns them; of a model with labels that has no such method, what its decision
-        is like (`chances`). None where there are no labels.
+        As ``predict_proba`` returns them, those of several targets side by side; of a model with labels that
+        has no such method, what its decision is like (`chances`). None where there are no labels.
     rows : numpy.ndarray of int or None
         The rows of X that it answers; None for all.
     """
@@ -80,6 +80,14 @@ class Answer:
     predictions: Array
     probabilities: Array | None
     rows: Array | None = None
+
+    @property
+    def deciding(self) -> Array:
+        """Probabilities by which labels are decided: of several targets those of each one's second class."""
+        chances = self.probabilities
+        assert chances is not None, "there are labels"
+        is_of_targets = self.predictions.ndim == 2 and chances.shape != self.predictions.shape
+        return chances[:, 1::2] if is_of_targets else chances
 
 
 @attrs.frozen(eq=False)

@@ -302,7 +302,7 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         (ClassifierChain(GaussianNB()), "ClassifierChain of GaussianNB cannot be converted; one of linear"),
         (
             MultiOutputClassifier(LinearSVC()),
-            r"has a target of the classes \[0, 1, 2\]; targets of 0 and 1 can",
+            r"has a target of the classes \[0, 1, 2\]; targets of two classes can",
         ),
         (
             StackingClassifier(MIXED[:2], perceptron(4), cv=2),

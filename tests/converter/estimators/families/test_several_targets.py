@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,12 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+import scirknn
+from scirknn.answers import ask
+from scirknn.arrays import Floats
+from scirknn.cli.commands import main
+from scirknn.errors import InputError
+from sklearn2rknn import convert
 from tests.converter.estimators.families.emulation import (
     Emulated,
     assert_exact,
@@ -84,13 +91,72 @@ def test_one_regressor_for_each_target_keeps_their_columns(model: Any) -> None:
         assert_same_on_host(model, X)
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(max_iter=8), GaussianNB()])
-def test_one_classifier_for_each_target_gives_its_labels_but_no_list_of_chances(model: Any) -> None:
+def of_targets(member: Any, labels: list[Any]) -> tuple[Any, Floats]:
+    """Return a classifier of three targets, each of them one of two labels, and rows."""
     X = load("diabetes")[0][::4]
-    model = fitted(MultiOutputClassifier(model), X, (X[:, :3] > 0).astype(int))
+    return fitted(MultiOutputClassifier(member), X, np.array(labels)[(X[:, :3] > 0).astype(int)]), X
+
+
+@pytest.mark.parametrize("member", [LogisticRegression(max_iter=8), GaussianNB(), LinearSVC()])
+def test_one_classifier_for_each_target_keeps_their_columns(member: Any) -> None:
+    model, X = of_targets(member, [0, 1])
     emulated = Emulated.convert(model, X)
-    assert emulated.methods == {"predict"}
-    expected, exact = model.predict(X), emulated.exact("predict", X)
-    assert (exact.dtype, exact.shape) == (expected.dtype, expected.shape)
-    np.testing.assert_array_equal(exact, expected)
+    assert emulated.methods == offered_methods(model)
+    for method in emulated.methods:
+        np.testing.assert_allclose(emulated.exact(method, X), ask(model, method, X), atol=1e-9)
     assert_within_bound(emulated, X)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [-1.0, 1.0], [False, True], ["no", "yes"]])
+def test_a_loaded_classifier_of_targets_answers_lists_and_labels_as_scikit_learn_does(
+    labels: list[Any],
+) -> None:
+    model, X = of_targets(LogisticRegression(max_iter=8), labels)
+    with Emulated.convert(model, X).loaded() as loaded:
+        for theirs, ours in (
+            (model.classes_, loaded.classes_),
+            (model.predict_proba(X), loaded.predict_proba(X)),
+            (model.predict_proba(X[:1]), loaded.predict_proba(X[:1])),
+        ):
+            assert isinstance(ours, list)
+            assert [(each.shape, each.dtype) for each in ours] == [
+                (each.shape, each.dtype) for each in theirs
+            ]
+        np.testing.assert_array_equal(loaded.classes_, model.classes_)
+        np.testing.assert_allclose(loaded.predict_proba(X), model.predict_proba(X), atol=2e-3)
+        theirs, ours = model.predict(X), loaded.predict(X)
+        clear = np.abs(np.array(model.predict_proba(X))[:, :, 1].T - 0.5) > 2e-3
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        np.testing.assert_array_equal(ours[clear], theirs[clear])
+        assert loaded.score(X, ours) == 1.0
+        assert loaded.score(X[clear.all(axis=1)], theirs[clear.all(axis=1)]) == 1.0
+
+
+def test_targets_of_other_shapes_meet_scikit_learns_texts_in_score() -> None:
+    model, X = of_targets(LogisticRegression(max_iter=8), [0, 1])
+    with Emulated.convert(model, X).loaded() as loaded:
+        for y in (np.zeros(len(X)), np.zeros((len(X), 2))):
+            with pytest.raises(ValueError, match=r"y must have|outputs of Y") as theirs:
+                model.score(X, y)
+            with pytest.raises(InputError) as ours:
+                loaded.score(X, y)
+            assert str(ours.value) == str(theirs.value)
+
+
+def test_trees_for_each_target_are_written_read_and_printed_with_their_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, X = of_targets(DecisionTreeClassifier(max_depth=3), ["no", "yes"])
+    path = tmp_path / "model.rknn"
+    convert(model, path, example_input=X)
+    with scirknn.load(path) as loaded:
+        np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
+        np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+        np.testing.assert_array_equal(loaded.classes_, model.classes_)
+    np.save(tmp_path / "X.npy", X[:1])
+    assert main(["predict", str(path), str(tmp_path / "X.npy"), "-", "--proba"]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header == "p(0=no),p(0=yes),p(1=no),p(1=yes),p(2=no),p(2=yes)"
+    assert [float(each) for each in row.split(",")] == np.hstack(model.predict_proba(X[:1])).ravel().tolist()
+    assert main(["predict", str(path), str(tmp_path / "X.npy"), "-"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["0,1,2", ",".join(model.predict(X[:1])[0])]

@@ -16,7 +16,7 @@ from scirknn.steps.members import Picked
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.ensembles.endings import label_scores, targets
+from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, chances, label_scores, targets
 from sklearn2rknn.estimators.ensembles.members import MEMBERS, joined_members, read_members
 from sklearn2rknn.estimators.fitted import methods, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
@@ -40,20 +40,19 @@ def read_regressors(estimator: Any, name: str) -> Network:
 
 @reads(MultiOutputClassifier, form=MEMBERS)
 def read_classifiers(estimator: Any, name: str) -> Network:
-    """Return the members' labels of two classes, 0 and 1, one column each.
-
-    scikit-learn's ``predict_proba`` gives a list of arrays, which a loaded model does not.
-    """
+    """Return by how much each member's second class leads, one column each, and their probabilities."""
     members = joined_members(estimator)
-    for network in members.networks:
-        _require_two_labels(name, network.classes)
+    classes = [_two_labels(name, each.classes) for each in members.networks]
     lead = Dense(np.array([[-1.0], [1.0]]), np.zeros(1))
-    endings = [(*label_scores(each), lead) for each in members.networks]
+    own = {"predict": members.arrange([(*label_scores(each), lead) for each in members.networks])}
+    shares = [each for each in map(chances, members.networks) if each is not None]
+    if len(shares) == len(classes):
+        own["predict_proba"] = members.arrange(shares) or AS_IT_IS
     answers = Answers(
         task="multilabel",
         head="logistic",
-        classes=np.arange(len(endings)),
-        responses={"predict": members.arrange(endings)},
+        classes=np.stack(classes),
+        responses=methods(estimator, "multilabel", own),
     )
     return members.finish(estimator, answers)
 
@@ -63,7 +62,7 @@ def read_classifier_chain(estimator: Any, name: str) -> Network:
     """Return the scores of a chain of linear classifiers, in the order of the targets."""
     networks = _linear_members(estimator)
     for network in networks:
-        _require_two_labels(name, network.classes)
+        _require_0_and_1(name, network.classes)
         responses = responses_of(network)
         if network.head != "logistic" or any(responses[key] for key in responses):
             raise UnsupportedModelError(
@@ -140,8 +139,18 @@ def _order(estimator: Any, count: int) -> Array:
     return order
 
 
-def _require_two_labels(name: str, classes: Array | None) -> None:
+def _two_labels(name: str, classes: Array | None) -> Array:
     labels = [] if classes is None else classes.tolist()
+    if classes is None or len(labels) != 2:
+        raise UnsupportedModelError(
+            f"{name} has a target of the classes {labels!r:.60}; targets of two classes can be converted. "
+            "Convert each of its estimators_ by itself."
+        )
+    return classes
+
+
+def _require_0_and_1(name: str, classes: Array | None) -> None:
+    labels = _two_labels(name, classes).tolist()
     if labels != [0, 1]:
         raise UnsupportedModelError(
             f"{name} has a target of the classes {labels!r:.60}; targets of 0 and 1 can be converted. "
