@@ -115,6 +115,18 @@ def test_methods_are_there_or_missing_as_in_scikit_learn(pair: Pair) -> None:
         assert hasattr(pair.ours, method) == hasattr(owner(pair.theirs, method), method), method
 
 
+def test_a_missing_method_has_scikit_learns_text(pair: Pair) -> None:
+    for method in (*METHODS, "score"):
+        if not (hasattr(pair.ours, method) or hasattr(pair.theirs, method)):
+            assert text_of_missing(pair.ours, method) == text_of_missing(pair.theirs, method)
+
+
+def text_of_missing(model: Any, method: str) -> str:
+    with pytest.raises(AttributeError) as caught:
+        getattr(model, method)
+    return str(caught.value)
+
+
 def test_attributes_are_there_or_missing_as_in_scikit_learn(pair: Pair) -> None:
     for name in set(ATTRIBUTES) - LEFT_OUT.get(pair.kind, set()):
         assert hasattr(pair.ours, name) == hasattr(pair.theirs, name), name

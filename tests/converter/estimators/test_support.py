@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from typing import Any
@@ -12,28 +11,31 @@ import pytest
 import sklearn
 from click.testing import CliRunner
 from sklearn.base import BaseEstimator
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.manifold import TSNE
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import all_estimators
-from sklearn.utils._available_if import _AvailableIfDescriptor
 from sklearn.utils._test_common.instance_generator import _construct_instances
 
 from scirknn.answers import METHODS, SCORES, SEARCHES, answer, ask, final_values, main_method, responses_of
-from scirknn.estimators.methods import CONDITIONAL
+from scirknn.bundle import Owner
 from scirknn.networks.costs import Costs
 from sklearn2rknn import UnsupportedModelError, network_from_estimator
 from sklearn2rknn.__main__ import main
 from sklearn2rknn.estimators.registry import ESTIMATORS
 from sklearn2rknn.estimators.support import Support, support_table
+from sklearn2rknn.network.network import Network
 
 KINDS = dict(all_estimators())
 TABLE = {line.estimator: line for line in support_table()}
 CONVERTED = sorted(name for name, kind in KINDS.items() if ESTIMATORS.find(kind) is not None)
-AROUND = ("Pipeline", "RFE")
-"""Classes that no bundle names: what is in them has the name."""
-
 POSITIVE = (
     "CategoricalNB",
     "MultinomialNB",
@@ -51,16 +53,6 @@ def test_every_estimator_has_one_line_which_is_a_form_or_a_refusal() -> None:
     for line in TABLE.values():
         assert bool(line.form) != bool(line.refusal), line
         assert bool(line.methods) == bool(line.precisions) == bool(line.worth), line
-
-
-@pytest.mark.parametrize("method", CONDITIONAL)
-def test_methods_that_depend_on_parameters_are_those_of_the_installed_scikit_learn(method: str) -> None:
-    methods = {name: inspect.getattr_static(kind, method, None) for name, kind in KINDS.items()}
-    conditional = {name for name, each in methods.items() if isinstance(each, _AvailableIfDescriptor)}
-    assert (
-        conditional - {name for name in KINDS if name.startswith(AROUND) or "Search" in name}
-        == (CONDITIONAL[method])
-    )
 
 
 def test_a_step_alone_says_where_it_belongs() -> None:
@@ -105,6 +97,8 @@ def test_a_line_that_says_so_can_be_converted(name: str) -> None:
     assert offered <= set(responses_of(network))
     score = network.score or SCORES.get(network.task, "none")
     assert (score != "none") == hasattr(model, "score")
+    for around in (model, Pipeline([("model", model)])):
+        assert_texts_of_missing_methods(around, network_from_estimator(around))
     assert set(responses_of(network)) <= set(TABLE[name].methods)
     assert set(TABLE[name].methods) <= set(METHODS)
     for method in {main_method(network), *responses_of(network)} - (set(SEARCHES) - {main_method(network)}):
@@ -114,6 +108,40 @@ def test_a_line_that_says_so_can_be_converted(name: str) -> None:
             np.testing.assert_allclose(given, expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
         elif expected.dtype.kind != "f":
             assert (given == expected).all()
+
+
+def assert_texts_of_missing_methods(model: Any, network: Network) -> None:
+    """Assert that a missing method has scikit-learn's text."""
+    owner = network.owner or Owner(network.estimator, ())
+    for method in (*METHODS, "score"):
+        if hasattr(model, method):
+            assert method not in owner.lacking
+            continue
+        with pytest.raises(AttributeError) as caught:
+            getattr(model, method)
+        assert owner.text_of(method) == str(caught.value)
+
+
+ROWS = np.random.default_rng(0).normal(size=(60, 3))
+LABELS = (ROWS[:, 0] > 0).astype(int)
+FROZEN = FrozenEstimator(SVC().fit(ROWS, LABELS))
+SEARCH = GridSearchCV(make_pipeline(StandardScaler(), SVC()), {"svc__C": [1.0, 2.0]}, cv=2)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SEARCH,
+        FROZEN,
+        make_pipeline(StandardScaler(), FROZEN),
+        TransformedTargetRegressor(Ridge()),
+        VotingClassifier([("frozen", FROZEN), ("linear", LinearSVC())]),
+    ],
+    ids=["search", "frozen", "pipeline of a frozen one", "scaled target", "members"],
+)
+def test_a_missing_method_has_the_text_of_what_is_around_the_estimator(model: Any) -> None:
+    model = model.fit(ROWS, LABELS)
+    assert_texts_of_missing_methods(model, network_from_estimator(model))
 
 
 def test_an_estimator_of_a_later_version_is_not_there_yet() -> None:

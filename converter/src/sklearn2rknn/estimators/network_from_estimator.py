@@ -6,9 +6,11 @@ from typing import Any
 
 import attrs
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 
-from scirknn.answers import takes_rows
+from scirknn.answers import METHODS, takes_rows
+from scirknn.bundle import Owner
 from scirknn.steps.branches import Finite
 from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
@@ -62,7 +64,17 @@ def network_from_estimator(estimator: Any) -> Network:
         steps = steps[: places[-1]]
         network = network if steps else attrs.evolve(network, first_step=type(step).__name__)
     network = _prepend_steps(steps, network)
-    return network if target is None else append_target_inverse(target, network)
+    network = network if target is None else append_target_inverse(target, network)
+    return attrs.evolve(network, owner=_owner(estimator, network))
+
+
+def _owner(estimator: Any, network: Network) -> Owner | None:
+    """Return what names a missing method in scikit-learn, None where it is the model itself."""
+    while type(estimator) is FrozenEstimator:  # which leaves it to the estimator inside
+        estimator = estimator.estimator
+    names = (name for name in (*METHODS, "score") if hasattr(type(estimator), name))
+    owner = Owner(type(estimator).__name__, tuple(name for name in names if not hasattr(estimator, name)))
+    return None if owner == Owner(network.estimator, ()) else owner
 
 
 def _unwrap(estimator: Any) -> tuple[list[tuple[str, Any]], Any, Any]:

@@ -11,7 +11,7 @@ __all__ = ["bundle_fields"]
 _NAMES = (
     *("task", "estimator", "classes", "n_features_in", "n_outputs", "feature_names", "single_output"),
     *("dtype", "head", "input", "output", "columns", "first_step", "parts", "output_parts", "head_on_npu"),
-    *("high_negated", "features", "scale", "epilogue", "responses", "score"),
+    *("high_negated", "features", "scale", "epilogue", "responses", "score", "owner"),
 )
 
 

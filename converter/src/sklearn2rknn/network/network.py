@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scirknn.answers import Responses, indices, takes_rows
 from scirknn.arrays import Floats
-from scirknn.bundle import Affine, apply_affine
+from scirknn.bundle import Affine, Owner, apply_affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from scirknn.steps.description import describe_steps
@@ -111,6 +111,8 @@ class Network:
     fixed_scale : Affine or None
         The map of the inputs in front of the layers, which are for float16 then: a step's own bound was
         derived from it and from `output`, so that no pass may choose others. None: the passes choose.
+    owner : Owner or None
+        Class around the estimator, and methods that it lacks: see `scirknn.bundle.Owner`.
     features_in : int or None
         Columns of X, where `features` make others of them and there are no `columns`.
     """
@@ -143,6 +145,7 @@ class Network:
     score: str | None = None
     features_in: int | None = None
     fixed_scale: Affine | None = None
+    owner: Owner | None = None
 
     @property
     def n_features_in(self) -> int:

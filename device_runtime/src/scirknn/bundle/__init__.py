@@ -1,6 +1,6 @@
 """A converted model on disk: its files, its metadata, and what they hold."""
 
-from scirknn.bundle.contents import PARTS, Affine, Bundle, Variant, apply_affine, metadata_path
+from scirknn.bundle.contents import PARTS, Affine, Bundle, Owner, Variant, apply_affine, metadata_path
 from scirknn.bundle.files import bundle_files, file_of_another, read_bundle, write_bundle
 from scirknn.bundle.metadata import FORMAT
 
@@ -9,6 +9,7 @@ __all__ = [
     "PARTS",
     "Affine",
     "Bundle",
+    "Owner",
     "Variant",
     "apply_affine",
     "bundle_files",

@@ -33,6 +33,7 @@ __all__ = [
     "Bundle",
     "CpuLayer",
     "CpuPart",
+    "Owner",
     "Variant",
     "apply_affine",
     "metadata_path",
@@ -171,6 +172,28 @@ class CpuPart:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """What was converted, as scikit-learn's text of a missing method names it.
+
+    Attributes
+    ----------
+    name : str
+        Class of the pipeline or search around the estimator; without one, the estimator's.
+    lacking : tuple of str
+        Missing methods that the class has for other parameters, or another estimator inside.
+    """
+
+    name: str
+    lacking: tuple[str, ...]
+
+    def text_of(self, method: str) -> str:
+        """Return scikit-learn's text of a missing method."""
+        if method in self.lacking:
+            return f"This {self.name!r} has no attribute {method!r}"
+        return f"{self.name!r} object has no attribute {method!r}"
+
+
+@dataclass(frozen=True)
 class Bundle:
     """What a bundle's metadata says.
 
@@ -232,6 +255,8 @@ class Bundle:
         The methods that the estimator has, each with its own steps; None: those of the task.
     score : str or None
         What `score` measures, see `scirknn.estimators.scores`; None: the task's.
+    owner : Owner or None
+        None: the estimator, whose class has the methods that it has.
     probe : ProbeRows or None
         Rows and answers by which a runtime is verified where it is used; None: it holds none.
     cpu : CpuPart or None
@@ -267,6 +292,7 @@ class Bundle:
     epilogue: tuple[Step, ...] = ()
     responses: Responses | None = None
     score: str | None = None
+    owner: Owner | None = None
     probe: ProbeRows | None = None
     cpu: CpuPart | None = None
 

@@ -3,7 +3,7 @@
 ``features``, ``scale``, ``epilogue``, ``responses``, ``score``, and ``arrays``, the file of the arrays that
 they hold, are format 4's: an older runtime would answer without them, so metadata that needs one has that
 format. ``responses`` alone needs no newer format where the older runtime has no method that the estimator
-lacks. ``cpu``, the weights in numpy's form, may be ignored.
+lacks. ``cpu``, the weights in numpy's form, and ``owner``, of texts alone, may be ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
 from scirknn.answers import METHODS, SCORES, SEARCHES, Responses, default_responses, main_method, responses_of
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
-from scirknn.bundle.contents import CpuPart
+from scirknn.bundle.contents import CpuPart, Owner
 from scirknn.bundle.limits import MOST_CHANNELS
 from scirknn.files import sha256_of_bytes
 from scirknn.steps.description import Description, describe_steps, read_steps
@@ -33,6 +33,7 @@ __all__ = [
     "cpu_from_json",
     "from_json",
     "has_arrays",
+    "owner_from_json",
     "to_json",
 ]
 
@@ -47,6 +48,8 @@ _OF_BEFORE = {
 
 _METHODS_OF_ROWS = ("decision_function", "score_samples", "transform")
 """Methods whose own steps may take rows: a model is judged by the others, from its values alone."""
+
+_NAMES = {*METHODS, "score"}
 
 SCORE = re.compile(
     r"(accuracy|r2|none|inertia|(mean_)?log_likelihood|d2_tweedie\((-?\d{1,3}(\.\d{1,17})?)\))\Z"
@@ -95,7 +98,7 @@ def has_arrays(bundle: Bundle) -> bool:
 
 def to_json(bundle: Bundle) -> Description:
     """Return the keys that a bundle has, as JSON takes them, and the arrays that they name."""
-    steps = _steps_to_json(bundle)
+    steps, owner = _steps_to_json(bundle), bundle.owner
     every = {**steps.arrays, **_cpu_arrays(bundle.cpu)}
     file = {}
     if every:
@@ -104,6 +107,7 @@ def to_json(bundle: Bundle) -> Description:
         **steps.document,
         "scale": None if bundle.scale is None else bundle.scale.to_json(),
         "score": bundle.score,
+        "owner": None if owner is None else {"name": owner.name, "lacking": list(owner.lacking)},
         "arrays": file if steps.arrays else None,
         "cpu": None,
     }
@@ -175,6 +179,14 @@ def _responses(value: Any, arrays: Mapping[str, Any]) -> Responses:
     if not isinstance(value, dict) or not value or not set(value) <= set(METHODS):
         raise ValueError(f"'responses' is {value!r:.80}; it can name {', '.join(METHODS)}")
     return {name: read_steps(steps, arrays) for name, steps in value.items()}
+
+
+def owner_from_json(value: Any, fail: Callable[[str], NoReturn]) -> Owner:
+    """Read the key ``owner``; `fail` raises what is wrong with it."""
+    name, lacking = (value.get(key) if isinstance(value, dict) else None for key in ("name", "lacking"))
+    if not isinstance(name, str) or not isinstance(lacking, list) or not set(map(str, lacking)) <= _NAMES:
+        fail(f"'owner' is {value!r:.80}, which names no class and its missing methods")
+    return Owner(name, tuple(lacking))
 
 
 def check_widths(bundle: Bundle, fail: Callable[[str], NoReturn]) -> int:

@@ -354,6 +354,7 @@ def from_json(path: Path, sidecar: Path, document: Any, read_arrays: ReadArrays 
         high_negated=reader.take("high_negated", bool, False),
         input_range=reader.optional("input_range", input_range.from_json, n_inputs),
         scale=reader.affine("scale", host.n_channels, None),
+        owner=reader.optional("owner", host_parts.owner_from_json),
         probe=reader.optional("probe_rows", probe_rows.from_json, host.n_channels * parts, n_outputs),
         cpu=host_parts.cpu_from_json(reader.document, path, (host.n_channels, n_outputs), reader.fail),
         details=reader.document,

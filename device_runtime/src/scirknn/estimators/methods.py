@@ -7,6 +7,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from scirknn.answers import answer, by_target, final_values, main_method, probabilities
+from scirknn.bundle.contents import Owner
 from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
 from scirknn.estimators.scores import check_targets, inertia, score_name, score_of
@@ -24,24 +25,7 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["CONDITIONAL", "Methods"]
-
-_THRESHOLDS = ("FixedThresholdClassifier", "TunedThresholdClassifierCV")
-_OF_SCORES = ("NearestCentroid", "NuSVC", "SGDClassifier", "SVC", "SelfTrainingClassifier", *_THRESHOLDS)
-
-CONDITIONAL = {
-    "predict_proba": {
-        *("ClassifierChain", "MultiOutputClassifier", "OneVsRestClassifier", "StackingClassifier"),
-        *("VotingClassifier", *_OF_SCORES),
-    },
-    "predict_log_proba": {*_OF_SCORES},
-    "decision_function": {
-        *("BaggingClassifier", "ClassifierChain", "LocalOutlierFactor", "NearestCentroid"),
-        *("OneVsRestClassifier", "SelfTrainingClassifier", "StackingClassifier", *_THRESHOLDS),
-    },
-    "score_samples": {"LocalOutlierFactor"},
-}
-"""scikit-learn's classes that have a method for some parameters only, and say so in a text of its own."""
+__all__ = ["Methods"]
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -57,10 +41,8 @@ class _Response:
         if model is None:
             return self.method
         if self.response not in model._available:
-            name, method = model.bundle.estimator, self.method.__name__
-            if name in CONDITIONAL.get(method, ()):
-                raise AttributeError(f"This {name!r} has no attribute {method!r}")
-            raise AttributeError(f"{name!r} object has no attribute {method!r}")
+            owner = model.bundle.owner or Owner(model.bundle.estimator, ())
+            raise AttributeError(owner.text_of(self.method.__name__))
         return MethodType(self.method, model)
 
 
