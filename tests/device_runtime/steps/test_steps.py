@@ -23,7 +23,7 @@ from scirknn.steps.gaps import Fill, Gaps
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares, Quotients
 from scirknn.steps.linear import Arithmetic, Columns, Dense, Scale, Shift
-from scirknn.steps.members import Chain, Copies, Each, Groups, Picked, WithRows
+from scirknn.steps.members import Chain, Copies, Each, Groups, OfRows, Picked, WithRows
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
 from scirknn.steps.norms import DividedRows, Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
@@ -36,6 +36,8 @@ from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMean, We
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.normal(size=(3, 2))
+PLACES = np.arange(12.0).reshape(4, 3) % 5
+NEAREST = NearestAnswers(PLACES, np.zeros(3), 0.1, 1.0, "euclidean", 2, np.eye(4), "uniform")
 STEPS: dict[str, Step] = {
     "shift": Shift((1.0, -2.0, 0.5)),
     "columns": Columns(1, 3),
@@ -130,6 +132,7 @@ STEPS: dict[str, Step] = {
     "groups": Groups((1, 0), (2, 3), (Activation("softmax"), Chain(()))),
     "copies": Copies((Columns(1, 3), Chain((Activation("softmax"),)))),
     "picked": Picked(np.array([2, 0, 2])),
+    "of_rows": OfRows((Dense(PLACES.T, -np.square(PLACES).sum(axis=1) / 2), NEAREST)),
     "with_rows": WithRows(2),
     "weighted_mean": WeightedMean((1.0, 0.0, 2.0)),
     "weighted_median": WeightedMedian((1.0, 0.5, 2.0)),
@@ -351,13 +354,33 @@ def test_a_description_that_is_none_is_refused(document: object, text: str) -> N
         *("squares", "above", "nearest_distances", "radius_votes"),
         *("branch", "scale", "products", "pieces", "power", "quantiles", "bins"),
         *("squares", "above"),
-        *("each", "groups", "picked", "fill", "weighted_mean", "weighted_median"),
+        *("each", "groups", "picked", "of_rows", "fill", "weighted_mean", "weighted_median"),
         *("votes of one", "vote_shares", "vote_winners", "sigmoids", "curves"),
     ],
 )
 def test_a_step_that_does_not_take_so_many_columns_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"the step '{STEPS[name].kind}'"):
         width_after([STEPS[name]], 2)
+
+
+def test_steps_of_rows_answer_part_by_part_and_surely_but_at_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    step, rows = STEPS["of_rows"], np.vstack([PLACES + 0.1, PLACES[:2].mean(axis=0), PLACES[0]])
+    answers = step.apply(rows)
+    assert (answers[range(4), range(4)] == 0.5).all()
+    monkeypatch.setattr("scirknn.steps.members._NUMBERS", 8)
+    np.testing.assert_array_equal(step.apply(rows), answers)
+    bound = step.carry(rows, np.eye(6, 3, -5))
+    assert (bound[:4] == 0).all()
+    assert np.isinf(bound[4:]).all()
+
+
+@pytest.mark.parametrize(("answer", "is_tie"), [(2.0, False), (5.0, True)])
+def test_equal_distances_are_a_tie_where_the_answers_differ(answer: float, is_tie: bool) -> None:
+    points, rows = np.array([[0.0], [1.0], [1.0], [3.0]]), np.array([[0.2]])
+    answers = np.array([[1.0], [2.0], [answer], [0.0]])
+    step = NearestAnswers(points, np.zeros(1), 0.0, 1.0, "euclidean", 2, answers, "uniform")
+    scores = rows @ points.T - np.square(points[:, 0]) / 2
+    assert step.are_ties(scores, rows).tolist() == [is_tie]
 
 
 def test_every_kind_is_found_and_has_fields_that_a_bundle_holds() -> None:

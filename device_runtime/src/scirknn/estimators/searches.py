@@ -11,7 +11,6 @@ import numpy as np
 
 from scirknn.errors import InputError
 from scirknn.steps.neighbours import NearestRows
-from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
 from scirknn.steps.training_rows import TrainingRows
 
 if TYPE_CHECKING:
@@ -126,8 +125,7 @@ class RadiusSearch:
 
 def may_lack_neighbours(bundle: Bundle) -> bool:
     """Whether a row without neighbours has no answer: of a radius, and without a label for outliers."""
-    first = bundle.epilogue[0] if bundle.epilogue else None
-    return isinstance(first, RadiusMeans) or (isinstance(first, RadiusVotes) and first.outlier < 0)
+    return any(isinstance(each, TrainingRows) and each.may_lack_neighbours for each in bundle.epilogue[:1])
 
 
 def check_neighbours(bundle: Bundle, values: Array) -> None:

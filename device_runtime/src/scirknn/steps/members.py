@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Callable
 
 import numpy as np
@@ -12,7 +13,10 @@ from scirknn.steps.step import RowStep, Step, apply_steps, carry_steps, step, ta
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Chain", "Copies", "Each", "Groups", "Picked", "WithRows"]
+__all__ = ["Chain", "Copies", "Each", "Groups", "OfRows", "Picked", "WithRows"]
+
+_NUMBERS = 1 << 22
+"""In work at a time: 32 MiB."""
 
 
 def _refuse_row_steps(kind: str, steps: tuple[Step, ...]) -> None:
@@ -176,6 +180,47 @@ class Picked(Step):
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         return error[:, self.columns]
+
+
+@step("of_rows")
+@dataclass(frozen=True, eq=False)
+class OfRows(Step):
+    """Compute steps of the values, which are the rows of those steps that take rows.
+
+    So the host computes a model of nearest rows where others stand beside it.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    """
+
+    steps: tuple[Step, ...]
+
+    @property
+    def held(self) -> tuple[Step, ...]:
+        return self.steps
+
+    def width(self, columns: int) -> int:
+        for each in self.steps:
+            if isinstance(each, RowStep) and each.inputs not in (None, columns):
+                raise ValueError(
+                    f"the step 'of_rows' has {columns} columns for the {each.inputs} of {each.kind!r}"
+                )
+        return width_after(self.steps, columns)
+
+    def apply(self, values: Floats) -> Floats:
+        return np.vstack([apply_steps(self.steps, part, part) for part in self._parts(values)])
+
+    def carry(self, values: Floats, error: Floats) -> Floats:
+        """Bound the error where the values have none; of others nothing is known."""
+        _, carried = carry_steps(self.steps, values, np.zeros_like(values), values)
+        return np.where(error.any(axis=1, keepdims=True), np.inf, carried)
+
+    def _parts(self, values: Floats) -> list[Floats]:
+        """Cut rows into parts of which no step makes more than so many numbers."""
+        widths = accumulate(self.steps, lambda columns, each: each.width(columns), initial=values.shape[1])
+        size = max(1, _NUMBERS // max(widths))
+        return [values[start : start + size] for start in range(0, max(1, len(values)), size)]
 
 
 @step("with_rows")

@@ -50,9 +50,7 @@ class NearestRows(TrainingRows):
         last, after = pairs.bounds[:-1] + self.count - 1, pairs.bounds[:-1] + self.count
         has_next = after < pairs.bounds[1:]
         after = np.where(has_next, after, last)
-        near, far = pairs.distances[last], pairs.distances[after]
-        if self.metric == "euclidean":
-            near, far = near**2, far**2
+        near, far = self.squared(pairs.distances[last]), self.squared(pairs.distances[after])
         return np.asarray(has_next & (far - near <= TIE * far + self.rounding_of(pairs, rows)[last]))
 
 
@@ -107,6 +105,19 @@ class NearestAnswers(NearestRows):
     @property
     def answer_columns(self) -> int:
         return int(self.answers.shape[1])
+
+    def are_ties(self, values: Floats, rows: Floats) -> Array:
+        """Whether points of different answers are as far from a row as its k-th neighbour."""
+        ties = super().are_ties(values, rows)
+        pairs = self.candidates(values[ties], rows[ties], self.count)
+        last = pairs.bounds[:-1] + self.count - 1
+        far, answers = self.squared(pairs.distances), self.answers[pairs.points]
+        limit, rounding = far[last][pairs.rows], self.rounding_of(pairs, rows[ties])
+        others = (answers != answers[last][pairs.rows]).any(axis=1) & (
+            np.abs(far - limit) <= TIE * limit + rounding
+        )
+        ties[ties] = np.bincount(pairs.rows, others, pairs.n) > 0
+        return ties
 
     def answers_of(self, distances: Floats, indices: Array) -> Floats:
         if self.weights == "uniform":

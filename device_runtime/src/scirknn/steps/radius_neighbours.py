@@ -92,6 +92,10 @@ class RadiusVotes(_RadiusAnswers):
             )
 
     @property
+    def may_lack_neighbours(self) -> bool:
+        return self.outlier < 0
+
+    @property
     def answer_of_none(self) -> Floats:
         return np.asarray(np.arange(self.answer_columns) == self.outlier, dtype=np.float64)
 
@@ -103,6 +107,10 @@ class RadiusMeans(_RadiusAnswers):
 
     So scikit-learn does, but for targets of integers, where its NaN becomes the least integer.
     """
+
+    @property
+    def may_lack_neighbours(self) -> bool:
+        return True
 
     @property
     def answer_of_none(self) -> Floats:

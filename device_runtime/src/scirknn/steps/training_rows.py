@@ -98,6 +98,11 @@ class TrainingRows(RowStep):
         if not (self.slope >= 0 and self.constant >= 0):
             raise ValueError(f"the step {self.kind!r} has an error of {self.slope:g} and {self.constant:g}")
 
+    @property
+    def may_lack_neighbours(self) -> bool:
+        """Whether a row without neighbours has no answer."""
+        return False
+
     def width(self, columns: int) -> int:
         self.require_columns(len(self.points), columns)
         return self.answer_columns
@@ -164,6 +169,10 @@ class TrainingRows(RowStep):
             length = np.square(rows - self.centre).sum(axis=1)
             score, rounding = (length - radius * radius) / 2, _EXPANSION * (length + radius * radius)
         return self._pairs(values, rows, score - self.error_of_scores(rows) - rounding)
+
+    def squared(self, distances: Floats) -> Floats:
+        """Return distances as they are compared: squared, but for cosines."""
+        return distances**2 if self.metric == "euclidean" else distances
 
     def rounding_of(self, pairs: Neighbours, rows: Floats) -> Floats:
         """Return by how much the squared distance of a pair, or its cosine, may be rounded otherwise."""

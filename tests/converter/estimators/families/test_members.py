@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -31,7 +33,12 @@ from sklearn.multioutput import (
     MultiOutputClassifier,
 )
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    NearestCentroid,
+    RadiusNeighborsClassifier,
+)
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -39,8 +46,9 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+import scirknn
 from scirknn.answers import responses_of
-from sklearn2rknn import UnsupportedModelError, network_from_estimator
+from sklearn2rknn import UnsupportedModelError, convert, network_from_estimator
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
 from tests.converter.estimators.families.emulation import (
     Emulated,
@@ -72,6 +80,11 @@ OF_DEPTHS = [
     ("deep", make_pipeline(StandardScaler(), perceptron(8, 6, 5))),
 ]
 OF_TANH = [("linear", LogisticRegression(max_iter=8)), ("layers", perceptron(8, activation="tanh"))]
+NEAR = ("near", KNeighborsClassifier(5))
+NEAR_BEHIND_STEPS = (
+    "near, behind steps",
+    make_pipeline(StandardScaler(), PCA(4), KNeighborsClassifier(3, weights="distance", metric="cosine")),
+)
 FOREST = RandomForestClassifier(4, random_state=1)
 OF_TREES = [("tree", DecisionTreeClassifier(max_depth=3)), ("forest", FOREST)]
 
@@ -93,6 +106,15 @@ CLASSIFIERS: dict[str, tuple[Any, str]] = {
     "voting, two classes": (VotingClassifier(MIXED[:3]), "breast_cancer"),
     "voting, two depths": (VotingClassifier(OF_DEPTHS, voting="soft"), "wine"),
     "voting, tanh": (VotingClassifier(OF_TANH, voting="soft"), "wine"),
+    "voting, nearest rows": (VotingClassifier([NEAR, MIXED[0]], voting="soft"), "wine"),
+    "voting, nearest rows behind steps": (
+        VotingClassifier([NEAR_BEHIND_STEPS, NEAR, MIXED[1], *MIXED[3:]], voting="soft"),
+        "wine",
+    ),
+    "voting, an inner one of trees and layers": (
+        VotingClassifier([("inner", VotingClassifier(MIXED[:2], voting="soft")), NEAR, MIXED[4]]),
+        "wine",
+    ),
     "bagging, linear": (BaggingClassifier(LogisticRegression(max_iter=8), 4, random_state=0), "wine"),
     "bagging, without chances": (BaggingClassifier(LinearSVC(), 5, random_state=0), "wine"),
     "bagging, layers": (BaggingClassifier(perceptron(6), 4, random_state=0), "wine"),
@@ -122,6 +144,7 @@ STACKED: dict[str, tuple[Any, str]] = {
         "wine",
     ),
     "stacked, with the inputs": (StackingClassifier(MIXED[:2], GaussianNB(), cv=2, passthrough=True), "wine"),
+    "stacked, nearest rows": (StackingClassifier([NEAR, MIXED[4]], cv=2, passthrough=True), "wine"),
     "stacked, two classes": (StackingClassifier(MIXED[:3], LinearSVC(), cv=2), "breast_cancer"),
     "boosted": (AdaBoostClassifier(LogisticRegression(max_iter=8), n_estimators=4), "wine"),
     "boosted, two classes": (AdaBoostClassifier(LinearSVC(), n_estimators=4), "breast_cancer"),
@@ -161,7 +184,7 @@ IN_FULL_COUNTS = {
 }
 """Those that repeat what others try, with other members."""
 
-OF_TREES_ONLY: dict[str, Any] = {
+ON_HOST: dict[str, Any] = {
     "calibrated": CalibratedClassifierCV(RandomForestClassifier(4, random_state=0), method="isotonic", cv=2),
     "voting, soft": VotingClassifier(OF_TREES, voting="soft", weights=[2, 1]),
     "voting, hard": VotingClassifier(OF_TREES),
@@ -174,6 +197,8 @@ OF_TREES_ONLY: dict[str, Any] = {
     "one for each pair": OneVsOneClassifier(DecisionTreeClassifier(max_depth=2)),
     "codes": OutputCodeClassifier(DecisionTreeClassifier(max_depth=3), random_state=0),
     "bagging, forests": BaggingClassifier(RandomForestClassifier(3, random_state=0), 3, random_state=0),
+    "bagging, nearest rows": BaggingClassifier(NEAR[1], 3, max_features=0.6, random_state=0),
+    "voting, nearest rows": VotingClassifier([NEAR, *OF_TREES]),
 }
 REGRESSORS: dict[str, Any] = {
     "voting": VotingRegressor(
@@ -186,6 +211,7 @@ REGRESSORS: dict[str, Any] = {
         weights=[1, 2, 1, 0.5],
     ),
     "stacked": StackingRegressor([("a", Ridge()), ("b", RandomForestRegressor(4, random_state=0))], cv=2),
+    "stacked, nearest rows": StackingRegressor([("a", Ridge()), ("b", KNeighborsRegressor(3))], cv=2),
     "stacked, trees": StackingRegressor([("a", DecisionTreeRegressor(max_depth=3))], Ridge(), cv=2),
     "bagging": BaggingRegressor(Ridge(), 5, max_features=0.7, random_state=0),
     "bagging, trees": BaggingRegressor(n_estimators=5, max_features=0.7, random_state=0),
@@ -215,16 +241,28 @@ def test_a_classifier_of_members_answers_as_scikit_learn_does(name: str) -> None
     assert (emulated("predict", X) == model.predict(X))[clear].mean() >= 0.999
 
 
-@pytest.mark.parametrize("name", OF_TREES_ONLY)
+@pytest.mark.parametrize("name", ON_HOST)
 @pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
-def test_members_that_are_trees_leave_nothing_for_the_npu(name: str) -> None:
+def test_members_that_are_trees_or_nearest_rows_leave_nothing_for_the_npu(name: str) -> None:
     X, y = load("wine")
-    assert_same_on_host(fitted(OF_TREES_ONLY[name], X, np.array(["a", "b", "c"])[y]), X)
+    assert_same_on_host(fitted(ON_HOST[name], X, np.array(["a", "b", "c"])[y]), X)
+
+
+def test_neighbours_at_equal_distances_do_not_fail_the_check_of_members(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    X = random.integers(0, 3, (60, 3)).astype(float)
+    model = fitted(BaggingClassifier(KNeighborsClassifier(3), 3, random_state=0), X, X.sum(axis=1) > 3)
+    X = np.vstack([X, random.normal(size=(40, 3))])
+    report = convert(model, tmp_path / "model.rknn", example_input=X)
+    assert 40 <= report.check.rows < 100
+    assert report.why_on_host.endswith("it computes those of trees and of nearest rows")
+    with scirknn.load(tmp_path / "model.rknn") as loaded:
+        np.testing.assert_array_equal(loaded.predict_proba(X[60:]), model.predict_proba(X[60:]))
 
 
 def test_bagged_trees_are_walked_together() -> None:
     X, y = load("wine")
-    model = fitted(OF_TREES_ONLY["bagging, some columns"], X, y)
+    model = fitted(ON_HOST["bagging, some columns"], X, y)
     assert [step.kind for step in network_from_estimator(model).epilogue] == ["tree_sum"]
 
 
@@ -288,8 +326,12 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
     ("model", "text"),
     [
         (
-            VotingClassifier([("a", KNeighborsClassifier()), ("b", LogisticRegression())]),
-            r"A member of VotingClassifier \(KNeighborsClassifier\) looks at its rows again",
+            VotingClassifier([("a", NearestCentroid()), ("b", LogisticRegression())]),
+            r"A member of VotingClassifier \(NearestCentroid\) looks at its rows again",
+        ),
+        (
+            VotingClassifier([("a", RadiusNeighborsClassifier(9.0)), ("b", LogisticRegression())]),
+            r"A member of VotingClassifier \(RadiusNeighborsClassifier\) has no answer for a row without",
         ),
         (
             BaggingClassifier(make_pipeline(SimpleImputer(), LogisticRegression()), 2),
@@ -343,7 +385,7 @@ def test_an_ensemble_that_lies_inside_itself_is_refused() -> None:
 
 def test_columns_that_the_members_do_not_have_are_refused() -> None:
     X, y = scaled("wine")
-    model = fitted(OF_TREES_ONLY["bagging, some columns"], X, y)
+    model = fitted(ON_HOST["bagging, some columns"], X, y)
     model.estimators_features_[0] = np.array([99])
     with pytest.raises(UnsupportedModelError, match="estimators_features_ are no columns of 13"):
         network_from_estimator(model)

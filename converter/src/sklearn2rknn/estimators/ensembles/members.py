@@ -8,13 +8,14 @@ from typing import Any
 import attrs
 import numpy as np
 
-from scirknn.answers import takes_rows
+from scirknn.answers import responses_of, takes_rows
 from scirknn.arrays import Floats, Ints
 from scirknn.bundle import Affine
 from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.linear import Dense, Scale
-from scirknn.steps.members import Chain, Copies, Each, Groups, Picked, WithRows
-from scirknn.steps.step import Step, width_after
+from scirknn.steps.members import Chain, Copies, Each, Groups, OfRows, Picked, WithRows
+from scirknn.steps.step import Step, take_rows, width_after
+from scirknn.steps.training_rows import TrainingRows
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import digest
@@ -116,12 +117,28 @@ def read_members(estimator: Any, fitted: Sequence[Any]) -> list[Network]:
                 f"A member of {name} ({network.first_step or network.estimator}) imputes or encodes columns. "
                 f"Put these steps in front: make_pipeline(steps, {name}(...)), and fit again."
             )
-        if takes_rows(network) or network.fixed_scale is not None:
+        if not _can_stand_beside_others(network):
             raise UnsupportedModelError(
                 f"A member of {name} ({network.estimator}) looks at its rows again behind the NPU. Convert "
                 f"the members singly, and combine their answers as {name} does."
             )
+        if any(isinstance(each, TrainingRows) and each.may_lack_neighbours for each in network.epilogue):
+            raise UnsupportedModelError(
+                f"A member of {name} ({network.estimator}) has no answer for a row without neighbours. Give "
+                "a classifier the outlier_label of a class, or fit a model of a number of neighbours."
+            )
     return networks
+
+
+def _can_stand_beside_others(network: Network) -> bool:
+    """Whether no step takes rows, or the host can compute all of the network as if they were X."""
+    if any(map(take_rows, responses_of(network).values())):
+        return False
+    return not take_rows(network.epilogue) or _is_for_host(network)
+
+
+def _is_for_host(network: Network) -> bool:
+    return all(layer.activation in HEADS for layer in network.layers)
 
 
 def joined_members(estimator: Any) -> Members:
@@ -134,8 +151,8 @@ def joined_members(estimator: Any) -> Members:
 def side_by_side(estimator: Any, members: Sequence[Member], *, with_rows: bool = False) -> Members:
     """Return one network of members that take the same inputs.
 
-    Members of layers of the same activations, or of relus alone, share the NPU; the host computes trees, and
-    linear members beside hidden layers of tanh or logistic functions.
+    Members of layers of the same activations, or of relus alone, share the NPU; the host computes trees,
+    nearest rows, and linear members beside hidden layers of tanh or logistic functions.
 
     Parameters
     ----------
@@ -188,7 +205,7 @@ def _values(network: Network, members: Sequence[Member], on_host: Sequence[bool]
         if is_host:
             starts.append(network.n_outputs if network.layers else 0)
             widths.append(n_inputs)
-            steps.append((*member.prologue, *_layers_on_host(member.network), *member.network.epilogue))
+            steps.append(_steps_on_host(member))
         else:
             starts.append(place)
             widths.append(member.network.n_outputs)
@@ -201,9 +218,15 @@ def _values(network: Network, members: Sequence[Member], on_host: Sequence[bool]
 
 def host_steps(network: Network) -> tuple[Step, ...] | None:
     """Return steps that compute a network's values on the host, None where it has hidden layers."""
-    if any(layer.activation not in HEADS for layer in network.layers) or takes_rows(network):
+    if not _is_for_host(network) or takes_rows(network):
         return None
-    return (*Member(network).prologue, *_layers_on_host(network), *network.epilogue)
+    return _steps_on_host(Member(network))
+
+
+def _steps_on_host(member: Member) -> tuple[Step, ...]:
+    network = member.network
+    behind = (*_layers_on_host(network), *network.epilogue)
+    return (*member.prologue, *((OfRows(behind),) if take_rows(behind) else behind))
 
 
 def _layers_on_host(network: Network) -> tuple[Step, ...]:
@@ -250,9 +273,9 @@ def _inputs_alone(network: Network, width: int) -> Network:
 
 def _on_host(estimator: Any, members: Sequence[Member]) -> list[bool]:
     """Return which members the host computes."""
-    layers = [each.network.layers for each in members]
+    layers = [() if take_rows(each.network.epilogue) else each.network.layers for each in members]
     if not all(layers) and not any(each and (each[1:] or each[0].weights.any()) for each in layers):
-        return [True] * len(layers)  # trees and constants
+        return [True] * len(layers)  # trees, nearest rows and constants
     if are_alike(each for each in layers if each):
         return [not each for each in layers]
     on_host = [all(layer.activation == "identity" for layer in each) for each in layers]

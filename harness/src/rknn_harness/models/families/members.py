@@ -23,6 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -44,12 +45,14 @@ CLASSIFIERS = {
     "kernel": SVC(),
     "layers": make_pipeline(StandardScaler(), MLPClassifier(**LAYERS)),
     "tree": DecisionTreeClassifier(max_depth=4, random_state=0),
+    "near": KNeighborsClassifier(),
 }
 REGRESSORS = {
     "linear": Ridge(),
     "kernel": SVR(),
     "layers": make_pipeline(StandardScaler(), MLPRegressor(**LAYERS)),
     "tree": DecisionTreeRegressor(max_depth=4, random_state=0),
+    "near": KNeighborsRegressor(),
 }
 
 
@@ -83,7 +86,7 @@ class _Freezing:
 
 
 _WITH_CHANCES = ("linear", "squares", "layers", "tree")
-_SEVERAL = ("linear tree", "squares linear", "layers linear tree")
+_SEVERAL = ("linear tree", "squares linear", "layers linear tree", "near linear", "layers near")
 
 KINDS = (
     kind(
@@ -98,7 +101,11 @@ KINDS = (
         members=_SEVERAL,
         voting=("soft", "hard"),
     ),
-    kind(_of_several(VotingRegressor, REGRESSORS), Target.NUMBER, members=("linear tree", "kernel linear")),
+    kind(
+        _of_several(VotingRegressor, REGRESSORS),
+        Target.NUMBER,
+        members=("linear tree", "kernel linear", "near linear"),
+    ),
     kind(
         of_one(BaggingClassifier, CLASSIFIERS, random_state=0),
         Target.CLASSES,
@@ -122,7 +129,7 @@ KINDS = (
     kind(
         _of_several(StackingRegressor, REGRESSORS, final_estimator=Ridge(), cv=2),
         Target.NUMBER,
-        members=("linear tree", "layers tree", "linear kernel"),
+        members=("linear tree", "layers tree", "linear kernel", "layers near"),
         passthrough=(False, True),
     ),
     kind(
