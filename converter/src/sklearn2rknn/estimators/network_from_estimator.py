@@ -113,6 +113,11 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     first = first_step([step for _, step in steps])
     if first is None:  # nothing but "passthrough"
         return network
+    if network.columns is not None:
+        raise UnsupportedModelError(
+            f"{network.estimator} behind {type(first).__name__} imputes or encodes columns itself. Put all "
+            "these steps into one Pipeline in front of it, and fit again."
+        )
     # What has no such number was not fitted, or is of a kind that is refused.
     width = int(getattr(first, "n_features_in_", 0))
     table = _apply(steps, FeatureTable.of_columns(width))

@@ -23,7 +23,6 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -332,10 +331,6 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         (
             VotingClassifier([("a", RadiusNeighborsClassifier(9.0)), ("b", LogisticRegression())]),
             r"A member of VotingClassifier \(RadiusNeighborsClassifier\) has no answer for a row without",
-        ),
-        (
-            BaggingClassifier(make_pipeline(SimpleImputer(), LogisticRegression()), 2),
-            r"A member of BaggingClassifier \(SimpleImputer\) imputes or encodes columns. Put these steps in",
         ),
         (
             VotingClassifier([("a", perceptron(4, 4, activation="tanh")), ("b", perceptron(4))]),

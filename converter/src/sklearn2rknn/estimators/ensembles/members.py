@@ -19,6 +19,7 @@ from scirknn.steps.training_rows import TrainingRows
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import digest
+from sklearn2rknn.estimators.ensembles.shared_columns import shared_columns
 from sklearn2rknn.estimators.fitted import feature_names, require_fitted
 from sklearn2rknn.estimators.kernels import share_distances
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
@@ -112,11 +113,6 @@ def read_members(estimator: Any, fitted: Sequence[Any]) -> list[Network]:
     networks = [network_from_estimator(each) for each in fitted]
     name = type(estimator).__name__
     for network in networks if len(networks) > 1 else ():
-        if network.columns is not None:
-            raise UnsupportedModelError(
-                f"A member of {name} ({network.first_step or network.estimator}) imputes or encodes columns. "
-                f"Put these steps in front: make_pipeline(steps, {name}(...)), and fit again."
-            )
         if not _can_stand_beside_others(network):
             raise UnsupportedModelError(
                 f"A member of {name} ({network.estimator}) looks at its rows again behind the NPU. Convert "
@@ -169,7 +165,12 @@ def side_by_side(estimator: Any, members: Sequence[Member], *, with_rows: bool =
     """
     if len(members) == 1 and members[0].columns is None and not with_rows:
         return Members(members[0].network, tuple(members))
-    networks = [_merged(each.network) for each in members]
+    columns, first_step = shared_columns(
+        type(estimator).__name__,
+        [each.network for each in members],
+        take_all_of_x=not with_rows and all(each.columns is None for each in members),
+    )
+    networks = [attrs.evolve(_merged(each.network), columns=None) for each in members]
     if all(each.columns is None for each in members):
         networks = share_distances(networks)
     members = [attrs.evolve(each, network=own) for each, own in zip(members, networks, strict=True)]
@@ -193,25 +194,28 @@ def side_by_side(estimator: Any, members: Sequence[Member], *, with_rows: bool =
         output=_output(on_npu),
         features=common.features,
         features_in=width if common.features or not on_npu else None,
+        columns=columns,
+        first_step=first_step,
     )
-    return Members(attrs.evolve(network, epilogue=_values(network, members, on_host)), tuple(members))
+    return Members(attrs.evolve(network, epilogue=_values(network, members, on_host, width)), tuple(members))
 
 
-def _values(network: Network, members: Sequence[Member], on_host: Sequence[bool]) -> tuple[Step, ...]:
-    """Return the steps to the members' values, from the NPU's outputs or from the inputs."""
-    n_inputs = network.features_in or network.n_features_in
+def _values(
+    network: Network, members: Sequence[Member], on_host: Sequence[bool], width: int
+) -> tuple[Step, ...]:
+    """Return the steps to the members' values, from the NPU's outputs or from the inputs, so many columns."""
     starts, widths, steps, place = [], [], [], 0
     for member, is_host in zip(members, on_host, strict=True):
         if is_host:
             starts.append(network.n_outputs if network.layers else 0)
-            widths.append(n_inputs)
+            widths.append(width)
             steps.append(_steps_on_host(member))
         else:
             starts.append(place)
             widths.append(member.network.n_outputs)
             steps.append(member.network.epilogue)
             place += widths[-1]
-    rows = width_after(network.features, n_inputs)
+    rows = width_after(network.features, width)
     appended = (WithRows(rows),) if network.layers and any(on_host) else ()
     return (*appended, *_grouped(starts, widths, steps, is_all=not appended and bool(network.layers)))
 
