@@ -47,6 +47,7 @@ __all__ = [
     "answer_width",
     "ask",
     "by_target",
+    "check_labels",
     "decision_values",
     "default_responses",
     "final_values",
@@ -221,6 +222,23 @@ def indices(model: Answering, values: Array, threshold: float = 0.0) -> Array:
         return np.asarray(values.argmax(axis=1), dtype=np.int64)
     decided = np.asarray(values[:, 0] > threshold, dtype=np.int64)
     return decided if model.classes is None or len(model.classes) > 1 else np.zeros_like(decided)
+
+
+def check_labels(model: Answering, n_values: int) -> None:
+    """Refuse labels that are more or fewer than the values of `predict` decide between.
+
+    Raises
+    ------
+    ValueError
+    """
+    if model.classes is None:
+        return
+    count = len(model.classes)
+    is_binary = model.task == "outlier" or (model.task == "classifier" and model.head == "logistic")
+    if (n_values != 1 or count > 2) if is_binary else count != n_values:
+        raise ValueError(
+            f"'classes' has {count} labels for {n_values} outputs of the task {model.task!r} ({model.head})"
+        )
 
 
 def labels_of(model: Answering, decided: Array) -> Array:

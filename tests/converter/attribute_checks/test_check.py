@@ -26,9 +26,13 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from scirknn.answers import final_values
+from scirknn import InputError
+from scirknn.answers import answer, final_values, main_method
 from sklearn2rknn import Sklearn2RknnError, UnsupportedModelError, network_from_estimator
+from sklearn2rknn.checking.own_predictions import check_own_predictions
 from tests.converter.estimators.test_model_file import PIPELINES
+from tests.converter.estimators.test_support import CONVERTED
+from tests.converter.estimators.test_support import fitted as fitted_alone
 from tests.converter.fitted_pipelines import perceptron, quietly_fitted
 from tests.counts import counted
 
@@ -97,6 +101,36 @@ def _compare(estimator: Any) -> None:
         np.testing.assert_allclose(predicted.ravel(), expected)
     else:
         np.testing.assert_array_equal(network.classes[predicted], expected)
+
+
+@functools.cache
+def fitted_estimator(name: str) -> tuple[Any, Any]:
+    return fitted_alone(name)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=counted(3000), suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_changed_attribute_of_any_family_is_refused_or_leaves_what_runs(data: st.DataObject) -> None:
+    estimator, X = fitted_estimator(data.draw(st.sampled_from(CONVERTED), label="estimator"))
+    places = list(attributes(estimator))
+    owner, key = places[data.draw(st.integers(0, len(places) - 1), label="attribute")]
+    value = VALUES[data.draw(st.integers(0, len(VALUES) - 1), label="value")]
+    before = vars(owner).copy()
+    try:
+        if value is DELETED:
+            del vars(owner)[key]
+        else:
+            vars(owner)[key] = value
+        network = network_from_estimator(estimator)
+        check_own_predictions(estimator, network, X)
+        rows = network.expand(X)
+        answer(network, main_method(network), final_values(network, network.forward(X), rows), rows)
+    except (Sklearn2RknnError, InputError):  # a parameter may have a step refuse the rows
+        pass
+    finally:
+        vars(owner).clear()
+        vars(owner).update(before)
 
 
 RARE = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=2)

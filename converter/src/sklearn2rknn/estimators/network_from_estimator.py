@@ -65,6 +65,7 @@ def network_from_estimator(estimator: Any) -> Network:
         network = network if steps else attrs.evolve(network, first_step=type(step).__name__)
     network = _prepend_steps(steps, network)
     network = network if target is None else append_target_inverse(target, network)
+    network.check_widths()
     return attrs.evolve(network, owner=_owner(estimator, network))
 
 

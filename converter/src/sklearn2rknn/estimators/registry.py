@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.overrides import refuse_overrides
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.refusals import refusal_of
@@ -84,7 +85,12 @@ def read_estimator(estimator: Any) -> Network:
         reader = ESTIMATORS.find(kind)
         if reader is not None:
             refuse_overrides(estimator, kind)
-            return reader(estimator, name)
+            network = reader(estimator, name)
+            if vars(estimator).get("n_features_in_", network.n_features_in) != network.n_features_in:
+                raise Attributes(estimator).refuse(
+                    "n_features_in_", f"{network.n_features_in}, as its weights"
+                )
+            return network
     refusal = refusal_of(type(estimator))
     text = f"{name} cannot be converted; `sklearn2rknn supported` lists the estimators that can be."
     if TRANSFORMERS.find(type(estimator)) is not None:

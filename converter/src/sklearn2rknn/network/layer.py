@@ -71,7 +71,7 @@ _same = attrs.cmp_using(eq=np.array_equal)
 
 
 def _one_for_each_unit(layer: Layer, _: Any, bias: Floats) -> None:
-    if layer.weights.ndim != 2 or bias.shape != layer.weights.shape[1:]:
+    if layer.weights.ndim != 2 or not layer.weights.size or bias.shape != layer.weights.shape[1:]:
         raise ValueError(f"weights of shape {layer.weights.shape} and a bias of shape {bias.shape}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 import numpy as np
 
 from scirknn import probe_rows
+from scirknn.answers import check_labels
 from scirknn.bundle import columns_metadata, host_parts, input_range
 from scirknn.bundle.arrays_file import ReadArrays, read_beside
 from scirknn.bundle.contents import (
@@ -282,11 +283,10 @@ def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
         fail(f"'head' is {head!r}; that of the task {task!r} is {' or '.join(_HEADS_OF[task])}")
     if bundle.single_output and (task != "regressor" or n_values != 1):
         fail(f"'single_output' is True, for the task {task!r} with {n_values} outputs")
-    if bundle.classes is not None:
-        count = len(bundle.classes)
-        binary = task == "outlier" or (task == "classifier" and head == "logistic")
-        if (n_values != 1 or count > 2) if binary else count != n_values:
-            fail(f"'classes' has {count} labels for {n_values} outputs of the task {task!r} ({head})")
+    try:
+        check_labels(bundle, n_values)
+    except ValueError as error:
+        fail(str(error))
     if bundle.on_host and bundle.cpu is not None:
         fail("'cpu' is of a network, and there is none")
     if bundle.on_host != (bundle.precision == HOST_PRECISION):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
@@ -21,7 +22,7 @@ def read_dummy_regressor(estimator: Any, name: str) -> Network:
     """Return the network of a constant."""
     require_fitted(estimator, "constant_")
     constant = np.asarray(estimator.constant_, dtype=np.float64).reshape(-1)
-    answers = Answers(task="regressor", single_output=estimator.n_outputs_ == 1)
+    answers = Answers(task="regressor", single_output=Attributes(estimator).count("n_outputs_") == 1)
     return dense_network(estimator, _no_weights(estimator, len(constant)), constant, answers)
 
 
@@ -34,8 +35,10 @@ def read_dummy_classifier(estimator: Any, name: str) -> Network:
         raise UnsupportedModelError(
             f"{name} with strategy={strategy!r:.60} draws its predictions. Fit with strategy='prior'."
         )
-    if estimator.n_outputs_ != 1:
+    if Attributes(estimator).count("n_outputs_") != 1:
         raise UnsupportedModelError(f"{name} has {estimator.n_outputs_} outputs. Fit one for each.")
+    if getattr(estimator, "sparse_output_", False):
+        raise UnsupportedModelError(f"{name} gives sparse predictions. Fit it with y.toarray().")
     classes = class_labels(name, estimator.classes_)
     chances = fitted_numbers(f"{name}.class_prior_", estimator.class_prior_, 1)
     if strategy != "prior":
