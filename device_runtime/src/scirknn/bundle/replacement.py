@@ -55,16 +55,23 @@ def replace_together(path: Path, contents: Mapping[str, bytes]) -> None:
     OSError
         A folder cannot be written. All files are the old ones.
     """
+    from concurrent.futures import ThreadPoolExecutor  # 4 ms, which readers are spared
+
     finish_replacement(path)
     special = {name for name in contents if _is_special(path.with_name(name))}
-    renames = {}
+    renames = {
+        name: (f"{_prefix(path)}{secrets.token_hex(8)}", sha256_of_bytes(contents[name]))
+        for name in contents.keys() - special
+    }
+
+    def write(name: str) -> None:
+        mode = permissions_of(os.path.realpath(path.with_name(name)))
+        with open_new(_new_file(path, name, renames[name][0]), mode) as file:
+            file.write(contents[name])
+
     try:
-        for name in contents.keys() - special:
-            real = Path(os.path.realpath(path.with_name(name)))
-            temporary = real.with_name(f"{_prefix(path)}{secrets.token_hex(8)}")
-            renames[name] = (temporary.name, sha256_of_bytes(contents[name]))
-            with open_new(temporary, permissions_of(real)) as file:
-                file.write(contents[name])
+        with ThreadPoolExecutor() as threads:  # a disk synchronizes several files in the time of one
+            list(threads.map(write, renames))
         write_atomically(_journal(path), json.dumps(renames))
     except BaseException:
         if not _journal(path).exists():

@@ -159,9 +159,12 @@ class CallTimes:
     def break_even(self) -> int | None:
         """Return from about how many rows a call on the NPU is faster; None: not up to a million."""
         counts = np.unique(np.geomspace(1, MOST_ROWS, 200).astype(np.int64)).tolist()
-        slower = [place for place, rows in enumerate(counts) if self.npu(rows) >= self.cpu(rows)]
-        place = slower[-1] + 1 if slower else 0
-        return counts[place] if place < len(counts) else None
+        faster = None
+        for rows in reversed(counts):
+            if self.npu(rows) >= self.cpu(rows):
+                break
+            faster = rows
+        return faster
 
 
 def break_even(bundle: Bundle, costs: Costs = Costs()) -> int | None:  # frozen
