@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.special import softmax
 
+from scirknn.arrays import Floats
 from sklearn2rknn.checking.comparisons import are_clear
 from sklearn2rknn.tolerances import (
     MARGIN,
@@ -69,3 +71,18 @@ def test_labels_to_expect_count_every_error_on_every_row() -> None:
     outputs, clear = np.array([[1.0], [3.0]]), np.ones((2, 1), bool)
     # Of four pairs and both signs one label changes: the first row's, by the second error downwards.
     assert expected_labels(outputs, np.array([[0.5], [2.0]]), clear, one_of_them=False) == 7 / 8
+
+
+@pytest.mark.parametrize("one_of_them", [True, False])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 0.1, 3.0, np.nan])
+def test_labels_to_expect_are_those_of_every_row_with_every_error(size: float, *, one_of_them: bool) -> None:
+    random = np.random.default_rng(0)
+    outputs, errors = random.normal(size=(50, 4)), size * random.normal(size=(8, 4))
+    clear = random.random(50 if one_of_them else (50, 4)) < 0.8
+
+    def labels(values: Floats) -> npt.NDArray[np.generic]:
+        return (values.argmax(axis=1) if one_of_them else values > 0)[clear]
+
+    shares = [np.mean(labels(outputs + error) == labels(outputs)) for error in (*errors, *-errors)]
+    share = expected_labels(outputs, errors, clear, one_of_them=one_of_them)
+    assert share == pytest.approx(np.mean(shares), rel=1e-12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -28,9 +28,11 @@ from sklearn2rknn.network.layer import MIN_REFINED_BATCH_SIZE, REFINED
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels, onnx_from_network, pack
 from sklearn2rknn.network.precision import Precision
+from sklearn2rknn.network.tensor_ranges import ranges_document
 from sklearn2rknn.options import ConversionOptions, ConversionRequest
 from sklearn2rknn.passes.float16_pairs import ADDED_OUTPUTS, can_pair_outputs
 from sklearn2rknn.passes.prepare_network import count_weights, prepare_network
+from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.progress import stage
 from sklearn2rknn.rows.calibration_rows import calibration_rows
 from sklearn2rknn.rows.check_rows import ROW_LIMIT, CheckInput, choose_rows
@@ -48,17 +50,29 @@ TOO_LARGE = re.compile(r"The 'min/max' of '(.*)' is too large for 'w16a16i_dfp'"
 
 @attrs.frozen(eq=False)
 class BuiltFile:
-    """A model file, parsed where its format is known, and the result of its check."""
+    """A model file and what is known of it.
+
+    Attributes
+    ----------
+    rknn : bytes
+    content : RknnFile or str
+        The file parsed, or why its format is not known.
+    placement : mapping
+        Where its layers run.
+    content_digest, evidence : str
+        Of the content, and how its arithmetic on the virtual NPU is known; empty where it has none.
+    ranges : sequence of mapping
+        Of the tensors that the toolkit was given.
+    check : CheckResult
+    """
 
     rknn: bytes
     content: RknnFile | str
     placement: Mapping[str, Any]
-    check: CheckResult
-
-    @property
-    def content_digest(self) -> str:
-        """The content's digest; empty where the format is not known."""
-        return "" if isinstance(self.content, str) else virtual_npu.content_digest(self.content)
+    content_digest: str
+    evidence: str
+    ranges: Sequence[Mapping[str, Any]] = ()
+    check: CheckResult = attrs.Factory(CheckResult)
 
 
 @attrs.frozen(eq=False)
@@ -85,9 +99,9 @@ class Attempt:
         return [file.check.failed_limit(required) for file in self.files.values()]
 
     @property
-    def placement(self) -> Mapping[str, Any]:
-        """Where the first file's layers run."""
-        return next(iter(self.files.values())).placement
+    def first_file(self) -> BuiltFile:
+        """That of the first batch size."""
+        return self.files[self.request.batch_sizes[0]]
 
     @property
     def check(self) -> CheckResult:
@@ -101,17 +115,9 @@ class Attempt:
         contents = [file.content for file in self.files.values() if not isinstance(file.content, str)]
         return tuple(dict.fromkeys(chain.from_iterable(map(virtual_npu.layers_with_full_cubes, contents))))
 
-    def evidence(self) -> str:
-        """Say how the first file's arithmetic on the virtual NPU is known; empty where it has none."""
-        content = self.files[self.request.batch_sizes[0]].content
-        try:
-            return "" if isinstance(content, str) else sentence(virtual_npu.rules_followed(content))
-        except virtual_npu.UnsupportedProgram:
-            return ""
-
     def estimate_run(self) -> tuple[float, float] | None:
         """Return the estimated seconds of a call with the first file, or None."""
-        content = self.files[self.request.batch_sizes[0]].content
+        content = self.first_file.content
         if isinstance(content, str) or not self.request.target_platform.startswith("rk3588"):
             return None
         return virtual_npu.estimate(content).seconds
@@ -226,6 +232,7 @@ class Job:
         request, order = self.request, self._order(network, batch_size)
         text = f"the {request.precision} file for batches of {batch_size}"
         with stage(f"Building {text}"), self._start(toolkit, network, order) as building:
+            ranges = ranges_document(network, self.rows, FLOAT16_MAX)
             expected = order.expected(self.source, network, is_float16=request.is_float16)
             early = _early_file(building)
             rknn, content = early or _file(building)
@@ -233,7 +240,7 @@ class Job:
                 built = self._check(rknn, content, expected, building)
                 if rknn != _result(building).rknn:  # what was taken for all of it was not
                     built = self._check(*_file(building), expected, building)
-        return built
+        return attrs.evolve(built, ranges=ranges)
 
     def _order(self, network: Network, batch_size: int) -> _Order:
         """Return what the toolkit is given for a batch size."""
@@ -267,11 +274,14 @@ class Job:
         placement = _placement(content)
         if not options.allow_cpu:
             _refuse_cpu_layers(placement, options.form)
+        built = BuiltFile(
+            rknn, content, placement, content_digest=_digest(content), evidence=_evidence(content)
+        )
         if expected is None:
-            return BuiltFile(rknn, content, placement, CheckResult())
+            return built
         per_channel = options.quantized_method == "channel"
         check = run_check(expected, content, lambda: _simulated(building), per_channel=per_channel)
-        return BuiltFile(rknn, content, placement, check)
+        return attrs.evolve(built, check=check)
 
     def better_precision(self, toolkit: Toolkit) -> str:
         """Return the first other precision that meets its limits, or an empty text."""
@@ -362,6 +372,17 @@ def _refuse_over_wide(file: RknnFile | str) -> None:
     if not isinstance(file, str) and (fields := virtual_npu.over_wide_fields(file)):
         advice = "Take a smaller batch size or narrower layers."
         raise ConversionError("build", f"{fields[0]}.", advice=advice)
+
+
+def _digest(file: RknnFile | str) -> str:
+    return "" if isinstance(file, str) else virtual_npu.content_digest(file)
+
+
+def _evidence(file: RknnFile | str) -> str:
+    try:
+        return "" if isinstance(file, str) else sentence(virtual_npu.rules_followed(file))
+    except virtual_npu.UnsupportedProgram:
+        return ""
 
 
 def _placement(file: RknnFile | str) -> dict[str, Any]:

@@ -36,7 +36,6 @@ from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.cpu_layers import cpu_layers
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.onnx_graph import input_channels
-from sklearn2rknn.network.tensor_ranges import ranges_document
 from sklearn2rknn.options import (
     BATCH_SIZE,
     ConversionOptions,
@@ -44,7 +43,6 @@ from sklearn2rknn.options import (
     choose_precision,
     source_details,
 )
-from sklearn2rknn.passes.range_checks import FLOAT16_MAX
 from sklearn2rknn.report import ConversionReport, describe
 from sklearn2rknn.rows.calibration_rows import input_range, warn_of_poor_rows
 from sklearn2rknn.rows.example_input import validate_example_input
@@ -312,8 +310,8 @@ class _Conversion:
         )
         details = {
             "toolkit": facts.to_json(),
-            "placement": self.attempt.placement,
-            "ranges": ranges_document(self.prepared, self.job.rows, FLOAT16_MAX),
+            "placement": self.attempt.first_file.placement,
+            "ranges": self.attempt.first_file.ranges,
             "check": check.to_json(),
             "source": source_details(self.model, self.network.weights_digest()),
         }
@@ -364,13 +362,13 @@ class _Conversion:
             activations=tuple(layer.activation for layer in self.prepared.layers),
             target_platform=request.target_platform,
             toolkit=ToolkitFacts.from_json(bundle.details["toolkit"]),
-            placement=attempt.placement,
+            placement=attempt.first_file.placement,
             ranges=bundle.details["ranges"],
             check=attempt.check,
             estimate=attempt.estimate_run(),
             break_even=None if bundle.cpu is None else break_even(bundle) or 0,
             full_cubes=attempt.full_cubes(),
-            evidence=attempt.evidence(),
+            evidence=attempt.first_file.evidence,
             seconds=round(seconds, 3),
             kernel=self.kernel,
         )
