@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import attrs
 import numpy as np
@@ -15,11 +14,11 @@ import numpy.typing as npt
 
 import virtual_npu
 from scirknn.arrays import Floats
+from sklearn2rknn.checking.built_file import BuiltFile, inspect_file, parse_file
 from sklearn2rknn.checking.built_file_check import Expected, Graph, expect, run_check
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.errors import (
     ConversionError,
-    CpuFallbackError,
     ExampleInputError,
     RangeError,
     Sklearn2RknnError,
@@ -42,37 +41,9 @@ from sklearn2rknn.tolerances import FEWEST_ROWS, MAX_WEIGHTS_FOR_PAIRS, Promise,
 from sklearn2rknn.toolkit.building import Building, Built
 from sklearn2rknn.toolkit.toolkit import Toolkit
 from virtual_npu import RknnFile
-from virtual_npu.evidence import sentence
 
 TOO_LARGE = re.compile(r"The 'min/max' of '(.*)' is too large for 'w16a16i_dfp'")
 """What the toolkit says of numbers that its int16 cannot hold, and of which tensor."""
-
-
-@attrs.frozen(eq=False)
-class BuiltFile:
-    """A model file and what is known of it.
-
-    Attributes
-    ----------
-    rknn : bytes
-    content : RknnFile or str
-        The file parsed, or why its format is not known.
-    placement : mapping
-        Where its layers run.
-    content_digest, evidence : str
-        Of the content, and how its arithmetic on the virtual NPU is known; empty where it has none.
-    ranges : sequence of mapping
-        Of the tensors that the toolkit was given.
-    check : CheckResult
-    """
-
-    rknn: bytes
-    content: RknnFile | str
-    placement: Mapping[str, Any]
-    content_digest: str
-    evidence: str
-    ranges: Sequence[Mapping[str, Any]] = ()
-    check: CheckResult = attrs.Factory(CheckResult)
 
 
 @attrs.frozen(eq=False)
@@ -112,8 +83,7 @@ class Attempt:
 
     def full_cubes(self) -> tuple[str, ...]:
         """Return the layers that fill a field of the DPU's cube, of any file."""
-        contents = [file.content for file in self.files.values() if not isinstance(file.content, str)]
-        return tuple(dict.fromkeys(chain.from_iterable(map(virtual_npu.layers_with_full_cubes, contents))))
+        return tuple(dict.fromkeys(chain.from_iterable(file.full_cubes for file in self.files.values())))
 
     def estimate_run(self) -> tuple[float, float] | None:
         """Return the estimated seconds of a call with the first file, or None."""
@@ -270,13 +240,7 @@ class Job:
     ) -> BuiltFile:
         """Check a file, which the toolkit may simulate meanwhile."""
         options = self.request.options
-        _refuse_over_wide(content)
-        placement = _placement(content)
-        if not options.allow_cpu:
-            _refuse_cpu_layers(placement, options.form)
-        built = BuiltFile(
-            rknn, content, placement, content_digest=_digest(content), evidence=_evidence(content)
-        )
+        built = inspect_file(rknn, content, form=options.form, allow_cpu=options.allow_cpu)
         if expected is None:
             return built
         per_channel = options.quantized_method == "channel"
@@ -337,13 +301,13 @@ def _simulated(building: Building) -> npt.NDArray[np.float32]:
 
 def _file(building: Building) -> tuple[bytes, RknnFile | str]:
     rknn = _result(building).rknn
-    return rknn, _read(rknn)
+    return rknn, parse_file(rknn)
 
 
 def _early_file(building: Building) -> tuple[bytes, RknnFile] | None:
     """Return the file as soon as it is complete, or None where the toolkit has ended before."""
     for rknn in building.early_files():
-        content = _read(rknn)
+        content = parse_file(rknn)
         if not isinstance(content, str):
             return rknn, content
     return None
@@ -357,50 +321,3 @@ def make_job(source: Network, rows: Floats | None, own: Floats | None, request: 
         return Job(source, request, rows)
     building, held_out = hold_out(rows)
     return Job(source, request, building, held_out)
-
-
-def _read(data: bytes) -> RknnFile | str:
-    """Return the parsed file, or why it cannot be parsed."""
-    try:
-        return virtual_npu.read(data)
-    except (virtual_npu.FileFormatError, virtual_npu.UnsupportedFormat) as error:
-        return str(error)
-
-
-def _refuse_over_wide(file: RknnFile | str) -> None:
-    """Raise ConversionError for a program with values that are too large for their registers."""
-    if not isinstance(file, str) and (fields := virtual_npu.over_wide_fields(file)):
-        advice = "Take a smaller batch size or narrower layers."
-        raise ConversionError("build", f"{fields[0]}.", advice=advice)
-
-
-def _digest(file: RknnFile | str) -> str:
-    return "" if isinstance(file, str) else virtual_npu.content_digest(file)
-
-
-def _evidence(file: RknnFile | str) -> str:
-    try:
-        return "" if isinstance(file, str) else sentence(virtual_npu.rules_followed(file))
-    except virtual_npu.UnsupportedProgram:
-        return ""
-
-
-def _placement(file: RknnFile | str) -> dict[str, Any]:
-    if isinstance(file, str):
-        return {"npu": 0, "cpu": 0, "layers": [], "unknown": file}
-    layers = [list(layer) for layer in virtual_npu.placement(file)]
-    on_npu = sum(where == "NPU" for _, _, where in layers)
-    return {"npu": on_npu, "cpu": len(layers) - on_npu, "layers": layers}
-
-
-def _refuse_cpu_layers(placement: Mapping[str, Any], form: str) -> None:
-    # MatMul and Gemm bring these, which compute nothing.
-    tolerated = () if form == "conv" else ("Reshape", "Transpose")
-    layers = placement["layers"]
-    names = [f"{name} ({kind})" for name, kind, where in layers if where != "NPU" and kind not in tolerated]
-    if names:
-        raise CpuFallbackError(
-            "build",
-            f"these layers were placed on the CPU: {', '.join(names)}.",
-            advice="Pass ConversionOptions(allow_cpu=True) to accept it.",
-        )

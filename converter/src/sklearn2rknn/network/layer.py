@@ -94,7 +94,9 @@ class Layer:
 
     def forward(self, values: Floats) -> Floats:
         """Return the layer's output, float64 of shape (n, n_out), for (n, n_in)."""
-        return activate(self.activation, values @ self.weights + self.bias)
+        sums = values @ self.weights
+        sums += self.bias
+        return activate(self.activation, sums)
 
 
 MIN_REFINED_BATCH_SIZE = 2

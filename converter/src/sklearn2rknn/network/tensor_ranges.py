@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,18 @@ _CODOMAINS = {
 }
 
 
-def tensor_ranges(network: Network, rows: Floats | None) -> tuple[Ranges, ...]:
+def tensor_ranges(
+    network: Network, rows: Floats | None, results: Sequence[Floats] | None = None
+) -> tuple[Ranges, ...]:
     """Return what is known of the network's input and of each layer's result.
 
     With example rows the ranges are measured. Without them they are those that the scalers saw when they were
-    fitted, carried through the layers by interval arithmetic. The network is without float16 pairs.
+    fitted, carried through the layers by interval arithmetic. The network is without float16 pairs. `results`
+    are each layer's for the rows, where they were computed before.
     """
     if rows is not None:
-        return tuple(
-            measured_ranges(values) for values in (network.prepare(rows), *network.activations(rows))
-        )
+        results = network.activations(rows) if results is None else results
+        return tuple(map(measured_ranges, (network.prepare(rows), *results)))
     ranges = [input_ranges(network)]
     for layer in network.layers:
         ranges.append(propagate(layer, ranges[-1]))

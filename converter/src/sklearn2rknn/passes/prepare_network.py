@@ -74,6 +74,16 @@ class Preparation:
     precision: Precision
     options: ConversionOptions
     reach: float
+    _measured: dict[Network, list[Floats]] = attrs.field(factory=dict, init=False)
+
+    def measure(self, network: Network) -> list[Floats] | None:
+        """Return each layer's result for the rows, the last network's without computing it again."""
+        if self.rows is None:
+            return None
+        if network not in self._measured:
+            self._measured.clear()
+            self._measured[network] = network.activations(self.rows)
+        return self._measured[network]
 
     @property
     def adds_outputs(self) -> bool:
@@ -117,10 +127,13 @@ def _scale_outputs(network: Network, how: Preparation) -> Network:
     if network.fixed_scale is not None:
         return network
     if how.precision is Precision.FLOAT16:
-        return scaling.bring_output_into_float16(network, how.rows)
-    if how.rows is None or network.head_on_npu:
+        return scaling.bring_output_into_float16(network, how.measure(network))
+    results = how.measure(network)
+    if results is None or how.rows is None or network.head_on_npu:
         return network
-    return scaling.spread_outputs(network, how.rows, is_int16=how.precision is Precision.INT16)
+    inputs = results[-2] if len(results) > 1 else network.prepare(how.rows)
+    is_int16 = how.precision is Precision.INT16
+    return scaling.spread_outputs(network, inputs, results[-1], is_int16=is_int16)
 
 
 def _refuse_starvation(network: Network, how: Preparation) -> Network:
@@ -162,7 +175,9 @@ def _equalize_kernels(network: Network, how: Preparation) -> Network:
 
 
 def _refuse_overflow(network: Network, how: Preparation) -> Network:
-    refuse_overflow(network, how.rows, FLOAT16_MAX if how.precision is Precision.FLOAT16 else FLOAT32_MAX)
+    largest = FLOAT16_MAX if how.precision is Precision.FLOAT16 else FLOAT32_MAX
+    with np.errstate(over="ignore", invalid="ignore"):
+        refuse_overflow(network, how.rows, largest, how.measure(network))
     return network
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 
@@ -23,8 +25,15 @@ FLOAT16_TINIEST = 2.0**-25
 """Half the smallest subnormal float16: what is not larger rounds to 0."""
 
 
-def refuse_overflow(network: Network, rows: Floats | None, largest: float = FLOAT16_MAX) -> None:
+def refuse_overflow(
+    network: Network,
+    rows: Floats | None,
+    largest: float = FLOAT16_MAX,
+    results: Sequence[Floats] | None = None,
+) -> None:
     """Raise where a weight, a bias or a known range passes `largest`.
+
+    `results` are each layer's for the rows, where they were computed before.
 
     Raises
     ------
@@ -42,7 +51,7 @@ def refuse_overflow(network: Network, rows: Floats | None, largest: float = FLOA
                 )
     names = ["Features", *(f"Results of layer {i} of {count}" for i in range(1, count + 1))]
     with np.errstate(over="ignore", invalid="ignore"):
-        ranges = tensor_ranges(network, rows)
+        ranges = tensor_ranges(network, rows, results)
     for name, each in zip(names, ranges, strict=True):
         reached = each.largest[each.known] if rows is None else each.largest
         if len(reached) and not reached.max() <= largest:

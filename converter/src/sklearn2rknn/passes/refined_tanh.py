@@ -23,6 +23,8 @@ _FORMS = {"tanh": (0.5, 2.0, 0.0), "logistic": (0.25, 1.0, 0.5)}
 
 def refine(network: Network) -> Network:
     """Return the same function with every tanh and logistic in the refined form."""
+    if not any(layer.activation in _FORMS for layer in network.layers):
+        return network
     layers: list[Layer] = []
     factor, offset = 1.0, 0.0
     for layer in network.layers:

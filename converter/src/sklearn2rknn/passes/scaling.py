@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 
@@ -95,12 +97,13 @@ def bring_into_float16(network: Network, rows: Floats | None) -> Network:
     """
     inputs = input_ranges(network) if rows is None else network.prepare(rows)
     for i in range(len(network.layers) - 1):
-        layer = network.layers[i]
+        layer, result = network.layers[i], _result(network.layers[i], inputs)
         if layer.activation in ("relu", "identity"):
-            factors = _divisors(layer, _result(layer, inputs))
+            factors = _divisors(layer, result)
             if (factors != 1).any():
                 network = network.divide_channels(i, factors)
-        inputs = _result(network.layers[i], inputs)
+                result = _result(network.layers[i], inputs)
+        inputs = result
     return network
 
 
@@ -108,14 +111,17 @@ def _result(layer: Layer, inputs: Floats | Ranges) -> Floats | Ranges:
     return propagate(layer, inputs) if isinstance(inputs, Ranges) else layer.forward(inputs)
 
 
-def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
-    """Centre and scale outputs of a regressor, and those beyond float16's window."""
+def bring_output_into_float16(network: Network, results: Sequence[Floats] | None) -> Network:
+    """Centre and scale outputs of a regressor, and those beyond float16's window.
+
+    `results` are each layer's for the example rows; None where there are none.
+    """
     if network.head_on_npu:
         return network  # it takes them as they are
-    if rows is None:
+    if results is None:
         factors = _divisors(network.layers[-1], tensor_ranges(network, None)[-1])
         return network if (factors == 1).all() else scale_output(network, np.zeros_like(factors), factors)
-    outputs = network.activations(rows)[-1]
+    outputs = results[-1]
     if gives_numbers(network) or network.epilogue or not FLOAT16_FEW <= np.abs(outputs).max() <= FLOAT16_SAFE:
         middle, deviation = mean_and_deviation(outputs)
         if network.epilogue:
@@ -125,15 +131,14 @@ def bring_output_into_float16(network: Network, rows: Floats | None) -> Network:
     return network
 
 
-def spread_outputs(network: Network, rows: Floats, *, is_int16: bool) -> Network:
-    """Spread the outputs of integers over one range.
+def spread_outputs(network: Network, inputs: Floats, outputs: Floats, *, is_int16: bool) -> Network:
+    """Spread the outputs of integers over one range, given the last layer's inputs and outputs.
 
     Not one that the example hardly moves, since its kernel would make the factors of all others coarse
     (`kernel_equalization`). What rounding the layer's inputs errs in it is the largest weight times half of
     their step; its own step need be no finer than a sixteenth of that.
     """
     last = network.layers[-1]
-    inputs, outputs = [network.prepare(rows), *network.activations(rows)][-2:]
     middle, half = middle_and_half_range(outputs)
     half = np.maximum(half, np.abs(inputs).max() * np.abs(last.weights).max(axis=0) / INPUTS_ROUNDING)
     if is_int16:

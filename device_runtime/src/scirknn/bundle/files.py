@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Iterable, Mapping
 
 from scirknn.bundle import first_scirknn, host_parts, metadata
-from scirknn.bundle.arrays_file import arrays_path, pack_arrays
+from scirknn.bundle.arrays_file import arrays_path
 from scirknn.bundle.contents import Bundle, PathLike, metadata_path
 from scirknn.bundle.replacement import (
     finish_replacement,
@@ -120,14 +120,14 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
         The folder cannot be written; no temporary file is left.
     """
     sidecar = metadata_path(bundle.path)
-    encoded = encode_metadata(metadata.to_json(bundle))
-    arrays = host_parts.to_json(bundle).arrays
-    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: arrays)
+    host = host_parts.to_json(bundle)
+    encoded = encode_metadata(metadata.to_json(bundle, host))
+    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: host.arrays)
     contents = {variant.file: models[variant.file] for variant in bundle.variants}
     contents[sidecar.name] = encoded
     with folder_lock(bundle.path.parent):
-        if arrays:
-            contents[_name_for_arrays(bundle.path)] = pack_arrays(arrays)
+        if host.arrays:
+            contents[_name_for_arrays(bundle.path)] = host.file
         taken = file_of_another(bundle.path, models)
         if taken:
             raise FileExistsError(f"{taken[0]} belongs to the bundle {taken[1]}, which would be broken.")

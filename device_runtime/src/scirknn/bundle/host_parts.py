@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HostParts",
+    "WrittenParts",
     "are_needed",
     "check_widths",
     "cpu_from_json",
@@ -65,6 +66,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True)
+class WrittenParts:
+    """The keys as JSON takes them, the arrays that they name, and the bundle's file of these, if any."""
+
+    document: dict[str, Any]
+    arrays: Mapping[str, Array]
+    file: bytes
+
+
+@dataclass(frozen=True)
 class HostParts:
     """The keys' values; `n_channels` is the number of the network's inputs behind the features."""
 
@@ -96,13 +106,12 @@ def has_arrays(bundle: Bundle) -> bool:
     return bool(_steps_to_json(bundle).arrays)
 
 
-def to_json(bundle: Bundle) -> Description:
-    """Return the keys that a bundle has, as JSON takes them, and the arrays that they name."""
+def to_json(bundle: Bundle) -> WrittenParts:
+    """Return the keys that a bundle has, and what they name."""
     steps, owner = _steps_to_json(bundle), bundle.owner
     every = {**steps.arrays, **_cpu_arrays(bundle.cpu)}
-    file = {}
-    if every:
-        file = {"file": arrays_path(bundle.path).name, "sha256": sha256_of_bytes(pack_arrays(every))}
+    content = pack_arrays(every) if every else b""
+    file = {"file": arrays_path(bundle.path).name, "sha256": sha256_of_bytes(content)} if every else {}
     document: dict[str, Any] = {
         **steps.document,
         "scale": None if bundle.scale is None else bundle.scale.to_json(),
@@ -114,7 +123,7 @@ def to_json(bundle: Bundle) -> Description:
     if bundle.cpu is not None:
         widths, activations = list(bundle.cpu.widths), list(bundle.cpu.activations)
         document["cpu"] = {"widths": widths, "activations": activations, **file}
-    return Description({key: value for key, value in document.items() if value}, every)
+    return WrittenParts({key: value for key, value in document.items() if value}, every, content)
 
 
 def _cpu_arrays(part: CpuPart | None) -> Mapping[str, Array]:

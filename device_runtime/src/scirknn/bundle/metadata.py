@@ -65,8 +65,8 @@ _HEADS_OF = {
 _WITH_LABELS = ("classifier", "multilabel", "clusterer", "outlier")
 
 
-def to_json(bundle: Bundle) -> dict[str, Any]:
-    """Return a bundle's metadata as JSON takes it."""
+def to_json(bundle: Bundle, host: host_parts.WrittenParts | None = None) -> dict[str, Any]:
+    """Return a bundle's metadata as JSON takes it; `host` is its `host_parts.to_json`, if at hand."""
     classes, columns = bundle.classes, bundle.columns
     return {
         "format": _oldest_format(bundle),
@@ -93,7 +93,7 @@ def to_json(bundle: Bundle) -> dict[str, Any]:
         **({"high_negated": True} if bundle.high_negated else {}),
         **({} if bundle.input_range is None else {"input_range": input_range.to_json(bundle.input_range)}),
         **({} if bundle.probe is None else {"probe_rows": probe_rows.to_json(bundle.probe)}),
-        **host_parts.to_json(bundle).document,
+        **(host or host_parts.to_json(bundle)).document,
         **bundle.details,
     }
 
