@@ -237,4 +237,4 @@ def expected_labels(
     changed = sum(
         np.count_nonzero((labels(outputs + block[:, None]) != labels(outputs)) & counted) for block in blocks
     )
-    return 1.0 - changed / (np.count_nonzero(clear) * len(both))
+    return 1.0 - float(changed / (np.count_nonzero(clear) * len(both)))

@@ -55,6 +55,22 @@ class Graph:
 
 
 @attrs.frozen(eq=False)
+class Bounds:
+    """Derived error bounds.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray or None
+        Of each output of the rows that are checked, shape (n, n_outputs).
+    probe : ProbeRows or None
+        Rows by which a runtime is verified, with theirs.
+    """
+
+    rows: Floats | None
+    probe: ProbeRows | None
+
+
+@attrs.frozen(eq=False)
 class Expected:
     """What a file of one batch size is compared with, computed while the toolkit builds it.
 
@@ -71,10 +87,8 @@ class Expected:
         The estimator's own outputs for the rows, and behind the epilogue.
     alike, alike_values : numpy.ndarray
         The same for more rows of the kind.
-    bound : numpy.ndarray or None
-        Derived error bound of each output, where it takes no file.
-    probe : ProbeRows or None
-        Rows by which a runtime is verified, where their bound takes no file.
+    bounds : Bounds or None
+        None where they take a file.
     """
 
     source: Network
@@ -86,8 +100,7 @@ class Expected:
     values: Floats
     alike: Floats
     alike_values: Floats
-    bound: Floats | None
-    probe: ProbeRows | None
+    bounds: Bounds | None
 
 
 def expect(
@@ -114,8 +127,7 @@ def expect(
         values=final_values(source, reference, rows),
         alike=outputs,
         alike_values=final_values(source, outputs, alike),
-        bound=_bound(source, network, rows) if is_float16 else None,
-        probe=_probe(source, network, rows) if is_float16 else None,
+        bounds=_bound_errors(source, network, rows) if is_float16 else None,
     )
 
 
@@ -144,10 +156,12 @@ def run_check(
         An output is not finite, or the program looks up a table that it never uploads.
     """
     source, network, checked = expected.source, expected.network, expected.checked
-    bound, probe = expected.bound, expected.probe
-    if bound is None and not isinstance(content, str):
-        bound = _bound(source, network, checked.rows, content, per_channel=per_channel)
-        probe = _probe(source, network, checked.rows, content, per_channel=per_channel)
+    bounds = expected.bounds
+    if bounds is None:
+        bounds = Bounds(None, None)
+        if not isinstance(content, str):
+            bounds = _bound_errors(source, network, checked.rows, content, per_channel=per_channel)
+    bound = bounds.rows
     stages = {"onnx": _compare(expected, expected.exact, "float32 graph")}
     unavailable, lookups = {}, {}
     emulated = _emulate(content, expected.graph.runs)
@@ -166,25 +180,23 @@ def run_check(
         stages=stages,
         unavailable=unavailable,
         lookups=lookups,
-        probe=probe,
+        probe=bounds.probe,
     )
 
 
-def _probe(
+def _bound_errors(
     source: Network, network: Network, rows: Floats, file: RknnFile | None = None, *, per_channel: bool = True
-) -> ProbeRows | None:
-    if network.form != "conv":
-        return None
+) -> Bounds:
+    """Return the error bounds; `file` is one of integers. The NPU's own output activation has none."""
+    if network.head_on_npu:
+        return Bounds(None, None)
     drawn = draw_rows(rows, input_channels(network) + source.n_outputs)
-    bound = _bound(source, network, drawn, file, per_channel=per_channel)
-    return None if bound is None else probe_rows(source, network, drawn, bound)
-
-
-def _bound(
-    source: Network, network: Network, rows: Floats, file: RknnFile | None = None, *, per_channel: bool = True
-) -> Floats | None:
-    """Return the error bound; `file` is one of integers. None for the NPU's own output activation."""
-    return None if network.head_on_npu else file_bound(source, network, rows, file, per_channel=per_channel)
+    bound = file_bound(source, network, np.vstack([rows, drawn]), file, per_channel=per_channel)
+    if bound is None:
+        return Bounds(None, None)
+    own, others = bound[: len(rows)], bound[len(rows) :]
+    is_probed = network.form == "conv"
+    return Bounds(own, probe_rows(source, network, drawn, others) if is_probed else None)
 
 
 @attrs.frozen(eq=False)

@@ -69,8 +69,9 @@ def output_bound(
         delta = source.unit * weights + source.tiny
         size = np.abs(value) + error
         count = (source.products * len(weights) + 2) * source.sum
-        total = error @ weights + size @ delta
-        total += count / (1 - count) * (size @ (weights + delta) + bias) + source.unit * bias + source.tiny
+        rounding = count / (1 - count)
+        total = error @ weights + size @ (delta + rounding * (weights + delta))
+        total += (rounding + source.unit) * bias + source.tiny
         if source.has_events:
             total += source.products * largest_event(size, weights + delta)
         z = value @ layer.weights + layer.bias

@@ -115,7 +115,7 @@ def _scale_inputs(network: Network, how: Preparation) -> Network:
 def _scale_hidden_layers(network: Network, how: Preparation) -> Network:
     """Bring float16 into its window, and the channels of integers closer to one range."""
     if how.precision is Precision.FLOAT16:
-        return scaling.bring_into_float16(network, how.rows)
+        return scaling.bring_into_float16(network, how.rows, how.measure(network))
     if how.rows is None:
         return network
     largest = scaling.INT16_WIDE if how.precision is Precision.INT16 else np.inf

@@ -87,17 +87,22 @@ def balance(network: Network, rows: Floats, most: float = np.inf) -> Network:
     return network
 
 
-def bring_into_float16(network: Network, rows: Floats | None) -> Network:
+def bring_into_float16(
+    network: Network, rows: Floats | None, results: Sequence[Floats] | None = None
+) -> Network:
     """Divide hidden channels that leave the window of float16 by powers of two.
 
     relu and identity let them through.
 
     The window is that of the ranges which example rows or, without, known inputs give each channel; where
-    nothing is known, that of the weights.
+    nothing is known, that of the weights. `results` are each layer's for the rows, where they were computed
+    before.
     """
     inputs = input_ranges(network) if rows is None else network.prepare(rows)
+    given = network
     for i in range(len(network.layers) - 1):
-        layer, result = network.layers[i], _result(network.layers[i], inputs)
+        layer = network.layers[i]
+        result = results[i] if results is not None and network is given else _result(layer, inputs)
         if layer.activation in ("relu", "identity"):
             factors = _divisors(layer, result)
             if (factors != 1).any():

@@ -158,12 +158,9 @@ class CallTimes:
 
     def break_even(self) -> int | None:
         """Return from about how many rows a call on the NPU is faster; None: not up to a million."""
-        counts = np.unique(np.geomspace(1, MOST_ROWS, 200).astype(np.int64)).tolist()
-        faster = None
-        for rows in reversed(counts):
-            if self.npu(rows) >= self.cpu(rows):
-                break
-            faster = rows
+        rows, faster = MOST_ROWS, None
+        while rows and self.npu(rows) < self.cpu(rows):
+            faster, rows = rows, min(rows - 1, int(rows / 1.07))
         return faster
 
 
