@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scirknn.arrays import Floats
 from sklearn2rknn import ConversionOptions, Precision, RangeError, network_from_estimator
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
@@ -90,6 +91,22 @@ def test_hidden_layers_come_into_float16() -> None:
 def test_small_hidden_layers_are_left_alone() -> None:
     network, X = _big_relu(1.0)
     assert bring_into_float16(network, X).layers == network.layers
+
+
+def test_the_example_runs_once_through_a_network_that_needs_no_scaling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, X = _big_relu(1.0)
+    networks: list[Network] = []
+    activations = Network.activations
+
+    def listed(network: Network, X: Floats) -> list[Floats]:
+        networks.append(network)
+        return activations(network, X)
+
+    monkeypatch.setattr(Network, "activations", listed)
+    prepared = prepare_network(network, X, "float16", ConversionOptions(accuracy="single"))
+    assert networks == [prepared]
 
 
 def test_balance_takes_the_root_of_the_spread_between_channels() -> None:

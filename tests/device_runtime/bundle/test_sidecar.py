@@ -53,6 +53,13 @@ def test_metadata_holds_a_digest_of_itself(path: Path) -> None:
     assert "digest" not in read_bundle(path).details
 
 
+def test_metadata_has_a_line_for_each_key(path: Path) -> None:
+    first, *lines, last = metadata_path(path).read_text().splitlines()
+    assert (first, last) == ("{", "}")
+    keys = [next(iter(json.loads(f"{{{line.rstrip(',')}}}"))) for line in lines]
+    assert keys == list(json.loads(metadata_path(path).read_text()))
+
+
 def test_another_layout_of_the_same_metadata_is_read(path: Path) -> None:
     sidecar = metadata_path(path)
     document = json.loads(sidecar.read_text())
