@@ -194,7 +194,8 @@ class Job:
             # Padding rows are free.
             sizes = dict.fromkeys(max(MIN_REFINED_BATCH_SIZE, size) for size in request.batch_sizes)
             request = attrs.evolve(request, batch_sizes=tuple(sizes))
-        files = {size: self._build_file(toolkit, network, size) for size in request.batch_sizes}
+        job = attrs.evolve(self, request=request)
+        files = {size: job._build_file(toolkit, network, size) for size in request.batch_sizes}
         return Attempt(request, files, self.promises)
 
     def _build_file(self, toolkit: Toolkit, network: Network, batch_size: int) -> BuiltFile:
@@ -202,7 +203,8 @@ class Job:
         request, order = self.request, self._order(network, batch_size)
         text = f"the {request.precision} file for batches of {batch_size}"
         with stage(f"Building {text}"), self._start(toolkit, network, order) as building:
-            ranges = ranges_document(network, self.rows, FLOAT16_MAX)
+            is_first = batch_size == request.batch_sizes[0]
+            ranges = ranges_document(network, self.rows, FLOAT16_MAX) if is_first else ()
             expected = order.expected(self.source, network, is_float16=request.is_float16)
             early = _early_file(building)
             rknn, content = early or _file(building)

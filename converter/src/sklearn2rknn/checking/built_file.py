@@ -32,7 +32,7 @@ class BuiltFile:
     full_cubes : tuple of str
         Layers that fill a field of the DPU's cube.
     ranges : sequence of mapping
-        Those of the tensors that the toolkit was given.
+        Those of the network's tensors, with the first batch size; they are the same for all.
     check : CheckResult
     """
 

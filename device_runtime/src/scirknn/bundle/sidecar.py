@@ -40,7 +40,7 @@ def encode_metadata(document: Mapping[str, Any]) -> bytes:
     ValueError
         A number is NaN or infinite.
     """
-    # A line a key; json's own indentation takes three times as long.
+    # One line for each key: json's own indentation takes three times as long.
     lines = (
         f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}"
         for key, value in with_digest(document).items()
