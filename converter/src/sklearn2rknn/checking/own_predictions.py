@@ -45,11 +45,11 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
             expected = np.asarray(ask(model, main_method(network), rows))
     except (AttributeError, LookupError, TypeError, ValueError):  # the rows suit the network only
         return
-    except (ArithmeticError, MemoryError, NameError, RuntimeError) as error:
+    except (ArithmeticError, MemoryError, NameError, RuntimeError) as failure:
         raise UnsupportedModelError(
             f"{type(model).__name__}.{main_method(network)} of scikit-learn fails on the example rows: "
-            f"{str(error)[:200]}. An attribute was changed after fit, or the file is damaged: fit again."
-        ) from error
+            f"{str(failure)[:200]}. An attribute was changed after fit, or the file is damaged: fit again."
+        ) from failure
     outputs, inputs = network.forward(rows), network.expand(rows)
     values, error = carry_steps(network.epilogue, outputs, np.zeros_like(outputs), inputs)
     # Where a step decides between neighbours at the same distance, scikit-learn may decide otherwise.
