@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,32 @@ def test_an_ending_is_unpacked_as_it_was_and_kept_where_it_is_the_models(ending:
     packed = PackedConversion.from_bytes(pack(ending))
     assert packed.ending == ending
     assert packed.is_lasting is lasts
+
+
+DONE = Ending(Outcome.UNSUPPORTED, Stage.ONNX, "too large")
+LOST = Ending(Outcome.INFRA_ERROR, Stage.SIMULATOR, "The scheduler was lost.")
+
+
+class LostEngine:
+    """An engine that is lost when the first of its tasks is done."""
+
+    def start(self, tasks: Iterable[ConversionTask], keep: Callable[[str, bytes], object] | None) -> None:
+        first, *_ = tasks
+        assert keep is not None
+        keep(first.key, pack(DONE))
+
+    def is_done(self, key: str) -> bool:
+        return True
+
+    def result(self, task: ConversionTask) -> bytes | Ending:
+        return LOST
+
+
+def test_what_was_kept_before_a_scheduler_was_lost_is_not_lost_with_it(tmp_path: Path) -> None:
+    source = ConversionSource({TOOLKIT: TOOLKIT}, ConversionStore(tmp_path / "store"), LostEngine())
+    trials = [HostTrial(case=case(name), toolkit=None, files=CaseFiles()) for name in ("iris", "wine")]
+    source.start([trial.case for trial in trials], CaseFiles())
+    assert [source.convert(trial, tmp_path) for trial in trials] == [DONE, LOST]
 
 
 def test_what_is_stored_stays_and_a_damaged_file_is_absent_until_it_is_written_again(tmp_path: Path) -> None:
