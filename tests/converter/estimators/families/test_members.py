@@ -257,6 +257,8 @@ def test_neighbours_at_equal_distances_do_not_fail_the_check_of_members(tmp_path
     assert report.why_on_host.endswith("it computes those of trees and of nearest rows")
     with scirknn.load(tmp_path / "model.rknn") as loaded:
         np.testing.assert_array_equal(loaded.predict_proba(X[60:]), model.predict_proba(X[60:]))
+    between = np.full((40, 3), 1.5)  # as far from points of both classes
+    assert convert(model, tmp_path / "tied.rknn", example_input=between).check.is_off
 
 
 def test_bagged_trees_are_walked_together() -> None:
