@@ -130,7 +130,12 @@ MODELS = [
     model("no estimator", None, Unsupported, "NoneType cannot be converted"),
     model("a path", "iris.pkl", Unsupported, "str cannot be converted"),
     model("a class", MLPRegressor, Unsupported, "the class MLPRegressor, not an instance"),
-    model("another estimator", IsotonicRegression(), Unsupported, "`sklearn2rknn supported` lists"),
+    model(
+        "another estimator",
+        IsotonicRegression(),
+        Unsupported,
+        "IsotonicRegression cannot be converted: it interpolates",
+    ),
     model("not fitted", MLPClassifier(), NotFittedError, "has no weights. Call fit(X, y)"),
     model(
         "pipeline not fitted", make_pipeline(StandardScaler(), MLPClassifier()), NotFittedError, "Call fit"

@@ -231,7 +231,7 @@ def _without_scale() -> Any:
         (
             lambda: make_pipeline(StandardScaler(), IsotonicRegression()),
             UnsupportedModelError,
-            "IsotonicRegression cannot be converted; `sklearn2rknn supported` lists the estimators",
+            "IsotonicRegression cannot be converted: it interpolates in one column",
         ),
         (
             lambda: OwnPipeline([("mlp", MLPClassifier())]),

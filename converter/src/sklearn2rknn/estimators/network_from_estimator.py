@@ -9,12 +9,12 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 
-from scirknn.answers import METHODS, takes_rows
+from scirknn.answers import METHODS, check_labels, responses_of, takes_rows
 from scirknn.bundle import Owner
 from scirknn.steps.branches import Finite
 from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
-from scirknn.steps.step import Step
+from scirknn.steps.step import Step, width_after
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.registry import read_estimator
@@ -65,8 +65,25 @@ def network_from_estimator(estimator: Any) -> Network:
         network = network if steps else attrs.evolve(network, first_step=type(step).__name__)
     network = _prepend_steps(steps, network)
     network = network if target is None else append_target_inverse(target, network)
-    network.check_widths()
+    _check_widths(network)
     return attrs.evolve(network, owner=_owner(estimator, network))
+
+
+def _check_widths(network: Network) -> None:
+    """Refuse steps, layers and labels that do not fit each other."""
+    n_inputs = network.n_features_in if network.columns is None else len(network.columns.inputs)
+    width = width_after(network.features, n_inputs)
+    for layer in network.layers:
+        rows, units = layer.weights.shape
+        if rows != width or not units or layer.bias.shape != (units,):
+            raise ValueError(
+                f"weights of shape {rows, units} and bias {layer.bias.shape} for {width} columns"
+            )
+        width = units
+    n_values = width_after(network.epilogue, width)
+    for steps in responses_of(network).values():
+        width_after(steps, n_values)
+    check_labels(network, width_after(responses_of(network).get("predict", ()), n_values))
 
 
 def _owner(estimator: Any, network: Network) -> Owner | None:

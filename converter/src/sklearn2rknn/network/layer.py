@@ -70,11 +70,6 @@ def _frozen(values: Any) -> Floats:
 _same = attrs.cmp_using(eq=np.array_equal)
 
 
-def _one_for_each_unit(layer: Layer, _: Any, bias: Floats) -> None:
-    if layer.weights.ndim != 2 or not layer.weights.size or bias.shape != layer.weights.shape[1:]:
-        raise ValueError(f"weights of shape {layer.weights.shape} and a bias of shape {bias.shape}")
-
-
 @attrs.frozen(eq=True)
 class Layer:
     """A dense layer, ``activation(h @ weights + bias)``.
@@ -87,7 +82,7 @@ class Layer:
     """
 
     weights: Floats = attrs.field(converter=_frozen, eq=_same)
-    bias: Floats = attrs.field(converter=_frozen, eq=_same, validator=_one_for_each_unit)
+    bias: Floats = attrs.field(converter=_frozen, eq=_same)
     activation: str = attrs.field(
         validator=attrs.validators.in_((*ACTIVATIONS, REFINED, CLIPPED_TANH, SOFTMAX))
     )

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from scirknn.answers import Responses, check_labels, indices, responses_of, takes_rows
+from scirknn.answers import Responses, indices, takes_rows
 from scirknn.arrays import Floats
 from scirknn.bundle import Affine, Owner, apply_affine
 from scirknn.bundle.columns import Columns
@@ -155,33 +155,12 @@ class Network:
         return self.features_in or int(self.layers[0].weights.shape[0]) // self.parts
 
     @property
-    def n_inputs(self) -> int:
-        """Columns in front of `features`."""
-        return self.n_features_in if self.columns is None else len(self.columns.inputs)
-
-    @property
     def n_outputs(self) -> int:
         """Columns of the output, before epilogue and head."""
         if not self.layers:
-            return width_after(self.features, self.n_inputs)
+            n_inputs = self.n_features_in if self.columns is None else len(self.columns.inputs)
+            return width_after(self.features, n_inputs)
         return int(self.layers[-1].weights.shape[1]) // self.output_parts
-
-    def check_widths(self) -> None:
-        """Refuse steps, layers and labels that do not fit each other.
-
-        Raises
-        ------
-        ValueError
-        """
-        width = width_after(self.features, self.n_inputs)
-        for layer in self.layers:
-            if len(layer.weights) != width:
-                raise ValueError(f"a layer takes {len(layer.weights)} columns and is given {width}")
-            width = len(layer.bias)
-        n_values = width_after(self.epilogue, width)
-        for steps in responses_of(self).values():
-            width_after(steps, n_values)
-        check_labels(self, width_after(responses_of(self).get("predict", ()), n_values))
 
     @property
     def widths(self) -> tuple[int, ...]:
