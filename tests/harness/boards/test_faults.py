@@ -282,7 +282,7 @@ def no_numpy(rig: Rig) -> Iterator[Board]:
 
 
 @contextlib.contextmanager
-def no_rknnlite(rig: Rig) -> Iterator[Board]:
+def no_runtime(rig: Rig) -> Iterator[Board]:
     yield attrs.evolve(rig.board, python=rig.server.board.python)
 
 
@@ -320,7 +320,7 @@ FAULTS = {
     "another host key": Fault(other_host_key, INFRA, "another machine answers"),
     "a refused key": Fault(other_key, INFRA, "ssh-copy-id"),
     "no numpy": Fault(no_numpy, INFRA, "No module named 'numpy'"),
-    "no rknnlite": Fault(no_rknnlite, INFRA, "rknn-toolkit-lite2"),
+    "no runtime": Fault(no_runtime, INFRA, "There is no librknnrt.so in /usr/lib. Install it"),
     "a stale lease": Fault(stale_lease, Outcome.PASS, "taken over from bob@there (an earlier run)"),
     "a live lease": Fault(live_lease, INFRA, "in use by bob@there (an earlier run) until"),
 }
