@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Iterator
@@ -65,11 +66,9 @@ def attributes(part: Any, seen: frozenset[int] = frozenset()) -> Iterator[tuple[
             yield from attributes(value, seen)
 
 
-@pytest.mark.filterwarnings("ignore")
-@settings(max_examples=counted(4000), suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_changed_attribute_is_refused_or_predicts_the_same(data: st.DataObject) -> None:
-    estimator = fitted(data.draw(st.sampled_from(sorted(PIPELINES)), label="pipeline"))
+@contextlib.contextmanager
+def changed_attribute(data: st.DataObject, estimator: Any) -> Iterator[None]:
+    """Give a drawn attribute of an estimator, or of what lies in it, a drawn value for a while."""
     places = list(attributes(estimator))
     owner, key = places[data.draw(st.integers(0, len(places) - 1), label="attribute")]
     value = VALUES[data.draw(st.integers(0, len(VALUES) - 1), label="value")]
@@ -79,10 +78,19 @@ def test_changed_attribute_is_refused_or_predicts_the_same(data: st.DataObject) 
             del vars(owner)[key]
         else:
             vars(owner)[key] = value
-        _compare(estimator)
+        yield
     finally:
         vars(owner).clear()
         vars(owner).update(before)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=counted(4000), suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_changed_attribute_is_refused_or_predicts_the_same(data: st.DataObject) -> None:
+    estimator = fitted(data.draw(st.sampled_from(sorted(PIPELINES)), label="pipeline"))
+    with changed_attribute(data, estimator):
+        _compare(estimator)
 
 
 def _compare(estimator: Any) -> None:
@@ -113,24 +121,12 @@ def fitted_estimator(name: str) -> tuple[Any, Any]:
 @given(st.data())
 def test_changed_attribute_of_any_family_is_refused_or_leaves_what_runs(data: st.DataObject) -> None:
     estimator, X = fitted_estimator(data.draw(st.sampled_from(CONVERTED), label="estimator"))
-    places = list(attributes(estimator))
-    owner, key = places[data.draw(st.integers(0, len(places) - 1), label="attribute")]
-    value = VALUES[data.draw(st.integers(0, len(VALUES) - 1), label="value")]
-    before = vars(owner).copy()
-    try:
-        if value is DELETED:
-            del vars(owner)[key]
-        else:
-            vars(owner)[key] = value
+    # A parameter may have a step refuse the rows.
+    with changed_attribute(data, estimator), contextlib.suppress(Sklearn2RknnError, InputError):
         network = network_from_estimator(estimator)
         check_own_predictions(estimator, network, X)
         rows = network.expand(X)
         answer(network, main_method(network), final_values(network, network.forward(X), rows), rows)
-    except (Sklearn2RknnError, InputError):  # a parameter may have a step refuse the rows
-        pass
-    finally:
-        vars(owner).clear()
-        vars(owner).update(before)
 
 
 RARE = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=2)
