@@ -49,7 +49,7 @@ def test_each_method_answers_as_scikit_learn_does(task: Task, toolkit: Toolkit, 
                 assert loaded.score(X, y) == pytest.approx(model.score(X, y), abs=2e-3, rel=1e-3)
     clear = None
     if truth.answer.probabilities is not None:
-        clear = are_clear(truth.answer.probabilities, one_of_them=truth.task != "multilabel")
+        clear = are_clear(truth.answer.deciding, one_of_them=truth.task != "multilabel")
     for method, theirs in truth.methods.items():
         ours = answers[method]
         assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), method
