@@ -5,22 +5,33 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-__all__ = ["FAIL", "INCOMPLETE", "PASS", "Cause", "ExitCode", "Kind", "Outcome", "Stage", "exit_code"]
+__all__ = [
+    "FAIL",
+    "INCOMPLETE",
+    "PASS",
+    "Cause",
+    "ExitCode",
+    "Kind",
+    "Outcome",
+    "Stage",
+    "WithMeaning",
+    "exit_code",
+]
 
 
-class _WithMeaning(str, enum.Enum):
+class WithMeaning(str, enum.Enum):
     """A word of the records, and one line for people."""
 
     meaning: str
 
-    def __new__(cls, word: str, meaning: str = "") -> _WithMeaning:
+    def __new__(cls, word: str, meaning: str = "") -> WithMeaning:
         """Make a member that equals its word."""
         member = str.__new__(cls, word)
         member._value_, member.meaning = word, meaning
         return member
 
 
-class Outcome(_WithMeaning):
+class Outcome(WithMeaning):
     """The end of one case."""
 
     PASS = "pass", "agrees with scikit-learn within its limits"
@@ -57,7 +68,7 @@ class Kind(str, enum.Enum):
     UNTRIED = "not tried"
 
 
-class Cause(_WithMeaning):
+class Cause(WithMeaning):
     """Why a case did not pass, where a property's name does not say it already."""
 
     RANGE = "range", "numbers of the model are too large or too small for the precision"
