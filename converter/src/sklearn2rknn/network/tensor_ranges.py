@@ -68,15 +68,13 @@ def propagate(layer: Layer, ranges: Ranges) -> Ranges:
 
 def _bounds(layer: Layer, low: Floats, high: Floats) -> tuple[Floats, Floats]:
     """Return the ends of a layer's result for the ends of its inputs."""
+    least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
+    if layer.activation == SOFTMAX:  # a share depends on all channels
+        return np.full_like(layer.bias, least), np.full_like(layer.bias, greatest)
     with np.errstate(over="ignore", invalid="ignore"):
         centre = (low / 2 + high / 2) @ layer.weights + layer.bias
         reach = (high / 2 - low / 2) @ np.abs(layer.weights)
-        low, high = centre - reach, centre + reach
-        if layer.activation != SOFTMAX:  # a share depends on all channels
-            low, high = activate(layer.activation, low), activate(layer.activation, high)
-    least, greatest = _CODOMAINS.get(layer.activation, (-np.inf, np.inf))
-    if layer.activation == SOFTMAX:
-        return np.full_like(low, least), np.full_like(high, greatest)
+        low, high = activate(layer.activation, centre - reach), activate(layer.activation, centre + reach)
     low = np.maximum(np.where(np.isnan(low), -np.inf, low), least)
     return low, np.minimum(np.where(np.isnan(high), np.inf, high), greatest)
 

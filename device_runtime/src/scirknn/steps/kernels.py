@@ -204,8 +204,7 @@ class Quotients(Step):
             raise ValueError(f"the step 'quotients' has a bias of shape {self.bias.shape}")
 
     def width(self, columns: int) -> int:
-        if columns != len(self.bias) + 1:
-            raise ValueError(f"the step 'quotients' takes {len(self.bias) + 1} columns, not {columns}")
+        self.require_columns(len(self.bias) + 1, columns)
         return len(self.bias)
 
     def apply(self, values: Floats) -> Floats:
