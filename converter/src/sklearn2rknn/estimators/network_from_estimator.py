@@ -9,8 +9,9 @@ from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
 
-from scirknn.answers import METHODS, check_labels, responses_of, takes_rows
+from scirknn.answers import METHODS, check_labels, takes_rows
 from scirknn.bundle import Owner
+from scirknn.bundle.host_parts import check_widths
 from scirknn.steps.branches import Finite
 from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
@@ -80,10 +81,7 @@ def _check_widths(network: Network) -> None:
                 f"weights of shape {rows, units} and bias {layer.bias.shape} for {width} columns"
             )
         width = units
-    n_values = width_after(network.epilogue, width)
-    for steps in responses_of(network).values():
-        width_after(steps, n_values)
-    check_labels(network, width_after(responses_of(network).get("predict", ()), n_values))
+    check_labels(network, check_widths(network, n_inputs, width))
 
 
 def _owner(estimator: Any, network: Network) -> Owner | None:

@@ -23,6 +23,7 @@ from scirknn.steps.step import RowStep, Step, take_rows, width_after
 from scirknn.steps.training_rows import TrainingRows
 
 if TYPE_CHECKING:
+    from scirknn.answers import Answering
     from scirknn.arrays import Array
     from scirknn.bundle.contents import Bundle
 
@@ -198,37 +199,37 @@ def owner_from_json(value: Any, fail: Callable[[str], NoReturn]) -> Owner:
     return Owner(name, tuple(lacking))
 
 
-def check_widths(bundle: Bundle, fail: Callable[[str], NoReturn]) -> int:
-    """Return how many values `predict` decides from, after each step's columns were compared."""
-    try:
-        n_values = width_after(bundle.epilogue, bundle.n_outputs)
-        n_inputs = width_after(bundle.features, bundle.n_inputs)
-        _require_inputs(bundle.epilogue, n_inputs)
-        for name, steps in responses_of(bundle).items():
-            width, classes = width_after(steps, n_values), bundle.classes
-            if (
-                name == "predict_proba"
-                and classes is not None
-                and classes.ndim == 2
-                and width != classes.size
-            ):
-                raise ValueError(
-                    f"'responses' has {width} probabilities for {classes.size} labels of targets"
-                )
-            _require_inputs(steps, n_inputs)
-            if take_rows(steps) and (name not in _METHODS_OF_ROWS or name == main_method(bundle)):
-                raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")
-            if name in SEARCHES and (steps or not _can_search(bundle, name)):
-                raise ValueError(
-                    f"'responses' has {name!r}, but the first step of 'epilogue' is no such search"
-                )
-    except ValueError as error:
-        fail(str(error))
-    return width_after(responses_of(bundle).get("predict", ()), n_values)
+def check_widths(model: Answering, n_inputs: int, n_outputs: int) -> int:
+    """Return how many values `predict` decides from, after each step's columns were compared.
+
+    Parameters
+    ----------
+    model : Bundle or Network
+    n_inputs, n_outputs : int
+        Columns in front of its features, and of its output in front of its epilogue.
+
+    Raises
+    ------
+    ValueError
+        A step takes another number of columns, or stands where it cannot be.
+    """
+    n_values = width_after(model.epilogue, n_outputs)
+    n_inputs = width_after(model.features, n_inputs)
+    _require_inputs(model.epilogue, n_inputs)
+    for name, steps in responses_of(model).items():
+        width, classes = width_after(steps, n_values), model.classes
+        if name == "predict_proba" and classes is not None and classes.ndim == 2 and width != classes.size:
+            raise ValueError(f"'responses' has {width} probabilities for {classes.size} labels of targets")
+        _require_inputs(steps, n_inputs)
+        if take_rows(steps) and (name not in _METHODS_OF_ROWS or name == main_method(model)):
+            raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")
+        if name in SEARCHES and (steps or not _can_search(model, name)):
+            raise ValueError(f"'responses' has {name!r}, but the first step of 'epilogue' is no such search")
+    return width_after(responses_of(model).get("predict", ()), n_values)
 
 
-def _can_search(bundle: Bundle, method: str) -> bool:
-    first = bundle.epilogue[:1]
+def _can_search(model: Answering, method: str) -> bool:
+    first = model.epilogue[:1]
     return any(isinstance(each, TrainingRows) and method in each.searches for each in first)
 
 

@@ -275,16 +275,21 @@ def is_bare_name(name: Any) -> bool:
         return False
 
 
+def _check_answers(bundle: Bundle) -> None:
+    """Raise a ValueError for what the bundle's methods cannot answer by."""
+    task, head = bundle.task, bundle.head
+    n_values = host_parts.check_widths(bundle, bundle.n_inputs, bundle.n_outputs)
+    if head not in _HEADS_OF[task]:
+        raise ValueError(f"'head' is {head!r}; that of the task {task!r} is {' or '.join(_HEADS_OF[task])}")
+    if bundle.single_output and (task != "regressor" or n_values != 1):
+        raise ValueError(f"'single_output' is True, for the task {task!r} with {n_values} outputs")
+    check_labels(bundle, n_values)
+
+
 def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
     """Refuse values that contradict each other."""
-    task, head, n_outputs = bundle.task, bundle.head, bundle.n_outputs
-    n_values = host_parts.check_widths(bundle, fail)
-    if head not in _HEADS_OF[task]:
-        fail(f"'head' is {head!r}; that of the task {task!r} is {' or '.join(_HEADS_OF[task])}")
-    if bundle.single_output and (task != "regressor" or n_values != 1):
-        fail(f"'single_output' is True, for the task {task!r} with {n_values} outputs")
     try:
-        check_labels(bundle, n_values)
+        _check_answers(bundle)
     except ValueError as error:
         fail(str(error))
     if bundle.on_host and bundle.cpu is not None:
@@ -296,7 +301,7 @@ def _check_consistency(bundle: Bundle, fail: Callable[[str], NoReturn]) -> None:
         return
     if bundle.high_negated and bundle.output_parts != 2:
         fail("'high_negated' is True, without two parts of the outputs")
-    width = max(bundle.channels, n_outputs * bundle.output_parts)
+    width = max(bundle.channels, bundle.n_outputs * bundle.output_parts)
     largest = bundle.variants[-1].samples
     if largest * width > LARGEST_RUN:
         fail(f"'variants' has {largest} samples per run, too many for {width} channels or outputs")
