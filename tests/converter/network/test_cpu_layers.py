@@ -61,13 +61,17 @@ def assert_answers_as(model: Any, path: Path, X: Any) -> None:
         for method in ("predict", "predict_proba", "decision_function", "score_samples", "transform"):
             if not loaded.has(method):
                 continue
-            expected, answers = getattr(model, method)(X), getattr(loaded, method)(X)
-            assert (answers.shape, answers.dtype) == (expected.shape, expected.dtype), method
-            if expected.dtype.kind == "f":
-                largest = 1.0 if method == "predict_proba" else np.abs(expected).max()
-                np.testing.assert_allclose(answers, expected, rtol=0, atol=TOLERANCE * largest)
-            else:
-                np.testing.assert_array_equal(answers, expected)
+            theirs, ours = getattr(model, method)(X), getattr(loaded, method)(X)
+            assert type(ours) is type(theirs), method
+            # The probabilities of several targets are a list, an array for each.
+            both = zip(theirs, ours, strict=True) if isinstance(theirs, list) else [(theirs, ours)]
+            for expected, answers in both:
+                assert (answers.shape, answers.dtype) == (expected.shape, expected.dtype), method
+                if expected.dtype.kind == "f":
+                    largest = 1.0 if method == "predict_proba" else np.abs(expected).max()
+                    np.testing.assert_allclose(answers, expected, rtol=0, atol=TOLERANCE * largest)
+                else:
+                    np.testing.assert_array_equal(answers, expected)
 
 
 OF_EACH_KIND = (

@@ -151,7 +151,7 @@ def test_drawn_densities_answer_as_scikit_learn_does(data: st.DataObject) -> Non
     model: Any = {
         "discriminant": QuadraticDiscriminantAnalysis(reg_param=0.01),
         "bayes": GaussianNB(),
-        "bernoulli": BernoulliNB(binarize=draw(st.floats(-2, 2))),
+        "bernoulli": BernoulliNB(binarize=draw(st.floats(0, 2))),
         "mixture": GaussianMixture(
             classes,
             covariance_type=draw(st.sampled_from(["full", "tied", "diag", "spherical"])),
