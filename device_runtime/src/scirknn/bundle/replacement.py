@@ -104,10 +104,10 @@ def finish_replacement(path: Path) -> None:
                 raise BundleFormatError(f"{new} is not the file that {journal} lists. Remove both.")
             os.replace(new, os.path.realpath(path.with_name(name)))
         journal.unlink()
-    for pattern in (f"{_prefix(path)}*", f".{journal.name}.*"):
-        for left in path.parent.glob(pattern):
+    for name in os.listdir(path.parent):
+        if name.startswith((_prefix(path), f".{journal.name}.")):
             with contextlib.suppress(OSError):
-                left.unlink()
+                path.with_name(name).unlink()
 
 
 def is_unfinished(path: Path) -> bool:

@@ -110,17 +110,17 @@ def decode_metadata(sidecar: Path, content: bytes) -> Any:
         document = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
-    level = [document]
-    for _ in range(_DEEPEST):
-        level = [inner for value in level for inner in _inside(value)]
+    level: list[Any] = [[document]]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, (dict, list))
+        ]
     if level:
         raise _too_large(sidecar, f"it nests more than {_DEEPEST} levels deep")
     return document
-
-
-def _inside(value: Any) -> list[Any]:
-    values = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [inner for inner in values if isinstance(inner, (dict, list))]
 
 
 def _too_large(sidecar: Path, why: str) -> BundleFormatError:
