@@ -298,6 +298,23 @@ def test_what_is_not_fitted_is_refused(model: Any) -> None:
         Emulated.convert(model, scaled("wine")[0])
 
 
+@pytest.mark.parametrize("model", [SVC(probability=True), NuSVC(), SVR(), NuSVR(), OneClassSVM()])
+@pytest.mark.parametrize(
+    "attribute", ["support_", "support_vectors_", "_n_support", "_dual_coef_", "_intercept_", "_probA", "_probB"]
+)
+def test_arrays_that_libsvm_would_read_beyond_their_ends_are_refused(model: Any, attribute: str) -> None:
+    X, y = scaled("wine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of probability
+        model = clone(model).fit(X, y)
+    array = getattr(model, attribute)
+    longer = np.concatenate([array, array]) if len(array) else np.ones(2)
+    for value in (None, array.tolist(), longer):
+        setattr(model, attribute, value)
+        with pytest.raises(UnsupportedModelError):
+            network_from_estimator(model)
+
+
 @pytest.mark.parametrize(
     ("model", "attribute", "value"),
     [

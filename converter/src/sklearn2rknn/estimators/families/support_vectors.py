@@ -28,8 +28,8 @@ BALANCED_KERNELS = attrs.evolve(
 @reads(SVC, NuSVC, form=BALANCED_KERNELS)
 def read_classifier(estimator: Any, name: str) -> Network:
     """Return the network of the pairs' decision values."""
-    kernel, points = _kernel(estimator, name), _points(estimator, name)
     classes = class_labels(name, estimator.classes_)
+    kernel, points = _kernel(estimator, name), _points(estimator, name, len(classes))
     bias = _numbers(estimator, name, "intercept_", 1)
     dual = _numbers(estimator, name, "dual_coef_", 2)
     counts = Attributes(estimator).array("_n_support", (len(classes),), "iu")
@@ -112,14 +112,25 @@ def _one_mixture(estimator: Any, name: str, points: Floats) -> tuple[Floats, Flo
     return _numbers(estimator, name, "dual_coef_", 2).T, bias
 
 
-def _points(estimator: Any, name: str) -> Floats:
-    width = Attributes(estimator).width()
-    if np.shape(estimator.support_vectors_)[:1] == (0,):
-        return np.zeros((0, width))
-    points = _numbers(estimator, name, "support_vectors_", 2)
-    if points.shape[1] != width:
-        raise Attributes(estimator).refuse("support_vectors_", f"rows of {width} features")
+def _points(estimator: Any, name: str, classes: int = 2) -> Floats:
+    """Return the support vectors; libsvm counts two classes where there are none."""
+    own, is_empty = Attributes(estimator), np.shape(estimator.support_vectors_)[:1] == (0,)
+    points = np.zeros((0, own.width())) if is_empty else _numbers(estimator, name, "support_vectors_", 2)
+    own.array("support_vectors_", (len(points), own.width()), "f")
+    _require_sizes(own, classes, len(points))
     return points
+
+
+def _require_sizes(own: Attributes, classes: int, points: int) -> None:
+    """Refuse arrays that libsvm would read beyond their ends: it compares no sizes."""
+    pairs = classes * (classes - 1) // 2
+    own.array("support_", (points,), "i")
+    own.array("_n_support", (classes,), "i")
+    own.array("_dual_coef_", (classes - 1, points), "f")
+    own.array("_intercept_", (pairs,), "f")
+    for key in ("_probA", "_probB"):
+        if len(own.array(key, (None,), "f")) not in (0, pairs):
+            raise own.refuse(key, f"{pairs} numbers, or none")
 
 
 def _kernel(estimator: Any, name: str) -> PairwiseKernel:
