@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,20 @@ VALUES: list[Any] = [
     np.full(4, np.nan), np.full(4, -1.0), np.arange(4), [[1, 2], [3]], np.zeros((4, 4)), [np.zeros((4, 4))],
 ]  # fmt: skip
 
+CHANGES: list[Callable[[Any], Any]] = [
+    lambda array: array[:0],
+    lambda array: array[:-1],
+    lambda array: array[..., :1].copy(),
+    lambda array: np.concatenate([array, array]),
+    lambda array: array.T.copy(),
+    lambda array: array.reshape(-1),
+    lambda array: array * 0 - 1,
+    lambda array: array * 10**6 + 7,
+    lambda array: array.astype("f4"),
+    lambda array: array.astype("i8"),
+]
+"""What an array is made to: another length, shape, dtype, or indices that lead outside."""
+
 
 @functools.cache
 def fitted(name: str) -> Any:
@@ -71,8 +85,8 @@ def changed_attribute(data: st.DataObject, estimator: Any) -> Iterator[None]:
     """Give a drawn attribute of an estimator, or of what lies in it, a drawn value for a while."""
     places = list(attributes(estimator))
     owner, key = places[data.draw(st.integers(0, len(places) - 1), label="attribute")]
-    value = VALUES[data.draw(st.integers(0, len(VALUES) - 1), label="value")]
     before = vars(owner).copy()
+    value = _drawn_value(data, before[key])
     try:
         if value is DELETED:
             del vars(owner)[key]
@@ -82,6 +96,16 @@ def changed_attribute(data: st.DataObject, estimator: Any) -> Iterator[None]:
     finally:
         vars(owner).clear()
         vars(owner).update(before)
+
+
+def _drawn_value(data: st.DataObject, before: Any) -> Any:
+    choice = data.draw(st.integers(0, len(VALUES) + len(CHANGES) - 1), label="value")
+    if choice < len(VALUES):
+        return VALUES[choice]
+    try:
+        return CHANGES[choice - len(VALUES)](before)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # of no array
+        return DELETED
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -300,7 +300,8 @@ def test_what_is_not_fitted_is_refused(model: Any) -> None:
 
 @pytest.mark.parametrize("model", [SVC(probability=True), NuSVC(), SVR(), NuSVR(), OneClassSVM()])
 @pytest.mark.parametrize(
-    "attribute", ["support_", "support_vectors_", "_n_support", "_dual_coef_", "_intercept_", "_probA", "_probB"]
+    "attribute",
+    ["support_", "support_vectors_", "_n_support", "_dual_coef_", "_intercept_", "_probA", "_probB"],
 )
 def test_arrays_that_libsvm_would_read_beyond_their_ends_are_refused(model: Any, attribute: str) -> None:
     X, y = scaled("wine")
