@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, clone
+from sklearn.cluster import FeatureAgglomeration
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import KNNImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -188,6 +189,8 @@ def _with(step: Any, key: str, value: Any) -> Any:
         (SplineTransformer(), "n_features_out_", 10**6),
         (KNNImputer(), "_mask_fit_X", np.zeros((1, 4), dtype=bool)),
         (KNNImputer(), "_valid_mask", np.zeros(4, dtype=bool)),
+        (FeatureAgglomeration(2), "labels_", np.array([0, 1, 0, 10**12])),
+        (FeatureAgglomeration(2), "labels_", np.array([0, 1, 0])),
     ],
     ids=lambda value: (
         type(value).__name__ if hasattr(value, "fit") else value if isinstance(value, str) else ""

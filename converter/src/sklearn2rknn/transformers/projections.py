@@ -16,6 +16,7 @@ from sklearn.decomposition import (
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.transformers.decompositions import project
 from sklearn2rknn.transformers.feature_table import FeatureTable
@@ -78,6 +79,9 @@ def apply_agglomeration(step: Any, table: FeatureTable, named: str) -> FeatureTa
             f"{named} has pooling_func={name:.60}; the mean can be converted. Fit with "
             "pooling_func=numpy.mean."
         )
-    labels = np.asarray(step.labels_)
-    members = np.eye(labels.max() + 1)[labels]
+    labels = Attributes(step).array("labels_", (table.width,), "i")
+    named_labels = np.unique(labels)
+    if not np.array_equal(named_labels, np.arange(len(named_labels))):
+        raise Attributes(step).refuse("labels_", "the labels 0, 1, 2 and so on, each of some feature")
+    members = np.eye(len(named_labels))[labels]
     return table.mix(members, type(step).__name__).calculate("divide", members.sum(axis=0))
