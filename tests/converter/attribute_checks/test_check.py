@@ -32,6 +32,7 @@ from scirknn import InputError
 from scirknn.answers import answer, final_values, main_method
 from sklearn2rknn import Sklearn2RknnError, UnsupportedModelError, network_from_estimator
 from sklearn2rknn.checking.own_predictions import check_own_predictions
+from sklearn2rknn.rows.example_input import validate_example_input
 from tests.converter.estimators.test_model_file import PIPELINES
 from tests.converter.estimators.test_support import CONVERTED
 from tests.converter.estimators.test_support import fitted as fitted_alone
@@ -149,6 +150,7 @@ def test_changed_attribute_of_any_family_is_refused_or_leaves_what_runs(data: st
     # A parameter may have a step refuse the rows.
     with changed_attribute(data, estimator), contextlib.suppress(Sklearn2RknnError, InputError):
         network = network_from_estimator(estimator)
+        validate_example_input(X, network, "example_input")
         check_own_predictions(estimator, network, X)
         rows = network.expand(X)
         answer(network, main_method(network), final_values(network, network.forward(X), rows), rows)
@@ -199,6 +201,21 @@ def _with(step: Any, key: str, value: Any) -> Any:
 def test_wrong_size_is_refused_by_the_attributes_name(step: Any, key: str, value: Any) -> None:
     with pytest.raises(UnsupportedModelError, match=rf"{type(step).__name__}\.{key} is .*fit again"):
         network_from_estimator(_with(step, key, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("KMeans", "_n_threads", -1),
+        ("BisectingKMeans", "_n_threads", 10**12),
+        ("DummyRegressor", "constant_", None),
+    ],
+)
+def test_what_scikit_learns_own_predict_cannot_take_is_refused(name: str, key: str, value: Any) -> None:
+    estimator, X = fitted_alone(name)
+    setattr(estimator, key, value)
+    with pytest.raises(UnsupportedModelError):
+        check_own_predictions(estimator, network_from_estimator(estimator), X)
 
 
 def test_pipeline_within_itself_is_refused() -> None:

@@ -67,7 +67,7 @@ def _differences(network: Network, values: Floats, expected: npt.NDArray[Any]) -
     if expected.shape[:1] != predicted.shape[:1]:
         return np.ones(max(1, len(predicted)), dtype=bool)
     if gives_numbers(network):
-        if expected.size != predicted.size:
+        if expected.size != predicted.size or expected.dtype.kind not in "biuf":
             return np.ones(len(predicted), dtype=bool)
         limit = _TIE * (1 + np.abs(predicted))
         wrong = np.abs(predicted - expected.reshape(predicted.shape)) > limit

@@ -16,6 +16,7 @@ from scirknn.steps.chances import LogSoftmax
 from scirknn.steps.distances import Descent, Distances, LargestOfGroups, LessSquaredNorm
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.step import Step
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
@@ -32,9 +33,14 @@ _Path = tuple[tuple[int, int], ...]
 """The splits that lead to a leaf: 1 where it is on the left, -1 on the right."""
 
 
+_MOST_THREADS = 1 << 12
+"""More than any machine has on which k-means was fitted."""
+
+
 @reads(KMeans, MiniBatchKMeans, MeanShift, form=CENTRES)
 def read_means(estimator: Any, name: str) -> Network:
     """Return the network of a clusterer whose clusters are its centres."""
+    _check_threads(estimator)
     centres = _Centres.of(estimator, name, "cluster_centers_")
     dtype = np.int32 if isinstance(estimator, (KMeans, MiniBatchKMeans)) else np.int64
     return centres.clusterer(estimator, np.arange(len(centres.points), dtype=dtype))
@@ -43,6 +49,7 @@ def read_means(estimator: Any, name: str) -> Network:
 @reads(BisectingKMeans, form=SPLITS)
 def read_bisecting_means(estimator: Any, name: str) -> Network:
     """Return the network of the splits' scores: which of its two centres is nearer."""
+    _check_threads(estimator)
     centres = _Centres.of(estimator, name, "cluster_centers_")
     labels = np.arange(len(centres.points), dtype=np.int32)
     if len(labels) == 1:
@@ -60,6 +67,13 @@ def read_bisecting_means(estimator: Any, name: str) -> Network:
             signs[leaf, split] = sign
     layer = Layer(weights[:, ::2] - weights[:, 1::2], bias[::2] - bias[1::2], "identity")
     return attrs.evolve(centres.clusterer(estimator, labels, (Descent(signs),)), layers=(layer,))
+
+
+def _check_threads(estimator: Any) -> None:
+    """Refuse a number of threads at which scikit-learn's predict ends the process."""
+    own = Attributes(estimator)
+    if own.has("_n_threads"):
+        own.count("_n_threads", most=_MOST_THREADS)
 
 
 def _splits(estimator: Any, name: str, count: int) -> tuple[list[Any], dict[int, _Path]]:
