@@ -218,6 +218,13 @@ def test_what_scikit_learns_own_predict_cannot_take_is_refused(name: str, key: s
         check_own_predictions(estimator, network_from_estimator(estimator), X)
 
 
+def test_a_first_prediction_of_a_great_many_outputs_is_refused() -> None:
+    estimator, _ = fitted_alone("GradientBoostingRegressor")
+    estimator.init_.n_outputs_ = 10**12
+    with pytest.raises(UnsupportedModelError, match=r"DummyRegressor\.n_outputs_ is int 1000000000000"):
+        network_from_estimator(estimator)
+
+
 def test_pipeline_within_itself_is_refused() -> None:
     estimator = _with(StandardScaler(), "copy", True)
     estimator.steps[0] = ("scale", estimator)

@@ -39,6 +39,7 @@ from scirknn.steps.activations import Activation
 from scirknn.steps.linear import Dense, Shift
 from scirknn.steps.step import Step
 from scirknn.steps.trees import IsolationScore, Sign, TreeSum
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.families.voting import read_boosted_members
 from sklearn2rknn.estimators.fitted import class_labels, feature_names, methods, require_fitted
@@ -199,7 +200,9 @@ def _of_shares(estimator: Any, trees: Sequence[Any]) -> Network:
 def _stages(estimator: Any) -> TreeSum:
     """Return a boosted model's stages; its first predictions are the same for every row."""
     kind = type(estimator.init_).__name__
-    if not kind.startswith("Dummy") and estimator.init_ != "zero":
+    if kind.startswith("Dummy"):
+        Attributes(estimator.init_).count("n_outputs_", most=1)
+    elif estimator.init_ != "zero":
         raise UnsupportedModelError(
             f"{type(estimator).__name__} with init={kind} cannot be converted. Leave it out, or take 'zero'."
         )
