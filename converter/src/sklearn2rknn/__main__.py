@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sklearn2rknn.candidates.comparison import PrecisionComparison
     from sklearn2rknn.report import ConversionReport
 
-__all__ = ["main"]
-
 EXAMPLES = """
 \b
 Examples:

@@ -51,8 +51,6 @@ from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
 from sklearn2rknn.toolkit.toolkit import Toolkit, shared_toolkit
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 
-__all__ = ["compare_precisions", "convert"]
-
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 

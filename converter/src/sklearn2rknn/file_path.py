@@ -10,8 +10,6 @@ import click
 
 from scirknn.text import drop_output, printable
 
-__all__ = ["FilePath", "OutputErrors"]
-
 
 class FilePath(click.Path):
     """A path whose ``~`` is the user's home, as in ``--rows=~/X.csv`` too."""

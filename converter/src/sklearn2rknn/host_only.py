@@ -25,8 +25,6 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.options import check_path, source_details
 from sklearn2rknn.report import ConversionReport
 
-__all__ = ["convert_on_host", "refuse_precision"]
-
 _WHERE = "the board's CPU computes it in numpy"
 _OF_TREES = "the NPU would compare every threshold of every tree, which costs more than walking the trees"
 _OF_MEMBERS = "of models side by side it computes those of trees and of nearest rows"

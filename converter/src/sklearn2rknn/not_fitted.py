@@ -6,8 +6,6 @@ from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
 from sklearn2rknn.errors import Sklearn2RknnError
 
-__all__ = ["NotFittedError"]
-
 
 class NotFittedError(Sklearn2RknnError, _SklearnNotFittedError):  # type: ignore[misc]  # sklearn is untyped
     """The estimator was not fitted."""

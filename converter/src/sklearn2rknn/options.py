@@ -27,16 +27,6 @@ from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.tolerances import Promise, Requirement
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion
 
-__all__ = [
-    "BATCH_SIZE",
-    "ConversionOptions",
-    "ConversionRequest",
-    "check_path",
-    "choose_precision",
-    "package_version",
-    "source_details",
-]
-
 BATCH_SIZE = 64
 """Default batch size: but for wide inputs, a call of 64 rows is estimated to cost hardly more than one of a
 single row (the table in converter/README.md)."""

@@ -12,8 +12,6 @@ from rich.markup import escape
 
 from scirknn.text import printable
 
-__all__ = ["progress", "stage"]
-
 QUIET_SECONDS = 2.0  # work that takes no longer is not reported
 
 _stages: list[str] = []

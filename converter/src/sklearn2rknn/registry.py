@@ -9,8 +9,6 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Registry"]
-
 Reader = TypeVar("Reader", bound=Callable[..., Any])
 
 

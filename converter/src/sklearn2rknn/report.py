@@ -25,8 +25,6 @@ from sklearn2rknn.tolerances import FEWEST_ROWS
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 from virtual_npu import numpy_seconds
 
-__all__ = ["ConversionReport", "describe"]
-
 _TITLES = {"onnx": "float32 ONNX", "simulator": "simulator", "virtual_npu": "virtual NPU", "host": "numpy"}
 
 _ROWS = {

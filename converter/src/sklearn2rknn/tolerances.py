@@ -21,23 +21,6 @@ import numpy.typing as npt
 
 from scirknn.arrays import Floats
 
-__all__ = [
-    "FEWEST_ROWS",
-    "MARGIN",
-    "MAX_WEIGHTS_FOR_PAIRS",
-    "MAX_WEIGHTS_OF_PAIRS",
-    "NEAR",
-    "PAIRS_R2",
-    "PROBABILITY",
-    "SAFETY",
-    "Promise",
-    "Requirement",
-    "expected_labels",
-    "probability_reach",
-    "promises",
-]
-
-
 PROBABILITY = 0.002
 """Error of a probability in float16: a fifth of a percentage point."""
 

@@ -39,30 +39,6 @@ if TYPE_CHECKING:
         def responses(self) -> Responses | None: ...
 
 
-__all__ = [
-    "METHODS",
-    "SCORES",
-    "SEARCHES",
-    "TASKS",
-    "Responses",
-    "answer",
-    "answer_width",
-    "ask",
-    "by_target",
-    "check_labels",
-    "decision_values",
-    "default_responses",
-    "final_values",
-    "finisher",
-    "gives_numbers",
-    "indices",
-    "labels_of",
-    "main_method",
-    "probabilities",
-    "responses_of",
-    "takes_rows",
-]
-
 Responses = Mapping[str, Tuple[Step, ...]]
 """By method, its own steps."""
 

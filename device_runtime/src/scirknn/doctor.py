@@ -28,8 +28,6 @@ from scirknn.errors import ScirknnError
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["examine"]
-
 _KNOWN_GOOD = "2.3.2"
 _LITE_PYTHONS = ((3, 7), (3, 12))  # wheels of rknn-toolkit-lite2 2.3.2
 _VENDOR_KERNEL = (

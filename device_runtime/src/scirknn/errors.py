@@ -21,21 +21,6 @@ from __future__ import annotations
 
 from scirknn.text import printable
 
-__all__ = [
-    "BundleError",
-    "BundleFormatError",
-    "BundleNotFoundError",
-    "CompatibilityError",
-    "DeviceError",
-    "DigestError",
-    "InputError",
-    "InputRangeError",
-    "InputRangeWarning",
-    "NativeError",
-    "OutputRangeError",
-    "ScirknnError",
-]
-
 
 class ScirknnError(Exception):
     """Base of every error that scirknn raises on purpose; its text is `scirknn.text.printable`."""

@@ -9,15 +9,6 @@ import secrets
 import stat
 from typing import BinaryIO, Iterator, Union
 
-__all__ = [
-    "open_atomically",
-    "open_new",
-    "permissions_of",
-    "sha256_of_bytes",
-    "sha256_of_file",
-    "write_atomically",
-]
-
 _PathLike = Union[str, "os.PathLike[str]"]
 _NAME_CHARACTERS = 40  # of the target's name in the temporary one: a name has at most 255 bytes
 _BLOCK_BYTES = 1 << 20

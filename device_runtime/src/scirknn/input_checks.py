@@ -16,8 +16,6 @@ from scirknn.errors import InputError
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["check_consistent_length", "check_finite", "check_rows", "check_table"]
-
 _RESHAPE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
     "array.reshape(1, -1) if it contains a single sample."

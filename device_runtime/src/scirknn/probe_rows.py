@@ -14,8 +14,6 @@ import numpy as np
 if TYPE_CHECKING:
     from scirknn.arrays import Float32Array, Floats
 
-__all__ = ["MOST_ROWS", "MOST_VALUES", "ProbeRows", "from_json", "to_json"]
-
 MOST_ROWS = 8
 MOST_VALUES = 2048
 """Inputs and outputs in all, unless one row has more: the key stays some ten kilobytes."""

@@ -14,8 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Union
 
-__all__ = ["TemporaryFolder", "remove_folder", "remove_folders_of_the_dead"]
-
 _PREFIX = "scirknn-temporary-"
 _NAME = re.compile(_PREFIX + r"[a-z0-9_]{8}")
 

@@ -7,8 +7,6 @@ import signal
 import threading
 from typing import Any, Iterator
 
-__all__ = ["TERMINATED", "interrupt_on_sigterm"]
-
 TERMINATED = 128 + signal.SIGTERM
 """The exit code of a program that SIGTERM ended, as shells count it."""
 

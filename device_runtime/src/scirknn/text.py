@@ -6,8 +6,6 @@ import contextlib
 import os
 import sys
 
-__all__ = ["count_of", "drop_output", "printable"]
-
 
 def printable(text: str) -> str:
     """Return a text that moves no cursor and reorders no line.

@@ -31,30 +31,6 @@ from typing import Any
 
 from scirknn.text import printable
 
-__all__ = [
-    "AuthenticationError",
-    "BoardBusyError",
-    "BoardDeadlineError",
-    "BoardError",
-    "BoardHealthError",
-    "BoardRefusedError",
-    "BoardsFileError",
-    "ConnectionLostError",
-    "FactsFileError",
-    "HarnessError",
-    "HostKeyError",
-    "InfraError",
-    "LeaseError",
-    "OwnModelError",
-    "PowerError",
-    "ProtocolError",
-    "ProvisioningError",
-    "RunFolderError",
-    "SameBoardError",
-    "SchedulerError",
-    "VirtualBoardError",
-]
-
 
 class HarnessError(Exception):
     """Base of every error that the harness raises on purpose; its text is `scirknn.text.printable`.

@@ -13,16 +13,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "FileFormatError",
-    "InputError",
-    "OverWideFieldError",
-    "OverWideFieldWarning",
-    "UnsupportedFormat",
-    "UnsupportedProgram",
-    "VirtualNpuError",
-]
-
 
 class VirtualNpuError(Exception):
     """Base of every error that virtual_npu raises on purpose."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
 
-__all__ = ["Evidence", "Kind", "Rule", "count_by_kind", "follows", "sentence"]
-
 _Marked = TypeVar("_Marked", bound=Callable[..., Any])
 
 

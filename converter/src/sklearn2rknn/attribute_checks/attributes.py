@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from sklearn2rknn.errors import UnsupportedModelError
 
-__all__ = ["MOST_FEATURES", "Attributes"]
-
 MOST_FEATURES = 1 << 20
 """Features beyond which a model is refused before anything of that size is made; no NPU takes as many."""
 

@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
 
-__all__ = ["check_categories", "check_groups"]
-
 
 def check_categories(step: Attributes, width: int) -> list[int]:
     """Return how many categories each feature of an encoder has.

@@ -20,8 +20,6 @@ from sklearn2rknn.attribute_checks.steps import check_step
 from sklearn2rknn.errors import Sklearn2RknnError, UnsupportedModelError
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 
-__all__ = ["check_estimator", "checked"]
-
 _Result = TypeVar("_Result")
 _MOST_PARTS = 10_000  # estimators within one; a file may name one part any number of times
 

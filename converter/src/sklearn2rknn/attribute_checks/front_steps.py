@@ -24,8 +24,6 @@ from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.categories import check_categories
 from sklearn2rknn.transformers.plain_splines import MOST_DEGREE, plain_spline
 
-__all__ = ["CHECKS"]
-
 _MOST_STEPS = 1 << 10
 
 

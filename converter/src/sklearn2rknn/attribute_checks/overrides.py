@@ -7,8 +7,6 @@ from typing import Any
 
 from sklearn2rknn.errors import UnsupportedModelError
 
-__all__ = ["refuse_overrides"]
-
 _METHODS = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "_predict", "_forward_pass",
     "_forward_pass_fast", "__getattribute__", "__getattr__",

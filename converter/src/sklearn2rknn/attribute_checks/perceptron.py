@@ -10,8 +10,6 @@ from sklearn.preprocessing import LabelBinarizer
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
 
-__all__ = ["check_activations", "check_perceptron"]
-
 _KINDS = ("binary", "multiclass", "multilabel-indicator")
 
 

@@ -23,8 +23,6 @@ from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.categories import check_categories, check_groups
 from sklearn2rknn.attribute_checks.front_steps import CHECKS
 
-__all__ = ["check_step"]
-
 
 def check_step(step: Any) -> None:
     """Refuse a fitted transformer whose attributes are not those that fit leaves.

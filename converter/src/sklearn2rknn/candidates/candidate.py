@@ -10,8 +10,6 @@ import attrs
 
 from sklearn2rknn.checking.check_result import CheckResult
 
-__all__ = ["Candidate", "choose", "pareto_front"]
-
 
 @attrs.frozen(kw_only=True)
 class Candidate:

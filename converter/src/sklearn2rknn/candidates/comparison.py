@@ -12,8 +12,6 @@ from rich.text import Text
 from scirknn.text import printable
 from sklearn2rknn.candidates.candidate import Candidate, choose, pareto_front
 
-__all__ = ["PrecisionComparison"]
-
 
 @attrs.frozen
 class PrecisionComparison:

@@ -11,8 +11,6 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.kernel_on_npu import distance_kernel, has_balanced_sums, kernel_on_npu
 from sklearn2rknn.toolkit.toolkit import Toolkit
 
-__all__ = ["FEWEST_STORED_ROWS", "KernelForm", "choose_kernel_form"]
-
 FEWEST_STORED_ROWS = 2000
 """Rows from which on the exponentials pay on the NPU (docs/time-estimate.md)."""
 

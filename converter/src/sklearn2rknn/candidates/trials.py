@@ -16,8 +16,6 @@ from sklearn2rknn.tolerances import FEWEST_ROWS, promises
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion
 from sklearn2rknn.toolkit.toolkit import Toolkit
 
-__all__ = ["BEST", "Trial", "choose_trial", "first_precision", "require_held_out", "try_candidates"]
-
 BEST = "best"
 """What a precision is called that is to be chosen."""
 

@@ -18,8 +18,6 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import take_evenly
 from sklearn2rknn.tolerances import expected_labels, probability_reach
 
-__all__ = ["Agreement", "agreement", "chances", "expected_behind_steps", "steps_to_decisions"]
-
 ERROR_LIMIT = 64
 """Errors that each row's label is tried with."""
 

@@ -11,8 +11,6 @@ from scirknn.arrays import Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.network.layer import CLIPPED_TANH, REFINED, SOFTMAX, TANH_PAIRS_ERROR, activate
 
-__all__ = ["DOUBLE", "FLOAT16", "FLOAT32", "FLOAT64", "Arithmetic"]
-
 SUM_UNIT = 2.0**-24  # unit roundoff of the float32 sums
 
 Errors = Mapping[str, tuple[float, float, float]]

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-__all__ = ["single_blas_thread"]
-
 SMALL = 2**28
 """Multiplications of one product up to which one thread does it in some 20 ms."""
 

@@ -13,8 +13,6 @@ from sklearn2rknn.errors import ConversionError, CpuFallbackError
 from virtual_npu import RknnFile
 from virtual_npu.evidence import sentence
 
-__all__ = ["BuiltFile", "inspect_file", "parse_file"]
-
 
 @attrs.frozen(eq=False, kw_only=True)
 class BuiltFile:

@@ -24,8 +24,6 @@ from sklearn2rknn.network.onnx_session import onnx_session
 from sklearn2rknn.rows.check_rows import CheckInput
 from virtual_npu import RknnFile
 
-__all__ = ["Expected", "Graph", "expect", "run_check"]
-
 EPILOGUE_ROUNDING = 2.0**-40
 """Share of a value that the epilogue's own float64 may err by: some thousand sums and products."""
 

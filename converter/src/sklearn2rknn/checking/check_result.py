@@ -13,8 +13,6 @@ from sklearn2rknn.checking.agreement import Agreement
 from sklearn2rknn.rows.check_rows import SEED
 from sklearn2rknn.tolerances import FEWEST_ROWS, SAFETY, Requirement
 
-__all__ = ["STAGES", "CheckResult"]
-
 STAGES = ("onnx", "simulator", "virtual_npu", "host")
 """What a check compares with the estimator: the float32 graph, the vendor's simulator, the virtual NPU;
 numpy, where the host computes all."""

@@ -9,8 +9,6 @@ from scirknn.arrays import Floats
 from scirknn.estimators.scores import r2_of_outputs
 from sklearn2rknn.tolerances import MARGIN
 
-__all__ = ["LOWEST_R2", "are_clear", "decision_margins", "worst_r2"]
-
 LOWEST_R2 = -1e9
 """R2 of predictions that are infinite, as JSON has no infinity."""
 

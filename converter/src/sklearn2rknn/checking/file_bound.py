@@ -12,8 +12,6 @@ from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_
 from sklearn2rknn.network.network import Network
 from virtual_npu import RknnFile
 
-__all__ = ["LOW_NUMBERS", "file_bound"]
-
 LOW_NUMBERS = 2.0**-9
 """What storing a low number errs by that is the difference of two sums, as a share of their own error."""
 

@@ -23,8 +23,6 @@ from sklearn2rknn.checking.arithmetic import (
 )
 from sklearn2rknn.network.layer import Layer
 
-__all__ = ["NormBound", "dense_bound", "output_bound"]
-
 
 @attrs.frozen
 class NormBound:

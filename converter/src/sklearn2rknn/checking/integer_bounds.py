@@ -21,8 +21,6 @@ from sklearn2rknn.checking.arithmetic import (
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, Layer
 from virtual_npu import RknnFile
 
-__all__ = ["Steps", "int16_steps", "kernel_ranges", "quantized_output_bound", "tensor_count", "tensor_steps"]
-
 
 @attrs.frozen
 class Steps:

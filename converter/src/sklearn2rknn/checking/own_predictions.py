@@ -15,8 +15,6 @@ from sklearn2rknn.checking.comparisons import decision_margins
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
-__all__ = ["check_own_predictions"]
-
 _ROWS = 256
 _TIE = 1e-3  # outputs that differ by less may be ordered either way by float32 weights
 

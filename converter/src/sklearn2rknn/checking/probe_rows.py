@@ -9,8 +9,6 @@ from scirknn.probe_rows import MOST_ROWS, MOST_VALUES, ProbeRows
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import SEED
 
-__all__ = ["draw_rows", "probe_rows"]
-
 
 def draw_rows(rows: Floats, values: int) -> Floats:
     """Draw rows within each column's range in `rows`: a bundle shows nobody's data.

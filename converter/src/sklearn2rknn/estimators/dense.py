@@ -14,8 +14,6 @@ from sklearn2rknn.estimators.fitted import feature_names, fitted_numbers, requir
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = ["Answers", "dense_network", "linear_weights"]
-
 
 @attrs.frozen(eq=False, kw_only=True)
 class Answers:

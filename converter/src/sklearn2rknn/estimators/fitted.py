@@ -14,8 +14,6 @@ from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.not_fitted import NotFittedError
 
-__all__ = ["class_labels", "feature_names", "fitted_numbers", "methods", "require_fitted"]
-
 
 def require_fitted(estimator: Any, attribute: str) -> None:
     """Raise NotFittedError where an attribute that fit leaves is missing."""

@@ -19,17 +19,6 @@ from sklearn2rknn.estimators.registry import Form
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = [
-    "KERNELS",
-    "Exponent",
-    "PairwiseKernel",
-    "exponent_network",
-    "finite_number",
-    "kernel_network",
-    "pairwise_kernel",
-    "share_distances",
-]
-
 KERNELS = Form(
     "exponents or products with the stored rows in one layer; functions and sums on the host",
     precisions=("float16", "int16"),

@@ -23,8 +23,6 @@ from sklearn2rknn.model_files.pickle_machine import PickleMachine
 from sklearn2rknn.model_files.skops_file import SkopsFile
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
-__all__ = ["PICKLE_SUFFIXES", "load_model"]
-
 PICKLE_SUFFIXES = (".pkl", ".pickle", ".joblib")
 
 SIZE_LIMIT = 2 << 30  # bytes of a decompressed file

@@ -30,8 +30,6 @@ from sklearn2rknn.transformers.prologue import fills_behind, in_order, jumps_beh
 from sklearn2rknn.transformers.refusals import refuse_text
 from sklearn2rknn.transformers.registry import apply_step, first_step
 
-__all__ = ["network_from_estimator"]
-
 
 @checked
 def network_from_estimator(estimator: Any) -> Network:

@@ -16,15 +16,6 @@ from sklearn2rknn.estimators.fitted import fitted_numbers
 from sklearn2rknn.estimators.registry import Form
 from sklearn2rknn.network.network import Network
 
-__all__ = [
-    "DIAGONAL",
-    "QUADRATIC",
-    "QuadraticForms",
-    "checked_numbers",
-    "positive_numbers",
-    "quadratic_network",
-]
-
 _LAYER = "one dense layer of (x - mean) P; squares and sums on the host"
 
 QUADRATIC = Form(

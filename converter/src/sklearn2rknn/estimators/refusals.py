@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from scirknn.answers import METHODS
 
-__all__ = ["refusal_of"]
-
 _PER_ROW = "solves an optimisation for each row"
 _GRAPH = "searches a graph of its training rows for each row"
 _NEIGHBOURS = "makes a sparse matrix of its training rows' distances; a NearestNeighbors can be converted"

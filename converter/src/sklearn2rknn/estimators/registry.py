@@ -23,8 +23,6 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
-__all__ = ["DENSE", "ESTIMATORS", "Form", "form_of", "read_estimator", "reads"]
-
 EstimatorReader = Callable[[Any, str], Network]
 
 ESTIMATORS: Registry[EstimatorReader] = Registry(

@@ -15,8 +15,6 @@ from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
-__all__ = ["is_network", "layers_behind_input", "put_behind"]
-
 
 def is_network(step: Any) -> bool:
     """Whether a step of a pipeline can be read as a network only, such as a kernel's features."""

@@ -17,8 +17,6 @@ from sklearn2rknn.estimators.refusals import refusal_of
 from sklearn2rknn.estimators.registry import ESTIMATORS, form_of
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
-__all__ = ["Support", "sections", "support_table"]
-
 NOT_YET = "not yet"
 
 

@@ -23,8 +23,6 @@ from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 from sklearn2rknn.transformers.registry import TRANSFORMERS, apply_step
 
-__all__ = ["append_target_inverse"]
-
 _OWNER = "TransformedTargetRegressor"
 
 _CURE = (

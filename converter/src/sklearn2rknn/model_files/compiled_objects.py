@@ -19,8 +19,6 @@ from sklearn2rknn.model_files.record_checks import damaged
 from sklearn2rknn.model_files.tree_agreement import check_agreement
 from sklearn2rknn.transformers.plain_splines import plain_spline
 
-__all__ = ["make_compiled_objects"]
-
 
 def make_compiled_objects(workshop: Workshop) -> None:
     """Replace the records among the attributes of a file's instances by real objects.

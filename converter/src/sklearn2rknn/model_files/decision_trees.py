@@ -15,8 +15,6 @@ from sklearn.tree._tree import NODE_DTYPE, Tree
 from sklearn2rknn.model_files.inert import Record
 from sklearn2rknn.model_files.record_checks import check_array, check_count, damaged
 
-__all__ = ["check_predictor", "make_tree"]
-
 _MOST_FEATURES = 1 << 31
 _BITSET_WORDS = 8  # of 32 bits: the 256 categories that a HistGradientBoosting tree can name
 _LEAF = -1  # TREE_LEAF of sklearn.tree._tree

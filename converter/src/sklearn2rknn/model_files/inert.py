@@ -15,8 +15,6 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn2rknn.errors import ModelFileError, UntrustedModelError
 from sklearn2rknn.model_files.model_names import DICTS, FUNCTIONS, INSTANCES, RECORDS, TYPES, current_name
 
-__all__ = ["NamedStandIn", "Record", "Workshop", "refuse_name"]
-
 
 @attrs.frozen
 class NamedStandIn:

@@ -9,8 +9,6 @@ from sklearn._loss import loss
 from sklearn2rknn.model_files.inert import Record
 from sklearn2rknn.model_files.record_checks import check_count, damaged
 
-__all__ = ["make_loss"]
-
 _MOST_CLASSES = 1 << 20
 
 

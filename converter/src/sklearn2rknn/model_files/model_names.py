@@ -8,18 +8,6 @@ import numpy as np
 
 from scirknn.steps.elementwise import FUNCTIONS as ELEMENTWISE
 
-__all__ = [
-    "DICTS",
-    "FUNCTIONS",
-    "INSTANCES",
-    "LOSSES",
-    "METRICS",
-    "RECORDS",
-    "SAMPLERS",
-    "TYPES",
-    "current_name",
-]
-
 INSTANCES = frozenset(
     {
         # The estimators, and what scikit-learn keeps in them after fit.

@@ -17,8 +17,6 @@ from sklearn2rknn.model_files.inert import NamedStandIn, Record
 from sklearn2rknn.model_files.model_names import METRICS
 from sklearn2rknn.model_files.record_checks import check_array, check_count, damaged
 
-__all__ = ["TREE_RECORDS", "make_neighbor_tree"]
-
 _METRIC_MODULE = "sklearn.metrics._dist_metrics"
 _TREES: dict[str, Any] = {
     "sklearn.neighbors._kd_tree.KDTree": KDTree,

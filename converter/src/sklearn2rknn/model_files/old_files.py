@@ -15,8 +15,6 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.model_files.inert import Record, Workshop
 from sklearn2rknn.model_files.model_names import SAMPLERS
 
-__all__ = ["complete_old_instances"]
-
 _WIDTHS = {
     "MaxAbsScaler": ("scale_",),
     "MinMaxScaler": ("scale_", "min_"),

@@ -25,8 +25,6 @@ from sklearn2rknn.model_files.pickle_values import (
     check_shape,
 )
 
-__all__ = ["PickleMachine"]
-
 _NESTED_FILES = 20  # arrays of objects within arrays of objects
 _ARRAY_IN_FILE = "joblib.numpy_pickle.NumpyArrayWrapper"
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}

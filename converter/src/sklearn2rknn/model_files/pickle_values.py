@@ -13,9 +13,6 @@ from scirknn.arrays import Array
 from sklearn2rknn.errors import ModelFileError
 from sklearn2rknn.model_files.inert import NamedStandIn
 
-__all__ = ["CONSTRUCTORS", "array_from_bytes", "build_array", "build_dtype", "check_key", "check_shape"]
-
-
 _DIMENSIONS = 32  # numpy's own limit before 2.0
 _DTYPE = re.compile(r"[<>|=]?([biufc]\d{1,2}|[SUV]\d{1,6}|\?|O[48]?|[bBhHiIlLqQefdgFDG])")
 _MISSING = object()

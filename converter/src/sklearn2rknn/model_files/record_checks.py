@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from sklearn2rknn.errors import ModelFileError
 
-__all__ = ["check_array", "check_count", "damaged"]
-
 
 def damaged(what: str, why: str) -> ModelFileError:
     """Return the error for an object that its class would never have written."""

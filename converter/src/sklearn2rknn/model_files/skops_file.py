@@ -19,8 +19,6 @@ from sklearn2rknn.errors import ModelFileError
 from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refuse_name
 from sklearn2rknn.model_files.pickle_values import CONSTRUCTORS, array_from_bytes, check_key, check_shape
 
-__all__ = ["SkopsFile"]
-
 _CONTAINERS = {
     "DictNode": ("builtins.dict", "collections.OrderedDict", "sklearn.utils._bunch.Bunch"),
     "ListNode": ("builtins.list",),

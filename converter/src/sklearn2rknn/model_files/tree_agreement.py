@@ -13,8 +13,6 @@ from sklearn.tree._tree import Tree
 from sklearn2rknn.model_files.decision_trees import check_predictor
 from sklearn2rknn.model_files.record_checks import check_array, check_count, damaged
 
-__all__ = ["check_agreement"]
-
 _MOST_FEATURES = 1 << 31
 _MOST_TREES = 1 << 20
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from sklearn2rknn.network.network import Network
 
-__all__ = ["bundle_fields"]
-
 _NAMES = (
     *("task", "estimator", "classes", "n_features_in", "n_outputs", "feature_names", "single_output"),
     *("dtype", "head", "input", "output", "columns", "first_step", "parts", "output_parts", "head_on_npu"),

@@ -8,8 +8,6 @@ from scirknn.arrays import Floats
 from scirknn.bundle.contents import CpuLayer, CpuPart
 from sklearn2rknn.network.network import Network
 
-__all__ = ["cpu_layers"]
-
 
 def cpu_layers(network: Network, prepared: Network) -> CpuPart | None:
     """Return a network's layers in float32, behind the host's map for the NPU; None where they do not fit.

@@ -20,8 +20,6 @@ from scirknn.steps.step import Step, apply_in_front, width_after
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
 
-__all__ = ["FORMS", "PARTS", "SOFTMAX_OPSET", "Network", "Reach", "compose"]
-
 FORMS = ("conv", "matmul", "gemm")
 """Operators that a dense layer can be written with."""
 

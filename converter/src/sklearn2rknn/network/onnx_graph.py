@@ -21,8 +21,6 @@ from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, REFINED, SOFTMAX, Layer
 from sklearn2rknn.network.network import SOFTMAX_OPSET, Network
 
-__all__ = ["CHANNEL_MULTIPLE", "OPSET", "high_half", "input_channels", "onnx_from_network", "pack", "unpack"]
-
 OPSET = 12
 
 IR_VERSION = 8

@@ -10,8 +10,6 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
-__all__ = ["onnx_session"]
-
 
 def onnx_session(model: bytes) -> onnxruntime.InferenceSession:
     """Open a float32 graph in one thread.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Precision"]
-
 
 class Precision(str, Enum):
     """Number format of a model file; each is a str too, its name."""

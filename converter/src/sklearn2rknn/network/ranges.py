@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from scirknn.arrays import Floats
 
-__all__ = ["Ranges", "sample_bounds"]
-
 
 @attrs.frozen(eq=False)
 class Ranges:

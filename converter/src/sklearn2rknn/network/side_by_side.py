@@ -9,8 +9,6 @@ from scipy.linalg import block_diag
 
 from sklearn2rknn.network.layer import Layer
 
-__all__ = ["are_alike", "block_layers", "with_equal_depths"]
-
 Layers = tuple[Layer, ...]
 
 

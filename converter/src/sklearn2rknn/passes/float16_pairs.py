@@ -25,15 +25,6 @@ from sklearn2rknn.network.network import PARTS, Network
 from sklearn2rknn.network.onnx_graph import high_half
 from sklearn2rknn.tolerances import MAX_WEIGHTS_OF_PAIRS
 
-__all__ = [
-    "added_outputs",
-    "can_pair_outputs",
-    "float16_outputs",
-    "join_first_rows",
-    "join_pairs",
-    "pair_values",
-]
-
 BELOW = 1.0 - 2.0**-9
 
 ADDED_OUTPUTS = ("2.2.0", "2.3.0", "2.3.2", "2.5.0")

@@ -24,8 +24,6 @@ from sklearn2rknn.checking.integer_bounds import int16_steps
 from sklearn2rknn.network.layer import CLIPPED_TANH, CLIPPED_TANH_END, Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = ["fit_sums"]
-
 NEGLIGIBLE_BIAS = 2.0**-26
 """Share of an output's range; one int16 step is 2**-15 of it."""
 

@@ -21,8 +21,6 @@ from scirknn.arrays import Floats
 from sklearn2rknn.network.layer import CLIPPED_TANH, Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = ["clipped_tanh_pairs"]
-
 _A, _B, _C, _SLOPE = 1.0001015, 0.004591, 3.01289, 1.5
 
 _FORMS = {"tanh": (1.0, 1.0, 0.0), "logistic": (0.5, 0.5, 0.5)}

@@ -20,8 +20,6 @@ from sklearn2rknn.checking.integer_bounds import Steps, kernel_ranges, quantized
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = ["equalize_kernels"]
-
 MIN_STEP_SPREAD = 16.0
 """Ratio of the largest kernel step to the smallest from which on kernels are equalized: it errs by a quarter
 of int8's own rounding, for channels of the largest range."""

@@ -19,8 +19,6 @@ from scirknn.steps.kernels import Kernel, Quotients
 from sklearn2rknn.network.layer import SOFTMAX, Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = ["distance_kernel", "has_balanced_sums", "in_form_of", "kernel_on_npu"]
-
 BALANCED = 1e-6
 """Share of the coefficients' sizes that their sum may be: libsvm's steps keep it, up to rounding."""
 

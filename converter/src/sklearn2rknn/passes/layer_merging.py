@@ -11,8 +11,6 @@ from sklearn2rknn.passes.range_checks import (
     FLOAT16_TINIEST,
 )
 
-__all__ = ["collapse_constant", "merge_linear"]
-
 
 def collapse_constant(network: Network) -> Network:
     """Replace a network that does not depend on X by one layer, a constant bias.

@@ -50,8 +50,6 @@ from sklearn2rknn.tolerances import (
     probability_reach,
 )
 
-__all__ = ["PASSES", "Preparation", "count_weights", "prepare_network"]
-
 
 @attrs.frozen(eq=False, kw_only=True)
 class Preparation:

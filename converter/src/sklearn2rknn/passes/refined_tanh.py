@@ -15,8 +15,6 @@ import attrs
 from sklearn2rknn.network.layer import REFINED, Layer
 from sklearn2rknn.network.network import Network
 
-__all__ = ["refine"]
-
 _FORMS = {"tanh": (0.5, 2.0, 0.0), "logistic": (0.25, 1.0, 0.5)}
 """Factor of a layer's weights; factor and offset of its result that the next layer takes on."""
 

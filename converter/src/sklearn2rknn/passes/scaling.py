@@ -15,8 +15,6 @@ from sklearn2rknn.network.network import Network, compose
 from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.network.tensor_ranges import input_ranges, propagate, tensor_ranges
 
-__all__ = ["balance", "bring_into_float16", "scale_input", "scale_output", "spread_outputs"]
-
 FLOAT16_SAFE = 2.0**12
 """Range of a hidden layer up to which rows outside the example have a factor of 16 to spare."""
 

@@ -20,8 +20,6 @@ from sklearn2rknn.network.layer import CLIPPED_TANH, SOFTMAX, Layer
 from sklearn2rknn.passes.float16_pairs import join_first_rows, join_pairs
 from virtual_npu import RknnFile
 
-__all__ = ["ToolkitGraph", "read_graph"]
-
 _ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic", "Softmax": SOFTMAX}
 
 

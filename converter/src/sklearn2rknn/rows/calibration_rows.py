@@ -12,8 +12,6 @@ from scirknn.bundle.input_range import InputRange
 from sklearn2rknn.errors import ExampleInputWarning
 from sklearn2rknn.network.network import Network
 
-__all__ = ["calibration_rows", "input_range", "warn_of_poor_rows"]
-
 STRETCH = 1.1
 """How far beyond the example's extreme rows the ranges reach: rows met later lie outside too."""
 

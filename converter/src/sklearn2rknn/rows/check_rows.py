@@ -9,8 +9,6 @@ from scirknn.arrays import Floats
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Ranges
 
-__all__ = ["ROW_LIMIT", "CheckInput", "choose_rows"]
-
 ROW_LIMIT = 512
 """Rows of the example input that a check runs."""
 

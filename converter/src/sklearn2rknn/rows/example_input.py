@@ -21,8 +21,6 @@ from sklearn2rknn.tolerances import FEWEST_ROWS
 if TYPE_CHECKING:
     from scirknn.cli.table_files import TakesRows
 
-__all__ = ["read_rows", "validate_example_input"]
-
 
 def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDArray[Any]:
     """Return the rows of a ``.npy`` or CSV file, read as `scirknn` reads them.

@@ -8,8 +8,6 @@ from scirknn.arrays import Floats
 from sklearn2rknn.rows.check_rows import ROW_LIMIT
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
-__all__ = ["hold_out"]
-
 SEED = 0
 
 

@@ -22,8 +22,6 @@ from sklearn2rknn.network.layer import Layer, activate
 from sklearn2rknn.network.network import Network, Reach
 from sklearn2rknn.network.tensor_ranges import measured_ranges, propagate
 
-__all__ = ["LESS_REACH", "REACH", "WIDEST", "with_reach"]
-
 REACH = 4.0
 """How many times as far from the middle of each column as the example."""
 

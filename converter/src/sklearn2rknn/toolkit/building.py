@@ -16,8 +16,6 @@ from sklearn2rknn.toolkit.job_folders import JobFolders
 from sklearn2rknn.toolkit.log_lines import clean_log, error_lines, over_wide_fields
 from sklearn2rknn.toolkit.worker_answers import Answer, parse_outputs
 
-__all__ = ["Building", "Built", "Limits"]
-
 LOG_LIMIT = 16 << 20  # bytes
 SIMULATED_LIMIT = 256 << 20  # bytes
 

@@ -16,8 +16,6 @@ from sklearn2rknn.toolkit.containers.container import ContainerEnvironment, cont
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from sklearn2rknn.toolkit.venv import ToolkitEnvironment, ensure_environment
 
-__all__ = ["KINDS", "choose_environment", "parse_choice"]
-
 KINDS = ("container", "venv")
 
 

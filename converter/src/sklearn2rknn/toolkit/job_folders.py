@@ -20,8 +20,6 @@ import attrs
 from scirknn.temporary import TemporaryFolder, remove_folder
 from sklearn2rknn.errors import WorkerOutputError
 
-__all__ = ["JobFolders", "WorkerFolders"]
-
 _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFCHR: "a device",

@@ -36,8 +36,6 @@ from sklearn2rknn.toolkit.pins.versions import TOOLKITS, ToolkitVersion, toolkit
 from sklearn2rknn.toolkit.pins.wheel import kept_wheel
 from sklearn2rknn.toolkit.worker_path import WORKER
 
-__all__ = ["ToolkitEnvironment", "ensure_environment"]
-
 MARKER = "complete"
 DISK_BYTES = 1 << 30  # the environment takes 0.6 GB, and pip unpacks beside it
 

@@ -16,8 +16,6 @@ from sklearn2rknn.toolkit.pins.lock import canonical_name, pins, read_lock, reco
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
 from sklearn2rknn.toolkit.pins.wheel import check_wheel, recorded_wheel
 
-__all__ = ["Finding", "verify"]
-
 
 @attrs.frozen
 class Finding:

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from scirknn.text import printable
 from sklearn2rknn.errors import WorkerOutputError
 
-__all__ = ["ANSWER_LIMIT", "Answer", "Greeting", "parse_outputs"]
-
 ANSWER_LIMIT = 1 << 16
 """Bytes of a line: a reason has at most 2,000 characters, of 6 bytes each."""
 

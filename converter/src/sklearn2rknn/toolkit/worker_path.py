@@ -2,7 +2,5 @@
 
 from pathlib import Path
 
-__all__ = ["WORKER"]
-
 WORKER = Path(__file__).with_name("worker.py")
 """What the toolkit's own Python runs."""

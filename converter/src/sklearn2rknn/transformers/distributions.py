@@ -15,8 +15,6 @@ from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import compute, refusal, refuse_text
 from sklearn2rknn.transformers.registry import APART, apply_step, reads
 
-__all__ = ["inverse_function", "power_of", "quantiles_of"]
-
 NORMAL_END = 5.2
 """What no value of a normal distribution exceeds that `Quantiles` gives: that of 1 - 1e-7, rounded up."""
 

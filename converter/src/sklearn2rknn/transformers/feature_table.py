@@ -18,8 +18,6 @@ from scirknn.steps.linear import Arithmetic, Dense, as_affine
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.network.ranges import Ranges
 
-__all__ = ["Computed", "FeatureTable", "FilledText", "Stage", "join"]
-
 
 @attrs.frozen
 class FilledText:

@@ -7,8 +7,6 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-__all__ = ["is_pipeline", "pipeline_steps"]
-
 
 def is_pipeline(estimator: Any) -> bool:
     """Whether an estimator is a Pipeline of scikit-learn or of imbalanced-learn, and no subclass."""

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from scipy.interpolate import BSpline
 
-__all__ = ["MOST_DEGREE", "plain_spline"]
-
 MOST_DEGREE = 32
 
 

@@ -23,8 +23,6 @@ from sklearn2rknn.transformers.feature_table import (
     column_key,
 )
 
-__all__ = ["fills_behind", "in_order", "jumps_behind"]
-
 Wire = tuple[int, int]
 """One number of a row: the place of a leaf and -1, or the id of a stage and the place of its result."""
 

@@ -12,16 +12,6 @@ from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.transformers.feature_table import FeatureTable, FilledText, join
 
-__all__ = [
-    "compute",
-    "is_nan",
-    "is_number",
-    "join_parts",
-    "refusal",
-    "refuse_statistics",
-    "refuse_text",
-]
-
 
 def refuse_text(table: FeatureTable, reader: str) -> None:
     """Raise where a column filled with text reaches something that computes."""

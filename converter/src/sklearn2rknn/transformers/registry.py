@@ -26,8 +26,6 @@ from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 from sklearn2rknn.transformers.refusals import refuse_statistics
 
-__all__ = ["TRANSFORMERS", "apply_step", "first_step", "reads"]
-
 StepReader = Callable[[Any, FeatureTable, str], FeatureTable]
 
 TRANSFORMERS: Registry[StepReader] = Registry("sklearn2rknn.transformers", "sklearn2rknn.transformers")

@@ -22,8 +22,6 @@ from scirknn.files import sha256_of_bytes
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["ReadArrays", "arrays_path", "pack_arrays", "read_beside", "unpack_arrays"]
-
 LARGEST_FILE = 1 << 30
 """Bytes: 10,000 stored rows of 784 features take 63 MB."""
 

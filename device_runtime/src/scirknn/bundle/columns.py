@@ -21,8 +21,6 @@ from scirknn.input_checks import check_finite
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["Category", "Coded", "Columns", "Input", "Lookup", "Missing", "Number"]
-
 UNKNOWN = ("error", "ignore", "warn", "warn_infrequent")
 
 Key = Union[str, int, float, bool, None]

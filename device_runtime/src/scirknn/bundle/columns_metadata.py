@@ -7,8 +7,6 @@ from typing import Any, Callable, NoReturn
 
 from scirknn.bundle.columns import UNKNOWN, Category, Coded, Columns, Input, Lookup, Missing, Number
 
-__all__ = ["from_json", "to_json"]
-
 
 def to_json(columns: Columns) -> dict[str, Any]:
     """Return the columns as JSON takes them, with null for NaN."""

@@ -25,8 +25,6 @@ from scirknn.bundle.sidecar import decode_metadata, encode_metadata, read_metada
 from scirknn.errors import BundleError, BundleNotFoundError, DigestError
 from scirknn.files import sha256_of_file
 
-__all__ = ["bundle_files", "file_of_another", "read_bundle", "write_bundle"]
-
 
 def read_bundle(path: PathLike) -> Bundle:
     """Read and verify a bundle.

@@ -20,8 +20,6 @@ from scirknn.files import sha256_of_bytes
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["convert", "recognised"]
-
 _TOOLKIT = re.compile(rb"(\d+\.\d+\.\d+)[^\0(]{0,20}\(compiler version")
 _LABELS = ({bool}, {int}, {float}, {str})
 _PLATFORM = re.compile(rb'"target_platform": ?\[?"(\w+)')

@@ -27,18 +27,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array
     from scirknn.bundle.contents import Bundle
 
-__all__ = [
-    "HostParts",
-    "WrittenParts",
-    "are_needed",
-    "check_widths",
-    "cpu_from_json",
-    "from_json",
-    "has_arrays",
-    "owner_from_json",
-    "to_json",
-]
-
 _OF_BEFORE = {
     ("classifier", "softmax"),
     ("classifier", "logistic"),

@@ -17,8 +17,6 @@ from scirknn.bundle.limits import float_array
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["InputRange", "from_json", "to_json"]
-
 _LARGEST = sys.float_info.max
 
 ROUNDING = 2.0**-22

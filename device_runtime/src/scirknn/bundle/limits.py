@@ -9,16 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = [
-    "LARGEST_BATCH_SIZE",
-    "LARGEST_CLASSES",
-    "LARGEST_RUN",
-    "MOST_CHANNELS",
-    "MOST_COLUMNS",
-    "MOST_VARIANTS",
-    "float_array",
-]
-
 MOST_COLUMNS = 1 << 16
 """Features or outputs. The widest layer that the toolkits build has some 8,000 units."""
 

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array
     from scirknn.bundle.columns import Columns
 
-__all__ = ["FORMAT", "from_json", "is_bare_name", "to_json"]
-
 _Value = TypeVar("_Value")
 
 FORMAT = 4

@@ -24,8 +24,6 @@ from scirknn.files import (
     write_atomically,
 )
 
-__all__ = ["finish_replacement", "folder_lock", "is_unfinished", "replace_together"]
-
 _JOURNAL_LIMIT = 1 << 20  # bytes
 
 

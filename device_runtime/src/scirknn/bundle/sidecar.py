@@ -15,8 +15,6 @@ from typing import Any, Mapping
 from scirknn.errors import BundleFormatError, DigestError
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["check_digest", "decode_metadata", "encode_metadata", "read_metadata", "with_digest"]
-
 _KEY = "digest"
 
 _MOST_BYTES = 16 << 20

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
     from scirknn.estimators.methods import Methods
 
-__all__ = ["BENCH", "bench", "break_even_text", "calibrate"]
-
 BENCH = """\
 examples:
   python3 -m scirknn bench iris.rknn                           on the core that the driver takes, and on all

@@ -34,8 +34,6 @@ from scirknn.text import drop_output, printable
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["main"]
-
 _MANY = 20
 """How many values of a list are shown."""
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
             """What is looked up, filled or picked; None where every column is a number."""
 
 
-__all__ = ["CsvColumns"]
-
 Cells = List[str]
 
 _MISSING = frozenset({"", "na", "nan", "null", "none", "n/a", "<na>", "-nan", "#n/a"})

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array
     from scirknn.cli.csv_columns import TakesRows as TakesRows
 
-__all__ = ["HEADERS", "STREAM", "count_rows", "read_blocks", "read_table", "write_blocks"]
-
 HEADERS = ("auto", "yes", "no")
 
 STREAM = "-"

@@ -16,22 +16,6 @@ from typing import Any, Iterator, Mapping, Tuple
 
 from scirknn.errors import CompatibilityError
 
-__all__ = [
-    "MODEL_FORMATS",
-    "OLDEST_DRIVER",
-    "BoardVersions",
-    "Finding",
-    "check",
-    "distribution_version",
-    "installed_versions",
-    "lite_command",
-    "require_compatible",
-    "runtime_command",
-    "runtime_file",
-    "runtime_path",
-    "small_text",
-]
-
 MODEL_FORMATS = {4: "1.5.0", 6: "1.5.2"}
 """Oldest librknnrt that reads a format: github.com/rockchip-linux/rknn-toolkit2 issues 168, 212, 316."""
 

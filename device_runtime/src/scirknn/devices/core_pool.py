@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from scirknn.arrays import Array, Float32Array
 
-__all__ = ["Contexts"]
-
 _Given = TypeVar("_Given")
 _Result = TypeVar("_Result")
 

@@ -7,8 +7,6 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, TypeVar
 
-__all__ = ["LazyThreads"]
-
 _Result = TypeVar("_Result")
 
 

@@ -14,8 +14,6 @@ from scirknn.errors import InputError
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["CORES", "OpenModel", "open_contexts", "require_core"]
-
 POOL = "pool"
 CORES = (*MASKS, POOL)
 """What `core` can be: the vendor's masks, or a context on each core."""

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array
 
-__all__ = ["DEVICES", "MASKS", "Session"]
-
 DEVICES = ("npu", "virtual", "cpu", "auto")
 """Where a model runs; "auto" takes the NPU or the CPU, whichever is faster for a call."""
 

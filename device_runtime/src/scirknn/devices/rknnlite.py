@@ -18,8 +18,6 @@ from scirknn.errors import DeviceError, NativeError
 if TYPE_CHECKING:
     from scirknn.arrays import Float32Array
 
-__all__ = ["NpuSession", "restored_logging"]
-
 
 @contextlib.contextmanager
 def restored_logging() -> Iterator[None]:
@@ -51,6 +49,7 @@ class LogRecorder:
         self.text = ""
 
     def e(self, message: Any, *rest: Any, **options: Any) -> Any:
+        """Keep the end of an error's text, and log it."""
         self.text = f"{self.text[-4000:]}\n{message}"
         return self._log.e(message, *rest, **options)
 

@@ -14,8 +14,6 @@ from scirknn.errors import DeviceError, InputError, NativeError
 if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["RUNTIMES", "Runtime", "open_files", "open_on_npu", "require_runtime"]
-
 RUNTIMES = ("auto", "native", "rknnlite")
 """What `runtime` can be."""
 

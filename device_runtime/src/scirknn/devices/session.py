@@ -16,8 +16,6 @@ from scirknn.devices.rknnlite import NpuSession
 from scirknn.devices.virtual import VirtualSession
 from scirknn.errors import DeviceError, InputError
 
-__all__ = ["choose_device", "has_npu", "has_rknnlite", "open_session"]
-
 _DEVICE_TREE = Path("/proc/device-tree/compatible")
 
 

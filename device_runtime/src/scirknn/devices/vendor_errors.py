@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cure_for", "last_error_code", "name_of"]
-
 _NAMES = {
     -1: "RKNN_ERR_FAIL",
     -2: "RKNN_ERR_TIMEOUT",

@@ -9,8 +9,6 @@ from scirknn.estimators.methods import Methods
 from scirknn.estimators.regressor import Regressor
 from scirknn.estimators.unsupervised import Clusterer, OutlierDetector, Transformer
 
-__all__ = ["load", "open_bundle"]
-
 _CLASSES: tuple[type[Methods], ...] = (Classifier, Regressor, Transformer, Clusterer, OutlierDetector)
 
 

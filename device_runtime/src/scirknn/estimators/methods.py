@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["Methods"]
-
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 

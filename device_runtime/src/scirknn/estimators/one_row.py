@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from scirknn.estimators.range_watch import RangeWatch
     from scirknn.networks.network import Network
 
-__all__ = ["OneRow"]
-
 LIMIT = 1e76
 """Below it no number of a row exceeds 1e38, and float32 holds up to 3.4e38."""
 

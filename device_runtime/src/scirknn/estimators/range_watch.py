@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scirknn.bundle.columns import Columns
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["InputRangeCounts", "RangeWatch", "input_names"]
-
 NAMED = 3
 """Inputs that a warning names."""
 

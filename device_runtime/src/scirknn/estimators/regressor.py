@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from scirknn.estimators.methods import Methods
 
-__all__ = ["MLPRegressor", "Regressor"]
-
 
 class Regressor(Methods):
     """A converted regressor.

@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = [
-    "accuracy",
-    "check_targets",
-    "d2_tweedie",
-    "inertia",
-    "r2",
-    "r2_of_outputs",
-    "score_name",
-    "score_of",
-]
-
 
 def score_name(bundle: Bundle) -> str:
     """Return the name of what a model's ``score`` measures; ``"none"`` where it has no such method."""

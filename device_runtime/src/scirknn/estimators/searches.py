@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = ["NearestSearch", "RadiusSearch", "check_neighbours", "may_lack_neighbours", "training_rows"]
-
 
 def training_rows(bundle: Bundle) -> Floats:
     """Return the training rows of a model as its X.

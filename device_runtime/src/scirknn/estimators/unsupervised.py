@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from scirknn.estimators.methods import Methods
 
-__all__ = ["Clusterer", "OutlierDetector", "Transformer"]
-
 
 class Transformer(Methods):
     """A converted transformer, such as a PCA, or a NearestNeighbors, which has searches alone.

@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Floats
     from scirknn.bundle.contents import Bundle
 
-__all__ = [
-    "CPU_COSTS",
-    "NPU_COSTS",
-    "CallTimes",
-    "Costs",
-    "break_even",
-    "costs_path",
-    "cpu_work",
-    "fit",
-    "npu_work",
-    "read_costs",
-    "write_costs",
-]
-
 MOST_ROWS = 1 << 20
 """Up to which a break-even is looked for."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array
     from scirknn.bundle.contents import Affine, Bundle, CpuLayer
 
-__all__ = ["CpuNetwork", "compute"]
-
 
 class CpuNetwork:
     """The network of a bundle by its own weights; see `Network`.

@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array
     from scirknn.bundle.contents import Affine
 
-__all__ = ["Network"]
-
 
 class Network(Protocol):
     """A bundle's network on one device, ready to compute.

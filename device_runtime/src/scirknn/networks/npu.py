@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
     from scirknn.devices.core_pool import Contexts
 
-__all__ = ["NpuNetwork"]
-
 ROWS = 2048
 """Of a block. Below 1,024 handing a block to another thread, 50 to 100 us, is not negligible any more; above
 4,096 the caches hold less of it."""

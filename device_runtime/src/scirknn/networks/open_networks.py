@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from scirknn.bundle.contents import Bundle
     from scirknn.networks.network import Network
 
-__all__ = ["OpenNetworks", "open_networks"]
-
 
 class OpenNetworks:
     """The networks by device: none where the host computes all, and one or both of NPU and CPU.

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Callable, Generator, Iterable, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["overlapped"]
-
 IN_WORK = 2
 """Blocks of each worker: one that it computes, one that is prepared or read. A third was seen to gain
 nothing."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Iterator, NamedTuple, Sequence
 
-__all__ = ["VALUES", "Run", "cover", "cut"]
-
 VALUES = 1 << 20
 """In work at a time, as input or output: memory does not grow with the rows of X."""
 

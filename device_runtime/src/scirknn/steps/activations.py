@@ -15,8 +15,6 @@ from scirknn.steps.step import OWN_ROUNDING, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["HEADS", "Activation", "activate", "log_activate"]
-
 HEADS = ("softmax", "logistic", "identity", "exp")
 """Output activations, by scikit-learn's names."""
 

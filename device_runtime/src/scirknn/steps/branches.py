@@ -13,8 +13,6 @@ from scirknn.steps.step import Step, apply_steps, carry_steps, step, take_rows, 
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Branch", "Finite"]
-
 
 @step("branch")
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,6 @@ from scirknn.steps.step import OWN_ROUNDING, Monotonic, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Curves", "Float32", "Logarithm", "Sigmoids"]
-
 
 @step("sigmoids")
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["ANSWERS", "Linked"]
-
 ANSWERS = ("label", "probability", "score")
 """What a classifier hands on: 0 or 1, the logistic function of its score, or the score."""
 

@@ -13,8 +13,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["HuberChances", "LogSoftmax", "Normalized", "WithComplement"]
-
 
 @step("normalized")
 @dataclass(frozen=True, eq=False)

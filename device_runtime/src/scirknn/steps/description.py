@@ -15,8 +15,6 @@ from scirknn.steps.step import KINDS, Step
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["MOST_STEPS", "Description", "describe_steps", "read_steps"]
-
 _FOLDER = "scirknn.steps"
 MOST_STEPS = 4096
 """Of one list: an ensemble has one for each member."""

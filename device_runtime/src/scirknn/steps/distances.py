@@ -12,8 +12,6 @@ from scirknn.steps.step import Monotonic, RowStep, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Descent", "Distances", "LargestOfGroups", "LessSquaredNorm"]
-
 
 @step("distances")
 @dataclass(frozen=True, eq=False)

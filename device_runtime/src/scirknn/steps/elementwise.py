@@ -13,8 +13,6 @@ from scirknn.steps.step import Monotonic, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["FUNCTIONS", "Clip", "Elementwise", "Power"]
-
 FUNCTIONS = (
     "absolute", "arcsinh", "cbrt", "exp", "exp2", "expm1", "log", "log10", "log1p", "log2", "negative",
     "reciprocal", "sign", "sinh", "sqrt", "square", "tanh",

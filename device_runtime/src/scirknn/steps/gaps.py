@@ -12,8 +12,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats, Ints
 
-__all__ = ["Fill", "Gaps", "NearestFill"]
-
 _CHUNK = 256
 """Rows whose distances are computed together."""
 

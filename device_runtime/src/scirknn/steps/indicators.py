@@ -13,8 +13,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Above", "OneHot"]
-
 
 @step("above")
 @dataclass(frozen=True, eq=False)

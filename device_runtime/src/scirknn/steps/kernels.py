@@ -17,8 +17,6 @@ from scirknn.steps.step import Monotonic, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["Cosines", "Kernel", "KernelLogarithm", "LabelShares", "Quotients"]
-
 
 def _distance(z: Floats) -> Floats:
     """Return ``|x - s| / l`` of exponents, which round above 0 where x is s."""

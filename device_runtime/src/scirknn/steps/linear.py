@@ -12,8 +12,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["Arithmetic", "Columns", "Dense", "Scale", "Shift", "as_affine"]
-
 _OPERATIONS = ("subtract", "divide", "multiply", "add")
 
 

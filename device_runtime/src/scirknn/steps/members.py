@@ -13,8 +13,6 @@ from scirknn.steps.step import RowStep, Step, apply_steps, carry_steps, step, ta
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["Chain", "Copies", "Each", "Groups", "OfRows", "Picked", "WithRows"]
-
 _NUMBERS = 1 << 22
 """In work at a time: 32 MiB."""
 

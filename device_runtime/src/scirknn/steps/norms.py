@@ -13,8 +13,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["ChiSquared", "DividedRows", "Skewed", "SquaredNorms", "UnitRows"]
-
 
 @step("squared_norms")
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["PairChances", "PairConfidences", "PairVotes"]
-
 
 class _Pairs(Step):
     """A step of as many classes as it has a field for."""

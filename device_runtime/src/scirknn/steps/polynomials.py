@@ -13,8 +13,6 @@ from scirknn.steps.step import Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats, Ints
 
-__all__ = ["EXTRAPOLATIONS", "Pieces", "Products"]
-
 EXTRAPOLATIONS = ("pieces", "periodic", "error")
 """What lies beyond the knots: the first and the last piece, the same again, or a refusal."""
 

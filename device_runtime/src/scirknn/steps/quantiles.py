@@ -13,8 +13,6 @@ from scirknn.steps.step import Monotonic, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["Bins", "Quantiles"]
-
 _THRESHOLD = 1e-7
 """``BOUNDS_THRESHOLD`` of scikit-learn: how near to the ends of a normal distribution a value may come."""
 

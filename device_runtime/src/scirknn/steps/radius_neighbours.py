@@ -13,8 +13,6 @@ from scirknn.steps.training_rows import TIE, WEIGHTS, TrainingRows
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["RadiusMeans", "RadiusVotes"]
-
 
 @dataclass(frozen=True, eq=False)
 class _RadiusAnswers(TrainingRows):

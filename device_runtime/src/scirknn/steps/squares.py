@@ -12,8 +12,6 @@ from scirknn.steps.step import Monotonic, RowStep, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Floats
 
-__all__ = ["LogNormal", "LogSum", "Squares"]
-
 
 @step("squares")
 @dataclass(frozen=True, eq=False)

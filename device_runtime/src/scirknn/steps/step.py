@@ -22,20 +22,6 @@ import numpy as np
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = [
-    "KINDS",
-    "OWN_ROUNDING",
-    "Monotonic",
-    "RowStep",
-    "Step",
-    "apply_in_front",
-    "apply_steps",
-    "carry_steps",
-    "step",
-    "take_rows",
-    "width_after",
-]
-
 OWN_ROUNDING = 2.0**-50
 """Share of a value that some operations of float64 in another order than scikit-learn's may change."""
 

@@ -18,8 +18,6 @@ from scirknn.steps.step import RowStep
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["METRICS", "TIE", "WEIGHTS", "Neighbours", "TrainingRows"]
-
 METRICS = ("euclidean", "cosine")
 WEIGHTS = ("uniform", "distance")
 

@@ -12,8 +12,6 @@ from scirknn.steps.step import Monotonic, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats, Ints
 
-__all__ = ["IsolationScore", "Sign", "TreeSum", "mean_of_trees"]
-
 _BLOCK = 1 << 16
 """Pairs of a tree and a row that are walked at a time."""
 

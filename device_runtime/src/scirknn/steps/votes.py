@@ -16,8 +16,6 @@ from scirknn.steps.step import Monotonic, Step, step
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Floats
 
-__all__ = ["VoteShares", "VoteWinners", "Votes", "WeightedMean", "WeightedMedian"]
-
 
 def _refuse_weights(kind: str, weights: tuple[float, ...]) -> None:
     if not weights or min(weights) < 0 or not sum(weights) > 0:

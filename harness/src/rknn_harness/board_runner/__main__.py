@@ -27,8 +27,6 @@ from rknn_harness.board_runner.model_process import CallerGone, ModelProcess, er
 from rknn_harness.board_runner.operations import BadRequest, Operations, failure, number_of
 from scirknn.devices.compatibility import small_text
 
-__all__ = ["ROOT", "main"]
-
 _CHUNK = 1 << 18
 _LONGEST_DEADLINE = 86_400.0  # seconds
 _LONGEST_RESERVATION = 30 * 86_400.0

@@ -19,19 +19,6 @@ from typing import Any, Callable, Dict, Iterator, Mapping
 from scirknn.devices.compatibility import small_text
 from scirknn.files import write_atomically
 
-__all__ = [
-    "Clock",
-    "Clocks",
-    "Watch",
-    "clocks_of",
-    "guarded",
-    "number",
-    "restore_record",
-    "temperatures",
-    "write",
-    "write_record",
-]
-
 _READ_LIMIT = 1 << 16
 _SETTLE_SECONDS = 0.2
 _LOOK_SECONDS = 0.2

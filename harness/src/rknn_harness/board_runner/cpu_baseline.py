@@ -12,8 +12,6 @@ import numpy as np
 
 from scirknn.arrays import Array
 
-__all__ = ["in_numpy", "in_scikit_learn"]
-
 TASKS = ("classifier", "multilabel", "regressor")
 HEADS = ("softmax", "logistic", "identity", "exp")
 

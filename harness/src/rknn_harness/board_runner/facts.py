@@ -14,9 +14,6 @@ from rknn_harness.board_runner.clocks import Clock, clocks_of, temperatures
 from rknn_harness.board_runner.interrupts import serving_cpus
 from scirknn.devices.compatibility import distribution_version, installed_versions, small_text
 
-__all__ = ["gather"]
-
-
 _NPU_MACHINES = ("aarch64", "arm64", "armv7l", "armv8l")
 """Machines with Rockchip's NPU; what answers for rknnlite on any other is no NPU."""
 

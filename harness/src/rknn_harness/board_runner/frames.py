@@ -16,22 +16,6 @@ import numpy as np
 
 from scirknn.arrays import Array
 
-__all__ = [
-    "HEADER_LIMIT",
-    "PAYLOAD_LIMIT",
-    "VERSION",
-    "Frame",
-    "FrameParser",
-    "ProtocolViolation",
-    "decode_arrays",
-    "encode",
-    "from_wire_table",
-    "join_small",
-    "to_wire_dtype",
-    "to_wire_table",
-    "with_fields",
-]
-
 VERSION = 1
 """Number of the protocol, part of the answer to `hello`."""
 

@@ -18,8 +18,6 @@ from typing import Any, Iterator
 from rknn_harness.board_runner.clocks import guarded, number, restore_record, write, write_record
 from scirknn.devices.compatibility import small_text
 
-__all__ = ["Interrupt", "Interrupts", "big_core", "interrupts_of", "serving_cpus"]
-
 _CPUS = re.compile(r"[0-9,-]{1,64}")
 _NPU = re.compile(r"\b[0-9a-f]+\.npu\b")
 

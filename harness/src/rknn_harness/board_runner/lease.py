@@ -27,8 +27,6 @@ from typing import Any, Mapping
 
 from scirknn.files import write_atomically
 
-__all__ = ["Held", "Lease", "bounded_text"]
-
 _READ_LIMIT = 1 << 16
 _TEXT_LIMIT = 200
 _STEP_SECONDS = 0.02

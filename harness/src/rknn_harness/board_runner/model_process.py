@@ -13,8 +13,6 @@ from typing import Callable
 
 from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, encode, join_small
 
-__all__ = ["CallerGone", "ModelProcess", "error_frame"]
-
 _CHUNK = 1 << 18
 _KILL_SECONDS = 2.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

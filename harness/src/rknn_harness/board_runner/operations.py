@@ -20,8 +20,6 @@ from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
 from scirknn.arrays import Array
 from scirknn.files import sha256_of_file
 
-__all__ = ["BadRequest", "Operations", "failure", "number_of"]
-
 DEVICES = ("npu", "virtual")
 Answer = Tuple[Dict[str, Any], Dict[str, Array]]
 

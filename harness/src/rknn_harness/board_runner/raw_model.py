@@ -10,8 +10,6 @@ import numpy as np
 from scirknn.arrays import Array
 from scirknn.devices.protocol import MASKS
 
-__all__ = ["CORES", "RawModel"]
-
 CORES = tuple(MASKS)
 """Names of the vendor's core masks; "auto" gives none."""
 

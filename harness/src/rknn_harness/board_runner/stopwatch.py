@@ -10,8 +10,6 @@ import numpy as np
 
 from scirknn.arrays import Array
 
-__all__ = ["DEFAULT_BOUNDS", "SamplingBounds", "sample"]
-
 _MAX_SAMPLES = 1_000_000  # of one answer, 8 MB of them
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["VIRTUAL", "Board"]
-
 
 def _from_home(path: str) -> str:
     """Return a path relative to the home of the board's user, where commands begin."""

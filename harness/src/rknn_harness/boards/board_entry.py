@@ -8,8 +8,6 @@ from typing import Any, NoReturn
 
 from rknn_harness.errors import BoardsFileError
 
-__all__ = ["BoardEntry"]
-
 
 class BoardEntry:
     """Takes fields out of an entry of a file; those that nobody takes are errors.

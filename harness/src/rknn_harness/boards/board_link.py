@@ -25,8 +25,6 @@ from rknn_harness.errors import (
 from scirknn.temporary import TemporaryFolder
 from virtual_npu import VirtualNpuError
 
-__all__ = ["BoardLink"]
-
 _POWER_MENDS = (BoardDeadlineError, BoardHealthError, ConnectionLostError)
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,6 @@ from rknn_harness.errors import (
 )
 from sklearn2rknn.progress import stage
 
-__all__ = ["BoardState", "State", "board_states"]
-
 
 class State(str, enum.Enum):
     """How a board is."""

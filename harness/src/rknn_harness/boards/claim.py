@@ -12,8 +12,6 @@ import attrs
 
 from scirknn.text import printable
 
-__all__ = ["Claim", "Holder", "owner"]
-
 _LAST_SECOND = 2e11  # in the year 8307; beyond 9999 no date can be written
 
 

@@ -15,8 +15,6 @@ from rknn_harness.errors import BoardError, BoardHealthError
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 
-__all__ = ["HealthModel", "check_health", "health_model"]
-
 DEADLINE = 20.0
 """Seconds for a model of a few hundred multiply-adds, the board's imports included."""
 

@@ -34,8 +34,6 @@ from rknn_harness.errors import (
     PowerError,
 )
 
-__all__ = ["LabgridPlace", "Service"]
-
 _ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.5  # a reservation lapses a minute after its last poll
 

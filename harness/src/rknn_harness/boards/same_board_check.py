@@ -9,8 +9,6 @@ from rknn_harness.boards.board import Board
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.errors import InfraError, SameBoardError
 
-__all__ = ["check_boards_differ"]
-
 
 def check_boards_differ(boards: Mapping[str, Board]) -> None:
     """Raise `SameBoardError` if two boards of a run are one.

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["SshSettings", "ssh_settings"]
-
 _SECONDS = 30.0
 
 

@@ -31,8 +31,6 @@ from scirknn.devices.compatibility import Finding
 from scirknn.text import printable
 from sklearn2rknn.progress import progress
 
-__all__ = ["Findings", "board", "look_at"]
-
 
 @click.group()
 def board() -> None:

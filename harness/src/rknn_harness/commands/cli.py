@@ -46,8 +46,6 @@ from sklearn2rknn.toolkit.pins.versions import toolkit_version
 if TYPE_CHECKING:
     from rknn_harness.records.case_result import CaseResult
 
-__all__ = ["main"]
-
 
 class _Harness(OutputErrors, click.Group):
     """The program's commands."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from rknn_harness.records.run_folder import Run
     from rknn_harness.report.comparison import Choice
 
-__all__ = ["accept", "compare", "trend"]
-
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _run = click.Path(exists=True, file_okay=False, path_type=Path)

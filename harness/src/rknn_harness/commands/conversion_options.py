@@ -9,8 +9,6 @@ import click
 
 from sklearn2rknn.file_path import FilePath
 
-__all__ = ["check_conversion_options", "conversion_options"]
-
 
 def conversion_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command."""

@@ -22,8 +22,6 @@ from sklearn2rknn.file_path import FilePath
 if TYPE_CHECKING:
     from rknn_harness.boards.board_link import BoardLink
 
-__all__ = ["BOARD_VARIABLE", "Duration", "board_option", "boards_option", "errors_as_exit_codes", "reached"]
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 30 * 86_400
 

@@ -17,8 +17,6 @@ from sklearn2rknn.file_path import FilePath
 if TYPE_CHECKING:
     from rknn_harness.models.own_model import OwnFiles
 
-__all__ = ["OwnOptions", "check_kept", "own_options"]
-
 
 def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that give a run models of the user's own."""

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from rknn_harness.boards.board_link import BoardLink
     from rknn_harness.probe.asking import Answered
 
-__all__ = ["probe"]
-
 _PACKAGES = ("rknn-harness", "sklearn2rknn", "scirknn", "virtual-npu")
 
 

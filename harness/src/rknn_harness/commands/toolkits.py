@@ -24,8 +24,6 @@ from sklearn2rknn.toolkit.pins.versions import (
     toolkit_versions,
 )
 
-__all__ = ["toolkits"]
-
 _wheel = click.option(
     "--wheel",
     type=click.Path(path_type=Path),

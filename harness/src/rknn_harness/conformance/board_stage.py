@@ -26,8 +26,6 @@ from rknn_harness.verdicts.lane_events import BitComparison
 from rknn_harness.verdicts.reference import Answer, answer_from_output
 from scirknn.arrays import Array
 
-__all__ = ["BoardRun", "run_on_board"]
-
 _OUTCOMES = {"load_error": Outcome.LOAD_ERROR, "timeout": Outcome.TIMEOUT}
 
 

@@ -42,18 +42,6 @@ from sklearn2rknn.passes.toolkit_graph import read_graph
 from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpuError, estimate, read, rules_followed
 from virtual_npu.evidence import count_by_kind
 
-__all__ = [
-    "BUNDLE",
-    "CONVERSION_ERRORS",
-    "Converted",
-    "conversion_ending",
-    "convert_case",
-    "convert_on_host",
-    "facts_of_bundle",
-    "is_convolutions",
-    "run_on_virtual_npu",
-]
-
 _REFUSALS: dict[type[Exception], Cause] = {
     sklearn2rknn.UnsupportedModelError: Cause.MODEL,
     sklearn2rknn.RangeError: Cause.RANGE,

@@ -19,8 +19,6 @@ from rknn_harness.records.specs.family_spec import FamilySpec
 from scirknn.arrays import Array
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
-__all__ = ["ModelUnderTest", "model_of"]
-
 
 @attrs.frozen(eq=False)
 class ModelUnderTest:

@@ -19,8 +19,6 @@ from rknn_harness.verdicts.own_judge import score_of, with_expected, without_fig
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, in_form_of, reference
 from sklearn2rknn.tolerances import FEWEST_ROWS
 
-__all__ = ["compare_own_model", "open_own_bundle"]
-
 
 def open_own_bundle(own: OwnModel, clock: PhaseClock) -> Converted | Ending:
     """Return what stands for a conversion where a user gives a bundle."""

@@ -21,21 +21,6 @@ from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
 from scirknn.estimators.methods import Methods
 
-__all__ = [
-    "BASELINE_FACTOR",
-    "Model",
-    "batch_latency",
-    "cores_agree",
-    "digest_reproducible",
-    "input_forms",
-    "latency_baseline",
-    "output_step",
-    "repeat_predictions",
-    "rows_independent",
-    "simulator_equals_virtual_npu",
-    "within_twice_the_bound",
-]
-
 BASELINE_FACTOR = 1.25
 """Longest call, as a multiple of the last accepted run's."""
 

@@ -20,14 +20,6 @@ from sklearn2rknn.network.onnx_graph import pack, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
 from sklearn2rknn.toolkit.building import Building
 
-__all__ = [
-    "ConversionRecord",
-    "RecordingToolkit",
-    "model_files",
-    "onnx_output",
-    "simulator_output",
-]
-
 
 @attrs.frozen(eq=False)
 class ConversionRecord:

@@ -19,8 +19,6 @@ from rknn_harness.verdicts.reference import Reference
 from scirknn.arrays import Array
 from scirknn.files import write_atomically
 
-__all__ = ["QUICK", "THOROUGH", "Times", "Timing", "add_cpu_times", "keep_samples", "time_on_board"]
-
 
 @attrs.frozen
 class Timing:

@@ -6,8 +6,6 @@ import re
 
 import sklearn2rknn
 
-__all__ = ["toolkit_failure"]
-
 
 def toolkit_failure(error: sklearn2rknn.ConversionError) -> str:
     """Return a sentence: of a traceback, the line that names the exception."""

@@ -20,8 +20,6 @@ from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.phases import Phase
 from rknn_harness.verdicts.reference import Reference
 
-__all__ = ["CaseFacts", "CaseFiles", "Ending", "HostTrial", "PhaseClock", "Trial", "harness_failure"]
-
 
 class PhaseClock:
     """Adds up wall time by phase."""

@@ -31,8 +31,6 @@ from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.onnx_session import onnx_session
 
-__all__ = ["CONSTANT_GRAPH", "UnguardedConversion", "convert_unguarded", "defect_of", "judge_unguarded"]
-
 CONSTANT_GRAPH = "are constants, The model is invalid"
 """What the toolkit says of a graph with a layer whose weights are all 0, the defect ``zero-layer``."""
 

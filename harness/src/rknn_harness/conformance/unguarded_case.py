@@ -12,8 +12,6 @@ from rknn_harness.records.phases import Phase
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from virtual_npu import content_digest, read
 
-__all__ = ["run_unguarded_case"]
-
 
 def run_unguarded_case(trial: Trial) -> CaseResult:
     """Try a case whose guard is off; there are no bundle, no second attempt and no time."""

@@ -25,8 +25,6 @@ from rknn_harness.verdicts.reference import Answer, answer_from_output
 from scirknn.arrays import Array
 from scirknn.bundle import bundle_files
 
-__all__ = ["PackedConversion", "pack"]
-
 _FILE = "file "
 _ARRAYS_OF_LIMITS = ("output", "counted")
 _ARRAYS_OF_ANSWERS = ("output", "rows")

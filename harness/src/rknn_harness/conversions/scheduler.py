@@ -24,8 +24,6 @@ from rknn_harness.conversions.versions import differences, versions
 from rknn_harness.errors import SchedulerError
 from rknn_harness.records.outcomes import Outcome, Stage
 
-__all__ = ["Scheduler", "SchedulerSettings", "resource_of"]
-
 CONNECT_SECONDS = 15.0
 LONGEST_WITHOUT_WORKER = 60.0
 """Seconds for which a conversion waits without a worker for its toolkit: a nanny restarts one in a few."""

@@ -16,8 +16,6 @@ from rknn_harness.models.own_model import OwnModel, is_estimator
 from rknn_harness.records.case import Case
 from rknn_harness.records.phases import Phase
 
-__all__ = ["ConversionSource", "Engine"]
-
 
 class Engine(Protocol):
     """Does conversions in other processes."""

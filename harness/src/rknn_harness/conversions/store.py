@@ -8,8 +8,6 @@ from pathlib import Path
 
 from scirknn.files import write_atomically
 
-__all__ = ["ConversionStore"]
-
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 

@@ -24,8 +24,6 @@ from rknn_harness.records.outcomes import Outcome, Stage
 from scirknn.files import sha256_of_bytes
 from scirknn.temporary import TemporaryFolder
 
-__all__ = ["ConversionTask", "do_task"]
-
 _TURN = threading.Lock()  # warnings, which the converter's refusals are, belong to the process
 _FOLDERS = {"corpus": "id", "own": "source"}
 

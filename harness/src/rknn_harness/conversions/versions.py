@@ -10,8 +10,6 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["differences", "versions"]
-
 _OURS = {
     "rknn-harness": "rknn_harness",
     "scirknn": "scirknn",

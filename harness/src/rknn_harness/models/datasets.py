@@ -21,8 +21,6 @@ from sklearn.preprocessing import LabelBinarizer
 
 from scirknn.arrays import Array, Floats
 
-__all__ = ["DATASETS", "FOLDER", "REFUSED", "Fitted", "ModelFile", "fitted"]
-
 DATASETS = (
     "iris", "wine", "digits", "breast_cancer", "diabetes", "linnerud", "friedman1", "sine", "xor",
     "unregularised", "steep", "wide_logits", "ill_conditioned",

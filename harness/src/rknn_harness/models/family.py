@@ -14,8 +14,6 @@ from rknn_harness.models import families as package
 from rknn_harness.models.kind import Kind
 from rknn_harness.records.specs.family_spec import FamilySpec
 
-__all__ = ["Family", "chosen_families", "families", "family_names", "find_kind"]
-
 
 @attrs.frozen
 class Family:

@@ -16,8 +16,6 @@ from rknn_harness.models.kind import Columns, Kind, Target
 from rknn_harness.records.specs.family_spec import FamilySpec
 from scirknn.arrays import Array, Floats
 
-__all__ = ["FamilyModel", "build_family_model"]
-
 _CATEGORIES = 6
 _NUMBERS = 3
 """Columns of a target of several numbers or labels."""

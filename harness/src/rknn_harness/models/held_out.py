@@ -6,8 +6,6 @@ import numpy as np
 
 from scirknn.arrays import Array
 
-__all__ = ["split"]
-
 _SEED = 0
 
 

@@ -16,8 +16,6 @@ from rknn_harness.records.case import PRECISIONS
 from rknn_harness.records.specs.family_spec import FamilySpec
 from sklearn2rknn.estimators.support import support_table
 
-__all__ = ["Columns", "Kind", "Target", "fixed", "kind", "scaled"]
-
 _FEATURES = (1, 33)
 
 

@@ -38,17 +38,6 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.kernel_on_npu import in_form_of
 from sklearn2rknn.rows.example_input import read_rows
 
-__all__ = [
-    "OwnFiles",
-    "OwnModel",
-    "is_estimator",
-    "keep_files",
-    "kept_documents",
-    "kept_model",
-    "own_cases",
-    "read_files",
-]
-
 _SIZES = (64,)
 """Rows per run of a model that is to be converted."""
 

@@ -14,8 +14,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.arrays import Array, Floats
 
-__all__ = ["build_estimator", "build_rows", "feature_scales", "has_poisson"]
-
 _LEAST_TRAINING_ROWS = 96
 
 

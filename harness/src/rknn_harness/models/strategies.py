@@ -18,18 +18,6 @@ from rknn_harness.records.specs import family_spec
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.records.specs.mlp_spec import ODDITIES, MlpSpec
 
-__all__ = [
-    "MACS",
-    "batch_sizes",
-    "cases",
-    "family_cases",
-    "family_specs",
-    "kinds_of",
-    "options",
-    "specs",
-    "widths",
-]
-
 # Around the hardware's grains: 8 channels an atom, 16 and 32 weights a group, and one before and behind each.
 _EDGES = (1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33)
 _WIDE = (63, 64, 65, 100, 127, 128, 129, 255, 256, 257)

@@ -14,8 +14,6 @@ from scirknn.bundle.columns import Columns, Lookup, Number
 from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
 
-__all__ = ["Kind", "read_targets"]
-
 
 @attrs.frozen(eq=False)
 class Kind:

@@ -33,8 +33,6 @@ from rknn_harness.verdicts.reference import reference
 from scirknn.arrays import Array
 from sklearn2rknn.estimators.model_file import load_model
 
-__all__ = ["CorpusError", "corpus_cases", "keep", "read_case", "read_model", "read_verdict"]
-
 
 class CorpusError(HarnessError):
     """An entry of the corpus cannot be read, or scikit-learn answers it differently."""

@@ -17,8 +17,6 @@ from rknn_harness.models import strategies
 from rknn_harness.plan.same_draws import without_local_constants
 from rknn_harness.records.case import Case
 
-__all__ = ["Draw", "draw_cases", "smallest_case"]
-
 
 @attrs.frozen
 class Draw:

@@ -21,8 +21,6 @@ from rknn_harness.records.query import failed_properties
 from scirknn.files import write_atomically
 from scirknn.text import count_of
 
-__all__ = ["ListUpdate", "update_expectations"]
-
 _HEADER = "# fail or skip   property   case   reason   link or measured\n"
 
 

@@ -28,16 +28,6 @@ from rknn_harness.records.case import PROPERTIES
 from rknn_harness.records.case_result import CaseResult
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
-__all__ = [
-    "Expectation",
-    "ExpectationsError",
-    "expected_reason",
-    "is_expectation",
-    "list_path",
-    "parse_line",
-    "read_expectations",
-]
-
 _DEFECT = "defect:"
 
 

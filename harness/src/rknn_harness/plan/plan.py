@@ -14,8 +14,6 @@ from rknn_harness.records.case import PRECISIONS, Case, Key, dataset_case, famil
 from rknn_harness.records.entry import Entry
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
-__all__ = ["groups", "known_ids", "make_plan"]
-
 _SIZES = ((1,), (7,), (1, 64), (1024,))
 """Rows per run, beside the usual 64, that one data set is tried in."""
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 
 from hypothesis.internal.conjecture import providers
 
-__all__ = ["without_local_constants"]
-
 
 @contextlib.contextmanager
 def without_local_constants() -> Iterator[None]:

@@ -11,8 +11,6 @@ from rknn_harness.probe.asking import QUESTIONS
 from rknn_harness.probe.question import FAILED, SENTENCES, UNDECIDED
 from rknn_harness.report.board_facts import BoardAnswer, BoardFacts
 
-__all__ = ["Disagreement", "disagreements", "for_report", "unsettled"]
-
 
 @attrs.frozen
 class Disagreement:

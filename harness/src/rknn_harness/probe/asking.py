@@ -23,8 +23,6 @@ from rknn_harness.probe.questions.sameness import SAMENESS_QUESTIONS
 from rknn_harness.probe.questions.timing import TIMING_QUESTIONS
 from sklearn2rknn.errors import ConversionError, Sklearn2RknnError
 
-__all__ = ["QUESTIONS", "Answered", "ask"]
-
 QUESTIONS: Final[Mapping[str, Question]] = {
     question.name: question
     for question in (

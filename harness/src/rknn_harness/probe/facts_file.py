@@ -14,8 +14,6 @@ from rknn_harness.probe.asking import Answered
 from rknn_harness.probe.question import SENTENCES
 from scirknn.files import write_atomically
 
-__all__ = ["FORMAT", "ProbeRun", "document", "markdown", "read_facts", "write_facts"]
-
 FORMAT: Final = 1
 _LIMIT: Final = 64 << 20  # bytes
 _VIRTUAL: Final = (

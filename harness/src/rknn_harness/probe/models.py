@@ -13,8 +13,6 @@ from onnx import TensorProto, helper, numpy_helper
 from scirknn.arrays import Array
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["FORMS", "Calibration", "Form", "Model", "dense"]
-
 Form = Literal["height", "width", "batch", "matmul"]
 FORMS: tuple[Form, ...] = ("height", "width", "batch", "matmul")
 """Where the rows lie: on a 1x1 convolution's height, width or batch axis, or in the rows of a MatMul."""

@@ -15,18 +15,6 @@ from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import Model
 from scirknn.arrays import Array
 
-__all__ = [
-    "FAILED",
-    "NOTES",
-    "SENTENCES",
-    "UNDECIDED",
-    "Answer",
-    "PredictionQuestion",
-    "Question",
-    "packed",
-    "unpacked",
-]
-
 NOTES = "github.com/gregordinary/rockchip-npu-notes at 224b1390, September 2026"
 """Who measured two RK3588s and an RK3576, bit for bit."""
 

@@ -9,8 +9,6 @@ import attrs
 
 from rknn_harness.records.case import Case, Key
 
-__all__ = ["Entry"]
-
 
 @attrs.frozen
 class Entry:

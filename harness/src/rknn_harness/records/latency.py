@@ -8,8 +8,6 @@ from scipy.stats import median_abs_deviation
 
 from scirknn.arrays import Array
 
-__all__ = ["Latency", "summarize"]
-
 _TAIL = 10
 """Samples that must lie above a percentile for it to be reported: p99 needs 1,000, p90 100, p50 20."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from rknn_harness.records.outcomes import WithMeaning
 
-__all__ = ["Phase"]
-
 
 class Phase(WithMeaning):
     """A part of a case's wall time, in the order of a case; a record has each that came about.

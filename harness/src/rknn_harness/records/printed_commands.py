@@ -11,8 +11,6 @@ from rknn_harness.records.case_result import CaseResult
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit.environment_choice import parse_choice
 
-__all__ = ["replay_command", "resume_command", "shown_path"]
-
 
 def shown_path(path: Path | str) -> str:
     """Return a path as a user types it: relative below the current folder, else absolute."""

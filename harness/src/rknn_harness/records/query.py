@@ -16,8 +16,6 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Kind, Stage
 from rknn_harness.records.stage_metrics import StageMetrics
 
-__all__ = ["Number", "Records", "failed_properties", "field", "last_metrics"]
-
 Number = float | int
 
 

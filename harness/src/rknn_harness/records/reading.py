@@ -16,8 +16,6 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 from rknn_harness.errors import RunFolderError
 from scirknn.text import printable
 
-__all__ = ["READ_ERRORS", "check_record", "parse_document", "parse_manifest", "shown"]
-
 READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading a damaged record raises."""
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from rknn_harness.errors import RunFolderError
 from scirknn.text import printable
 
-__all__ = ["RunLock"]
-
 _NAME = "run.lock"
 
 

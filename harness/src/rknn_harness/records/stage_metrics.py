@@ -7,8 +7,6 @@ from typing import Any
 
 import attrs
 
-__all__ = ["StageLimits", "StageMetrics"]
-
 
 @attrs.frozen
 class StageLimits:

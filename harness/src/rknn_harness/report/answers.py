@@ -11,8 +11,6 @@ from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.query import Records
 from rknn_harness.report.numbers import Question
 
-__all__ = ["Answer", "Sentence", "answers"]
-
 Sentence = tuple[str | Question, ...]
 
 _NOT_ASKED = "No NPU took part: the board was virtual. Rounding on the chip, and speed, need a real one."

@@ -12,8 +12,6 @@ import attrs
 from rknn_harness.errors import RunFolderError
 from scirknn.files import write_atomically
 
-__all__ = ["BoardAnswer", "BoardFacts", "keep_facts", "kept_facts"]
-
 _FOLDER = "facts"
 
 

@@ -13,20 +13,6 @@ from collections.abc import Callable, Sequence
 import attrs
 from markupsafe import Markup
 
-__all__ = [
-    "Axis",
-    "Band",
-    "Interval",
-    "Mark",
-    "MeasuredMark",
-    "intervals",
-    "linear_axis",
-    "lines",
-    "log_axis",
-    "scatter",
-    "stacks",
-]
-
 _WIDTH = 440  # little wider than a phone, so that letters stay letters there
 _FONT = 13
 _TOP = 8

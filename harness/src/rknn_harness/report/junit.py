@@ -12,8 +12,6 @@ from rknn_harness.records.run_folder import Run
 from scirknn.files import open_atomically
 from scirknn.text import printable
 
-__all__ = ["write_junit"]
-
 _ELEMENTS = {
     Kind.UNTRIED: "error",
     Kind.WRONG: "failure",

@@ -9,8 +9,6 @@ from urllib.parse import quote
 
 from rknn_harness.records.case_result import CaseResult
 
-__all__ = ["anchor", "link_to", "relative_link"]
-
 
 def anchor(result: CaseResult) -> str:
     """Return the id of a case in the page: the name of its samples' file, which no other case has."""

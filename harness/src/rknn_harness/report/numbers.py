@@ -13,8 +13,6 @@ from rknn_harness.records.query import Records
 from rknn_harness.records.run_folder import Run
 from rknn_harness.records.specs.family_spec import FamilySpec
 
-__all__ = ["KINDS", "CaseGroup", "Question", "Summary", "summarize"]
-
 KINDS = (Kind.WRONG, Kind.UNTRIED, Kind.KNOWN, Kind.REFUSED, Kind.RIGHT)
 """In the order in which a reader wants them."""
 

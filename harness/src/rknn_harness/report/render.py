@@ -31,8 +31,6 @@ from rknn_harness.report.numbers import KINDS, CaseGroup, Question, Summary, sum
 from scirknn.files import write_atomically
 from sklearn2rknn.toolkit.pins.versions import Defect, toolkit_version
 
-__all__ = ["write_report"]
-
 Column = Mapping[str, str]
 _FAR = 1.15
 """Shares of what is allowed up to which a chart is linear."""

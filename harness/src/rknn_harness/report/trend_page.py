@@ -20,8 +20,6 @@ from rknn_harness.report.trend import Trend
 from scirknn.files import write_atomically
 from scirknn.text import printable
 
-__all__ = ["trend_table", "write_trend"]
-
 _Measure = tuple[str, str, Callable[[float | None], str]]
 _MEASURES: tuple[_Measure, ...] = (
     ("pass_rate", "cases that pass", wording.percent),

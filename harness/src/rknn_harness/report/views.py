@@ -9,8 +9,6 @@ from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.junit import write_junit
 from rknn_harness.report.render import write_report
 
-__all__ = ["write_views"]
-
 
 def write_views(path: Path) -> Path:
     """Write the views of a run, ``junit.xml`` and the report, and return the report's page."""

@@ -10,8 +10,6 @@ from markupsafe import Markup
 
 from scirknn.text import printable
 
-__all__ = ["environment", "number", "percent", "ratio", "seconds", "wall"]
-
 _NONE = "—"
 
 

@@ -16,8 +16,6 @@ from rknn_harness.screen.tally import Tally, row_name
 from rknn_harness.screen.text import INDENT, listed, paragraph
 from scirknn.text import count_of
 
-__all__ = ["CauseGroup", "cause_lines", "causes_of", "refusal_lines"]
-
 SHOWN = 8
 """Causes that are printed; the report has all."""
 

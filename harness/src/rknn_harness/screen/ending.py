@@ -15,8 +15,6 @@ from rknn_harness.screen.tally import Tally, tally
 from rknn_harness.screen.text import INDENT, paragraph
 from scirknn.text import count_of
 
-__all__ = ["ending"]
-
 _OWN_MODEL = "judge your own model:  rknn-harness run --model mine.skops --rows X.npy"
 _OWN_BOARD = "try it on your board:  docs/add-a-board.md"
 _NOT_PROVED = "Not proved here: how this chip rounds, and its speed. You need a board:"

@@ -12,8 +12,6 @@ from rknn_harness.records.entry import Entry
 from rknn_harness.screen.text import INDENT
 from scirknn.text import count_of
 
-__all__ = ["TITLE", "board_lines", "expected_seconds", "not_run_lines", "plan_lines"]
-
 TITLE = "scirknn: does the NPU compute what scikit-learn computes?"
 
 _START_SECONDS = 15.0

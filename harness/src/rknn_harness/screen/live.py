@@ -14,8 +14,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rknn_harness.screen.text import INDENT
 from scirknn.text import printable
 
-__all__ = ["Live", "Record", "TimeLeft", "is_plain", "live"]
-
 _PLAIN_SECONDS = 10.0
 _PLAIN_SHARE = 0.1
 

@@ -16,8 +16,6 @@ from rknn_harness.records.outcomes import FAIL, INCOMPLETE, PASS
 from rknn_harness.screen.live import is_plain
 from scirknn.text import printable
 
-__all__ = ["own_stdout", "print_lines"]
-
 _STYLES = {PASS: "bold green", FAIL: "bold red", INCOMPLETE: "bold yellow"}
 
 

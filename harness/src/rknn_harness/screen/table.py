@@ -14,8 +14,6 @@ from rknn_harness.records.query import last_metrics
 from rknn_harness.screen.tally import Tally, row_name
 from rknn_harness.screen.text import INDENT, WIDTH
 
-__all__ = ["table"]
-
 _COUNTS = (Kind.RIGHT, Kind.REFUSED, Kind.WRONG)
 _GAP = "   "
 _LAST = ("random", "failed before")

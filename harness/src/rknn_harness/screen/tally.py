@@ -13,8 +13,6 @@ from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Kind
 from rknn_harness.records.run_folder import Run
 
-__all__ = ["Cell", "Tally", "row_name", "tally"]
-
 
 @attrs.frozen(order=True)
 class Cell:

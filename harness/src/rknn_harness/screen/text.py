@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import textwrap
 
-__all__ = ["INDENT", "WIDTH", "listed", "paragraph"]
-
 WIDTH = 80
 INDENT = "  "
 

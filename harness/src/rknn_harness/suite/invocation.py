@@ -12,8 +12,6 @@ from platformdirs import user_cache_path
 from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.suite.run_options import RunOptions
 
-__all__ = ["run_suite"]
-
 _PLUGINS = ("rknn_harness.suite.pytest_plugin", "pytest_timeout", "xdist.plugin")
 _SETTINGS = Path(__file__).with_name("pytest.ini")
 

@@ -6,8 +6,6 @@ import json
 
 import attrs
 
-__all__ = ["RunOptions"]
-
 
 @attrs.frozen
 class RunOptions:

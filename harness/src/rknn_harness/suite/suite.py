@@ -30,8 +30,6 @@ from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.run_folder import RunFolder, read_run, statement
 
-__all__ = ["ConformanceFailure", "Suite", "SuiteOptions"]
-
 SHRINK_TRIES = 60
 """Smaller models tried at most for each kind of failure; every one is a conversion and a run."""
 

@@ -21,8 +21,6 @@ from rknn_harness.screen.live import Live, Record, live
 from rknn_harness.screen.printer import own_stdout, print_lines
 from rknn_harness.screen.text import INDENT
 
-__all__ = ["RunScreen", "screen_of"]
-
 
 class RunScreen:
     """A plugin of pytest's first process: shows a run from its first line to its last.

@@ -9,16 +9,6 @@ import numpy as np
 
 from scirknn.arrays import Array, Floats
 
-__all__ = [
-    "ErrorLimit",
-    "beyond_limit",
-    "difference",
-    "difference_of_kind",
-    "finite_or_none",
-    "label_text",
-    "same_rows",
-]
-
 
 @attrs.frozen(eq=False)
 class ErrorLimit:

@@ -17,8 +17,6 @@ from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.arithmetic import error_through
 from sklearn2rknn.network.network import Network
 
-__all__ = ["HeadBound", "bound_through_head"]
-
 _HEAD = 1e-6
 """Error of an output activation in float32, for a value of about 1."""
 

@@ -42,8 +42,6 @@ from rknn_harness.verdicts.reference import Answer, Reference
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.checking.comparisons import are_clear, decision_margins, worst_r2
 
-__all__ = ["BOARD_STEPS", "Finding", "Verdict", "judge", "measure"]
-
 BOARD_STEPS = 8
 """Steps of the output's own format that a real board may lie from the virtual NPU where not all that a file
 computes was measured on silicon: lookups, integers. To be made 0 when a board has shown it.

@@ -15,8 +15,6 @@ from sklearn2rknn.network.onnx_graph import pack
 from virtual_npu.evidence import FLOAT16_SUMS, LOOKUP_LINES
 from virtual_npu.inspection.lane_events import LaneEvents, LaneZero
 
-__all__ = ["BitComparison", "Compared", "LaneComparison"]
-
 
 @attrs.frozen
 class Compared:

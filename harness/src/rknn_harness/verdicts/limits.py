@@ -27,8 +27,6 @@ from sklearn2rknn.passes.toolkit_graph import ToolkitGraph
 from sklearn2rknn.tolerances import FEWEST_ROWS, promises
 from virtual_npu import RknnFile
 
-__all__ = ["Limits", "given_limits", "limits_for"]
-
 _ON_NPU = (Stage.SIMULATOR, Stage.VIRTUAL_NPU, Stage.BOARD)
 
 

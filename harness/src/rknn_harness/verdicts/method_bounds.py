@@ -15,8 +15,6 @@ from scirknn.steps.activations import activate
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.arithmetic import error_through
 
-__all__ = ["answers_to", "method_bound", "method_errors"]
-
 _ROUNDING = 1e-6
 """Of float32 and of sums in another order, as a share of the largest number."""
 

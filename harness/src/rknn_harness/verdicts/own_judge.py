@@ -18,8 +18,6 @@ from scirknn.bundle import Bundle
 from sklearn2rknn.checking.comparisons import are_clear
 from sklearn2rknn.tolerances import FEWEST_ROWS, promises
 
-__all__ = ["few_rows", "score_of", "with_expected", "without_figures", "without_reference"]
-
 _ON_NPU = (Stage.VIRTUAL_NPU, Stage.BOARD)
 
 

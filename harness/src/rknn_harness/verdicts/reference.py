@@ -40,8 +40,6 @@ from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes import kernel_on_npu
 
-__all__ = ["ACTIVATIONS", "Answer", "Reference", "answer_from_output", "in_form_of", "reference"]
-
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "identity": lambda z: z,
     "relu": lambda z: np.maximum(z, 0.0),

@@ -28,8 +28,6 @@ from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor
 from virtual_npu.rknn_file.reader import read
 
-__all__ = ["FAIL", "MALLOC_FAIL", "Context", "Model", "Refused"]
-
 MODEL_LIMIT: Final = 1 << 28
 """Largest model file taken, bytes."""
 

@@ -14,18 +14,6 @@ from virtual_npu.errors import InputError
 from virtual_npu.execute.quantization import dequantize, quantize
 from virtual_npu.rknn_file.model_file import Tensor
 
-__all__ = [
-    "NC1HWC2",
-    "NCHW",
-    "NHWC",
-    "TYPES",
-    "UNDEFINED",
-    "host_from_stored",
-    "host_size",
-    "stored_from_host",
-]
-
-
 TYPES: Final = tuple(
     np.dtype(name)
     for name in (

@@ -29,8 +29,6 @@ from typing import Any, Final
 
 from virtual_npu.c_api.context import FAIL, MALLOC_FAIL, Context, Model, Refused
 
-__all__ = ["CONTEXTS", "REQUEST_SECONDS", "Server", "main"]
-
 CONTEXTS: Final = 64
 """Contexts at a time; a further one finds the device unavailable."""
 

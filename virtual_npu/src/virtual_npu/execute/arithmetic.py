@@ -6,8 +6,6 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast
 
-__all__ = ["ARITHMETICS", "Arithmetic", "LookupRules", "Rules", "arithmetic_of", "rules_of"]
-
 Arithmetic = Literal["silicon", "simulator", "fast"]
 """``"silicon"``: what chips were measured to compute. ``"simulator"``: what the vendor's simulator does where
 the program leaves it open. ``"fast"``: silicon's, but float16 sums in float32, in BLAS's order."""

@@ -34,9 +34,6 @@ from virtual_npu.program.chips.chip import RK3588_ATOM
 from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
 
-__all__ = ["DEPTHWISE", "DTYPES", "Convolution", "KernelOperands", "SumOrder"]
-
-
 DTYPES: Final[dict[int, np.dtype[Any]]] = {
     0: np.dtype(np.int8),
     1: np.dtype(np.int16),

@@ -49,8 +49,6 @@ from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.program.registers import Field
 
-__all__ = ["DataProcessor"]
-
 
 @dataclass(frozen=True, slots=True)
 class DataProcessor:

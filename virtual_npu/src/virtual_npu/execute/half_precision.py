@@ -15,8 +15,6 @@ from virtual_npu import evidence
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.evidence import follows
 
-__all__ = ["BFLOAT16", "bfloat16_bits", "magnitude_bits", "round_to_bfloat16", "round_to_half", "widened"]
-
 BFLOAT16: Final = np.dtype(np.uint16)
 """The upper 16 bits of a float32, held as an integer: no tensor of a file is unsigned."""
 

@@ -16,8 +16,6 @@ import numpy.typing as npt
 from virtual_npu import evidence
 from virtual_npu.evidence import follows
 
-__all__ = ["ChannelScaling", "OutputConversion"]
-
 _Floats = npt.NDArray[np.float64]
 
 _INT32: Final = np.iinfo(np.int32)

@@ -26,8 +26,6 @@ from virtual_npu.execute.data_processor_operands import float32_of_bits
 from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 
-__all__ = ["LookupTable"]
-
 _SEGMENTS: Final = 512  # a table: 513 entries
 _PRIORITIES: Final = 0x68  # LUT_CFG of every program seen: below LE use LE, above LO use LO, on the seam LO
 

@@ -7,8 +7,6 @@ import numpy as np
 from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.rknn_file.model_file import Tensor
 
-__all__ = ["dequantize", "quantize"]
-
 
 def quantize(values: Array, tensor: Tensor) -> Array:
     """Quantize to the tensor's integer type.

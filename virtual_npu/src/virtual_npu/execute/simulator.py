@@ -27,9 +27,6 @@ from virtual_npu.execute.quantization import quantize
 from virtual_npu.execute.sums.summation import simulator_sums
 from virtual_npu.rknn_file.model_file import Node, RknnFile, Tensor
 
-__all__ = ["SIMULATED_LAYERS", "SimulatedLayer"]
-
-
 _ACTIVATIONS: Final[dict[str, Callable[[Array], Array]]] = {
     "Conv": lambda x: x,
     "ConvRelu": lambda x: np.maximum(x, np.float32(0)),

@@ -32,8 +32,6 @@ from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.program.task_joining import join_tasks
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor
 
-__all__ = ["Run", "VirtualNpu"]
-
 
 class VirtualNpu:
     """An NPU with one model loaded.

@@ -32,8 +32,6 @@ from virtual_npu.program.rules_followed import rules_followed
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor, placement
 from virtual_npu.rknn_file.reader import read, read_graph
 
-__all__ = ["main"]
-
 _EPILOG = """\
 examples:
   python3 -m virtual_npu info model.rknn            what the file holds and where each layer runs

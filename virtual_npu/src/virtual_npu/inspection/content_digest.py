@@ -22,8 +22,6 @@ from typing import Any
 from virtual_npu.program.registers import decode_commands
 from virtual_npu.rknn_file.model_file import ITEM_BYTES, RknnFile, Tensor
 
-__all__ = ["content_digest"]
-
 
 def content_digest(file: RknnFile) -> str:
     """Digest the graph, the tensors, the constants and the program.

@@ -13,8 +13,6 @@ from virtual_npu.inspection.disassembly import relocated_places
 from virtual_npu.program.registers import decode_commands, register_name, running_units, unit_of
 from virtual_npu.rknn_file.model_file import RknnFile, Task, Tensor
 
-__all__ = ["differences"]
-
 _HEADER = ("format_version", "compiler", "target_platform", "framework", "custom_string", "internal_memory")
 _TENSOR = ("dtype", "layout", "kind", "native_shape", "shape", "scale", "zero_point", "size", "pool_offset")
 

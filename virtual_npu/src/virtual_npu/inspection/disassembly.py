@@ -9,8 +9,6 @@ from virtual_npu.program.chips import Chip, chip_of
 from virtual_npu.program.registers import decode_commands, running_units, unit_of
 from virtual_npu.rknn_file.model_file import RknnFile
 
-__all__ = ["disassemble", "relocated_places"]
-
 
 def relocated_places(file: RknnFile) -> dict[int, str]:
     """Return what each relocated register command points to, by the command."""

@@ -30,8 +30,6 @@ from virtual_npu.execute.sums.grouped_sums import GROUP
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.rknn_file.model_file import RknnFile
 
-__all__ = ["LaneEvents", "LaneZero"]
-
 LANES: Final = 16
 _NEVER: Final = -1000  # coarse exponent of what is no product
 _UNIT: Final = -48  # exponent of the least product of two float16 numbers

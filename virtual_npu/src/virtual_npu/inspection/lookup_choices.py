@@ -11,8 +11,6 @@ import numpy.typing as npt
 from virtual_npu.execute.arithmetic import LookupRules
 from virtual_npu.execute.virtual_npu import VirtualNpu
 
-__all__ = ["lookup_choices"]
-
 _CHOICES: Final[Mapping[str, LookupRules]] = {
     "index and result not rounded": LookupRules(rounds=False),
     "offset of no effect": LookupRules(adds_offset=False, spikes_at_zero=False),

@@ -20,8 +20,6 @@ from virtual_npu.inspection.time_rates import (
 from virtual_npu.program.registers import running_units
 from virtual_npu.rknn_file.model_file import ITEM_BYTES, Node, RknnFile, Task, Tensor
 
-__all__ = ["Estimate", "LayerEstimate", "TimeParts", "estimate"]
-
 
 @dataclass(frozen=True, slots=True)
 class TimeParts:

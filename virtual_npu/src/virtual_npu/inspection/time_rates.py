@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["BAND", "BUFFER_BYTES", "CLOCK", "FITTED", "MULTIPLIERS", "TimeRates", "numpy_seconds"]
-
 CLOCK: Final = 1e9
 """Hz. [silicon: jas-hacks.blogspot.com, 2023]"""
 

@@ -27,8 +27,6 @@ from virtual_npu.program.registers import (
 )
 from virtual_npu.rknn_file.model_file import RknnFile
 
-__all__ = ["OverWideField", "layers_with_full_cubes", "over_wide_fields"]
-
 _FIELDS: Final = """
     1004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
     1008 OP_EN:0+1<32

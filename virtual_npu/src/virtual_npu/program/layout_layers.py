@@ -20,17 +20,6 @@ from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program.memory import Cube, Memory
 from virtual_npu.rknn_file.model_file import Node, Tensor
 
-__all__ = [
-    "LAYOUT_LAYERS",
-    "check_layout",
-    "is_batch",
-    "is_plain",
-    "rearranged",
-    "rows_of_values",
-    "tensor_cube",
-    "values_of_rows",
-]
-
 LAYOUT_LAYERS: Final = ("Reshape", "Transpose")
 
 

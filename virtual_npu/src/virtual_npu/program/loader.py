@@ -43,8 +43,6 @@ from virtual_npu.program.registers import (
 )
 from virtual_npu.rknn_file.model_file import GRAPH_ENDS, RknnFile, Task
 
-__all__ = ["LoadedTask", "load"]
-
 _TABLE_SIZE: Final = 513
 _LUT_ACCESS_CFG: Final = 0x4100
 _LUT_ACCESS_DATA: Final = 0x4104

@@ -18,8 +18,6 @@ from virtual_npu.errors import FileFormatError, UnsupportedProgram
 from virtual_npu.program.chips import Chip, chip_of
 from virtual_npu.rknn_file.model_file import RknnFile, Tensor
 
-__all__ = ["ATOM", "Cube", "Memory"]
-
 ATOM: Final = 16  # bytes; 8 channels of 16 bits, 16 of 8 bits
 _GUARD: Final = 1 << 16  # between regions, so that running off one never lands in the next
 _MAX_BYTES: Final = 1 << 28  # 1,024 samples of 65,536 float16 features take half of it

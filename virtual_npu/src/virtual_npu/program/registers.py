@@ -12,17 +12,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "REGISTER_NAMES",
-    "UNITS",
-    "Field",
-    "decode_commands",
-    "register_name",
-    "register_names",
-    "running_units",
-    "unit_of",
-]
-
 UNITS: Final = {1: "CNA", 3: "CORE", 4: "DPU", 5: "DPU_RDMA", 6: "PPU", 7: "PPU_RDMA"}
 """Unit by the top four bits of a register's address; below 0x1000 is the program controller, ``PC``."""
 

@@ -14,8 +14,6 @@ from virtual_npu.program.loader import LoadedTask, load
 from virtual_npu.program.memory import Memory
 from virtual_npu.rknn_file.model_file import Node, RknnFile
 
-__all__ = ["rules_followed"]
-
 _FLOAT16: Final = 2
 _DEPTHWISE: Final = 3
 _BFLOAT16: Final = 3

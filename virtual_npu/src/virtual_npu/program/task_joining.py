@@ -16,8 +16,6 @@ from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.registers import Field
 
-__all__ = ["join_tasks"]
-
 # How the buffer is filled and which group of registers is next: not what is computed.
 _MECHANICS: Final = {0x1004, 0x1010, 0x102C, 0x1040, 0x1044, 0x1084, 0x3004, 0x4004, 0x5004}
 _BASES: Final = (

@@ -18,8 +18,6 @@ import numpy.typing as npt
 
 from virtual_npu.errors import FileFormatError
 
-__all__ = ["Flatbuffer", "Table"]
-
 _MAX_TABLES = 200_000  # an MLP of 20 layers has about 300
 
 

@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 from virtual_npu.errors import FileFormatError
 
-__all__ = ["GRAPH_ENDS", "ITEM_BYTES", "Node", "Relocation", "RknnFile", "Task", "Tensor", "placement"]
-
 ITEM_BYTES: Final = {"int8": 1, "float16": 2, "int16": 2, "float32": 4, "int32": 4, "int64": 8}
 """Bytes of one element, by dtype."""
 

@@ -31,8 +31,6 @@ from virtual_npu.errors import FileFormatError, UnsupportedFormat
 from virtual_npu.rknn_file.flatbuffer import Flatbuffer, Table
 from virtual_npu.rknn_file.model_file import GRAPH_ENDS, Node, Relocation, RknnFile, Task, Tensor
 
-__all__ = ["read", "read_graph"]
-
 _MAGIC: Final = b"RKNN\0\0\0\0"
 _HEADER_SIZE: Final = 64
 _FORMAT: Final = 6

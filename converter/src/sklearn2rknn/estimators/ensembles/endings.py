@@ -19,21 +19,6 @@ from scirknn.steps.trees import Sign
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
-__all__ = [
-    "AS_IT_IS",
-    "Ending",
-    "chances",
-    "decides_by_score",
-    "decisions",
-    "digest",
-    "label_scores",
-    "log_chances",
-    "places",
-    "second_chance",
-    "spread",
-    "targets",
-]
-
 Ending = tuple[Step, ...]
 """Steps from a member's values."""
 

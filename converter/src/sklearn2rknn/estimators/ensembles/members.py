@@ -30,8 +30,6 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.side_by_side import are_alike, block_layers, with_equal_depths
 from sklearn2rknn.passes.layer_merging import merge_linear
 
-__all__ = ["MEMBERS", "Member", "Members", "host_steps", "joined_members", "read_members", "side_by_side"]
-
 MEMBERS = Form(
     "its members side by side in one network, trees on the host; the host combines them",
     worth="8 million products (rows x weights of all members) a call, and 120 more for each number in and "

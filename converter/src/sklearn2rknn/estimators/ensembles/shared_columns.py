@@ -8,8 +8,6 @@ from scirknn.bundle.columns import Columns
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
-__all__ = ["shared_columns"]
-
 
 def shared_columns(
     name: str, networks: Sequence[Network], *, take_all_of_x: bool

@@ -23,8 +23,6 @@ from sklearn2rknn.toolkit.pins.versions import DEBIAN_PYTHON, base_images
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["check_pins", "make_base_image"]
-
 SUITE = "bookworm"
 """Its Python is `DEBIAN_PYTHON`."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-__all__ = ["ContainerEnvironment", "ContainerLimits", "ContainerWorker", "container_environment"]
-
 NOBODY = "65534:65534"
 SCRATCH = "/tmp"
 STDERR_LIMIT = 16 << 20  # bytes that are kept of what the worker prints beside its jobs

@@ -19,8 +19,6 @@ from sklearn2rknn.errors import (
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["connect", "typed_engine_errors"]
-
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 _NO_REGISTRY = re.compile(

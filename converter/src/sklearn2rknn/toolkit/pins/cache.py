@@ -7,8 +7,6 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["CACHE_VARIABLE", "cache_folder"]
-
 CACHE_VARIABLE = "SKLEARN2RKNN_CACHE"
 
 

@@ -15,8 +15,6 @@ from sklearn2rknn.errors import WheelError
 from sklearn2rknn.toolkit.pins.cache import cache_folder
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, WheelFile
 
-__all__ = ["check_wheel", "git_blob_id", "is_supplied", "keep_wheel", "kept_wheel", "recorded_wheel"]
-
 
 def git_blob_id(path: Path) -> str:
     """Return what ``git hash-object`` prints: the sha1 of header and content."""

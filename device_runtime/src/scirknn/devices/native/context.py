@@ -23,8 +23,6 @@ from scirknn.errors import NativeError
 if TYPE_CHECKING:
     from scirknn.arrays import Array
 
-__all__ = ["BoundTensor", "NativeContext"]
-
 
 class NativeContext:
     """One model in one context. Not for several threads at once.

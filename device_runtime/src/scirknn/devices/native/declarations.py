@@ -12,32 +12,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "AFFINE",
-    "CORE_MASKS",
-    "DTYPES",
-    "FIXED_POINT",
-    "FLOAT32",
-    "FROM_DEVICE",
-    "INPUT_ATTR",
-    "IN_OUT_NUM",
-    "NATIVE_INPUT_ATTR",
-    "NATIVE_OUTPUT_ATTR",
-    "NC1HWC2",
-    "NCHW",
-    "NHWC",
-    "NOT_QUANTIZED",
-    "OUTPUT_ATTR",
-    "SIGNATURES",
-    "TO_DEVICE",
-    "UNDEFINED",
-    "Input",
-    "Memory",
-    "Output",
-    "TensorAttribute",
-    "TensorCounts",
-]
-
 IN_OUT_NUM, INPUT_ATTR, OUTPUT_ATTR = 0, 1, 2
 NATIVE_INPUT_ATTR, NATIVE_OUTPUT_ATTR = 8, 9
 """``RKNN_QUERY_*``: what `rknn_query` is asked for."""

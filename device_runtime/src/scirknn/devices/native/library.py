@@ -10,8 +10,6 @@ from scirknn.devices.native.declarations import SIGNATURES
 from scirknn.devices.vendor_errors import cure_for, name_of
 from scirknn.errors import DeviceError, NativeError
 
-__all__ = ["Library", "load_library"]
-
 _GENERAL = (
     *("rknn_init", "rknn_destroy", "rknn_query", "rknn_set_core_mask", "rknn_dup_context"),
     *("rknn_inputs_set", "rknn_run", "rknn_outputs_get", "rknn_outputs_release"),

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from scirknn.devices.core_pool import Context
     from scirknn.devices.native.library import Library
 
-__all__ = ["Refusal", "open_bound", "open_general"]
-
 
 @dataclass(frozen=True)
 class Refusal:

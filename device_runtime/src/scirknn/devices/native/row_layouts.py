@@ -22,8 +22,6 @@ from scirknn.devices.native.declarations import (
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array
 
-__all__ = ["FloatAnswers", "FloatRows", "NativeAnswers", "NativeRows", "unexpected_layout"]
-
 _ATOM = np.dtype(np.complex128)
 
 

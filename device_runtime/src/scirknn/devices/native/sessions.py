@@ -30,8 +30,6 @@ from scirknn.errors import NativeError
 if TYPE_CHECKING:
     from scirknn.arrays import Array, Float32Array
 
-__all__ = ["BoundSession", "FloatSession", "GeneralSession", "NativeSession"]
-
 _INPUT_INVALID = -8
 
 

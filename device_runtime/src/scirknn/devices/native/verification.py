@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from scirknn.devices.protocol import Session
     from scirknn.probe_rows import ProbeRows
 
-__all__ = ["difference_from_general", "distance_from_record", "fastest", "layout_difference", "probe_runs"]
-
 _SomeSession = TypeVar("_SomeSession", bound="Session")
 
 _TIMED_RUNS = 3

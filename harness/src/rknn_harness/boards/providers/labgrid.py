@@ -42,8 +42,6 @@ from rknn_harness.errors import BoardRefusedError
 if TYPE_CHECKING:
     from rknn_harness.boards.labgrid_place import LabgridPlace, Service
 
-__all__ = ["LabgridProvider"]
-
 _TAG = re.compile(r"([a-z][a-z0-9_]+)=([A-Za-z0-9_.-]+)")
 _COORDINATOR = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
 

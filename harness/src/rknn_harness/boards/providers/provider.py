@@ -24,8 +24,6 @@ from rknn_harness.boards.board import Board
 from rknn_harness.boards.board_entry import BoardEntry
 from rknn_harness.boards.claim import Claim
 
-__all__ = ["ENTRY_POINTS", "BoardProvider", "board_provider", "kinds", "provider_class", "provider_of"]
-
 ENTRY_POINTS = "rknn_harness.board_providers"
 
 _PROVIDERS: dict[str, type[BoardProvider]] = {}

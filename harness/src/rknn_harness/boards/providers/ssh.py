@@ -14,8 +14,6 @@ from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.boards.ssh_settings import ssh_settings
 from rknn_harness.errors import PowerError
 
-__all__ = ["SshProvider"]
-
 _COMMAND_SECONDS = 120.0
 _ADDRESS = re.compile(
     r"(?:ssh://)?(?:(?P<user>[^@]+)@)?"

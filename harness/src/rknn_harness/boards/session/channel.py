@@ -29,8 +29,6 @@ from rknn_harness.errors import (
 from scirknn.arrays import Array
 from scirknn.text import printable
 
-__all__ = ["GRACE_SECONDS", "RunnerChannel", "SentData"]
-
 GRACE_SECONDS = 5.0
 """How long an answer may be late: the board keeps the deadline, and needs a moment to report it."""
 

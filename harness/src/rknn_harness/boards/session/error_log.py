@@ -13,8 +13,6 @@ import paramiko
 
 from scirknn.text import printable
 
-__all__ = ["CHUNK_BYTES", "TAIL_BYTES", "ErrorLog"]
-
 CHUNK_BYTES = 1 << 18
 TAIL_BYTES = 4096
 """Bytes of the runner's standard error that an error carries."""

@@ -13,8 +13,6 @@ from rknn_harness.errors import BoardError, ProvisioningError
 from scirknn.arrays import Array
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["FileCalls"]
-
 _SMALL_BYTES = 1 << 18  # sending so much takes no longer than asking first whether it is there
 _BLOCK_BYTES = 4 << 20  # of one request, which the board holds in memory
 

@@ -10,8 +10,6 @@ from rknn_harness.boards.claim import Claim, Holder
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.errors import BoardError, LeaseError, ProvisioningError
 
-__all__ = ["LeaseCalls"]
-
 _LEASE_STEP = 20.0  # seconds for which the runner itself waits, deaf to all else
 
 _log = logging.getLogger(__name__)

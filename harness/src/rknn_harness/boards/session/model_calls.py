@@ -16,8 +16,6 @@ from rknn_harness.boards.session.file_calls import FileCalls
 from scirknn.arrays import Array
 from scirknn.bundle import Bundle, bundle_files, metadata_path
 
-__all__ = ["ModelCalls", "Prediction", "ask_about_rows", "table_of"]
-
 
 @attrs.frozen(eq=False)
 class Prediction:

@@ -11,8 +11,6 @@ from rknn_harness.boards.session.file_calls import FileCalls
 from rknn_harness.boards.session.timing_calls import CALL_SECONDS, SamplingBounds, Timed, read_timed
 from scirknn.arrays import Array
 
-__all__ = ["RawModelCalls"]
-
 
 class RawModelCalls:
     """Requests about the loaded model file."""

@@ -9,8 +9,6 @@ from pathlib import Path
 import rknn_harness.board_runner
 import scirknn
 
-__all__ = ["runner_archive"]
-
 _START = "import sys\nfrom rknn_harness.board_runner.__main__ import main\nsys.exit(main())\n"
 
 

@@ -23,8 +23,6 @@ from rknn_harness.errors import (
 from scirknn.files import sha256_of_bytes
 from scirknn.text import printable
 
-__all__ = ["RunnerStart", "start_command"]
-
 START_SECONDS = 60.0
 """How long a board may take to start Python, and then to store the runner."""
 

@@ -10,8 +10,6 @@ import paramiko
 from rknn_harness.boards.session.error_log import CHUNK_BYTES
 from rknn_harness.boards.ssh.connection import DEAD_LINK_SECONDS
 
-__all__ = ["STALL_SECONDS", "STATUS_SECONDS", "send_blocks"]
-
 STALL_SECONDS = 2 * DEAD_LINK_SECONDS
 """How long a transfer may make no progress."""
 

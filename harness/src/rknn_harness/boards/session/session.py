@@ -21,8 +21,6 @@ from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import BoardError, ConnectionLostError, InfraError, ProvisioningError
 from scirknn.text import printable
 
-__all__ = ["BoardSession"]
-
 _FINDING_KEYS = ("rule", "level", "text", "command")
 
 

@@ -27,8 +27,6 @@ from rknn_harness.errors import (
     PowerError,
 )
 
-__all__ = ["Completed", "Connection", "wait_until_reachable"]
-
 CONNECT_SECONDS = 10.0
 DEAD_LINK_SECONDS = 10.0
 """How long sent bytes may stay unacknowledged before the link counts as dead."""

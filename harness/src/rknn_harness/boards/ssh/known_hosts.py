@@ -12,8 +12,6 @@ import attrs
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
-__all__ = ["KnownHosts"]
-
 _NO_CERTIFICATES = (
     "Its line {} trusts an authority's certificates, which are not used: it takes the board's own key."
 )

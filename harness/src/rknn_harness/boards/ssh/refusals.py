@@ -18,8 +18,6 @@ from rknn_harness.errors import (
     ProvisioningError,
 )
 
-__all__ = ["host_key_error", "host_name", "infra_error", "known_hosts"]
-
 _SSH_PORT = 22  # the only one that a file of host keys does not name
 
 

@@ -6,8 +6,6 @@ from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, Gaussi
 
 from rknn_harness.models.kind import Columns, Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _STRENGTHS = (1e-2, 1.0)
 
 KINDS = (

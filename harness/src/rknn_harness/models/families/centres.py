@@ -7,8 +7,6 @@ from sklearn.neighbors import NearestCentroid
 
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _CLUSTERS = (2, 3, 8, 20)
 
 KINDS = (

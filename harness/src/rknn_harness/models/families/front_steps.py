@@ -32,8 +32,6 @@ from sklearn.preprocessing import (
 from rknn_harness.models.families.members import LAYERS
 from rknn_harness.models.kind import Columns, Kind, Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _MODELS: dict[Target, dict[str, Any]] = {
     Target.CLASSES: {"linear": LogisticRegression(), "layers": MLPClassifier(**LAYERS)},
     Target.NUMBER: {"linear": Ridge(), "layers": MLPRegressor(**LAYERS)},

@@ -15,8 +15,6 @@ from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from rknn_harness.models.kind import Columns, Target, fixed, kind, scaled
 
-__all__ = ["FIXED", "KINDS"]
-
 _KERNELS = ("rbf", "rbf", "poly", "linear", "sigmoid")
 _STRENGTHS = (0.1, 1.0, 10.0)
 

@@ -26,8 +26,6 @@ from sklearn.svm import LinearSVC, LinearSVR
 
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _STRENGTHS = (1e-2, 1.0, 100.0)
 
 KINDS = (

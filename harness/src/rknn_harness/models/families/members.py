@@ -33,8 +33,6 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["CLASSIFIERS", "FIXED", "KINDS", "LAYERS", "REGRESSORS", "of_one"]
-
 LAYERS: dict[str, Any] = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0}
 """Parameters of a small perceptron."""
 

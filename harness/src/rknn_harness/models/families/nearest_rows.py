@@ -15,8 +15,6 @@ from sklearn.neighbors import (
 
 from rknn_harness.models.kind import Target, fixed, kind, scaled
 
-__all__ = ["FIXED", "KINDS"]
-
 _RADII = (2.0, 6.0)
 _COUNTS, _WEIGHTS = (1, 3, 5, 10), ("uniform", "distance")
 

@@ -8,8 +8,6 @@ from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOut
 from rknn_harness.models.families.members import CLASSIFIERS, REGRESSORS, of_one
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _MEMBERS = ("linear", "scores", "kernel", "layers", "squares", "tree")
 
 KINDS = (

@@ -11,8 +11,6 @@ from sklearn.random_projection import GaussianRandomProjection, SparseRandomProj
 
 from rknn_harness.models.kind import Columns, Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _COUNTS = (1, 2)
 
 KINDS = (

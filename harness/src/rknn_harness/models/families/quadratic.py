@@ -8,8 +8,6 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _SHAPES = ("full", "tied", "diag", "spherical")
 
 KINDS = (

@@ -12,8 +12,6 @@ from sklearn.preprocessing import MinMaxScaler, PowerTransformer, QuantileTransf
 from rknn_harness.models.families.members import REGRESSORS
 from rknn_harness.models.kind import Target, fixed, kind
 
-__all__ = ["FIXED", "KINDS"]
-
 _TRANSFORMERS = {
     "standard": StandardScaler(),
     "range": MinMaxScaler(),

@@ -18,8 +18,6 @@ from rknn_harness.probe.question import PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import rounded
 from scirknn.arrays import Array
 
-__all__ = ["ELEMENTWISE_QUESTIONS", "with_quotient"]
-
 _CHANNELS: Final = 8
 _SAMPLES: Final = 128
 

@@ -19,9 +19,6 @@ from rknn_harness.probe.questions.float_rounding import (
 from rknn_harness.probe.questions.float_sums import AccumulatorBits, bias_order, product_precision, sum_order
 from scirknn.arrays import Array
 
-__all__ = ["FLOAT_QUESTIONS"]
-
-
 _PLACES_OF_SUBNORMALS: Final = ("input", "weight", "output")
 
 

@@ -11,8 +11,6 @@ from rknn_harness.probe.models import dense
 from rknn_harness.probe.question import PredictionQuestion, Question
 from scirknn.arrays import Array
 
-__all__ = ["rounded"]
-
 ROWS: Final = 8
 LARGEST_FLOAT16: Final = 65504.0  # the largest float16
 

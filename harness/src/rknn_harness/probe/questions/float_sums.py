@@ -12,8 +12,6 @@ from rknn_harness.probe.question import NOTES, UNDECIDED, Answer, PredictionQues
 from rknn_harness.probe.questions.float_rounding import ROWS, rounded
 from scirknn.arrays import Array
 
-__all__ = ["orders"]
-
 
 def product_precision() -> Question:
     """Ask how many bits of a product are kept."""

@@ -15,8 +15,6 @@ from rknn_harness.probe.question import Answer, Question
 from scirknn.arrays import Array
 from sklearn2rknn.errors import ConversionError
 
-__all__ = ["FORM_QUESTIONS", "example"]
-
 _WHERE: Final = {
     "height": "the height of a 1x1 convolution",
     "width": "the width of a 1x1 convolution",

@@ -17,8 +17,6 @@ from rknn_harness.probe.models import Calibration, dense
 from rknn_harness.probe.question import NOTES, PredictionQuestion, Question
 from scirknn.arrays import Array
 
-__all__ = ["INTEGER_QUESTIONS"]
-
 _Rule = Callable[[Array], Array]
 
 _SAMPLES: Final = 256

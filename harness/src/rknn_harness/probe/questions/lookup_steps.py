@@ -18,8 +18,6 @@ from rknn_harness.probe.question import PredictionQuestion, Question
 from rknn_harness.probe.questions.lookup_tables import Table, table
 from scirknn.arrays import Array
 
-__all__ = ["STEP_QUESTIONS"]
-
 _CHANNELS: Final = 16
 _OF_ZERO: Final = 4.0  # 2^(17 - MINUS_EXP) of the vendor's tables
 _RULES: Final = {

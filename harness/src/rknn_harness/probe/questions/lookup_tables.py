@@ -16,8 +16,6 @@ from rknn_harness.probe.question import UNDECIDED, Answer, PredictionQuestion, Q
 from rknn_harness.probe.questions.float_rounding import rounded
 from scirknn.arrays import Array
 
-__all__ = ["LOOKUP_QUESTIONS", "Table", "table"]
-
 _CHANNELS: Final = 8
 _START, _STEP, _SEGMENTS = -16384, 32, 1024
 # The scales that the toolkits write, and so the ends: |x| <= 16384 / scale (2.2.0 to 2.5.0 alike).

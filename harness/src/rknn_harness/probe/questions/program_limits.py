@@ -18,8 +18,6 @@ from rknn_harness.probe.question import FAILED, NOTES, UNDECIDED, Answer, Questi
 from rknn_harness.probe.questions.elementwise import with_quotient
 from virtual_npu.inspection.lane_events import LaneZero
 
-__all__ = ["LIMIT_QUESTIONS"]
-
 
 @attrs.frozen(kw_only=True)
 class _RowsOfATask(Question):

@@ -13,8 +13,6 @@ from rknn_harness.probe.models import Model, dense
 from rknn_harness.probe.question import FAILED, Answer, Question
 from scirknn.arrays import Array
 
-__all__ = ["SAMENESS_QUESTIONS"]
-
 _SAMPLES: Final = 64
 _CORES: Final = ("0", "1", "2", "0_1", "0_1_2")
 _REPEATS: Final = 20

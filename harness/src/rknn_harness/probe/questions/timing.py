@@ -21,8 +21,6 @@ from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Question, pac
 from rknn_harness.probe.questions.graph_forms import example
 from scirknn.arrays import Array
 
-__all__ = ["EMULATED", "TIMING_QUESTIONS"]
-
 EMULATED = "emulated"
 """The answer of a virtual board to every question of time."""
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import attrs
 
-__all__ = ["DATA", "ODDITIES", "FamilySpec"]
-
 DATA = ("drawn", "wine", "digits", "breast_cancer", "diabetes")
 ODDITIES = ("", "constant column", "twin columns", "far from 0")
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import attrs
 
-__all__ = ["ACTIVATIONS", "LABELS", "ODDITIES", "TASKS", "MlpSpec"]
-
 ACTIVATIONS = ("identity", "relu", "tanh", "logistic")
 TASKS = ("softmax", "binary", "multilabel", "regressor", "poisson")
 LABELS = ("string", "int", "bool")

@@ -14,8 +14,6 @@ from rknn_harness.records.printed_commands import resume_command, shown_path
 from rknn_harness.records.run_folder import Run, read_run
 from scirknn.files import write_atomically
 
-__all__ = ["accept_run"]
-
 
 def accept_run(path: Path, target: Path, by: str) -> Run:
     """Copy a run to where the accepted one is kept, in place of an earlier one; return the copy.

@@ -11,8 +11,6 @@ from rknn_harness.records.case import Key
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.run_folder import Run
 
-__all__ = ["AXES", "EVERYTHING", "Choice", "names_of"]
-
 AXES = ("toolkit", "board", "precision")
 
 _NAMES = {

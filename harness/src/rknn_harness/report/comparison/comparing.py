@@ -20,8 +20,6 @@ from rknn_harness.report.comparison.measures import ERROR, LABELS, TIME, Measure
 from rknn_harness.report.comparison.movements import Movement, movements
 from scirknn.text import count_of
 
-__all__ = ["Comparison", "OutcomeChange", "by_cause", "compare"]
-
 
 @attrs.frozen
 class OutcomeChange:

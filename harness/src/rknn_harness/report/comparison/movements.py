@@ -22,8 +22,6 @@ from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison.measures import LABELS, TIME, Measure, unequal_labels
 from scirknn.arrays import Floats
 
-__all__ = ["FAMILY", "Movement", "movements"]
-
 FAMILY = 1e-3
 """Chance that a comparison of two runs of the same thing reports any movement."""
 

@@ -21,8 +21,6 @@ from rknn_harness.report.links import link_to, relative_link
 from scirknn.files import write_atomically
 from scirknn.text import count_of
 
-__all__ = ["comparison_text", "write_comparison"]
-
 _NAMED = 4
 """Cases of a cause that are named; the page has all."""
 

@@ -27,8 +27,6 @@ from virtual_npu import evidence
 from virtual_npu.evidence import follows
 from virtual_npu.execute.half_precision import magnitude_bits
 
-__all__ = ["GROUP", "GroupedSums", "round_sum_to_float32"]
-
 GROUP: Final = 32
 """Channels whose products are summed before the first rounding."""
 

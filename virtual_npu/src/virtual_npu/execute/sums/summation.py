@@ -22,8 +22,6 @@ from virtual_npu.arrays import Array
 from virtual_npu.execute.arithmetic import Arithmetic
 from virtual_npu.execute.sums.grouped_sums import GroupedSums
 
-__all__ = ["Summation", "simulator_sums", "starts_from_bias", "summation"]
-
 _Halves = npt.NDArray[np.float16]
 Summation = Callable[[Array], Array]
 """Rows, shape (points, channels), to sums, shape (points, kernels); float16 values are held in float32."""

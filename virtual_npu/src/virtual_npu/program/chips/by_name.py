@@ -10,8 +10,6 @@ from virtual_npu.program.chips.rk356x import RK356X
 from virtual_npu.program.chips.rk3562 import RK3562
 from virtual_npu.program.chips.rk3576 import RK3576
 
-__all__ = ["chip_of"]
-
 _CHIPS: Final = {"rk3562": RK3562, "rk3566": RK356X, "rk3568": RK356X, "rk3576": RK3576, "rk3588": RK3588}
 
 

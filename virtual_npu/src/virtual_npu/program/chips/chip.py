@@ -12,8 +12,6 @@ import numpy.typing as npt
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program.registers import ENABLE_BITS, UNITS, Field, register_name, unit_of
 
-__all__ = ["RK3588", "RK3588_ATOM", "Chip", "Translation"]
-
 RK3588_ATOM: Final = 16
 
 

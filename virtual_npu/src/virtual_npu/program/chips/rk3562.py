@@ -17,8 +17,6 @@ from virtual_npu.program import registers as r
 from virtual_npu.program.chips import rk3562_family_convolution, rk3562_family_dpu
 from virtual_npu.program.chips.chip import Chip, Translation
 
-__all__ = ["RK3562"]
-
 _LUT: Final = {0: 0, 1: 0, 0x160: rk3562_family_dpu.PRIORITIES}  # LUT_CFG here: there
 _BUFFERS: Final = (0x1004, 0x1010, 0x1018, *range(0x1030, 0x1048, 4), 0x106C, 0x108C, 0x1098)
 _NO_MUL: Final = 1 << 4

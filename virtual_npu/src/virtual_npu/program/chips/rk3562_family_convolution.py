@@ -10,8 +10,6 @@ from __future__ import annotations
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import Translation
 
-__all__ = ["translate"]
-
 
 def translate(task: Translation, width: int) -> None:
     """Translate what both chips have alike, for an input that many points wide."""

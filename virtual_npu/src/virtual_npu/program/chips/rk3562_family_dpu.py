@@ -16,8 +16,6 @@ from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import Translation
 
-__all__ = ["BS_ADD", "BS_ADD_CONSTANT", "NAMES", "clipping", "data_processor", "division_of_floats", "reader"]
-
 _LEAST, _MOST = 0x80000000, 0x7FFFFFFF
 BS_ADD, BS_ADD_CONSTANT, _BS_OFF = 0x100092, 0x100012, 0x53
 _ADDING: Final = 2 << 16  # the RK3588's place of the ALU's algorithm

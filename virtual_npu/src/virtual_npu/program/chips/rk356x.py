@@ -23,8 +23,6 @@ from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import Chip, Translation
 
-__all__ = ["RK356X"]
-
 _ATOMS: Final = {1: 8, 2: 8, 4: 16}
 _INT16, _FLOAT16, _FLOAT32 = 1, 2, 5
 _DIVIDE: Final = 3

@@ -24,8 +24,6 @@ from virtual_npu.program import registers as r
 from virtual_npu.program.chips import rk3562_family_convolution, rk3562_family_dpu
 from virtual_npu.program.chips.chip import Chip, Translation
 
-__all__ = ["RK3576"]
-
 _BUFFERS: Final = (0x1004, 0x1010, 0x1018, *range(0x1030, 0x1048, 4), 0x108C, 0x1098)
 _TABLE: Final = 0x2000006  # LUT_CFG of a task that looks up
 _UPLOADED: Final = 0xFF0000  # and of one that uploads
