@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -9,8 +10,15 @@ import numpy as np
 
 from scirknn.answers import Responses
 from scirknn.arrays import Array, Floats
+from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
-from sklearn2rknn.estimators.fitted import feature_names, fitted_numbers, require_fitted
+from sklearn2rknn.estimators.fitted import (
+    class_labels,
+    feature_names,
+    fitted_numbers,
+    methods,
+    require_fitted,
+)
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 
@@ -25,6 +33,34 @@ class Answers:
     single_output: bool = False
     responses: Responses | None = None
     score: str | None = None
+
+    @classmethod
+    def of(
+        cls, estimator: Any, task: str, own: Mapping[str, tuple[Step, ...]] | None = None, **fields: Any
+    ) -> Answers:
+        """Return what the methods that an estimator has answer, in the order of its `classes_`.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted estimator of scikit-learn.
+        task : str
+            Its task, see `scirknn.answers.TASKS`.
+        own : mapping, optional
+            Steps of methods of their own, see `sklearn2rknn.estimators.fitted.methods`.
+        **fields
+            Other fields; `classes` are the estimator's by default, and an outlier detector's -1 and 1.
+
+        Raises
+        ------
+        UnsupportedModelError
+            Its labels cannot be held.
+        """
+        if task == "outlier":
+            fields = {"head": "logistic", "classes": np.array([-1, 1]), **fields}
+        elif task in ("classifier", "multilabel") and "classes" not in fields:
+            fields["classes"] = class_labels(type(estimator).__name__, estimator.classes_)
+        return cls(task=task, responses=methods(estimator, task, own), **fields)
 
 
 def linear_weights(estimator: Any, coefficients: str = "coef_") -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from scirknn.arrays import Floats
 from scirknn.steps.indicators import Above, OneHot
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.kernels import finite_number
 from sklearn2rknn.estimators.quadratic_forms import (
     DIAGONAL,
@@ -103,9 +103,4 @@ def _answers(estimator: Any, count: int) -> Answers:
     classes = class_labels(type(estimator).__name__, estimator.classes_)
     if len(classes) != count:
         raise Attributes(estimator).refuse("classes_", f"{count} labels")
-    return Answers(
-        task="classifier",
-        head="softmax",
-        classes=classes,
-        responses=methods(estimator, "classifier"),
-    )
+    return Answers.of(estimator, "classifier", head="softmax", classes=classes)

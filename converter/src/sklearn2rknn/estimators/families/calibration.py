@@ -20,7 +20,7 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import chances, decisions, places, second_chance, spread
 from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, read_members, side_by_side
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.kernels import finite_number
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -43,12 +43,7 @@ def read_calibrated(estimator: Any, name: str) -> Network:
         _calibrated(name, pair, network, classes) for pair, network in zip(pairs, networks, strict=True)
     ]
     mean = (WeightedMean((1.0,) * len(pairs)),) if len(pairs) > 1 else ()
-    answers = Answers(
-        task="classifier",
-        head="identity",
-        classes=classes,
-        responses=methods(estimator, "classifier"),
-    )
+    answers = Answers.of(estimator, "classifier", classes=classes)
     network = members.finish(estimator, answers, (*members.arrange(curves), *mean))
     return attrs.evolve(network, dtype="float64")
 

@@ -19,7 +19,7 @@ from scirknn.steps.step import Step
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, methods, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
@@ -140,12 +140,7 @@ def read_nearest_centroid(estimator: Any, name: str) -> Network:
             "product of matrices. Fit it with metric='euclidean'."
         )
     centres = _Centres.of(estimator, name, "centroids_")
-    answers = Answers(
-        task="classifier",
-        head="softmax",
-        classes=class_labels(name, estimator.classes_),
-        responses=methods(estimator, "classifier"),
-    )
+    answers = Answers.of(estimator, "classifier", head="softmax")
     if not hasattr(estimator, "class_prior_"):  # scikit-learn before 1.6 has no probabilities
         return centres.network(estimator, *centres.ranking(), answers)
     prior, factors = _priors_and_factors(estimator, name, centres)
@@ -231,11 +226,12 @@ class _Centres:
 
     def clusterer(self, estimator: Any, labels: Array, epilogue: tuple[Step, ...] = ()) -> Network:
         own = {"transform": (Distances(self.points, self.unit),)}
-        answers = Answers(
-            task="clusterer",
+        answers = Answers.of(
+            estimator,
+            "clusterer",
+            own,
             head="softmax",
             classes=labels,
-            responses=methods(estimator, "clusterer", own),
             score="inertia" if hasattr(estimator, "score") else None,
         )
         return attrs.evolve(self.network(estimator, *self.ranking(), answers), epilogue=epilogue)

@@ -9,7 +9,7 @@ from sklearn.cross_decomposition import CCA, PLSSVD, PLSCanonical, PLSRegression
 
 from scirknn.steps.linear import Columns
 from sklearn2rknn.estimators.dense import Answers, dense_network, linear_weights
-from sklearn2rknn.estimators.fitted import fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 
@@ -27,11 +27,7 @@ def read_pls(estimator: Any, name: str) -> Network:
         estimator,
         both,
         np.concatenate([bias, np.zeros(width)]) - middle @ both,
-        Answers(
-            task="regressor",
-            single_output=bool(getattr(estimator, "_predict_1d", False)),
-            responses=methods(estimator, "regressor", own),
-        ),
+        Answers.of(estimator, "regressor", own, single_output=bool(getattr(estimator, "_predict_1d", False))),
     )
 
 

@@ -13,7 +13,7 @@ from scirknn.steps.kernels import KernelLogarithm, LabelShares
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.kernels import KERNELS, Exponent, exponent_network, finite_number
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -34,9 +34,7 @@ def read_propagation(estimator: Any, name: str) -> Network:
     classes = class_labels(name, estimator.classes_)
     if len(classes) != shares.shape[1]:
         raise Attributes(estimator).refuse("label_distributions_", f"shares of {len(classes)} classes")
-    answers = Answers(
-        task="classifier", head="identity", classes=classes, responses=methods(estimator, "classifier")
-    )
+    answers = Answers.of(estimator, "classifier", classes=classes)
     exponent = Exponent("rbf", 0.0, np.full(points.shape[1], finite_number(name, "gamma", estimator.gamma)))
     return exponent_network(
         estimator, [exponent], points, (LabelShares(fitted_numbers(name, shares, 2)),), answers

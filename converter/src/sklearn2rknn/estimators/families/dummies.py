@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 
@@ -44,9 +44,7 @@ def read_dummy_classifier(estimator: Any, name: str) -> Network:
     if strategy != "prior":
         best = chances.argmax() if strategy == "most_frequent" else _place(estimator)
         chances = np.eye(len(chances))[best]
-    answers = Answers(
-        task="classifier", head="identity", classes=classes, responses=methods(estimator, "classifier")
-    )
+    answers = Answers.of(estimator, "classifier", classes=classes)
     return dense_network(estimator, _no_weights(estimator, len(chances)), chances, answers)
 
 

@@ -17,7 +17,7 @@ from scirknn.steps.linear import Columns, Shift
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network, linear_weights
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods
+from sklearn2rknn.estimators.fitted import fitted_numbers
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 
@@ -85,12 +85,7 @@ def read_lda(estimator: Any, name: str) -> Network:
         estimator,
         np.hstack([weights, scalings]),
         np.concatenate([bias, shift]),
-        Answers(
-            task="classifier",
-            head=head,
-            classes=class_labels(name, estimator.classes_),
-            responses=methods(estimator, "classifier", own),
-        ),
+        Answers.of(estimator, "classifier", own, head=head),
     )
 
 
@@ -104,12 +99,7 @@ def read_one_class(estimator: Any, name: str) -> Network:
         estimator,
         weights[:, None],
         -offset,
-        Answers(
-            task="outlier",
-            head="logistic",
-            classes=np.array([-1, 1], dtype=np.int32),
-            responses=methods(estimator, "outlier", own),
-        ),
+        Answers.of(estimator, "outlier", own, classes=np.array([-1, 1], dtype=np.int32)),
     )
 
 
@@ -124,14 +114,5 @@ def _network(estimator: Any, own: dict[str, tuple[Step, ...]]) -> Network:
         estimator,
         weights,
         bias,
-        Answers(
-            task=task,
-            head=head,
-            classes=class_labels(type(estimator).__name__, estimator.classes_),
-            responses=methods(
-                estimator,
-                task,
-                {"decision_function": (), **own},
-            ),
-        ),
+        Answers.of(estimator, task, {"decision_function": (), **own}, head=head),
     )

@@ -15,7 +15,6 @@ from sklearn.neighbors import (
     RadiusNeighborsRegressor,
 )
 
-from scirknn.answers import Responses
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from scirknn.steps import neighbours, training_rows
@@ -27,7 +26,7 @@ from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import dense_bound
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 
@@ -65,14 +64,15 @@ def read_classifier(estimator: Any, name: str) -> Network:
         answers=_votes(estimator, name, space),
         weights=_weights(estimator, name),
     )
-    return space.network(estimator, step, _classes(estimator, name, {"kneighbors": ()}))
+    return space.network(estimator, step, Answers.of(estimator, "classifier", {"kneighbors": ()}))
 
 
 @reads(RadiusNeighborsClassifier, form=NEAREST)
 def read_radius_classifier(estimator: Any, name: str) -> Network:
     """Return the network of the votes' shares within a radius."""
     space = _Space.of(estimator, name)
-    votes, answers = _votes(estimator, name, space), _classes(estimator, name, {"radius_neighbors": ()})
+    votes = _votes(estimator, name, space)
+    answers = Answers.of(estimator, "classifier", {"radius_neighbors": ()})
     label = None if estimator.outlier_label_ is None else estimator.outlier_label_[0]
     outlier = -1
     if label is not None:
@@ -105,7 +105,8 @@ def read_regressor(estimator: Any, name: str) -> Network:
         answers=targets.reshape(len(targets), -1),
         weights=_weights(estimator, name),
     )
-    return space.network(estimator, step, _numbers(estimator, targets, {"kneighbors": ()}))
+    answers = Answers.of(estimator, "regressor", {"kneighbors": ()}, single_output=targets.ndim == 1)
+    return space.network(estimator, step, answers)
 
 
 @reads(RadiusNeighborsRegressor, form=NEAREST)
@@ -119,7 +120,8 @@ def read_radius_regressor(estimator: Any, name: str) -> Network:
         answers=targets.reshape(len(targets), -1),
         weights=_weights(estimator, name),
     )
-    return space.network(estimator, step, _numbers(estimator, targets, {"radius_neighbors": ()}))
+    answers = Answers.of(estimator, "regressor", {"radius_neighbors": ()}, single_output=targets.ndim == 1)
+    return space.network(estimator, step, answers)
 
 
 @reads(NearestNeighbors, form=NEAREST)
@@ -129,8 +131,8 @@ def read_nearest_neighbours(estimator: Any, name: str) -> Network:
     step = neighbours.NearestDistances(
         **space.fields, count=_count(estimator, name, "n_neighbors"), radius=_radius(estimator, name)
     )
-    responses = methods(estimator, "transformer", {"kneighbors": (), "radius_neighbors": ()})
-    return space.network(estimator, step, Answers(task="transformer", responses=responses))
+    answers = Answers.of(estimator, "transformer", {"kneighbors": (), "radius_neighbors": ()})
+    return space.network(estimator, step, answers)
 
 
 @reads(LocalOutlierFactor, form=NEAREST)
@@ -155,12 +157,7 @@ def read_local_outlier_factor(estimator: Any, name: str) -> Network:
     )
     shift: tuple[Step, ...] = (Shift((-offset,)),)
     own = {"predict": shift, "decision_function": shift, "score_samples": (), "kneighbors": ()}
-    answers = Answers(
-        task="outlier",
-        head="logistic",
-        classes=np.array([-1, 1]),
-        responses=methods(estimator, "outlier", own),
-    )
+    answers = Answers.of(estimator, "outlier", own)
     return space.network(estimator, step, answers)
 
 
@@ -314,23 +311,6 @@ def _targets(estimator: Any, name: str, space: _Space) -> Floats:
             f"{name}._y has shape {targets.shape} for {len(space.rows)} training rows."
         )
     return targets.astype(np.float64)
-
-
-def _classes(estimator: Any, name: str, searches: Responses) -> Answers:
-    return Answers(
-        task="classifier",
-        head="identity",
-        classes=class_labels(name, estimator.classes_),
-        responses=methods(estimator, "classifier", searches),
-    )
-
-
-def _numbers(estimator: Any, targets: Floats, searches: Responses) -> Answers:
-    return Answers(
-        task="regressor",
-        single_output=targets.ndim == 1,
-        responses=methods(estimator, "regressor", searches),
-    )
 
 
 def _weights(estimator: Any, name: str) -> str:

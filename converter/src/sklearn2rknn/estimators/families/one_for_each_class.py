@@ -26,7 +26,7 @@ from sklearn2rknn.estimators.ensembles.endings import (
     targets,
 )
 from sklearn2rknn.estimators.ensembles.members import MEMBERS, Members, joined_members
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 
@@ -68,12 +68,7 @@ def read_one_vs_rest(estimator: Any, name: str) -> Network:
         end = () if is_multilabel else (WithComplement(),) if is_binary else (Normalized(),)
         own["predict_proba"] = (*chances, *end)
     task = "multilabel" if is_multilabel else "classifier"
-    answers = Answers(
-        task=task,
-        head="logistic" if is_multilabel or is_binary else "softmax",
-        classes=class_labels(name, estimator.classes_),
-        responses=methods(estimator, task, own),
-    )
+    answers = Answers.of(estimator, task, own, head="logistic" if is_multilabel or is_binary else "softmax")
     return members.finish(estimator, answers)
 
 
@@ -107,11 +102,8 @@ def read_one_vs_one(estimator: Any, name: str) -> Network:
         own = {"predict": (PairVotes(count, True, threshold),), "decision_function": (confidences,)}
         if not members.network.layers:  # nothing errs, and a score in the middle is the first class's
             own["predict"] = (confidences,)
-    answers = Answers(
-        task="classifier",
-        head="softmax" if count > 2 else "logistic",
-        classes=classes,
-        responses=methods(estimator, "classifier", own),
+    answers = Answers.of(
+        estimator, "classifier", own, head="softmax" if count > 2 else "logistic", classes=classes
     )
     return members.finish(estimator, answers, arranged)
 
@@ -132,12 +124,7 @@ def read_output_code(estimator: Any, name: str) -> Network:
             "It was changed after fit; fit again."
         )
     nearness = Dense(2.0 * book.T, -(book * book).sum(axis=1))
-    answers = Answers(
-        task="classifier",
-        head="softmax",
-        classes=classes,
-        responses=methods(estimator, "classifier"),
-    )
+    answers = Answers.of(estimator, "classifier", head="softmax", classes=classes)
     return members.finish(estimator, answers, (*members.arrange(scores), nearness))
 
 

@@ -23,7 +23,7 @@ from sklearn.random_projection import GaussianRandomProjection, SparseRandomProj
 
 from scirknn.steps.squares import LogNormal
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.transformers.feature_table import FeatureTable
@@ -43,8 +43,8 @@ def read_projection(estimator: Any, name: str) -> Network:
     likelihood = _likelihood(estimator, name) if hasattr(estimator, "score_samples") else None
     answers = Answers(task="transformer")
     if likelihood is not None:
-        responses = methods(estimator, "transformer", {"score_samples": (likelihood,)})
-        answers = Answers(task="transformer", responses=responses, score="mean_log_likelihood")
+        own = {"score_samples": (likelihood,)}
+        answers = Answers.of(estimator, "transformer", own, score="mean_log_likelihood")
     network = dense_network(estimator, table.weights, table.bias, answers)
     return attrs.evolve(
         network,

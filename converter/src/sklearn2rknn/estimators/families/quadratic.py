@@ -17,7 +17,7 @@ from scirknn.steps.linear import Dense, Shift
 from scirknn.steps.squares import LogSum
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.quadratic_forms import (
     QUADRATIC,
     QuadraticForms,
@@ -45,8 +45,9 @@ def read_discriminant(estimator: Any, name: str) -> Network:
         np.log(priors) - 0.5 * logarithms,
     )
     ratio = (Dense(np.array([[-1.0], [1.0]]), np.zeros(1)),) if count == 2 else ()
-    responses = methods(estimator, "classifier", own={"decision_function": ratio})
-    answers = Answers(task="classifier", head="softmax", classes=classes, responses=responses)
+    answers = Answers.of(
+        estimator, "classifier", {"decision_function": ratio}, head="softmax", classes=classes
+    )
     return quadratic_network(estimator, forms, answers)
 
 
@@ -62,11 +63,12 @@ def read_mixture(estimator: Any, name: str) -> Network:
         constants = constants + _expected_logarithms(estimator, len(centres), width)
     else:
         constants = constants + np.log(positive_numbers(estimator, "weights_", (len(centres),)))
-    answers = Answers(
-        task="clusterer",
+    answers = Answers.of(
+        estimator,
+        "clusterer",
+        {"predict_proba": (), "score_samples": (LogSum(),)},
         head="softmax",
         classes=np.arange(len(centres)),
-        responses=methods(estimator, "clusterer", own={"predict_proba": (), "score_samples": (LogSum(),)}),
         score="mean_log_likelihood",
     )
     network = quadratic_network(estimator, QuadraticForms(centres, maps, constants), answers)
@@ -86,13 +88,7 @@ def read_envelope(estimator: Any, name: str) -> Network:
     else:
         precision = pinvh(checked_numbers(estimator, "covariance_", (width, width)))
     forms = QuadraticForms(centre[None], [_root(estimator, precision)], np.array([-offset]), factor=-1.0)
-    answers = Answers(
-        task="outlier",
-        head="logistic",
-        classes=np.array([-1, 1]),
-        responses=methods(estimator, "outlier", own={"score_samples": (Shift((offset,)),)}),
-        score="accuracy",
-    )
+    answers = Answers.of(estimator, "outlier", {"score_samples": (Shift((offset,)),)}, score="accuracy")
     return quadratic_network(estimator, forms, answers)
 
 

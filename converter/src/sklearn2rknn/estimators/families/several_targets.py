@@ -48,12 +48,7 @@ def read_classifiers(estimator: Any, name: str) -> Network:
     shares = [each for each in map(chances, members.networks) if each is not None]
     if len(shares) == len(classes):
         own["predict_proba"] = members.arrange(shares) or AS_IT_IS
-    answers = Answers(
-        task="multilabel",
-        head="logistic",
-        classes=np.stack(classes),
-        responses=methods(estimator, "multilabel", own),
-    )
+    answers = Answers.of(estimator, "multilabel", own, head="logistic", classes=np.stack(classes))
     return members.finish(estimator, answers)
 
 

@@ -22,7 +22,7 @@ from sklearn2rknn.estimators.ensembles.members import (
     read_members,
     side_by_side,
 )
-from sklearn2rknn.estimators.fitted import class_labels, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, require_fitted
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -46,12 +46,7 @@ def read_stacked_classifier(estimator: Any, name: str) -> Network:
     for method, ending in (("predict_proba", chances(final)), ("decision_function", decisions(final))):
         if ending is not None:
             own[method] = (*steps, *ending)
-    answers = Answers(
-        task="classifier",
-        head=final.head,
-        classes=classes,
-        responses=methods(estimator, "classifier", own),
-    )
+    answers = Answers.of(estimator, "classifier", own, head=final.head, classes=classes)
     return members.finish(estimator, answers, features)
 
 
@@ -63,11 +58,7 @@ def read_stacked_regressor(estimator: Any, name: str) -> Network:
     features = members.arrange(_features(estimator, members, 0))
     final, steps = _final(estimator)
     own: dict[str, Ending] = {"transform": AS_IT_IS, "predict": (*steps, *targets(final))}
-    answers = Answers(
-        task="regressor",
-        single_output=final.single_output,
-        responses=methods(estimator, "regressor", own),
-    )
+    answers = Answers.of(estimator, "regressor", own, single_output=final.single_output)
     return members.finish(estimator, answers, features)
 
 

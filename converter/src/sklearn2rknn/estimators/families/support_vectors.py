@@ -15,7 +15,7 @@ from scirknn.steps.step import Step
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.kernels import KERNELS, PairwiseKernel, kernel_network, pairwise_kernel
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -39,11 +39,12 @@ def read_classifier(estimator: Any, name: str) -> Network:
             f"_n_support counts {counts.tolist()!r:.60}. They were changed after fit; fit again."
         )
     weights = dual.T if len(classes) == 2 else _pair_weights(dual, counts)
-    answers = Answers(
-        task="classifier",
+    answers = Answers.of(
+        estimator,
+        "classifier",
+        _responses(estimator, name, len(classes)),
         head="logistic" if len(classes) == 2 else "softmax",
         classes=classes,
-        responses=methods(estimator, "classifier", _responses(estimator, name, len(classes))),
     )
     return kernel_network(estimator, kernel, points, (weights, bias), answers)
 
@@ -62,12 +63,7 @@ def read_one_class(estimator: Any, name: str) -> Network:
     kernel, points = _kernel(estimator, name), _points(estimator, name)
     offset = float(_numbers(estimator, name, "offset_", 1)[0])
     own = {"decision_function": (), "score_samples": (Shift((offset,)),)}
-    answers = Answers(
-        task="outlier",
-        head="logistic",
-        classes=np.array([-1, 1], dtype=np.int64),
-        responses=methods(estimator, "outlier", own),
-    )
+    answers = Answers.of(estimator, "outlier", own)
     return kernel_network(estimator, kernel, points, _one_mixture(estimator, name, points), answers)
 
 

@@ -41,8 +41,9 @@ from scirknn.steps.step import Step
 from scirknn.steps.trees import IsolationScore, Sign, TreeSum
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.families.voting import read_boosted_members
-from sklearn2rknn.estimators.fitted import class_labels, feature_names, methods, require_fitted
+from sklearn2rknn.estimators.fitted import feature_names, require_fitted
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 
@@ -316,21 +317,15 @@ def _on_host(
     head: str,
     own: dict[str, tuple[Step, ...]] | None = None,
 ) -> Network:
-    columns, classes = int(estimator.n_features_in_), None
-    if task == "classifier":
-        classes = class_labels(type(estimator).__name__, estimator.classes_)
-    elif task == "outlier":
-        classes = np.array([-1, 1])
+    columns = int(estimator.n_features_in_)
+    is_single = task == "regressor" and epilogue[-1].width(columns) == 1
+    answers = Answers.of(estimator, task, own, head=head, single_output=is_single)
     return Network(
         estimator=type(estimator).__name__,
-        task=task,
-        head=head,
         layers=(),
-        classes=classes,
         feature_names=feature_names(estimator),
-        single_output=task == "regressor" and epilogue[-1].width(columns) == 1,
         dtype="float64",
         features_in=columns,
         epilogue=epilogue,
-        responses=methods(estimator, task, own),
+        **attrs.asdict(answers, recurse=False),
     )

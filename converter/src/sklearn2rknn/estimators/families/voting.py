@@ -40,7 +40,7 @@ from sklearn2rknn.estimators.ensembles.members import (
     read_members,
     side_by_side,
 )
-from sklearn2rknn.estimators.fitted import class_labels, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, require_fitted
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 
@@ -70,11 +70,12 @@ def read_voting_classifier(estimator: Any, name: str) -> Network:
     else:
         endings = [label_scores(each) for each in members.networks]
         own = {"predict": (Votes(count, weights),), "transform": (VoteWinners(count, weights),)}
-    answers = Answers(
-        task="classifier",
+    answers = Answers.of(
+        estimator,
+        "classifier",
+        own,
         head="identity" if estimator.voting == "soft" else "softmax",
         classes=classes,
-        responses=methods(estimator, "classifier", own),
     )
     return members.finish(estimator, answers, members.arrange(_required(name, endings)))
 
@@ -84,7 +85,7 @@ def read_voting_regressor(estimator: Any, name: str) -> Network:
     """Return the weighted mean of the members' predictions."""
     members = joined_members(estimator)
     own = {"predict": (WeightedMean(_weights(estimator, len(members.members))),), "transform": ()}
-    answers = Answers(task="regressor", single_output=True, responses=methods(estimator, "regressor", own))
+    answers = Answers.of(estimator, "regressor", own, single_output=True)
     return members.finish(estimator, answers, members.arrange([targets(each) for each in members.networks]))
 
 
@@ -97,9 +98,7 @@ def read_bagging_classifier(estimator: Any, name: str) -> Network:
     spreads = [spread(places(name, each.classes, np.arange(count)), count) for each in members.networks]
     walk = _one_walk(members, spreads)
     if walk is not None:
-        answers = Answers(
-            task="classifier", head="identity", classes=classes, responses=methods(estimator, "classifier")
-        )
+        answers = Answers.of(estimator, "classifier", classes=classes)
         return Members(walk, members.members).finish(estimator, answers)
     is_certain = all(chances(each) is not None for each in members.networks)
     endings = [chances(each) if is_certain else label_scores(each) for each in members.networks]
@@ -115,11 +114,8 @@ def read_bagging_classifier(estimator: Any, name: str) -> Network:
     if hasattr(estimator, "decision_function"):
         scores = members.arrange(_required(name, [decisions(each) for each in members.networks]))
         own["decision_function"] = (*scores, mean)
-    answers = Answers(
-        task="classifier",
-        head="identity" if is_certain else "softmax",
-        classes=classes,
-        responses=methods(estimator, "classifier", own),
+    answers = Answers.of(
+        estimator, "classifier", own, head="identity" if is_certain else "softmax", classes=classes
     )
     return attrs.evolve(members.finish(estimator, answers), dtype="float64")
 
@@ -174,12 +170,7 @@ def read_boosted_members(estimator: Any, name: str) -> Network:
         "decision_function": (shares, decision),
         "predict_proba": (shares, decision, exponents, Activation("softmax")),
     }
-    answers = Answers(
-        task="classifier",
-        head="softmax",
-        classes=classes,
-        responses=methods(estimator, "classifier", own),
-    )
+    answers = Answers.of(estimator, "classifier", own, head="softmax", classes=classes)
     return members.finish(estimator, answers, members.arrange(endings))
 
 

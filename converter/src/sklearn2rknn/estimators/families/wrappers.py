@@ -21,7 +21,7 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, chances, decisions, log_chances
 from sklearn2rknn.estimators.ensembles.members import Member, Members
-from sklearn2rknn.estimators.fitted import class_labels, feature_names, methods, require_fitted
+from sklearn2rknn.estimators.fitted import class_labels, feature_names, require_fitted
 from sklearn2rknn.estimators.kernels import finite_number
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import Form, reads
@@ -84,12 +84,7 @@ def _with_threshold(estimator: Any, network: Network, threshold: float | None, p
     for method, ending in (("predict_proba", chances(network)), ("decision_function", decisions(network))):
         if ending is not None:
             own[method] = ending or AS_IT_IS
-    answers = Answers(
-        task="classifier",
-        head="logistic",
-        classes=classes,
-        responses=methods(estimator, "classifier", own),
-    )
+    answers = Answers.of(estimator, "classifier", own, head="logistic", classes=classes)
     return Members(network, (Member(network),)).finish(estimator, answers)
 
 
