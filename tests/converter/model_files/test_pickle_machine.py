@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sklearn2rknn import ModelFileError
-from sklearn2rknn.estimators.model_file import load_model
+from sklearn2rknn.estimators.model_file import load_model, readable_classes
 from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop
-from sklearn2rknn.model_files.model_names import FUNCTIONS, INSTANCES, TYPES
+from sklearn2rknn.model_files.model_names import FUNCTIONS, TYPES
 from sklearn2rknn.model_files.pickle_machine import PickleMachine
 from tests.converter.model_files.assembler import MLP, SCALER, Program
 from tests.counts import counted
@@ -185,8 +185,11 @@ def test_hostile_program_is_refused_and_calls_nothing(tmp_path: Path, name: str)
     assert _listed_state() == before
 
 
+READABLE = readable_classes()
+
+
 def _listed_classes() -> Iterator[type]:
-    for full in INSTANCES:
+    for full in READABLE:
         module, _, name = full.rpartition(".")
         yield getattr(importlib.import_module(module), name)
 
@@ -243,7 +246,7 @@ class _Watched(Workshop):
 def test_drawn_programs_call_no_class_outside_the_list(pieces: list[Program]) -> None:
     data = b"\x80\x04" + b"".join(piece.end()[2:-1] for piece in pieces) + b"."
     called: list[Any] = []
-    workshop = _Watched()
+    workshop = _Watched(READABLE)
     before = _listed_state()
     sys.setprofile(lambda frame, event, arg: called.append(arg if event == "c_call" else frame.f_code))
     try:
@@ -255,7 +258,7 @@ def test_drawn_programs_call_no_class_outside_the_list(pieces: list[Program]) ->
     assert not _FORBIDDEN & {id(each) for each in called}
     assert WIRE not in sys.modules
     assert _listed_state() == before
-    allowed = {*INSTANCES, "builtins.type"}
+    allowed = {*READABLE, "builtins.type"}
     for each in workshop.instances:
         assert f"{type(each).__module__}.{type(each).__qualname__}" in allowed
     assert type(content) in _KINDS or type(content) in {type(each) for each in workshop.instances}
@@ -273,7 +276,7 @@ _KINDS = (
 
 def test_shared_lists_stay_shared(tmp_path: Path) -> None:
     numbers = [1, 2]
-    content = PickleMachine(io.BytesIO(pickle.dumps([numbers, numbers])), Workshop()).load()
+    content = PickleMachine(io.BytesIO(pickle.dumps([numbers, numbers])), Workshop(READABLE)).load()
     assert content[0] is content[1]
 
 
@@ -294,7 +297,7 @@ def test_plain_values_are_read_as_pickle_reads_them(value: Any, protocol: int) -
     data = pickle.dumps(value, protocol)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read = PickleMachine(io.BytesIO(data), Workshop()).load()
+        read = PickleMachine(io.BytesIO(data), Workshop(READABLE)).load()
     assert type(read) is type(value)
     value = pickle.loads(data)
     if isinstance(value, np.ndarray):

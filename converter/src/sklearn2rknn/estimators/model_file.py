@@ -77,7 +77,7 @@ def load_model(path: str | os.PathLike[str], *, trust_pickle: bool = False) -> A
 
 
 def _read(path: Path, suffix: str, trust: bool) -> Any:
-    workshop = Workshop(INSTANCES | ESTIMATORS.full_names() | TRANSFORMERS.full_names())
+    workshop = Workshop(readable_classes())
     try:
         content = _load_skops(path, workshop) if suffix == ".skops" else _load_pickle(path, workshop)
         _refuse_other_content(path, content)
@@ -95,6 +95,11 @@ def _read(path: Path, suffix: str, trust: bool) -> Any:
         raise _of_file(error, path) from None
     workshop.warn_of_versions()
     return content
+
+
+def readable_classes() -> frozenset[str]:
+    """Return the full names of the classes of which a file may hold instances."""
+    return INSTANCES | ESTIMATORS.full_names() | TRANSFORMERS.full_names()
 
 
 def _of_file(error: ModelFileError, path: Path) -> ModelFileError:

@@ -13,7 +13,7 @@ import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn2rknn.errors import ModelFileError, UntrustedModelError
-from sklearn2rknn.model_files.model_names import DICTS, FUNCTIONS, INSTANCES, RECORDS, TYPES, current_name
+from sklearn2rknn.model_files.model_names import DICTS, FUNCTIONS, RECORDS, TYPES, current_name
 
 
 @attrs.frozen
@@ -61,7 +61,7 @@ class Workshop:
         Names of classes and functions that were not imported.
     """
 
-    classes: frozenset[str] = INSTANCES
+    classes: frozenset[str]
     versions: dict[str, str] = attrs.field(factory=dict)
     stand_ins: set[str] = attrs.field(factory=set)
     instances: list[Any] = attrs.field(factory=list)
