@@ -8,6 +8,7 @@ Of other chips no widths were published; their programs are not held against the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -20,104 +21,14 @@ from virtual_npu.program.registers import (
     CUBE_CHANNEL,
     CUBE_HEIGHT,
     CUBE_WIDTH,
+    RK3588_TABLE,
     Field,
     decode_commands,
+    read_registers,
     register_name,
     unit_of,
 )
 from virtual_npu.rknn_file.model_file import RknnFile
-
-_FIELDS: Final = """
-    1004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
-    1008 OP_EN:0+1<32
-    100c PROC_PRECISION:7+3<12 DECONV:16+1<29 NONALIGN_DMA:30+1<32
-    1010 CSC_WO_EN:2+1<4 FEATURE_GRAINS:4+10<16
-    1014 CONV_Y_STRIDE:3+3<8 DECONV_Y_STRIDE:11+3<16 ATROUS_Y_DILATION:21+5<28 NN_MODE:28+3<32
-    1020 DATAIN_HEIGHT:0+11<16 DATAIN_WIDTH:16+11<32
-    1024 DATAIN_CHANNEL_REAL:16+14<32
-    1028 DATAOUT_WIDTH:0+11<32
-    102c SURF_MODE:22+2<32
-    1034 WEIGHT_BYTES_PER_KERNEL:0+19<32
-    1038 WEIGHT_KERNELS:0+14<16 WEIGHT_HEIGHT:16+5<24 WEIGHT_WIDTH:24+5<32
-    1040 FC_DATA_BANK:8+3<12 WEIGHT_REUSE:13+1<32
-    1044 DATA_ENTRIES:0+14<32
-    104c CVT_TRUNCATE_3:22+6<32
-    1060 FC_SKIP_EN:0+1<16
-    1064 DATA_OFFSET:0+17<32
-    1068 PAD_LEFT:4+4<32
-    1074 WEIGHT_OFFSET:0+17<32
-    1078 DATA_BURST_LEN:0+4<16 WEIGHT_BURST_LEN:16+4<31
-    107c LINE_STRIDE:0+28<32
-    1080 SURF_STRIDE:0+28<32
-    1084 DMA_HEIGHT:0+11<16 DMA_WIDTH:16+14<32
-    1088 DMA_CHANNEL:0+16<32
-    1100 WT_DEC_BYPASS:3+1<32
-    3004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
-    3008 OP_EN:0+1<32
-    300c SLCG_OP_EN:0+27<32
-    3010 DW_EN:1+1<8 PROC_PRECISION:8+3<14 SOFT_GATING:14+6<32
-    3018 DATAOUT_CHANNEL:0+16<32
-    301c CLIP_TRUNCATE:0+5<6 ROUND_TYPE:6+1<32
-    4004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
-    4008 OP_EN:0+1<32
-    4014 OFFSET_PEND:0+16<32
-    4030 WIDTH:0+13<32
-    4034 HEIGHT:0+13<22 MINMAX_CTL:22+3<32
-    4038 NOTCH_ADDR_0:0+13<16 NOTCH_ADDR_1:16+13<32
-    403c CHANNEL:0+13<16 ORIG_CHANNEL:16+13<32
-    4040 BS_ALU_BYPASS:1+1<4 BS_ALU_SRC:8+1<16 BS_ALU_ALGO:16+4<32
-    4048 BS_TRUNCATE_SRC:1+1<8 BS_MUL_SHIFT_VALUE:8+6<16
-    4050 SIZE_E_2:8+3<27
-    4054 OW_OP:0+16<32
-    4058 CHANNEL_WDMA:0+13<16 TP_PRECISION:27+1<32
-    405c WIDTH_WDMA:0+13<16 HEIGHT_WDMA:16+13<32
-    4060 BN_ALU_BYPASS:1+1<4 BN_ALU_SRC:8+1<16 BN_ALU_ALGO:16+4<32
-    4068 BN_TRUNCATE_SRC:1+1<8 BN_MUL_SHIFT_VALUE:8+6<16
-    4070 EW_OP_TYPE:2+1<5 EW_RELUX_EN:10+1<16 EDATA_SIZE:22+2<28
-    4084 FP32TOFP16_EN:16+1<32
-    4088 MINUS_EXP:12+8<30
-    4100 LUT_ADDR:0+10<16 LUT_ACCESS_TYPE:17+1<32
-    4108 LUT_CAL_SEL:7+1<32
-    410c LUT_LO_INDEX_SELECT:16+8<32
-    4124 LUT_LE_SLOPE_OFLOW_SHIFT:5+5<32
-    412c LUT_LO_SLOPE_OFLOW_SHIFT:5+5<32
-    5004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
-    5008 OP_EN:0+1<32
-    500c WIDTH:0+13<32
-    5010 HEIGHT:0+13<16 EW_LINE_NOTCH_ADDR:16+13<32
-    5014 CHANNEL:0+13<32
-    501c BRDMA_DATA_USE:1+4<32
-    5028 NRDMA_DATA_USE:1+4<32
-    5034 ERDMA_DATA_SIZE:2+2<28
-    5044 IN_PRECISION:15+3<32
-    5048 POOLING_METHOD:13+1<19
-    5064 PAD_LEFT:0+3<4 PAD_TOP:4+3<16
-    6004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
-    6008 OP_EN:0+1<32
-    600c CUBE_IN_WIDTH:0+13<32
-    6010 CUBE_IN_HEIGHT:0+13<32
-    6014 CUBE_IN_CHANNEL:0+13<32
-    6018 CUBE_OUT_WIDTH:0+13<32
-    601c CUBE_OUT_HEIGHT:0+13<32
-    6020 CUBE_OUT_CHANNEL:0+13<32
-    6024 POOLING_METHOD:0+2<4 USE_CNT:5+3<16 NOTCH_ADDR:16+13<30 INDEX_EN:30+1<32
-    6034 KERNEL_WIDTH:0+4<8 KERNEL_HEIGHT:8+4<16 KERNEL_STRIDE_HEIGHT:20+4<32
-    6038 RECIP_KERNEL_WIDTH:0+17<32
-    603c RECIP_KERNEL_HEIGHT:0+17<32
-    6040 PAD_LEFT:0+3<4 PAD_TOP:4+3<8 PAD_RIGHT:8+3<12 PAD_BOTTOM:12+3<32
-    6048 PAD_VALUE_1:0+3<32
-    60dc BURST_LEN:0+4<7 MC_SURF_OUT:8+1<16
-    7004 EXECUTER_PP_CLEAR:5+1<16 EXECUTER:16+1<32
-    7008 OP_EN:0+1<32
-    700c CUBE_IN_WIDTH:0+13<32
-    7010 CUBE_IN_HEIGHT:0+13<32
-    7014 CUBE_IN_CHANNEL:0+13<32
-    7030 IN_PRECISION:0+2<32
-"""
-"""The fields that have unused bits above them: register, then of each
-``name:lowest bit+bits<end of the unused bits``. Not listed: the program controller; bits 31:24 of CNA's
-CONV_CON2, where programs for several cores count tasks and the description has nothing; LUT_ACCESS_DATA,
-whose negative entries have 32 bits (files of 2.2.0 to 2.5.0)."""
 
 _CUBE: Final = (CUBE_WIDTH, CUBE_HEIGHT, CUBE_CHANNEL)
 _FULL_CUBE: Final = (1 << CUBE_HEIGHT.bits) - 1
@@ -217,14 +128,10 @@ def _by_field(addresses: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -
 def _narrow_fields() -> dict[int, list[tuple[Field, int]]]:
     """Return fields and the ends of the unused bits above them, by address."""
     fields: dict[int, list[tuple[Field, int]]] = {}
-    for line in _FIELDS.split("\n")[1:-1]:
-        register, *texts = line.split()
-        address = int(register, 16)
+    for address, _, texts in read_registers(RK3588_TABLE):
         for text in texts:
-            name, place = text.split(":")
-            bits, end = place.split("<")
-            low, width = (int(number) for number in bits.split("+"))
-            fields.setdefault(address, []).append((Field(name, address, low, width), int(end)))
+            name, low, bits, end = re.split("[:+<]", text)
+            fields.setdefault(address, []).append((Field(name, address, int(low), int(bits)), int(end)))
     return fields
 
 

@@ -7,6 +7,8 @@ A command of the register program is ``target << 48 | value << 16 | address``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -60,69 +62,16 @@ def decode_commands(
     )
 
 
-def register_names(base: int, text: str) -> dict[int, str]:
-    """Read names from pairs of a hexadecimal offset from `base` and a name."""
-    pairs = (item.split(":") for item in text.split())
-    return {base + int(offset, 16): name for offset, name in pairs}
+def read_registers(table: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield the address of each register in a table, its name, and what else its line says."""
+    for line in table.read_text("ascii").splitlines():
+        if not line.startswith("#"):
+            address, name, *others = line.split()
+            yield int(address, 16), name, others
 
 
-REGISTER_NAMES: Final[dict[int, str]] = {
-    **register_names(
-        0x0000,
-        """0:VERSION 4:VERSION_NUM 8:OPERATION_ENABLE 10:BASE_ADDRESS 14:REGISTER_AMOUNTS 20:INTERRUPT_MASK
-        24:INTERRUPT_CLEAR 28:INTERRUPT_STATUS 2c:INTERRUPT_RAW_STATUS 30:TASK_CON 34:TASK_DMA_BASE_ADDR
-        3c:TASK_STATUS""",
-    ),
-    **register_names(
-        0x1000,
-        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:CONV_CON1 10:CONV_CON2 14:CONV_CON3 20:DATA_SIZE0
-        24:DATA_SIZE1 28:DATA_SIZE2 2c:DATA_SIZE3 30:WEIGHT_SIZE0 34:WEIGHT_SIZE1 38:WEIGHT_SIZE2 40:CBUF_CON0
-        44:CBUF_CON1 4c:CVT_CON0 50:CVT_CON1 54:CVT_CON2 58:CVT_CON3 5c:CVT_CON4 60:FC_CON0 64:FC_CON1
-        68:PAD_CON0 70:FEATURE_DATA_ADDR 74:FC_CON2 78:DMA_CON0 7c:DMA_CON1 80:DMA_CON2 84:FC_DATA_SIZE0
-        88:FC_DATA_SIZE1 90:CLK_GATE 100:DCOMP_CTRL 104:DCOMP_REGNUM 110:DCOMP_ADDR0 180:CVT_CON5
-        184:PAD_CON1 """
-        + " ".join(f"{0x140 + 4 * i:x}:DCOMP_AMOUNT{i}" for i in range(16)),
-    ),
-    **register_names(
-        0x3000,
-        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:MAC_GATING 10:MISC_CFG 14:DATAOUT_SIZE_0
-        18:DATAOUT_SIZE_1 1c:CLIP_TRUNCATE""",
-    ),
-    **register_names(
-        0x4000,
-        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:FEATURE_MODE_CFG 10:DATA_FORMAT 14:OFFSET_PEND
-        20:DST_BASE_ADDR 24:DST_SURF_STRIDE 30:DATA_CUBE_WIDTH 34:DATA_CUBE_HEIGHT 38:DATA_CUBE_NOTCH_ADDR
-        3c:DATA_CUBE_CHANNEL 40:BS_CFG 44:BS_ALU_CFG 48:BS_MUL_CFG 4c:BS_RELUX_CMP_VALUE 50:BS_OW_CFG
-        54:BS_OW_OP 58:WDMA_SIZE_0 5c:WDMA_SIZE_1 60:BN_CFG 64:BN_ALU_CFG 68:BN_MUL_CFG 6c:BN_RELUX_CMP_VALUE
-        70:EW_CFG 74:EW_CVT_OFFSET_VALUE 78:EW_CVT_SCALE_VALUE 7c:EW_RELUX_CMP_VALUE 80:OUT_CVT_OFFSET
-        84:OUT_CVT_SCALE 88:OUT_CVT_SHIFT c0:SURFACE_ADD 100:LUT_ACCESS_CFG 104:LUT_ACCESS_DATA 108:LUT_CFG
-        10c:LUT_INFO 110:LUT_LE_START 114:LUT_LE_END 118:LUT_LO_START 11c:LUT_LO_END 120:LUT_LE_SLOPE_SCALE
-        124:LUT_LE_SLOPE_SHIFT 128:LUT_LO_SLOPE_SCALE 12c:LUT_LO_SLOPE_SHIFT """
-        + " ".join(f"{0x90 + 4 * i:x}:EW_OP_VALUE_{i}" for i in range(8)),
-    ),
-    **register_names(
-        0x5000,
-        """0:RDMA_S_STATUS 4:RDMA_S_POINTER 8:RDMA_OPERATION_ENABLE c:RDMA_DATA_CUBE_WIDTH
-        10:RDMA_DATA_CUBE_HEIGHT 14:RDMA_DATA_CUBE_CHANNEL 18:RDMA_SRC_BASE_ADDR 1c:RDMA_BRDMA_CFG
-        20:RDMA_BS_BASE_ADDR 28:RDMA_NRDMA_CFG 2c:RDMA_BN_BASE_ADDR 34:RDMA_ERDMA_CFG 38:RDMA_EW_BASE_ADDR
-        40:RDMA_EW_SURF_STRIDE 44:RDMA_FEATURE_MODE_CFG 48:RDMA_SRC_DMA_CFG 4c:RDMA_SURF_NOTCH
-        64:RDMA_PAD_CFG 68:RDMA_WEIGHT 6c:RDMA_EW_SURF_NOTCH""",
-    ),
-    **register_names(
-        0x6000,
-        """0:S_STATUS 4:S_POINTER 8:OPERATION_ENABLE c:DATA_CUBE_IN_WIDTH 10:DATA_CUBE_IN_HEIGHT
-        14:DATA_CUBE_IN_CHANNEL 18:DATA_CUBE_OUT_WIDTH 1c:DATA_CUBE_OUT_HEIGHT 20:DATA_CUBE_OUT_CHANNEL
-        24:OPERATION_MODE_CFG 34:POOLING_KERNEL_CFG 38:RECIP_KERNEL_WIDTH 3c:RECIP_KERNEL_HEIGHT
-        40:POOLING_PADDING_CFG 44:PADDING_VALUE_1_CFG 48:PADDING_VALUE_2_CFG 70:DST_BASE_ADDR
-        7c:DST_SURF_STRIDE 84:DATA_FORMAT dc:MISC_CTRL""",
-    ),
-    **register_names(
-        0x7000,
-        """0:RDMA_S_STATUS 4:RDMA_S_POINTER 8:RDMA_OPERATION_ENABLE c:RDMA_CUBE_IN_WIDTH
-        10:RDMA_CUBE_IN_HEIGHT 14:RDMA_CUBE_IN_CHANNEL 1c:RDMA_SRC_BASE_ADDR 24:RDMA_SRC_LINE_STRIDE
-        28:RDMA_SRC_SURF_STRIDE 30:RDMA_DATA_FORMAT""",
-    ),
-}
+RK3588_TABLE: Final = Path(__file__).with_name("rk3588_registers.txt")
+REGISTER_NAMES: Final = {address: name for address, name, _ in read_registers(RK3588_TABLE)}
 
 # CNA: what the convolution reads.
 CONV_MODE = Field("CONV_MODE", 0x100C, 0, 4)

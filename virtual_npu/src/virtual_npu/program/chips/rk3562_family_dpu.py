@@ -10,6 +10,7 @@ number of channels with padding.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from virtual_npu.errors import UnsupportedProgram
@@ -37,19 +38,10 @@ FLOAT16: Final = 2
 PRIORITIES: Final = 0x68  # LUT_CFG of the RK3588
 
 _KEPT: Final = {*range(0x1100, 0x1184, 4), *range(0x4100, 0x4114, 4), *range(0x5000, 0x8000, 4)}
+_OWN_TABLE: Final = Path(__file__).with_name("rk3562_family_registers.txt")
 NAMES: Final = {
     **{a: n for a, n in r.REGISTER_NAMES.items() if a in _KEPT or a & 0xFFF in (0x4, 0xC, 0x10, 0x14)},
-    **r.register_names(
-        0,
-        """101c:WEIGHT_SIZE0 1020:WEIGHT_SIZE1 1024:WEIGHT_SIZE2 1028:DATA_SIZE1 102c:DATA_SIZE0 1048:CVT_CON0
-        1088:FEATURE_DATA_ADDR 1090:DMA_CON1 1094:DMA_CON2 3018:MISC_CFG 301c:DATAOUT_SIZE_0
-        3020:DATAOUT_SIZE_1 3024:CLIP_TRUNCATE 4018:DST_BASE_ADDR 401c:DST_SURF_STRIDE 4020:DATA_CUBE_WIDTH
-        4024:DATA_CUBE_HEIGHT 4028:DATA_CUBE_NOTCH_ADDR 402c:DATA_CUBE_CHANNEL 4030:WDMA_SIZE_0
-        4034:WDMA_SIZE_1 4038:BS_CFG 4040:BS_ALU_CFG 4044:BS_MUL_CFG 4048:BS_LOWER_BOUND 404c:BS_UPPER_BOUND
-        4050:BS_OW_CFG 4054:BS_OW_OP 4060:BN_CFG 4064:BN_ALU_CFG 4068:BN_MUL_CFG 406c:BN_LOWER_BOUND
-        4070:BN_UPPER_BOUND 4074:EW_LOWER_BOUND 4078:EW_UPPER_BOUND 407c:EW_CFG 4080:EW_CVT_OFFSET_VALUE
-        4084:EW_CVT_SCALE_VALUE 40ac:OUT_CVT_OFFSET 40b0:OUT_CVT_SCALE 40b4:OUT_CVT_SHIFT""",
-    ),
+    **{address: name for address, name, _ in r.read_registers(_OWN_TABLE)},
 }
 """Names of registers, by address, that follow from what they were seen to hold."""
 
