@@ -163,8 +163,8 @@ class LimitError(ConversionError):
     limit : {"memory", "time"}
     """
 
-    def __init__(self, limit: str, stage: str, reason: str, log: str = "", *, advice: str = "") -> None:
-        super().__init__(stage, reason, log, advice=advice)
+    def __init__(self, limit: str, stage: str, reason: str, log: str = "") -> None:
+        super().__init__(stage, reason, log)
         self.limit = limit
 
 

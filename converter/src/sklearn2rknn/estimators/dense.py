@@ -63,7 +63,7 @@ class Answers:
         return cls(task=task, responses=methods(estimator, task, own), **fields)
 
 
-def linear_weights(estimator: Any, coefficients: str = "coef_") -> tuple[Floats, Floats]:
+def linear_weights(estimator: Any) -> tuple[Floats, Floats]:
     """Return weights, shape (n_features, n_outputs), and bias of a linear model.
 
     Raises
@@ -72,15 +72,15 @@ def linear_weights(estimator: Any, coefficients: str = "coef_") -> tuple[Floats,
         There are no such attributes of shapes that fit each other.
     """
     name = type(estimator).__name__
-    require_fitted(estimator, coefficients)
-    values = getattr(estimator, coefficients)
-    weights = fitted_numbers(f"{name}.{coefficients}", values, 1 if np.ndim(values) == 1 else 2)
+    require_fitted(estimator, "coef_")
+    values = estimator.coef_
+    weights = fitted_numbers(f"{name}.coef_", values, 1 if np.ndim(values) == 1 else 2)
     weights = np.atleast_2d(weights).T
     bias = np.atleast_1d(fitted_numbers(f"{name}.intercept_", np.asarray(estimator.intercept_, float), None))
     width = getattr(estimator, "n_features_in_", len(weights))
     if weights.shape[0] != width or bias.shape not in ((1,), weights.shape[1:]):
         raise UnsupportedModelError(
-            f"{name}.{coefficients} has shape {np.shape(values)} and intercept_ {bias.shape} for {width} "
+            f"{name}.coef_ has shape {np.shape(values)} and intercept_ {bias.shape} for {width} "
             "features. The weights were changed after fit; fit again."
         )
     return weights, np.broadcast_to(bias, weights.shape[1:])

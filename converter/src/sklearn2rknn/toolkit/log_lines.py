@@ -35,8 +35,8 @@ def clean_log(log: str) -> str:
     return printable("\n".join(line for line in lines if line and "%|" not in line))
 
 
-def error_lines(log: str, limit: int = 8) -> str:
+def error_lines(log: str) -> str:
     """Return the last lines of a log that name an error, or its very last ones."""
     lines = clean_log(log).splitlines()
     errors = [line for line in lines if _ERROR.search(line) and not _HARMLESS.search(line)]
-    return "\n".join((errors or lines[-3:])[-limit:])
+    return "\n".join((errors or lines[-3:])[-8:])

@@ -145,9 +145,7 @@ def family_specs(draw: st.DrawFn, kinds: Mapping[str, Sequence[Kind]]) -> Family
 
 
 @st.composite
-def family_cases(
-    draw: st.DrawFn, kinds: Mapping[str, Sequence[Kind]], precisions: Sequence[str] = ("float16",)
-) -> Case:
+def family_cases(draw: st.DrawFn, kinds: Mapping[str, Sequence[Kind]], precisions: Sequence[str]) -> Case:
     """Models of families, in one of the precisions that each has, with a batch size and no toolkit."""
     spec, batch_size = draw(family_specs(kinds)), draw(batch_sizes())
     possible = [each for each in precisions if each in find_kind(spec).precisions]

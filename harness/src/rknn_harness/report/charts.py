@@ -191,7 +191,6 @@ def scatter(
     *,
     title: str,
     bands: Sequence[Band] = (),
-    level: tuple[float, str] | None = None,
 ) -> Markup:
     """Draw points on two axes.
 
@@ -203,8 +202,6 @@ def scatter(
     title : str
     bands : sequence of Band
         Hatched, behind the points.
-    level : (float, str), optional
-        A value on the vertical axis to draw a line at, and its name.
     """
     horizontal, vertical = axes
     left, height, top = 58.0, 290, 26
@@ -229,11 +226,6 @@ def scatter(
                 x, y, across(band.right) - x, max(up(band.low) - y, 0.5), band.address
             )
         )
-    if level is not None:
-        parts += [
-            _line("level", left, _RIGHT, up(level[0]), up(level[0])),
-            _text("name", _RIGHT, up(level[0]) - 5, "end", level[1]),
-        ]
     parts += [_spot(mark, across(mark.x), up(mark.y)) for mark in _failures_last(marks)]
     return _frame(height, title, parts, horizontal, vertical)
 

@@ -192,5 +192,5 @@ def is_plain(stream: TextIO) -> bool:
     )
 
 
-def _short(name: str, width: int = 28) -> str:
-    return name if len(name) <= width else name[: width - 3] + "..."
+def _short(name: str) -> str:
+    return name if len(name) <= 28 else name[:25] + "..."

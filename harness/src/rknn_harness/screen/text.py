@@ -8,7 +8,7 @@ WIDTH = 80
 INDENT = "  "
 
 
-def paragraph(first: str, text: str, *, indent: int | None = None) -> list[str]:
+def paragraph(first: str, text: str) -> list[str]:
     """Return a text in lines, those after the first below the first's text.
 
     Parameters
@@ -16,14 +16,12 @@ def paragraph(first: str, text: str, *, indent: int | None = None) -> list[str]:
     first : str
         The first line's beginning, its spaces included.
     text : str
-    indent : int, optional
-        Columns of the other lines; by default the length of `first`.
     """
     return textwrap.wrap(
         " ".join(text.split()),
         WIDTH,
         initial_indent=first,
-        subsequent_indent=" " * (len(first) if indent is None else indent),
+        subsequent_indent=" " * len(first),
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -40,6 +40,7 @@ _CHUNK = 1 << 16
 _WINDOW = 8 << 20  # bytes in flight on one channel; the default of 2 MiB halts a large transfer now and then
 _STOP_SECONDS = 5.0
 
+_START_SECONDS = 30.0
 LOGIN_SECONDS = 60.0
 """How long a connection may take to log in; on a busy machine a key exchange takes seconds."""
 
@@ -71,8 +72,6 @@ class VirtualBoard:
     folder : pathlib.Path
         Its keys, its home and its log; made if it is not there. A board started again in the same folder
         keeps its keys and files, and its port if that is still free.
-    seconds : float
-        How long it may take to come up.
     root : pathlib.Path, optional
         A tree with the files that the runner reads of its machine and sets its clocks by, in place of this
         machine's.
@@ -90,7 +89,7 @@ class VirtualBoard:
         It did not come up; the text ends with its log.
     """
 
-    def __init__(self, folder: Path, seconds: float = 30.0, root: Path | None = None) -> None:
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "server.log"
@@ -105,7 +104,7 @@ class VirtualBoard:
             )
         self.pid = self._process.pid
         try:
-            port = _read_port(self._process, seconds)
+            port = _read_port(self._process)
         except BaseException as error:
             self.kill()
             if not isinstance(error, VirtualBoardError):
@@ -188,14 +187,14 @@ class VirtualProvider(BoardProvider):
             self._running.stop()
 
 
-def _read_port(process: subprocess.Popen[bytes], seconds: float) -> int:
+def _read_port(process: subprocess.Popen[bytes]) -> int:
     assert process.stdout is not None
     poll = select.poll()
     poll.register(process.stdout, select.POLLIN)
-    line, end = b"", time.monotonic() + seconds
+    line, end = b"", time.monotonic() + _START_SECONDS
     while not line.endswith(b"\n"):
         if not poll.poll(max(end - time.monotonic(), 0) * 1000):
-            raise VirtualBoardError(f"The virtual board was not ready within {seconds:g} s.")
+            raise VirtualBoardError(f"The virtual board was not ready within {_START_SECONDS:g} s.")
         data = os.read(process.stdout.fileno(), 4096)
         if not data:
             raise VirtualBoardError("The virtual board ended before it was ready.")

@@ -16,6 +16,8 @@ from rknn_harness.boards.session.file_calls import FileCalls
 from scirknn.arrays import Array
 from scirknn.bundle import Bundle, bundle_files, metadata_path
 
+_SEVERAL_SECONDS = 180.0  # of a request that runs a model several times
+
 
 @attrs.frozen(eq=False)
 class Prediction:
@@ -95,7 +97,7 @@ class ModelCalls:
             raise self._runner.protocol_error(f"answered {len(rows)} rows with {_shapes(arrays)!r:.200}")
         return Prediction(output, predictions, arrays.get("probabilities"))
 
-    def outputs(self, X: Any, inputs: Sequence[Array], *, deadline: float = 180.0) -> list[Array]:
+    def outputs(self, X: Any, inputs: Sequence[Array]) -> list[Array]:
         """Run the loaded model on several inputs, and return the network's outputs.
 
         Parameters
@@ -103,8 +105,6 @@ class ModelCalls:
         X : array-like, shape (n, n_features)
         inputs : sequence of numpy.ndarray
             Integers in one axis choose rows of `X`; two axes are rows.
-        deadline : float
-            Seconds for all of them.
 
         Returns
         -------
@@ -115,13 +115,13 @@ class ModelCalls:
             str(number): table_of(each) if each.ndim > 1 else np.asarray(each, np.int64)
             for number, each in enumerate(inputs)
         }
-        _, answer = ask_about_rows(self._runner, table_of(X), "outputs", deadline, arrays)
+        _, answer = ask_about_rows(self._runner, table_of(X), "outputs", _SEVERAL_SECONDS, arrays)
         return self._outputs("outputs", answer, {name: len(array) for name, array in arrays.items()})
 
-    def outputs_on(self, cores: Sequence[str], X: Any, *, deadline: float = 180.0) -> dict[str, Array]:
+    def outputs_on(self, cores: Sequence[str], X: Any) -> dict[str, Array]:
         """Load the loaded bundle again for each of `cores`, and run it there.
 
-        The last one's model stays loaded; `deadline` is for all of them.
+        The last one's model stays loaded.
 
         Returns
         -------
@@ -130,12 +130,12 @@ class ModelCalls:
         """
         rows = table_of(X)
         with self._runner.loading():
-            _, answer = ask_about_rows(self._runner, rows, "cores", deadline, cores=list(cores))
+            _, answer = ask_about_rows(self._runner, rows, "cores", _SEVERAL_SECONDS, cores=list(cores))
         return dict(zip(cores, self._outputs("cores", answer, dict.fromkeys(cores, len(rows))), strict=True))
 
-    def close(self, *, deadline: float = 30.0) -> None:
+    def close(self) -> None:
         """Release the loaded model; without one it does nothing."""
-        self._runner.ask("close", deadline)
+        self._runner.ask("close", 30.0)
 
     def _upload(self, bundle: Bundle) -> str:
         """Send a bundle, and return its path below the board's work folder."""

@@ -98,17 +98,17 @@ class BoardSession:
         header, _ = self.runner.ask("hello", 60.0)
         return {key: value for key, value in header.items() if key not in ("id", "ok", "arrays")}
 
-    def facts(self, *, deadline: float = 30.0) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return the board's facts, see `rknn_harness.board_runner.facts.gather`."""
-        header, _ = self.runner.ask("facts", deadline, device=self.board.device)
+        header, _ = self.runner.ask("facts", 30.0, device=self.board.device)
         facts = header.get("facts")
         if not isinstance(facts, dict):
             raise self.runner.protocol_error(f"answered 'facts' with {facts!r:.80}")
         return facts
 
-    def doctor(self, *, deadline: float = 60.0) -> list[dict[str, str]]:
+    def doctor(self) -> list[dict[str, str]]:
         """Return the findings of scirknn's doctor on the board."""
-        header, _ = self.runner.ask("doctor", deadline, device=self.board.device)
+        header, _ = self.runner.ask("doctor", 60.0, device=self.board.device)
         findings = header.get("findings")
         if not isinstance(findings, list) or not all(
             isinstance(each, dict) and all(isinstance(each.get(key), str) for key in _FINDING_KEYS)
