@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
 from rknn_harness.commands.cli import main
 from rknn_harness.conversions.scheduler import SchedulerSettings
-from rknn_harness.conversions.versions import differences, versions
+from rknn_harness.conversions.versions import differences, digest_of_files, versions
 from rknn_harness.errors import SchedulerError
 from rknn_harness.records.outcomes import ExitCode
 
@@ -63,3 +65,14 @@ def test_versions_are_compared_by_name_and_the_sources_of_ours_count() -> None:
     assert differences(versions()) == ""
     assert differences({**versions(), "scipy": "0.1"}) == f"scipy {versions()['scipy']}, not 0.1"
     assert "+" in versions()["rknn-harness"]
+
+
+def test_a_changed_table_beside_the_sources_is_another_version(tmp_path: Path) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("module.py", "table.json", "__pycache__/module.pyc"):
+        (tmp_path / name).write_text("1")
+    first = digest_of_files(tmp_path)
+    (tmp_path / "__pycache__" / "module.pyc").write_text("2")
+    assert digest_of_files(tmp_path) == first
+    (tmp_path / "table.json").write_text("2")
+    assert digest_of_files(tmp_path) != first

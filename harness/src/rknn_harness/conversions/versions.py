@@ -21,11 +21,14 @@ _THEIRS = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "skops")
 
 @functools.cache
 def versions() -> Mapping[str, str]:
-    """Return the versions of Python and of the packages here, of ours with a digest of the sources.
+    """Return the versions of Python and of the packages here, of ours with a digest of the files.
 
-    A checkout keeps its version while its sources change.
+    A checkout keeps its version while its files change.
     """
-    ours = {name: f"{importlib.metadata.version(name)}+{_digest(package)}" for name, package in _OURS.items()}
+    ours = {
+        name: f"{importlib.metadata.version(name)}+{digest_of_files(_folder(package))}"
+        for name, package in _OURS.items()
+    }
     theirs = {name: importlib.metadata.version(name) for name in _THEIRS}
     return {"Python": ".".join(platform.python_version_tuple()[:2]), **ours, **theirs}
 
@@ -40,11 +43,17 @@ def differences(expected: Mapping[str, str]) -> str:
     )
 
 
-def _digest(package: str) -> str:
+def digest_of_files(folder: Path) -> str:
+    """Return a digest of a package's files, tables among them, without what Python compiled."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.parent.name != "__pycache__":
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _folder(package: str) -> Path:
     found = importlib.util.find_spec(package)
     assert found is not None
     assert found.origin is not None
-    folder, digest = Path(found.origin).parent, hashlib.sha256()
-    for source in sorted(folder.rglob("*.py")):
-        digest.update(source.relative_to(folder).as_posix().encode() + b"\0" + source.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
+    return Path(found.origin).parent
