@@ -63,9 +63,10 @@ class Cluster:
         return number
 
     def kill(self, number: int, by: signal.Signals = signal.SIGKILL) -> None:
-        """End a process: the scheduler is number 0. A worker's toolkit follows."""
+        """End a process, or freeze it with SIGSTOP: the scheduler is number 0. A worker's toolkit follows."""
         self._processes[number].send_signal(by)
-        self._processes[number].wait()
+        if by is not signal.SIGSTOP:
+            self._processes[number].wait()
 
     def _start(self, kind: str, *words: str) -> Path:
         log = self.folder / f"{kind}-{len(self._processes)}.log"

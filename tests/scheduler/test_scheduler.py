@@ -88,15 +88,16 @@ def test_a_conversion_that_ends_its_workers_leaves_the_others_alone(
         assert others == [b"done"] * 3
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM], ids=lambda by: by.name)
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda by: by.name)
 def test_a_scheduler_that_is_lost_costs_what_it_had_not_handed_over_and_is_not_asked_again(
-    tmp_path: Path, by: signal.Signals, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, by: signal.Signals, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tasks = [task(name) for name in ("wine", "iris", "xor")]
     with Cluster(tmp_path / "cluster", workers=1) as cluster:
         with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], keep_waiting) as engine:
             engine.start(tasks, None)
             assert engine.result(tasks[0]) == b"done"
+            monkeypatch.setattr(scheduler_module, "LONGEST_WITHOUT_ANSWER", 1.0)
             cluster.kill(0, by)
             endings = [engine.result(each) for each in (*tasks[1:], tasks[0])]
     assert isinstance(endings[0], Ending)
@@ -107,14 +108,16 @@ def test_a_scheduler_that_is_lost_costs_what_it_had_not_handed_over_and_is_not_a
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGSTOP], ids=lambda by: by.name)
 def test_a_toolkit_whose_last_worker_is_gone_ends_the_cases_that_wait_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, by: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler_module, "LONGEST_WITHOUT_WORKER", 1.0)
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "5s")
     tasks = [task("wine"), task("iris")]
     with Cluster(tmp_path / "cluster", workers=1) as cluster:
         with Scheduler(SchedulerSettings(cluster.address), [TOOLKIT], keep_waiting) as engine:
-            cluster.kill(1)
+            cluster.kill(1, by)
             engine.start(tasks, None)
             endings = [engine.result(each) for each in tasks]
     assert isinstance(endings[0], Ending)

@@ -28,6 +28,9 @@ CONNECT_SECONDS = 15.0
 LONGEST_WITHOUT_WORKER = 60.0
 """Seconds for which a conversion waits without a worker for its toolkit: a nanny restarts one in a few."""
 
+LONGEST_WITHOUT_ANSWER = 60.0
+"""Seconds in which a scheduler says which workers it has: at once, whatever they convert."""
+
 
 @attrs.frozen
 class SchedulerSettings:
@@ -122,6 +125,9 @@ class Scheduler:
         self._client = self._connect(settings)
         try:
             self._check_workers(toolkits)
+        except self._lost_errors:
+            self._client.close()
+            raise SchedulerError(f"The scheduler at {self._address} does not answer any more.") from None
         except BaseException:
             self._client.close()
             raise
@@ -131,8 +137,8 @@ class Scheduler:
 
         def keep_result(future: Any) -> None:
             if keep is not None and future.status == "finished":
-                with contextlib.suppress(*self._lost_errors):
-                    keep(future.key, future.result())
+                with contextlib.suppress(self._distributed.TimeoutError, *self._lost_errors):
+                    keep(future.key, future.result(timeout=LONGEST_WITHOUT_ANSWER))
 
         for task in tasks:
             self._submit(task).add_done_callback(keep_result)
@@ -197,9 +203,14 @@ class Scheduler:
             ) from None
 
     def _workers(self) -> Mapping[str, Any]:
-        """Return the workers' resources by their addresses; none where the connection is closed."""
-        workers = self._client.scheduler_info(n_workers=-1).get("workers", {})
-        return {address: worker["resources"] for address, worker in workers.items()}
+        """Ask the scheduler for its workers' resources by their addresses; one that is frozen is lost."""
+        try:
+            identity = self._client.sync(
+                self._client.scheduler.identity, n_workers=-1, callback_timeout=LONGEST_WITHOUT_ANSWER
+            )
+        except (OSError, self._distributed.TimeoutError):
+            raise self._distributed.comm.CommClosedError from None
+        return {address: worker["resources"] for address, worker in identity["workers"].items()}
 
     def _check_workers(self, toolkits: Sequence[str]) -> None:
         workers = self._workers()
@@ -234,6 +245,7 @@ class Scheduler:
         try:
             return self._wait(future, resource)
         except self._distributed.KilledWorker:
+            self._check_served(resource)
             future.retry()
             return self._wait(future, resource)
 
