@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -9,6 +10,7 @@ import attrs
 
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.report.junit import write_junit
+from rknn_harness.report.render import write_report
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
 from tests.harness.samples import failed_results, mixed_results, write_run
 
@@ -36,6 +38,16 @@ def test_what_did_not_pass_has_the_command_that_tries_it_again(tmp_path: Path) -
     assert told == {
         result.case.id: f"again: rknn-harness replay '{run.path}' {result.case.id}" for result in run.results
     }
+
+
+def test_only_what_a_stage_answered_wrongly_has_a_first_bad_stage(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", mixed_results(6))
+    page = write_report(run).read_text()
+    for case in ElementTree.parse(write_junit(run)).getroot().iter("testcase"):
+        (details,) = re.findall(rf'<tbody id="{case.get("name")}-.*?</tbody>', page, re.DOTALL)
+        for view, text in (("junit.xml", "".join(case.itertext())), ("report.html", details)):
+            assert ("first at stage" in text) == bool(case.findall("failure") + case.findall("skipped")), view
+    assert 'infra error, <data value="1"' in page
 
 
 def test_a_suite_for_each_toolkit_and_board(tmp_path: Path) -> None:

@@ -127,6 +127,11 @@ class CaseResult:
         return Kind.REFUSED if self.outcome is Outcome.UNSUPPORTED else Kind.RIGHT
 
     @property
+    def first_bad_stage(self) -> Stage | None:
+        """The first stage whose answer is not right; None where there is none, as where a machine failed."""
+        return None if self.kind is Kind.UNTRIED else self.stage
+
+    @property
     def meaning(self) -> str:
         """Its cause in words; empty where nothing is wrong."""
         if self.kind is Kind.WRONG and not self.is_failure:

@@ -91,7 +91,8 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
         type=result.defect or result.outcome.value,
         message=printable(message or "; ".join(sentences)),
     )
-    stage = [] if result.stage is None else [f"first at stage {result.stage.value}"]
+    bad = result.first_bad_stage
+    stage = [] if bad is None else [f"first at stage {bad.value}"]
     again = f"again: {replay_command(run.path, run.manifest, result)}"
     end.text = printable(
         "\n".join([*stage, result.reason, *sentences, f"attempts: {result.attempts}", again])

@@ -40,7 +40,7 @@ class CauseGroup:
     ----------
     kind : Kind
     stage : Stage or None
-        The first stage that shows it.
+        The first stage that shows it; None where no stage does.
     sentence : str
         Of the first of the cases.
     results : tuple of CaseResult
@@ -61,7 +61,7 @@ def causes_of(totals: Tally, kind: Kind) -> list[CauseGroup]:
             key = (result.outcome, result.stage, result.cause, result.defect)
             groups.setdefault(key, []).append(result)
     causes = [
-        CauseGroup(kind, results[0].stage, _sentence(results[0]), tuple(results))
+        CauseGroup(kind, results[0].first_bad_stage, _sentence(results[0]), tuple(results))
         for results in groups.values()
     ]
     return sorted(causes, key=lambda cause: -len(cause.results))
@@ -71,8 +71,7 @@ def cause_lines(causes: Sequence[CauseGroup], totals: Tally, run: Run) -> list[s
     """Return a paragraph for each cause, with the command that tries its first case again."""
     lines = []
     for number, cause in enumerate(causes[:SHOWN], 1):
-        is_seen = cause.kind is not Kind.UNTRIED
-        where = f", first seen {_STAGES[cause.stage]}" if is_seen and cause.stage is not None else ""
+        where = "" if cause.stage is None else f", first seen {_STAGES[cause.stage]}"
         lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, totals)}{where}:")
         lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [cause.sentence, _labels(cause)])))
         lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause.results[0])}")
