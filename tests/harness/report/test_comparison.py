@@ -17,6 +17,8 @@ from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison import Comparison, compare
+from rknn_harness.report.comparison.page import comparison_text, write_comparison
+from rknn_harness.report.numbers import summarize as summarize_run
 from tests.harness.matrix_runs import Plan, write_matrix
 from tests.harness.samples import write_run
 
@@ -177,7 +179,9 @@ def test_how_a_case_turns(
         runs.append(write_results(tmp_path / name, [end, *others]))
     found = compare(runs[0], runs[1])
     assert (len(found.failing), len(found.passing)) == (failing, passing)
-    assert found.code == (ExitCode.CONFORMANCE if failing else ExitCode.CLEAN)
+    untried = Outcome.INFRA_ERROR in (before[0], after[0])
+    calm = ExitCode.INFRASTRUCTURE if untried else ExitCode.CLEAN
+    assert found.code == (ExitCode.CONFORMANCE if failing else calm)
     assert all(turn.reason == BAD for turn in (*found.failing, *found.passing))
     if "latency" not in repr((before, after)):
         return
@@ -187,7 +191,11 @@ def test_how_a_case_turns(
 
 
 def write_results(path: Path, results: list[CaseResult]) -> Run:
-    return write_run(path, results, virtual=False)
+    return finished(write_run(path, results, virtual=False))
+
+
+def finished(run: Run) -> Run:
+    return attrs.evolve(run, manifest={**run.manifest, "finished": "2026-01-01T00:00:00+00:00"})
 
 
 def test_cases_of_one_run_alone(tmp_path: Path) -> None:
@@ -197,6 +205,24 @@ def test_cases_of_one_run_alone(tmp_path: Path) -> None:
     assert found.code is ExitCode.CLEAN
     found = compare(write_results(tmp_path / "c", RESULTS[:1]), write_results(tmp_path / "d", RESULTS[1:]))
     assert found.code is ExitCode.INFRASTRUCTURE
+
+
+def test_a_run_that_is_not_complete_vouches_for_nothing(tmp_path: Path) -> None:
+    before = write_results(tmp_path / "a", RESULTS)
+    killed = write_run(tmp_path / "b", RESULTS[:3], virtual=False)
+    untried = write_results(tmp_path / "c", [ended(Outcome.INFRA_ERROR), *RESULTS[3:]])
+    for after in (killed, untried, attrs.evolve(before, torn=True)):
+        found = compare(before, after)
+        assert (found.failing, found.worse) == ((), ())
+        assert (found.code, found.code.word) == (ExitCode.INFRASTRUCTURE, "INCOMPLETE")
+        assert found.verdict.endswith(f"that both runs tried. {after.path.name} is not complete.")
+        page = write_comparison(found, tmp_path / "out")
+        command = f"rknn-harness run --resume {after.path}"
+        assert command in page.read_text()
+        assert command in (tmp_path / "out" / "compare.md").read_text()
+        assert command in comparison_text(found)
+    assert compare(killed, before).code is ExitCode.INFRASTRUCTURE
+    assert summarize_run(killed).code is ExitCode.INFRASTRUCTURE
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
 
     Prints what newly fails and passes, by cause, which cases one side alone has, and where accuracy or time
     moved beyond noise; writes the same as compare.html, compare.md and compare.json into the last run's
-    folder, or --output. The exit code is 0 without a regression, 1 with one, 2 for wrong usage, 3 where no
-    case could be compared. Expected failures and infra_error are no regression.
+    folder, or --output. The exit code is 0 without a regression, 1 with one, 2 for wrong usage, 3 where a
+    run is incomplete or no case could be compared. Expected failures and infra_error are no regression.
     """  # noqa: D301
     from rknn_harness.records.reading import shown
     from rknn_harness.records.run_folder import read_run

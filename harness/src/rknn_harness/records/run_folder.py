@@ -89,6 +89,11 @@ class Run:
     results: tuple[CaseResult, ...]
     torn: bool
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end."""
+        return not self.torn and self.manifest.get("finished") is not None
+
 
 class RunFolder:
     """A run's folder while it is written; a context manager. Several processes may have it open.

@@ -76,6 +76,7 @@ class Summary:
     is_complete : bool
         Whether the run came to its end and tried something.
     code : ExitCode
+        That of the run; 3 too where it did not come to its end and nothing is wrong so far.
     counts : tuple of (Outcome, int)
         Outcomes that occurred, in the order of `Outcome`.
     groups : tuple of CaseGroup
@@ -114,16 +115,18 @@ def summarize(run: Run) -> Summary:
     """Compute a report's numbers."""
     results, records = run.results, Records(run.results)
     counts = Counter(result.outcome for result in results)
-    incomplete = run.torn or run.manifest.get("finished") is None
-    sentence = tuple(_sentence(records, incomplete=incomplete))
+    code = results_code(results)
+    if code is ExitCode.CLEAN and not run.is_finished:
+        code = ExitCode.INFRASTRUCTURE
+    sentence = tuple(_sentence(records, incomplete=not run.is_finished))
     return Summary(
         sentence=sentence,
         verdict="".join(
             part if isinstance(part, str) else f"{records.ask(part.statistic, part.name, part.where)}"
             for part in sentence
         ),
-        is_complete=bool(results) and not incomplete,
-        code=results_code(results),
+        is_complete=bool(results) and run.is_finished,
+        code=code,
         counts=tuple((outcome, counts[outcome]) for outcome in Outcome if counts[outcome]),
         groups=_groups(results),
         outdated=tuple(

@@ -35,7 +35,7 @@ def accept_run(path: Path, target: Path, by: str) -> Run:
     path, target = path.absolute(), target.absolute()
     run = read_run(path)
     untried = sum(result.outcome is Outcome.INFRA_ERROR for result in run.results)
-    if run.torn or untried or run.manifest.get("finished") is None:
+    if untried or not run.is_finished:
         raise RunFolderError(
             f"{path} is not complete, and {untried} of its cases could not be tried. Go on with it first: "
             f"{resume_command(path)}"

@@ -88,6 +88,8 @@ class Comparison:
         Cases of one side alone.
     untried : int
         Cases that either side could not try, of those that both have.
+    incomplete : tuple of Run
+        Those that did not come to their end, or have a case of their side that could not be tried.
     moved : tuple of Movement
     made : tuple of (str, str, str)
         Versions, seed and facts that differ: name, before, after.
@@ -103,6 +105,7 @@ class Comparison:
     missing: tuple[Key, ...]
     new: tuple[Key, ...]
     untried: int
+    incomplete: tuple[Run, ...]
     moved: tuple[Movement, ...]
     made: tuple[tuple[str, str, str], ...]
 
@@ -124,10 +127,10 @@ class Comparison:
 
     @property
     def code(self) -> ExitCode:
-        """1 for a regression, 3 if no case could be compared."""
+        """1 for a regression; else 3 if no case could be compared, or a run is incomplete."""
         if self.failing or self.worse:
             return ExitCode.CONFORMANCE
-        return ExitCode.CLEAN if self.compared else ExitCode.INFRASTRUCTURE
+        return ExitCode.CLEAN if self.compared and not self.incomplete else ExitCode.INFRASTRUCTURE
 
     @property
     def verdict(self) -> str:
@@ -141,10 +144,13 @@ class Comparison:
             "moved for the better": len(self.moved) - len(self.worse),
         }
         parts = [f"{count} {words}" for words, count in counts.items() if count]
-        verdict = (
-            ", ".join(parts) or "Nothing changed"
-        ) + f", of {self.compared} cases that both {self.sides} tried."
-        return verdict + f" {self.known} besides." * bool(self.known_failures)
+        sentences = [
+            f"{', '.join(parts) or 'Nothing changed'}, of {count_of(self.compared, 'case')} that both "
+            f"{self.sides} tried."
+        ]
+        if self.known_failures:
+            sentences.append(f"{self.known} besides.")
+        return " ".join([*sentences, *(f"{run.path.name} is not complete." for run in self.incomplete)])
 
     @property
     def known(self) -> str:
@@ -173,6 +179,12 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
         virtual = any(_is_virtual(run, result.board) for run, result in sides)
         return not virtual if time is None else time
 
+    # A comparison inside one run has it on both sides.
+    incomplete = {
+        run.path: run
+        for run, side in ((before, old), (after, new))
+        if not run.is_finished or any(result.outcome is Outcome.INFRA_ERROR for result in side.values())
+    }
     changes = [change for pair in tried if (change := _change(*pair, time=is_timed(pair))) is not None]
     sound = [pair for pair in tried if not any(result.outcome.is_failure for result in pair)]
     compared: list[tuple[Measure, Sequence[tuple[CaseResult, CaseResult]]]] = [
@@ -189,6 +201,7 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
         missing=tuple(old[name].key for name in old if name not in new),
         new=tuple(new[name].key for name in new if name not in old),
         untried=len(both) - len(tried),
+        incomplete=tuple(incomplete.values()),
         moved=tuple(movements(compared, before, after)),
         made=tuple(_made(choice, before, after)),
     )

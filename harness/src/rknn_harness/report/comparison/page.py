@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from markupsafe import Markup
 
-from rknn_harness.records.printed_commands import replay_command, shown_path
+from rknn_harness.records.printed_commands import replay_command, resume_command, shown_path
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
@@ -59,6 +59,7 @@ def _views(comparison: Comparison, folder: Path) -> dict[str, Any]:
         ),
         "replay": lambda change: _replay(comparison, change),
         "again": _command(comparison),
+        "resume": lambda run: resume_command(run.path),
         "linked": lambda change: _linked(comparison, change, folder),
     }  # fmt: skip
 
@@ -83,12 +84,14 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
         yield f"{sign}: {_name(each)} {_change(each, each.change)} ({ends}, {count_of(each.cases, 'case')})"
     for count, words in (
-        (len(comparison.missing), "are missing"),
-        (len(comparison.new), "are new"),
+        (len(comparison.missing), "missing"),
+        (len(comparison.new), "new"),
         (comparison.untried, f"could not be tried on one of the {comparison.sides}"),
     ):
         if count:
-            yield f"{count} cases {words}"
+            yield f"{count_of(count, 'case')} {words}"
+    for run in comparison.incomplete:
+        yield f"go on with {run.path.name}, then compare again: {resume_command(run.path)}"
     for name, old, new in comparison.made:
         yield f"made with: {name} {old[:40]} -> {new[:40]}"
 
