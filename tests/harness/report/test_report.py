@@ -24,6 +24,9 @@ from rknn_harness.records.run_folder import Run
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.records.stage_metrics import StageLimits
 from rknn_harness.report.answers import Answer, answers
+from rknn_harness.report.comparison import compare
+from rknn_harness.report.comparison.page import comparison_text, write_comparison
+from rknn_harness.report.junit import write_junit
 from rknn_harness.report.numbers import summarize
 from rknn_harness.report.render import write_report
 from tests.harness.samples import failed_results, mixed_results, write_run
@@ -215,6 +218,31 @@ def test_markdown_tells_the_same(tmp_path: Path) -> None:
     failures = [result for result in failed_results() if result.outcome.is_failure]
     assert all(result.reason in text for result in failures)
     assert len(text.splitlines()) < 40
+
+
+def test_a_case_that_passed_but_for_a_property_is_no_pass_in_any_view(tmp_path: Path) -> None:
+    good = [result for result in mixed_results(0) if result.outcome is Outcome.PASS]
+    sentence = "Core 1 says 3, core 0 says 4."
+    failing = attrs.evolve(good[0], properties={"cores_agree": sentence}).with_cause()
+    before, after = (
+        complete(write_run(tmp_path / name, [first, *good[1:]]))
+        for name, first in (("a", good[0]), ("b", failing))
+    )
+    comparison = compare(before, after)
+    write_report(after)
+    write_junit(after)
+    write_comparison(comparison, after.path)
+    views = {name: (after.path / name).read_text("utf-8") for name in ("report.md", "report.html")}
+    assert (
+        f"- **property fails**, 1 case. Smallest: `{good[0].case.id}`, 2.3.2. {sentence}"
+        in views["report.md"]
+    )
+    assert views["report.html"].count("✗ property fails, ") == 1
+    assert f"<p>property fails: {failing.meaning}.</p>" in views["report.html"]
+    assert 'type="property fails"' in (after.path / "junit.xml").read_text("utf-8")
+    assert "**pass → property fails**" in (after.path / "compare.md").read_text("utf-8")
+    assert ">pass → property fails, 1 case<" in (after.path / "compare.html").read_text("utf-8")
+    assert f"{good[0].case.id} on 2.3.2, virtual: pass -> property fails" in comparison_text(comparison)
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,12 @@ class CaseResult:
         return Kind.REFUSED if self.outcome is Outcome.UNSUPPORTED else Kind.RIGHT
 
     @property
+    def ending(self) -> str:
+        """How it ended, in words: its outcome, unless every stage passed and a property failed."""
+        is_pass = self.outcome is Outcome.PASS
+        return "property fails" if is_pass and self.is_failure else self.outcome.value.replace("_", " ")
+
+    @property
     def first_bad_stage(self) -> Stage | None:
         """The first stage whose answer is not right; None where there is none, as where a machine failed."""
         return None if self.kind is Kind.UNTRIED else self.stage

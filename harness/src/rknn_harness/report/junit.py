@@ -88,7 +88,7 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
     end = ElementTree.SubElement(
         case,
         kind,
-        type=result.defect or result.outcome.value,
+        type=result.defect or result.ending,
         message=printable(message or "; ".join(sentences)),
     )
     bad = result.first_bad_stage

@@ -74,8 +74,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     for title, changes in (("newly failing", comparison.failing), ("newly passing", comparison.passing)):
         for group in by_cause(changes):
             first = group[0]
-            turn = f"{first.before.outcome.value} -> {first.after.outcome.value}"
-            yield f"{title}: {_named(group)}: {turn}"
+            yield f"{title}: {_named(group)}: {first.before.ending} -> {first.after.ending}"
             yield f"  {first.reason}"
             if first.is_worse:
                 yield f"  {_replay(comparison, first)}"
