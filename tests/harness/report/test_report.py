@@ -218,6 +218,7 @@ def test_markdown_tells_the_same(tmp_path: Path) -> None:
     failures = [result for result in failed_results() if result.outcome.is_failure]
     assert all(result.reason in text for result in failures)
     assert len(text.splitlines()) < 40
+    assert text.endswith("\n")  # the next file of a step summary begins on a line of its own
 
 
 def test_a_case_that_passed_but_for_a_property_is_no_pass_in_any_view(tmp_path: Path) -> None:
