@@ -89,17 +89,22 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def parse_manifest(text: bytes, number: int) -> dict[str, Any]:
-    """Return the manifest of a run, of format `number`.
+def parse_manifest(file: Path, text: bytes, number: int) -> dict[str, Any]:
+    """Return the manifest of a run, of format `number`, from the text of a file.
 
     Raises
     ------
     ValueError
         It is none.
+    RunFolderError
+        It has another format.
     """
     document = parse_document(text)
     if document.get("format") != number:
-        raise ValueError(f"format {document.get('format')!r:.20}, not {number}")
+        raise RunFolderError(
+            f"{file} has format {document.get('format')!r:.20}; this rknn-harness reads format {number}. "
+            "Read it with the version that wrote it, or run the cases again with this one."
+        )
     _check_fields(document, _MANIFEST, {"toolkits", "boards"})
     _check_fields(document.get("options", {}), _OPTIONS, set())
     for toolkit in document["toolkits"]:

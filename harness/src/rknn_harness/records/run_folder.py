@@ -208,7 +208,7 @@ class RunFolder:
     def manifest(self) -> dict[str, Any]:
         """Return the run's manifest."""
         file = self.path / "manifest.json"
-        return _read(file, "", lambda: parse_manifest(file.read_bytes(), FORMAT))
+        return _read(file, "", lambda: parse_manifest(file, file.read_bytes(), FORMAT))
 
     def record(self, result: CaseResult) -> None:
         """Append a case; the operating system has it when this returns."""
@@ -279,7 +279,8 @@ def read_run(path: Path) -> Run:
         raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
     # A complete record ends with a newline, so the text after the last one is empty or torn.
     torn = lines.pop() != b""
-    document = _read(path / "manifest.json", "", lambda: parse_manifest(text, FORMAT))
+    file = path / "manifest.json"
+    document = _read(file, "", lambda: parse_manifest(file, text, FORMAT))
     results = [
         _read(path / "cases.jsonl", f", line {number},", functools.partial(_result_of, line))
         for number, line in enumerate(lines, 1)
