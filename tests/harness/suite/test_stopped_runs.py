@@ -19,6 +19,7 @@ from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.views import write_views
 from tests.harness.pretended_run import BROKEN, PRETEND
+from tests.harness.samples import write_run
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "rknn_harness", "run"]
@@ -123,3 +124,19 @@ def test_resume_names_what_is_no_run(tmp_path: Path) -> None:
     output = process.communicate(timeout=120)[0]
     assert process.returncode == ExitCode.USAGE
     assert "is not a run's folder" in output
+
+
+def test_a_baseline_that_cannot_be_read_ends_a_run_before_its_first_case(tmp_path: Path) -> None:
+    process = start(*begin_or_resume(tmp_path / "run"), "--baseline", str(tmp_path / "none"))
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == ExitCode.USAGE
+    assert f"{tmp_path / 'none'} is not a run's folder" in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_the_options_that_it_was_given_cannot_go_on(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [])
+    process = start("--resume", str(tmp_path / "run"))
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == ExitCode.USAGE
+    assert "run cannot be resumed: its manifest has no options." in output

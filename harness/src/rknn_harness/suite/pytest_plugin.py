@@ -17,7 +17,7 @@ import pytest
 from rknn_harness.boards.boards_file import Board, no_board, read_boards
 from rknn_harness.boards.same_board_check import check_boards_differ
 from rknn_harness.conversions.scheduler import Scheduler, SchedulerSettings
-from rknn_harness.errors import HarnessError
+from rknn_harness.errors import HarnessError, RunFolderError
 from rknn_harness.models.family import chosen_families
 from rknn_harness.models.own_model import kept_documents, own_cases
 from rknn_harness.plan.corpus import corpus_cases
@@ -79,7 +79,10 @@ def pytest_configure(config: pytest.Config) -> None:
         vars(option).update(getattr(config, "workerinput")["rknn"])  # noqa: B009
     try:
         if option.resume and not _is_worker(config):
-            vars(option).update(read_run(Path(option.resume)).manifest["options"])
+            kept = read_run(Path(option.resume)).manifest.get("options")
+            if not kept:
+                raise RunFolderError(f"{option.resume} cannot be resumed: its manifest has no options.")
+            vars(option).update(kept)
         option.toolkit, option.not_run = available_toolkits(option.toolkit)
         for name in ("board", "toolkit", "precision", "family"):
             setattr(option, name, list(dict.fromkeys(getattr(option, name))))
@@ -89,6 +92,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # A case may be tried again from another folder.
         option.boards = str(Path(option.boards).expanduser().absolute()) if option.boards else None
         chosen_families(option.family)
+        if option.baseline and not _is_worker(config):
+            read_run(Path(option.baseline))
         file = Path(option.boards) if option.boards else None
         boards = read_boards(file)
     except (HarnessError, OptionError) as error:
