@@ -274,7 +274,11 @@ def _suite(config: pytest.Config) -> Suite:
 def result(suite: Suite, request: pytest.FixtureRequest) -> CaseResult:
     """Return what came of one entry of the plan; it is tried when its first test asks."""
     entry: Entry = request.param
-    return suite.result(entry)
+    try:
+        return suite.result(entry)
+    except OSError as error:  # the record cannot be written, and no other case could be recorded
+        request.session.shouldstop = str(error)
+        raise
 
 
 @pytest.hookimpl(trylast=True)
@@ -289,18 +293,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if folder is None:
         return
     # By now the fixtures are closed, the workers ended, and the record is complete.
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        results = read_run(folder.path).results
-        if results_code(results) is ExitCode.CONFORMANCE:
-            screen = screen_of(config)
-            if screen is not None and any(each.is_failure and each.case.is_drawn for each in results):
-                screen.say("making failing models smaller")
-            with _suite(config) as suite:
-                suite.make_smaller(_draw(config.option), Path(config.option.corpus))
-        if config.option.update_expectations:
-            _update_expectations(config, folder)
-        folder.finish()
-    write_views(folder.path)
+    screen = screen_of(config)
+    if screen is not None and screen.errors:
+        exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    try:
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            _complete(config, folder)
+        write_views(folder.path)
+    except OSError as error:  # the disk is full, say
+        exitstatus = pytest.ExitCode.INTERNAL_ERROR
+        if screen is not None:
+            screen.errors[f"The run's folder cannot be written: {error.strerror}."] = None
     code = results_code(read_run(folder.path).results)
     if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         session.exitstatus = ExitCode.INFRASTRUCTURE
@@ -308,6 +311,19 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = code
     if not config.pluginmanager.hasplugin("terminalreporter"):
         _end_screen(config)
+
+
+def _complete(config: pytest.Config, folder: RunFolder) -> None:
+    """Do what follows the last case of a run that came to its end."""
+    results, screen = read_run(folder.path).results, screen_of(config)
+    if results_code(results) is ExitCode.CONFORMANCE:
+        if screen is not None and any(each.is_failure and each.case.is_drawn for each in results):
+            screen.say("making failing models smaller")
+        with _suite(config) as suite:
+            suite.make_smaller(_draw(config.option), Path(config.option.corpus))
+    if config.option.update_expectations:
+        _update_expectations(config, folder)
+    folder.finish()
 
 
 def _update_expectations(config: pytest.Config, folder: RunFolder) -> None:

@@ -19,7 +19,7 @@ from rknn_harness.screen.ending import ending
 from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, not_run_lines, plan_lines
 from rknn_harness.screen.live import Live, Record, live
 from rknn_harness.screen.printer import own_stdout, print_lines
-from rknn_harness.screen.text import INDENT
+from rknn_harness.screen.text import INDENT, paragraph
 
 
 class RunScreen:
@@ -38,6 +38,8 @@ class RunScreen:
         self._chosen: set[str] = set()
         self._done, self._wrong, self._current = 0, 0, ""
         self._notes: list[str] = []
+        self.errors: dict[str, None] = {}
+        """Why tests of cases could not begin, each reason once."""
 
     @property
     def _shows_pytest(self) -> bool:
@@ -76,6 +78,8 @@ class RunScreen:
         if self._config.option.keyword and self._chosen:
             plan = [entry for entry in plan if entry.name in self._chosen]
         lines = ending(read_run(folder), plan, show_all=self._config.option.all_rows)
+        errors = [line for error in self.errors for line in paragraph(f"{INDENT}error    ", error)]
+        lines += [""] * bool(errors) + errors
         print_lines([*lines, *([""] * bool(self._notes)), *self._notes], self._stream)
 
     def note(self, updates: Iterable[ListUpdate]) -> None:
@@ -106,8 +110,11 @@ class RunScreen:
             self._current = entry.case.id
             self._show()
 
-    def pytest_runtest_logreport(self) -> None:
-        """Count the cases that ended since."""
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the cases that ended since; note why a test could not begin."""
+        if report.failed and report.when != "call":
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self.errors[str(report.longrepr if crash is None else crash.message)] = None
         if self._read():
             self._show()
 
