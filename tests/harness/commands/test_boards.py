@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +103,26 @@ def test_list_names_why_a_board_cannot_be_used(board: Board, tmp_path: Path) -> 
     }
     assert "Check that the board is on" in states["gone"]["why"]
     assert "ssh-keyscan" in states["foreign"]["why"]
+
+
+def test_a_board_that_answers_garbage_is_unreachable_in_one_sentence(board: Board, tmp_path: Path) -> None:
+    (tmp_path / "known").touch()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):  # until the server is closed
+                while True:
+                    with server.accept()[0] as caller:
+                        caller.sendall(b"\xda<html>" * 99)
+
+        threading.Thread(target=answer, daemon=True).start()
+        (tmp_path / "boards.toml").write_text(entry_of("desk", server.getsockname()[1], board.key))
+        words = ["board", "list", "--boards", str(tmp_path / "boards.toml"), "--within", "2m"]
+        # A program of its own: here pytest has handlers of every log.
+        done = subprocess.run([sys.executable, "-m", "rknn_harness", *words], capture_output=True, text=True)
+        server.shutdown(socket.SHUT_RDWR)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "and not as an SSH server does" in done.stdout
 
 
 def test_list_waits_no_longer_than_it_may_and_shows_for_whom(

@@ -36,6 +36,8 @@ _ATTEMPTS = 3
 _BOOT_STEP_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
+# Its threads log tracebacks, which Python prints where nobody asked for a log; the errors say the same.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @attrs.frozen
