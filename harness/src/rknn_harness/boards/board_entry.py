@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,7 +35,8 @@ class BoardEntry:
         """Take a text of one line; without a default it must be there."""
         value = self.fields.pop(field, default)
         if value is None:
-            self.fail(field, "is missing")
+            (close,) = difflib.get_close_matches(field, self.fields, 1) or [None]
+            self.fail(field, "is missing" if close is None else f"is missing; {close!r} is no field")
         if not isinstance(value, str) or not value or not value.isprintable():
             self.fail(field, f"is {value!r:.60}, not a text of one line")
         return value

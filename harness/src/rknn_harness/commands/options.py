@@ -14,7 +14,7 @@ import click
 import sklearn2rknn
 from rknn_harness.boards.boards_file import Board, default_boards_file, no_board, read_boards
 from rknn_harness.boards.claim import Claim
-from rknn_harness.errors import HarnessError
+from rknn_harness.errors import BoardsFileError, HarnessError
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.text import drop_output, printable
 from sklearn2rknn.file_path import FilePath
@@ -77,7 +77,7 @@ def errors_as_exit_codes() -> Iterator[None]:
     """Turn errors into a line and an exit code."""
     try:
         yield
-    except sklearn2rknn.OptionError as error:
+    except (BoardsFileError, sklearn2rknn.OptionError) as error:
         raise click.UsageError(str(error)) from None
     except (HarnessError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
