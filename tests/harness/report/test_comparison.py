@@ -246,6 +246,9 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert said.exit_code == 0
     assert (tmp_path / "out" / "compare.html").exists()
+    said = CliRunner().invoke(main, ["compare", *map(str, paths), "--output", "/dev/null/out"])
+    assert said.exit_code == 3
+    assert "worse: time, 2.3.2 int8, orange +" in said.output  # whether the pages can be written or not
     said = CliRunner().invoke(main, ["compare", str(tmp_path), str(paths[0])])
     assert said.exit_code == 3
     assert "is not a run's folder" in said.output

@@ -73,8 +73,8 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
         runs = read_run(before), read_run(after)
         choice = _choice(pairs, runs, is_one_run=is_one_run)
         changes = compare_runs(*runs, choice, time=time)
-        page = write_comparison(changes, output or after)
         click.echo(printable(comparison_text(changes)))
+        page = write_comparison(changes, output or after)
     click.echo(printable(str(page)))
     sys.exit(int(changes.code))
 
