@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Tuple
 import numpy as np
 
 from scirknn.steps.activations import activate, log_activate
+from scirknn.steps.chain import Linked
 from scirknn.steps.step import Step, apply_steps, take_rows, width_after
 
 if TYPE_CHECKING:
@@ -93,9 +94,19 @@ def ask(estimator: Any, method: str, X: Any) -> Any:
 
 
 def by_target(model: Answering, chances: Array) -> Array | list[Array]:
-    """Return probabilities as ``predict_proba`` does: a list of arrays where each target has its classes."""
-    classes = model.classes
-    return chances if classes is None or classes.ndim == 1 else np.hsplit(chances, len(classes))
+    """Return probabilities as ``predict_proba`` does: a list of arrays where each target has its labels."""
+    labels = own_labels(model)
+    return chances if labels is None else np.hsplit(chances, len(labels))
+
+
+def own_labels(model: Answering) -> Array | None:
+    """Return the labels by which each of several targets is answered, shape (n_targets, 2), else None.
+
+    A chain has labels of each target too, and answers 0.0 and 1.0.
+    """
+    labels = model.classes
+    is_chain = any(isinstance(each, Linked) for each in model.epilogue)
+    return None if labels is None or labels.ndim == 1 or is_chain else labels
 
 
 def takes_rows(model: Answering) -> bool:
@@ -224,10 +235,10 @@ def labels_of(model: Answering, decided: Array) -> Array:
     classes = model.classes
     if classes is None:
         return decided[:, 0] if model.single_output else decided
-    if classes.ndim == 2:
+    if own_labels(model) is not None:
         return np.asarray(classes[np.arange(len(classes)), decided])
     if model.task == "multilabel":
-        return decided.astype(classes.dtype, copy=False)
+        return decided.astype(np.float64 if classes.ndim == 2 else classes.dtype, copy=False)
     return np.asarray(classes[decided])
 
 

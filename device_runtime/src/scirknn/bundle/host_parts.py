@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
-from scirknn.answers import METHODS, SCORES, SEARCHES, Responses, default_responses, main_method, responses_of
+from scirknn.answers import (
+    METHODS,
+    SCORES,
+    SEARCHES,
+    Responses,
+    default_responses,
+    main_method,
+    own_labels,
+    responses_of,
+)
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
 from scirknn.bundle.contents import CpuPart, Owner
 from scirknn.bundle.limits import MOST_CHANNELS
@@ -205,9 +214,9 @@ def check_widths(model: Answering, n_inputs: int, n_outputs: int) -> int:
     n_inputs = width_after(model.features, n_inputs)
     _require_inputs(model.epilogue, n_inputs)
     for name, steps in responses_of(model).items():
-        width, classes = width_after(steps, n_values), model.classes
-        if name == "predict_proba" and classes is not None and classes.ndim == 2 and width != classes.size:
-            raise ValueError(f"'responses' has {width} probabilities for {classes.size} labels of targets")
+        width, labels = width_after(steps, n_values), own_labels(model)
+        if name == "predict_proba" and labels is not None and width != labels.size:
+            raise ValueError(f"'responses' has {width} probabilities for {labels.size} labels of targets")
         _require_inputs(steps, n_inputs)
         if take_rows(steps) and (name not in _METHODS_OF_ROWS or name == main_method(model)):
             raise ValueError(f"a step of 'responses' for {name!r} takes rows, as those of 'epilogue' can")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 import numpy as np
 
 import scirknn
-from scirknn.answers import answer_width, ask, main_method, responses_of
+from scirknn.answers import answer_width, ask, main_method, own_labels, responses_of
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import read_bundle
 from scirknn.cli.bench import BENCH, bench, break_even_text
@@ -327,10 +327,11 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
     if options.raw:
         return [f"output_{index}" for index in range(bundle.n_outputs)]
     if options.proba:
-        return [f"p({label})" for label in _labels(model.classes_)]
+        labels = own_labels(bundle)
+        own = _labels(bundle.classes) if labels is None else _of_targets(labels)
+        return [f"p({label})" for label in own]
     if bundle.task == "multilabel":
-        has_targets = isinstance(model.classes_, list)
-        return _labels(np.arange(len(model.classes_)) if has_targets else model.classes_)
+        return _labels(bundle.classes)
     method = main_method(bundle)
     width = answer_width(bundle, bundle.n_outputs, method)
     if bundle.task == "regressor" and not bundle.single_output:
@@ -343,10 +344,13 @@ def _header(model: Methods, options: argparse.Namespace) -> list[str]:
 
 
 def _labels(classes: Any) -> list[str]:
-    """Return a model's classes as texts, those of several targets behind the target's number."""
-    if isinstance(classes, list):
-        return [f"{target}={label}" for target, own in enumerate(classes) for label in own.tolist()]
-    return [str(label) for label in classes.tolist()]
+    """Return a model's classes as texts; where each target has labels, the targets' numbers."""
+    return [str(label) for label in (range(len(classes)) if classes.ndim == 2 else classes.tolist())]
+
+
+def _of_targets(labels: Array) -> list[str]:
+    """Return each target's labels as texts, behind the target's number."""
+    return [f"{target}={label}" for target, own in enumerate(labels.tolist()) for label in own]
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ class Classifier(Methods):
     Attributes
     ----------
     classes_ : numpy.ndarray, or list of numpy.ndarray
-        A list of the labels of each target of a ``MultiOutputClassifier``.
+        A list of the labels of each target of a ``MultiOutputClassifier`` or ``ClassifierChain``.
     n_features_in_, n_outputs_ : int
     feature_names_in_ : numpy.ndarray of str
         Only where the estimator was fitted with names.

@@ -6,7 +6,7 @@ from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from scirknn.answers import answer, by_target, final_values, main_method, probabilities
+from scirknn.answers import answer, by_target, final_values, main_method, own_labels, probabilities
 from scirknn.bundle.contents import Owner
 from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
@@ -246,9 +246,9 @@ class Methods(Estimator):
         y : array-like, shape (n,) or (n, n_outputs_)
         sample_weight : array-like, shape (n,), optional
         """
-        name, classes = score_name(self.bundle), self.bundle.classes
-        if classes is not None and classes.ndim == 2:
-            check_targets(y, len(classes))
+        name, labels = score_name(self.bundle), own_labels(self.bundle)
+        if labels is not None:
+            check_targets(y, len(labels))
         if name == "inertia":
             return inertia(self.transform(X), sample_weight)
         if name in ("log_likelihood", "mean_log_likelihood"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,34 @@ def test_a_chain_of_linear_classifiers_hands_on_its_answers(model: Any, method: 
         assert (exact.shape, exact.dtype) == (expected.shape, expected.dtype)
         np.testing.assert_allclose(exact, expected, atol=1e-9)
     assert_within_bound(emulated, X)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.bool_])
+def test_a_loaded_chain_has_the_list_of_classes_and_the_arrays_of_answers(dtype: type) -> None:
+    X = load("diabetes")[0][::4]
+    chain = fitted(ClassifierChain(LogisticRegression(max_iter=8)), X, (X[:, :3] > 0).astype(dtype))
+    with Emulated.convert(chain, X).loaded() as loaded:
+        assert isinstance(loaded.classes_, list)
+        np.testing.assert_array_equal(loaded.classes_, chain.classes_)
+        assert [each.dtype for each in loaded.classes_] == [each.dtype for each in chain.classes_]
+        for method in ("predict", "predict_proba", "decision_function"):
+            theirs, ours = getattr(chain, method)(X), getattr(loaded, method)(X)
+            assert (type(ours), ours.shape, ours.dtype) == (type(theirs), theirs.shape, theirs.dtype)
+        assert loaded.score(X, loaded.predict(X)) == 1.0
+
+
+def test_a_chain_is_printed_with_a_column_for_each_target(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X = load("diabetes")[0][::4]
+    chain = fitted(ClassifierChain(LogisticRegression(max_iter=8)), X, (X[:, :3] > 0).astype(int))
+    np.save(tmp_path / "X.npy", X[:1])
+    with Emulated.convert(chain, X).loaded() as loaded:
+        monkeypatch.setattr("scirknn.cli.commands.read_bundle", lambda path: loaded.bundle)
+        monkeypatch.setattr("scirknn.cli.commands.open_bundle", lambda bundle, **options: nullcontext(loaded))
+        for option, header in (([], "0,1,2"), (["--proba"], "p(0),p(1),p(2)")):
+            assert main(["predict", "model.rknn", str(tmp_path / "X.npy"), *option]) == 0
+            assert capsys.readouterr().out.splitlines()[0] == header
 
 
 def test_a_chain_of_linear_regressors_is_one_layer() -> None:

@@ -56,8 +56,8 @@ def read_classifiers(estimator: Any, name: str) -> Network:
 def read_classifier_chain(estimator: Any, name: str) -> Network:
     """Return the scores of a chain of linear classifiers, in the order of the targets."""
     networks = _linear_members(estimator)
+    classes = [_require_0_and_1(name, network.classes) for network in networks]
     for network in networks:
-        _require_0_and_1(name, network.classes)
         responses = responses_of(network)
         if network.head != "logistic" or any(responses[key] for key in responses):
             raise UnsupportedModelError(
@@ -76,7 +76,7 @@ def read_classifier_chain(estimator: Any, name: str) -> Network:
     answers = Answers(
         task="multilabel",
         head="logistic",
-        classes=np.arange(len(bias), dtype=np.float64),  # predict returns float64
+        classes=np.stack(classes),
         responses=responses,
     )
     epilogue = (Linked(links, _ANSWERS[method]), Picked(np.argsort(order)))
@@ -144,10 +144,11 @@ def _two_labels(name: str, classes: Array | None) -> Array:
     return classes
 
 
-def _require_0_and_1(name: str, classes: Array | None) -> None:
-    labels = _two_labels(name, classes).tolist()
-    if labels != [0, 1]:
+def _require_0_and_1(name: str, classes: Array | None) -> Array:
+    labels = _two_labels(name, classes)
+    if labels.tolist() != [0, 1]:
         raise UnsupportedModelError(
-            f"{name} has a target of the classes {labels!r:.60}; targets of 0 and 1 can be converted. "
-            "Convert each of its estimators_ by itself."
+            f"{name} has a target of the classes {labels.tolist()!r:.60}; targets of 0 and 1 can be "
+            "converted. Convert each of its estimators_ by itself."
         )
+    return labels
