@@ -48,10 +48,10 @@ def check_rows(
         _check_names(X, feature_names, first_step)
     if type(X) is not np.ndarray:
         X = np.asarray(X)  # a memory map, a matrix: what is made of them need not be more of the kind
-    if X.dtype.kind not in "fiub":
-        X = _as_numeric(X)
     if X.ndim != 2:
         _refuse_dimensions(X, first_step)
+    if X.dtype.kind not in "fiub":
+        X = _as_numeric(X)
     if X.shape[1] != n_features or not len(X):
         if X.dtype.kind == "f":
             check_finite(X, estimator)  # scikit-learn's order
@@ -85,12 +85,12 @@ def check_table(
         if missing:
             raise InputError(f"columns are missing: {missing}")
         # What is not looked at may be any column.
-        X = _as_table(X)[:, [places.get(name, 0) for name in feature_names]]
+        X = _as_array(X, keep_types=True)[:, [places.get(name, 0) for name in feature_names]]
     else:
         if named is None and (feature_names is not None or not isinstance(X, np.ndarray)):
             _check_names(X, feature_names, first_step)
         if not isinstance(X, np.ndarray):
-            X = _as_table(X)
+            X = _as_array(X, keep_types=True)
     _refuse_kinds(X)
     if X.ndim != 2:
         _refuse_dimensions(X, first_step)
@@ -130,22 +130,19 @@ def check_consistent_length(*arrays: Array | None) -> None:
         raise InputError(f"Found input variables with inconsistent numbers of samples: {lengths}")
 
 
-def _as_array(X: Any) -> Array:
+def _as_array(X: Any, *, keep_types: bool = False) -> Array:
+    """Return an array; with `keep_types` one that keeps each value's own type where X has several."""
+    if hasattr(X, "iloc") and X.ndim == 1:
+        raise InputError(
+            f"Expected a 2-dimensional container but got {type(X)} instead. Pass a DataFrame containing a "
+            "single row (i.e. single sample) or a single column (i.e. single feature) instead."
+        )
     if hasattr(X, "toarray"):  # scipy's sparse containers, without importing scipy
         return np.asarray(X.toarray())
     try:
-        return np.asarray(X)
-    except ValueError as error:  # ragged rows
-        raise InputError(str(error)) from None
-
-
-def _as_table(X: Any) -> Array:
-    """Return an array that keeps each value's own type where X has several."""
-    if hasattr(X, "toarray"):
-        return np.asarray(X.toarray())
-    try:
         # An array of numbers stays one; a list of texts and numbers would become an array of texts.
-        return np.asarray(X) if hasattr(X, "__array__") else np.array(X, dtype=object)
+        is_mixed = keep_types and not hasattr(X, "__array__")
+        return np.array(X, dtype=object) if is_mixed else np.asarray(X)
     except ValueError as error:  # ragged rows
         raise InputError(str(error)) from None
 
@@ -214,7 +211,17 @@ def _check_names(X: Any, fitted: tuple[str, ...] | None, estimator: str) -> None
 
 def _names(X: Any) -> tuple[str, ...] | None:
     columns: Sequence[Any] = getattr(X, "columns", ())
-    return tuple(columns) if len(columns) and all(isinstance(name, str) for name in columns) else None
+    are_texts = {isinstance(name, str) for name in columns}
+    if len(are_texts) > 1:
+        types = sorted({type(name).__qualname__ for name in columns})
+        raise InputError(
+            "Feature names are only supported if all input features have string names, but your input has "
+            f"{types} as feature name / column name types. If you want feature names to be stored and "
+            "validated, you must convert them all to strings, by using X.columns = X.columns.astype(str) for "
+            "example. Otherwise you can remove feature / column names from your input data, or convert them "
+            "all to a non-string data type."
+        )
+    return tuple(columns) if are_texts == {True} else None
 
 
 def _bullets(names: list[str]) -> str:

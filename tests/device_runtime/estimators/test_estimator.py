@@ -148,6 +148,8 @@ def test_score_is_scikit_learns(kind: str, make_bundle: MakeBundle) -> None:
         pytest.param(np.array([[1, 2, -np.inf, 4, np.inf]], dtype="f2"), id="both infinities"),
         pytest.param(np.ones((2, 5), dtype=complex), id="complex"),
         pytest.param(np.full((2, 5), "x"), id="strings"),
+        pytest.param(["x"] * 5, id="strings of one dimension"),
+        pytest.param({"length": 1.0}, id="a dictionary"),
     ],
 )
 def test_bad_rows_are_refused_in_scikit_learns_words(X: Any, make_bundle: MakeBundle) -> None:
@@ -157,6 +159,23 @@ def test_bad_rows_are_refused_in_scikit_learns_words(X: Any, make_bundle: MakeBu
     with scirknn.load(make_bundle(estimator)) as model, pytest.raises(scirknn.InputError) as ours:
         model.predict(X)
     assert str(ours.value).splitlines()[0] == str(theirs.value).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [(lambda table: table.iloc[0], ValueError), (lambda table: table.rename(columns={"a": 1}), TypeError)],
+    ids=["a row as a series", "names and a number"],
+)
+def test_bad_tables_are_refused_in_scikit_learns_words(
+    make: Any, error: type[Exception], make_bundle: MakeBundle
+) -> None:
+    estimator = fitted("softmax")
+    X = make(pytest.importorskip("pandas").DataFrame(np.ones((2, 5)), columns=list("abcde")))
+    with pytest.raises(error) as theirs:
+        estimator.predict(X)
+    with scirknn.load(make_bundle(estimator)) as model, pytest.raises(scirknn.InputError) as ours:
+        model.predict(X)
+    assert str(ours.value) == str(theirs.value)
 
 
 def test_a_large_float16_X_is_not_mistaken_for_infinity(make_bundle: MakeBundle) -> None:
