@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from typing import Any
@@ -176,6 +177,32 @@ def test_bad_tables_are_refused_in_scikit_learns_words(
     with scirknn.load(make_bundle(estimator)) as model, pytest.raises(scirknn.InputError) as ours:
         model.predict(X)
     assert str(ours.value) == str(theirs.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "text"),
+    [
+        ("softmax", lambda y: np.array(["one"] * len(y)), "Mix of label input types (string and number)"),
+        ("strings", lambda y: np.zeros(len(y)), "Mix of label input types (string and number)"),
+        ("softmax", lambda y: y + 0.5, "Classification metrics can't handle a mix of continuous and"),
+        ("softmax", lambda y: np.where(y, np.nan, 0.0), "Input y_true contains NaN."),
+        ("softmax", lambda y: np.where(y, np.inf, 0.0), "Input y_true contains infinity"),
+        ("regressor", lambda y: y * np.nan, "Input contains NaN."),
+        ("regressor", lambda y: y * np.inf, "Input contains infinity"),
+    ],
+)
+def test_targets_that_no_prediction_can_equal_are_refused_in_score_as_in_scikit_learn(
+    kind: str, make: Any, text: str, make_bundle: MakeBundle
+) -> None:
+    estimator = fitted(kind)
+    X = np.random.default_rng(4).normal(size=(30, 5))
+    y = make(estimator.predict(X))
+    with scirknn.load(make_bundle(estimator)) as model:
+        for each in (estimator, model):
+            with pytest.raises(ValueError, match="^" + re.escape(text)):
+                each.score(X, y)
+        with pytest.raises(scirknn.InputError, match="y is None"):
+            model.score(X)
 
 
 def test_a_large_float16_X_is_not_mistaken_for_infinity(make_bundle: MakeBundle) -> None:

@@ -61,9 +61,18 @@ def accuracy(y: Any, predictions: Array, sample_weight: Any = None) -> float:
     """Compute the (weighted) share of rows predicted right.
 
     It is ``sklearn.metrics.accuracy_score``. `y` and `predictions` have shape (n,) or (n, k); other
-    shapes are an InputError.
+    shapes are an InputError, and what is no label beside the predictions.
     """
     y, weight = _targets(y, predictions, sample_weight)
+    _require_finite(y, "Input y_true")
+    if _is_text(y) != _is_text(predictions):
+        raise InputError(
+            f"Mix of label input types (string and number): y holds {y.flat[0]!r:.60}, predict returns "
+            f"{predictions.flat[0]!r:.60}."
+        )
+    if y.dtype.kind == "f" and y.ndim == 1 and (y % 1).any():
+        kind = "multiclass" if len(np.unique(predictions)) > 2 else "binary"
+        raise InputError(f"Classification metrics can't handle a mix of continuous and {kind} targets")
     right = y == predictions
     if right.ndim == 2:
         right = right.all(axis=1)
@@ -78,6 +87,7 @@ def r2(y: Any, predictions: Array, sample_weight: Any = None) -> float:
     it is met exactly, else 0.
     """
     y, weight = _targets(y, predictions, sample_weight)
+    _require_finite(y, "Input")
     if len(y) < 2:
         warnings.warn("R^2 score is not well-defined with less than two samples.", stacklevel=3)
         return float("nan")
@@ -135,6 +145,8 @@ def _deviance(y: Floats, mean: Floats, power: float) -> Floats:
 
 
 def _targets(y: Any, predictions: Array, sample_weight: Any) -> tuple[Any, Any]:
+    if y is None:
+        raise InputError("y is None: a score needs the targets of X's rows.")
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1 and predictions.ndim == 1:
         y = y[:, 0]
@@ -143,3 +155,14 @@ def _targets(y: Any, predictions: Array, sample_weight: Any) -> tuple[Any, Any]:
     if y.shape != predictions.shape:
         raise InputError(f"y has shape {y.shape}, but the predictions have {predictions.shape}.")
     return y, weight
+
+
+def _require_finite(y: Array, subject: str) -> None:
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        what = "NaN" if np.isnan(y).any() else f"infinity or a value too large for {y.dtype!r}"
+        raise InputError(f"{subject} contains {what}.")
+
+
+def _is_text(labels: Array) -> bool:
+    objects = labels.ravel().tolist() if labels.dtype.kind == "O" else []
+    return labels.dtype.kind in "US" or any(isinstance(label, str) for label in objects)
