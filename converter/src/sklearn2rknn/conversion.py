@@ -107,7 +107,9 @@ def convert(
         The same as ``precision="int8"``.
     example_input : array-like, shape (n, n_features_in), optional
         Rows of X as the model will meet it, some hundred. int8 and int16 need them; float16 gains from them
-        when features or outputs are large, and the check then runs real rows.
+        when features or outputs are large, and the check then runs real rows. On them, or else on the
+        options' ``check_input``, the estimator's own answers are compared with its weights'; without rows
+        they are not.
     batch_size : int or sequence of int
         Rows that a run on the NPU takes, 1 to 2,047, by default 64, which suits one row and many. The runtime
         pads and cuts whatever it is given; for several sizes there are as many files, ``NAME.rknn`` for the
@@ -151,10 +153,10 @@ def convert(
     """
     started = time.monotonic()
     network = network_from_estimator(model)
+    rows = options.check_input if example_input is None else example_input
     if not network.layers:
         wanted = None if precision == BEST else precision
         refuse_precision(network, wanted or ("int8" if quantization else None))
-        rows = options.check_input if example_input is None else example_input
         return convert_on_host(model, network, Path(path), target_platform, rows)
     version = _version(toolkit)
     request = ConversionRequest(
@@ -169,7 +171,7 @@ def convert(
     )
     network, job = _read_rows(network, request, example_input)
     with single_blas_thread(job.multiplications):
-        check_own_predictions(model, network, example_input)
+        check_own_predictions(model, network, rows)
         if job.rows is not None and not request.is_float16:
             warn_of_poor_rows(network, job.source, job.rows)
         chosen = _prepare(job, precision)  # what is refused is refused before a toolkit is started

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -88,6 +90,16 @@ def test_predict_that_differs_by_something_else_is_refused_on_example_rows(
         UnsupportedModelError, match=r"gives something other than its weights do in \d+ of 150"
     ):
         check_own_predictions(estimator, network, X)
+
+
+def test_a_table_is_compared_by_the_names_of_its_columns() -> None:
+    table = pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
+    front = ColumnTransformer([("scale", StandardScaler(), ["a", "c", "d"])])
+    model = make_pipeline(front, LogisticRegression()).fit(table, y)
+    network = network_from_estimator(model)
+    for rows in (table[list("dcba")], table.assign(target=y), table.drop(columns="b")):
+        np.testing.assert_array_equal(network.forward(rows), network.forward(table))
+        check_own_predictions(model, network, rows)
 
 
 @pytest.mark.parametrize("targets", [y.astype(float), np.c_[y, -y].astype(float)])

@@ -203,9 +203,10 @@ class Network:
     def _take(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Take the network's inputs, in the dtype that scikit-learn's first step has."""
         if self.columns is not None:
-            step = self.first_step or self.estimator
+            step, named = self.first_step or self.estimator, self.columns.named
+            names = None if named is None else self.feature_names
             return self.columns.take(
-                check_table(X, self.n_features_in, None, step, named=self.columns.named), self.estimator
+                check_table(X, self.n_features_in, names, step, named=named), self.estimator
             )
         return np.asarray(X)
 
