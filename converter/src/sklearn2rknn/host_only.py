@@ -24,6 +24,7 @@ from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.options import check_path, source_details
 from sklearn2rknn.report import ConversionReport
+from sklearn2rknn.rows.example_input import require_rows
 
 _WHERE = "the board's CPU computes it in numpy"
 _OF_TREES = "the NPU would compare every threshold of every tree, which costs more than walking the trees"
@@ -68,6 +69,8 @@ def convert_on_host(
     """
     started = time.monotonic()
     check_path(path, [])
+    if rows is not None:
+        require_rows(rows)
     check_own_predictions(model, network, rows)
     check = CheckResult() if rows is None else _compare(model, network, rows)
     bundle = Bundle(

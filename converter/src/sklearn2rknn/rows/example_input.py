@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,16 @@ def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDAr
         raise ExampleInputError(str(error)) from None
     except (EOFError, OSError) as error:
         raise ExampleInputError(f"{path} cannot be read: {error}. Give a .npy or CSV file.") from None
+
+
+def require_rows(example_input: Any) -> None:
+    """Refuse an example input of which no rows can be cut, or that is sparse (ExampleInputError)."""
+    _refuse_sparse(example_input, "example_input")
+    if not hasattr(example_input, "__len__") or isinstance(example_input, Mapping):
+        raise ExampleInputError(
+            f"example_input is of {type(example_input).__name__}, not a table. Give rows of X as predict "
+            "takes them."
+        )
 
 
 def validate_example_input(example_input: Any, network: Network, what: str = "example_input") -> Floats:
@@ -113,8 +124,7 @@ def _check_names(example_input: Any, network: Network, what: str) -> None:
 def _numbers(example_input: Any, network: Network, what: str) -> Floats:
     """Return a table of finite numbers."""
     _check_names(example_input, network, what)
-    if hasattr(example_input, "toarray"):
-        raise ExampleInputError(f"{what} is a sparse matrix. Give a dense sample of it: X[:100].toarray().")
+    _refuse_sparse(example_input, what)
     try:
         rows = np.asarray(example_input)
         # Numbers in an object array, as pandas gives for mixed columns, are still numbers; text is not.
@@ -146,6 +156,11 @@ def _numbers(example_input: Any, network: Network, what: str) -> Floats:
             f"{column}. Drop these rows or impute them, as before fit."
         )
     return rows
+
+
+def _refuse_sparse(example_input: Any, what: str) -> None:
+    if hasattr(example_input, "toarray"):
+        raise ExampleInputError(f"{what} is a sparse matrix. Give a dense sample of it: X[:100].toarray().")
 
 
 def _shortened(names: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.ensemble import (
@@ -243,6 +244,26 @@ def test_rows_that_scikit_learn_refuses_are_refused(tmp_path: Path) -> None:
 def test_example_rows_that_scikit_learn_refuses_are_named(rows: Any, tmp_path: Path) -> None:
     X, y = digits()
     with pytest.raises(ExampleInputError, match=r"(?s)example_input: .*Give rows of X as predict takes them"):
+        convert(DecisionTreeClassifier().fit(X, y), tmp_path / "m.rknn", example_input=rows)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        (
+            csr_array(np.zeros((2, 64))),
+            r"is a sparse matrix\. Give a dense sample of it: X\[:100\]",
+        ),
+        ((row for row in np.zeros((2, 64))), "is of generator, not a table"),
+        ({"pixel": [0.0]}, "is of dict, not a table"),
+        (5.0, "is of float, not a table"),
+    ],
+    ids=["sparse", "generator", "dictionary", "number"],
+)
+def test_an_example_that_is_no_table_of_rows_is_refused(rows: Any, text: str, tmp_path: Path) -> None:
+    X, y = digits()
+    with pytest.raises(ExampleInputError, match=f"example_input {text}"):
         convert(DecisionTreeClassifier().fit(X, y), tmp_path / "m.rknn", example_input=rows)
     assert not list(tmp_path.iterdir())
 
