@@ -128,7 +128,7 @@ COEFS = [np.zeros((3, 5)), np.zeros((5, 3))]
 
 MODELS = [
     model("no estimator", None, Unsupported, "NoneType cannot be converted"),
-    model("a path", "iris.pkl", Unsupported, "str cannot be converted"),
+    model("a path", "iris.pkl", Unsupported, "The model is the path 'iris.pkl'. Give the estimator"),
     model("a class", MLPRegressor, Unsupported, "the class MLPRegressor, not an instance"),
     model(
         "another estimator",
@@ -182,6 +182,7 @@ MODELS = [
 OPTIONS = [
     option("target_platform is 'rk9'; it can be", target_platform="rk9"),
     option("target_platform is None", target_platform=None),
+    option("target_platform is array([[", target_platform=X),
     option("rv1106 computes in integers only", target_platform="rv1106"),
     option("float16, int8, int16", precision="int4"),
     option("contradict each other", quantization=True, precision="float16"),

@@ -51,7 +51,7 @@ def _choice(text: str, *choices: str) -> Any:
 
 
 def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}.")
 
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import Isomap
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
@@ -27,6 +30,7 @@ from sklearn.preprocessing import (
     SplineTransformer,
     StandardScaler,
 )
+from sklearn.svm import SVC
 
 from sklearn2rknn import NotFittedError, Sklearn2RknnError, UnsupportedModelError, network_from_estimator
 from tests.converter.fitted_pipelines import (
@@ -160,6 +164,11 @@ TEXT = np.array([["a", 1.0], ["b", 2.0], ["a", 3.0], ["b", 1.0]] * 10, dtype=obj
             np.array([[np.datetime64("2020-01-01")], [np.datetime64("2021-01-01")]] * 20),
             "has the category datetime.date(2020, 1, 1) of type date; categories can be text",
         ),
+        (
+            [Isomap(n_neighbors=3)],
+            None,
+            "(Isomap) cannot be converted: it searches a graph of its training rows for each row. Apply it",
+        ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -249,6 +258,19 @@ def _without_scale() -> Any:
             "was fitted on 2 features and is given 4 by the steps before it. Fit the complete",
         ),
         (_without_scale, UnsupportedModelError, "holds statistics that are zero, NaN or infinite"),
+        (
+            lambda: make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
+                ["a cat", "a dog"] * 4, [0, 1] * 4
+            ),
+            UnsupportedModelError,
+            "(TfidfVectorizer) cannot be converted: it takes texts, not rows of numbers; convert the model "
+            "behind it. Apply it to X yourself",
+        ),
+        (
+            lambda: SVC().fit(csr_array(np.eye(8)), [0, 1] * 4),
+            UnsupportedModelError,
+            "SVC.support_vectors_ is a sparse matrix. Fit to X.toarray(), or call densify()",
+        ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )

@@ -249,10 +249,10 @@ def test_feature_names_are_checked_as_in_scikit_learn(make_bundle: MakeBundle) -
 
 def test_a_class_opens_only_its_own_kind(make_bundle: MakeBundle) -> None:
     with pytest.raises(
-        scirknn.BundleFormatError, match=r"holds an MLPRegressor; open it with scirknn\.Regressor"
+        scirknn.BundleFormatError, match=r"holds a model of MLPRegressor; open it with scirknn\.Regressor"
     ):
         scirknn.MLPClassifier(make_bundle(fitted("regressor")))
-    with pytest.raises(scirknn.BundleFormatError, match="holds an MLPClassifier"):
+    with pytest.raises(scirknn.BundleFormatError, match="holds a model of MLPClassifier"):
         scirknn.MLPRegressor(make_bundle(fitted("softmax")))
 
 

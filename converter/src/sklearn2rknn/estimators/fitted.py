@@ -70,9 +70,8 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
         It is something else.
     """
     if hasattr(values, "toarray"):
-        attribute = label.partition(".")[2]
         raise UnsupportedModelError(
-            f"{label} is a sparse matrix. Make it dense first: {attribute} = {attribute}.toarray()."
+            f"{label} is a sparse matrix. Fit to X.toarray(), or call densify() where sparsify() was called."
         )
     array = np.asarray(values)
     if array.dtype.kind != "f" or dimensions not in (None, array.ndim) or not array.size:

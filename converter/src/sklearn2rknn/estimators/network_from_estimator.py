@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import attrs
@@ -53,6 +54,11 @@ def network_from_estimator(estimator: Any) -> Network:
         raise UnsupportedModelError(
             f"The model is the class {estimator.__name__}, not an instance of it. "
             "Give the fitted estimator: clf = MLPClassifier().fit(X, y)."
+        )
+    if isinstance(estimator, (str, os.PathLike)):
+        raise UnsupportedModelError(
+            f"The model is the path {os.fspath(estimator)!r:.60}. Give the estimator that the file holds; or "
+            "convert the file itself, without running what is in it: python3 -m sklearn2rknn FILE."
         )
     steps, target, model = _unwrap(estimator)
     network = read_estimator(model)

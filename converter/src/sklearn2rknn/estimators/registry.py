@@ -18,10 +18,10 @@ import attrs
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.overrides import refuse_overrides
 from sklearn2rknn.errors import UnsupportedModelError
-from sklearn2rknn.estimators.refusals import refusal_of
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.registry import TRANSFORMERS
+from sklearn2rknn.transformers.unconvertible import refusal_of
 
 EstimatorReader = Callable[[Any, str], Network]
 

@@ -13,9 +13,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import all_estimators
 
 from scirknn.answers import METHODS
-from sklearn2rknn.estimators.refusals import refusal_of
 from sklearn2rknn.estimators.registry import ESTIMATORS, form_of
 from sklearn2rknn.transformers.registry import TRANSFORMERS
+from sklearn2rknn.transformers.unconvertible import refusal_of
 
 NOT_YET = "not yet"
 

@@ -25,6 +25,7 @@ from sklearn2rknn.registry import Registry
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
 from sklearn2rknn.transformers.refusals import refuse_statistics
+from sklearn2rknn.transformers.unconvertible import refusal_of
 
 StepReader = Callable[[Any, FeatureTable, str], FeatureTable]
 
@@ -90,10 +91,8 @@ def _reader(step: Any, named: str) -> StepReader:
         read = TRANSFORMERS.find(SelectorMixin)
     if read is None:
         names = [name for name in TRANSFORMERS.names() if name != SelectorMixin.__name__]
-        raise UnsupportedModelError(
-            f"{named} cannot be converted: it is neither a selector of columns nor one of "
-            f"{', '.join(names)}. {APART}"
-        )
+        why = refusal_of(kind) or f"is neither a selector of columns nor one of {', '.join(names)}"
+        raise UnsupportedModelError(f"{named} cannot be converted: it {why}. {APART}")
     return read
 
 

@@ -73,8 +73,8 @@ class Estimator:
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
         if bundle.task not in self._tasks:
             raise BundleFormatError(
-                f"{bundle.path} holds an {bundle.estimator}; open it with scirknn.{_CLASS_OF[bundle.task]} "
-                "or scirknn.load."
+                f"{bundle.path} holds a model of {bundle.estimator}; open it with "
+                f"scirknn.{_CLASS_OF[bundle.task]} or scirknn.load."
             )
         self.bundle = bundle
         self.device = "cpu" if bundle.on_host else choose_device(device)

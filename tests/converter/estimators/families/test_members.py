@@ -23,6 +23,7 @@ from sklearn.ensemble import (
     VotingRegressor,
 )
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import f1_score, make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
@@ -336,7 +337,7 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         ),
         (
             VotingClassifier([("a", perceptron(4, 4, activation="tanh")), ("b", perceptron(4))]),
-            "have hidden layers of relu, tanh and tanh, which cannot stand side by side",
+            r"have the hidden layers \(relu\) and \(tanh, tanh\), which cannot stand side by side",
         ),
         (ClassifierChain(GaussianNB()), "ClassifierChain of GaussianNB cannot be converted; one of linear"),
         (
@@ -345,7 +346,15 @@ def test_an_ensemble_behind_steps_and_inside_another_answers_as_scikit_learn_doe
         ),
         (
             StackingClassifier(MIXED[:2], perceptron(4), cv=2),
-            "StackingClassifier ends in a MLPClassifier, which the host cannot compute",
+            "StackingClassifier ends in MLPClassifier, which the host cannot compute",
+        ),
+        (
+            StackingClassifier(MIXED[:2], KNeighborsClassifier(), cv=2),
+            "StackingClassifier ends in KNeighborsClassifier, which the host cannot compute",
+        ),
+        (
+            StackingClassifier(MIXED[:2], make_pipeline(SimpleImputer(), LogisticRegression()), cv=2),
+            "ends in LogisticRegression behind steps that impute or encode, which the host cannot compute",
         ),
         (
             StackingClassifier(MIXED[:2], GaussianNB(), stack_method="predict", cv=2),

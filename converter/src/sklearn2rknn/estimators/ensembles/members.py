@@ -285,9 +285,9 @@ def _on_host(estimator: Any, members: Sequence[Member]) -> list[bool]:
     if are_alike(deep):
         return on_host
     name = type(estimator).__name__
-    shapes = sorted({" and ".join(layer.activation for layer in each[:-1]) for each in deep})
+    shapes = sorted({f"({', '.join(layer.activation for layer in each[:-1])})" for each in deep})
     raise UnsupportedModelError(
-        f"The members of {name} have hidden layers of {', '.join(shapes)}, which cannot stand side by "
+        f"The members of {name} have the hidden layers {' and '.join(shapes)}, which cannot stand side by "
         "side. Fit them with as many layers of one activation (activation='relu' allows any number); or "
         f"convert them singly, and combine their answers as {name} does."
     )

@@ -101,8 +101,9 @@ def _final(estimator: Any) -> tuple[Network, Ending]:
     final = network_from_estimator(estimator.final_estimator_)
     steps = None if final.columns is not None else host_steps(final)
     if steps is None:
+        front = "" if final.columns is None else " behind steps that impute or encode"
         raise UnsupportedModelError(
-            f"{type(estimator).__name__} ends in a {final.estimator}, which the host cannot compute. Fit "
-            "with a linear model or trees as final_estimator."
+            f"{type(estimator).__name__} ends in {final.estimator}{front}, which the host cannot compute. "
+            "Fit with a linear model or trees alone as final_estimator."
         )
     return final, steps
