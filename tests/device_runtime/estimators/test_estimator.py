@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import re
 import threading
 import warnings
@@ -335,6 +336,16 @@ def test_what_the_vendor_raises_is_typed(
         with scirknn.load(path) as model:
             model.predict(np.ones((1, 5)))
     assert caught.value.call == call
+
+
+def test_what_a_model_was_opened_with_is_its_path_and_a_pickle_holds_no_more(make_bundle: MakeBundle) -> None:
+    path = make_bundle(fitted("softmax"))
+    with scirknn.load(path) as model:
+        assert model.get_params() == {"path": path, "device": None, "core": "auto", "runtime": "auto"}
+        pickled = pickle.dumps(model)
+    assert len(pickled) < 1000
+    with pickle.loads(pickled) as again:
+        assert again.get_params()["path"] == path
 
 
 def test_a_closed_model_says_so(make_bundle: MakeBundle) -> None:

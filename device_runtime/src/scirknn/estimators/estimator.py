@@ -69,8 +69,9 @@ class Estimator:
         core: str = "auto",
         runtime: str = "auto",
     ) -> None:
-        self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core, "runtime": runtime}
         bundle = path if isinstance(path, Bundle) else read_bundle(path)
+        path = bundle.path if isinstance(path, Bundle) else path
+        self._parameters: dict[str, Any] = {"path": path, "device": device, "core": core, "runtime": runtime}
         if bundle.task not in self._tasks:
             raise BundleFormatError(
                 f"{bundle.path} holds a model of {bundle.estimator}; open it with "
