@@ -78,6 +78,19 @@ def test_missing_files_are_named(path: Path) -> None:
         scirknn.load(path)
 
 
+@pytest.mark.parametrize("folder", ["", ".", "/", "model.rknn"])
+def test_a_folder_is_no_model(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model.rknn").mkdir()
+    with pytest.raises(scirknn.BundleNotFoundError, match=r"is a folder\. Give the path of the \.rknn file"):
+        read_bundle(folder)
+
+
+def test_another_file_of_a_bundle_leads_to_the_first(path: Path) -> None:
+    with pytest.raises(scirknn.BundleNotFoundError, match=r"or give the path of the \.rknn file"):
+        read_bundle(metadata_path(path))
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip", "append"])
 def test_a_changed_model_file_is_refused(path: Path, damage: str) -> None:
     content = path.read_bytes()
@@ -148,10 +161,16 @@ def test_any_metadata_is_read_or_refused(path: Path, data: st.DataObject) -> Non
         sidecar.write_bytes(original)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
-def test_metadata_that_is_no_json_object_is_refused(path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_metadata_that_is_no_json_is_to_be_copied_again(path: Path, content: bytes) -> None:
     metadata_path(path).write_bytes(content)
-    with pytest.raises(scirknn.BundleFormatError):
+    with pytest.raises(scirknn.BundleFormatError, match="Copy the bundle again"):
+        read_bundle(path)
+
+
+def test_metadata_that_is_no_json_object_is_refused(path: Path) -> None:
+    metadata_path(path).write_bytes(b"[]")
+    with pytest.raises(scirknn.BundleFormatError, match="it holds no JSON object"):
         read_bundle(path)
 
 

@@ -208,6 +208,7 @@ def test_a_file_of_that_name_that_is_no_bundles_is_not_replaced(regressor: Bundl
         ({"score": "f1"}, "'score' is 'f1', which this scirknn does not know"),
         ({"score": ["r2"]}, "which this scirknn does not know"),
         ({"arrays": {"file": "../x.npz", "sha256": "0" * 64}}, "not the sha256 of model.npz"),
+        ({"arrays": {"file": "iris.npz", "sha256": "0" * 64}}, "the bundle was renamed"),
         ({"arrays": {"file": "model.npz", "sha256": "0"}}, "not the sha256 of model.npz"),
         ({"arrays": None}, "not the sha256 of model.npz"),
         ({"task": "outlier"}, "'head' is 'softmax'; that of the task 'outlier' is logistic"),

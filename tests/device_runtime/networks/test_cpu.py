@@ -195,6 +195,7 @@ def test_a_file_of_the_same_name_is_not_replaced(make_bundle: MakeBundle) -> Non
         ({"activations": []}, "for its activations"),
         ({"activations": "relu"}, "for its activations"),
         ({"file": "../model.npz"}, "not the sha256 of model.npz"),
+        ({"file": "iris.npz"}, "belongs to 'iris.npz', not to model.npz: the bundle was renamed"),
         ({"sha256": "0"}, "not the sha256 of model.npz"),
         ({"more": 1}, "without or beside widths"),
     ],

@@ -44,11 +44,13 @@ def read_bundle(path: PathLike) -> Bundle:
     BundleNotFoundError
         The model file, its metadata or a variant is missing.
     BundleFormatError
-        The metadata is damaged, contradicts itself or is of another format.
+        The metadata is damaged, contradicts itself, is of another format, or was renamed.
     DigestError
         A model file, or the metadata, is not as the converter wrote it.
     """
     path = Path(path)
+    if not path.name or path.is_dir():
+        raise BundleNotFoundError(f"{path} is a folder. Give the path of the .rknn file of a bundle.")
     with folder_lock(path.parent, shared=True):
         if not is_unfinished(path):
             return _read(path)
@@ -64,7 +66,8 @@ def _read(path: Path) -> Bundle:
         raise BundleNotFoundError(f"No model file at {path}. Give the path of the .rknn file of a bundle.")
     if not sidecar.is_file():
         raise BundleNotFoundError(
-            f"{path} has no metadata: {sidecar.name} is not beside it. A bundle is both files; copy both."
+            f"{path} has no metadata: {sidecar.name} is not beside it. Copy it too, or give the path of the "
+            ".rknn file of a bundle."
         )
     document = read_metadata(sidecar)
     if first_scirknn.recognised(document):

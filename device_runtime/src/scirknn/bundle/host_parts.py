@@ -26,6 +26,7 @@ from scirknn.answers import (
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
 from scirknn.bundle.contents import CpuPart, Owner
 from scirknn.bundle.limits import MOST_CHANNELS
+from scirknn.errors import BundleFormatError
 from scirknn.files import sha256_of_bytes
 from scirknn.steps.description import Description, describe_steps, read_steps
 from scirknn.steps.step import RowStep, Step, take_rows, width_after
@@ -162,9 +163,7 @@ def from_json(
     arrays: Mapping[str, Any] = {}
     if "arrays" in document:
         entry = document.pop("arrays")
-        is_own = isinstance(entry, dict) and entry.get("file") == arrays_path(path).name
-        if not is_own or not _SHA256.match(str(entry.get("sha256"))):
-            fail(f"'arrays' is {entry!r:.80}, not the sha256 of {arrays_path(path).name}")
+        _require_own_file("arrays", entry, path, fail)
         arrays = read_arrays(path, entry, fail)
     taken = {key: document.pop(key) for key in ("features", "epilogue", "responses") if key in document}
     score = document.pop("score", None)
@@ -260,6 +259,17 @@ def cpu_from_json(
         fail(f"'cpu' has {widths!r:.60} for its widths")
     if (widths[0], widths[-1]) != ends:
         fail(f"'cpu' goes from {widths[0]} to {widths[-1]} columns, not from {ends[0]} to {ends[1]}")
-    if value["file"] != arrays_path(path).name or not _SHA256.match(str(value["sha256"])):
-        fail(f"'cpu' is not the sha256 of {arrays_path(path).name}, but {value['sha256']!r:.80}")
+    _require_own_file("cpu", value, path, fail)
     return CpuPart(tuple(widths), tuple(activations), path=path, sha256=value["sha256"])
+
+
+def _require_own_file(key: str, entry: Any, path: Path, fail: Callable[[str], NoReturn]) -> None:
+    """Refuse an entry that does not name the bundle's file of arrays and its digest."""
+    own, named = arrays_path(path).name, entry.get("file") if isinstance(entry, dict) else None
+    if named != own and isinstance(named, str) and re.match(r"[^/]+\.npz\Z", named):
+        raise BundleFormatError(
+            f"{path.name}.json belongs to {named!r:.80}, not to {own}: the bundle was renamed. Give its "
+            "files the names that they were written with, or convert the model again."
+        )
+    if named != own or not _SHA256.match(str(entry.get("sha256"))):
+        fail(f"{key!r} is {entry!r:.80}, not the sha256 of {own}")

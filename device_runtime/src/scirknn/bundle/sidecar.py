@@ -107,7 +107,7 @@ def decode_metadata(sidecar: Path, content: bytes) -> Any:
     try:
         document = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise BundleFormatError(f"{sidecar} is not JSON ({error}). Convert the model again.") from None
+        raise BundleFormatError(f"{sidecar} is not JSON ({error}). Copy the bundle again.") from None
     level: list[Any] = [[document]]
     for _ in range(_DEEPEST + 1):
         level = [
