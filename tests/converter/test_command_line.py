@@ -128,6 +128,11 @@ def test_warnings_go_to_stderr_in_one_line(folder: Path, toolkit: Toolkit) -> No
         (["iris.pkl", "iris.rknn", "--example_input", "counted.csv"], 1, "--header yes if they are names"),
         (["X.npy", "iris.rknn"], 1, "ends in .npy"),
         (["hostile.pkl", "iris.rknn"], 1, "posix.system"),
+        (
+            ["text.pkl", "iris.rknn"],
+            1,
+            "text.pkl is damaged, or no pickle: it recalls a value that it has not",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -137,6 +142,7 @@ def test_wrong_use_is_one_message(folder: Path, arguments: list[str], code: int,
             return os.system, ("touch trace",)
 
     (folder / "hostile.pkl").write_bytes(pickle.dumps(Hostile()))
+    (folder / "text.pkl").write_text("hello\n")
     (folder / "text.csv").write_text("a,b,c\n1,2,much\n")
     (folder / "counted.csv").write_text("0,1,2\n1,2,3\n")
     done = run(*arguments)
@@ -145,6 +151,13 @@ def test_wrong_use_is_one_message(folder: Path, arguments: list[str], code: int,
     assert "Traceback" not in done.output
     assert not (folder / "trace").exists()
     assert not (folder / "iris.rknn").exists()
+
+
+def test_folder_of_another_user_is_refused_before_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sklearn2rknn.options.os.access", lambda path, mode: mode == os.R_OK)
+    done = run("iris.pkl", "iris.rknn")
+    assert done.exit_code == 2
+    assert "This user may not write to the folder of iris.rknn. Choose another." in done.output
 
 
 def test_help_shows_examples() -> None:

@@ -184,7 +184,7 @@ OPTIONS = [
     option("target_platform is None", target_platform=None),
     option("target_platform is array([[", target_platform=X),
     option("rv1106 computes in integers only", target_platform="rv1106"),
-    option("float16, int8, int16", precision="int4"),
+    option("it can be float16, int8, int16 or best", precision="int4"),
     option("contradict each other", quantization=True, precision="float16"),
     option("int8 needs example_input", quantization=True, error=ExampleInputError),
     option("int16 needs example_input", precision="int16", error=ExampleInputError),

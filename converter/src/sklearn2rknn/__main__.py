@@ -16,7 +16,7 @@ import click
 
 from scirknn.cli.table_files import HEADERS
 from scirknn.termination import interrupt_on_sigterm
-from scirknn.text import printable
+from scirknn.text import cause_of, printable
 from sklearn2rknn.errors import OptionError, Sklearn2RknnError
 from sklearn2rknn.file_path import FilePath, OutputErrors
 from sklearn2rknn.network.precision import Precision
@@ -251,7 +251,7 @@ def _run(work: Callable[[], Result]) -> Result:
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     except (Sklearn2RknnError, OSError) as error:
-        errors.print(printable(f"error: {error}"))
+        errors.print(printable(f"error: {cause_of(error)}"))
         sys.exit(1)
 
 

@@ -171,7 +171,7 @@ class Job:
         if self.rows is None and not request.is_float16:
             raise ExampleInputError(
                 f"{request.precision} needs example_input, from which the ranges are taken: "
-                "give some hundred rows of X, for example example_input=X_train[:200]."
+                "give some hundred rows of X, as example_input=X_train[:200] or --example-input X.npy."
             )
         return prepare_network(self.source, self.rows, request.precision, self.options, reach)
 

@@ -226,6 +226,8 @@ def check_path(path: Path, names: Sequence[str]) -> None:
             )
     if not path.parent.is_dir():
         raise OptionError(f"There is no folder {path.parent}. Make it first.")
+    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK | os.X_OK):
+        raise OptionError(f"This user may not write to the folder of {path}. Choose another.")
     if path.is_dir():
         raise OptionError(f"{path} is a folder. Give the path of a file.")
     if taken := file_of_another(path, names):
@@ -236,7 +238,8 @@ def check_path(path: Path, names: Sequence[str]) -> None:
 
 
 def _to_precision(value: Any) -> Precision:
-    _check_choice("precision", value, [each.value for each in Precision])
+    if value not in [each.value for each in Precision]:
+        raise OptionError(f"precision is {value!r:.60}; it can be {', '.join(Precision)} or best.")
     return Precision(value)
 
 

@@ -22,6 +22,13 @@ def count_of(count: int, noun: str) -> str:
     return f"{count} {noun}" + "s" * (count != 1)
 
 
+def cause_of(error: Exception) -> str:
+    """Return an error's text; where the system refused a file, its name and the reason without a number."""
+    if isinstance(error, OSError) and isinstance(error.filename, (str, bytes)):
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
+
+
 def drop_output() -> None:
     """Let standard output lead nowhere once it takes no more, or Python would complain at its end."""
     with contextlib.suppress(OSError, ValueError):

@@ -105,6 +105,8 @@ def readable_classes() -> frozenset[str]:
 def _of_file(error: ModelFileError, path: Path) -> ModelFileError:
     """Return the error with the file's name in its text."""
     text = str(error).replace("The file ", f"{path} ", 1)
+    if text.startswith("The pickle "):
+        text = f"{path} is damaged, or no pickle: it {text[len('The pickle ') :]} Save the model again."
     if str(path) not in text:
         text = f"{path}: {text}"
     return (
