@@ -291,17 +291,23 @@ def test_the_command_prints_each_cure(
     assert told[line + 1].strip().startswith("$ sudo curl -fL -o /usr/lib/librknnrt.so https://github.com/")
 
 
+@pytest.mark.parametrize(("emulator", "device"), [(True, "virtual"), (None, "cpu")])
 def test_a_pc_has_one_finding_that_there_is_no_npu(
-    board: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    emulator: bool | None,
+    device: str,
+    board: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (board / CHIP).unlink()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: emulator)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.delenv("SCIRKNN_DEVICE", raising=False)
     monkeypatch.setattr(doctor, "examine", functools.partial(doctor.examine, root=str(board)))
     assert main(["doctor"]) == 1
     assert capsys.readouterr().out == (
         "  chip      x86-64: this is no Rockchip board, so there is no NPU here\n"
-        "  next      to try models on this machine:  export SCIRKNN_DEVICE=virtual\n"
+        f"  next      to try models on this machine:  export SCIRKNN_DEVICE={device}\n"
     )
 
 

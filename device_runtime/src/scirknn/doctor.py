@@ -99,7 +99,8 @@ def _is_container(top: Path) -> bool:
 def _no_npu(versions: BoardVersions) -> Finding:
     machine = (versions.compatible or (platform.machine().replace("_", "-"),))[0]
     text = f"{machine}: this is no Rockchip board, so there is no NPU here"
-    return Finding("chip", "error", text, "export SCIRKNN_DEVICE=virtual")
+    device = "virtual" if importlib.util.find_spec("virtual_npu") else "cpu"
+    return Finding("chip", "error", text, f"export SCIRKNN_DEVICE={device}")
 
 
 def _chip(versions: BoardVersions) -> Finding:
