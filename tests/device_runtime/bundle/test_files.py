@@ -182,6 +182,7 @@ def test_nothing_half_written_remains(path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         write_bundle(bundle, {"model.rknn": b"new", "model.n8.rknn": b"new"})
+    assert Path(caught.value.filename).name in before
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before

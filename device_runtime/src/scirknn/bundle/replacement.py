@@ -64,8 +64,11 @@ def replace_together(path: Path, contents: Mapping[str, bytes]) -> None:
 
     def write(name: str) -> None:
         mode = permissions_of(os.path.realpath(path.with_name(name)))
-        with open_new(_new_file(path, name, renames[name][0]), mode) as file:
-            file.write(contents[name])
+        try:
+            with open_new(_new_file(path, name, renames[name][0]), mode) as file:
+                file.write(contents[name])
+        except OSError as error:  # of the file that the user knows
+            raise OSError(error.errno, error.strerror, str(path.with_name(name))) from None
 
     try:
         with ThreadPoolExecutor() as threads:  # a disk synchronizes several files in the time of one
