@@ -7,6 +7,9 @@ import signal
 import threading
 from typing import Any, Iterator
 
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of a program that Ctrl-C ended, as shells count it."""
+
 TERMINATED = 128 + signal.SIGTERM
 """The exit code of a program that SIGTERM ended, as shells count it."""
 

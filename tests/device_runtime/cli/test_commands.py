@@ -152,6 +152,8 @@ def test_a_mixed_table_is_read_as_the_pipeline_does(make_bundle: MakeBundle, tmp
         ("1,2,3,4,5\n1,2,inf,4,5\n", "contains infinity"),
         ("1,2,3\n", "X has 3 features, but MLPClassifier is expecting 5 features"),
         ("1,2,3,4,\xff\n", "is no UTF-8 text"),
+        ("1 2 3 4 5\n", "has spaces between its cells"),
+        ("a b c d e\n1 2 3 4 5\n", "has spaces between its cells"),
     ],
 )
 def test_wrong_files_are_refused_by_line(
@@ -176,7 +178,7 @@ def test_other_mistakes_are_one_line(
     for arguments, message in (
         (["info", str(tmp_path / "none.rknn")], "No model file at"),
         (["predict", regressor, given, "--proba"], "has no probabilities"),
-        (["predict", regressor, str(tmp_path / "none.csv")], "No such file"),
+        (["predict", regressor, str(tmp_path / "none.csv")], "none.csv: No such file or directory\n"),
         (["predict", regressor, str(objects)], "is no .npy file of numbers"),
         (["predict", named, given], "has no column 'length', 'width', 'depth', 'height', 'mass'"),
     ):

@@ -16,9 +16,9 @@ import numpy as np
 import scirknn
 from scirknn.answers import answer_width, ask, main_method, own_labels, responses_of
 from scirknn.bundle.contents import Bundle
-from scirknn.bundle.files import read_bundle
+from scirknn.bundle.files import bundle_files, read_bundle
 from scirknn.cli.bench import BENCH, bench, break_even_text
-from scirknn.cli.table_files import STREAM, count_rows, read_blocks, write_blocks
+from scirknn.cli.table_files import STREAM, count_rows, read_blocks, require_file_of_its_own, write_blocks
 from scirknn.devices.open_model import CORES
 from scirknn.devices.protocol import DEVICES
 from scirknn.devices.runtimes import RUNTIMES
@@ -28,8 +28,8 @@ from scirknn.estimators.load import open_bundle
 from scirknn.estimators.methods import Methods
 from scirknn.estimators.range_watch import input_names
 from scirknn.networks.costs import read_costs
-from scirknn.termination import interrupt_on_sigterm
-from scirknn.text import drop_output, printable
+from scirknn.termination import INTERRUPTED, interrupt_on_sigterm
+from scirknn.text import cause_of, drop_output, printable
 
 if TYPE_CHECKING:
     from scirknn.arrays import Array
@@ -76,9 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 when a command failed or `doctor` found an error. Wrong usage exits with 2, SIGTERM with 143.
+        0; 1 when a command failed or `doctor` found an error; 130 after Ctrl-C. Wrong usage exits with 2,
+        SIGTERM with 143.
     """
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     # Said once already, or not meant for those who wrote no program.
     warnings.filterwarnings("ignore", message="X (does not have valid|has) feature names")
     warnings.showwarning = _show_warning
@@ -93,12 +94,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         drop_output()
         _complain(f"{error.object[error.start : error.end]!a:.60} is no text in {error.encoding}.")
         return 1
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
     except (ScirknnError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
             drop_output()
-        _complain(str(error))
+        _complain(cause_of(error))
         return 1
     return status
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; before Python 3.13 argparse leaves over an output that is behind an option."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if len(rest) == 1 and not rest[0].startswith("-") and getattr(options, "output", "") == STREAM:
+        options.output = rest.pop()
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
 
 
 def _complain(text: str) -> None:
@@ -282,6 +297,7 @@ def _predict(options: argparse.Namespace) -> int:
     bundle = read_bundle(options.model)
     if options.proba and "predict_proba" not in responses_of(bundle):
         raise InputError(f"{bundle.estimator} has no probabilities; drop --proba.")
+    require_file_of_its_own(options.output, (options.input, *bundle_files(bundle)))
     rows = count_rows(options.input)
     with open_bundle(bundle, device=options.device, core=options.core, runtime=options.runtime) as model:
         answer = _main_answer(model)

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import itertools
+import os
 import sys
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, List, Sequence
 
@@ -81,12 +82,15 @@ def read_blocks(path: str, model: TakesRows, *, header: str = "auto", block: int
                 file.reconfigure(encoding="utf-8-sig", newline="")
         else:
             file = stack.enter_context(open(path, encoding="utf-8-sig", newline=""))
+        name = "standard input" if path == STREAM else path
         try:
-            yield from _csv_blocks(file, path, CsvColumns(model), header, block)
+            yield from _csv_blocks(file, name, CsvColumns(model), header, block)
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} is no UTF-8 text ({error}); is it a table saved as CSV?") from None
+            raise InputError(
+                f"{name} is no UTF-8 text ({error}). Give a table saved as CSV or .npy."
+            ) from None
         except csv.Error as error:
-            raise InputError(f"{path} is no CSV: {error}.") from None
+            raise InputError(f"{name} is no CSV: {error}.") from None
 
 
 def count_rows(path: str) -> int | None:
@@ -110,6 +114,12 @@ def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, bloc
     start = list(itertools.islice(lines, 2))
     if not start:
         raise InputError(f"{path} is empty.")
+    width = columns.widths[0]
+    if width > 1 and all(len(cells) == 1 and len(cells[0].split()) == width for _, cells in start):
+        raise InputError(
+            f"{path} has spaces between its cells. Write commas, semicolons or tabs, as numpy.savetxt does "
+            "with delimiter=','."
+        )
     names, following = start[0][1], start[1][1] if start[1:] else None
     if header == "yes" or (header == "auto" and columns.is_header(names, following, path)):
         columns.arrange(names, path)
@@ -153,6 +163,21 @@ def _delimiter_of(record: Sequence[str], widths: Sequence[int]) -> str:
     """Return the delimiter that gives a record as many cells as the model has columns, or else the most."""
     counts = {each: len(next(csv.reader(record, delimiter=each), [])) for each in _DELIMITERS}
     return max(_DELIMITERS, key=lambda each: (counts[each] in widths and counts[each] > 1, counts[each]))
+
+
+def require_file_of_its_own(output: str, read: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse an output that would replace a file which predictions are made from.
+
+    Raises
+    ------
+    InputError
+    """
+    if output == STREAM or not os.path.isfile(output):
+        return
+    if any(os.path.exists(path) and os.path.samefile(output, path) for path in read):
+        raise InputError(
+            f"Predictions would replace {output}, from which they are made. Name another output."
+        )
 
 
 def write_blocks(path: str, blocks: Iterable[Array], header: Sequence[str], rows: int | None = None) -> int:
