@@ -11,6 +11,9 @@ from click.testing import CliRunner
 
 import rknn_harness
 from rknn_harness.commands.cli import main
+from sklearn2rknn import ToolkitError
+from tests.device_runtime.conftest import MakeBundle, lite, make_bundle  # noqa: F401
+from tests.device_runtime.estimators.test_estimator import fitted
 from tests.harness.samples import mixed_results, write_run
 
 
@@ -54,7 +57,27 @@ def test_report_makes_the_views_again(tmp_path: Path) -> None:
 def test_no_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert result.exit_code == 3
-    assert "is not a run's folder" in result.output
+    assert "is not a run's folder: " in result.output
+    assert "cases.jsonl: No such file or directory." in result.output
+
+
+def test_doctor_reads_the_model_whatever_the_board_is(
+    tmp_path: Path,
+    make_bundle: MakeBundle,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(version: str) -> None:
+        raise ToolkitError("There is none.")
+
+    monkeypatch.setattr("sklearn2rknn.open_toolkit", refuse)
+    monkeypatch.setattr("rknn_harness.commands.cli.look_at", lambda *_: {})
+    for model, expected in (
+        (make_bundle(fitted("softmax")), "ok model model.rknn is a complete bundle, from MLPClassifier"),
+        (tmp_path / "none.rknn", "no model No model file at"),
+    ):
+        result = CliRunner().invoke(main, ["doctor", "--model", str(model)])
+        assert result.exit_code == 3
+        assert expected in " ".join(result.output.split())
 
 
 def test_replay_needs_one_case(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from scirknn import ScirknnError, read_bundle
 from scirknn.devices.compatibility import BoardVersions, check
 from scirknn.temporary import TemporaryFolder
 from scirknn.termination import interrupt_on_sigterm
-from scirknn.text import printable
+from scirknn.text import cause_of, printable
 from sklearn2rknn.file_path import FilePath, OutputErrors
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
@@ -326,10 +326,11 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path 
             findings.add("toolkit", True, f"rknn-toolkit2 {toolkit} in a {opened.environment.kind}")
     except (sklearn2rknn.Sklearn2RknnError, OSError) as error:
         findings.add("toolkit", False, str(error))
+    made_with = _made_with(findings, toolkit, model)
     try:
         facts = look_at(findings, board_name, boards_file)
         if facts is not None and facts.get("librknnrt"):
-            for finding in check(_made_with(toolkit, model), _versions_of(facts)):
+            for finding in check(made_with, _versions_of(facts)):
                 findings.add_finding(finding)
     except (HarnessError, ScirknnError, click.ClickException) as error:
         findings.add("board", False, str(error))
@@ -339,14 +340,22 @@ def doctor(board_name: str, boards_file: Path | None, toolkit: str, model: Path 
     sys.exit(findings.show())
 
 
-def _made_with(toolkit: str, model: Path | None) -> Mapping[str, Any]:
-    """Return the toolkit that made the model, or would make one."""
+def _made_with(findings: Findings, toolkit: str, model: Path | None) -> Mapping[str, Any]:
+    """Return the toolkit that made the model, or would make one, as far as it is known."""
     from sklearn2rknn.toolkit.environment_choice import parse_choice
 
-    if model is not None:
-        return dict(read_bundle(model).details["toolkit"])
-    entry = toolkit_version(parse_choice(toolkit)[0])
-    return {"version": entry.version, "model_format": entry.model_format}
+    try:
+        if model is None:
+            entry = toolkit_version(parse_choice(toolkit)[0])
+            return {"version": entry.version, "model_format": entry.model_format}
+        bundle = read_bundle(model)
+    except (ScirknnError, sklearn2rknn.Sklearn2RknnError, OSError) as error:
+        if model is not None:  # an unknown toolkit is a finding already
+            findings.add("model", False, cause_of(error))
+        return {}
+    made_with = bundle.details.get("toolkit")
+    findings.add("model", True, f"{bundle.path.name} is a complete bundle, from {bundle.estimator}")
+    return dict(made_with) if isinstance(made_with, dict) else {}
 
 
 def _versions_of(facts: Mapping[str, Any]) -> BoardVersions:
