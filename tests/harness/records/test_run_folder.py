@@ -67,7 +67,7 @@ def test_a_damaged_line_in_the_middle_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_is_not_written_twice(tmp_path: Path) -> None:
     RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}}).close()
-    with pytest.raises(RunFolderError, match="holds a run already"):
+    with pytest.raises(RunFolderError, match="is there already, and no empty folder"):
         RunFolder.begin(tmp_path / "run", {"format": FORMAT, "toolkits": [], "boards": {}})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

@@ -45,7 +45,7 @@ from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.reading import READ_ERRORS, check_record, parse_document, parse_manifest
 from rknn_harness.records.run_lock import RunLock
 from scirknn.files import write_atomically
-from scirknn.text import printable
+from scirknn.text import cause_of, printable
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
 
@@ -116,7 +116,7 @@ class RunFolder:
         try:
             self._record = os.open(path / "cases.jsonl", os.O_RDWR | os.O_APPEND)
         except OSError as error:
-            raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
+            raise RunFolderError(f"{path} is not a run's folder: {cause_of(error)}.") from None
 
     @classmethod
     def begin(
@@ -162,7 +162,7 @@ class RunFolder:
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise RunFolderError(f"{path} holds a run already. Name another folder.") from None
+                raise RunFolderError(f"{path} is there already, and no empty folder. Name another.") from None
             raise RunFolderError(f"No run can be written to {path}: {error}.") from error
         return cls(path, RunLock(path))
 
@@ -276,7 +276,7 @@ def read_run(path: Path) -> Run:
         lines = (path / "cases.jsonl").read_bytes().split(b"\n")
         text = (path / "manifest.json").read_bytes()
     except OSError as error:
-        raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
+        raise RunFolderError(f"{path} is not a run's folder: {cause_of(error)}.") from None
     # A complete record ends with a newline, so the text after the last one is empty or torn.
     torn = lines.pop() != b""
     file = path / "manifest.json"

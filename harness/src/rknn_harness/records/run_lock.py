@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 
 from rknn_harness.errors import RunFolderError
-from scirknn.text import printable
+from scirknn.text import cause_of, printable
 
 _NAME = "run.lock"
 
@@ -33,7 +33,7 @@ class RunLock:
         try:
             self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise RunFolderError(f"{path} is not a run's folder: {error}.") from None
+            raise RunFolderError(f"{path} is not a run's folder: {cause_of(error)}.") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
