@@ -61,6 +61,11 @@ def test_a_precision_that_is_not_possible_is_shown_with_its_reason(toolkit: Tool
     assert not refused["int8"]
     assert comparison.best is not None
     assert comparison.best.precision in ("int8", "int16")
+    heading, *lines = str(comparison).splitlines()
+    assert heading.split() == ["kB", "labels", "on", "32", "rows", "error", "bound", "ms", "a", "call"]
+    assert lines[-1].endswith(f"--example-input X.npy --precision {comparison.best.precision}")
+    assert repr(comparison) == str(comparison)
+    assert comparison._repr_html_().startswith("<pre> ")
 
 
 def test_few_rows_and_a_model_of_the_host_are_refused_before_a_toolkit_starts() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import io
 import json
 
 import attrs
@@ -17,7 +19,7 @@ from sklearn2rknn.candidates.candidate import Candidate, choose, pareto_front
 class PrecisionComparison:
     """What a model comes to in each precision.
 
-    Printed by rich it is a table; `to_json` gives a document.
+    Printed, or shown in a notebook, it is a table; `to_json` gives a document.
 
     Attributes
     ----------
@@ -67,6 +69,18 @@ class PrecisionComparison:
         yield Text(f"* nothing else is as good in size, exactness and time. Estimates, of {self._call()}.")
         yield Text(self._advice())
 
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=100)
+        with console.capture() as captured:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
     def _call(self) -> str:
         return f"up to {self.batch_size} rows on one core of the {self.target_platform.upper()}"
 
@@ -74,7 +88,7 @@ class PrecisionComparison:
         best = self.best
         if best is None:
             return "No precision is possible."
-        arguments = f"--precision {best.precision}"
+        arguments = f"--example-input X.npy --precision {best.precision}"
         if best.accuracy == "double":
             arguments += " --accuracy double"
         why = "the fastest that keeps the promise of float16" if best.keeps_promise else (
