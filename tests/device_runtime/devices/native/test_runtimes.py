@@ -225,7 +225,8 @@ def test_a_machine_without_librknnrt_says_how_to_name_one(
     monkeypatch.setattr("scirknn.devices.native.library.runtime_path", lambda: None)
     with load(make_bundle(fitted("softmax"))) as model:
         assert str(model.runtime) == (
-            "rknnlite: There is no librknnrt.so in /usr/lib. Install it, or name it in SCIRKNN_LIBRKNNRT."
+            "rknnlite: There is no librknnrt.so in /usr/lib. 'python3 -m scirknn doctor' has the command "
+            "that installs it; SCIRKNN_LIBRKNNRT names one that is elsewhere."
         )
 
 

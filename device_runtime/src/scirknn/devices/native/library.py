@@ -71,7 +71,8 @@ def load_library() -> Library:
     path = runtime_path()
     if path is None:  # by its bare name a library that the process has loaded from elsewhere would be found
         raise DeviceError(
-            "There is no librknnrt.so in /usr/lib. Install it, or name it in SCIRKNN_LIBRKNNRT."
+            "There is no librknnrt.so in /usr/lib. 'python3 -m scirknn doctor' has the command that installs "
+            "it; SCIRKNN_LIBRKNNRT names one that is elsewhere."
         )
     try:
         library = Library(str(path), ctypes.CDLL(str(path)))
