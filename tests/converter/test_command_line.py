@@ -168,6 +168,9 @@ def test_help_shows_examples() -> None:
     for name in names - {"model", "path", "options"}:
         assert f"--{name.replace('_', '-')}" in done.output
     assert "_" not in re.sub(r"kl_divergence|min_r2", "", done.output)
+    prose = done.output[done.output.index("X.npy holds") :]
+    assert max(map(len, prose.splitlines())) <= 80
+    assert "sklearn2rknn precisions iris.pkl --rows X.npy" in run("precisions", "--help").output
 
 
 def test_options_have_the_defaults_of_their_class() -> None:

@@ -39,12 +39,20 @@ Examples:
 The graph that the first scirknn made, to compare on a board:
   sklearn2rknn iris.pkl iris.rknn --form matmul --head npu --activation plain --batch-size 1
 
-\b
 X.npy holds rows of X, written with numpy.save; a CSV file is read as "scirknn predict" reads it. With rows
 the report says how many labels are right; 64 are enough, some hundred are better.
+
 The first word may be "convert", or "supported", which lists what can be converted, or "precisions", which
 compares float16, float16 pairs, int16 and int8; a model file of such a name is given as ./convert.
+
 Exit code: 0 converted, 1 the conversion failed, 2 wrong usage, 143 ended by SIGTERM.
+"""
+
+PRECISIONS = """
+\b
+Examples:
+  sklearn2rknn precisions iris.pkl --rows X.npy
+  sklearn2rknn precisions iris.pkl --rows X.csv --batch-size 1024
 """
 
 
@@ -186,6 +194,7 @@ def main(*, as_json: bool, verbose: bool, **arguments: Any) -> None:
 
 @click.command(
     cls=OutputErrors,
+    epilog=PRECISIONS,
     context_settings={"token_normalize_func": _dashed, "help_option_names": ["-h", "--help"]},
 )
 @click.argument("model", type=FilePath())
