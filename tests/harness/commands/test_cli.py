@@ -90,7 +90,12 @@ def test_replay_needs_one_case(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(["--board", "rock"], "There is no board 'rock'"), (["--toolkit", "9.9"], "There is no toolkit '9.9'")],
+    [
+        (["--board", "rock"], "There is no board 'rock'"),
+        (["--toolkit", "9.9"], "There is no toolkit '9.9'"),
+        (["--second-builds", "1.5"], "1.5 is not in the range 0<=x<=1"),
+        (["--second-builds", "nan"], "'nan' is no number from 0 to 1"),
+    ],
 )
 def test_wrong_usage_of_run_is_code_2(
     options: list[str], says: str, capfd: pytest.CaptureFixture[str]

@@ -72,6 +72,17 @@ def test_an_expected_failure_does_not_fail_a_run_and_one_that_passes_does(tmp_pa
             suite.require_property(FAILED, "labels")
 
 
+def test_a_property_that_was_not_run_is_neither_expected_to_fail_nor_passing(tmp_path: Path) -> None:
+    line = f"fail digest_reproducible {CASE.id} Builds differ. measured"
+    not_drawn = attrs.evolve(PASSED, case=attrs.evolve(CASE, second_build=False), digests={"onnx": "ab"})
+    assert not reason(tmp_path, line, not_drawn)
+    held = attrs.evolve(PASSED, properties={"digest_reproducible": ""})
+    assert reason(tmp_path, line, held) == "Builds differ. measured"
+    assert not update_expectations(tmp_path, [not_drawn], tmp_path / "corpus", "run tonight")
+    (update,) = update_expectations(tmp_path, [held], tmp_path / "corpus", "run tonight")
+    assert update.removed == 1
+
+
 def test_what_is_skipped_is_not_tried_and_said(tmp_path: Path) -> None:
     rules(tmp_path, f"skip * {CASE.id} It takes the board down. measured")
     found = read_expectations(tmp_path, ["virtual"], ["2.3.2"], {CASE.id})

@@ -190,6 +190,21 @@ def test_how_a_case_turns(
     assert not found.passing
 
 
+@pytest.mark.parametrize("other", ["", BAD])
+def test_a_property_that_one_side_did_not_run_is_no_change(tmp_path: Path, other: str) -> None:
+    properties = {"digest_reproducible": f"simulator: {BAD}"}
+    failed = ended(Outcome.NONDETERMINISTIC, stage=Stage.SIMULATOR, properties=properties)
+    case = attrs.evolve(failed.case, second_build=False)
+    not_drawn = ended(Outcome.PASS, case=case, properties={"bound": other})
+    ran, did_not = write_results(tmp_path / "a", [failed]), write_results(tmp_path / "b", [not_drawn])
+    forward, backward = compare(ran, did_not), compare(did_not, ran)
+    # Another property counts as ever.
+    assert [len(found.failing) for found in (forward, backward)] == [bool(other), 0]
+    assert [len(found.passing) for found in (forward, backward)] == [0, bool(other)]
+    assert forward.failures_not_run_before == 0
+    assert backward.verdict.endswith(" 1 case failed in what was not run before.")
+
+
 def write_results(path: Path, results: list[CaseResult]) -> Run:
     return finished(write_run(path, results, virtual=False))
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import attrs
 
+from rknn_harness.records.case_result import NOT_DRAWN
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.report.junit import write_junit
 from rknn_harness.report.render import write_report
@@ -63,6 +64,16 @@ def test_a_suite_for_each_toolkit_and_board(tmp_path: Path) -> None:
     expected = [told for told in root.iter("skipped") if "expected: int16 sums" in str(told.get("message"))]
     assert expected
     assert any(told.get("type") == "gemm-bias" for told in root.iter("failure"))
+
+
+def test_what_was_not_run_is_in_the_output_of_its_case(tmp_path: Path) -> None:
+    drawn, other = mixed_results(0)[:2]
+    not_drawn = attrs.evolve(other, case=attrs.evolve(other.case, second_build=False))
+    run = write_run(tmp_path / "run", [drawn, not_drawn])
+    cases = ElementTree.parse(write_junit(run)).getroot().iter("testcase")
+    outputs = {case.get("name"): [child.text for child in case] for case in cases}
+    text = f"digest_reproducible was not run: {NOT_DRAWN}"
+    assert outputs == {drawn.case.id: [], not_drawn.case.id: [text]}
 
 
 def test_a_reason_with_what_xml_forbids(tmp_path: Path) -> None:

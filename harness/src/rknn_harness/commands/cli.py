@@ -23,6 +23,7 @@ from rknn_harness.commands.conversion_options import check_conversion_options, c
 from rknn_harness.commands.options import (
     BOARD_VARIABLE,
     Duration,
+    Share,
     board_option,
     boards_option,
     errors_as_exit_codes,
@@ -166,6 +167,12 @@ class _SpacedValues(click.Command):
 )
 @click.option(
     "--seed", type=click.IntRange(0), help="Seed of the random networks; a run records the one it drew."
+)
+@click.option(
+    "--second-builds",
+    type=Share(),
+    help="Share of the cases whose files are built a second time (digest_reproducible), drawn by the seed, "
+    "4 at least of each toolkit and precision. 1: all, 0: none.  [default: 0.25]",
 )
 @click.option("--run-dir", type=FilePath(), help="Folder of the run.  [default: a new one in runs/]")
 @click.option(

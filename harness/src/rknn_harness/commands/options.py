@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,20 @@ boards_option = click.option(
     help="File of boards; without one there is the virtual board alone.  "
     "[default: ~/.config/rknn-harness/boards.toml, if it exists]",
 )
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a text, or refuse it."""
+        share: float = super().convert(value, param, ctx)
+        if math.isnan(share):  # it lies in every range
+            self.fail(f"{value!r} is no number from 0 to 1.", param, ctx)
+        return share
 
 
 class Duration(click.ParamType[float]):

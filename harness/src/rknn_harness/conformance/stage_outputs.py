@@ -18,7 +18,10 @@ from scirknn.files import sha256_of_bytes
 from sklearn2rknn import Toolkit
 from sklearn2rknn.network.onnx_graph import pack, unpack
 from sklearn2rknn.network.onnx_session import onnx_session
-from sklearn2rknn.toolkit.building import Building
+from sklearn2rknn.toolkit.building import Building, Built
+
+COMPARED_RUNS = 2
+"""Runs of a file in which the virtual NPU is held to the simulator's bits."""
 
 
 @attrs.frozen(eq=False)
@@ -35,12 +38,16 @@ class ConversionRecord:
         What it was fed, shape (runs, 1, C, N, 1); without convolutions (runs, N, C), as the outputs.
     built : tuple of (bytes, mapping, numpy.ndarray or None)
         Model, config and calibration of the file that was simulated.
+    rounded : tuple of two numpy.ndarray, or None
+        Of a float16 file without lookup tables: its first inputs in float16 numbers (an NPU is fed no others,
+        the simulator any), and the simulator's outputs.
     """
 
     models: list[bytes] = attrs.field(factory=list)
     simulated: Array | None = None
     inputs: Array | None = None
     built: tuple[bytes, Mapping[str, Any], Array | None] = (b"", {}, None)
+    rounded: tuple[Array, Array] | None = None
 
     @property
     def samples(self) -> int:
@@ -52,14 +59,37 @@ class ConversionRecord:
         """Return the sha256 of each ONNX graph, by ``onnx`` and a number."""
         return {f"onnx {number}": sha256_of_bytes(model) for number, model in enumerate(self.models)}
 
-    def operators(self) -> set[str]:
-        """Return the kinds of node in the graph that was converted."""
-        return {node.op_type for node in onnx.load_from_string(self.models[-1]).graph.node}
+    @property
+    def has_tables(self) -> bool:
+        """Whether the graph that was simulated has layers that a file looks up."""
+        return _has_tables(self.built[0])
 
     def parameters(self) -> dict[str, Array]:
         """Return the weights and biases of the graph that was simulated, by name."""
         constants = onnx.load_from_string(self.built[0]).graph.initializer
         return {each.name: numpy_helper.to_array(each) for each in constants}
+
+
+def _has_tables(model: bytes) -> bool:
+    operators = {node.op_type for node in onnx.load_from_string(model).graph.node}
+    return not operators.isdisjoint(("Tanh", "Sigmoid", "Softmax"))
+
+
+class _FirstRuns(Building):
+    """A job that simulates more runs than its caller asked for."""
+
+    def __init__(self, building: Building, runs: int) -> None:
+        self._building, self._runs = building, runs
+
+    def early_files(self) -> Iterator[bytes]:
+        """Yield what the job yields."""
+        return self._building.early_files()
+
+    def result(self) -> Built:
+        """Return what was built, with the outputs of the caller's runs."""
+        built = self._building.result()
+        simulated = None if built.simulated is None else built.simulated[: self._runs]
+        return attrs.evolve(built, simulated=simulated)
 
 
 class RecordingToolkit(Toolkit):
@@ -95,14 +125,27 @@ class RecordingToolkit(Toolkit):
         simulate: Array | None = None,
         timeout: float = 300.0,
     ) -> Iterator[Building]:
-        """Start to convert one ONNX model; see `sklearn2rknn.Toolkit.start`."""
+        """Start to convert one ONNX model; see `sklearn2rknn.Toolkit.start`.
+
+        A float16 file is simulated on a few inputs more, see `ConversionRecord`.
+        """
+        asked = 0 if simulate is None else len(simulate)
+        runs, inputs = simulate, None
+        if simulate is not None and calibration is None and not _has_tables(model):
+            inputs = simulate[:COMPARED_RUNS].astype(np.float16).astype(np.float32)
+            runs = np.concatenate([simulate, inputs])
         with self._toolkit.start(
-            model, config=config, calibration=calibration, simulate=simulate, timeout=timeout
+            model, config=config, calibration=calibration, simulate=runs, timeout=timeout
         ) as building:
-            yield building
+            yield _FirstRuns(building, asked)
             built = building.result()
-        record = ConversionRecord([model], built.simulated, simulate, (model, config, calibration))
-        self._records[sha256_of_bytes(built.rknn)] = record
+        simulated, rounded = built.simulated, None
+        if simulated is not None:
+            rounded = None if inputs is None else (inputs, simulated[asked:])
+            simulated = simulated[:asked]
+        self._records[sha256_of_bytes(built.rknn)] = ConversionRecord(
+            [model], simulated, simulate, built=(model, config, calibration), rounded=rounded
+        )
 
 
 def onnx_output(model: bytes, bundle: Bundle, X: Array) -> Array:

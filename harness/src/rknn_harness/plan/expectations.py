@@ -54,7 +54,9 @@ class Expectation:
         return self.case == case or fnmatch.fnmatchcase(case, self.case.replace("[", "[[]"))
 
     def matches(self, result: CaseResult) -> bool:
-        """Whether the line is about this result's case, or its defect."""
+        """Whether the line is about this result's case, or its defect, and what it names was run."""
+        if self.property in result.not_run:
+            return False
         named = self.names(result.case.id) or self.names(_DEFECT + result.defect)
         return named and (self.board, self.toolkit) == (result.board, result.case.toolkit)
 

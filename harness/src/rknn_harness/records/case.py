@@ -73,6 +73,9 @@ class Case:
         Rows per run of each model file.
     options : tuple of (str, str)
         Other options of the conversion, sorted by name; empty for the converter's own defaults.
+    second_build : bool
+        Whether its file is built a second time, for `digest_reproducible`: a run draws a share of its cases,
+        see `rknn_harness.plan.second_builds`.
     """
 
     id: str
@@ -82,6 +85,7 @@ class Case:
     toolkit: str
     batch_size: tuple[int, ...]
     options: tuple[tuple[str, str], ...] = ()
+    second_build: bool = True
 
     @property
     def group(self) -> str:
@@ -118,6 +122,7 @@ class Case:
             "toolkit": self.toolkit,
             "batch_size": list(self.batch_size),
             "options": dict(self.options),
+            "second_build": self.second_build,
         }
 
     @classmethod
@@ -133,8 +138,16 @@ class Case:
         if kind not in ("dataset", "random", "family", "corpus", "own"):
             raise ValueError(f"No case is of kind {kind!r}.")
         source = spec["name"] if kind in ("dataset", "own") else _read_spec(spec)
-        sizes, options = tuple(document["batch_size"]), tuple(sorted(document["options"].items()))
-        return cls(document["id"], kind, source, document["precision"], document["toolkit"], sizes, options)
+        return cls(
+            document["id"],
+            kind,
+            source,
+            document["precision"],
+            document["toolkit"],
+            batch_size=tuple(document["batch_size"]),
+            options=tuple(sorted(document["options"].items())),
+            second_build=document.get("second_build", True),  # records of before lack it
+        )
 
     document, from_document = to_json, from_json  # deprecated names
 

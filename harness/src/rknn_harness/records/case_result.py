@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -15,10 +15,13 @@ from rknn_harness.records.outcomes import Cause, ExitCode, Kind, Outcome, Stage,
 from rknn_harness.records.stage_metrics import StageMetrics
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["GIVEN_UP", "CaseResult", "results_code", "without_figures"]
+__all__ = ["GIVEN_UP", "NOT_DRAWN", "CaseResult", "results_code", "without_figures"]
 
 GIVEN_UP = "The board was given up earlier: "
 """Before the first error's sentence in the reason of each later case on that board."""
+
+NOT_DRAWN = "a share of the cases is built twice (--second-builds), and this one was not drawn"
+"""Why `digest_reproducible` was not run."""
 
 _FIGURES = ("npu_gain",)
 """Properties of older records that cannot fail."""
@@ -114,6 +117,20 @@ class CaseResult:
     def is_failure(self) -> bool:
         """Whether the case, or a property of it, failed, expected or not."""
         return self.outcome.is_failure or any(self.properties.values())
+
+    @property
+    def not_run(self) -> Mapping[str, str]:
+        """The properties that the run left out on purpose, with the reason."""
+        is_left_out = bool(self.digests) and not self.case.second_build
+        return {"digest_reproducible": NOT_DRAWN} if is_left_out else {}
+
+    def without(self, properties: Collection[str]) -> CaseResult:
+        """Return the result as it is without properties; what one of them alone decided is a pass."""
+        kept = {name: error for name, error in self.properties.items() if name not in properties}
+        sentence = f"{self.stage.value}: {self.reason}" if self.stage is not None else ""
+        if sentence not in {error for name, error in self.properties.items() if error and name in properties}:
+            return attrs.evolve(self, properties=kept)
+        return attrs.evolve(self, properties=kept, outcome=Outcome.PASS, stage=None, reason="", cause="")
 
     @property
     def kind(self) -> Kind:

@@ -107,6 +107,8 @@ def _key(result: CaseResult, name: str) -> str:
     """Return what a condition on `name` is compared with."""
     head, _, rest = name.partition(".")
     if head == "property":
+        if rest in result.not_run:
+            return "not run"
         error = result.properties.get(rest)
         return "not examined" if error is None else "failed" if error else "held"
     if head == "decade":
@@ -183,8 +185,8 @@ class Records:
             ``toolkit``, ``precision``, ``board``, ``group``, ``family``, ``kind``, ``cause``, ``outcome``,
             ``stage``, ``defect``; ``failed``, the names of the failed properties; ``ok``, ``expected``,
             ``compared``, ``judged`` (neither refused nor left untried), ``retried`` and ``timed``, yes or no;
-            ``property.NAME``, held, failed or not examined; ``decade``, the timed call's multiply-adds by
-            powers of ten, and ``bin``, by thirds of them.
+            ``property.NAME``, held, failed, not run or not examined; ``decade``, the timed call's
+            multiply-adds by powers of ten, and ``bin``, by thirds of them.
         """
         if name == "cases":
             return len(self.where(conditions))

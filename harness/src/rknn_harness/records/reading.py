@@ -41,6 +41,7 @@ _OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("board", "toolkit", "precision", "family"), list[str]),
     **dict.fromkeys(("boards", "corpus", "examples", "expectations", "baseline", "keyword"), str | None),
     **dict.fromkeys(("max_cases", "family_cases", "seed"), int | None),
+    "second_builds": float,
 }
 """Types of the options in it that a resumed run, or a printed command, takes up."""
 

@@ -25,6 +25,7 @@ def write_junit(run: Run) -> Path:
 
     A failure of the model is a ``failure``, and so is an expected one that passed; an infrastructure error
     is an ``error``; a refused model and an expected failure are ``skipped``. Each has its replay command.
+    What was left out on purpose is in ``system-out``.
     """
     suites = ElementTree.Element("testsuites")
     parts: dict[tuple[str, str], list[CaseResult]] = {}
@@ -77,6 +78,8 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
         name=printable(result.case.id),
         time=f"{_seconds(result):.3f}",
     )
+    for name, reason in result.not_run.items():
+        ElementTree.SubElement(case, "system-out").text = f"{name} was not run: {reason}"
     kind = _ELEMENTS.get(result.kind)
     if kind is None:
         return

@@ -384,7 +384,10 @@ def _cell(records: Records, where: Mapping[str, str]) -> dict[str, Any]:
         "median_p50_seconds": ask("median", "p50"),
         "median_gain_numpy": ask("median", "gain.numpy"),
         "properties": {
-            name: {end: count(**{f"property.{name}": end}) for end in ("held", "failed")}
+            name: {
+                end.replace(" ", "_"): count(**{f"property.{name}": end})
+                for end in ("held", "failed", "not run")
+            }
             for name in PROPERTIES
         },
     }

@@ -25,6 +25,7 @@ from rknn_harness.plan.drawing import Draw
 from rknn_harness.plan.expectation_updates import update_expectations
 from rknn_harness.plan.expectations import Expectation, read_expectations
 from rknn_harness.plan.plan import groups, known_ids, make_plan
+from rknn_harness.plan.second_builds import draw_second_builds
 from rknn_harness.records.case_result import CaseResult, results_code
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import ExitCode
@@ -50,6 +51,7 @@ _KEPT = (
     "max_cases",
     "family",
     "family_cases",
+    "second_builds",
     "seed",
     "guard",
     "corpus",
@@ -173,7 +175,10 @@ def _make_plan(option: Any) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
     )
     ids = known_ids(draw, [*corpus, *own])
     rules = read_expectations(Path(option.expectations), option.board, toolkits, ids)
-    return without_skipped(plan, rules)
+    tried, skipped = without_skipped(plan, rules)
+    if option.guard == "on":  # without it no file is built a second time
+        tried = draw_second_builds(tried, option.seed, option.second_builds)
+    return tried, skipped
 
 
 def without_skipped(

@@ -18,6 +18,8 @@ class RunOptions:
         one model of each family.
     family_cases : int
         Drawn models of the families that were asked for.
+    second_builds : float
+        Share of the cases whose files are built a second time; see `rknn_harness.plan.second_builds`.
     own : str or None
         Folder of models that are tried too, as `rknn_harness.models.own_model` keeps them.
     only_own : bool
@@ -41,6 +43,7 @@ class RunOptions:
     max_cases: int = 50
     family: tuple[str, ...] = ()
     family_cases: int = 10
+    second_builds: float = 0.25
     seed: int | None = None
     guard: str = "on"
     corpus: str = "corpus"

@@ -217,7 +217,8 @@ class Suite:
         """
         wrong = result.properties.get(name)
         if wrong is None:
-            pytest.skip(f"{name} was not examined")
+            reason = result.not_run.get(name)
+            pytest.skip(f"{name} was not run: {reason}" if reason else f"{name} was not examined")
         if wrong and result.expected:
             pytest.xfail(result.expected)
         if wrong:
@@ -254,7 +255,9 @@ class Suite:
 
         def fails(case: Case) -> bool:
             if case.id not in tried and len(tried) < SHRINK_TRIES:
-                tried[case.id] = self.run(Entry(attrs.evolve(case, toolkit=entry.case.toolkit), entry.board))
+                toolkit, second_build = entry.case.toolkit, entry.case.second_build
+                smaller = attrs.evolve(case, toolkit=toolkit, second_build=second_build)
+                tried[case.id] = self.run(attrs.evolve(entry, case=smaller))
             return case.id in tried and _kind(tried[case.id]) == kind
 
         smallest = smallest_case(attrs.evolve(entry.case, toolkit=""), draw, fails)

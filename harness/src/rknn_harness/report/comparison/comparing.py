@@ -84,6 +84,8 @@ class Comparison:
     failing, passing : tuple of OutcomeChange
     known_failures : int
         Cases that fail after and are expected to.
+    failures_not_run_before : int
+        Cases that fail after in a property that was not run before: whether it failed then is unknown.
     missing, new : tuple of (id, toolkit, board)
         Cases of one side alone.
     untried : int
@@ -102,6 +104,7 @@ class Comparison:
     failing: tuple[OutcomeChange, ...]
     passing: tuple[OutcomeChange, ...]
     known_failures: int
+    failures_not_run_before: int
     missing: tuple[Key, ...]
     new: tuple[Key, ...]
     untried: int
@@ -150,6 +153,8 @@ class Comparison:
         ]
         if self.known_failures:
             sentences.append(f"{self.known} besides.")
+        if count := self.failures_not_run_before:
+            sentences.append(f"{count_of(count, 'case')} failed in what was not run before.")
         return " ".join([*sentences, *(f"{run.path.name} is not complete." for run in self.incomplete)])
 
     @property
@@ -198,6 +203,10 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
         failing=tuple(change for change in changes if change.is_worse),
         passing=tuple(change for change in changes if not change.is_worse),
         known_failures=sum(result.is_failure and bool(result.expected) for _, result in tried),
+        failures_not_run_before=sum(
+            any(map(before.not_run.__contains__, failed_properties(result))) and not result.expected
+            for before, result in tried
+        ),
         missing=tuple(old[name].key for name in old if name not in new),
         new=tuple(new[name].key for name in new if name not in old),
         untried=len(both) - len(tried),
@@ -215,7 +224,9 @@ _TIME_PROPERTIES = ("batch_latency", "latency_baseline")
 
 
 def _change(before: CaseResult, after: CaseResult, *, time: bool) -> OutcomeChange | None:
-    """Return how a case's outcome changed, if it did."""
+    """Return how a case's outcome changed, if it did, in the properties that neither side left out."""
+    left_out = {*before.not_run, *after.not_run}
+    before, after = before.without(left_out), after.without(left_out)
     old, new = (
         [name for name in failed_properties(result) if time or name not in _TIME_PROPERTIES]
         for result in (before, after)
