@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from rknn_harness.records.case_result import NOT_DRAWN
 from rknn_harness.records.run_folder import read_run
 from rknn_harness.report.render import write_report
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
@@ -50,6 +51,19 @@ def test_errors_of_next_to_nothing(tmp_path: Path, error: float) -> None:
     path = write_run(tmp_path / "run", [attrs.evolve(first, metrics=metrics), *others]).path
     write_report(read_run(path))
     assert audit(path) == []
+
+
+def test_what_was_not_run_is_counted_and_named(tmp_path: Path) -> None:
+    first, *others = [result for result in mixed_results(0) if result.case.precision == "int8"][:3]
+    results = [attrs.evolve(first, properties={"digest_reproducible": ""})]
+    results += [attrs.evolve(each, case=attrs.evolve(each.case, second_build=False)) for each in others]
+    path = write_run(tmp_path / "run", results).path
+    page = write_report(read_run(path)).read_text("utf-8")
+    assert audit(path) == []
+    (row,) = re.findall('<tr id="p-digest_reproducible">(.*?)</tr>', page, re.DOTALL)
+    *_, cell = re.findall("<td.*?>(.*?)</td>", row)
+    assert re.sub("<.*?>", "", cell) == "✓ 1 not run 2"
+    assert page.count(f"<dt>Not run</dt><dd>digest reproducible: {NOT_DRAWN}</dd>") == 2
 
 
 def swap(pattern: str, replacement: str) -> Callable[[str], str]:
