@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import attrs
 
 from rknn_harness.records.entry import Entry
+from scirknn.files import sha256_of_bytes
 
 __all__ = ["AT_LEAST", "draw_second_builds"]
 
@@ -47,5 +47,4 @@ def draw_second_builds(plan: Sequence[Entry], seed: int, share: float) -> tuple[
 
 
 def _number(seed: int, name: str) -> float:
-    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
+    return int(sha256_of_bytes(f"{seed} {name}".encode())[:12], 16) / 16**12
