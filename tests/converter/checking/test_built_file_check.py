@@ -29,13 +29,17 @@ from sklearn2rknn import (
     RangeError,
     Toolkit,
     convert,
+    network_from_estimator,
 )
+from sklearn2rknn.build import make_job
 from sklearn2rknn.checking.agreement import Agreement
-from sklearn2rknn.checking.built_file_check import Expected
+from sklearn2rknn.checking.built_file_check import Expected, expect
 from sklearn2rknn.checking.check_result import CheckResult
+from sklearn2rknn.options import ConversionRequest
 from sklearn2rknn.passes import prepare_network
 from sklearn2rknn.tolerances import Requirement, promises
 from sklearn2rknn.toolkit.building import Building
+from sklearn2rknn.toolkit.pins.versions import toolkit_version
 from tests.converter.fitted import fit
 
 
@@ -141,6 +145,38 @@ def test_every_file_of_a_bundle_is_checked(
         convert(estimator, tmp_path / "model.rknn", example_input=X, batch_size=(16, 2), toolkit=toolkit)
     assert seen[:2] == [16, 2]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_files_that_are_checked_on_the_same_rows_share_what_they_are_compared_with(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    estimator, X = fit("softmax")
+    network = network_from_estimator(estimator)
+    monkeypatch.setattr("sklearn2rknn.rows.check_rows.WEIGHT_LIMIT", 0)  # 8 runs
+    computed: list[int] = []
+
+    def count(*arguments: Any, **options: Any) -> Expected:
+        computed.append(len(arguments[2].rows))
+        return expect(*arguments, **options)
+
+    def checks(*batch_sizes: int) -> list[CheckResult]:
+        request = ConversionRequest(
+            path="model.rknn",
+            target_platform="rk3588",
+            precision=precision,
+            batch_sizes=batch_sizes,
+            toolkit=toolkit_version(toolkit.version),
+            options=ConversionOptions(),
+        )
+        job = make_job(network, np.tile(X, (4, 1)), None, request)
+        return [file.check for file in job.attempt(toolkit, job.network()).files.values()]
+
+    alone = [checks(size)[0] for size in (16, 2, 8)]
+    monkeypatch.setattr("sklearn2rknn.build.expect", count)
+    together = checks(16, 2, 8)
+    assert computed == [40, 16]
+    assert [check.to_json() for check in together] == [check.to_json() for check in alone]
 
 
 def test_a_file_taken_early_that_changes_is_checked_again(
