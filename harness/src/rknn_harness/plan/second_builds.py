@@ -9,8 +9,6 @@ import attrs
 from rknn_harness.records.entry import Entry
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["AT_LEAST", "draw_second_builds"]
-
 AT_LEAST = 4
 """Cases of each toolkit and precision that are drawn whatever the share; all where there are no more."""
 
