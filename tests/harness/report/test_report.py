@@ -218,6 +218,9 @@ def test_markdown_tells_the_same(tmp_path: Path) -> None:
     failures = [result for result in failed_results() if result.outcome.is_failure]
     assert all(result.reason in text for result in failures)
     assert len(text.splitlines()) < 40
+    rows = [line.split("|")[3:-3] for line in text.splitlines() if line.startswith("| 2.3.2 |")]
+    assert rows
+    assert all(int(cases) == sum(map(int, kinds)) for cases, *kinds in rows)
     assert text.endswith("\n")  # the next file of a step summary begins on a line of its own
 
 
