@@ -47,6 +47,10 @@ def test_the_first_run_is_compared_once_a_person_has_accepted_it(
     assert json.loads((accepted / "manifest.json").read_text())["accepted"]["by"] == "ann@desk"
     assert "accepted" not in read_run(run).manifest
     assert command("compare", accepted, run).exit_code == 0
+    started = read_run(run).manifest["started"]
+    for page in ("compare.html", "compare.md"):  # since when
+        assert f"accepted ran {started}, accepted by ann@desk 20" in (run / page).read_text()
+        assert f"; tonight ran {started}." in (run / page).read_text()
 
 
 def test_a_later_run_takes_the_place_of_the_accepted_one(tmp_path: Path) -> None:

@@ -41,13 +41,15 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 
 def _views(comparison: Comparison, folder: Path) -> dict[str, Any]:
     """Return the values and functions of the templates."""
-    statements = (run.manifest.get("statement") for run in (comparison.before, comparison.after))
+    runs = {run.path: run for run in (comparison.before, comparison.after)}.values()
+    statements = (run.manifest.get("statement") for run in runs)
     return {
         "comparison": comparison,
         "by_cause": by_cause,
         "named": _named,
         "family": f"{FAMILY:.1%}",
         "statement": next(filter(None, statements), ""),
+        "ran": "; ".join(map(_ran, runs)),
         "change": _change,
         "name": _name,
         "chart": comparison.moved
@@ -62,6 +64,13 @@ def _views(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "resume": lambda run: resume_command(run.path),
         "linked": lambda change: _linked(comparison, change, folder),
     }  # fmt: skip
+
+
+def _ran(run: Run) -> str:
+    """Return when a run began, and who accepted it."""
+    accepted = run.manifest.get("accepted")
+    by = f", accepted by {accepted['by']} {accepted['at']}" if accepted else ""
+    return f"{run.path.name} ran {run.manifest.get('started', 'at an unknown time')}{by}"
 
 
 def comparison_text(comparison: Comparison) -> str:
