@@ -29,10 +29,8 @@ from rknn_harness.conformance.properties import latency_baseline
 from rknn_harness.conformance.run_case import run_case
 from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import PROPERTIES, dataset_case, family_case
-from rknn_harness.records.case_result import NOT_DRAWN
 from rknn_harness.records.latency import Latency, summarize
 from rknn_harness.records.outcomes import Outcome, Stage
-from rknn_harness.records.phases import Phase
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.verdicts import judge
 from rknn_harness.verdicts.method_bounds import answers_to
@@ -347,18 +345,6 @@ def test_what_is_right_holds_every_property(toolkit: sklearn2rknn.Toolkit, link:
     result = run_case(CASE, toolkit, link, timing=BRIEF, baseline=found)
     assert result.outcome is Outcome.PASS
     assert dict(result.properties) == dict.fromkeys(set(PROPERTIES) - {"methods"}, "")
-
-
-def test_a_case_that_was_not_drawn_is_built_once_and_held_to_the_simulator(
-    toolkit: sklearn2rknn.Toolkit, link: BoardLink, monkeypatch: Patch
-) -> None:
-    executor_rounds(monkeypatch, link)
-    result = run_case(attrs.evolve(CASE, second_build=False), toolkit, link, timing=BRIEF)
-    error = result.properties["simulator_equals_virtual_npu"]
-    assert error.startswith("virtual_npu: The output differs from the vendor's simulator")
-    assert "digest_reproducible" not in result.properties
-    assert Phase.AGAIN.value not in result.seconds
-    assert result.not_run == {"digest_reproducible": NOT_DRAWN}
 
 
 @pytest.mark.parametrize("is_wrong", [False, True])
