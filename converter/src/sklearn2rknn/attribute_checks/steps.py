@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.cluster import FeatureAgglomeration
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_selection import SelectorMixin
@@ -205,9 +206,16 @@ def _check_selector(step: Attributes) -> None:
         raise step.refuse("n_features_in_", f"as many features as get_support() gives, {np.size(support)}")
 
 
+def _check_agglomeration(step: Attributes, width: int) -> None:
+    labels = np.unique(step.array("labels_", (width,), "i"))
+    if not np.array_equal(labels, np.arange(len(labels))):
+        raise step.refuse("labels_", "the labels 0, 1, 2 and so on, each of some feature")
+
+
 _CHECKS: dict[type, Callable[[Attributes, int], None]] = {
     **CHECKS,
     ColumnTransformer: _check_column_transformer,
+    FeatureAgglomeration: _check_agglomeration,
     MaxAbsScaler: _check_max_abs_scaler,
     MinMaxScaler: _check_min_max_scaler,
     MissingIndicator: _check_indicator,

@@ -16,7 +16,6 @@ from sklearn.decomposition import (
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 
-from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.transformers.decompositions import project
 from sklearn2rknn.transformers.feature_table import FeatureTable
@@ -79,9 +78,6 @@ def apply_agglomeration(step: Any, table: FeatureTable, named: str) -> FeatureTa
             f"{named} has pooling_func={name:.60}; the mean can be converted. Fit with "
             "pooling_func=numpy.mean."
         )
-    labels = Attributes(step).array("labels_", (table.width,), "i")
-    named_labels = np.unique(labels)
-    if not np.array_equal(named_labels, np.arange(len(named_labels))):
-        raise Attributes(step).refuse("labels_", "the labels 0, 1, 2 and so on, each of some feature")
-    members = np.eye(len(named_labels))[labels]
+    labels = np.asarray(step.labels_)
+    members = np.eye(labels.max() + 1)[labels]
     return table.mix(members, type(step).__name__).calculate("divide", members.sum(axis=0))
