@@ -178,10 +178,10 @@ def _seconds(work: Callable[[], object], seconds: float, clock: Clock) -> tuple[
 
 def _rows(options: argparse.Namespace, bundle: Bundle) -> Array:
     if options.input:
-        return next(read_blocks(options.input, bundle, block=max(options.rows, 1)))
+        return next(read_blocks(options.input, bundle, block=options.rows))
     if bundle.columns is not None:
         raise InputError(f"{bundle.path.name} takes a table whose rows cannot be drawn; pass --input FILE.")
-    rows = np.random.default_rng(0).standard_normal((max(options.rows, 1), bundle.n_features_in))
+    rows = np.random.default_rng(0).standard_normal((options.rows, bundle.n_features_in))
     if bundle.input is not None:
         scale = np.where(bundle.input.scale == 0, 1, bundle.input.scale)
         rows = rows / scale + bundle.input.offset
