@@ -19,7 +19,7 @@ from scirknn.bundle.replacement import (
     finish_replacement,
     folder_lock,
     is_unfinished,
-    replace_together,
+    replacement,
 )
 from scirknn.bundle.sidecar import decode_metadata, encode_metadata, read_metadata
 from scirknn.errors import BundleError, BundleNotFoundError, DigestError
@@ -120,21 +120,28 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
     OSError
         The folder cannot be written; no temporary file is left.
     """
-    sidecar = metadata_path(bundle.path)
     host = host_parts.to_json(bundle)
-    encoded = encode_metadata(metadata.to_json(bundle, host))
-    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: host.arrays)
-    contents = {variant.file: models[variant.file] for variant in bundle.variants}
-    contents[sidecar.name] = encoded
     with folder_lock(bundle.path.parent):
-        if host.arrays:
-            contents[_name_for_arrays(bundle.path)] = host.file
+        arrays = _name_for_arrays(bundle.path) if host.arrays else ""
         taken = file_of_another(bundle.path, models)
         if taken:
             raise FileExistsError(f"{taken[0]} belongs to the bundle {taken[1]}, which would be broken.")
-        replace_together(bundle.path, contents)
+        with replacement(bundle.path) as add:
+            for variant in bundle.variants:
+                add(variant.file, models[variant.file])
+            if arrays:
+                add(arrays, host.file)
+            add(metadata_path(bundle.path).name, _readable_metadata(bundle, host))
         if bundle.on_host and bundle.path.is_file():
             bundle.path.unlink()  # of the bundle of before
+
+
+def _readable_metadata(bundle: Bundle, host: host_parts.WrittenParts) -> bytes:
+    """Return a bundle's metadata as its file holds it, once it has been read as runtimes read it."""
+    sidecar = metadata_path(bundle.path)
+    encoded = encode_metadata(metadata.to_json(bundle, host))
+    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: host.arrays)
+    return encoded
 
 
 def _name_for_arrays(path: Path) -> str:

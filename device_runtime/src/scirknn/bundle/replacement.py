@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Callable, Iterator, Mapping
 
 from scirknn.errors import BundleFormatError
 from scirknn.files import (
@@ -38,41 +38,46 @@ def folder_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def replace_together(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files of one folder, all or none; the caller holds the folder's lock.
+@contextlib.contextmanager
+def replacement(path: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """Replace files of one folder, all or none, when the block ends; the caller holds the folder's lock.
 
     Parameters
     ----------
     path : pathlib.Path
         The bundle's first file, whose folder it is.
-    contents : mapping of str to bytes
-        By name. Links are followed; what is no regular file, such as a FIFO, is written into at the end.
+
+    Yields
+    ------
+    callable
+        Takes a file's name and content, which a thread writes beside it: a disk synchronizes several files in
+        the time of one. Links are followed; what is no regular file, such as a FIFO, is written into at the
+        end.
 
     Raises
     ------
     OSError
-        A folder cannot be written. All files are the old ones.
+        A folder cannot be written. All files are the old ones, as after an error in the block.
     """
-    from concurrent.futures import ThreadPoolExecutor  # 4 ms, which readers are spared
+    from concurrent.futures import Future, ThreadPoolExecutor  # 4 ms, which readers are spared
 
     finish_replacement(path)
-    special = {name for name in contents if _is_special(path.with_name(name))}
-    renames = {
-        name: (f"{_prefix(path)}{secrets.token_hex(8)}", sha256_of_bytes(contents[name]))
-        for name in contents.keys() - special
-    }
-
-    def write(name: str) -> None:
-        mode = permissions_of(os.path.realpath(path.with_name(name)))
-        try:
-            with open_new(_new_file(path, name, renames[name][0]), mode) as file:
-                file.write(contents[name])
-        except OSError as error:  # of the file that the user knows
-            raise OSError(error.errno, error.strerror, str(path.with_name(name))) from None
-
+    special: dict[str, bytes] = {}
+    renames: dict[str, tuple[str, str]] = {}
+    writing: list[Future[None]] = []
     try:
-        with ThreadPoolExecutor() as threads:  # a disk synchronizes several files in the time of one
-            list(threads.map(write, renames))
+        with ThreadPoolExecutor() as threads:
+
+            def add(name: str, content: bytes) -> None:
+                if _is_special(path.with_name(name)):
+                    special[name] = content
+                    return
+                renames[name] = f"{_prefix(path)}{secrets.token_hex(8)}", sha256_of_bytes(content)
+                writing.append(threads.submit(_write_new, path, name, renames[name][0], content))
+
+            yield add
+            for each in writing:
+                each.result()
         write_atomically(_journal(path), json.dumps(renames))
     except BaseException:
         if not _journal(path).exists():
@@ -81,8 +86,17 @@ def replace_together(path: Path, contents: Mapping[str, bytes]) -> None:
                     _new_file(path, name, temporary_name).unlink()
         raise
     finish_replacement(path)
-    for name in special:
-        write_atomically(path.with_name(name), contents[name])
+    for name, content in special.items():
+        write_atomically(path.with_name(name), content)
+
+
+def _write_new(path: Path, name: str, temporary_name: str, content: bytes) -> None:
+    mode = permissions_of(os.path.realpath(path.with_name(name)))
+    try:
+        with open_new(_new_file(path, name, temporary_name), mode) as file:
+            file.write(content)
+    except OSError as error:  # of the file that the user knows
+        raise OSError(error.errno, error.strerror, str(path.with_name(name))) from None
 
 
 def finish_replacement(path: Path) -> None:
