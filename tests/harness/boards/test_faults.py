@@ -320,7 +320,9 @@ FAULTS = {
     "another host key": Fault(other_host_key, INFRA, "another machine answers"),
     "a refused key": Fault(other_key, INFRA, "ssh-copy-id"),
     "no numpy": Fault(no_numpy, INFRA, "No module named 'numpy'"),
-    "no runtime": Fault(no_runtime, INFRA, "There is no librknnrt.so in /usr/lib. Install it"),
+    "no runtime": Fault(
+        no_runtime, INFRA, "There is no librknnrt.so in /usr/lib. 'python3 -m scirknn doctor'"
+    ),
     "a stale lease": Fault(stale_lease, Outcome.PASS, "taken over from bob@there (an earlier run)"),
     "a live lease": Fault(live_lease, INFRA, "in use by bob@there (an earlier run) until"),
 }

@@ -125,15 +125,6 @@ def test_a_board_that_answers_garbage_is_unreachable_in_one_sentence(board: Boar
     assert "and not as an SSH server does" in done.stdout
 
 
-def test_a_boards_file_that_cannot_be_read_is_wrong_usage(tmp_path: Path) -> None:
-    file = tmp_path / "boards.toml"
-    file.write_text('[board.desk]\nhots = "board.example"\n')
-    for words in (["board", "list"], ["board", "facts", "--board", "desk"], ["probe", "--board", "desk"]):
-        done = CliRunner().invoke(main, [*words, "--boards", str(file)])
-        assert done.exit_code == ExitCode.USAGE, words
-        assert "host is missing; 'hots' is no field." in " ".join(done.output.split())
-
-
 def test_list_waits_no_longer_than_it_may_and_shows_for_whom(
     board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

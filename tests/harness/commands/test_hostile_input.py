@@ -22,6 +22,7 @@ BOARDS: dict[str, tuple[bytes, str]] = {
     "nested": (b'[board.x.y]\nhost = "a"\n', "[board.x] host is missing"),
     "list": (b'[[board]]\nhost = "a"\n', "'board' is no table"),
     "number": (b"board = 1\n", "'board' is no table"),
+    "misspelt": (b'[board.x]\nhots = "h"\n', "[board.x] host is missing; 'hots' is no field."),
     "binary": (bytes(range(256)), "is not TOML"),
     "deep": (b"a = " + b"[" * 100_000, "is not TOML"),
     "huge number": (f"{HOST}port = {'9' * 5000}".encode(), "is not TOML"),
@@ -39,13 +40,13 @@ EVERY_BOARD_COMMAND = (
 
 
 @pytest.mark.parametrize("case", BOARDS)
-def test_file_of_boards_that_is_none_is_exit_code_3(case: str, tmp_path: Path) -> None:
+def test_file_of_boards_that_is_none_is_wrong_usage(case: str, tmp_path: Path) -> None:
     content, expected = BOARDS[case]
     path = tmp_path / "boards.toml"
     path.write_bytes(content)
     for command in EVERY_BOARD_COMMAND:
         result = CliRunner().invoke(main, [*command, "--boards", str(path)])
-        assert (result.exit_code, type(result.exception)) == (3, SystemExit)
+        assert (result.exit_code, type(result.exception)) == (2, SystemExit)
         assert expected in result.stderr
         assert str(path) in result.stderr
         assert "\x1b" not in result.output

@@ -6,7 +6,7 @@ import argparse
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 import numpy as np
 
@@ -48,9 +48,30 @@ DRAWN = ((16, 32, 2), (64, 128, 128, 10), (784, 512, 256, 10))
 
 DRAWN_ROWS = (1, 8, 64, 1024)
 
+_MOST_ROWS = 1 << 20
+_MOST_SECONDS = 3600
+
 _TITLES = {"npu": "NPU", "cpu": "CPU", "virtual": "emulator: no NPU speeds", "auto": "NPU or CPU"}
 
 Clock = Callable[[], float]
+
+
+def row_count(text: str) -> int:
+    """Read an argument that is a number of rows, or refuse it."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST_ROWS:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no number of rows from 1 to {_MOST_ROWS}")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """Read an argument that is a number of seconds, or refuse it."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no number of seconds from 0 to {_MOST_SECONDS}")
+    return seconds
 
 
 def bench(options: argparse.Namespace) -> int:
@@ -83,6 +104,13 @@ def _calibrate(options: argparse.Namespace, bundle: Bundle, device: str, X: Arra
     print(printable(where))
     print(printable(f"{bundle.path.name}: {break_even_text(bundle, costs)}"))
     return 0
+
+
+def estimate_texts(estimates: Any) -> Any:
+    """Say what the converter estimated, seconds by the rows of a run; anything else stays as it is."""
+    if not isinstance(estimates, dict) or not all(isinstance(each, float) for each in estimates.values()):
+        return estimates
+    return [f"{1e3 * each:.3g} ms of the NPU for a run of {rows}" for rows, each in estimates.items()]
 
 
 def break_even_text(bundle: Bundle, costs: Costs) -> str:

@@ -17,7 +17,7 @@ import scirknn
 from scirknn.answers import answer_width, ask, main_method, own_labels, responses_of
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import bundle_files, read_bundle
-from scirknn.cli.bench import BENCH, bench, break_even_text
+from scirknn.cli.bench import BENCH, bench, break_even_text, duration, estimate_texts, row_count
 from scirknn.cli.table_files import STREAM, count_rows, read_blocks, require_file_of_its_own, write_blocks
 from scirknn.devices.open_model import CORES
 from scirknn.devices.protocol import DEVICES
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 _MANY = 20
 """How many values of a list are shown."""
-
-_MOST_ROWS = 1 << 20
-_MOST_SECONDS = 3600
 
 _DESCRIPTION = """\
 Run scikit-learn models, converted by sklearn2rknn, on a Rockchip NPU.
@@ -198,30 +195,14 @@ def _add_bench(commands: Any) -> None:
     command = _add_command(commands, bench, "time a model on this machine, for one row and for many", BENCH)
     command.add_argument("model", help="NAME.rknn")
     command.add_argument("--input", help="rows to use, .csv or .npy; default: drawn at random")
-    command.add_argument("--rows", type=_row_count, default=4096, help="of the many (default: %(default)s)")
-    command.add_argument("--seconds", type=_seconds, default=1.0, help="for each line (default: %(default)s)")
+    command.add_argument("--rows", type=row_count, default=4096, help="of the many (default: %(default)s)")
+    command.add_argument("--seconds", type=duration, default=1.0, help="for each line (default: %(default)s)")
     core = "may be given more than once; default: auto, pool"
     command.add_argument("--core", choices=CORES, action="append", help=core)
     text = "measure what the NPU and the CPU cost here, and keep it for device='auto'"
     command.add_argument("--calibrate", action="store_true", help=text)
     _add_device(command)
     _add_runtime(command)
-
-
-def _row_count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST_ROWS:
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is no number of rows from 1 to {_MOST_ROWS}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= _MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is no number of seconds from 0 to {_MOST_SECONDS}")
-    return seconds
 
 
 def _add_doctor(commands: Any) -> None:
@@ -239,12 +220,8 @@ def _info(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(facts, indent=1, default=str))
         return 0
-    if isinstance(facts.get("estimate"), dict):
-        facts["estimate"] = [
-            f"{1e3 * seconds:.3g} ms of the NPU for a run of {rows}"
-            for rows, seconds in facts["estimate"].items()
-            if isinstance(seconds, float)
-        ]
+    if "estimate" in facts:
+        facts["estimate"] = estimate_texts(facts["estimate"])
     width = max(map(len, facts))
     for name, value in facts.items():
         for i, line in enumerate(_lines(value)):

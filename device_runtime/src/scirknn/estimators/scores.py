@@ -165,4 +165,4 @@ def _require_finite(y: Array, subject: str) -> None:
 
 def _is_text(labels: Array) -> bool:
     objects = labels.ravel().tolist() if labels.dtype.kind == "O" else []
-    return labels.dtype.kind in "US" or any(isinstance(label, str) for label in objects)
+    return labels.dtype.kind in "UST" or any(isinstance(label, str) for label in objects)

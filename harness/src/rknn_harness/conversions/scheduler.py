@@ -29,7 +29,7 @@ LONGEST_WITHOUT_WORKER = 60.0
 """Seconds for which a conversion waits without a worker for its toolkit: a nanny restarts one in a few."""
 
 LONGEST_WITHOUT_ANSWER = 60.0
-"""Seconds in which a scheduler says which workers it has: at once, whatever they convert."""
+"""Seconds for which a scheduler may not say which workers it has: it does at once, whatever they convert."""
 
 
 @attrs.frozen

@@ -28,8 +28,9 @@ BALANCED_KERNELS = attrs.evolve(
 @reads(SVC, NuSVC, form=BALANCED_KERNELS)
 def read_classifier(estimator: Any, name: str) -> Network:
     """Return the network of the pairs' decision values."""
+    kernel = _kernel(estimator, name)
     classes = class_labels(name, estimator.classes_)
-    kernel, points = _kernel(estimator, name), _points(estimator, name, len(classes))
+    points = _points(estimator, name, len(classes))
     bias = _numbers(estimator, name, "intercept_", 1)
     dual = _numbers(estimator, name, "dual_coef_", 2)
     counts = Attributes(estimator).array("_n_support", (len(classes),), "iu")
