@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import virtual_npu
 from scirknn.arrays import Floats
 from sklearn2rknn.checking.built_file import BuiltFile, inspect_file, parse_file
-from sklearn2rknn.checking.built_file_check import Expected, Graph, expect, run_check
+from sklearn2rknn.checking.built_file_check import Expected, GraphRuns, expect, run_check
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.errors import (
     ConversionError,
@@ -113,17 +113,29 @@ class _Order:
     checked: CheckInput | None
     simulate: npt.NDArray[np.float32] | None
 
-    def expected(
-        self, source: Network, network: Network, earlier: Sequence[Expected], *, is_float16: bool
-    ) -> Expected | None:
-        """Return what the file is to be compared with; `earlier` is that of the network's other files."""
+    def compared(self, expectations: _Expectations) -> _Compared | None:
+        """Return what the file is to be compared with, where there is a check."""
         if self.checked is None or self.simulate is None:
             return None
-        graph = Graph(self.model, self.simulate)
-        for other in earlier:
-            if np.array_equal(other.checked.rows, self.checked.rows):
-                return attrs.evolve(other, graph=graph, exact=graph.outputs())
-        return expect(source, network, self.checked, graph, is_float16=is_float16)
+        return expectations.of(self.checked), GraphRuns.of(self.model, self.simulate)
+
+
+_Compared = tuple[Expected, GraphRuns]
+
+
+class _Expectations:
+    """What the files of one network are compared with, computed once for those that have the same rows."""
+
+    def __init__(self, source: Network, network: Network, *, is_float16: bool) -> None:
+        self._source, self._network, self._is_float16 = source, network, is_float16
+        self._found: list[Expected] = []
+
+    def of(self, checked: CheckInput) -> Expected:
+        for each in self._found:
+            if np.array_equal(each.checked.rows, checked.rows):
+                return each
+        self._found.append(expect(self._source, self._network, checked, is_float16=self._is_float16))
+        return self._found[-1]
 
 
 @attrs.frozen(eq=False)
@@ -201,35 +213,27 @@ class Job:
             sizes = dict.fromkeys(max(MIN_REFINED_BATCH_SIZE, size) for size in request.batch_sizes)
             request = attrs.evolve(request, batch_sizes=tuple(sizes))
         job = attrs.evolve(self, request=request)
-        files: dict[int, BuiltFile] = {}
-        earlier: list[Expected] = []
-        for size in request.batch_sizes:
-            files[size], expected = job._build_file(toolkit, network, size, earlier)
-            if expected is not None:
-                # Without its graph, of 4 bytes a weight, which is not needed again.
-                earlier.append(attrs.evolve(expected, graph=Graph(b"", expected.graph.runs)))
+        expectations = _Expectations(self.source, network, is_float16=request.is_float16)
+        files = {size: job._build_file(toolkit, network, size, expectations) for size in request.batch_sizes}
         return Attempt(request, files, self.promises)
 
     def _build_file(
-        self, toolkit: Toolkit, network: Network, batch_size: int, earlier: Sequence[Expected]
-    ) -> tuple[BuiltFile, Expected | None]:
-        """Build the file for a batch size, and check it while the toolkit simulates it.
-
-        Returns what it was compared with too; `earlier` is that of the files before it.
-        """
+        self, toolkit: Toolkit, network: Network, batch_size: int, expectations: _Expectations
+    ) -> BuiltFile:
+        """Build the file for a batch size, and check it while the toolkit simulates it."""
         request, order = self.request, self._order(network, batch_size)
         text = f"the {request.precision} file for batches of {batch_size}"
         with stage(f"Building {text}"), self._start(toolkit, network, order) as building:
             is_first = batch_size == request.batch_sizes[0]
             ranges = ranges_document(network, self.rows, FLOAT16_MAX) if is_first else ()
-            expected = order.expected(self.source, network, earlier, is_float16=request.is_float16)
+            compared = order.compared(expectations)
             early = _early_file(building)
             rknn, content = early or _file(building)
             with stage(f"Checking {text}"):
-                built = self._check(rknn, content, expected, building)
+                built = self._check(rknn, content, compared, building)
                 if rknn != _result(building).rknn:  # what was taken for all of it was not
-                    built = self._check(*_file(building), expected, building)
-        return attrs.evolve(built, ranges=ranges), expected
+                    built = self._check(*_file(building), compared, building)
+        return attrs.evolve(built, ranges=ranges)
 
     def _order(self, network: Network, batch_size: int) -> _Order:
         """Return what the toolkit is given for a batch size."""
@@ -255,15 +259,15 @@ class Job:
         )
 
     def _check(
-        self, rknn: bytes, content: RknnFile | str, expected: Expected | None, building: Building
+        self, rknn: bytes, content: RknnFile | str, compared: _Compared | None, building: Building
     ) -> BuiltFile:
         """Check a file, which the toolkit may simulate meanwhile."""
         options = self.request.options
         built = inspect_file(rknn, content, form=options.form, allow_cpu=options.allow_cpu)
-        if expected is None:
+        if compared is None:
             return built
         per_channel = options.quantized_method == "channel"
-        check = run_check(expected, content, lambda: _simulated(building), per_channel=per_channel)
+        check = run_check(*compared, content, lambda: _simulated(building), per_channel=per_channel)
         return attrs.evolve(built, check=check)
 
     def better_precision(self, toolkit: Toolkit) -> str:

@@ -33,7 +33,7 @@ from sklearn2rknn import (
 )
 from sklearn2rknn.build import make_job
 from sklearn2rknn.checking.agreement import Agreement
-from sklearn2rknn.checking.built_file_check import Expected, expect
+from sklearn2rknn.checking.built_file_check import Expected, GraphRuns, expect
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.options import ConversionRequest
 from sklearn2rknn.passes import prepare_network
@@ -136,8 +136,8 @@ def test_every_file_of_a_bundle_is_checked(
     estimator, X = fit("softmax")
     seen: list[int] = []
 
-    def second_is_bad(expected: Expected, *_: Any, **__: Any) -> CheckResult:
-        seen.append(expected.graph.batch_size)
+    def second_is_bad(expected: Expected, graph: GraphRuns, *_: Any, **__: Any) -> CheckResult:
+        seen.append(graph.batch_size)
         return simulated(clear_labels=1.0 if len(seen) == 1 else 0.5)
 
     monkeypatch.setattr("sklearn2rknn.build.run_check", second_is_bad)

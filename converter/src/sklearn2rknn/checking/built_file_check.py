@@ -35,21 +35,25 @@ NO_TABLE = "EW_LUT_BYPASS", 0
 
 
 @attrs.frozen(eq=False)
-class Graph:
-    """A serialised float32 graph, and the rows as it takes them, shape (runs, *input shape)."""
+class GraphRuns:
+    """Rows as a float32 graph takes them, shape (runs, *input shape), and its own outputs of them.
 
-    model: bytes
+    The outputs, of shape (runs, *output shape), are those of the model that `of` is given, serialised.
+    """
+
     runs: npt.NDArray[np.float32]
+    exact: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, model: bytes, runs: npt.NDArray[np.float32]) -> GraphRuns:
+        """Run a serialised graph."""
+        session = onnx_session(model)
+        return cls(runs, np.stack([session.run(None, {"x": run})[0] for run in runs]))
 
     @property
     def batch_size(self) -> int:
         """Rows of a run: with convolutions and without the last axis but one."""
         return int(self.runs.shape[-2])
-
-    def outputs(self) -> npt.NDArray[np.float32]:
-        """Return the graph's own outputs, shape (runs, *output shape)."""
-        session = onnx_session(self.model)
-        return np.stack([session.run(None, {"x": run})[0] for run in self.runs])
 
 
 @attrs.frozen(eq=False)
@@ -70,17 +74,13 @@ class Bounds:
 
 @attrs.frozen(eq=False)
 class Expected:
-    """What a file of one batch size is compared with, computed while the toolkit builds it.
+    """What files are compared with on the same rows, computed while the toolkit builds the first of them.
 
     Attributes
     ----------
     source, network : Network
         The estimator's, and what the toolkit was given.
     checked : CheckInput
-    graph : Graph
-        Of the batch size.
-    exact : numpy.ndarray of float32, shape (runs, *output shape)
-        The float32 graph's outputs of them.
     reference, values : numpy.ndarray, shapes (n, n_outputs) and (n, n_values)
         The estimator's own outputs for the rows, and behind the epilogue.
     alike, alike_values : numpy.ndarray
@@ -92,8 +92,6 @@ class Expected:
     source: Network
     network: Network
     checked: CheckInput
-    graph: Graph
-    exact: npt.NDArray[np.float32]
     reference: Floats
     values: Floats
     alike: Floats
@@ -101,10 +99,8 @@ class Expected:
     bounds: Bounds | None
 
 
-def expect(
-    source: Network, network: Network, checked: CheckInput, graph: Graph, *, is_float16: bool = True
-) -> Expected:
-    """Compute what a file is compared with.
+def expect(source: Network, network: Network, checked: CheckInput, *, is_float16: bool = True) -> Expected:
+    """Compute what files are compared with.
 
     Parameters
     ----------
@@ -119,8 +115,6 @@ def expect(
         source=source,
         network=network,
         checked=checked,
-        graph=graph,
-        exact=graph.outputs(),
         reference=reference,
         values=final_values(source, reference, rows),
         alike=outputs,
@@ -131,6 +125,7 @@ def expect(
 
 def run_check(
     expected: Expected,
+    graph: GraphRuns,
     content: RknnFile | str,
     simulated: Callable[[], npt.NDArray[np.float32]],
     *,
@@ -140,6 +135,8 @@ def run_check(
 
     Parameters
     ----------
+    graph : GraphRuns
+        Of the file's batch size, with the rows of `expected`.
     content : RknnFile or str
         The file, or why it cannot be read.
     simulated : callable
@@ -160,20 +157,20 @@ def run_check(
         if not isinstance(content, str):
             bounds = _bound_errors(source, network, checked.rows, content, per_channel=per_channel)
     bound = bounds.rows
-    stages = {"onnx": _compare(expected, expected.exact, "float32 graph")}
+    stages = {"onnx": _compare(expected, graph.exact, "float32 graph")}
     unavailable, lookups = {}, {}
-    emulated = _emulate(content, expected.graph.runs)
+    emulated = _emulate(content, graph.runs)
     if isinstance(emulated, str):
         unavailable["virtual_npu"] = emulated
     else:
         stages["virtual_npu"] = _compare(expected, emulated.outputs, "virtual NPU", bound)
-        lookups = virtual_npu.lookup_choices(emulated.npu, expected.graph.runs[0], LOOKUP_ROWS)
+        lookups = virtual_npu.lookup_choices(emulated.npu, graph.runs[0], LOOKUP_ROWS)
     stages["simulator"] = _compare(expected, simulated(), "simulator", bound)
     return CheckResult(
         input=checked.source,
         rows=len(checked.rows),
         held_out=checked.held_out,
-        batch_size=expected.graph.batch_size,
+        batch_size=graph.batch_size,
         bound=None if bound is None else float(bound.max()),
         stages=stages,
         unavailable=unavailable,
