@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +36,13 @@ _ROWS = {
 }
 
 _WIDTH, _INDENT = 80, 12
+
+
+def plain_text(shown: RenderableType) -> str:
+    """Return what rich prints, in lines of up to 100 columns and no colours whatever the environment asks."""
+    output = io.StringIO()
+    Console(file=output, width=100, color_system=None, force_terminal=False).print(shown)
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
 
 @attrs.frozen(repr=False)
@@ -146,11 +153,8 @@ class ConversionReport:
         if self.evidence:
             table.add_row("evidence", self.evidence)
         table.add_row("time", f"{self.seconds:.2f} s")
-        output = io.StringIO()
-        Console(file=output, width=100, color_system=None, force_terminal=False).print(table)
         # Do not wrap the path, so that it can be copied.
-        lines = [str(self.path), *(line.rstrip() for line in output.getvalue().split("\n"))]
-        return printable("\n".join(lines).rstrip())
+        return printable(f"{self.path}\n{plain_text(table)}".rstrip())
 
 
 def _model_lines(report: ConversionReport) -> list[tuple[str, str]]:

@@ -51,7 +51,9 @@ def test_each_precision_has_its_figures_and_the_best_is_what_convert_takes(
     assert read_bundle(tmp_path / "best.rknn").precision == chosen["precision"]
 
 
-def test_a_precision_that_is_not_possible_is_shown_with_its_reason(toolkit: Toolkit) -> None:
+def test_a_precision_that_is_not_possible_is_shown_with_its_reason(
+    toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     estimator, X = fit("softmax", activation="tanh")
     comparison = compare_precisions(
         estimator, rows=np.tile(X, (3, 1)), target_platform="rv1106", toolkit=toolkit
@@ -61,6 +63,7 @@ def test_a_precision_that_is_not_possible_is_shown_with_its_reason(toolkit: Tool
     assert not refused["int8"]
     assert comparison.best is not None
     assert comparison.best.precision in ("int8", "int16")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as build machines set it: a text has none
     heading, *lines = str(comparison).splitlines()
     assert heading.split() == ["kB", "labels", "on", "32", "rows", "error", "bound", "ms", "a", "call"]
     assert lines[-1].endswith(f"--example-input X.npy --precision {comparison.best.precision}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import json
 
 import attrs
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from scirknn.text import printable
 from sklearn2rknn.candidates.candidate import Candidate, choose, pareto_front
+from sklearn2rknn.report import plain_text
 
 
 @attrs.frozen
@@ -70,10 +70,7 @@ class PrecisionComparison:
         yield Text(self._advice())
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=100)
-        with console.capture() as captured:
-            console.print(self)
-        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+        return plain_text(self)
 
     __repr__ = __str__
 
