@@ -105,8 +105,9 @@ def own_labels(model: Answering) -> Array | None:
     A chain has labels of each target too, and answers 0.0 and 1.0.
     """
     labels = model.classes
-    is_chain = any(isinstance(each, Linked) for each in model.epilogue)
-    return None if labels is None or labels.ndim == 1 or is_chain else labels
+    if labels is None or labels.ndim == 1 or any(isinstance(each, Linked) for each in model.epilogue):
+        return None
+    return labels
 
 
 def takes_rows(model: Answering) -> bool:
