@@ -50,9 +50,9 @@ def _choice(text: str, *choices: str) -> Any:
     return _option(choices[0], text, lambda name, value: _check_choice(name, value, choices), choices)
 
 
-def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+def _check_choice(name: str, value: Any, choices: Sequence[str], others: str = "") -> None:
     if not isinstance(value, str) or value not in choices:
-        raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}.")
+        raise OptionError(f"{name} is {value!r:.60}; it can be {', '.join(choices)}{others}.")
 
 
 def _count(default: int, text: str, least: int) -> Any:
@@ -238,8 +238,7 @@ def check_path(path: Path, names: Sequence[str]) -> None:
 
 
 def _to_precision(value: Any) -> Precision:
-    if value not in [each.value for each in Precision]:
-        raise OptionError(f"precision is {value!r:.60}; it can be {', '.join(Precision)} or best.")
+    _check_choice("precision", value, [each.value for each in Precision], " or best")
     return Precision(value)
 
 
