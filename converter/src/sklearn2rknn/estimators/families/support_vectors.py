@@ -33,7 +33,7 @@ def read_classifier(estimator: Any, name: str) -> Network:
     points = _points(estimator, name, len(classes))
     bias = _numbers(estimator, name, "intercept_", 1)
     dual = _numbers(estimator, name, "dual_coef_", 2)
-    counts = Attributes(estimator).array("_n_support", (len(classes),), "iu")
+    counts = estimator._n_support
     if dual.shape != (len(classes) - 1, len(points)) or counts.min() < 0 or counts.sum() != len(points):
         raise UnsupportedModelError(
             f"{name}.dual_coef_ has shape {dual.shape} for {len(points)} support vectors, of which "
