@@ -21,10 +21,9 @@ from virtual_npu.program.registers import (
     CUBE_CHANNEL,
     CUBE_HEIGHT,
     CUBE_WIDTH,
-    RK3588_TABLE,
+    RK3588_REGISTERS,
     Field,
     decode_commands,
-    read_registers,
     register_name,
     unit_of,
 )
@@ -128,7 +127,7 @@ def _by_field(addresses: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -
 def _narrow_fields() -> dict[int, list[tuple[Field, int]]]:
     """Return fields and the ends of the unused bits above them, by address."""
     fields: dict[int, list[tuple[Field, int]]] = {}
-    for address, _, texts in read_registers(RK3588_TABLE):
+    for address, _, texts in RK3588_REGISTERS:
         for text in texts:
             name, low, bits, end = re.split("[:+<]", text)
             fields.setdefault(address, []).append((Field(name, address, int(low), int(bits)), int(end)))

@@ -70,8 +70,8 @@ def read_registers(table: Path) -> Iterator[tuple[int, str, list[str]]]:
             yield int(address, 16), name, others
 
 
-RK3588_TABLE: Final = Path(__file__).with_name("rk3588_registers.txt")
-REGISTER_NAMES: Final = {address: name for address, name, _ in read_registers(RK3588_TABLE)}
+RK3588_REGISTERS: Final = tuple(read_registers(Path(__file__).with_name("rk3588_registers.txt")))
+REGISTER_NAMES: Final = {address: name for address, name, _ in RK3588_REGISTERS}
 
 # CNA: what the convolution reads.
 CONV_MODE = Field("CONV_MODE", 0x100C, 0, 4)
