@@ -137,14 +137,12 @@ class RecordingToolkit(Toolkit):
         with self._toolkit.start(
             model, config=config, calibration=calibration, simulate=runs, timeout=timeout
         ) as building:
-            yield _FirstRuns(building, asked)
-            built = building.result()
-        simulated, rounded = built.simulated, None
-        if simulated is not None:
-            rounded = None if inputs is None else (inputs, simulated[asked:])
-            simulated = simulated[:asked]
+            first = _FirstRuns(building, asked)
+            yield first
+            every, built = building.result().simulated, first.result()
+        rounded = None if inputs is None or every is None else (inputs, every[asked:])
         self._records[sha256_of_bytes(built.rknn)] = ConversionRecord(
-            [model], simulated, simulate, built=(model, config, calibration), rounded=rounded
+            [model], built.simulated, simulate, built=(model, config, calibration), rounded=rounded
         )
 
 
