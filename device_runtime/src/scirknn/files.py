@@ -79,7 +79,7 @@ def open_atomically(
         if isinstance(error, OSError) and error.filename == temporary:
             raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
-    _synchronize_folder(folder)
+    synchronize_folder(folder)
 
 
 @contextlib.contextmanager
@@ -126,8 +126,8 @@ def _file_to_replace(path: _PathLike) -> str | None:
     return target if stat.S_ISREG(state.st_mode) and named else None
 
 
-def _synchronize_folder(folder: str) -> None:
-    """Make a rename durable where the file system can."""
+def synchronize_folder(folder: _PathLike) -> None:
+    """Make a folder's renames durable where the file system can."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -131,17 +131,15 @@ def write_bundle(bundle: Bundle, models: Mapping[str, bytes]) -> None:
                 add(variant.file, models[variant.file])
             if arrays:
                 add(arrays, host.file)
-            add(metadata_path(bundle.path).name, _readable_metadata(bundle, host))
+            sidecar = metadata_path(bundle.path)
+            encoded = encode_metadata(metadata.to_json(bundle, host))
+            add(sidecar.name, encoded)
+            # Read as runtimes read it, before anything is replaced.
+            metadata.from_json(
+                bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: host.arrays
+            )
         if bundle.on_host and bundle.path.is_file():
             bundle.path.unlink()  # of the bundle of before
-
-
-def _readable_metadata(bundle: Bundle, host: host_parts.WrittenParts) -> bytes:
-    """Return a bundle's metadata as its file holds it, once it has been read as runtimes read it."""
-    sidecar = metadata_path(bundle.path)
-    encoded = encode_metadata(metadata.to_json(bundle, host))
-    metadata.from_json(bundle.path, sidecar, decode_metadata(sidecar, encoded), lambda *_: host.arrays)
-    return encoded
 
 
 def _name_for_arrays(path: Path) -> str:

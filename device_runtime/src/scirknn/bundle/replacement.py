@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Callable, Iterator, Mapping
+from typing import BinaryIO, Callable, Iterator, Mapping
 
 from scirknn.errors import BundleFormatError
 from scirknn.files import (
@@ -21,6 +21,7 @@ from scirknn.files import (
     permissions_of,
     sha256_of_bytes,
     sha256_of_file,
+    synchronize_folder,
     write_atomically,
 )
 
@@ -50,53 +51,58 @@ def replacement(path: Path) -> Iterator[Callable[[str, bytes], None]]:
     Yields
     ------
     callable
-        Takes a file's name and content, which a thread writes beside it: a disk synchronizes several files in
-        the time of one. Links are followed; what is no regular file, such as a FIFO, is written into at the
-        end.
+        Takes a file's name and content, which is written beside it. Links are followed; what is no regular
+        file, such as a FIFO, is written into at the end.
 
     Raises
     ------
     OSError
         A folder cannot be written. All files are the old ones, as after an error in the block.
     """
-    from concurrent.futures import Future, ThreadPoolExecutor  # 4 ms, which readers are spared
-
     finish_replacement(path)
+    journal = _journal(path)
     special: dict[str, bytes] = {}
     renames: dict[str, tuple[str, str]] = {}
-    writing: list[Future[None]] = []
+    new_files: list[Path] = []
     try:
-        with ThreadPoolExecutor() as threads:
+        with contextlib.ExitStack() as files:  # all are written before the first is synchronized
+
+            def write(target: Path, content: bytes) -> str:
+                temporary_name = f"{_prefix(path)}{secrets.token_hex(8)}"
+                new_files.append(_new_file(path, target.name, temporary_name))
+                files.enter_context(_open_new(new_files[-1], target)).write(content)
+                return temporary_name
 
             def add(name: str, content: bytes) -> None:
                 if _is_special(path.with_name(name)):
                     special[name] = content
-                    return
-                renames[name] = f"{_prefix(path)}{secrets.token_hex(8)}", sha256_of_bytes(content)
-                writing.append(threads.submit(_write_new, path, name, renames[name][0], content))
+                else:
+                    renames[name] = write(path.with_name(name), content), sha256_of_bytes(content)
 
             yield add
-            for each in writing:
-                each.result()
-        write_atomically(_journal(path), json.dumps(renames))
+            write(path, json.dumps(renames).encode("ascii"))
+        os.replace(new_files[-1], journal)
+        synchronize_folder(path.parent)
     except BaseException:
-        if not _journal(path).exists():
-            for name, (temporary_name, _) in renames.items():
+        if not journal.exists():
+            for new in new_files:
                 with contextlib.suppress(OSError):
-                    _new_file(path, name, temporary_name).unlink()
+                    new.unlink()
         raise
     finish_replacement(path)
     for name, content in special.items():
         write_atomically(path.with_name(name), content)
 
 
-def _write_new(path: Path, name: str, temporary_name: str, content: bytes) -> None:
-    mode = permissions_of(os.path.realpath(path.with_name(name)))
+@contextlib.contextmanager
+def _open_new(new: Path, target: Path) -> Iterator[BinaryIO]:
     try:
-        with open_new(_new_file(path, name, temporary_name), mode) as file:
-            file.write(content)
-    except OSError as error:  # of the file that the user knows
-        raise OSError(error.errno, error.strerror, str(path.with_name(name))) from None
+        with open_new(new, permissions_of(os.path.realpath(target))) as file:
+            yield file
+    except OSError as error:
+        if error.filename in (None, str(new)):  # name the file that the user knows
+            raise OSError(error.errno, error.strerror, str(target)) from None
+        raise
 
 
 def finish_replacement(path: Path) -> None:
@@ -120,7 +126,7 @@ def finish_replacement(path: Path) -> None:
             os.replace(new, os.path.realpath(path.with_name(name)))
         journal.unlink()
     for name in os.listdir(path.parent):
-        if name.startswith((_prefix(path), f".{journal.name}.")):
+        if name.startswith(_prefix(path)):
             with contextlib.suppress(OSError):
                 path.with_name(name).unlink()
 
