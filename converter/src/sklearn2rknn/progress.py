@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
-from rich.console import Console
-from rich.markup import escape
-
 from scirknn.text import printable
 
 QUIET_SECONDS = 2.0  # work that takes no longer is not reported
@@ -59,6 +56,9 @@ def _show(done: Event) -> None:
     started = time.monotonic()
     if done.wait(QUIET_SECONDS):
         return
+    from rich.console import Console  # slow to import, and most commands are quicker than that
+    from rich.markup import escape
+
     console = Console(stderr=True)
     if not console.is_terminal:
         printed = ""
