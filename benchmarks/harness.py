@@ -23,16 +23,16 @@ from rich.console import Console
 from rich.table import Table
 
 import sklearn2rknn
-import virtual_npu
 from rknn_harness.boards.board_link import BoardLink
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.providers.virtual import virtual_board
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.session.timing_calls import SamplingBounds
-from rknn_harness.conformance import convert_stage, run_case
+from rknn_harness.conformance import run_case
 from rknn_harness.conformance.timing import Timing
 from rknn_harness.records.case import Case, random_case
+from rknn_harness.records.phases import Phase
 from rknn_harness.records.run_folder import RunFolder
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 
@@ -114,49 +114,23 @@ def _transfers(session: BoardSession, board: Board, folder: Path, count: int) ->
     return table
 
 
-@contextmanager
-def _timed(taken: dict[str, float], kind: str, owner: Any, name: str) -> Iterator[None]:
-    """Add up under `kind` what calls of a function take, without those made by another that is timed."""
-    function = getattr(owner, name)
-
-    def call(*rest: Any, **options: Any) -> Any:
-        before, started = sum(taken.values()), time.perf_counter()
-        try:
-            return function(*rest, **options)
-        finally:
-            inner = sum(taken.values()) - before
-            taken[kind] += time.perf_counter() - started - inner
-
-    setattr(owner, name, call)
-    try:
-        yield
-    finally:
-        setattr(owner, name, function)
-
-
-_BOARD = "board execution, as the board tells it"
+_BOARD = "board execution, as the board says"
 _OPERATIONS = ("load", "predict", "outputs", "cores", "time", "time_cpu")
+_ELSEWHERE = (Phase.FIT, Phase.CONVERT, Phase.STAGES, Phase.AGAIN)
+"""Phases in which scikit-learn, the toolkit, onnxruntime and the virtual NPU compute."""
+
 _REST = "the harness: transfer, questions, limits, judging, record"
-_TIMED = (
-    ("the case's network: drawing and fitting it", convert_stage, "model_of"),
-    ("toolkit: conversion, its check, second build", sklearn2rknn, "convert"),
-    ("toolkit: conversion, its check, second build", sklearn2rknn.Toolkit, "build"),
-    ("onnxruntime", convert_stage, "onnx_output"),
-    ("the virtual NPU, here", virtual_npu, "read"),
-    ("the virtual NPU, here", virtual_npu.VirtualNpu, "__init__"),
-    ("the virtual NPU, here", virtual_npu.VirtualNpu, "run"),
-)
 
 
 @contextmanager
-def _told(taken: dict[str, float]) -> Iterator[None]:
-    """Add up what the board says that its operations took; the way there and back is the harness's."""
+def _board_execution(taken: list[float]) -> Iterator[None]:
+    """Collect the seconds that the board says its operations took; those between are the harness's."""
     ask = RunnerChannel.ask
 
     def call(self: RunnerChannel, op: str, *rest: Any, **fields: Any) -> Any:
         header, arrays = ask(self, op, *rest, **fields)
         if op in _OPERATIONS:
-            taken[_BOARD] += header["seconds"]
+            taken.append(header["seconds"])
         return header, arrays
 
     RunnerChannel.ask = call  # type: ignore[method-assign]
@@ -170,12 +144,9 @@ def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, co
     link.prove(toolkit)
     parts: dict[str, list[float]] = {}
     for number in range(count + 1):
-        taken = {kind: 0.0 for kind in (*(kind for kind, _, _ in _TIMED), _BOARD)}
+        on_board: list[float] = []
         questions = link.session().runner.requests
-        with ExitStack() as stack:
-            for entry in _TIMED:
-                stack.enter_context(_timed(taken, *entry))
-            stack.enter_context(_told(taken))
+        with _board_execution(on_board):
             started = time.perf_counter()
             case = _case(number, toolkit.version)
             result = run_case.run_case(
@@ -188,7 +159,10 @@ def _cases(link: BoardLink, toolkit: sklearn2rknn.Toolkit, record: RunFolder, co
             raise SystemExit(f"case {number}: {result.outcome.value}: {result.reason}")
         if not number:
             continue  # it warms everything up
-        for part, seconds in {**taken, _REST: total - sum(taken.values()), "total": total}.items():
+        elsewhere = {phase.meaning: result.seconds.get(phase, 0.0) for phase in _ELSEWHERE}
+        elsewhere[_BOARD] = sum(on_board)
+        rest = {_REST: total - sum(elsewhere.values()), "total": total}
+        for part, seconds in {**elsewhere, **rest}.items():
             parts.setdefault(part, []).append(seconds)
     title = f"{count} cases of 64-64-64-10, float16, 64 rows a run, {questions} questions (limit: 30 ms)"
     table = Table("part of a case", "ms, median", "least", title=title)
