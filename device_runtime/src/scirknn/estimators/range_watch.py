@@ -56,6 +56,7 @@ class RangeWatch:
         self._low, self._high = np.zeros((2, bundle.channels), dtype=np.float32)
         self._low[: bundle.n_inputs] = np.nextafter(prepared.min(axis=0), np.float32(-np.inf))
         self._high[: bundle.n_inputs] = np.nextafter(prepared.max(axis=0), np.float32(np.inf))
+        self._all_inside = b"\1" * bundle.channels
         self._lock = threading.Lock()
         self._rows = self._rows_outside = 0
         self._outside = np.zeros(bundle.channels, dtype=np.int64)
@@ -71,9 +72,8 @@ class RangeWatch:
 
     def holds(self, row: Float32Array) -> bool:
         """Say whether a row as it is fed, shape (channels,), is inside."""
-        within = row >= self._low
-        within &= row <= self._high
-        return int(np.count_nonzero(within)) == within.size
+        all_inside = self._all_inside  # comparing bytes takes half as long as counting
+        return (row >= self._low).tobytes() == all_inside and (row <= self._high).tobytes() == all_inside
 
     def count(self, inputs: Array, inside: Array | None = None) -> None:
         """Count rows of `inputs`, shape (n, n_inputs), in the units of the range.
