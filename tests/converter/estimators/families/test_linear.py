@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 from sklearn import linear_model as lm
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -18,10 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
 
+from scirknn.answers import answer
 from scirknn.arrays import Array
-from sklearn2rknn import NotFittedError, UnsupportedModelError
+from sklearn2rknn import NotFittedError, UnsupportedModelError, network_from_estimator
 from sklearn2rknn.checking.comparisons import are_clear, worst_r2
-from tests.converter.estimators.families.emulation import Emulated, load, offered_methods
+from tests.converter.estimators.families.emulation import Emulated, load, offered_methods, scaled
 
 warnings.filterwarnings("ignore", module="sklearn")
 
@@ -200,6 +202,7 @@ def test_a_target_behind_an_exponential_is_scaled_back() -> None:
     [
         (DummyClassifier(strategy="uniform"), "draws its predictions. Fit with strategy='prior'"),
         (lm.RidgeClassifier(), "This RidgeClassifier is not fitted: it has no coef_"),
+        (lm.LogisticRegression(solver="liblinear"), "This LogisticRegression is not fitted: it has no coef_"),
     ],
 )
 def test_what_cannot_be_read_is_refused(model: Any, text: str) -> None:
@@ -208,6 +211,33 @@ def test_what_cannot_be_read_is_refused(model: Any, text: str) -> None:
         model.fit(X, y)
     with pytest.raises((UnsupportedModelError, NotFittedError), match=text):
         Emulated.convert(model, X)
+
+
+@pytest.mark.parametrize(
+    ("multi_class", "solver", "count"),
+    [("multinomial", "lbfgs", 2), ("ovr", "lbfgs", 3), ("warn", "lbfgs", 3), ("auto", "liblinear", 3)],
+)
+def test_a_logistic_regression_has_the_probabilities_of_scikit_learn_1_7_there_and_is_refused_later(
+    multi_class: str, solver: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = scaled("wine")
+    model = lm.LogisticRegression(max_iter=50).fit(X[y < count], y[y < count])
+    model.multi_class, model.solver = multi_class, solver
+    with pytest.raises(UnsupportedModelError, match=f"multi_class='{multi_class}' and .* no longer computes"):
+        network_from_estimator(model)
+    monkeypatch.setitem(lm.LogisticRegression._parameter_constraints, "multi_class", [str])
+    network, scores = network_from_estimator(model), model.decision_function(X)
+    shares = expit(scores) if count > 2 else softmax(np.stack([-scores, scores], axis=1), axis=1)
+    chances = answer(network, "predict_proba", network.forward(X))
+    np.testing.assert_allclose(chances, shares / shares.sum(axis=1, keepdims=True), rtol=1e-12, atol=1e-15)
+
+
+def test_coefficients_of_partial_least_squares_of_scikit_learn_1_4_are_refused() -> None:
+    X, y = load("wine")
+    model = PLSRegression(2).fit(X, y)
+    model.coef_ = model.coef_ * model._x_std
+    with pytest.raises(UnsupportedModelError, match=r"coef_ .* in the units of X and y"):
+        network_from_estimator(model)
 
 
 def test_changed_weights_and_own_methods_are_refused() -> None:

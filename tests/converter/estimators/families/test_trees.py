@@ -190,6 +190,13 @@ def test_what_is_refused_is_named_with_what_to_do(model: Any, text: str) -> None
         network_from_estimator(model)
 
 
+def test_boosting_by_chances_of_scikit_learn_1_5_is_refused() -> None:
+    model = AdaBoostClassifier(n_estimators=2).fit(np.eye(4), [0, 1, 0, 1])
+    model.algorithm = "SAMME.R"
+    with pytest.raises(UnsupportedModelError, match=r"algorithm='SAMME.R', by which scikit-learn "):
+        network_from_estimator(model)
+
+
 def test_an_unfitted_forest_is_refused() -> None:
     with pytest.raises(NotFittedError, match="RandomForestClassifier is not fitted"):
         network_from_estimator(RandomForestClassifier())

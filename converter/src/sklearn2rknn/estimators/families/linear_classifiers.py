@@ -13,11 +13,11 @@ from sklearn.svm import LinearSVC
 
 from scirknn.steps.activations import Activation
 from scirknn.steps.chances import HuberChances, Normalized, WithComplement
-from scirknn.steps.linear import Columns, Shift
+from scirknn.steps.linear import Columns, Dense, Shift
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network, linear_weights
-from sklearn2rknn.estimators.fitted import fitted_numbers
+from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 
@@ -35,17 +35,25 @@ def read_linear_classifier(estimator: Any, name: str) -> Network:
 
 @reads(LogisticRegression, LogisticRegressionCV)
 def read_logistic_regression(estimator: Any, name: str) -> Network:
-    """Return the network of a logistic regression."""
-    one_by_one = getattr(estimator, "multi_class", "multinomial") == "ovr" or estimator.solver == "liblinear"
-    if one_by_one and np.shape(estimator.coef_)[0] > 1:
-        if "multi_class" not in type(estimator)._parameter_constraints:
-            raise UnsupportedModelError(
-                f"{name} has multi_class='ovr', which scikit-learn {sklearn.__version__} no longer computes. "
-                "Fit a OneVsRestClassifier(LogisticRegression())."
-            )
+    """Return the network of a logistic regression.
+
+    Until 1.7 `multi_class` could ask for one model for each class, or for a score of two classes that is half
+    the difference of their two.
+    """
+    require_fitted(estimator, "coef_")
+    chosen, is_binary = getattr(estimator, "multi_class", "auto"), np.shape(estimator.coef_)[0] == 1
+    chances: tuple[Step, ...] = ()
+    if is_binary and chosen == "multinomial":
+        chances = (Dense(np.array([[2.0]]), np.zeros(1)), Activation("logistic"), WithComplement())
+    elif not is_binary and (chosen in ("ovr", "warn") or estimator.solver == "liblinear"):
         chances = (Activation("logistic"), Normalized())
-        return _network(estimator, {"predict_proba": chances, "predict_log_proba": ()})
-    return _network(estimator, {"predict_proba": (), "predict_log_proba": ()})
+    if chances and "multi_class" not in type(estimator)._parameter_constraints:
+        raise UnsupportedModelError(
+            f"{name} with multi_class={chosen!r:.40} and solver={estimator.solver!r:.40} has probabilities "
+            f"that scikit-learn {sklearn.__version__} no longer computes. Fit it again, or a "
+            "OneVsRestClassifier(LogisticRegression())."
+        )
+    return _network(estimator, {"predict_proba": chances, "predict_log_proba": ()})
 
 
 @reads(SGDClassifier)

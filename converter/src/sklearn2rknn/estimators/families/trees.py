@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+import sklearn
 from sklearn.ensemble import (
     AdaBoostClassifier,
     ExtraTreesClassifier,
@@ -156,6 +157,11 @@ def read_adaboost_classifier(estimator: Any, name: str) -> Network:
     n_classes, weights = len(estimator.classes_), estimator.estimator_weights_
     if n_classes == 1:
         raise UnsupportedModelError(f"{name} was fitted on one class. Fit it on rows of two classes or more.")
+    if getattr(estimator, "algorithm", "SAMME") == "SAMME.R":  # until 1.5; the present predict counts votes
+        raise UnsupportedModelError(
+            f"{name} was fitted with algorithm='SAMME.R', by which scikit-learn {sklearn.__version__} does "
+            "not predict. Fit it again."
+        )
     if any(type(each) is not DecisionTreeClassifier for each in estimator.estimators_):
         return read_boosted_members(estimator, name)
     trees = []
