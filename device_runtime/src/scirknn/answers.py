@@ -6,38 +6,35 @@ by its own steps, and where it has none, by the model's task and output activati
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Tuple
+from typing import Any, Callable, Mapping, Protocol, Tuple
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.activations import activate, log_activate
 from scirknn.steps.chain import Linked
 from scirknn.steps.step import Step, apply_steps, take_rows, width_after
 
-if TYPE_CHECKING:
-    from typing import Protocol
 
-    from scirknn.arrays import Array, Floats
+class Answering(Protocol):
+    """A bundle, or what the converter makes one of."""
 
-    class Answering(Protocol):
-        """A bundle, or what the converter makes one of."""
-
-        @property
-        def task(self) -> str: ...
-        @property
-        def head(self) -> str: ...
-        @property
-        def head_on_npu(self) -> bool: ...
-        @property
-        def classes(self) -> Array | None: ...
-        @property
-        def single_output(self) -> bool: ...
-        @property
-        def features(self) -> tuple[Step, ...]: ...
-        @property
-        def epilogue(self) -> tuple[Step, ...]: ...
-        @property
-        def responses(self) -> Responses | None: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def head_on_npu(self) -> bool: ...
+    @property
+    def classes(self) -> Array | None: ...
+    @property
+    def single_output(self) -> bool: ...
+    @property
+    def features(self) -> tuple[Step, ...]: ...
+    @property
+    def epilogue(self) -> tuple[Step, ...]: ...
+    @property
+    def responses(self) -> Responses | None: ...
 
 
 Responses = Mapping[str, Tuple[Step, ...]]

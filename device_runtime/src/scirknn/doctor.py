@@ -16,17 +16,15 @@ import pwd
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import Any, Iterator
 
 import numpy as np
 
+from scirknn.bundle.contents import Bundle
 from scirknn.devices import compatibility
 from scirknn.devices.compatibility import BoardVersions, Finding, distribution_version, installed_versions
 from scirknn.devices.rknnlite import restored_logging
 from scirknn.errors import ScirknnError
-
-if TYPE_CHECKING:
-    from scirknn.bundle.contents import Bundle
 
 _KNOWN_GOOD = "2.3.2"
 _LITE_PYTHONS = ((3, 7), (3, 12))  # wheels of rknn-toolkit-lite2 2.3.2

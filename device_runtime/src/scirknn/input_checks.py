@@ -7,14 +7,12 @@ A user who moves a program from scikit-learn to the board meets the texts they k
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Collection, Sequence
+from typing import Any, Collection, Sequence
 
 import numpy as np
 
+from scirknn.arrays import Array
 from scirknn.errors import InputError
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array
 
 _RESHAPE = (
     "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import Any, Callable, NoReturn
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array, Floats
+from scirknn.arrays import Float32Array, Floats
 
 MOST_ROWS = 8
 MOST_VALUES = 2048

@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scirknn.arrays import Floats
+from scirknn.cli.csv_columns import TakesRows
 from scirknn.cli.table_files import read_table
 from scirknn.errors import InputError
 from scirknn.input_checks import check_finite, check_table
@@ -18,9 +19,6 @@ from scirknn.text import count_of
 from sklearn2rknn.errors import ExampleInputError, ExampleInputWarning
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.tolerances import FEWEST_ROWS
-
-if TYPE_CHECKING:
-    from scirknn.cli.table_files import TakesRows
 
 
 def read_rows(path: Path, model: TakesRows, *, header: str = "auto") -> npt.NDArray[Any]:

@@ -11,15 +11,13 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.errors import InputError
 from scirknn.input_checks import check_finite
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 UNKNOWN = ("error", "ignore", "warn", "warn_infrequent")
 

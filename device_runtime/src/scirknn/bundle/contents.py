@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, NoReturn, Union
+from typing import Any, Iterator, Mapping, NoReturn, Union
 
 import numpy as np
 
 from scirknn.answers import TASKS, Responses, takes_rows
+from scirknn.arrays import Array, Float32Array, Floats
 from scirknn.bundle.arrays_file import arrays_path, read_beside
 from scirknn.bundle.columns import Columns
 from scirknn.bundle.input_range import InputRange
@@ -18,9 +19,6 @@ from scirknn.probe_rows import ProbeRows
 from scirknn.steps.activations import HEADS
 from scirknn.steps.step import Step, apply_in_front
 from scirknn.steps.trees import TreeSum
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array, Floats
 
 __all__ = [
     "FORMS",

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from scirknn.bundle.contents import Bundle, Variant
 from scirknn.bundle.limits import LARGEST_BATCH_SIZE, LARGEST_RUN, MOST_COLUMNS
 from scirknn.errors import BundleFormatError
 from scirknn.files import sha256_of_bytes
-
-if TYPE_CHECKING:
-    from scirknn.bundle.contents import Bundle
 
 _TOOLKIT = re.compile(rb"(\d+\.\d+\.\d+)[^\0(]{0,20}\(compiler version")
 _LABELS = ({bool}, {int}, {float}, {str})
@@ -42,8 +40,6 @@ def convert(path: Path, document: dict[str, Any]) -> Bundle:
     BundleFormatError
         The metadata lacks something, or contradicts itself.
     """
-    from scirknn.bundle.contents import Bundle, Variant
-
     samples, n_features = _shape(path, document, "input_shape")
     _, n_outputs = _shape(path, document, "output_shape")
     mode, classes = document.get("mode"), document.get("classes")

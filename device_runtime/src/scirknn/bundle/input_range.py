@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import Any, Callable, NoReturn
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.bundle.limits import float_array
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
 
 _LARGEST = sys.float_info.max
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
+from scirknn.arrays import Floats
 
 MOST_COLUMNS = 1 << 16
 """Features or outputs. The widest layer that the toolkits build has some 8,000 units."""

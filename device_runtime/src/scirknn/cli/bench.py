@@ -6,16 +6,18 @@ import argparse
 import time
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Iterable
+from typing import Any, Callable, Iterable
 
 import numpy as np
 
-from scirknn.bundle.contents import CpuLayer
+from scirknn.arrays import Array
+from scirknn.bundle.contents import Bundle, CpuLayer
 from scirknn.bundle.files import read_bundle
 from scirknn.cli.table_files import read_blocks
 from scirknn.devices.session import choose_device
 from scirknn.errors import InputError
 from scirknn.estimators.load import open_bundle
+from scirknn.estimators.methods import Methods
 from scirknn.networks.costs import (
     CPU_COSTS,
     NPU_COSTS,
@@ -28,11 +30,6 @@ from scirknn.networks.costs import (
 )
 from scirknn.networks.cpu import compute
 from scirknn.text import printable
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array
-    from scirknn.bundle.contents import Bundle
-    from scirknn.estimators.methods import Methods
 
 BENCH = """\
 examples:

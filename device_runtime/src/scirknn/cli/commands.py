@@ -9,12 +9,13 @@ import re
 import sys
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
 
 import scirknn
 from scirknn.answers import answer_width, ask, main_method, own_labels, responses_of
+from scirknn.arrays import Array
 from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import bundle_files, read_bundle
 from scirknn.cli.bench import BENCH, bench, break_even_text, duration, estimate_texts, row_count
@@ -30,9 +31,6 @@ from scirknn.estimators.range_watch import input_names
 from scirknn.networks.costs import read_costs
 from scirknn.termination import INTERRUPTED, interrupt_on_sigterm
 from scirknn.text import cause_of, drop_output, printable
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array
 
 _MANY = 20
 """How many values of a list are shown."""

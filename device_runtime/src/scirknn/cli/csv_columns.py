@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any, Iterable, List, Sequence
+from typing import Any, Iterable, List, Protocol, Sequence
 
 import numpy as np
 
+from scirknn.arrays import Array
+from scirknn.bundle.columns import Columns, Key, Lookup
 from scirknn.errors import InputError
 
-if TYPE_CHECKING:
-    from typing import Protocol
 
-    from scirknn.arrays import Array
-    from scirknn.bundle.columns import Columns, Key, Lookup
+class TakesRows(Protocol):
+    """What has rows as its input: a bundle, or a network before it is converted."""
 
-    class TakesRows(Protocol):
-        """What has rows as its input: a bundle, or a network before it is converted."""
+    @property
+    def n_features_in(self) -> int:
+        """Columns of X."""
 
-        @property
-        def n_features_in(self) -> int:
-            """Columns of X."""
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """``feature_names_in_``."""
 
-        @property
-        def feature_names(self) -> tuple[str, ...] | None:
-            """``feature_names_in_``."""
-
-        @property
-        def columns(self) -> Columns | None:
-            """What is looked up, filled or picked; None where every column is a number."""
+    @property
+    def columns(self) -> Columns | None:
+        """What is looked up, filled or picked; None where every column is a number."""
 
 
 Cells = List[str]

@@ -8,18 +8,15 @@ import io
 import itertools
 import os
 import sys
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Callable, Iterable, Iterator, List, Sequence
+from typing import IO, Any, BinaryIO, Callable, Iterable, Iterator, List, Sequence
 
 import numpy as np
 
-from scirknn.cli.csv_columns import CsvColumns
+from scirknn.arrays import Array
+from scirknn.cli.csv_columns import CsvColumns, TakesRows
 from scirknn.errors import InputError
 from scirknn.files import open_atomically
 from scirknn.text import printable
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array
-    from scirknn.cli.csv_columns import TakesRows as TakesRows
 
 HEADERS = ("auto", "yes", "no")
 

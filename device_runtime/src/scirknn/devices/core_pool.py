@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, TypeVar
+from typing import Callable, Dict, Iterable, TypeVar
 
+from scirknn.arrays import Array, Float32Array
 from scirknn.devices.lazy_threads import LazyThreads
 from scirknn.devices.protocol import Session
 from scirknn.errors import NativeError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from scirknn.arrays import Array, Float32Array
 
 _Given = TypeVar("_Given")
 _Result = TypeVar("_Result")

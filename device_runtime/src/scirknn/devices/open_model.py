@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from scirknn.bundle.contents import Bundle
 from scirknn.devices.core_pool import Contexts, CorePool
 from scirknn.devices.protocol import MASKS
 from scirknn.devices.runtimes import Runtime, open_files, open_on_npu
 from scirknn.errors import InputError
-
-if TYPE_CHECKING:
-    from scirknn.bundle.contents import Bundle
 
 POOL = "pool"
 CORES = (*MASKS, POOL)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
+from scirknn.arrays import Array, Float32Array
 
 DEVICES = ("npu", "virtual", "cpu", "auto")
 """Where a model runs; "auto" takes the NPU or the CPU, whichever is faster for a call."""

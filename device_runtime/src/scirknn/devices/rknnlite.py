@@ -7,16 +7,14 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
+from scirknn.arrays import Float32Array
 from scirknn.devices.protocol import Session
 from scirknn.devices.vendor_errors import cure_for, last_error_code, name_of
 from scirknn.errors import DeviceError, NativeError
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array
 
 
 @contextlib.contextmanager

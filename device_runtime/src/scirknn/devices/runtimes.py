@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
+from scirknn.bundle.contents import Bundle
 from scirknn.devices.core_pool import Context, close_contexts
 from scirknn.devices.native.library import Library, load_library
 from scirknn.devices.native.opening import Refusal, open_bound, open_general
 from scirknn.devices.session import has_rknnlite, open_session
 from scirknn.errors import DeviceError, InputError, NativeError
-
-if TYPE_CHECKING:
-    from scirknn.bundle.contents import Bundle
 
 RUNTIMES = ("auto", "native", "rknnlite")
 """What `runtime` can be."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scirknn.arrays import Float32Array
 from scirknn.devices.protocol import MASKS, Session
 from scirknn.errors import DeviceError, NativeError
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array
 
 
 class VirtualSession(Session):

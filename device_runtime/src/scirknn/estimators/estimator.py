@@ -7,11 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
+from typing import Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
 from scirknn.answers import finisher, responses_of
+from scirknn.arrays import Array, Float32Array, Floats
 from scirknn.bundle.contents import Bundle, PathLike
 from scirknn.bundle.files import read_bundle
 from scirknn.devices.lazy_threads import LazyThreads
@@ -21,13 +22,10 @@ from scirknn.estimators.one_row import OneRow
 from scirknn.estimators.range_watch import InputRangeCounts, RangeWatch
 from scirknn.estimators.scores import score_name
 from scirknn.input_checks import check_finite, check_rows, check_table
+from scirknn.networks.network import Network
 from scirknn.networks.open_networks import OpenNetworks, open_networks
 from scirknn.networks.run_plan import VALUES, cut
 from scirknn.steps.step import take_rows
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array, Floats
-    from scirknn.networks.network import Network
 
 _Self = TypeVar("_Self", bound="Estimator")
 

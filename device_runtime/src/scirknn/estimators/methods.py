@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from functools import partial
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from scirknn.answers import answer, by_target, final_values, main_method, own_labels, probabilities
-from scirknn.bundle.contents import Owner
+from scirknn.arrays import Array, Floats
+from scirknn.bundle.contents import Bundle, Owner
 from scirknn.errors import InputError
 from scirknn.estimators.estimator import Estimator, Finish
 from scirknn.estimators.scores import check_targets, inertia, score_name, score_of
@@ -18,12 +20,6 @@ from scirknn.estimators.searches import (
     may_lack_neighbours,
     training_rows,
 )
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from scirknn.arrays import Array, Floats
-    from scirknn.bundle.contents import Bundle
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import Any, Mapping
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array, Floats
-    from scirknn.bundle.contents import Affine, Bundle
-    from scirknn.estimators.range_watch import RangeWatch
-    from scirknn.networks.network import Network
+from scirknn.arrays import Array, Float32Array, Floats
+from scirknn.bundle.contents import Affine, Bundle
+from scirknn.estimators.range_watch import RangeWatch
+from scirknn.networks.network import Network
 
 LIMIT = 1e76
 """Below it no number of a row exceeds 1e38, and float32 holds up to 3.4e38."""

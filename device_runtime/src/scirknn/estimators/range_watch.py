@@ -5,18 +5,15 @@ from __future__ import annotations
 import threading
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, Mapping
+from typing import Callable, Mapping
 
 import numpy as np
 
-from scirknn.bundle.columns import Category, Coded, Missing
+from scirknn.arrays import Array, Float32Array
+from scirknn.bundle.columns import Category, Coded, Columns, Missing
+from scirknn.bundle.contents import Bundle
 from scirknn.bundle.input_range import ROUNDING
 from scirknn.errors import InputRangeWarning
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
-    from scirknn.bundle.columns import Columns
-    from scirknn.bundle.contents import Bundle
 
 NAMED = 3
 """Inputs that a warning names."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from scirknn.answers import SCORES
+from scirknn.arrays import Array, Floats
+from scirknn.bundle.contents import Bundle
 from scirknn.errors import InputError
 from scirknn.input_checks import check_consistent_length
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
-    from scirknn.bundle.contents import Bundle
 
 
 def score_name(bundle: Bundle) -> str:

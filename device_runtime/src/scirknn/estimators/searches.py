@@ -5,17 +5,15 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
+from scirknn.bundle.contents import Bundle
 from scirknn.errors import InputError
 from scirknn.steps.neighbours import NearestRows
 from scirknn.steps.training_rows import TrainingRows
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
-    from scirknn.bundle.contents import Bundle
 
 
 def training_rows(bundle: Bundle) -> Floats:

@@ -9,17 +9,15 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from scirknn.arrays import Floats
+from scirknn.bundle.contents import Bundle
 from scirknn.errors import InputError
 from scirknn.files import write_atomically
 from scirknn.networks.run_plan import cover
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
-    from scirknn.bundle.contents import Bundle
 
 MOST_ROWS = 1 << 20
 """Up to which a break-even is looked for."""

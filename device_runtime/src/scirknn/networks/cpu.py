@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generator, Iterable
+from typing import Any, Generator, Iterable
 
 import numpy as np
 
+from scirknn.arrays import Array, Float32Array
+from scirknn.bundle.contents import Affine, Bundle, CpuLayer
 from scirknn.errors import BundleNotFoundError
 from scirknn.networks.costs import CPU_ROWS
 from scirknn.networks.run_plan import VALUES, cut
 from scirknn.steps.activations import activate
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
-    from scirknn.bundle.contents import Affine, Bundle, CpuLayer
 
 
 class CpuNetwork:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generator, Iterable, Protocol
+from typing import Generator, Iterable, Protocol
 
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
-    from scirknn.bundle.contents import Affine
+from scirknn.arrays import Array, Float32Array
+from scirknn.bundle.contents import Affine
 
 
 class Network(Protocol):

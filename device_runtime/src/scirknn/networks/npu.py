@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Generator, Iterable, List, Tuple
+from typing import Generator, Iterable, List, Tuple
 
 import numpy as np
 
+from scirknn.arrays import Array, Float32Array
+from scirknn.bundle.contents import Bundle
+from scirknn.devices.core_pool import Contexts
 from scirknn.errors import NativeError
 from scirknn.networks.overlap import overlapped
 from scirknn.networks.run_plan import VALUES, Run, cover, cut
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
-    from scirknn.bundle.contents import Bundle
-    from scirknn.devices.core_pool import Contexts
 
 ROWS = 2048
 """Of a block. Below 1,024 handing a block to another thread, 50 to 100 us, is not negligible any more; above
 4,096 the caches hold less of it."""
 
-_Runs = List[Tuple[Run, "Array"]]
+_Runs = List[Tuple[Run, Array]]
 
 
 class NpuNetwork:

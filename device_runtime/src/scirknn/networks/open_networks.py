@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping
+from typing import Mapping
 
+from scirknn.bundle.contents import Bundle
 from scirknn.devices.compatibility import require_compatible
 from scirknn.devices.open_model import open_contexts, require_core
 from scirknn.devices.runtimes import Runtime, require_runtime
 from scirknn.devices.session import has_npu
 from scirknn.networks.costs import CallTimes, read_costs
 from scirknn.networks.cpu import CpuNetwork
+from scirknn.networks.network import Network
 from scirknn.networks.npu import NpuNetwork
-
-if TYPE_CHECKING:
-    from scirknn.bundle.contents import Bundle
-    from scirknn.networks.network import Network
 
 
 class OpenNetworks:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Callable, Generator, Iterable, TypeVar
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from concurrent.futures import Future
+from typing import Callable, Generator, Iterable, TypeVar
 
 IN_WORK = 2
 """Blocks of each worker: one that it computes, one that is prepared or read. A third was seen to gain

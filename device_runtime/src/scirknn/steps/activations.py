@@ -6,14 +6,11 @@ The formulas are scikit-learn's (``sklearn.neural_network._base``), written so t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import OWN_ROUNDING, Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 HEADS = ("softmax", "logistic", "identity", "exp")
 """Output activations, by scikit-learn's names."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Floats, Ints
 from scirknn.input_checks import check_finite
 from scirknn.steps.step import Step, apply_steps, carry_steps, step, take_rows, width_after
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats, Ints
 
 
 @step("branch")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Floats, Ints
 from scirknn.steps.activations import activate
 from scirknn.steps.step import OWN_ROUNDING, Monotonic, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats, Ints
 
 
 @step("sigmoids")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.steps.activations import log_activate
 from scirknn.steps.step import Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
 
 
 @step("normalized")

@@ -6,14 +6,12 @@ import dataclasses
 import importlib
 import math
 import pkgutil
-from typing import TYPE_CHECKING, Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping
 
 import numpy as np
 
+from scirknn.arrays import Array
 from scirknn.steps.step import KINDS, Step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array
 
 _FOLDER = "scirknn.steps"
 MOST_STEPS = 4096

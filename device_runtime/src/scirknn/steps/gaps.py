@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats, Ints
 from scirknn.steps.step import Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats, Ints
 
 _CHUNK = 256
 """Rows whose distances are computed together."""

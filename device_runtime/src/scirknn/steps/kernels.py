@@ -8,14 +8,12 @@ Williams, Gaussian Processes for Machine Learning, 2006, chapter 4.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.steps.step import Monotonic, Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
 
 
 def _distance(z: Floats) -> Floats:

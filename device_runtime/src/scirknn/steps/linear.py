@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.steps.step import Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
 
 _OPERATIONS = ("subtract", "divide", "multiply", "add")
 

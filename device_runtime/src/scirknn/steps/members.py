@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Callable
+from typing import Callable
 
 import numpy as np
 
+from scirknn.arrays import Floats, Ints
 from scirknn.steps.step import RowStep, Step, apply_steps, carry_steps, step, take_rows, width_after
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats, Ints
 
 _NUMBERS = 1 << 22
 """In work at a time: 32 MiB."""

@@ -8,14 +8,11 @@ scikit-learn has it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 
 class _Pairs(Step):

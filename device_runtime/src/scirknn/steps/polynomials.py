@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Floats, Ints
 from scirknn.errors import InputError
 from scirknn.steps.step import Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats, Ints
 
 EXTRAPOLATIONS = ("pieces", "periodic", "error")
 """What lies beyond the knots: the first and the last piece, the same again, or a refusal."""

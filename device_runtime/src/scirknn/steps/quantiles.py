@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import Monotonic, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 _THRESHOLD = 1e-7
 """``BOUNDS_THRESHOLD`` of scikit-learn: how near to the ends of a normal distribution a value may come."""

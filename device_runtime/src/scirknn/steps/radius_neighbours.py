@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import step
 from scirknn.steps.training_rows import TIE, WEIGHTS, TrainingRows
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 
 @dataclass(frozen=True, eq=False)

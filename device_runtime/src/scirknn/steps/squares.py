@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.steps.step import Monotonic, RowStep, Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Floats
 
 
 @step("squares")

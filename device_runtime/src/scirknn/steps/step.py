@@ -15,12 +15,11 @@ file of arrays. Converter and runtime import the same class, so a file is checke
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, ClassVar, Iterable, Sequence, Type, TypeVar
+from typing import Callable, ClassVar, Iterable, Sequence, Type, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
+from scirknn.arrays import Array, Floats
 
 OWN_ROUNDING = 2.0**-50
 """Share of a value that some operations of float64 in another order than scikit-learn's may change."""

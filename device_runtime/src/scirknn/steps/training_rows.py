@@ -9,14 +9,12 @@ within it of the score at that distance. Of these candidates the host computes t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import RowStep
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 METRICS = ("euclidean", "cosine")
 WEIGHTS = ("uniform", "distance")

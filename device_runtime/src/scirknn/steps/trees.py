@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats, Ints
 from scirknn.steps.step import Monotonic, Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats, Ints
 
 _BLOCK = 1 << 16
 """Pairs of a tree and a row that are walked at a time."""

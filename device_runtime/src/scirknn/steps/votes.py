@@ -7,14 +7,11 @@ for the class with the largest score, the first of equal ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Floats
 from scirknn.steps.step import Monotonic, Step, step
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Floats
 
 
 def _refuse_weights(kind: str, weights: tuple[float, ...]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from scirknn.arrays import Array
 from scirknn.devices.native.declarations import (
     CORE_MASKS,
     FROM_DEVICE,
@@ -19,9 +20,6 @@ from scirknn.devices.native.declarations import (
 )
 from scirknn.devices.native.library import Library, failed_call
 from scirknn.errors import NativeError
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array
 
 
 class NativeContext:

@@ -6,11 +6,14 @@ import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import Sequence
 
 import numpy as np
 
+from scirknn.bundle.contents import Bundle
+from scirknn.devices.core_pool import Context
 from scirknn.devices.native.context import NativeContext
+from scirknn.devices.native.library import Library
 from scirknn.devices.native.sessions import BoundSession, FloatSession, GeneralSession, NativeSession
 from scirknn.devices.native.verification import (
     difference_from_general,
@@ -19,11 +22,6 @@ from scirknn.devices.native.verification import (
     layout_difference,
     probe_runs,
 )
-
-if TYPE_CHECKING:
-    from scirknn.bundle.contents import Bundle
-    from scirknn.devices.core_pool import Context
-    from scirknn.devices.native.library import Library
 
 
 @dataclass(frozen=True)

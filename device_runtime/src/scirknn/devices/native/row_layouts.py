@@ -6,10 +6,9 @@ row): to lay them out is to transpose atoms, which complex128, 16 bytes wide, ca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from scirknn.arrays import Array, Float32Array
 from scirknn.devices.native.declarations import (
     AFFINE,
     DTYPES,
@@ -18,9 +17,6 @@ from scirknn.devices.native.declarations import (
     NOT_QUANTIZED,
     TensorAttribute,
 )
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
 
 _ATOM = np.dtype(np.complex128)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import threading
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scirknn.arrays import Array, Float32Array
 from scirknn.devices.native.context import NativeContext
 from scirknn.devices.native.declarations import (
     FLOAT32,
@@ -26,9 +26,6 @@ from scirknn.devices.native.library import failed_call
 from scirknn.devices.native.row_layouts import FloatAnswers, FloatRows, NativeAnswers, NativeRows
 from scirknn.devices.protocol import Session
 from scirknn.errors import NativeError
-
-if TYPE_CHECKING:
-    from scirknn.arrays import Array, Float32Array
 
 _INPUT_INVALID = -8
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Iterator, Sequence, TypeVar
+from typing import Iterator, Sequence, TypeVar
 
 import numpy as np
 
+from scirknn.arrays import Float32Array
+from scirknn.bundle.contents import Bundle
+from scirknn.devices.native.context import NativeContext
 from scirknn.devices.native.declarations import NATIVE_INPUT_ATTR, NATIVE_OUTPUT_ATTR, OUTPUT_ATTR
 from scirknn.devices.native.row_layouts import unexpected_layout
+from scirknn.devices.protocol import Session
+from scirknn.probe_rows import ProbeRows
 
-if TYPE_CHECKING:
-    from scirknn.arrays import Float32Array
-    from scirknn.bundle.contents import Bundle
-    from scirknn.devices.native.context import NativeContext
-    from scirknn.devices.protocol import Session
-    from scirknn.probe_rows import ProbeRows
-
-_SomeSession = TypeVar("_SomeSession", bound="Session")
+_SomeSession = TypeVar("_SomeSession", bound=Session)
 
 _TIMED_RUNS = 3
 """Runs of each session of which the shortest counts: what disturbs a run makes it longer."""
