@@ -31,11 +31,11 @@ class Branch(Step):
 
     def __post_init__(self) -> None:
         if self.kept.ndim != 1 or self.taken.ndim != 1 or not len(self.kept) + len(self.taken):
-            raise ValueError(f"the step 'branch' has shapes {self.kept.shape} and {self.taken.shape}")
+            raise self.fault(f"has shapes {self.kept.shape} and {self.taken.shape}")
         if min(self.kept.min(initial=0), self.taken.min(initial=0)) < 0:
-            raise ValueError("the step 'branch' takes a negative column")
+            raise self.fault("takes a negative column")
         if take_rows(self.steps):
-            raise ValueError("a step of the step 'branch' takes rows, as those of 'epilogue' can")
+            raise self.fault("holds a step that takes rows")
 
     @property
     def keeps_dtype(self) -> bool:

@@ -28,7 +28,7 @@ class Sigmoids(Monotonic):
 
     def __post_init__(self) -> None:
         if self.slopes.ndim != 1 or self.slopes.shape != self.offsets.shape:
-            raise ValueError(f"the step 'sigmoids' has shapes {self.slopes.shape} and {self.offsets.shape}")
+            raise self.fault(f"has shapes {self.slopes.shape} and {self.offsets.shape}")
 
     def width(self, columns: int) -> int:
         return self.require_columns(len(self.slopes), columns)
@@ -60,14 +60,14 @@ class Curves(Monotonic):
         count = len(self.points) if self.points.ndim == 1 else -1
         is_sized = self.sizes.ndim == 1 and self.sizes.size and self.sizes.min() >= 1
         if self.heights.shape != (count,) or not is_sized or self.sizes.sum() != count:
-            raise ValueError(
-                f"the step 'curves' has shapes {self.points.shape} and {self.heights.shape} for sizes "
+            raise self.fault(
+                f"has shapes {self.points.shape} and {self.heights.shape} for sizes "
                 f"{self.sizes.tolist()!r:.60}"
             )
         if any(
             (np.diff(points) < 0).any() or (np.diff(heights) < 0).any() for points, heights in self._curves()
         ):
-            raise ValueError("the step 'curves' has a curve that falls")
+            raise self.fault("has a curve that falls")
 
     def width(self, columns: int) -> int:
         return self.require_columns(len(self.sizes), columns)
@@ -109,7 +109,7 @@ class Logarithm(Monotonic):
 
     def __post_init__(self) -> None:
         if not self.shift > 0:
-            raise ValueError(f"the step 'logarithm' has the shift {self.shift}")
+            raise self.fault(f"has the shift {self.shift}")
 
     def apply(self, values: Floats) -> Floats:
         return np.asarray(np.log(np.maximum(values, 0.0) + self.shift))

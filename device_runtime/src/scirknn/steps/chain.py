@@ -32,7 +32,7 @@ class Linked(Step):
     def __post_init__(self) -> None:
         shape = self.weights.shape
         if len(shape) != 2 or shape[0] != shape[1] or np.tril(self.weights).any():
-            raise ValueError(f"the step 'linked' has weights of shape {shape}, or of what is not before")
+            raise self.fault(f"has weights of shape {shape}, or of what is not before")
         self.require_choice("answer", ANSWERS)
 
     def width(self, columns: int) -> int:

@@ -27,7 +27,7 @@ class Distances(RowStep):
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or not self.points.size:
-            raise ValueError(f"the step 'distances' has points of shape {self.points.shape}")
+            raise self.fault(f"has points of shape {self.points.shape}")
 
     def width(self, columns: int) -> int:
         return len(self.points)
@@ -60,7 +60,7 @@ class LessSquaredNorm(RowStep):
 
     def __post_init__(self) -> None:
         if self.factors.ndim != 1:
-            raise ValueError(f"the step 'less_squared_norm' has factors of shape {self.factors.shape}")
+            raise self.fault(f"has factors of shape {self.factors.shape}")
 
     @property
     def inputs(self) -> int:
@@ -90,7 +90,7 @@ class LargestOfGroups(Monotonic):
     def __post_init__(self) -> None:
         named = np.unique(self.groups)
         if self.groups.ndim != 1 or not len(named) or (named != np.arange(len(named))).any():
-            raise ValueError("the step 'largest_of_groups' has numbers of groups that are not 0, 1, 2, ...")
+            raise self.fault("has numbers of groups that are not 0, 1, 2, ...")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.groups), columns)
@@ -120,7 +120,7 @@ class Descent(Step):
         if self.signs.ndim != 2 or not (
             self.signs.any(axis=1).all() and np.isin(self.signs, (-1, 0, 1)).all()
         ):
-            raise ValueError(f"the step 'descent' has no paths in signs of shape {self.signs.shape}")
+            raise self.fault(f"has no paths in signs of shape {self.signs.shape}")
 
     def width(self, columns: int) -> int:
         self.require_columns(self.signs.shape[1], columns)

@@ -71,7 +71,7 @@ class Clip(Monotonic):
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
-            raise ValueError(f"the step 'clip' has the limits {self.low} and {self.high}")
+            raise self.fault(f"has the limits {self.low} and {self.high}")
 
     def apply(self, values: Floats) -> Floats:
         return np.clip(values, self.low, self.high)

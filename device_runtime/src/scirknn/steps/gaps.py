@@ -29,7 +29,7 @@ class Fill(Step):
 
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or not np.isfinite(self.values).all():
-            raise ValueError(f"the step 'fill' has {self.values.shape} values, or one that is not finite")
+            raise self.fault(f"has {self.values.shape} values, or one that is not finite")
 
     def width(self, columns: int) -> int:
         return self.require_columns(len(self.values), columns)
@@ -83,13 +83,9 @@ class NearestFill(Step):
 
     def __post_init__(self) -> None:
         if self.points.ndim != 2 or not self.points.size or self.present.shape != self.points.shape:
-            raise ValueError(
-                f"the step 'nearest_fill' has shapes {self.points.shape} and {self.present.shape}"
-            )
+            raise self.fault(f"has shapes {self.points.shape} and {self.present.shape}")
         if self.neighbors < 1 or not np.isin(self.present, (0, 1)).all():
-            raise ValueError(
-                f"the step 'nearest_fill' has {self.neighbors} neighbors, or a presence that is not 0 or 1"
-            )
+            raise self.fault(f"has {self.neighbors} neighbors, or a presence that is not 0 or 1")
 
     def width(self, columns: int) -> int:
         self.require_columns(2 * self.points.shape[1], columns)

@@ -31,9 +31,9 @@ class Above(Step):
 
     def __post_init__(self) -> None:
         if self.columns.ndim != 1 or self.thresholds.shape != self.columns.shape or not self.columns.size:
-            raise ValueError(f"the step 'above' has shapes {self.columns.shape} and {self.thresholds.shape}")
+            raise self.fault(f"has shapes {self.columns.shape} and {self.thresholds.shape}")
         if self.columns.min() < 0:
-            raise ValueError(f"the step 'above' takes column {self.columns.min()}")
+            raise self.fault(f"takes column {self.columns.min()}")
 
     def width(self, columns: int) -> int:
         self.require_column(int(self.columns.max()), columns)
@@ -68,7 +68,7 @@ class OneHot(Step):
 
     def __post_init__(self) -> None:
         if not self.sizes or min(self.sizes) < 1:
-            raise ValueError(f"the step 'one_hot' has {len(self.sizes)} columns or one without categories")
+            raise self.fault(f"has {len(self.sizes)} columns or one without categories")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.sizes), columns)

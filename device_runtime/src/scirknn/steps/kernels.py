@@ -66,16 +66,15 @@ class Kernel(Step):
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or self.bias.shape != self.weights.shape[1:]:
-            raise ValueError(f"the step 'kernel' has shapes {self.weights.shape} and {self.bias.shape}")
+            raise self.fault(f"has shapes {self.weights.shape} and {self.bias.shape}")
         count = len(self.functions)
         if not count or len(self.parameters) != count or len(self.weights) % count:
-            raise ValueError(
-                f"the step 'kernel' has {count} functions, {len(self.parameters)} parameters and "
-                f"{len(self.weights)} columns"
+            raise self.fault(
+                f"has {count} functions, {len(self.parameters)} parameters and {len(self.weights)} columns"
             )
         for name, parameter in zip(self.functions, self.parameters):
             if name not in _FUNCTIONS or not _PARAMETERS[name](parameter):
-                raise ValueError(f"the step 'kernel' has the function {name!r:.60} of {parameter!r}")
+                raise self.fault(f"has the function {name!r:.60} of {parameter!r}")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.weights), columns)
@@ -124,7 +123,7 @@ class KernelLogarithm(Monotonic):
     def __post_init__(self) -> None:
         self.require_choice("function", ("gaussian", "exponential"))
         if self.weights.ndim != 1 or not (self.weights > 0).all():
-            raise ValueError(f"the step 'kernel_logarithm' has weights of shape {self.weights.shape} or none")
+            raise self.fault(f"has weights of shape {self.weights.shape} or none")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.weights), columns)
@@ -154,9 +153,7 @@ class LabelShares(Step):
 
     def __post_init__(self) -> None:
         if self.distributions.ndim != 2 or not (self.distributions >= 0).all():
-            raise ValueError(
-                f"the step 'label_shares' has shape {self.distributions.shape} or what is negative"
-            )
+            raise self.fault(f"has shape {self.distributions.shape} or what is negative")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.distributions), columns)
@@ -197,7 +194,7 @@ class Quotients(Step):
 
     def __post_init__(self) -> None:
         if self.bias.ndim != 1 or not len(self.bias):
-            raise ValueError(f"the step 'quotients' has a bias of shape {self.bias.shape}")
+            raise self.fault(f"has a bias of shape {self.bias.shape}")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.bias) + 1, columns)
@@ -231,7 +228,7 @@ class Cosines(Step):
 
     def __post_init__(self) -> None:
         if not self.factor > 0:
-            raise ValueError(f"the step 'cosines' has the factor {self.factor!r}")
+            raise self.fault(f"has the factor {self.factor!r}")
 
     def apply(self, values: Floats) -> Floats:
         return np.asarray(np.cos(values) * self.factor)

@@ -50,7 +50,7 @@ class Scale(Step):
 
     def __post_init__(self) -> None:
         if self.offset.ndim != 1 or self.scale.shape != self.offset.shape:
-            raise ValueError(f"the step 'scale' has shapes {self.offset.shape} and {self.scale.shape}")
+            raise self.fault(f"has shapes {self.offset.shape} and {self.scale.shape}")
 
     def width(self, columns: int) -> int:
         return self.require_columns(len(self.scale), columns)
@@ -90,9 +90,8 @@ class Arithmetic(Step):
         self.require_choice("operation", _OPERATIONS)
         usable = np.isfinite(self.operands) & ((self.operands != 0) | (self.operation != "divide"))
         if self.operands.ndim != 1 or not usable.all():
-            raise ValueError(
-                f"the step 'arithmetic' has operands of shape {self.operands.shape}, or one of no use to "
-                f"{self.operation} by"
+            raise self.fault(
+                f"has operands of shape {self.operands.shape}, or one of no use to {self.operation} by"
             )
 
     def width(self, columns: int) -> int:
@@ -131,7 +130,7 @@ class Columns(Step):
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
-            raise ValueError(f"the step 'columns' takes the columns {self.start} to {self.stop}")
+            raise self.fault(f"takes the columns {self.start} to {self.stop}")
 
     def width(self, columns: int) -> int:
         self.require_column(self.stop - 1, columns)
@@ -160,7 +159,7 @@ class Dense(Step):
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or self.bias.shape != self.weights.shape[1:]:
-            raise ValueError(f"the step 'dense' has shapes {self.weights.shape} and {self.bias.shape}")
+            raise self.fault(f"has shapes {self.weights.shape} and {self.bias.shape}")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.weights), columns)

@@ -63,11 +63,11 @@ class Each(Step):
     def __post_init__(self) -> None:
         _refuse_row_steps(self.kind, self.steps)
         if self.count < 1:
-            raise ValueError(f"the step 'each' has {self.count} groups")
+            raise self.fault(f"has {self.count} groups")
 
     def width(self, columns: int) -> int:
         if columns % self.count:
-            raise ValueError(f"the step 'each' has {self.count} groups of {columns} columns")
+            raise self.fault(f"has {self.count} groups of {columns} columns")
         return self.count * width_after(self.steps, columns // self.count)
 
     def apply(self, values: Floats) -> Floats:
@@ -101,12 +101,11 @@ class Groups(Step):
     def __post_init__(self) -> None:
         _refuse_row_steps(self.kind, self.members)
         if not self.members or {len(self.starts), len(self.widths)} != {len(self.members)}:
-            raise ValueError(
-                f"the step 'groups' has {len(self.members)} members for {len(self.starts)} starts and "
-                f"{len(self.widths)} widths"
+            raise self.fault(
+                f"has {len(self.members)} members for {len(self.starts)} starts and {len(self.widths)} widths"
             )
         if min(self.starts) < 0 or min(self.widths) < 1:
-            raise ValueError(f"the step 'groups' starts at {min(self.starts)}, {min(self.widths)} wide")
+            raise self.fault(f"starts at {min(self.starts)}, {min(self.widths)} wide")
 
     def width(self, columns: int) -> int:
         end = max(start + width for start, width in zip(self.starts, self.widths))
@@ -139,7 +138,7 @@ class Copies(Step):
     def __post_init__(self) -> None:
         _refuse_row_steps(self.kind, self.members)
         if not self.members:
-            raise ValueError("the step 'copies' has no members")
+            raise self.fault("has no members")
 
     def width(self, columns: int) -> int:
         return sum(each.width(columns) for each in self.members)
@@ -165,7 +164,7 @@ class Picked(Step):
 
     def __post_init__(self) -> None:
         if self.columns.ndim != 1 or not self.columns.size or self.columns.min() < 0:
-            raise ValueError(f"the step 'picked' takes columns of shape {self.columns.shape}, or below 0")
+            raise self.fault(f"takes columns of shape {self.columns.shape}, or below 0")
 
     def width(self, columns: int) -> int:
         self.require_column(int(self.columns.max()), columns)
@@ -199,9 +198,7 @@ class OfRows(Step):
     def width(self, columns: int) -> int:
         for each in self.steps:
             if isinstance(each, RowStep) and each.inputs not in (None, columns):
-                raise ValueError(
-                    f"the step 'of_rows' has {columns} columns for the {each.inputs} of {each.kind!r}"
-                )
+                raise self.fault(f"has {columns} columns for the {each.inputs} of {each.kind!r}")
         return width_after(self.steps, columns)
 
     def apply(self, values: Floats) -> Floats:
@@ -234,7 +231,7 @@ class WithRows(RowStep):
 
     def __post_init__(self) -> None:
         if self.columns < 1:
-            raise ValueError(f"the step 'with_rows' appends {self.columns} columns")
+            raise self.fault(f"appends {self.columns} columns")
 
     @property
     def inputs(self) -> int | None:

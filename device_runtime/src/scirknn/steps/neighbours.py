@@ -29,9 +29,7 @@ class NearestRows(TrainingRows):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.count <= len(self.points):
-            raise ValueError(
-                f"the step {self.kind!r} has {self.count} neighbours of {len(self.points)} points"
-            )
+            raise self.fault(f"has {self.count} neighbours of {len(self.points)} points")
 
     def answers_of(self, distances: Floats, indices: Array) -> Floats:
         """Return the values for neighbours, both arrays of shape (n, k), the nearest first."""
@@ -143,8 +141,8 @@ class LocalOutlierFactor(NearestRows):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.reaches.shape != self.densities.shape or self.reaches.shape != self.points.shape[:1]:
-            raise ValueError(
-                f"the step {self.kind!r} has {self.reaches.shape} reaches and {self.densities.shape} "
+            raise self.fault(
+                f"has {self.reaches.shape} reaches and {self.densities.shape} "
                 f"densities for {len(self.points)} points"
             )
 

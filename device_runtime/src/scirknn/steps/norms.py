@@ -26,7 +26,7 @@ class SquaredNorms(Step):
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or not (self.weights >= 0).all():
-            raise ValueError(f"the step 'squared_norms' has shape {self.weights.shape} or what is negative")
+            raise self.fault(f"has shape {self.weights.shape} or what is negative")
 
     def width(self, columns: int) -> int:
         self.require_columns(len(self.weights), columns)
@@ -112,7 +112,7 @@ class ChiSquared(Step):
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= 1 << 16 or not self.interval > 0:
-            raise ValueError(f"the step 'chi_squared' has {self.samples} samples at {self.interval}")
+            raise self.fault(f"has {self.samples} samples at {self.interval}")
 
     def width(self, columns: int) -> int:
         return columns * (2 * self.samples - 1)

@@ -22,7 +22,7 @@ class _Pairs(Step):
 
     def __post_init__(self) -> None:
         if not 2 <= self.classes <= 1 << 12:
-            raise ValueError(f"the step {self.kind!r} has {self.classes} classes")
+            raise self.fault(f"has {self.classes} classes")
 
     def width(self, columns: int) -> int:
         self.require_columns(self.classes * (self.classes - 1) // 2, columns)
@@ -160,7 +160,7 @@ class PairChances(_Pairs):
         super().__post_init__()
         pairs = self.classes * (self.classes - 1) // 2
         if len(self.slopes) != pairs or len(self.offsets) != pairs:
-            raise ValueError(f"the step 'pair_chances' has {len(self.slopes)} slopes for {pairs} pairs")
+            raise self.fault(f"has {len(self.slopes)} slopes for {pairs} pairs")
 
     def apply(self, values: Floats) -> Floats:
         signed = -values if self.classes == 2 else values

@@ -33,10 +33,7 @@ class Products(Step):
     def __post_init__(self) -> None:
         factors = self.factors
         if factors.ndim != 2 or not factors.size or factors.min() < 0 or factors.max() > self.columns:
-            raise ValueError(
-                f"the step 'products' has factors of shape {factors.shape} that are no columns of "
-                f"{self.columns}"
-            )
+            raise self.fault(f"has factors of shape {factors.shape} that are no columns of {self.columns}")
 
     def width(self, columns: int) -> int:
         self.require_columns(self.columns, columns)
@@ -90,9 +87,9 @@ class Pieces(Step):
         shape = self.coefficients.shape
         wants = ((shape[0], shape[1] - 1), shape[:2], (shape[0], 2)) if len(shape) == 4 else ()
         if (self.edges.shape, self.anchors.shape, self.ends.shape) != wants or not self.coefficients.size:
-            raise ValueError(f"the step 'pieces' has shapes {self.edges.shape} and {shape}")
+            raise self.fault(f"has shapes {self.edges.shape} and {shape}")
         if not (self.edges[:, 1:] >= self.edges[:, :-1]).all():
-            raise ValueError("the step 'pieces' has edges in no order")
+            raise self.fault("has edges in no order")
         self.require_choice("beyond", EXTRAPOLATIONS)
 
     def width(self, columns: int) -> int:

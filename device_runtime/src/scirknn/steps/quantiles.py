@@ -37,7 +37,7 @@ class Quantiles(Monotonic):
     def __post_init__(self) -> None:
         quantiles = self.quantiles
         if quantiles.ndim != 2 or not quantiles.size or not (quantiles[1:] >= quantiles[:-1]).all():
-            raise ValueError(f"the step 'quantiles' has shape {quantiles.shape} or is not ascending")
+            raise self.fault(f"has shape {quantiles.shape} or is not ascending")
 
     def width(self, columns: int) -> int:
         return self.require_columns(self.quantiles.shape[1], columns)
@@ -91,7 +91,7 @@ class Bins(Monotonic):
 
     def __post_init__(self) -> None:
         if not self.counts or min(self.counts) < 0 or self.edges.shape != (sum(self.counts),):
-            raise ValueError(f"the step 'bins' has {self.edges.shape} edges for {len(self.counts)} columns")
+            raise self.fault(f"has {self.edges.shape} edges for {len(self.counts)} columns")
 
     def width(self, columns: int) -> int:
         return self.require_columns(len(self.counts), columns)

@@ -82,9 +82,7 @@ class RadiusVotes(_RadiusAnswers):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not -1 <= self.outlier < self.answer_columns:
-            raise ValueError(
-                f"the step {self.kind!r} has the outliers' class {self.outlier} of {self.answer_columns}"
-            )
+            raise self.fault(f"has the outliers' class {self.outlier} of {self.answer_columns}")
 
     @property
     def may_lack_neighbours(self) -> bool:

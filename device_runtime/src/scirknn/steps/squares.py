@@ -32,8 +32,8 @@ class Squares(Step):
 
     def __post_init__(self) -> None:
         if not self.groups or min(self.groups) < 1 or len(self.constants) != len(self.groups):
-            raise ValueError(
-                f"the step 'squares' has {len(self.constants)} constants for {len(self.groups)} groups of at "
+            raise self.fault(
+                f"has {len(self.constants)} constants for {len(self.groups)} groups of at "
                 f"least {min(self.groups, default=0)} columns"
             )
 
@@ -87,9 +87,8 @@ class LogNormal(RowStep):
 
     def __post_init__(self) -> None:
         if self.matrix.ndim != 2 or self.diagonal.shape != self.matrix.shape[1:] or self.sign not in (-1, 1):
-            raise ValueError(
-                f"the step 'log_normal' has shapes {self.diagonal.shape} and {self.matrix.shape} and the "
-                f"sign {self.sign}"
+            raise self.fault(
+                f"has shapes {self.diagonal.shape} and {self.matrix.shape} and the sign {self.sign}"
             )
 
     def width(self, columns: int) -> int:

@@ -74,23 +74,26 @@ class Step:
         """
         return columns
 
+    def fault(self, text: str) -> ValueError:
+        """Return the error for fields or columns that the step cannot have."""
+        return ValueError(f"the step {self.kind!r} {text}")
+
     def require_columns(self, expected: int, columns: int) -> int:
         """Return `columns`, or raise ValueError where the step takes another number of them."""
         if columns != expected:
-            raise ValueError(f"the step {self.kind!r} takes {expected} columns, not {columns}")
+            raise self.fault(f"takes {expected} columns, not {columns}")
         return columns
 
     def require_column(self, last: int, columns: int) -> None:
         """Raise ValueError where the last column that the step takes is not there."""
         if last >= columns:
-            raise ValueError(f"the step {self.kind!r} takes column {last} of {columns}")
+            raise self.fault(f"takes column {last} of {columns}")
 
     def require_choice(self, field: str, choices: Sequence[str]) -> None:
         """Raise ValueError where a field is none of the choices."""
         value = getattr(self, field)
         if value not in choices:
-            known = ", ".join(choices)
-            raise ValueError(f"the step {self.kind!r} has {value!r:.60} for its {field}, not one of {known}")
+            raise self.fault(f"has {value!r:.60} for its {field}, not one of {', '.join(choices)}")
 
     def apply(self, values: Floats) -> Floats:
         """Compute the step, shape (n, columns) to (n, width(columns))."""

@@ -87,12 +87,10 @@ class TrainingRows(RowStep):
     def __post_init__(self) -> None:
         shape = self.points.shape
         if len(shape) != 2 or not shape[0] or self.centre.shape != shape[1:]:
-            raise ValueError(
-                f"the step {self.kind!r} has points of shape {shape} and a centre of {self.centre.shape}"
-            )
+            raise self.fault(f"has points of shape {shape} and a centre of {self.centre.shape}")
         self.require_choice("metric", METRICS)
         if not (self.slope >= 0 and self.constant >= 0):
-            raise ValueError(f"the step {self.kind!r} has an error of {self.slope:g} and {self.constant:g}")
+            raise self.fault(f"has an error of {self.slope:g} and {self.constant:g}")
 
     @property
     def may_lack_neighbours(self) -> bool:
@@ -115,9 +113,7 @@ class TrainingRows(RowStep):
     def require_answers(self, answers: Floats) -> None:
         """Raise a ValueError for answers that are not those of the points."""
         if answers.ndim != 2 or len(answers) != len(self.points) or not answers.size:
-            raise ValueError(
-                f"the step {self.kind!r} has answers of shape {answers.shape} for {len(self.points)} points"
-            )
+            raise self.fault(f"has answers of shape {answers.shape} for {len(self.points)} points")
 
     def error_of_scores(self, rows: Floats) -> Floats:
         """Bound the error of the network's scores for each row, shape (n,)."""

@@ -61,17 +61,15 @@ class TreeSum(Step):
         per_node = (self.columns, self.thresholds, self.below, self.above, missing)
         shapes = {array.shape for array in per_node}
         if shapes != {(nodes,)} or self.roots.ndim != 1 or self.values.shape != (nodes, len(self.start)):
-            raise ValueError(
-                f"the step 'tree_sum' has shapes {sorted(shapes)}, {self.roots.shape} and {self.values.shape}"
-            )
+            raise self.fault(f"has shapes {sorted(shapes)}, {self.roots.shape} and {self.values.shape}")
         own = np.arange(nodes)
         is_leaf = (self.below == own) & (self.above == own) & (missing == own)
         behind = np.minimum(np.minimum(self.below, self.above), missing)
         last = np.maximum(np.maximum(self.below, self.above), missing)
         if not (is_leaf | (behind > own)).all() or (last >= nodes).any() or (self.columns < 0).any():
-            raise ValueError("the step 'tree_sum' has nodes that do not lead to a leaf")
+            raise self.fault("has nodes that do not lead to a leaf")
         if not self.roots.size or self.roots.min() < 0 or self.roots.max() >= nodes or not self.divisor:
-            raise ValueError(f"the step 'tree_sum' has {len(self.roots)} roots and divides by {self.divisor}")
+            raise self.fault(f"has {len(self.roots)} roots and divides by {self.divisor}")
 
     @property
     def accepts_missing(self) -> bool:

@@ -39,9 +39,7 @@ class WeightedMean(Step):
 
     def width(self, columns: int) -> int:
         if columns % len(self.weights) or not columns:
-            raise ValueError(
-                f"the step 'weighted_mean' has {len(self.weights)} weights for {columns} columns"
-            )
+            raise self.fault(f"has {len(self.weights)} weights for {columns} columns")
         return columns // len(self.weights)
 
     def apply(self, values: Floats) -> Floats:
@@ -103,7 +101,7 @@ class _Voting(Step):
     def __post_init__(self) -> None:
         _refuse_weights(self.kind, self.weights)
         if self.classes < 1:
-            raise ValueError(f"the step {self.kind!r} has {self.classes} classes")
+            raise self.fault(f"has {self.classes} classes")
 
     def width(self, columns: int) -> int:
         self.require_columns(self.classes * len(self.weights), columns)
