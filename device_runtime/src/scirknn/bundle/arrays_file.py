@@ -11,14 +11,16 @@ import io
 import math
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, Mapping, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn
 
 import numpy as np
 from numpy.lib import format as npy
 
-from scirknn.arrays import Array
 from scirknn.errors import BundleNotFoundError, DigestError
 from scirknn.files import sha256_of_bytes
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Array
 
 LARGEST_FILE = 1 << 30
 """Bytes: 10,000 stored rows of 784 features take 63 MB."""
@@ -27,7 +29,7 @@ MOST_ARRAYS = 4096
 _LONGEST_HEADER = 1024
 _DTYPES = ("<f8", "<i8", "<f4")
 
-ReadArrays = Callable[[Path, Mapping[str, Any], Callable[[str], NoReturn]], Mapping[str, Array]]
+ReadArrays = Callable[[Path, Mapping[str, Any], Callable[[str], NoReturn]], Mapping[str, "Array"]]
 
 
 def arrays_path(path: Path) -> Path:

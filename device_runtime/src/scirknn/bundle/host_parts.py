@@ -11,28 +11,31 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, Mapping, NoReturn
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn
 
 from scirknn.answers import (
     METHODS,
     SCORES,
     SEARCHES,
-    Answering,
     Responses,
     default_responses,
     main_method,
     own_labels,
     responses_of,
 )
-from scirknn.arrays import Array
 from scirknn.bundle.arrays_file import ReadArrays, arrays_path, pack_arrays
-from scirknn.bundle.contents import Bundle, CpuPart, Owner
+from scirknn.bundle.contents import CpuPart, Owner
 from scirknn.bundle.limits import MOST_CHANNELS
 from scirknn.errors import BundleFormatError
 from scirknn.files import sha256_of_bytes
 from scirknn.steps.description import Description, describe_steps, read_steps
 from scirknn.steps.step import RowStep, Step, take_rows, width_after
 from scirknn.steps.training_rows import TrainingRows
+
+if TYPE_CHECKING:
+    from scirknn.answers import Answering
+    from scirknn.arrays import Array
+    from scirknn.bundle.contents import Bundle
 
 _OF_BEFORE = {
     ("classifier", "softmax"),

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Callable, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
 from scirknn import probe_rows
 from scirknn.answers import check_labels
-from scirknn.arrays import Array
 from scirknn.bundle import columns_metadata, host_parts, input_range
 from scirknn.bundle.arrays_file import ReadArrays, read_beside
-from scirknn.bundle.columns import Columns
 from scirknn.bundle.contents import (
     FORMS,
     HEADS,
@@ -37,6 +35,10 @@ from scirknn.bundle.limits import (
 )
 from scirknn.bundle.sidecar import check_digest
 from scirknn.errors import BundleFormatError
+
+if TYPE_CHECKING:
+    from scirknn.arrays import Array
+    from scirknn.bundle.columns import Columns
 
 _Value = TypeVar("_Value")
 
