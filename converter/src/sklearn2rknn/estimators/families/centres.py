@@ -118,12 +118,7 @@ def read_affinity_propagation(estimator: Any, name: str) -> Network:
 def read_birch(estimator: Any, name: str) -> Network:
     """Return the network of subclusters; a cluster's score is that of its nearest one."""
     centres = _Centres.of(estimator, name, "subcluster_centers_")
-    labels = np.asarray(estimator.subcluster_labels_)
-    if labels.dtype.kind not in "iu" or labels.shape != centres.points.shape[:1]:
-        raise UnsupportedModelError(
-            f"{name}.subcluster_labels_ is an array of {labels.dtype} and shape {labels.shape} for "
-            f"{len(centres.points)} subclusters. It was changed after fit; fit again."
-        )
+    labels = Attributes(estimator).array("subcluster_labels_", (len(centres.points),), "iu")
     classes, groups = np.unique(labels, return_inverse=True)
     return centres.clusterer(estimator, classes, (LargestOfGroups(groups.astype(np.int64)),))
 
@@ -198,12 +193,8 @@ class _Centres:
     def of(cls, estimator: Any, name: str, attribute: str) -> _Centres:
         """Read the centres of an estimator."""
         require_fitted(estimator, attribute)
-        values = fitted_numbers(f"{name}.{attribute}", getattr(estimator, attribute), 2)
-        if values.shape[1] != estimator.n_features_in_:
-            raise UnsupportedModelError(
-                f"{name}.{attribute} has {values.shape[1]} columns for {estimator.n_features_in_} features. "
-                "It was changed after fit; fit again."
-            )
+        own = Attributes(estimator)
+        values = fitted_numbers(f"{name}.{attribute}", own.array(attribute, (None, own.width()), "f"), 2)
         centres = values.astype(np.float64)
         middle = centres.mean(axis=0)
         spread = float(np.abs(centres - middle).max())

@@ -7,17 +7,13 @@ from typing import Any
 import attrs
 import numpy as np
 from sklearn import linear_model
-from sklearn.linear_model import (
-    GammaRegressor,
-    PoissonRegressor,
-    RANSACRegressor,
-    TweedieRegressor,
-)
+from sklearn.linear_model import GammaRegressor, PoissonRegressor, RANSACRegressor, TweedieRegressor
 from sklearn.svm import LinearSVR
 
-from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network, linear_weights
 from sklearn2rknn.estimators.fitted import feature_names, require_fitted
+from sklearn2rknn.estimators.kernels import finite_number
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -49,22 +45,13 @@ def read_generalized(estimator: Any, name: str) -> Network:
     """Return the network of a generalized linear model, whose score is the deviance explained."""
     weights, bias = linear_weights(estimator)
     power = _POWERS.get(type(estimator), getattr(estimator, "power", None))
-    if not isinstance(power, (int, float)) or not np.isfinite(power):
-        raise UnsupportedModelError(f"{name}.power is {power!r:.60}; it is a number. Fit again.")
-    link = getattr(estimator, "link", "log")
-    if link not in ("auto", "identity", "log"):
-        raise UnsupportedModelError(f"{name}.link is {link!r:.60}; it is 'identity' or 'log'. Fit again.")
+    power = finite_number(name, "power", power)
+    own = Attributes(estimator)
+    link = own.choice("link", ("auto", "identity", "log")) if hasattr(estimator, "link") else "log"
     is_log = link == "log" or (link == "auto" and power > 0)
+    head, score = "exp" if is_log else "identity", f"d2_tweedie({power:.15g})"
     return dense_network(
-        estimator,
-        weights,
-        bias,
-        Answers(
-            task="regressor",
-            head="exp" if is_log else "identity",
-            single_output=True,
-            score=f"d2_tweedie({float(power):.15g})",
-        ),
+        estimator, weights, bias, Answers(task="regressor", head=head, single_output=True, score=score)
     )
 
 

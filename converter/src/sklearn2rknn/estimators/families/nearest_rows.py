@@ -22,6 +22,7 @@ from scirknn.steps.linear import Shift
 from scirknn.steps.norms import UnitRows
 from scirknn.steps.radius_neighbours import RadiusMeans, RadiusVotes
 from scirknn.steps.step import Step
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import dense_bound
 from sklearn2rknn.errors import UnsupportedModelError
@@ -94,33 +95,20 @@ def read_radius_classifier(estimator: Any, name: str) -> Network:
     return space.network(estimator, step, answers)
 
 
-@reads(KNeighborsRegressor, form=NEAREST)
+@reads(KNeighborsRegressor, RadiusNeighborsRegressor, form=NEAREST)
 def read_regressor(estimator: Any, name: str) -> Network:
     """Return the network of the neighbours' mean target."""
     space = _Space.of(estimator, name)
     targets = _targets(estimator, name, space)
-    step = neighbours.NearestAnswers(
-        **space.fields,
-        count=_count(estimator, name, "n_neighbors"),
-        answers=targets.reshape(len(targets), -1),
-        weights=_weights(estimator, name),
+    table = targets.reshape(len(targets), -1)
+    fields = {**space.fields, "answers": table, "weights": _weights(estimator, name)}
+    step = (
+        RadiusMeans(**fields, radius=_radius(estimator, name))
+        if isinstance(estimator, RadiusNeighborsRegressor)
+        else neighbours.NearestAnswers(**fields, count=_count(estimator, name, "n_neighbors"))
     )
-    answers = Answers.of(estimator, "regressor", {"kneighbors": ()}, single_output=targets.ndim == 1)
-    return space.network(estimator, step, answers)
-
-
-@reads(RadiusNeighborsRegressor, form=NEAREST)
-def read_radius_regressor(estimator: Any, name: str) -> Network:
-    """Return the network of the mean target within a radius."""
-    space = _Space.of(estimator, name)
-    targets = _targets(estimator, name, space)
-    step = RadiusMeans(
-        **space.fields,
-        radius=_radius(estimator, name),
-        answers=targets.reshape(len(targets), -1),
-        weights=_weights(estimator, name),
-    )
-    answers = Answers.of(estimator, "regressor", {"radius_neighbors": ()}, single_output=targets.ndim == 1)
+    own = dict.fromkeys(step.searches, ())
+    answers = Answers.of(estimator, "regressor", own, single_output=targets.ndim == 1)
     return space.network(estimator, step, answers)
 
 
@@ -143,21 +131,18 @@ def read_local_outlier_factor(estimator: Any, name: str) -> Network:
             f"{name} with novelty=False has no predict for new rows. Fit it with novelty=True."
         )
     space, count = _Space.of(estimator, name), _count(estimator, name, "n_neighbors_")
-    distances = fitted_numbers(f"{name}._distances_fit_X_", getattr(estimator, "_distances_fit_X_", None), 2)
-    densities = fitted_numbers(f"{name}._lrd", getattr(estimator, "_lrd", None), 1)
-    offset = float(estimator.offset_)
-    if not len(space.rows) == len(distances) == len(densities) or distances.shape[1] < count:
-        raise UnsupportedModelError(
-            f"{name} has distances of shape {distances.shape} and {len(densities)} densities for "
-            f"{len(space.rows)} training rows. It was changed after fit; fit again."
-        )
+    own, n = Attributes(estimator), len(space.rows)
+    distances = fitted_numbers(f"{name}._distances_fit_X_", own.array("_distances_fit_X_", (n, None)), 2)
+    densities = fitted_numbers(f"{name}._lrd", own.array("_lrd", (n,)), 1)
+    if distances.shape[1] < count:
+        raise own.refuse("_distances_fit_X_", f"{count} distances of each row")
     reaches = distances[:, count - 1]
     step = neighbours.LocalOutlierFactor(
         **space.fields, count=count, reaches=_doubles(reaches), densities=_doubles(densities)
     )
-    shift: tuple[Step, ...] = (Shift((-offset,)),)
-    own = {"predict": shift, "decision_function": shift, "score_samples": (), "kneighbors": ()}
-    answers = Answers.of(estimator, "outlier", own)
+    shift: tuple[Step, ...] = (Shift((-float(estimator.offset_),)),)
+    methods = {"predict": shift, "decision_function": shift, "score_samples": (), "kneighbors": ()}
+    answers = Answers.of(estimator, "outlier", methods)
     return space.network(estimator, step, answers)
 
 
@@ -251,10 +236,6 @@ def _doubles(values: Array) -> Floats:
     return np.ascontiguousarray(values, dtype=np.float64)
 
 
-def _are_indices(values: Array, count: int) -> bool:
-    return bool(len(values) and values.min() >= 0 and values.max() < count)
-
-
 def _metric(estimator: Any, name: str) -> str:
     metric, parameters = estimator.effective_metric_, estimator.effective_metric_params_
     if metric in ("euclidean", "l2") and not parameters:
@@ -293,9 +274,10 @@ def _votes(estimator: Any, name: str, space: _Space) -> Floats:
         raise UnsupportedModelError(
             f"{name} with several targets (multi-output) cannot be converted. Fit one for each column of y."
         )
-    own, count = np.asarray(estimator._y), len(estimator.classes_)
-    if own.dtype.kind not in "iu" or own.shape != (len(space.rows),) or not _are_indices(own, count):
-        raise UnsupportedModelError(f"{name}._y holds no class of each training row. Fit again.")
+    count = len(estimator.classes_)
+    own = Attributes(estimator).array("_y", (len(space.rows),), "iu")
+    if not 0 <= own.min() <= own.max() < count:
+        raise Attributes(estimator).refuse("_y", f"the class of each row, below {count}")
     votes = np.zeros((len(own), count))
     votes[np.arange(len(own)), own] = 1.0
     return votes
@@ -325,11 +307,7 @@ def _weights(estimator: Any, name: str) -> str:
 
 def _refuse_sizes(estimator: Any, name: str, rows: Floats) -> None:
     n, columns = rows.shape
-    if n != estimator.n_samples_fit_ or columns != estimator.n_features_in_:
-        raise UnsupportedModelError(
-            f"{name}._fit_X has shape {rows.shape} for {estimator.n_samples_fit_} training rows of "
-            f"{estimator.n_features_in_} features. It was changed after fit; fit again."
-        )
+    Attributes(estimator).array("_fit_X", (estimator.n_samples_fit_, estimator.n_features_in_), "fiub")
     if n > MOST_ROWS or columns > MOST_COLUMNS or rows.size > MOST_NUMBERS:
         raise UnsupportedModelError(
             f"{name} has {n} training rows of {columns} columns; at most {MOST_ROWS} rows, {MOST_COLUMNS} "

@@ -16,6 +16,7 @@ from sklearn.multiclass import (
 from scirknn.steps.chances import Normalized, WithComplement
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.pairs import PairConfidences, PairVotes
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.ensembles.endings import (
@@ -117,12 +118,8 @@ def read_output_code(estimator: Any, name: str) -> Network:
     members = joined_members(estimator)
     scores, _ = _scores(name, members)
     classes = class_labels(name, estimator.classes_)
-    book = fitted_numbers(f"{name}.code_book_", np.asarray(estimator.code_book_, dtype=np.float64), 2)
-    if book.shape != (len(classes), len(scores)):
-        raise UnsupportedModelError(
-            f"{name}.code_book_ has shape {book.shape} for {len(classes)} classes and {len(scores)} members. "
-            "It was changed after fit; fit again."
-        )
+    book = Attributes(estimator).array("code_book_", (len(classes), len(scores)))
+    book = fitted_numbers(f"{name}.code_book_", book.astype(np.float64), 2)
     nearness = Dense(2.0 * book.T, -(book * book).sum(axis=1))
     answers = Answers.of(estimator, "classifier", head="softmax", classes=classes)
     return members.finish(estimator, answers, (*members.arrange(scores), nearness))

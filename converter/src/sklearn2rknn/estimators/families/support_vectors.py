@@ -33,12 +33,10 @@ def read_classifier(estimator: Any, name: str) -> Network:
     points = _points(estimator, name, len(classes))
     bias = _numbers(estimator, name, "intercept_", 1)
     dual = _numbers(estimator, name, "dual_coef_", 2)
+    Attributes(estimator).array("dual_coef_", (len(classes) - 1, len(points)), "f")
     counts = estimator._n_support
-    if dual.shape != (len(classes) - 1, len(points)) or counts.min() < 0 or counts.sum() != len(points):
-        raise UnsupportedModelError(
-            f"{name}.dual_coef_ has shape {dual.shape} for {len(points)} support vectors, of which "
-            f"_n_support counts {counts.tolist()!r:.60}. They were changed after fit; fit again."
-        )
+    if counts.min() < 0 or counts.sum() != len(points):
+        raise Attributes(estimator).refuse("_n_support", f"the number of each class of {len(points)} vectors")
     weights = dual.T if len(classes) == 2 else _pair_weights(dual, counts)
     answers = Answers.of(
         estimator,
