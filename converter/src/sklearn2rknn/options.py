@@ -14,12 +14,7 @@ import attrs
 import numpy as np
 
 from scirknn.bundle import file_of_another
-from scirknn.bundle.limits import (
-    LARGEST_RUN,
-    MOST_CHANNELS,
-    MOST_COLUMNS,
-    MOST_VARIANTS,
-)
+from scirknn.bundle.limits import LARGEST_RUN, MOST_CHANNELS, MOST_COLUMNS, MOST_VARIANTS
 from scirknn.bundle.metadata import is_bare_name
 from sklearn2rknn.errors import OptionError
 from sklearn2rknn.network.network import FORMS, SOFTMAX_OPSET, Network

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scirknn.answers import METHODS, Responses, default_responses
+from scirknn.arrays import Floats
 from scirknn.steps.step import Step
+from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.not_fitted import NotFittedError
 
@@ -86,6 +88,28 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
             "diverged. Scale the features, or lower learning_rate_init, and fit again."
         )
     return array
+
+
+def finite_number(name: str, key: str, value: Any) -> float:
+    """Return a parameter that is a number, or refuse it."""
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not np.isfinite(value):
+        raise UnsupportedModelError(f"{name}.{key} is {value!r:.60}; it is a number. Fit again.")
+    return float(value)
+
+
+def checked_numbers(estimator: Any, key: str, shape: tuple[int | None, ...]) -> Floats:
+    """Return an array of finite floats of a shape, in which None stands for any length; or refuse it."""
+    values = Attributes(estimator).array(key, shape, "f")
+    return np.asarray(fitted_numbers(f"{type(estimator).__name__}.{key}", values, len(shape)), np.float64)
+
+
+def positive_numbers(estimator: Any, key: str, shape: tuple[int | None, ...]) -> Floats:
+    """Return `checked_numbers` that are all above 0, or refuse them."""
+    values = checked_numbers(estimator, key, shape)
+    if not (values > 0).all():
+        raise Attributes(estimator).refuse(key, "positive numbers")
+    return values
 
 
 def class_labels(name: str, labels: Any) -> npt.NDArray[Any]:

@@ -15,6 +15,7 @@ from scirknn.steps.norms import SquaredNorms, UnitRows
 from scirknn.steps.step import Step
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
+from sklearn2rknn.estimators.fitted import finite_number
 from sklearn2rknn.estimators.registry import Form
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
@@ -219,11 +220,3 @@ def _moved(network: Network, to: Network) -> Network:
     bias = layer.bias + move @ plain + factor * float(rates @ (move * move)) * square
     layers = (Layer(weights, bias, layer.activation), *network.layers[1:])
     return attrs.evolve(network, input=to.input, features=to.features, layers=layers)
-
-
-def finite_number(name: str, key: str, value: Any) -> float:
-    """Return a parameter that is a number, or refuse it."""
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not np.isfinite(value):
-        raise UnsupportedModelError(f"{name}.{key} is {value!r:.60}; it is a number. Fit again.")
-    return float(value)

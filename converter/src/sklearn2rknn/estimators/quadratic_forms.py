@@ -10,7 +10,6 @@ import numpy as np
 
 from scirknn.arrays import Floats
 from scirknn.steps.squares import Squares
-from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import fitted_numbers
 from sklearn2rknn.estimators.registry import Form
@@ -64,17 +63,3 @@ def quadratic_network(estimator: Any, forms: QuadraticForms, answers: Answers) -
         factor=forms.factor,
     )
     return attrs.evolve(network, epilogue=(squares,))
-
-
-def checked_numbers(estimator: Any, key: str, shape: tuple[int | None, ...]) -> Floats:
-    """Return an array of finite floats of a shape, in which None stands for any length; or refuse it."""
-    values = Attributes(estimator).array(key, shape, "f")
-    return np.asarray(fitted_numbers(f"{type(estimator).__name__}.{key}", values, len(shape)), np.float64)
-
-
-def positive_numbers(estimator: Any, key: str, shape: tuple[int | None, ...]) -> Floats:
-    """Return `checked_numbers` that are all above 0, or refuse them."""
-    values = checked_numbers(estimator, key, shape)
-    if not (values > 0).all():
-        raise Attributes(estimator).refuse(key, "positive numbers")
-    return values

@@ -7,9 +7,7 @@ import numpy as np
 
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
-from sklearn2rknn.passes.range_checks import (
-    FLOAT16_TINIEST,
-)
+from sklearn2rknn.passes.range_checks import FLOAT16_TINIEST
 
 
 def collapse_constant(network: Network) -> Network:

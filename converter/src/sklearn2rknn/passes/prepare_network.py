@@ -21,22 +21,12 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.precision import Precision
 from sklearn2rknn.options import ConversionOptions
 from sklearn2rknn.passes import scaling
-from sklearn2rknn.passes.float16_pairs import (
-    added_outputs,
-    can_pair_outputs,
-    float16_outputs,
-    pair_values,
-)
+from sklearn2rknn.passes.float16_pairs import added_outputs, can_pair_outputs, float16_outputs, pair_values
 from sklearn2rknn.passes.int16_sums import fit_sums
 from sklearn2rknn.passes.int16_tanh import clipped_tanh_pairs
 from sklearn2rknn.passes.kernel_equalization import equalize_kernels
 from sklearn2rknn.passes.layer_merging import collapse_constant, merge_linear
-from sklearn2rknn.passes.range_checks import (
-    FLOAT16_MAX,
-    FLOAT32_MAX,
-    refuse_overflow,
-    refuse_starvation,
-)
+from sklearn2rknn.passes.range_checks import FLOAT16_MAX, FLOAT32_MAX, refuse_overflow, refuse_starvation
 from sklearn2rknn.passes.refined_tanh import refine
 from sklearn2rknn.rows.check_rows import choose_rows
 from sklearn2rknn.rows.reach import REACH, with_reach

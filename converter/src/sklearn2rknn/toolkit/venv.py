@@ -22,12 +22,7 @@ import attrs
 import filelock
 
 from scirknn.files import sha256_of_file
-from sklearn2rknn.errors import (
-    DiskFullError,
-    PythonMissingError,
-    ToolkitError,
-    ToolkitNotInstallableError,
-)
+from sklearn2rknn.errors import DiskFullError, PythonMissingError, ToolkitError, ToolkitNotInstallableError
 from sklearn2rknn.progress import progress
 from sklearn2rknn.toolkit.job_folders import WorkerFolders
 from sklearn2rknn.toolkit.pins.cache import CACHE_VARIABLE, cache_folder

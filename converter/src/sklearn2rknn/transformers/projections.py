@@ -6,13 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.cluster import FeatureAgglomeration
-from sklearn.decomposition import (
-    FactorAnalysis,
-    FastICA,
-    IncrementalPCA,
-    MiniBatchSparsePCA,
-    SparsePCA,
-)
+from sklearn.decomposition import FactorAnalysis, FastICA, IncrementalPCA, MiniBatchSparsePCA, SparsePCA
 from sklearn.neighbors import NeighborhoodComponentsAnalysis
 from sklearn.random_projection import GaussianRandomProjection, SparseRandomProjection
 

@@ -12,15 +12,15 @@ from scirknn.arrays import Floats
 from scirknn.steps.indicators import Above, OneHot
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
-from sklearn2rknn.estimators.kernels import finite_number
-from sklearn2rknn.estimators.quadratic_forms import (
-    DIAGONAL,
-    QuadraticForms,
+from sklearn2rknn.estimators.fitted import (
     checked_numbers,
+    class_labels,
+    finite_number,
+    fitted_numbers,
     positive_numbers,
-    quadratic_network,
+    require_fitted,
 )
+from sklearn2rknn.estimators.quadratic_forms import DIAGONAL, QuadraticForms, quadratic_network
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 

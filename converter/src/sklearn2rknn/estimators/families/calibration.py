@@ -20,8 +20,7 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import chances, decisions, places, second_chance, spread
 from sklearn2rknn.estimators.ensembles.members import MEMBERS, Member, read_members, side_by_side
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
-from sklearn2rknn.estimators.kernels import finite_number
+from sklearn2rknn.estimators.fitted import class_labels, finite_number, fitted_numbers, require_fitted
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 

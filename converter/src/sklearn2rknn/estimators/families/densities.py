@@ -13,8 +13,8 @@ from scirknn.steps.kernels import KernelLogarithm, LabelShares
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
-from sklearn2rknn.estimators.kernels import KERNELS, Exponent, exponent_network, finite_number
+from sklearn2rknn.estimators.fitted import class_labels, finite_number, fitted_numbers, require_fitted
+from sklearn2rknn.estimators.kernels import KERNELS, Exponent, exponent_network
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 

@@ -16,14 +16,8 @@ from scirknn.steps.kernels import Cosines
 from scirknn.steps.norms import Skewed
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
-from sklearn2rknn.estimators.kernels import (
-    KERNELS,
-    PairwiseKernel,
-    finite_number,
-    kernel_network,
-    pairwise_kernel,
-)
+from sklearn2rknn.estimators.fitted import finite_number, fitted_numbers, require_fitted
+from sklearn2rknn.estimators.kernels import KERNELS, PairwiseKernel, kernel_network, pairwise_kernel
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 

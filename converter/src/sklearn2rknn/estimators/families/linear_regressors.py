@@ -12,8 +12,7 @@ from sklearn.svm import LinearSVR
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network, linear_weights
-from sklearn2rknn.estimators.fitted import feature_names, require_fitted
-from sklearn2rknn.estimators.kernels import finite_number
+from sklearn2rknn.estimators.fitted import feature_names, finite_number, require_fitted
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network

@@ -17,14 +17,14 @@ from scirknn.steps.linear import Dense, Shift
 from scirknn.steps.squares import LogSum
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import class_labels, fitted_numbers, require_fitted
-from sklearn2rknn.estimators.quadratic_forms import (
-    QUADRATIC,
-    QuadraticForms,
+from sklearn2rknn.estimators.fitted import (
     checked_numbers,
+    class_labels,
+    fitted_numbers,
     positive_numbers,
-    quadratic_network,
+    require_fitted,
 )
+from sklearn2rknn.estimators.quadratic_forms import QUADRATIC, QuadraticForms, quadratic_network
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
 

@@ -21,8 +21,7 @@ from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
 from sklearn2rknn.estimators.ensembles.endings import AS_IT_IS, chances, decisions, log_chances
 from sklearn2rknn.estimators.ensembles.members import Member, Members
-from sklearn2rknn.estimators.fitted import class_labels, feature_names, require_fitted
-from sklearn2rknn.estimators.kernels import finite_number
+from sklearn2rknn.estimators.fitted import class_labels, feature_names, finite_number, require_fitted
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.model_files.inert import Record

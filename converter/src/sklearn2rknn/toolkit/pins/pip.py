@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sklearn2rknn.errors import (
-    DiskFullError,
-    DownloadError,
-    NetworkError,
-    ToolkitNotInstallableError,
-)
+from sklearn2rknn.errors import DiskFullError, DownloadError, NetworkError, ToolkitNotInstallableError
 from sklearn2rknn.toolkit.pins.versions import toolkit_versions
 
 _PIP_SAYS = (
