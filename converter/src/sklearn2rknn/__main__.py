@@ -55,7 +55,6 @@ Examples:
   sklearn2rknn precisions iris.pkl --rows X.csv --batch-size 1024
 """
 
-
 HEADER = "Whether a CSV file's first line names its columns."
 TRUST = "Load a pickle whatever it names: it can run any code."
 
@@ -254,7 +253,7 @@ def _run(work: Callable[[], Result]) -> Result:
             finally:
                 # scikit-learn warns once for each object in the file: once is enough.
                 for text in dict.fromkeys(
-                    str(each.message) for each in caught if _is_for_users(each.category)
+                    str(each.message) for each in caught if issubclass(each.category, UserWarning)
                 ):
                     errors.print(printable(f"warning: {text}"))
     except OptionError as error:
@@ -322,10 +321,6 @@ def _convert(
         names = {field.name for field in fields(ConversionOptions)} & arguments.keys()
         options = ConversionOptions(check_input=check, **{name: arguments.pop(name) for name in names})
         return convert(estimator, arguments.pop("out"), example_input=example, options=options, **arguments)
-
-
-def _is_for_users(category: type[Warning]) -> bool:
-    return issubclass(category, UserWarning) and not issubclass(category, DeprecationWarning)
 
 
 if __name__ == "__main__":

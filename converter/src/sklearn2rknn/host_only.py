@@ -35,12 +35,7 @@ _LARGEST_DIFFERENCE = 1e-12
 
 
 def refuse_precision(network: Network, precision: str | None) -> None:
-    """Refuse a precision for what is computed in float64.
-
-    Raises
-    ------
-    OptionError
-    """
+    """Refuse a precision for what is computed in float64 (OptionError)."""
     if precision is not None:
         raise OptionError(
             f"precision is {precision!r:.60}, and {network.estimator} is computed on the host, in float64. "

@@ -205,12 +205,7 @@ def choose_precision(precision: str | None, quantization: bool) -> str:
 
 
 def check_path(path: Path, names: Sequence[str]) -> None:
-    """Refuse a path where no bundle with model files of these names can be written.
-
-    Raises
-    ------
-    OptionError
-    """
+    """Refuse a path where no bundle with model files of these names can be written (OptionError)."""
     if path.suffix != ".rknn":
         raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
     for name in (*names, f"{path.name}.json"):
@@ -260,7 +255,7 @@ def _to_lower(value: Any) -> Any:
 
 @attrs.frozen(kw_only=True)
 class ConversionRequest:
-    """What `convert` was asked for, found possible with its toolkit.
+    """What `convert` was asked for, found possible with its toolkit, or refused (OptionError).
 
     Attributes
     ----------
@@ -270,10 +265,6 @@ class ConversionRequest:
     batch_sizes : tuple of int
     toolkit : ToolkitVersion
     options : ConversionOptions
-
-    Raises
-    ------
-    OptionError
     """
 
     path: Path = attrs.field(converter=Path)
@@ -319,12 +310,7 @@ class ConversionRequest:
         }
 
     def require_room(self, network: Network) -> None:
-        """Refuse a network that is larger than any bundle, before its rows are read.
-
-        Raises
-        ------
-        OptionError
-        """
+        """Refuse a network that is larger than any bundle, before its rows are read (OptionError)."""
         inputs, outputs = len(network.layers[0].weights), network.n_outputs
         for count, most, what in (
             (network.n_features_in, MOST_COLUMNS, "features"),

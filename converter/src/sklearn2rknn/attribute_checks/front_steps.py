@@ -27,10 +27,6 @@ from sklearn2rknn.transformers.plain_splines import MOST_DEGREE, plain_spline
 _MOST_STEPS = 1 << 10
 
 
-def _check_binarizer(step: Attributes, width: int) -> None:
-    step.number("threshold")
-
-
 def _check_bins(step: Attributes, width: int) -> None:
     step.choice("encode", ("onehot", "onehot-dense", "ordinal"))
     edges = step.array("bin_edges_", (width,), "O").tolist()
@@ -101,10 +97,6 @@ def _check_target_encoder(step: Attributes, width: int) -> None:
             raise step.refuse("encodings_", "a number for each category")
 
 
-def _check_normalizer(step: Attributes, width: int) -> None:
-    step.choice("norm", ("l1", "l2", "max"))
-
-
 def _check_polynomials(step: Attributes, width: int) -> None:
     step.flag("interaction_only", "include_bias")
     step.count("_max_degree", step.count("_min_degree", 0))
@@ -145,12 +137,14 @@ def _check_splines(step: Attributes, width: int) -> None:
         raise step.refuse("n_features_out_", f"the number of splines of {width} features")
 
 
-CHECKS: dict[type, Callable[[Attributes, int], None]] = {
+Check = Callable[[Attributes, int], object]
+
+CHECKS: dict[type, Check] = {
     AdditiveChi2Sampler: _check_chi_squared,
-    Binarizer: _check_binarizer,
+    Binarizer: lambda step, width: step.number("threshold"),
     KBinsDiscretizer: _check_bins,
     KNNImputer: _check_nearest_imputer,
-    Normalizer: _check_normalizer,
+    Normalizer: lambda step, width: step.choice("norm", ("l1", "l2", "max")),
     PolynomialFeatures: _check_polynomials,
     PowerTransformer: _check_power,
     QuantileTransformer: _check_quantiles,

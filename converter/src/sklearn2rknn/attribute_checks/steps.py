@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from sklearn.preprocessing import (
 
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.attribute_checks.categories import check_categories, check_groups
-from sklearn2rknn.attribute_checks.front_steps import CHECKS
+from sklearn2rknn.attribute_checks.front_steps import CHECKS, Check
 
 
 def check_step(step: Any) -> None:
@@ -84,10 +83,6 @@ def _check_pca(step: Attributes, width: int) -> None:
     step.row("explained_variance_", kept, least=0.0)
     step.row("explained_variance_ratio_", kept, least=0.0)
     step.count("n_samples_")
-
-
-def _check_svd(step: Attributes, width: int) -> None:
-    step.array("components_", (None, width))
 
 
 def _check_imputer(step: Attributes, width: int) -> None:
@@ -212,7 +207,7 @@ def _check_agglomeration(step: Attributes, width: int) -> None:
         raise step.refuse("labels_", "the labels 0, 1, 2 and so on, each of some feature")
 
 
-_CHECKS: dict[type, Callable[[Attributes, int], None]] = {
+_CHECKS: dict[type, Check] = {
     **CHECKS,
     ColumnTransformer: _check_column_transformer,
     FeatureAgglomeration: _check_agglomeration,
@@ -225,5 +220,5 @@ _CHECKS: dict[type, Callable[[Attributes, int], None]] = {
     RobustScaler: _check_robust_scaler,
     SimpleImputer: _check_imputer,
     StandardScaler: _check_standard_scaler,
-    TruncatedSVD: _check_svd,
+    TruncatedSVD: lambda step, width: step.array("components_", (None, width)),
 }

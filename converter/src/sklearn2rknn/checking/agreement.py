@@ -105,18 +105,17 @@ def agreement(
     if behind_head:
         return result
     alike = decisions if alike is None else decision_values(network, alike)
+    decided = [
+        (apply_steps(steps, reference), apply_steps(steps, outputs), head)
+        for steps, head in steps_to_decisions(network)
+    ]
     return attrs.evolve(
         result,
         expected_labels=_expected(network, alike, decision_values(network, outputs) - decisions),
         probability_reach=max(
-            _reach(apply_steps(steps, outputs), apply_steps(steps, reference), head)
-            for steps, head in steps_to_decisions(network)
+            probability_reach(exact, each - exact, head=head) for exact, each, head in decided
         ),
     )
-
-
-def _reach(decided: Floats, expected: Floats, head: str) -> float:
-    return probability_reach(expected, decided - expected, head=head)
 
 
 def steps_to_decisions(network: Network) -> tuple[tuple[tuple[Step, ...], str], ...]:

@@ -68,7 +68,7 @@ class Exponent:
 
 
 def pairwise_kernel(name: str, kernel: Any, parameters: dict[str, Any]) -> PairwiseKernel:
-    """Return a kernel that can be converted, or refuse it.
+    """Return a kernel that can be converted, or refuse it (UnsupportedModelError).
 
     Parameters
     ----------
@@ -78,10 +78,6 @@ def pairwise_kernel(name: str, kernel: Any, parameters: dict[str, Any]) -> Pairw
         Its parameter ``kernel``.
     parameters : dict
         ``gamma``, ``coef0`` and ``degree`` as numbers.
-
-    Raises
-    ------
-    UnsupportedModelError
     """
     if callable(kernel):
         raise UnsupportedModelError(

@@ -16,12 +16,7 @@ def damaged(what: str, why: str) -> ModelFileError:
 
 
 def check_count(what: str, name: str, value: Any, most: int) -> int:
-    """Return an int from 1 to `most`.
-
-    Raises
-    ------
-    ModelFileError
-    """
+    """Return an int from 1 to `most`, or refuse it (ModelFileError)."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= most:
         raise damaged(what, f"{name} is {value!r:.60}, not 1 to {most}")
     return int(value)

@@ -47,7 +47,7 @@ def merge_linear(network: Network) -> Network:
 
     Nothing is lost, and a narrow format rounds once less.
     """
-    layers = [network.layers[0]]
+    layers = list(network.layers[:1])
     for layer in network.layers[1:]:
         before = layers[-1]
         merged = before.weights.shape[0] * layer.weights.shape[1]

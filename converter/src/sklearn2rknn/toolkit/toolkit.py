@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -101,9 +100,7 @@ class Toolkit:
     def __enter__(self) -> Toolkit:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

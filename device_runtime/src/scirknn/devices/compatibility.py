@@ -140,13 +140,9 @@ def _check_lite(lite: _Version | None, runtime: _Version | None) -> Iterator[Fin
 
 
 def require_compatible(toolkit: object) -> None:
-    """Refuse what cannot run on this machine, and warn of what may not.
+    """Refuse what cannot run on this machine (CompatibilityError), and warn of what may not.
 
     `toolkit` is a bundle's ``details["toolkit"]``; anything but a mapping is let pass.
-
-    Raises
-    ------
-    CompatibilityError
     """
     if not isinstance(toolkit, Mapping):
         return

@@ -37,12 +37,7 @@ class Runtime:
 
 
 def require_runtime(runtime: str) -> None:
-    """Refuse another name of a runtime than those of `RUNTIMES`.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse another name of a runtime than those of `RUNTIMES` (InputError)."""
     if runtime not in RUNTIMES:
         raise InputError(f"runtime is {runtime!r}; it can be one of {', '.join(RUNTIMES)}.")
 

@@ -6,7 +6,6 @@ from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
 from typing import Any, Callable, NoReturn, TypeVar
 
 import numpy as np
@@ -354,9 +353,7 @@ class Estimator:
     def __enter__(self: _Self) -> _Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __reduce__(self) -> Any:

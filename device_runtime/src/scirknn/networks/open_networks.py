@@ -45,13 +45,9 @@ class OpenNetworks:
         return self._networks.get(self.device_for(rows))
 
     def require_own_process(self) -> None:
-        """Refuse a process that was forked from the one that opened the contexts.
+        """Refuse a process that was forked from the one that opened the contexts (NativeError).
 
         On "auto" this is for any number of rows: another thread may have held a lock at the fork.
-
-        Raises
-        ------
-        NativeError
         """
         for network in self._networks.values():
             network.require_own_process()

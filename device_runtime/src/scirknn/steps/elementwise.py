@@ -118,7 +118,7 @@ class Power(Monotonic):
     def _compute(self, values: Floats) -> Floats:
         powers = np.array(self.lambdas)
         if self.method == "box-cox":
-            return _box_cox_inverse(values, powers) if self.inverse else _box_cox(values, powers)
+            return _box_cox_inverse(values, powers) if self.inverse else _of_logarithm(np.log(values), powers)
         # Of negative numbers it is that of their size, with the power 2 - lambda.
         side = np.where(values < 0, -1.0, 1.0)
         powers, sizes = np.where(values < 0, 2.0 - powers, powers), np.abs(values)
@@ -134,10 +134,6 @@ def _of_logarithm(logarithm: Floats, powers: Floats) -> Floats:
     is_zero = np.abs(powers) < np.spacing(1.0)
     unit = np.where(is_zero, 1.0, powers)
     return np.where(is_zero, logarithm, np.expm1(unit * logarithm) / unit)
-
-
-def _box_cox(values: Floats, powers: Floats) -> Floats:
-    return _of_logarithm(np.log(values), powers)
 
 
 def _box_cox_inverse(values: Floats, powers: Floats) -> Floats:

@@ -85,15 +85,13 @@ class OneHot(Step):
                 f"index {held[row, column]:.0f} is out of bounds for axis 1 with size {self.sizes[column]}: "
                 f"column {column} held no such category at fit"
             )
-        return np.asarray(self._spread(held) == self._categories(), dtype=values.dtype)
+        categories = np.concatenate([np.arange(float(size)) for size in self.sizes])
+        return np.asarray(self._spread(held) == categories, dtype=values.dtype)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
         """Return 1 for the categories of a column whose value may be cut off otherwise, else 0."""
         differs = np.trunc(values - error) != np.trunc(values + error)
         return self._spread(np.asarray(differs, dtype=np.float64))
-
-    def _categories(self) -> Floats:
-        return np.concatenate([np.arange(float(size)) for size in self.sizes])
 
     def _spread(self, values: Floats) -> Floats:
         return np.repeat(values, self.sizes, axis=1)

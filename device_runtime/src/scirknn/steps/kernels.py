@@ -130,12 +130,10 @@ class KernelLogarithm(Monotonic):
         return 1
 
     def apply(self, values: Floats) -> Floats:
-        exponents = self._exponents(values) + np.log(self.weights)
+        exponents = np.minimum(values, 0.0) if self.function == "gaussian" else -_distance(values)
+        exponents = exponents + np.log(self.weights)
         most = exponents.max(axis=1, keepdims=True)
         return np.asarray(most + np.log(np.exp(exponents - most).sum(axis=1, keepdims=True)) + self.bias)
-
-    def _exponents(self, values: Floats) -> Floats:
-        return np.minimum(values, 0.0) if self.function == "gaussian" else -_distance(values)
 
 
 @step("label_shares")

@@ -168,7 +168,7 @@ def side_by_side(estimator: Any, members: Sequence[Member], *, with_rows: bool =
         [each.network for each in members],
         take_all_of_x=not with_rows and all(each.columns is None for each in members),
     )
-    networks = [attrs.evolve(_merged(each.network), columns=None) for each in members]
+    networks = [attrs.evolve(merge_linear(each.network), columns=None) for each in members]
     if all(each.columns is None for each in members):
         networks = share_distances(networks)
     members = [attrs.evolve(each, network=own) for each, own in zip(members, networks, strict=True)]
@@ -242,10 +242,6 @@ def _layers_on_host(network: Network) -> tuple[Step, ...]:
 
 def _mapped(affine: Affine | None) -> tuple[Step, ...]:
     return () if affine is None else (Scale(np.asarray(affine.offset), np.asarray(affine.scale)),)
-
-
-def _merged(network: Network) -> Network:
-    return merge_linear(network) if network.layers else network
 
 
 def _inputs(estimator: Any, members: Sequence[Member]) -> int:

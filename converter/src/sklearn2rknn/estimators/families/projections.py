@@ -46,11 +46,12 @@ def read_projection(estimator: Any, name: str) -> Network:
         own = {"score_samples": (likelihood,)}
         answers = Answers.of(estimator, "transformer", own, score="mean_log_likelihood")
     network = dense_network(estimator, table.weights, table.bias, answers)
+    components = getattr(estimator, "components_", None)
     return attrs.evolve(
         network,
         input=table.affine(),
         input_ranges=table.ranges if table.ranges.known.any() else None,
-        dtype="float32" if _dtype(estimator) == np.float32 else "float64",
+        dtype="float32" if getattr(components, "dtype", None) == np.float32 else "float64",
     )
 
 
@@ -92,7 +93,3 @@ def _likelihood(estimator: Any, name: str) -> LogNormal | None:
 def _log_norm(width: int, logarithm: float) -> float:
     """Return the logarithm of a normal density at its mean, for that of the covariance's determinant."""
     return -0.5 * (width * log(2 * pi) + logarithm)
-
-
-def _dtype(estimator: Any) -> Any:
-    return getattr(getattr(estimator, "components_", None), "dtype", None)
