@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Event, Lock, Thread
 
 from scirknn.text import printable
@@ -42,14 +42,8 @@ def progress(text: str) -> Iterator[None]:
 @contextmanager
 def stage(text: str) -> Iterator[None]:
     """Name a part of what `progress` shows; without it nothing is shown."""
-    if not _stages:
+    with progress(text) if _stages else nullcontext():
         yield
-        return
-    _stages.append(text)
-    try:
-        yield
-    finally:
-        _stages.remove(text)
 
 
 def _show(done: Event) -> None:

@@ -143,7 +143,11 @@ def sha256_of_bytes(content: bytes) -> str:
 
 def sha256_of_file(path: _PathLike) -> str:
     """Compute the sha256 of a file's content, in hexadecimal."""
-    digest = hashlib.sha256()
+    return digest_of_file(path, hashlib.sha256())
+
+
+def digest_of_file(path: _PathLike, digest: hashlib._Hash) -> str:
+    """Return a digest, in hexadecimal, once it was fed with a file's content."""
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
             digest.update(block)

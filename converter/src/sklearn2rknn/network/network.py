@@ -54,41 +54,19 @@ class Network:
     outputs. The epilogue: the host computes `epilogue`, which gives the values, and `responses` or `head` of
     them. Maps are ``(v - offset) * scale`` per column.
 
+    Attributes that a bundle has too are described at `scirknn.bundle.Bundle`; the others, and what differs:
+
     Attributes
     ----------
-    estimator : str
-        scikit-learn's class name.
-    task : {"classifier", "multilabel", "regressor", "transformer", "clusterer", "outlier"}
     head : {"softmax", "logistic", "identity", "exp"}
-        The output activation, the host's unless `head_on_npu`. A classifier with the head ``"identity"`` has
-        probabilities as values; one without probabilities has the head that its decision is like.
+        The output activation, the host's unless `head_on_npu`: then there is no `output`. A classifier with
+        the head ``"identity"`` has probabilities as values; one without probabilities has the head that its
+        decision is like.
     layers : tuple of Layer
         The last one has the activation ``"identity"``, before the head. None where the host
         computes all: the outputs are the inputs then.
-    classes : numpy.ndarray or None
-        ``classes_`` of a classifier, of shape (n_targets, 2) where it is a list of two for each target; what
-        `predict` returns of a clusterer and an outlier detector.
-    feature_names : tuple of str or None
-        ``feature_names_in_``.
-    single_output : bool
-        A regressor whose predictions have shape ``(n,)``.
-    dtype : {"float64", "float32"}
-        dtype of the estimator's weights.
-    input, output : Affine or None
-    output_parts : int
-        Columns of the last layer for each output: 1, or 2 to be added up.
-    high_negated : bool
-        Of two columns for each output the first half is negative and to be subtracted: see `added_outputs`.
-    parts : int
-        Channels of the first layer for each feature: 1, or `PARTS` with float16 pairs.
-    columns : Columns or None
-        How the network's inputs come from the columns of X; None: they are the columns of X.
-    first_step : str or None
-        Class name of what meets X first in a pipeline; None: the estimator.
     form : {"conv", "matmul", "gemm"}
         Operators of the graph: see `onnx_graph`.
-    head_on_npu : bool
-        The head, ``"softmax"`` or ``"logistic"``, is in the graph; there is no `output` then.
     input_ranges : Ranges or None
         What is known of the inputs, as the layers take them, without any example.
     unpaired : Network or None
@@ -97,20 +75,9 @@ class Network:
         The first layer's weights, shape (n_out,), on one input more, which is always 0: see `int16_sums`.
     reach : Reach or None
         What int16's ranges hold beside the example: see `reach`.
-    features, epilogue : tuple of Step
-        See `scirknn.steps`.
-    scale : Affine or None
-        Only where `features` or a step that takes rows is behind `input`.
-    responses : mapping of str to tuple of Step, or None
-        The methods that the estimator has, each with its own steps; None: those of the task.
-    score : str or None
-        What ``score`` measures: ``"accuracy"``, ``"r2"``, ``"d2_tweedie(POWER)"``, ``"log_likelihood"``,
-        ``"mean_log_likelihood"``, ``"inertia"`` or ``"none"``; None: the task's.
     fixed_scale : Affine or None
         The map of the inputs in front of the layers, which are for float16 then: a step's own bound was
         derived from it and from `output`, so that no pass may choose others. None: the passes choose.
-    owner : Owner or None
-        Class around the estimator, and methods that it lacks: see `scirknn.bundle.Owner`.
     features_in : int or None
         Columns of X, where `features` make others of them and there are no `columns`.
     """

@@ -12,7 +12,7 @@ from scirknn.files import sha256_of_file
 from sklearn2rknn.errors import EngineError, EngineMissingError, ImageMissingError, WheelError
 from sklearn2rknn.toolkit.containers.image import find_image
 from sklearn2rknn.toolkit.pins.cache import cache_folder
-from sklearn2rknn.toolkit.pins.lock import canonical_name, pins, read_lock, recorded_digests
+from sklearn2rknn.toolkit.pins.lock import canonical_name, read_lock, recorded_digests
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
 from sklearn2rknn.toolkit.pins.wheel import check_wheel, recorded_wheel
 
@@ -55,8 +55,8 @@ def _lock(entry: ToolkitVersion) -> Finding:
     expected, actual = recorded_digests().get(entry.version), sha256_of_file(path)
     if actual != expected:
         return Finding(subject, False, f"sha256 is {actual}, recorded is {expected}: it was changed. {cure}")
-    locked, required = read_lock(path), pins(entry.folder / "requirements.in")
-    if {name: pinned for name, (pinned, _) in locked.items()} != required:
+    locked, required = read_lock(path), read_lock(entry.folder / "requirements.in")
+    if {(name, pin[0]) for name, pin in locked.items()} != {(name, pin[0]) for name, pin in required.items()}:
         return Finding(subject, False, f"it does not pin what requirements.in asks for. {cure}")
     bare = [name for name, (_, hashes) in locked.items() if not hashes]
     if bare:

@@ -36,18 +36,8 @@ def canonical_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins(path: Path) -> dict[str, str]:
-    """Return the versions that a file of requirements pins, by name."""
-    versions = {}
-    for line in path.read_text("utf-8").splitlines():
-        name, equal, version = line.partition("==")
-        if equal and not line.startswith(("#", " ")):
-            versions[canonical_name(name.strip())] = version.split()[0]
-    return versions
-
-
 def read_lock(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
-    """Return what a lock names: version and hashes by name."""
+    """Return what a lock, or a file that it is made from, names: version and hashes by name."""
     pinned: dict[str, tuple[str, frozenset[str]]] = {}
     for paragraph in path.read_text("utf-8").replace("\\\n", " ").splitlines():
         name, equal, rest = paragraph.partition("==")

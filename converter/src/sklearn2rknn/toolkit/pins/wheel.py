@@ -10,7 +10,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from scirknn.files import open_atomically, sha256_of_file
+from scirknn.files import digest_of_file, open_atomically, sha256_of_file
 from sklearn2rknn.errors import WheelError
 from sklearn2rknn.toolkit.pins.cache import cache_folder
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, WheelFile
@@ -18,15 +18,8 @@ from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, WheelFile
 
 def git_blob_id(path: Path) -> str:
     """Return what ``git hash-object`` prints: the sha1 of header and content."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    return _update(digest, path)
-
-
-def _update(digest: hashlib._Hash, path: Path) -> str:
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    header = b"blob %d\0" % path.stat().st_size
+    return digest_of_file(path, hashlib.sha1(header, usedforsecurity=False))
 
 
 def recorded_wheel(entry: ToolkitVersion, name: str) -> WheelFile | None:
@@ -49,7 +42,7 @@ def check_wheel(entry: ToolkitVersion, path: Path) -> WheelFile:
         raise WheelError(f"{path.name} is no wheel of toolkit {entry.version}. {whereabouts(entry)}")
     for kind, expected, digest in (
         ("git blob id", record.git_blob, git_blob_id),
-        ("md5", record.md5, lambda path: _update(hashlib.md5(usedforsecurity=False), path)),
+        ("md5", record.md5, lambda path: digest_of_file(path, hashlib.md5(usedforsecurity=False))),
         ("sha256", record.sha256, sha256_of_file),
     ):
         actual = digest(path) if expected else None
