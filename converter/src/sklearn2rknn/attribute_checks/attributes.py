@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklearn2rknn.errors import UnsupportedModelError
+from sklearn2rknn.transformers.refusals import is_number
 
 MOST_FEATURES = 1 << 20
 """Features beyond which a model is refused before anything of that size is made; no NPU takes as many."""
@@ -84,8 +85,7 @@ class Attributes:
 
     def number(self, key: str) -> None:
         """Check a real number, NaN among them."""
-        value = self.get(key)
-        if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        if not is_number(self.get(key)):
             raise self.refuse(key, "a number")
 
     def width(self) -> int:

@@ -15,6 +15,7 @@ from scirknn.steps.step import Step
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.not_fitted import NotFittedError
+from sklearn2rknn.transformers.refusals import is_number
 
 
 def require_fitted(estimator: Any, attribute: str) -> None:
@@ -92,8 +93,7 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
 
 def finite_number(name: str, key: str, value: Any) -> float:
     """Return a parameter that is a number, or refuse it."""
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not is_number or not np.isfinite(value):
+    if not is_number(value) or not np.isfinite(value):
         raise UnsupportedModelError(f"{name}.{key} is {value!r:.60}; it is a number. Fit again.")
     return float(value)
 
