@@ -5,8 +5,6 @@ The formulas are scikit-learn's (``sklearn.neural_network._base``), written so t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Array, Floats
@@ -42,7 +40,6 @@ def log_activate(head: str, output: Array) -> Array:
 
 
 @step("activation")
-@dataclass(frozen=True, eq=False)
 class Activation(Step):
     """An output activation in the middle of the host's steps.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats, Ints
@@ -12,7 +10,6 @@ from scirknn.steps.step import Step, apply_steps, carry_steps, step, take_rows, 
 
 
 @step("branch")
-@dataclass(frozen=True, eq=False)
 class Branch(Step):
     """Pass some columns on, and append what steps compute of some.
 
@@ -54,7 +51,6 @@ class Branch(Step):
 
 
 @step("finite")
-@dataclass(frozen=True, eq=False)
 class Finite(Step):
     """Refuse values that are not finite, in scikit-learn's words.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats, Ints
@@ -12,7 +10,6 @@ from scirknn.steps.step import OWN_ROUNDING, Monotonic, step
 
 
 @step("sigmoids")
-@dataclass(frozen=True, eq=False)
 class Sigmoids(Monotonic):
     """Platt's curves, ``1 / (1 + exp(slope * v + offset))`` for each column.
 
@@ -38,7 +35,6 @@ class Sigmoids(Monotonic):
 
 
 @step("curves")
-@dataclass(frozen=True, eq=False)
 class Curves(Monotonic):
     """Isotonic regressions: for each column a curve that does not fall, straight between its points.
 
@@ -86,7 +82,6 @@ class Curves(Monotonic):
 
 
 @step("float32")
-@dataclass(frozen=True, eq=False)
 class Float32(Monotonic):
     """Round to float32, as scikit-learn does around a curve that was fitted in it."""
 
@@ -95,7 +90,6 @@ class Float32(Monotonic):
 
 
 @step("logarithm")
-@dataclass(frozen=True, eq=False)
 class Logarithm(Monotonic):
     """Return ``log(v + shift)`` of values that are not negative.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -15,7 +13,6 @@ ANSWERS = ("label", "probability", "score")
 
 
 @step("linked")
-@dataclass(frozen=True, eq=False)
 class Linked(Step):
     """Add to each score what the answers of the scores before it weigh.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -12,7 +10,6 @@ from scirknn.steps.step import Step, step
 
 
 @step("normalized")
-@dataclass(frozen=True, eq=False)
 class Normalized(Step):
     """Divide each row by its sum; a row of zeros gets equal shares, as scikit-learn gives them."""
 
@@ -37,7 +34,6 @@ class Normalized(Step):
 
 
 @step("huber_chances")
-@dataclass(frozen=True, eq=False)
 class HuberChances(Step):
     """Map -1 to 1 onto 0 to 1, and what is beyond onto the ends.
 
@@ -52,7 +48,6 @@ class HuberChances(Step):
 
 
 @step("with_complement")
-@dataclass(frozen=True, eq=False)
 class WithComplement(Step):
     """Make two columns of one: ``1 - p`` and ``p``."""
 
@@ -68,7 +63,6 @@ class WithComplement(Step):
 
 
 @step("log_softmax")
-@dataclass(frozen=True, eq=False)
 class LogSoftmax(Step):
     """Give the logarithms of a softmax's probabilities, finite where these underflow."""
 

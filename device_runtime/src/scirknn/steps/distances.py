@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats, Ints
@@ -11,7 +9,6 @@ from scirknn.steps.step import Monotonic, RowStep, Step, step
 
 
 @step("distances")
-@dataclass(frozen=True, eq=False)
 class Distances(RowStep):
     """Give the Euclidean distance from each point, in float64, whatever the values are.
 
@@ -47,7 +44,6 @@ class Distances(RowStep):
 
 
 @step("less_squared_norm")
-@dataclass(frozen=True, eq=False)
 class LessSquaredNorm(RowStep):
     """Subtract ``sum((x * factors) ** 2)`` of a row x from all its values.
 
@@ -75,7 +71,6 @@ class LessSquaredNorm(RowStep):
 
 
 @step("largest_of_groups")
-@dataclass(frozen=True, eq=False)
 class LargestOfGroups(Monotonic):
     """Take the largest value of each group of columns.
 
@@ -103,7 +98,6 @@ class LargestOfGroups(Monotonic):
 
 
 @step("descent")
-@dataclass(frozen=True, eq=False)
 class Descent(Step):
     """Give each leaf of a tree the least that speaks for it on its path: above 0 where it is reached.
 

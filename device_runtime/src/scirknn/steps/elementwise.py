@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -20,7 +18,6 @@ METHODS = ("yeo-johnson", "box-cox")
 
 
 @step("elementwise")
-@dataclass(frozen=True, eq=False)
 class Elementwise(Monotonic):
     """Compute one of numpy's functions of each number.
 
@@ -55,7 +52,6 @@ class Elementwise(Monotonic):
 
 
 @step("clip")
-@dataclass(frozen=True, eq=False)
 class Clip(Monotonic):
     """Cut values off at a lower and an upper limit.
 
@@ -78,7 +74,6 @@ class Clip(Monotonic):
 
 
 @step("power")
-@dataclass(frozen=True, eq=False)
 class Power(Monotonic):
     """Compute a power transform of each column, or its inverse.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Array, Floats, Ints
@@ -14,7 +12,6 @@ _CHUNK = 256
 
 
 @step("fill")
-@dataclass(frozen=True, eq=False)
 class Fill(Step):
     """Replace NaN by a constant of each column.
 
@@ -42,7 +39,6 @@ class Fill(Step):
 
 
 @step("gaps")
-@dataclass(frozen=True, eq=False)
 class Gaps(Step):
     """Say where NaN is: 1 there, else 0."""
 
@@ -56,7 +52,6 @@ class Gaps(Step):
 
 
 @step("nearest_fill")
-@dataclass(frozen=True, eq=False)
 class NearestFill(Step):
     """Replace missing values by means over the nearest rows of fit that have the column.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats, Ints
@@ -12,7 +10,6 @@ from scirknn.steps.step import Step, step
 
 
 @step("above")
-@dataclass(frozen=True, eq=False)
 class Above(Step):
     """Compare columns with thresholds: 1 where ``x > t``, else 0.
 
@@ -49,7 +46,6 @@ class Above(Step):
 
 
 @step("one_hot")
-@dataclass(frozen=True, eq=False)
 class OneHot(Step):
     """Replace each column by one of 0 and 1 for each of its categories, which are 0, 1, 2 and so on.
 

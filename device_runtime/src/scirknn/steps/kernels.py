@@ -7,7 +7,6 @@ Williams, Gaussian Processes for Machine Learning, 2006, chapter 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable
 
 import numpy as np
@@ -45,7 +44,6 @@ _PARAMETERS: dict[str, Callable[[float], bool]] = {
 
 
 @step("kernel")
-@dataclass(frozen=True, eq=False)
 class Kernel(Step):
     """Apply a function to the values, a block of columns each, and multiply by a matrix: ``f(z) @ W + b``.
 
@@ -103,7 +101,6 @@ class Kernel(Step):
 
 
 @step("kernel_logarithm")
-@dataclass(frozen=True, eq=False)
 class KernelLogarithm(Monotonic):
     """Make a density's logarithm of exponents: ``log(sum_j w_j K(z_j)) + b``, one column.
 
@@ -137,7 +134,6 @@ class KernelLogarithm(Monotonic):
 
 
 @step("label_shares")
-@dataclass(frozen=True, eq=False)
 class LabelShares(Step):
     """Weigh rows of shares by the exponentials of the values: ``normalized(exp(z) @ D)``.
 
@@ -177,7 +173,6 @@ class LabelShares(Step):
 
 
 @step("quotients")
-@dataclass(frozen=True, eq=False)
 class Quotients(Step):
     """Divide the values by the last of them, and add a bias: ``v[:, :k] / v[:, k:] + b``.
 
@@ -212,7 +207,6 @@ class Quotients(Step):
 
 
 @step("cosines")
-@dataclass(frozen=True, eq=False)
 class Cosines(Step):
     """Return the cosines of the values, in radians, times a factor.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -13,7 +11,6 @@ _OPERATIONS = ("subtract", "divide", "multiply", "add")
 
 
 @step("shift")
-@dataclass(frozen=True, eq=False)
 class Shift(Step):
     """Add a constant to each column.
 
@@ -36,7 +33,6 @@ class Shift(Step):
 
 
 @step("scale")
-@dataclass(frozen=True, eq=False)
 class Scale(Step):
     """Scale each column: ``(v - offset) * scale``.
 
@@ -63,7 +59,6 @@ class Scale(Step):
 
 
 @step("arithmetic")
-@dataclass(frozen=True, eq=False)
 class Arithmetic(Step):
     """Compute one operation of each column with its constant, as numpy does in place.
 
@@ -115,7 +110,6 @@ def as_affine(operation: str, operands: Floats) -> tuple[Floats, Floats]:
 
 
 @step("columns")
-@dataclass(frozen=True, eq=False)
 class Columns(Step):
     """Take some neighbouring columns.
 
@@ -144,7 +138,6 @@ class Columns(Step):
 
 
 @step("dense")
-@dataclass(frozen=True, eq=False)
 class Dense(Step):
     """Multiply by a matrix and add a bias: ``values @ weights + bias``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Callable
 
@@ -21,7 +20,6 @@ def _refuse_row_steps(kind: str, steps: tuple[Step, ...]) -> None:
 
 
 @step("chain")
-@dataclass(frozen=True, eq=False)
 class Chain(Step):
     """Compute steps one after the other; without any the values stay as they are.
 
@@ -46,7 +44,6 @@ class Chain(Step):
 
 
 @step("each")
-@dataclass(frozen=True, eq=False)
 class Each(Step):
     """Compute the same steps for each of several groups of as many columns.
 
@@ -82,7 +79,6 @@ class Each(Step):
 
 
 @step("groups")
-@dataclass(frozen=True, eq=False)
 class Groups(Step):
     """Compute a step for each group of neighbouring columns; the results stand side by side.
 
@@ -124,7 +120,6 @@ class Groups(Step):
 
 
 @step("copies")
-@dataclass(frozen=True, eq=False)
 class Copies(Step):
     """Compute several steps, each of all columns; the results stand side by side.
 
@@ -151,7 +146,6 @@ class Copies(Step):
 
 
 @step("picked")
-@dataclass(frozen=True, eq=False)
 class Picked(Step):
     """Take some columns, in any order and any number of times.
 
@@ -178,7 +172,6 @@ class Picked(Step):
 
 
 @step("of_rows")
-@dataclass(frozen=True, eq=False)
 class OfRows(Step):
     """Compute steps of the values, which are the rows of those steps that take rows.
 
@@ -217,7 +210,6 @@ class OfRows(Step):
 
 
 @step("with_rows")
-@dataclass(frozen=True, eq=False)
 class WithRows(RowStep):
     """Append the network's inputs to the values, for models that the host computes of them.
 

@@ -49,7 +49,6 @@ class NearestRows(TrainingRows):
 
 
 @step("nearest_distances")
-@dataclass(frozen=True, eq=False)
 class NearestDistances(NearestRows):
     """Give the distances of the nearest neighbours, the nearest first.
 
@@ -76,7 +75,6 @@ class NearestDistances(NearestRows):
 
 
 @step("nearest_answers")
-@dataclass(frozen=True, eq=False)
 class NearestAnswers(NearestRows):
     """Give the mean of the neighbours' answers.
 
@@ -123,7 +121,6 @@ class NearestAnswers(NearestRows):
 
 
 @step("local_outlier_factor")
-@dataclass(frozen=True, eq=False)
 class LocalOutlierFactor(NearestRows):
     """Give the opposite of a row's local outlier factor (Breunig, Kriegel, Ng and Sander, LOF, 2000).
 

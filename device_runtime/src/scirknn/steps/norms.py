@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -12,7 +10,6 @@ from scirknn.steps.step import Step, step
 
 
 @step("squared_norms")
-@dataclass(frozen=True, eq=False)
 class SquaredNorms(Step):
     """Append weighted sums of the columns' squares to the columns.
 
@@ -40,7 +37,6 @@ class SquaredNorms(Step):
 
 
 @step("unit_rows")
-@dataclass(frozen=True, eq=False)
 class UnitRows(Step):
     """Divide each row by its Euclidean length; a row of zeros stays as it is."""
 
@@ -60,7 +56,6 @@ class UnitRows(Step):
 
 
 @step("divided_rows")
-@dataclass(frozen=True, eq=False)
 class DividedRows(Step):
     """Divide each row by the sum of its sizes, or by the largest; a row of zeros stays as it is.
 
@@ -93,7 +88,6 @@ class DividedRows(Step):
 
 
 @step("chi_squared")
-@dataclass(frozen=True, eq=False)
 class ChiSquared(Step):
     """Sample the Fourier transform of the additive chi-squared kernel.
 
@@ -142,7 +136,6 @@ class ChiSquared(Step):
 
 
 @step("skewed")
-@dataclass(frozen=True, eq=False)
 class Skewed(Step):
     """Return ``log(x + skewedness)``.
 

@@ -7,8 +7,6 @@ scikit-learn has it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Array, Floats
@@ -43,7 +41,6 @@ class _Pairs(Step):
 
 
 @step("pair_votes")
-@dataclass(frozen=True, eq=False)
 class PairVotes(_Pairs):
     """Elect a class by votes: the elected one's value is its distance from losing, all others are 0.
 
@@ -103,7 +100,6 @@ class PairVotes(_Pairs):
 
 
 @step("pair_confidences")
-@dataclass(frozen=True, eq=False)
 class PairConfidences(_Pairs):
     """Return votes, with sums of decision values between one vote and the next.
 
@@ -138,7 +134,6 @@ class PairConfidences(_Pairs):
 
 
 @step("pair_chances")
-@dataclass(frozen=True, eq=False)
 class PairChances(_Pairs):
     """Make probabilities of decision values: Platt's logistic functions, coupled over the pairs.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats, Ints
@@ -15,7 +13,6 @@ EXTRAPOLATIONS = ("pieces", "periodic", "error")
 
 
 @step("products")
-@dataclass(frozen=True, eq=False)
 class Products(Step):
     """Multiply columns with each other.
 
@@ -59,7 +56,6 @@ class Products(Step):
 
 
 @step("pieces")
-@dataclass(frozen=True, eq=False)
 class Pieces(Step):
     """Compute polynomials of each column, others in each of its intervals.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +14,6 @@ _THRESHOLD = 1e-7
 
 
 @step("quantiles")
-@dataclass(frozen=True, eq=False)
 class Quantiles(Monotonic):
     """Map each column to a uniform or normal distribution by its quantiles, or back.
 
@@ -71,7 +69,6 @@ class Quantiles(Monotonic):
 
 
 @step("bins")
-@dataclass(frozen=True, eq=False)
 class Bins(Monotonic):
     """Count the edges of each column that a value has reached: the number of its bin.
 

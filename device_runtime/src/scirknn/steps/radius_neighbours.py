@@ -67,7 +67,6 @@ class _RadiusAnswers(TrainingRows):
 
 
 @step("radius_votes")
-@dataclass(frozen=True, eq=False)
 class RadiusVotes(_RadiusAnswers):
     """Give the shares of the neighbours' votes for each class.
 
@@ -94,7 +93,6 @@ class RadiusVotes(_RadiusAnswers):
 
 
 @step("radius_means")
-@dataclass(frozen=True, eq=False)
 class RadiusMeans(_RadiusAnswers):
     """Give the mean of the neighbours' targets, NaN where a row has none.
 

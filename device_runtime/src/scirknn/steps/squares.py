@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -11,7 +9,6 @@ from scirknn.steps.step import Monotonic, RowStep, Step, step
 
 
 @step("squares")
-@dataclass(frozen=True, eq=False)
 class Squares(Step):
     """Sum the squares of neighbouring columns: ``v_k = c_k + f * sum(u_i^2)`` over group k.
 
@@ -53,7 +50,6 @@ class Squares(Step):
 
 
 @step("log_sum")
-@dataclass(frozen=True, eq=False)
 class LogSum(Monotonic):
     """Return the logarithm of the sum of the values' exponentials, one column."""
 
@@ -66,7 +62,6 @@ class LogSum(Monotonic):
 
 
 @step("log_normal")
-@dataclass(frozen=True, eq=False)
 class LogNormal(RowStep):
     """Give the logarithm of a normal density around 0 of each row x, whatever the values are.
 

@@ -1,9 +1,8 @@
 """What the host computes before and after the network: steps, and their registry.
 
-A step is a frozen dataclass in a module of this folder::
+A step is a class in a module of this folder, which `step` makes a frozen dataclass::
 
     @step("shift")
-    @dataclass(frozen=True, eq=False)
     class Shift(Step):
         offset: Floats
 
@@ -15,11 +14,20 @@ file of arrays. Converter and runtime import the same class, so a file is checke
 
 from __future__ import annotations
 
-from typing import Callable, ClassVar, Iterable, Sequence, Type, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Iterable, Sequence, Type, TypeVar
 
 import numpy as np
 
 from scirknn.arrays import Array, Floats
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform as _dataclass_transform
+else:
+
+    def _dataclass_transform(**_: Any) -> Any:
+        return lambda function: function
+
 
 OWN_ROUNDING = 2.0**-50
 """Share of a value that some operations of float64 in another order than scikit-learn's may change."""
@@ -156,10 +164,12 @@ KINDS: dict[str, type[Step]] = {}
 _Kind = TypeVar("_Kind", bound=Type[Step])
 
 
+@_dataclass_transform(frozen_default=True, eq_default=False)
 def step(kind: str) -> Callable[[_Kind], _Kind]:
-    """Register the decorated class under the name by which bundles know it."""
+    """Make the decorated class a frozen dataclass, registered by the name that bundles know it by."""
 
     def register(chosen: _Kind) -> _Kind:
+        dataclass(frozen=True, eq=False)(chosen)
         chosen.kind = kind
         KINDS[kind] = chosen
         return chosen

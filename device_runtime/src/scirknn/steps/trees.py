@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
@@ -15,7 +14,6 @@ _BLOCK = 1 << 16
 
 
 @step("tree_sum")
-@dataclass(frozen=True, eq=False)
 class TreeSum(Step):
     """The sum of each tree's leaf: ``(start + leaf_1 + leaf_2 + ...) / divisor``, added in that order.
 
@@ -141,7 +139,6 @@ def mean_of_trees(trees: Sequence[TreeSum]) -> TreeSum:
 
 
 @step("isolation_score")
-@dataclass(frozen=True, eq=False)
 class IsolationScore(Monotonic):
     """``-(2 ** -v)`` of a mean depth over the expected one: what `IsolationForest.score_samples` returns."""
 
@@ -150,7 +147,6 @@ class IsolationScore(Monotonic):
 
 
 @step("sign")
-@dataclass(frozen=True, eq=False)
 class Sign(Monotonic):
     """1 where a value is 0 or more, else -1, for estimators whose decision at 0 is the second class."""
 

@@ -20,7 +20,6 @@ def _refuse_weights(kind: str, weights: tuple[float, ...]) -> None:
 
 
 @step("weighted_mean")
-@dataclass(frozen=True, eq=False)
 class WeightedMean(Step):
     """Average over models, column by column: each has as many columns.
 
@@ -54,7 +53,6 @@ class WeightedMean(Step):
 
 
 @step("weighted_median")
-@dataclass(frozen=True, eq=False)
 class WeightedMedian(Monotonic):
     """Take the median over models, of one column each: the least value with half of the weight up to it.
 
@@ -125,7 +123,6 @@ class _Voting(Step):
 
 
 @step("votes")
-@dataclass(frozen=True, eq=False)
 class Votes(_Voting):
     """Elect a class by votes: the elected one's value is its distance from losing, all others are 0.
 
@@ -170,7 +167,6 @@ class Votes(_Voting):
 
 
 @step("vote_shares")
-@dataclass(frozen=True, eq=False)
 class VoteShares(_Voting):
     """Return each class's share of the votes' weight."""
 
@@ -188,7 +184,6 @@ class VoteShares(_Voting):
 
 
 @step("vote_winners")
-@dataclass(frozen=True, eq=False)
 class VoteWinners(_Voting):
     """Return the number of the class that each model votes for, one column a model."""
 
