@@ -16,8 +16,7 @@ from scirknn.networks.overlap import overlapped
 from scirknn.networks.run_plan import VALUES, Run, cover, cut
 
 ROWS = 2048
-"""Of a block. Below 1,024 handing a block to another thread, 50 to 100 us, is not negligible any more; above
-4,096 the caches hold less of it."""
+"""Of a block: fewer are not worth another thread, of more the caches hold less [assumed]."""
 
 _Runs = List[Tuple[Run, Array]]
 

@@ -6,7 +6,18 @@ import numpy as np
 
 from scirknn.arrays import Floats
 from scirknn.steps.activations import log_activate
-from scirknn.steps.step import Step, step
+from scirknn.steps.step import Monotonic, Step, step
+
+
+def ends_of_shares(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return the least and the greatest share of its row that each part of these limits can be.
+
+    A share is largest with its own part at its greatest and the others at their least.
+    """
+    lows, highs = (end.sum(axis=1, keepdims=True) - end for end in (low, high))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        greatest = np.where(high + lows > 0, high / (high + lows), 1.0)
+        return np.where(low + highs > 0, low / (low + highs), 0.0), greatest
 
 
 @step("normalized")
@@ -19,22 +30,16 @@ class Normalized(Step):
         return np.where(total == 0, 1.0 / values.shape[1], shares)
 
     def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error for values that are not negative.
-
-        A share is largest with its own value at its greatest and the others at their least.
-        """
+        """Bound the error for values that are not negative."""
         here = self.apply(values)
-        low, high = np.maximum(values - error, 0.0), values + error
-        lows, highs = (end.sum(axis=1, keepdims=True) - end for end in (low, high))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            greatest = np.where(high + lows > 0, high / (high + lows), 1.0)
-            least = np.where(low + highs > 0, low / (low + highs), 0.0)
+        low = np.maximum(values - error, 0.0)
+        least, greatest = ends_of_shares(low, values + error)
         may_vanish = (low.sum(axis=1, keepdims=True) == 0) & (error.sum(axis=1, keepdims=True) > 0)
         return np.where(may_vanish, 1.0, np.maximum(greatest - here, here - least))
 
 
 @step("huber_chances")
-class HuberChances(Step):
+class HuberChances(Monotonic):
     """Map -1 to 1 onto 0 to 1, and what is beyond onto the ends.
 
     Zadrozny and Elkan, Transforming classifier scores into multiclass probability estimates, 2002.
@@ -42,9 +47,6 @@ class HuberChances(Step):
 
     def apply(self, values: Floats) -> Floats:
         return (np.clip(values, -1.0, 1.0) + 1.0) / 2.0
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return np.minimum(error / 2.0, 1.0)
 
 
 @step("with_complement")

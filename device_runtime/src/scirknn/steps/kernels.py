@@ -12,6 +12,7 @@ from typing import Callable
 import numpy as np
 
 from scirknn.arrays import Floats
+from scirknn.steps.chances import ends_of_shares
 from scirknn.steps.step import Monotonic, Step, step
 
 
@@ -163,13 +164,9 @@ class LabelShares(Step):
         here = self.apply(values)
         most = values.max(axis=1, keepdims=True)
         low, high = (np.exp(values - most + sign * error) @ self.distributions for sign in (-1, 1))
-        lows, highs = (end.sum(axis=1, keepdims=True) - end for end in (low, high))
-        greatest, least = high / (high + lows), low / (low + highs)
-        return np.asarray(
-            np.where(
-                np.isfinite(error).all(axis=1, keepdims=True), np.maximum(greatest - here, here - least), 1.0
-            )
-        )
+        least, greatest = ends_of_shares(low, high)
+        is_known = np.isfinite(error).all(axis=1, keepdims=True)
+        return np.where(is_known, np.maximum(greatest - here, here - least), 1.0)
 
 
 @step("quotients")
