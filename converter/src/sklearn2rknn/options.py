@@ -205,7 +205,7 @@ def choose_precision(precision: str | None, quantization: bool) -> str:
 
 
 def check_path(path: Path, names: Sequence[str]) -> None:
-    """Refuse a path where no bundle with model files of these names can be written (OptionError)."""
+    """Refuse a path where these files of a bundle cannot be written (OptionError)."""
     if path.suffix != ".rknn":
         raise OptionError(f"The path is {os.fspath(path)!r}; a model file's name ends in .rknn.")
     for name in (*names, f"{path.name}.json"):
@@ -310,7 +310,7 @@ class ConversionRequest:
         }
 
     def require_room(self, network: Network) -> None:
-        """Refuse a network that is larger than any bundle, before its rows are read (OptionError)."""
+        """Refuse a network that is larger than any bundle (OptionError)."""
         inputs, outputs = len(network.layers[0].weights), network.n_outputs
         for count, most, what in (
             (network.n_features_in, MOST_COLUMNS, "features"),

@@ -212,7 +212,7 @@ def indices(model: Answering, values: Array, threshold: float = 0.0) -> Array:
 
 
 def check_labels(model: Answering, n_values: int) -> None:
-    """Refuse labels that are more or fewer than the values of `predict` decide between (ValueError)."""
+    """Refuse labels that do not fit the values of `predict` (ValueError)."""
     if model.classes is None:
         return
     count = len(model.classes)

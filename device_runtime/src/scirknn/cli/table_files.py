@@ -163,7 +163,7 @@ def _delimiter_of(record: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def require_file_of_its_own(output: str, read: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuse an output that would replace a file which predictions are made from (InputError)."""
+    """Refuse an output that would replace a file that is read (InputError)."""
     if output == STREAM or not os.path.isfile(output):
         return
     if any(os.path.exists(path) and os.path.samefile(output, path) for path in read):

@@ -45,7 +45,7 @@ class OpenNetworks:
         return self._networks.get(self.device_for(rows))
 
     def require_own_process(self) -> None:
-        """Refuse a process that was forked from the one that opened the contexts (NativeError).
+        """Refuse a process forked from the one that opened the contexts (NativeError).
 
         On "auto" this is for any number of rows: another thread may have held a lock at the fork.
         """
