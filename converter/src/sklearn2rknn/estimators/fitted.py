@@ -108,7 +108,10 @@ def positive_numbers(estimator: Any, key: str, shape: tuple[int | None, ...]) ->
     """Return `checked_numbers` that are all above 0, or refuse them."""
     values = checked_numbers(estimator, key, shape)
     if not (values > 0).all():
-        raise Attributes(estimator).refuse(key, "positive numbers")
+        raise UnsupportedModelError(
+            f"{type(estimator).__name__}.{key} holds a number that is not above 0: a prior of 0, or a column "
+            "that does not vary. Fit again without it."
+        )
     return values
 
 

@@ -169,6 +169,20 @@ def test_drawn_densities_answer_as_scikit_learn_does(data: st.DataObject) -> Non
         assert np.abs(emulated("predict_proba", X) - model.predict_proba(X)).max() < 2e-3
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        GaussianNB(priors=[0, 1]),
+        BernoulliNB(class_prior=[0, 1]),
+        QuadraticDiscriminantAnalysis(priors=np.array([0.0, 1.0])),
+    ],
+)
+def test_a_prior_of_0_is_named(model: Any) -> None:
+    X, y = load("breast_cancer")
+    with pytest.raises(UnsupportedModelError, match=r"prior (of )?0"):
+        network_from_estimator(model.fit(X, y))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_that_are_not_fitted_are_refused(name: str) -> None:
     with pytest.raises(NotFittedError, match="is not fitted"):

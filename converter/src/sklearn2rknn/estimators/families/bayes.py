@@ -11,6 +11,7 @@ from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, Gaussi
 from scirknn.arrays import Floats
 from scirknn.steps.indicators import Above, OneHot
 from sklearn2rknn.attribute_checks.attributes import Attributes
+from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
 from sklearn2rknn.estimators.fitted import (
     checked_numbers,
@@ -32,7 +33,7 @@ def read_counts(estimator: Any, name: str) -> Network:
     """Return the network of log-likelihoods of counts."""
     require_fitted(estimator, "feature_log_prob_")
     weights = fitted_numbers(f"{name}.feature_log_prob_", estimator.feature_log_prob_, 2).T
-    prior = fitted_numbers(f"{name}.class_log_prior_", estimator.class_log_prior_, 1)
+    prior = _log_priors(estimator)
     return _likelihoods(
         estimator, weights, np.zeros(weights.shape[1]) if isinstance(estimator, ComplementNB) else prior
     )
@@ -43,7 +44,7 @@ def read_bernoulli(estimator: Any, name: str) -> Network:
     """Return the network of log-likelihoods of what is above `binarize`; None takes X as it is."""
     require_fitted(estimator, "feature_log_prob_")
     width = Attributes(estimator).width()
-    prior = checked_numbers(estimator, "class_log_prior_", (None,))
+    prior = _log_priors(estimator)
     present = checked_numbers(estimator, "feature_log_prob_", (len(prior), width))
     if not (present < 0).all():
         raise Attributes(estimator).refuse("feature_log_prob_", "logarithms of probabilities under 1")
@@ -62,7 +63,7 @@ def read_categories(estimator: Any, name: str) -> Network:
     require_fitted(estimator, "feature_log_prob_")
     attributes = Attributes(estimator)
     width, given = attributes.width(), estimator.feature_log_prob_
-    prior = checked_numbers(estimator, "class_log_prior_", (None,))
+    prior = _log_priors(estimator)
     if not isinstance(given, list) or len(given) != width:
         raise attributes.refuse("feature_log_prob_", f"a list of {width} arrays")
     tables = [fitted_numbers(f"{name}.feature_log_prob_", each, 2) for each in given]
@@ -87,6 +88,13 @@ def read_gaussian(estimator: Any, name: str) -> Network:
     forms = QuadraticForms(centres, maps, constants)
     network = quadratic_network(estimator, forms, _answers(estimator, len(prior)))
     return attrs.evolve(network, dtype="float32" if estimator.var_.dtype == np.float32 else "float64")
+
+
+def _log_priors(estimator: Any) -> Floats:
+    if np.isneginf(np.asarray(estimator.class_log_prior_, np.float64)).any():
+        name = type(estimator).__name__
+        raise UnsupportedModelError(f"{name} gives a class the prior 0. Fit with priors above 0.")
+    return checked_numbers(estimator, "class_log_prior_", (None,))
 
 
 def _likelihoods(estimator: Any, weights: Floats, bias: Floats) -> Network:
