@@ -174,7 +174,7 @@ def test_drawn_densities_answer_as_scikit_learn_does(data: st.DataObject) -> Non
     [
         GaussianNB(priors=[0, 1]),
         BernoulliNB(class_prior=[0, 1]),
-        QuadraticDiscriminantAnalysis(priors=np.array([0.0, 1.0])),
+        QuadraticDiscriminantAnalysis(priors=np.array([0.0, 1.0]), reg_param=0.1),
     ],
 )
 def test_a_prior_of_0_is_named(model: Any) -> None:
