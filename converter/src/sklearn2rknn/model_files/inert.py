@@ -57,13 +57,10 @@ class Workshop:
         Full names of the classes of which plain instances are made.
     versions : dict of str to str
         The scikit-learn version that wrote each class.
-    stand_ins : set of str
-        Names of classes and functions that were not imported.
     """
 
     classes: frozenset[str]
     versions: dict[str, str] = attrs.field(factory=dict)
-    stand_ins: set[str] = attrs.field(factory=set)
     instances: list[Any] = attrs.field(factory=list)
     _names: dict[str, NamedStandIn] = attrs.field(factory=dict)
 
@@ -74,8 +71,6 @@ class Workshop:
             return TYPES[full]
         if full in FUNCTIONS:
             return FUNCTIONS[full]
-        if full not in self.classes and full not in RECORDS and full not in DICTS:
-            self.stand_ins.add(full)
         return self._names.setdefault(full, NamedStandIn(full))
 
     def instance(self, named: Any) -> Any:
