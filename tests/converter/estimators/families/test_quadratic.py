@@ -177,6 +177,7 @@ def test_drawn_densities_answer_as_scikit_learn_does(data: st.DataObject) -> Non
         QuadraticDiscriminantAnalysis(priors=np.array([0.0, 1.0]), reg_param=0.1),
     ],
 )
+@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_a_prior_of_0_is_named(model: Any) -> None:
     X, y = load("breast_cancer")
     with pytest.raises(UnsupportedModelError, match=r"prior (of )?0"):
