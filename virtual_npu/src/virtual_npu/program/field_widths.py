@@ -17,20 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from virtual_npu.errors import OverWideFieldError
-from virtual_npu.program.registers import (
-    CUBE_CHANNEL,
-    CUBE_HEIGHT,
-    CUBE_WIDTH,
-    RK3588_REGISTERS,
-    Field,
-    decode_commands,
-    register_name,
-    unit_of,
-)
+from virtual_npu.program import registers as r
+from virtual_npu.program.registers import Field
 from virtual_npu.rknn_file.model_file import RknnFile
 
-_CUBE: Final = (CUBE_WIDTH, CUBE_HEIGHT, CUBE_CHANNEL)
-_FULL_CUBE: Final = (1 << CUBE_HEIGHT.bits) - 1
+_CUBE: Final = (r.CUBE_WIDTH, r.CUBE_HEIGHT, r.CUBE_CHANNEL)
+_FULL_CUBE: Final = (1 << r.CUBE_HEIGHT.bits) - 1
 
 _READ_PAST_WIDTH: Final = {"DATAIN_HEIGHT": 13, "DMA_HEIGHT": 13}
 """Bits that are read of fields which the toolkits fill past their width: files of 2,048 rows and more whose
@@ -61,7 +53,7 @@ class OverWideField:
         return self.value >> _READ_PAST_WIDTH.get(self.field.name, 0) == 0
 
     def __str__(self) -> str:
-        register = f"{unit_of(self.field.address)} {register_name(self.field.address)}"
+        register = f"{r.unit_of(self.field.address)} {r.register_name(self.field.address)}"
         held = self.field.of(self.value << self.field.low)
         return (
             f"{register}: {self.field.name} = {self.value} is more than its {self.field.bits} bits hold; "
@@ -79,7 +71,7 @@ def over_wide_fields(file: RknnFile) -> tuple[OverWideField, ...]:
     """
     if not file.target_platform.startswith("rk3588"):
         return ()
-    _, addresses, values = decode_commands(file.registers)
+    _, addresses, values = r.decode_commands(file.registers)
     values[[relocation.command for relocation in file.relocations]] = 0  # addresses, placed by the runtime
     offending = np.flatnonzero(values & _UNUSED_BITS[addresses])
     return tuple(_by_field(addresses[offending], values[offending]))
@@ -93,7 +85,7 @@ def layers_with_full_cubes(file: RknnFile) -> tuple[str, ...]:
     """
     if not file.target_platform.startswith("rk3588"):
         return ()
-    _, addresses, values = decode_commands(file.registers)
+    _, addresses, values = r.decode_commands(file.registers)
     full = np.isin(addresses, [field.address for field in _CUBE]) & (values & _FULL_CUBE == _FULL_CUBE)
     nodes = {
         task.node
@@ -110,8 +102,8 @@ def refuse_over_wide(fields: tuple[OverWideField, ...]) -> None:
     for each in fields:
         if not each.is_read:
             field, address = each.field, each.field.address
-            register = register_name(address)
-            raise OverWideFieldError(unit_of(address), register, field.name, each.value, field.bits)
+            register = r.register_name(address)
+            raise OverWideFieldError(r.unit_of(address), register, field.name, each.value, field.bits)
 
 
 def _by_field(addresses: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -> Iterator[OverWideField]:
@@ -127,7 +119,7 @@ def _by_field(addresses: npt.NDArray[np.int64], values: npt.NDArray[np.int64]) -
 def _narrow_fields() -> dict[int, list[tuple[Field, int]]]:
     """Return fields and the ends of the unused bits above them, by address."""
     fields: dict[int, list[tuple[Field, int]]] = {}
-    for address, _, texts in RK3588_REGISTERS:
+    for address, _, texts in r.RK3588_REGISTERS:
         for text in texts:
             name, low, bits, end = re.split("[:+<]", text)
             fields.setdefault(address, []).append((Field(name, address, int(low), int(bits)), int(end)))

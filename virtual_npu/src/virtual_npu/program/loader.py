@@ -15,32 +15,12 @@ import numpy.typing as npt
 from virtual_npu import evidence
 from virtual_npu.errors import OverWideFieldWarning, UnsupportedProgram
 from virtual_npu.evidence import follows
+from virtual_npu.program import registers as r
 from virtual_npu.program.chips import RK3588, Chip, Translation, chip_of
 from virtual_npu.program.field_widths import over_wide_fields, refuse_over_wide
 from virtual_npu.program.layout_layers import LAYOUT_LAYERS
 from virtual_npu.program.memory import Memory
-from virtual_npu.program.registers import (
-    ARGB_IN,
-    CNA_IN_PRECISION,
-    DPU_IN_PRECISION,
-    ENABLE_BITS,
-    EW_BYPASS,
-    EW_LUT_BYPASS,
-    LINE_STRIDE,
-    LUT_ACCESS_DATA,
-    LUT_ACCESS_TYPE,
-    LUT_ADDR,
-    LUT_TABLE_ID,
-    OUT_PRECISION,
-    PROC_PRECISION,
-    RDMA_IN_PRECISION,
-    REGISTER_NAMES,
-    UNITS,
-    Field,
-    decode_commands,
-    register_name,
-    unit_of,
-)
+from virtual_npu.program.registers import Field
 from virtual_npu.rknn_file.model_file import GRAPH_ENDS, RknnFile, Task
 
 _TABLE_SIZE: Final = 513
@@ -82,13 +62,13 @@ class LoadedTask:
 
     def runs(self, unit: str) -> bool:
         """Whether the task starts a unit."""
-        return bool(self.enable_mask >> ENABLE_BITS[unit] & 1)
+        return bool(self.enable_mask >> r.ENABLE_BITS[unit] & 1)
 
     @property
     def looks_up(self) -> bool:
         """Whether the DPU looks floats up."""
-        is_lookup = self.runs("DPU") and not (self[EW_BYPASS] or self[EW_LUT_BYPASS])
-        return is_lookup and self[PROC_PRECISION] > 1
+        is_lookup = self.runs("DPU") and not (self[r.EW_BYPASS] or self[r.EW_LUT_BYPASS])
+        return is_lookup and self[r.PROC_PRECISION] > 1
 
     @property
     def is_unconverted(self) -> bool:
@@ -97,22 +77,22 @@ class LoadedTask:
         Sqrt divides so in each step of Heron's method: int16 in and out, float16 between. Converted, its
         quotients would be cut to integers and then read as float16's bits.
         """
-        fields = (PROC_PRECISION, DPU_IN_PRECISION, OUT_PRECISION, RDMA_IN_PRECISION)
+        fields = (r.PROC_PRECISION, r.DPU_IN_PRECISION, r.OUT_PRECISION, r.RDMA_IN_PRECISION)
         float16, int16 = 2, 1
         return [self[field] for field in fields] == [float16, int16, int16, int16]
 
     @property
     def image_line(self) -> int:
         """Bytes of a line of packed points of the model's input: filled up to full atoms of one channel."""
-        item = 1 if self[CNA_IN_PRECISION] == 0 else 2
+        item = 1 if self[r.CNA_IN_PRECISION] == 0 else 2
         in_atom = self.chip.atoms[2] // item
-        return -(-self[LINE_STRIDE] // in_atom) * in_atom * (self[ARGB_IN] - 7) * item
+        return -(-self[r.LINE_STRIDE] // in_atom) * in_atom * (self[r.ARGB_IN] - 7) * item
 
     def require(self, field: Field, *allowed: int) -> int:
         """Return a field's value that is one of `allowed`, else raise UnsupportedProgram."""
         value = self[field]
         if value not in allowed:
-            raise UnsupportedProgram(unit_of(field.address), field.name, value)
+            raise UnsupportedProgram(r.unit_of(field.address), field.name, value)
         return value
 
 
@@ -136,7 +116,7 @@ def load(file: RknnFile, memory: Memory, cores: int) -> list[LoadedTask]:
         An input's height is more than its field holds, as toolkits write it for 2,048 rows and more.
     """
     _check_widths(file)
-    _, addresses, values = decode_commands(file.registers)
+    _, addresses, values = r.decode_commands(file.registers)
     for relocation in file.relocations:
         values[relocation.command] = memory.address(relocation.tensor) + relocation.addend & 0xFFFFFFFF
     chip = chip_of(file.target_platform)
@@ -174,7 +154,7 @@ class _Core:
     def __init__(self, chip: Chip, memory: Memory) -> None:
         self._chip, self._memory = chip, memory
         self._groups: dict[str, tuple[dict[int, int], dict[int, int]]] = {
-            unit: ({}, {}) for unit in (*UNITS.values(), _OTHER)
+            unit: ({}, {}) for unit in (*r.UNITS.values(), _OTHER)
         }
         self._turn = dict.fromkeys(self._groups, 0)
         self._tables = np.zeros((2, _TABLE_SIZE), np.int64)
@@ -196,25 +176,25 @@ class _Core:
         table, entry = None, 0
         for address, value in zip(addresses, values, strict=False):
             if address == _LUT_ACCESS_CFG:
-                table = LUT_TABLE_ID.of(value) if LUT_ACCESS_TYPE.of(value) else None
-                entry = LUT_ADDR.of(value)
+                table = r.LUT_TABLE_ID.of(value) if r.LUT_ACCESS_TYPE.of(value) else None
+                entry = r.LUT_ADDR.of(value)
             elif address == _LUT_ACCESS_DATA:
                 if table is not None and entry < _TABLE_SIZE:
-                    self._tables[table, entry] = LUT_ACCESS_DATA.of(value)
+                    self._tables[table, entry] = r.LUT_ACCESS_DATA.of(value)
                     self._filled |= 1 << table
                     entry += 1
-            elif value or address in REGISTER_NAMES or self._chip.translate is not None:
-                unit = UNITS.get(address >> 12, _OTHER)
-                is_known = unit in self._groups and address in REGISTER_NAMES
+            elif value or address in r.REGISTER_NAMES or self._chip.translate is not None:
+                unit = r.UNITS.get(address >> 12, _OTHER)
+                is_known = unit in self._groups and address in r.REGISTER_NAMES
                 if self._chip.translate is None and not is_known:
-                    name = register_name(address)
-                    raise UnsupportedProgram(unit_of(address), name, value, "not a register known")
+                    name = r.register_name(address)
+                    raise UnsupportedProgram(r.unit_of(address), name, value, "not a register known")
                 self._groups[unit][self._turn[unit]][address] = value
         registers = {}
         for unit, groups in self._groups.items():
             registers.update(groups[self._turn[unit]])
             if unit != _OTHER:
-                self._turn[unit] ^= task.enable_mask >> ENABLE_BITS[unit] & 1
+                self._turn[unit] ^= task.enable_mask >> r.ENABLE_BITS[unit] & 1
         return registers
 
     def _loaded(self, task: Task, registers: dict[int, int]) -> LoadedTask:
