@@ -35,14 +35,13 @@ from virtual_npu.program.loader import LoadedTask
 from virtual_npu.program.memory import Cube, Memory
 
 DTYPES: Final[dict[int, np.dtype[Any]]] = {
-    0: np.dtype(np.int8),
-    1: np.dtype(np.int16),
-    2: np.dtype(np.float16),
-    3: BFLOAT16,
+    r.INT8: np.dtype(np.int8),
+    r.INT16: np.dtype(np.int16),
+    r.FLOAT16: np.dtype(np.float16),
+    r.BFLOAT16: BFLOAT16,
 }
 """Element type by the code in the precision fields."""
 
-DEPTHWISE: Final = 3
 _EXACT_IN_FLOAT32: Final = 1 << 24
 _INT32: Final = np.iinfo(np.int32)
 
@@ -167,7 +166,7 @@ class Convolution:
         """
         task.require(r.CONV_STRIDES_AND_DILATION, 0b001_000)
         if source.width * source.height != 1 or len(weights) != 1 or source.packed:
-            raise UnsupportedProgram("CNA", "CONV_MODE", DEPTHWISE, "but of one point and one kernel")
+            raise UnsupportedProgram("CNA", "CONV_MODE", r.DEPTHWISE, "but of one point and one kernel")
         outputs, points = task[r.DATAOUT_CHANNEL] + 1, _points(task)
         if outputs < source.channels or operands.has_offsets:
             raise UnsupportedProgram("CORE", "DATAOUT_CHANNEL", outputs - 1)
@@ -193,7 +192,7 @@ def _check_mode(task: LoadedTask) -> tuple[np.dtype[Any], bool]:
         task.require(field, 0)
     for field in (r.WEIGHT_WIDTH, r.WEIGHT_HEIGHT, r.CVT_BYPASS):
         task.require(field, 1)
-    depthwise = task.require(r.CONV_MODE, 0, DEPTHWISE) == DEPTHWISE
+    depthwise = task.require(r.CONV_MODE, 0, r.DEPTHWISE) == r.DEPTHWISE
     task.require(r.DW_EN, int(depthwise))
     task.require(r.DPU_CONV_MODE, task[r.CONV_MODE])
     dtype = DTYPES[precision]

@@ -20,7 +20,6 @@ from virtual_npu.arrays import Array, Float32Array
 from virtual_npu.errors import UnsupportedProgram
 from virtual_npu.evidence import follows
 from virtual_npu.execute.arithmetic import Rules
-from virtual_npu.execute.convolution import DEPTHWISE
 from virtual_npu.execute.data_processor_operands import (
     BN,
     BOTH_READERS,
@@ -88,7 +87,7 @@ class DataProcessor:
         """Decode the registers of DPU and DPU_RDMA."""
         for field in (r.TP_EN, r.MC_SURF_OUT):
             task.require(field, 0)
-        task.require(r.DPU_CONV_MODE, 0, *([] if task[r.FLYING_MODE] else [DEPTHWISE]))
+        task.require(r.DPU_CONV_MODE, 0, *([] if task[r.FLYING_MODE] else [r.DEPTHWISE]))
         task.require(r.TP_ORG_EN, 0)
         shared = SHARED_SOURCE if task[r.COMB_USE] else 0
         task.require(r.RDMA_COMB_USE, shared, *([] if task[r.FLYING_MODE] else [BOTH_READERS]))

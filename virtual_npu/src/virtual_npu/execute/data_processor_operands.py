@@ -28,7 +28,7 @@ Operands = Mapping[str, Array]
 """Of a unit that scales: ``addend``, ``offset`` and ``factor`` as far as memory has them, one a channel."""
 
 _FLOAT32: Final[np.dtype[Any]] = np.dtype(np.float32)
-OUTPUT_DTYPES: Final[dict[int, np.dtype[Any]]] = {**DTYPES, 4: np.dtype(np.int32), 5: _FLOAT32}
+OUTPUT_DTYPES: Final[dict[int, np.dtype[Any]]] = {**DTYPES, r.INT32: np.dtype(np.int32), r.FLOAT32: _FLOAT32}
 ALU_MAX, ALU_ADD, ALU_DIVIDE, ALU_SUBTRACT = 0, 2, 3, 4  # ALU algorithms, as the TRM numbers them
 _PER_CHANNEL, _PER_ELEMENT = 0, 1  # data modes of the element-wise operand
 MAX_OF_CHANNELS: Final = 7  # MINMAX_CTL in softmax: the largest channel of each point, one atom a point
@@ -71,12 +71,12 @@ BN: Final = ScalingUnit(
 
 def is_integer(task: LoadedTask) -> bool:
     """Whether the DPU computes in integers."""
-    return DTYPES.get(task.require(r.PROC_PRECISION, *DTYPES, 5), _FLOAT32).kind == "i"
+    return DTYPES.get(task.require(r.PROC_PRECISION, *DTYPES, r.FLOAT32), _FLOAT32).kind == "i"
 
 
 def short_float(task: LoadedTask) -> np.dtype[Any]:
     """Return the type of the 16-bit factors of a float program."""
-    return BFLOAT16 if task[r.PROC_PRECISION] == 3 else np.dtype(np.float16)
+    return BFLOAT16 if task[r.PROC_PRECISION] == r.BFLOAT16 else np.dtype(np.float16)
 
 
 def read_operands(task: LoadedTask, memory: Memory, unit: ScalingUnit, channels: int) -> Operands:

@@ -27,7 +27,6 @@ from virtual_npu.program import registers as r
 from virtual_npu.program.loader import LoadedTask
 
 _SEGMENTS: Final = 512  # a table: 513 entries
-_PRIORITIES: Final = 0x68  # LUT_CFG of every program seen: below LE use LE, above LO use LO, on the seam LO
 
 
 @follows(
@@ -73,7 +72,7 @@ class LookupTable:
         if not task.tables:
             note = "a lookup before any table was uploaded: the chip's result is stale"
             raise UnsupportedProgram("DPU", "EW_LUT_BYPASS", 0, note)
-        task.require(r.LUT_CFG, _PRIORITIES)
+        task.require(r.LUT_CFG, r.LOOKUP_PRIORITIES)
         task.require(r.LUT_LE_SLOPE_OFLOW_SCALE, 0)
         task.require(r.LUT_LO_SLOPE_UFLOW_SCALE, 0)
         above = np.ldexp(float(task[r.LUT_LO_SLOPE_OFLOW_SCALE]), -task[r.LUT_LO_SLOPE_OFLOW_SHIFT])

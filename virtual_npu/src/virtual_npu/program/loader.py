@@ -24,8 +24,6 @@ from virtual_npu.program.registers import Field
 from virtual_npu.rknn_file.model_file import GRAPH_ENDS, RknnFile, Task
 
 _TABLE_SIZE: Final = 513
-_LUT_ACCESS_CFG: Final = 0x4100
-_LUT_ACCESS_DATA: Final = 0x4104
 _OTHER: Final = "others"  # units of other chips, whose registers do not bear on what is computed
 
 
@@ -68,7 +66,7 @@ class LoadedTask:
     def looks_up(self) -> bool:
         """Whether the DPU looks floats up."""
         is_lookup = self.runs("DPU") and not (self[r.EW_BYPASS] or self[r.EW_LUT_BYPASS])
-        return is_lookup and self[r.PROC_PRECISION] > 1
+        return is_lookup and self[r.PROC_PRECISION] >= r.FLOAT16
 
     @property
     def is_unconverted(self) -> bool:
@@ -78,13 +76,12 @@ class LoadedTask:
         quotients would be cut to integers and then read as float16's bits.
         """
         fields = (r.PROC_PRECISION, r.DPU_IN_PRECISION, r.OUT_PRECISION, r.RDMA_IN_PRECISION)
-        float16, int16 = 2, 1
-        return [self[field] for field in fields] == [float16, int16, int16, int16]
+        return [self[field] for field in fields] == [r.FLOAT16, r.INT16, r.INT16, r.INT16]
 
     @property
     def image_line(self) -> int:
         """Bytes of a line of packed points of the model's input: filled up to full atoms of one channel."""
-        item = 1 if self[r.CNA_IN_PRECISION] == 0 else 2
+        item = 1 if self[r.CNA_IN_PRECISION] == r.INT8 else 2
         in_atom = self.chip.atoms[2] // item
         return -(-self[r.LINE_STRIDE] // in_atom) * in_atom * (self[r.ARGB_IN] - 7) * item
 
@@ -175,10 +172,10 @@ class _Core:
     def _filled_by(self, task: Task, addresses: list[int], values: list[int]) -> dict[int, int]:
         table, entry = None, 0
         for address, value in zip(addresses, values, strict=False):
-            if address == _LUT_ACCESS_CFG:
+            if address == r.LUT_ADDR.address:
                 table = r.LUT_TABLE_ID.of(value) if r.LUT_ACCESS_TYPE.of(value) else None
                 entry = r.LUT_ADDR.of(value)
-            elif address == _LUT_ACCESS_DATA:
+            elif address == r.LUT_ACCESS_DATA.address:
                 if table is not None and entry < _TABLE_SIZE:
                     self._tables[table, entry] = r.LUT_ACCESS_DATA.of(value)
                     self._filled |= 1 << table

@@ -73,6 +73,15 @@ def read_registers(table: Path) -> Iterator[tuple[int, str, list[str]]]:
 RK3588_REGISTERS: Final = tuple(read_registers(Path(__file__).with_name("rk3588_registers.txt")))
 REGISTER_NAMES: Final = {address: name for address, name, _ in RK3588_REGISTERS}
 
+INT8, INT16, FLOAT16, BFLOAT16, INT32, FLOAT32 = range(6)
+"""Codes of the precision fields."""
+
+DEPTHWISE: Final = 3
+"""CONV_MODE of a convolution that keeps channels apart."""
+
+LOOKUP_PRIORITIES: Final = 0x68
+"""LUT_CFG of every program seen: below LE use LE, above LO use LO, on the seam LO."""
+
 # CNA: what the convolution reads.
 CONV_MODE = Field("CONV_MODE", 0x100C, 0, 4)
 CNA_IN_PRECISION = Field("IN_PRECISION", 0x100C, 4, 3)

@@ -14,9 +14,6 @@ from virtual_npu.program.loader import LoadedTask, load
 from virtual_npu.program.memory import Memory
 from virtual_npu.rknn_file.model_file import Node, RknnFile
 
-_FLOAT16: Final = 2
-_DEPTHWISE: Final = 3
-_BFLOAT16: Final = 3
 _OF_ALGORITHM: Final = {0: evidence.LARGER_OF_TWO, 3: evidence.DIVISION}  # EW_ALU_ALGO, of floats
 
 
@@ -57,7 +54,7 @@ def _of_task(task: LoadedTask) -> Iterator[Rule]:
     if task.runs("CNA"):
         yield from _of_convolution(task)
     if task.runs("DPU"):
-        is_float = task[r.PROC_PRECISION] == _FLOAT16
+        is_float = task[r.PROC_PRECISION] == r.FLOAT16
         yield from _of_scaling(task, r.BS_CFG, evidence.CHANNEL_SCALING, is_float)
         yield from _of_scaling(task, r.BN_CFG, evidence.INTEGER_NORM, is_float)
         if not task[r.EW_BYPASS]:
@@ -68,9 +65,9 @@ def _of_task(task: LoadedTask) -> Iterator[Rule]:
 
 
 def _of_convolution(task: LoadedTask) -> Iterator[Rule]:
-    if task[r.CONV_MODE] == _DEPTHWISE:
+    if task[r.CONV_MODE] == r.DEPTHWISE:
         yield evidence.SPREAD_POINT
-    elif task[r.CNA_PROC_PRECISION] == _FLOAT16:
+    elif task[r.CNA_PROC_PRECISION] == r.FLOAT16:
         yield evidence.FLOAT16_SUMS
         yield evidence.LANE_ZERO
     else:
@@ -133,12 +130,12 @@ def _of_output(task: LoadedTask, is_float: bool) -> Iterator[Rule]:
     precision = task[r.OUT_PRECISION]
     if task.is_unconverted:
         yield evidence.UNCONVERTED
-    if precision == _FLOAT16 or task.is_unconverted:
+    if precision == r.FLOAT16 or task.is_unconverted:
         yield evidence.FLOAT_OUTPUT
         yield evidence.OVERFLOW
-    elif precision == _BFLOAT16:
+    elif precision == r.BFLOAT16:
         yield evidence.BFLOAT16_OUTPUT
-    elif precision < _FLOAT16:
+    elif precision < r.FLOAT16:
         yield evidence.OUTPUT_CONVERSION
     if task[r.FLYING_MODE] and task[r.COMB_USE]:
         yield evidence.SHARED_SURFACES

@@ -80,7 +80,7 @@ def _line_steps(task: LoadedTask) -> dict[Field, int]:
 def _kernel_steps(task: LoadedTask) -> dict[Field, int]:
     channels = task[r.CUBE_CHANNEL] + 1
     use = task[r.BRDMA_DATA_USE] if task.runs("DPU_RDMA") else 0
-    group = _atom(task) // (1 if task[r.OUT_PRECISION] == 0 else 2)
+    group = _atom(task) // (1 if task[r.OUT_PRECISION] == r.INT8 else 2)
     return {
         r.DECOMPRESS_ADDR0: task[r.WEIGHT_BYTES],
         r.DST_BASE_ADDR: channels // group * task[r.DST_SURF_STRIDE] * _atom(task),
@@ -127,7 +127,7 @@ def _overlaps(first: LoadedTask, second: LoadedTask) -> bool:
     """
     lines = first[r.CUBE_HEIGHT] + second[r.CUBE_HEIGHT] + 2
     points = lines * (first[r.CUBE_WIDTH] + 1 + first[r.NOTCH_ADDR_0])
-    one_atom = (first[r.CHANNEL_WDMA] + 1) * (1 if first[r.OUT_PRECISION] == 0 else 2) <= _atom(first)
+    one_atom = (first[r.CHANNEL_WDMA] + 1) * (1 if first[r.OUT_PRECISION] == r.INT8 else 2) <= _atom(first)
     return not one_atom and first[r.DST_SURF_STRIDE] < points
 
 
@@ -150,4 +150,4 @@ def _active(task: LoadedTask, address: int) -> bool:
 
 def _atom(task: LoadedTask) -> int:
     """Return the bytes of an atom that the task writes."""
-    return task.chip.atoms[4 if task[r.OUT_PRECISION] in (4, 5) else 2]
+    return task.chip.atoms[4 if task[r.OUT_PRECISION] in (r.INT32, r.FLOAT32) else 2]

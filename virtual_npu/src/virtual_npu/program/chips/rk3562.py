@@ -17,7 +17,7 @@ from virtual_npu.program import registers as r
 from virtual_npu.program.chips import rk3562_family_convolution, rk3562_family_dpu
 from virtual_npu.program.chips.chip import Chip, Translation
 
-_LUT: Final = {0: 0, 1: 0, 0x160: rk3562_family_dpu.PRIORITIES}  # LUT_CFG here: there
+_LUT: Final = {0: 0, 1: 0, 0x160: r.LOOKUP_PRIORITIES}  # LUT_CFG here: there
 _BUFFERS: Final = (0x1004, 0x1010, 0x1018, *range(0x1030, 0x1048, 4), 0x106C, 0x108C, 0x1098)
 _NO_MUL: Final = 1 << 4
 
@@ -35,7 +35,7 @@ def _translate(task: Translation) -> None:
         task.move(r.RDMA_COMB_USE, 0x5044, 8)
         task.move(r.RDMA_IN_PRECISION, 0x5044, 15)
         if rk3562_family_dpu.division_of_floats(task):
-            task.put(r.RDMA_IN_PRECISION, rk3562_family_dpu.FLOAT16)
+            task.put(r.RDMA_IN_PRECISION, r.FLOAT16)
         task.ignore(0x5044)
 
 

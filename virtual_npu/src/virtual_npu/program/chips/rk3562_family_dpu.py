@@ -34,8 +34,6 @@ _ELEMENTWISE: Final = {
     _DIVISION: 0x008303C0,  # division
     0x810021C8: 0x008303C0,
 }
-FLOAT16: Final = 2
-PRIORITIES: Final = 0x68  # LUT_CFG of the RK3588
 
 _KEPT: Final = {*range(0x1100, 0x1184, 4), *range(0x4100, 0x4114, 4), *range(0x5000, 0x8000, 4)}
 _OWN_TABLE: Final = Path(__file__).with_name("rk3562_family_registers.txt")
@@ -103,8 +101,8 @@ def data_processor(task: Translation, channels: int) -> int:
     task.registers[0x4084] = task.take(0x40B0)
     task.registers[0x4088] = task.take(0x40B4)
     if division_of_floats(task):
-        task.put(r.OUT_PRECISION, FLOAT16)
-        task.put(r.PROC_PRECISION, FLOAT16)
+        task.put(r.OUT_PRECISION, r.FLOAT16)
+        task.put(r.PROC_PRECISION, r.FLOAT16)
     return bs
 
 

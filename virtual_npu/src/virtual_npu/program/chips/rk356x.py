@@ -24,7 +24,6 @@ from virtual_npu.program import registers as r
 from virtual_npu.program.chips.chip import Chip, Translation
 
 _ATOMS: Final = {1: 8, 2: 8, 4: 16}
-_INT16, _FLOAT16, _FLOAT32 = 1, 2, 5
 _DIVIDE: Final = 3
 _TO_MEMORY, _TO_PPU = 4, 1
 _IDLE_UNIT: Final = (0x2004, 0x200C)  # precision once more
@@ -89,7 +88,7 @@ def _data_processor(task: Translation) -> None:
         task.registers[0x400C] = task.registers.get(0x400C, 0) | task.take(0x400C, low, bits) << low
     task.copy(0x4010, 0x4014, 0x4020, 0x4030, 0x4034, 0x4038, 0x403C, 0x4050, 0x4054)
     out = r.OUT_PRECISION.of(task.registers[0x4010])
-    task.put(r.DST_SURF_STRIDE, task.take(0x4024) // _ATOMS[4 if out == _FLOAT32 else 2])
+    task.put(r.DST_SURF_STRIDE, task.take(0x4024) // _ATOMS[4 if out == r.FLOAT32 else 2])
     task.put(r.WIDTH_WDMA, task.take(0x4030, 0, 13))
     task.put(r.HEIGHT_WDMA, task.take(0x4034, 0, 13))
     task.put(r.CHANNEL_WDMA, task.take(0x403C, 0, 13))
@@ -102,14 +101,14 @@ def _data_processor(task: Translation) -> None:
     task.copy(0x4074, 0x4078, 0x407C, 0x4080, 0x4084, 0x4088)
     task.copy(*range(0x4090, 0x40B0, 4), *range(0x4108, 0x4130, 4))
     task.ignore(0x4100, 0x4104)  # tables are followed as they are uploaded
-    if _is_division(task) and out == _INT16:
-        task.put(r.OUT_PRECISION, _FLOAT16)
+    if _is_division(task) and out == r.INT16:
+        task.put(r.OUT_PRECISION, r.FLOAT16)
 
 
 def _is_division(task: Translation) -> bool:
     config = task.registers.get(r.EW_CFG, 1)
     used = not r.EW_BYPASS.of(config) and not r.EW_OP_BYPASS.of(config) and not r.EW_OP_TYPE.of(config)
-    floats = r.PROC_PRECISION.of(task.registers.get(0x4010, 0)) == _FLOAT16
+    floats = r.PROC_PRECISION.of(task.registers.get(0x4010, 0)) == r.FLOAT16
     return used and floats and r.EW_ALU_ALGO.of(config) == _DIVIDE
 
 
@@ -128,9 +127,9 @@ def _reader(task: Translation) -> None:
     task.take(0x5044, 5, 2)  # precision once more
     task.take(0x5044, 0, 1)  # FLYING_MODE
     read = task.move(r.RDMA_IN_PRECISION, 0x5044, 15)
-    task.put(r.SURF_NOTCH_ADDR, task.take(0x504C, signed=True) // _ATOMS[4 if read == _FLOAT32 else 2])
-    if _is_division(task) and read == _INT16:
-        task.put(r.RDMA_IN_PRECISION, _FLOAT16)
+    task.put(r.SURF_NOTCH_ADDR, task.take(0x504C, signed=True) // _ATOMS[4 if read == r.FLOAT32 else 2])
+    if _is_division(task) and read == r.INT16:
+        task.put(r.RDMA_IN_PRECISION, r.FLOAT16)
 
 
 def _average_of_one_point(task: Translation) -> None:

@@ -121,7 +121,7 @@ def _lookup(task: Translation) -> None:
         {*end_values[:4]} <= {0, int(task.tables[0][0])} and {*end_values[4:]} <= {0, int(task.tables[1][-1])}
     ):
         raise UnsupportedProgram("DPU", "0x4188", str(end_values), "not the table's ends beyond them")
-    task.registers[r.LUT_CFG.address] = rk3562_family_dpu.PRIORITIES
+    task.registers[r.LUT_CFG.address] = r.LOOKUP_PRIORITIES
     task.copy(0x410C)
     task.put(r.LUT_LE_START, low)
     task.put(r.LUT_LE_END, low + high >> 1)
