@@ -156,7 +156,7 @@ class BoardLink:
         """Forget a session that broke; the next one is opened afresh."""
         session, self._session = self._session, None
         if session is not None:
-            session.__exit__(InfraError, None, None)
+            session.runner.close()
 
     def give_up(self, reason: InfraError) -> None:
         """Open no session any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import queue
 import threading
 import time
@@ -12,38 +11,21 @@ import attrs
 
 from rknn_harness.boards.board import Board
 from rknn_harness.boards.claim import Holder
-from rknn_harness.errors import (
-    BoardDeadlineError,
-    BoardError,
-    ConnectionLostError,
-    InfraError,
-)
+from rknn_harness.errors import BoardDeadlineError, BoardError, ConnectionLostError, InfraError
+from rknn_harness.records.outcomes import WithMeaning
 from sklearn2rknn.progress import stage
 
 
-class State(str, enum.Enum):
+class State(WithMeaning):
     """How a board is."""
 
-    READY = "ready"
-    """A runner starts there, and nobody has the board."""
-
-    IN_USE = "in use"
-    """A session has it."""
-
-    RESERVED = "reserved"
-    """Somebody reserved it, and no session has it."""
-
-    REFUSED = "refused"
-    """It answers, and no runner starts there."""
-
-    UNREACHABLE = "unreachable"
-    """It does not answer."""
-
-    VIRTUAL = "virtual"
-    """It is started for each use, on this machine."""
-
-    ON_REQUEST = "on request"
-    """Its provider hands it out for each use, and is not asked before."""
+    READY = "ready", "a runner starts there, and nobody has the board"
+    IN_USE = "in use", "a session has it"
+    RESERVED = "reserved", "somebody reserved it, and no session has it"
+    REFUSED = "refused", "it answers, and no runner starts there"
+    UNREACHABLE = "unreachable", "it does not answer"
+    VIRTUAL = "virtual", "it is started for each use, on this machine"
+    ON_REQUEST = "on request", "its provider hands it out for each use, and is not asked before"
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +254,7 @@ def keep_files(files: OwnFiles, folder: Path) -> dict[str, Any]:
             # A bundle's metadata names its model files.
             is_bundle = part == "model" and files.is_bundle
             kept[part] = path.name if is_bundle else part + path.suffix.lower()
-            for source in _parts(path) if is_bundle else [path]:
+            for source in bundle_files(read_bundle(path)) if is_bundle else [path]:
                 shutil.copyfile(source, place / (source.name if is_bundle else kept[part]))
     document = {
         "files": kept,
@@ -265,10 +265,6 @@ def keep_files(files: OwnFiles, folder: Path) -> dict[str, Any]:
     }
     (place / "own.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return document
-
-
-def _parts(path: Path) -> Iterator[Path]:
-    yield from bundle_files(read_bundle(path))
 
 
 @functools.cache

@@ -26,6 +26,7 @@ import attrs
 from rknn_harness.errors import HarnessError
 from rknn_harness.records.case import PROPERTIES
 from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.query import failed_properties
 from sklearn2rknn.toolkit.pins.versions import toolkit_version
 
 _DEFECT = "defect:"
@@ -102,7 +103,7 @@ def is_expectation(line: str) -> bool:
 
 def expected_reason(expectations: Iterable[Expectation], result: CaseResult) -> str:
     """Return why a result's failure is expected, also where it did not fail; else an empty text."""
-    failed = {name for name, wrong in result.properties.items() if wrong}
+    failed = set(failed_properties(result))
     matching = [each for each in expectations if each.kind == "fail" and each.matches(result)]
     named = {each.property for each in matching}
     if not matching or ("*" not in named and result.is_failure and not (failed and failed <= named)):

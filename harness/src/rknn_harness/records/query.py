@@ -103,7 +103,7 @@ _PLAIN: dict[str, Callable[[CaseResult], Number | None]] = {
 }
 
 
-def _key(result: CaseResult, name: str) -> str:
+def condition_value(result: CaseResult, name: str) -> str:
     """Return what a condition on `name` is compared with."""
     head, _, rest = name.partition(".")
     if head == "property":
@@ -195,12 +195,12 @@ class Records:
 
     def distinct(self, name: str) -> list[str]:
         """Return the values that occur, in alphabetical order."""
-        return sorted({_key(result, name) for result in self.results})
+        return sorted({condition_value(result, name) for result in self.results})
 
     def _rows(self, name: str, wanted: str) -> frozenset[int]:
         if name not in self._columns:
             column: dict[str, set[int]] = {}
             for index, result in enumerate(self.results):
-                column.setdefault(_key(result, name), set()).add(index)
+                column.setdefault(condition_value(result, name), set()).add(index)
             self._columns[name] = {value: frozenset(rows) for value, rows in column.items()}
         return self._columns[name].get(wanted, frozenset())

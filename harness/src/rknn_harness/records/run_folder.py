@@ -21,7 +21,6 @@ import contextlib
 import errno
 import fcntl
 import functools
-import importlib.metadata
 import json
 import os
 import platform
@@ -33,7 +32,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import attrs
@@ -44,6 +42,7 @@ from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.reading import READ_ERRORS, check_record, parse_document, parse_manifest
 from rknn_harness.records.run_lock import RunLock
+from scirknn.devices.compatibility import distribution_version
 from scirknn.files import write_atomically
 from scirknn.text import cause_of, printable
 
@@ -93,6 +92,10 @@ class Run:
     def is_finished(self) -> bool:
         """Whether the run came to its end."""
         return not self.torn and self.manifest.get("finished") is not None
+
+    def is_virtual(self, board: str) -> bool:
+        """Whether a board of the run has no NPU."""
+        return bool(self.manifest.get("boards", {}).get(board, {}).get("virtual"))
 
 
 class RunFolder:
@@ -249,9 +252,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -344,7 +345,7 @@ def manifest(
         "precisions": list(precisions),
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in _DISTRIBUTIONS},
+            **{name: distribution_version(name) for name in _DISTRIBUTIONS},
         },
         "commit": _commit(),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
@@ -360,13 +361,6 @@ def statement(boards: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> dict[str, Any] | None:

@@ -75,7 +75,7 @@ class _Page:
             "precisions": self._in_order("precision", PRECISIONS),
             "columns": self.columns(),
             "families": self.families(),
-            "answers": answers(self.records, {board: self.is_virtual(board) for board in boards}),
+            "answers": answers(self.records, {board: self.run.is_virtual(board) for board in boards}),
             "phases": self.phases(),
             "PROPERTIES": PROPERTIES,
             "ONE_PROGRAM": ONE_PROGRAM,
@@ -92,7 +92,7 @@ class _Page:
     def _functions(self) -> dict[str, Callable[..., Any]]:
         return {
             "facts_of": lambda board: self.run.manifest["boards"].get(board, {}),
-            "is_virtual": self.is_virtual,
+            "is_virtual": self.run.is_virtual,
             "anchor": anchor,
             "link_to": link_to,
             "network_text": _network_text,
@@ -144,9 +144,6 @@ class _Page:
         if value is None:
             return Markup("—")
         return Markup('<data value="{}" data-m="{}">{:g} MHz</data>').format(value, path, value / 1e6)
-
-    def is_virtual(self, board: str) -> bool:
-        return bool(self.run.manifest["boards"].get(board, {}).get("virtual"))
 
     def decades(self, where: Mapping[str, str]) -> list[str]:
         """Return the decades of multiply-adds in which calls were timed."""

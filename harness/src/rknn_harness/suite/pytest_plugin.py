@@ -43,29 +43,15 @@ _BOARDS = pytest.StashKey[Mapping[str, Board]]()
 _PLAN = pytest.StashKey[tuple[Entry, ...]]()
 _FOLDER = pytest.StashKey[RunFolder]()
 
+_SENT = ("run_dir", "wait", "trust_pickle", "store", "scheduler", "tls_ca", "tls_cert", "tls_key")
+"""Options that pytest-xdist's workers need beside those that are kept."""
+
+_OF_ONE_PROCESS = ("own", "resume", "all_rows", "update_expectations")
 _KEPT = (
-    "board",
-    "boards",
-    "toolkit",
-    "precision",
-    "max_cases",
-    "family",
-    "family_cases",
-    "second_builds",
-    "seed",
-    "guard",
-    "corpus",
-    "examples",
-    "expectations",
-    "baseline",
+    *(each.name for each in attrs.fields(RunOptions) if each.name not in (*_SENT, *_OF_ONE_PROCESS)),
     "keyword",
-    "only_own",
 )
 """Options that a resumed run takes from the one that broke."""
-
-
-_SENT = ("run_dir", "wait", "trust_pickle", "store", "scheduler", "tls_ca", "tls_cert", "tls_key")
-"""Options that pytest-xdist's workers need besides."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

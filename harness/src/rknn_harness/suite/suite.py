@@ -28,6 +28,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
+from rknn_harness.records.query import failed_properties
 from rknn_harness.records.run_folder import RunFolder, read_run, statement
 
 SHRINK_TRIES = 60
@@ -321,6 +322,5 @@ class Suite:
 
 def _kind(result: CaseResult) -> tuple[object, ...]:
     """Return the kind of a failure; of each kind one is made smaller."""
-    failed = frozenset(name for name, sentence in result.properties.items() if sentence)
-    case = result.case
+    case, failed = result.case, failed_properties(result)
     return case.toolkit, result.board, case.precision, result.outcome, result.stage, failed, result.defect

@@ -84,7 +84,7 @@ def scaling_stages(
     elif unit is BN:  # a lookup's zero point is added as its product with the factor
         stages += [_scale_integers(None, factor, 0), _scale_integers(addend, None, shift)]
     elif addend is not None or factor is not None:
-        negative_shift = _negative_shift(task, factor, shift)
+        negative_shift = shift if factor is None else task[r.BS_NEGATIVE_SHIFT]
         if arithmetic == "simulator" and negative_shift == shift:
             stages.append(_scale_integers(addend, factor, shift))
         else:
@@ -194,11 +194,6 @@ def _scale_integers(addend: Any, factor: Any, shift: int) -> Stage:
         return scaled
 
     return stage
-
-
-def _negative_shift(task: LoadedTask, factor: Any, shift: int) -> int:
-    """Return by how much BS shifts products below 0."""
-    return shift if factor is None else task[r.BS_NEGATIVE_SHIFT]
 
 
 @follows(evidence.CHANNEL_SCALING)

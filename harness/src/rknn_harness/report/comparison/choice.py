@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from rknn_harness.records.case import Key
 from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.query import condition_value
 from rknn_harness.records.run_folder import Run
 
 AXES = ("toolkit", "board", "precision")
-
-_NAMES = {
-    "toolkit": lambda result: result.case.toolkit,
-    "board": lambda result: result.board,
-    "precision": lambda result: result.case.precision,
-}
 
 Pair = tuple[str, str]
 """A name before and one after."""
@@ -61,7 +56,7 @@ class Choice:
         chosen = [
             result
             for result in run.results
-            if all(_NAMES[axis](result) == pair[side] for axis, pair in self.axes.items())
+            if all(condition_value(result, axis) == pair[side] for axis, pair in self.axes.items())
         ]
         return {self._identity(result): result for result in chosen}
 
@@ -106,5 +101,4 @@ def _flat(
 
 def names_of(run: Run, axis: str) -> list[str]:
     """Return the toolkits, boards or precisions that a run has results of, in the order of the record."""
-    names: Iterable[str] = map(_NAMES[axis], run.results)
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(condition_value(result, axis) for result in run.results))

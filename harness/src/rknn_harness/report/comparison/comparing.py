@@ -181,7 +181,7 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
 
     def is_timed(pair: tuple[CaseResult, CaseResult]) -> bool:
         sides = zip((before, after), pair, strict=True)
-        virtual = any(_is_virtual(run, result.board) for run, result in sides)
+        virtual = any(run.is_virtual(result.board) for run, result in sides)
         return not virtual if time is None else time
 
     # A comparison inside one run has it on both sides.
@@ -214,10 +214,6 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
         moved=tuple(movements(compared, before, after)),
         made=tuple(_made(choice, before, after)),
     )
-
-
-def _is_virtual(run: Run, board: str) -> bool:
-    return bool(run.manifest.get("boards", {}).get(board, {}).get("virtual"))
 
 
 _TIME_PROPERTIES = ("batch_latency", "latency_baseline")
