@@ -191,9 +191,7 @@ class _SpacedValues(click.Command):
 @click.option("--all", "all_rows", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
 @own_options
-def run(
-    jobs: int | None, keyword: str | None, verbose: bool, boards_file: Path | None, **options: Any
-) -> None:
+def run(jobs: int | None, verbose: bool, boards_file: Path | None, **options: Any) -> None:
     """Run the device suite and write a run's folder.
 
     Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
@@ -213,7 +211,6 @@ def run(
         check_kept(given["resume"], trust_pickle=mine.trust_pickle)
     check_conversion_options(given)
     words = ["-v", "--tb=short", "--disable-warnings"] if verbose else ["-p", "no:terminal"]
-    words += ["-k", keyword] if keyword is not None else []
     with TemporaryFolder() as folder:
         given |= mine.keep(folder, given)
         texts = {name: str(value) for name, value in given.items() if isinstance(value, Path)}

@@ -6,7 +6,6 @@ the plan and makes the folder; the workers read both there.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,18 +38,17 @@ from sklearn2rknn.toolkit.environment_choice import parse_choice
 from sklearn2rknn.toolkit.pins.versions import toolkit_version, toolkit_versions
 from sklearn2rknn.toolkit.pins.wheel import is_supplied
 
+_OPTIONS = pytest.StashKey[RunOptions]()
+_NOT_RUN = pytest.StashKey[list[dict[str, str]]]()
 _BOARDS = pytest.StashKey[Mapping[str, Board]]()
 _PLAN = pytest.StashKey[tuple[Entry, ...]]()
 _FOLDER = pytest.StashKey[RunFolder]()
 
-_SENT = ("run_dir", "wait", "trust_pickle", "store", "scheduler", "tls_ca", "tls_cert", "tls_key")
-"""Options that pytest-xdist's workers need beside those that are kept."""
-
-_OF_ONE_PROCESS = ("own", "resume", "all_rows", "update_expectations")
-_KEPT = (
-    *(each.name for each in attrs.fields(RunOptions) if each.name not in (*_SENT, *_OF_ONE_PROCESS)),
-    "keyword",
+_CHOSEN_ANEW = (
+    *("own", "run_dir", "resume", "wait", "trust_pickle", "all_rows", "update_expectations"),
+    *("store", "scheduler", "tls_ca", "tls_cert", "tls_key"),
 )
+_KEPT = tuple(each.name for each in attrs.fields(RunOptions) if each.name not in _CHOSEN_ANEW)
 """Options that a resumed run takes from the one that broke."""
 
 
@@ -61,72 +59,85 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle what was left open, so that the manifest and the header can record it."""
-    option = config.option
-    vars(option).update(attrs.asdict(RunOptions.from_json(option.rknn)))
-    if _is_worker(config):
-        vars(option).update(getattr(config, "workerinput")["rknn"])  # noqa: B009
     try:
-        if option.resume and not _is_worker(config):
-            kept = read_run(Path(option.resume)).manifest.get("options")
-            if not kept:
-                raise RunFolderError(f"{option.resume} cannot be resumed: its manifest has no options.")
-            vars(option).update(kept)
-        option.toolkit, option.not_run = available_toolkits(option.toolkit)
-        for name in ("board", "toolkit", "precision", "family"):
-            setattr(option, name, list(dict.fromkeys(getattr(option, name))))
-        if option.seed is None:
-            option.seed = secrets.randbelow(2**31)
-        versions = [parse_choice(choice)[0] for choice in option.toolkit]
-        # A case may be tried again from another folder.
-        option.boards = str(Path(option.boards).expanduser().absolute()) if option.boards else None
-        chosen_families(option.family)
-        if option.baseline and not _is_worker(config):
-            read_run(Path(option.baseline))
-        file = Path(option.boards) if option.boards else None
+        if _is_worker(config):
+            options = RunOptions.from_json(getattr(config, "workerinput")["rknn"])  # noqa: B009
+        else:
+            options, config.stash[_NOT_RUN] = _settle(RunOptions.from_json(config.option.rknn))
+        file = Path(options.boards) if options.boards else None
         boards = read_boards(file)
     except (HarnessError, OptionError) as error:
         raise pytest.UsageError(str(error)) from error
-    if len(set(versions)) < len(versions):
-        raise pytest.UsageError(f"A toolkit is named twice: {', '.join(option.toolkit)}.")
-    for name in option.board:
+    if len(_toolkit_choices(options)) < len(options.toolkit):
+        raise pytest.UsageError(f"A toolkit is named twice: {', '.join(options.toolkit)}.")
+    for name in options.board:
         if name not in boards:
             raise pytest.UsageError(no_board(name, boards, file))
-    config.stash[_BOARDS] = {name: boards[name] for name in option.board}
-    if not _is_worker(config) and not option.collectonly and not option.help:
-        screen = RunScreen(config)
+    config.stash[_OPTIONS] = options
+    config.stash[_BOARDS] = {name: boards[name] for name in options.board}
+    config.option.keyword = options.keyword
+    if not _is_worker(config) and not config.option.collectonly and not config.option.help:
+        screen = RunScreen(config, options)
         config.pluginmanager.register(screen, "rknn-screen")
         screen.show_header(config.stash[_BOARDS])
 
 
+def _settle(options: RunOptions) -> tuple[RunOptions, list[dict[str, str]]]:
+    """Return options with nothing left open, and the toolkits that cannot be run."""
+    if options.resume:
+        kept = read_run(Path(options.resume)).manifest.get("options")
+        if not kept:
+            raise RunFolderError(f"{options.resume} cannot be resumed: its manifest has no options.")
+        options = attrs.evolve(options, **{name: kept[name] for name in _KEPT if name in kept})
+    toolkits, not_run = available_toolkits(options.toolkit)
+    settled = attrs.evolve(
+        options,
+        board=_distinct(options.board),
+        toolkit=_distinct(toolkits),
+        precision=_distinct(options.precision),
+        family=_distinct(options.family),
+        # A case may be tried again from another folder.
+        boards=str(Path(options.boards).expanduser().absolute()) if options.boards else None,
+    )
+    _toolkit_choices(settled)
+    chosen_families(settled.family)
+    if settled.baseline:
+        read_run(Path(settled.baseline))
+    return settled, not_run
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Send pytest-xdist's workers the settled options; they read the command line."""
-    option = node.config.option
-    node.workerinput["rknn"] = {name: getattr(option, name) for name in (*_KEPT, *_SENT)}
+    """Send pytest-xdist's workers the settled options."""
+    node.workerinput["rknn"] = node.config.stash[_OPTIONS].to_json()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Make the run's folder, or open it; before pytest-xdist starts its workers."""
-    config, option = session.config, session.config.option
+    config, options = session.config, session.config.stash[_OPTIONS]
     try:
         if _is_worker(config):
-            folder = RunFolder(Path(option.run_dir))
+            folder = RunFolder(Path(str(options.run_dir)))
         else:
-            if not option.collectonly:
+            if not config.option.collectonly:
                 check_boards_differ(config.stash[_BOARDS])
-                _check_scheduler(option)
-            if option.resume:
-                folder = RunFolder.resume(Path(option.resume))
+                _check_scheduler(options)
+            if options.resume:
+                folder = RunFolder.resume(Path(options.resume))
             else:
-                plan, skipped = _make_plan(option)
+                plan, skipped = _make_plan(options)
                 config.stash[_PLAN] = plan
-                if option.collectonly:
+                if config.option.collectonly:
                     return
                 folder = _begin_run(config, plan, skipped)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
-    option.run_dir = str(folder.path)
+    config.stash[_OPTIONS] = attrs.evolve(options, run_dir=str(folder.path))
     config.stash[_FOLDER] = folder
     config.stash[_PLAN] = folder.plan()
     screen = screen_of(config)
@@ -134,36 +145,36 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         screen.show_plan(folder, config.stash[_BOARDS])
 
 
-def _check_scheduler(option: Any) -> None:
-    settings = _scheduler_settings(option)
+def _check_scheduler(options: RunOptions) -> None:
+    settings = _scheduler_settings(options)
     if settings is not None:
-        Scheduler(settings, list(_toolkit_choices(option))).close()
+        Scheduler(settings, list(_toolkit_choices(options))).close()
 
 
-def _scheduler_settings(option: Any) -> SchedulerSettings | None:
-    if option.scheduler is None:
+def _scheduler_settings(options: RunOptions) -> SchedulerSettings | None:
+    if options.scheduler is None:
         return None
-    return SchedulerSettings(option.scheduler, option.tls_ca, option.tls_cert, option.tls_key)
+    return SchedulerSettings(options.scheduler, options.tls_ca, options.tls_cert, options.tls_key)
 
 
-def _make_plan(option: Any) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
+def _make_plan(options: RunOptions) -> tuple[tuple[Entry, ...], list[dict[str, str]]]:
     """Return the entries to try, and those to skip with the reason."""
-    toolkits = _toolkit_choices(option)
-    corpus = [] if option.only_own else list(corpus_cases(Path(option.corpus)))
-    own = own_cases(Path(option.own), option.precision) if option.own else []
-    draw = _draw(option)
+    toolkits = _toolkit_choices(options)
+    corpus = [] if options.only_own else list(corpus_cases(Path(options.corpus)))
+    own = own_cases(Path(options.own), options.precision) if options.own else []
+    draw = _draw(options)
     plan = make_plan(
         toolkits=list(toolkits),
-        boards=option.board,
-        draw=None if option.only_own else draw,
+        boards=options.board,
+        draw=None if options.only_own else draw,
         corpus=corpus,
         own=own,
     )
     ids = known_ids(draw, [*corpus, *own])
-    rules = read_expectations(Path(option.expectations), option.board, toolkits, ids)
+    rules = read_expectations(Path(options.expectations), options.board, toolkits, ids)
     tried, skipped = without_skipped(plan, rules)
-    if option.guard == "on":  # without it no file is built a second time
-        tried = draw_second_builds(tried, option.seed, option.second_builds)
+    if options.guard == "on":  # without it no file is built a second time
+        tried = draw_second_builds(tried, options.seed, options.second_builds)
     return tried, skipped
 
 
@@ -187,24 +198,24 @@ def without_skipped(
 
 
 def _begin_run(config: pytest.Config, plan: tuple[Entry, ...], skipped: list[dict[str, str]]) -> RunFolder:
-    option = config.option
+    options = config.stash[_OPTIONS]
     boards = config.stash[_BOARDS].items()
     document = manifest(
-        toolkits=[{"version": version} for version in _toolkit_choices(option)],
+        toolkits=[{"version": version} for version in _toolkit_choices(options)],
         boards={name: {"virtual": board.virtual, "device": board.device} for name, board in boards},
-        precisions=option.precision,
-        seed=option.seed,
+        precisions=options.precision,
+        seed=options.seed,
     )
     document |= {
-        "options": {name: getattr(option, name) for name in _KEPT},
+        "options": {name: getattr(options, name) for name in _KEPT},
         "skipped": skipped,
-        "not_run": option.not_run,
+        "not_run": config.stash[_NOT_RUN],
     }
-    if option.own:
-        document["own"] = kept_documents(Path(option.own))
-    path = Path(option.run_dir) if option.run_dir else new_folder(Path("runs"))
-    own_folder = Path(option.own) if option.own else None
-    return RunFolder.begin(path, document, plan, Path(option.corpus), own_folder)
+    if options.own:
+        document["own"] = kept_documents(Path(options.own))
+    path = Path(options.run_dir) if options.run_dir else new_folder(Path("runs"))
+    own_folder = Path(options.own) if options.own else None
+    return RunFolder.begin(path, document, plan, Path(options.corpus), own_folder)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -245,18 +256,18 @@ def suite(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
 
 
 def _suite(config: pytest.Config) -> Suite:
-    folder, option = config.stash[_FOLDER], config.option
-    toolkits = _toolkit_choices(option)
-    before = read_run(Path(option.baseline)).results if option.baseline else ()
-    ids = known_ids(_draw(option), [entry.case for entry in folder.plan()])
+    folder, chosen = config.stash[_FOLDER], config.stash[_OPTIONS]
+    toolkits = _toolkit_choices(chosen)
+    before = read_run(Path(chosen.baseline)).results if chosen.baseline else ()
+    ids = known_ids(_draw(chosen), [entry.case for entry in folder.plan()])
     options = SuiteOptions(
-        expectations=read_expectations(Path(option.expectations), option.board, toolkits, ids),
+        expectations=read_expectations(Path(chosen.expectations), chosen.board, toolkits, ids),
         baseline={result.key: result for result in before},
         logs=folder.path / "logs" / _worker(config),
-        wait=option.wait,
-        trust_pickle=option.trust_pickle,
-        store=Path(option.store) if option.store else None,
-        scheduler=_scheduler_settings(option),
+        wait=chosen.wait,
+        trust_pickle=chosen.trust_pickle,
+        store=Path(chosen.store) if chosen.store else None,
+        scheduler=_scheduler_settings(chosen),
     )
     return Suite(folder, config.stash[_BOARDS], toolkits, options)
 
@@ -306,20 +317,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def _complete(config: pytest.Config, folder: RunFolder) -> None:
     """Do what follows the last case of a run that came to its end."""
-    results, screen = read_run(folder.path).results, screen_of(config)
+    options, results, screen = config.stash[_OPTIONS], read_run(folder.path).results, screen_of(config)
     if results_code(results) is ExitCode.CONFORMANCE:
         if screen is not None and any(each.is_failure and each.case.is_drawn for each in results):
             screen.say("making failing models smaller")
         with _suite(config) as suite:
-            suite.make_smaller(_draw(config.option), Path(config.option.corpus))
-    if config.option.update_expectations:
+            suite.make_smaller(_draw(options), Path(options.corpus))
+    if options.update_expectations:
         _update_expectations(config, folder)
     folder.finish()
 
 
 def _update_expectations(config: pytest.Config, folder: RunFolder) -> None:
-    lists, corpus = Path(config.option.expectations), Path(config.option.corpus)
-    updates = update_expectations(lists, read_run(folder.path).results, corpus, f"run {folder.path.name}")
+    options, results = config.stash[_OPTIONS], read_run(folder.path).results
+    lists, corpus = Path(options.expectations), Path(options.corpus)
+    updates = update_expectations(lists, results, corpus, f"run {folder.path.name}")
     screen = screen_of(config)
     if screen is not None:
         screen.note(updates)
@@ -345,16 +357,16 @@ def _end_screen(config: pytest.Config) -> None:
         screen.end(folder.path, folder.plan())
 
 
-def _draw(option: Any) -> Draw:
+def _draw(options: RunOptions) -> Draw:
     return Draw(
-        tuple(option.precision),
-        0 if option.only_own else option.max_cases,
-        option.seed,
-        option.guard == "on",
-        option.examples,
-        families=chosen_families(option.family),
-        family_count=option.family_cases if option.family and not option.only_own else 0,
-        is_sample=not option.family,
+        options.precision,
+        0 if options.only_own else options.max_cases,
+        options.seed,
+        options.guard == "on",
+        options.examples,
+        families=chosen_families(options.family),
+        family_count=options.family_cases if options.family and not options.only_own else 0,
+        is_sample=not options.family,
     )
 
 
@@ -369,9 +381,9 @@ def available_toolkits(choices: Sequence[str]) -> tuple[list[str], list[dict[str
     ]
 
 
-def _toolkit_choices(option: Any) -> dict[str, str]:
+def _toolkit_choices(options: RunOptions) -> dict[str, str]:
     """Return the choices by version, such as ``2.3.2@container``."""
-    return {parse_choice(choice)[0]: choice for choice in option.toolkit}
+    return {parse_choice(choice)[0]: choice for choice in options.toolkit}
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 
 import attrs
 
@@ -20,6 +21,8 @@ class RunOptions:
         Drawn models of the families that were asked for.
     second_builds : float
         Share of the cases whose files are built a second time; see `rknn_harness.plan.second_builds`.
+    keyword : str
+        Only tests whose names match, as pytest's ``-k``.
     own : str or None
         Folder of models that are tried too, as `rknn_harness.models.own_model` keeps them.
     only_own : bool
@@ -44,12 +47,13 @@ class RunOptions:
     family: tuple[str, ...] = ()
     family_cases: int = 10
     second_builds: float = 0.25
-    seed: int | None = None
+    seed: int = attrs.field(factory=lambda: secrets.randbelow(2**31))
     guard: str = "on"
     corpus: str = "corpus"
     examples: str = ""
     expectations: str = "expectations"
     baseline: str | None = None
+    keyword: str = ""
     own: str | None = None
     only_own: bool = False
     trust_pickle: bool = False
@@ -71,4 +75,5 @@ class RunOptions:
     @classmethod
     def from_json(cls, text: str) -> RunOptions:
         """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
+        values = json.loads(text).items()
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values})

@@ -20,6 +20,7 @@ from rknn_harness.screen.header import TITLE, board_lines, expected_seconds, not
 from rknn_harness.screen.live import Live, Record, live
 from rknn_harness.screen.printer import own_stdout, print_lines
 from rknn_harness.screen.text import INDENT, paragraph
+from rknn_harness.suite.run_options import RunOptions
 
 
 class RunScreen:
@@ -28,10 +29,12 @@ class RunScreen:
     Parameters
     ----------
     config : pytest.Config
+    options : RunOptions
+        The run's, with nothing left open.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config, self._stream = config, own_stdout()
+    def __init__(self, config: pytest.Config, options: RunOptions) -> None:
+        self._config, self._options, self._stream = config, options, own_stdout()
         self._live: Live | None = None
         self._record: Record | None = None
         self._plan: Mapping[str, Entry] = {}
@@ -52,14 +55,14 @@ class RunScreen:
 
     def show_plan(self, folder: RunFolder, boards: Mapping[str, Board]) -> None:
         """Print what will be tried, and begin the live line."""
-        option, plan = self._config.option, folder.plan()
+        plan = folder.plan()
         self._record = Record(folder.path / "cases.jsonl")
         self._plan = {entry.name: entry for entry in plan}
         self._read()
-        jobs = getattr(option, "numprocesses", None) or 1
+        jobs = getattr(self._config.option, "numprocesses", None) or 1
         left = plan[self._done :]
         seconds = expected_seconds(left, boards, folder.path.parent, jobs)
-        lines = plan_lines(option.toolkit, plan, seconds) + not_run_lines(
+        lines = plan_lines(self._options.toolkit, plan, seconds) + not_run_lines(
             folder.manifest().get("not_run", ())
         )
         print_lines([*lines, ""], self._stream)
@@ -75,9 +78,9 @@ class RunScreen:
     def end(self, folder: Path, plan: Sequence[Entry]) -> None:
         """Take the live line away and print table, verdict and next step."""
         self.close()
-        if self._config.option.keyword and self._chosen:
+        if self._options.keyword and self._chosen:
             plan = [entry for entry in plan if entry.name in self._chosen]
-        lines = ending(read_run(folder), plan, show_all=self._config.option.all_rows)
+        lines = ending(read_run(folder), plan, show_all=self._options.all_rows)
         errors = [line for error in self.errors for line in paragraph(f"{INDENT}error    ", error)]
         lines += [""] * bool(errors) + errors
         print_lines([*lines, *([""] * bool(self._notes)), *self._notes], self._stream)
