@@ -14,7 +14,6 @@ import scirknn
 import sklearn2rknn
 from rknn_harness.conformance.model_under_test import ModelUnderTest
 from rknn_harness.conformance.properties import (
-    Model,
     digest_reproducible,
     output_step,
     simulator_equals_virtual_npu,
@@ -39,6 +38,7 @@ from rknn_harness.verdicts.limits import Limits, limits_for
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, in_form_of
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Variant
+from scirknn.estimators.methods import Methods
 from sklearn2rknn.checking.check_result import CheckResult
 from sklearn2rknn.passes.toolkit_graph import read_graph
 from virtual_npu import RknnFile, UnsupportedProgram, VirtualNpuError, estimate, read, rules_followed
@@ -85,7 +85,7 @@ class Converted:
     bundle : Bundle
     files : list of RknnFile
         Its model files, read once.
-    model : Model or None
+    model : Methods or None
         The bundle on the virtual NPU here, None where that cannot compute it.
     reference : Reference
     limits : mapping of Stage to Limits
@@ -104,7 +104,7 @@ class Converted:
 
     bundle: scirknn.Bundle
     files: list[RknnFile]
-    model: Model | None
+    model: Methods | None
     reference: Reference
     limits: Mapping[Stage, Limits]
     answers: Mapping[Stage, Answer]
@@ -305,7 +305,7 @@ def conversion_ending(error: Exception, facts: CaseFacts | None = None) -> Endin
 class VirtualRun:
     """A bundle's model on the virtual NPU here and its output, or a note why there are none."""
 
-    model: Model | None
+    model: Methods | None
     output: Array | None
     note: str = ""
 

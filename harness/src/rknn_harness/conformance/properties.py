@@ -31,8 +31,6 @@ _FEW = 16
 Bits = BitComparison | LaneComparison
 """How a board's answers are compared with each other."""
 
-Model = Methods
-
 
 def simulator_equals_virtual_npu(
     path: Path, inputs: Array, simulated: Array, parameters: Mapping[str, Array]
@@ -116,7 +114,7 @@ def rows_independent(bits: Bits, X: Array, output: Array, again: Mapping[str, Ar
     return backwards + alone
 
 
-def input_forms(bits: Bits, X: Array, again: Mapping[str, Array], model: Model | None) -> Compared:
+def input_forms(bits: Bits, X: Array, again: Mapping[str, Array], model: Methods | None) -> Compared:
     """Compare other dtypes on the board, and other memory orders in scirknn here."""
     few, integers = _few(X)
     compared = Compared()

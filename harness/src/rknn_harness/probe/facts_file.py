@@ -12,6 +12,7 @@ import attrs
 from rknn_harness.errors import FactsFileError
 from rknn_harness.probe.asking import Answered
 from rknn_harness.probe.question import SENTENCES
+from rknn_harness.report.wording import cell
 from scirknn.files import write_atomically
 
 FORMAT: Final = 1
@@ -177,7 +178,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
             parts = (entry["sentence"], entry["note"], known, entry.get("blind_spot", ""))
             answer = " ".join(filter(None, parts))
             cells = (entry["question"], answer, _figures(entry["figures"]))
-            lines.append(f"| {' | '.join(_cell(text) for text in cells)} |")
+            lines.append(f"| {' | '.join(map(cell, cells))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -199,7 +200,3 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
         return ", ".join(" ".join(str(word) for word in item[1:]) for item in value)
     return ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -326,14 +326,9 @@ def _defect(fault: CaseGroup, run: Run) -> Defect | None:
 def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:
     """Return the report's contents for machines."""
     records = page.records
-    cells = []
-    for board in records.distinct("board"):
-        for toolkit in records.distinct("toolkit"):
-            for precision in records.distinct("precision"):
-                where = {"board": board, "toolkit": toolkit, "precision": precision}
-                if not records.where(where):
-                    continue
-                cells.append(where | {"cases": len(records.where(where))} | _cell(records, where))
+    axes = ("board", "toolkit", "precision")
+    places = itertools.product(*map(records.distinct, axes))
+    wheres = [dict(zip(axes, place, strict=True)) for place in places]
     return {
         "format": 1,
         "run": _folder(run),
@@ -343,7 +338,7 @@ def _document(run: Run, summary: Summary, page: _Page) -> dict[str, Any]:
         "verdict": summary.verdict,
         "exit_code": int(summary.code),
         "outcomes": {outcome.value: count for outcome, count in summary.counts},
-        "matrix": cells,
+        "matrix": [where | _cell(records, where) for where in wheres if records.where(where)],
         "faults": [
             fault.where
             | {
@@ -373,6 +368,7 @@ def _cell(records: Records, where: Mapping[str, str]) -> dict[str, Any]:
         return records.ask(statistic, name, where)
 
     return {
+        "cases": count(),
         "failed": count(ok="no", expected="no"),
         "failed_as_expected": count(ok="no", expected="yes"),
         "median_error": ask("median", "error"),

@@ -27,7 +27,7 @@ def environment() -> jinja2.Environment:
     script = made.get_template("page.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     made.globals.update(script=Markup(script), script_hash=f"sha256-{digest}")
-    made.filters.update(number=number, percent=percent, ratio=ratio, seconds=seconds, wall=wall, cell=_cell)
+    made.filters.update(number=number, percent=percent, ratio=ratio, seconds=seconds, wall=wall, cell=cell)
     return made
 
 
@@ -69,6 +69,6 @@ def wall(value: float | None) -> str:
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
-def _cell(text: object) -> str:
+def cell(text: object) -> str:
     """Return text for a cell of a Markdown table."""
     return str(text).replace("|", "\\|").replace("\n", " ")

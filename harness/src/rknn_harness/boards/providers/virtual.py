@@ -352,24 +352,22 @@ async def _execute(process: Any, home: Path) -> None:
         await asyncio.gather(feeding, closed, ending, return_exceptions=True)
 
 
+async def _copy(source: Any, target: Any) -> None:
+    while data := await source.read(_CHUNK):
+        target.write(data)
+        await target.drain()
+
+
 async def _feed(source: Any, target: Any) -> None:
     try:
-        while data := await source.read(_CHUNK):
-            target.write(data)
-            await target.drain()
+        await _copy(source, target)
     finally:
         target.close()
 
 
 async def _finish(process: Any, child: asyncio.subprocess.Process) -> None:
     """Bring the command's output and status to the client."""
-
-    async def copy(source: Any, target: Any) -> None:
-        while data := await source.read(_CHUNK):
-            target.write(data)
-            await target.drain()
-
-    await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
+    await asyncio.gather(_copy(child.stdout, process.stdout), _copy(child.stderr, process.stderr))
     status = await child.wait()
     if status >= 0:
         process.exit(status)

@@ -14,13 +14,23 @@ from scirknn.arrays import Array
 ROWS: Final = 8
 LARGEST_FLOAT16: Final = 65504.0  # the largest float16
 
-_ROUNDINGS: Final[Mapping[str, tuple[str, Callable[[Array], Array]]]] = {
+Rounding = Callable[[Array], Array]
+
+
+def halves_up(values: Array) -> Array:
+    """Round to the nearest integer, halves up."""
+    return np.floor(values + 0.5)
+
+
+def halves_away(values: Array) -> Array:
+    """Round to the nearest integer, halves away from zero."""
+    return np.copysign(np.floor(abs(values) + 0.5), values)
+
+
+_ROUNDINGS: Final[Mapping[str, tuple[str, Rounding]]] = {
     "nearest_even": ("to the nearest, halves to even", np.rint),
-    "nearest_away": (
-        "to the nearest, halves away from zero",
-        lambda v: np.copysign(np.floor(abs(v) + 0.5), v),
-    ),
-    "nearest_up": ("to the nearest, halves up", lambda v: np.floor(v + 0.5)),
+    "nearest_away": ("to the nearest, halves away from zero", halves_away),
+    "nearest_up": ("to the nearest, halves up", halves_up),
     "toward_zero": ("toward zero: low bits are cut off", np.trunc),
     "down": ("down", np.floor),
     "up": ("up", np.ceil),

@@ -7,7 +7,7 @@ steps, and how it is rounded shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,25 +15,21 @@ import numpy as np
 import virtual_npu
 from rknn_harness.probe.models import Calibration, dense
 from rknn_harness.probe.question import NOTES, PredictionQuestion, Question
+from rknn_harness.probe.questions.float_rounding import Rounding, halves_away, halves_up
 from scirknn.arrays import Array
 
-_Rule = Callable[[Array], Array]
-
 _SAMPLES: Final = 256
-_ROUNDINGS: Final[Mapping[str, tuple[str, _Rule]]] = {
-    "half_up": ("to the nearest, halves up", lambda v: np.floor(v + 0.5)),
+_ROUNDINGS: Final[Mapping[str, tuple[str, Rounding]]] = {
+    "half_up": ("to the nearest, halves up", halves_up),
     "half_even": ("to the nearest, halves to even", np.rint),
-    "half_away": (
-        "to the nearest, halves away from zero",
-        lambda v: np.copysign(np.floor(abs(v) + 0.5), v),
-    ),
+    "half_away": ("to the nearest, halves away from zero", halves_away),
     "toward_zero": ("toward zero", np.trunc),
     "down": ("down", np.floor),
 }
-_BEFORE: Final[Mapping[str, tuple[str, _Rule]]] = {
+_BEFORE: Final[Mapping[str, tuple[str, Rounding]]] = {
     "": ("", lambda v: v),
     "_after_half_even": (", having rounded the kernel's share halves to even", np.rint),
-    "_after_half_up": (", having rounded the kernel's share halves up", lambda v: np.floor(v + 0.5)),
+    "_after_half_up": (", having rounded the kernel's share halves up", halves_up),
     "_after_cut": (", having cut off the kernel's share", np.trunc),
 }
 _REQUANTIZATIONS: Final = (
@@ -67,7 +63,7 @@ def _model() -> Any:
     return dense(weights, samples=_SAMPLES, calibration=Calibration("int8", calibration))
 
 
-def _requantized(rows: Array, final: _Rule, before: _Rule, fit: _Rule) -> Array:
+def _requantized(rows: Array, final: Rounding, before: Rounding, fit: Rounding) -> Array:
     shares = before(rows.astype(np.float64) @ _STORED.T / _PARTS)
     return _STEP * fit(final(shares / (128 * _STEP)))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from rknn_harness.probe.models import dense
 from rknn_harness.probe.question import PredictionQuestion, Question
-from rknn_harness.probe.questions.lookup_tables import Table, table
+from rknn_harness.probe.questions.lookup_tables import Table, half_of_steps, table
 from scirknn.arrays import Array
 
 _CHANNELS: Final = 16
@@ -59,14 +59,9 @@ def _results(file_table: Table, place: Array) -> dict[str, Array]:
     }
 
 
-def _halves(values: Array) -> Array:
-    halves: Array = values.astype(np.float16).astype(np.float64)
-    return halves
-
-
 def _predictions(file_table: Table, rows: Array) -> dict[str, Array]:
     results = _results(file_table, rows.astype(np.float64) * file_table.scale)
-    return {key: _halves(value * 2.0**-15) for key, value in results.items()}
+    return {key: half_of_steps(value) for key, value in results.items()}
 
 
 def _question(operator: str, *rules: str) -> Question:
@@ -99,7 +94,7 @@ def _softmax_predictions(file_table: Table, distances: Array) -> dict[str, Array
     others = _results(file_table, _SOFTMAX_START - distances.astype(np.float64) * file_table.scale)
     predictions = {}
     for rule, result in others.items():
-        high, low = _halves(first[rule] * 2.0**-15), _halves(result * 2.0**-15)
+        high, low = half_of_steps(first[rule]), half_of_steps(result)
         exponentials = np.concatenate([np.full_like(low, high.item()), *[low] * (_CLASSES - 1)], axis=1)
         predictions[rule] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return predictions

@@ -67,7 +67,8 @@ def _signed(commands: Array) -> Array:
     return signed
 
 
-def _half(values: Array) -> Array:
+def half_of_steps(values: Array) -> Array:
+    """Return what a float16 holds of a table's entries, steps of 2^-15."""
     return rounded(values * 2.0**-15, "nearest_even")
 
 
@@ -84,19 +85,19 @@ def _between(file_table: Table, x: Array) -> dict[str, Array]:
     position = file_table.position(x)
     near, below = np.rint(position * _STEP) / _STEP, np.floor(position * _STEP) / _STEP
     return {
-        "linear": _half(linear(position)),
-        "linear_and_one": _half(linear(position) + np.float32(1)),
-        "linear_entries_whole": _half(np.floor(linear(position).astype(np.float64) + 0.5)),
-        "linear_entries_cut": _half(np.floor(linear(position))),
-        "linear_of_nearest": _half(linear(near)),
-        "linear_of_nearest_whole": _half(np.floor(linear(near).astype(np.float64) + 0.5)),
-        _ASSUMED: _half(np.rint(linear(near).astype(np.float64)) + _OFFSET),
-        "linear_of_nearest_cut": _half(np.floor(linear(near))),
-        "linear_of_lower": _half(linear(below)),
-        "linear_of_lower_whole": _half(np.floor(linear(below).astype(np.float64) + 0.5)),
-        "linear_of_lower_cut": _half(np.floor(linear(below))),
-        "entry_below": _half(file_table.entries[np.floor(position).astype(np.int64)]),
-        "entry_nearest": _half(file_table.entries[np.rint(position).astype(np.int64)]),
+        "linear": half_of_steps(linear(position)),
+        "linear_and_one": half_of_steps(linear(position) + np.float32(1)),
+        "linear_entries_whole": half_of_steps(np.floor(linear(position).astype(np.float64) + 0.5)),
+        "linear_entries_cut": half_of_steps(np.floor(linear(position))),
+        "linear_of_nearest": half_of_steps(linear(near)),
+        "linear_of_nearest_whole": half_of_steps(np.floor(linear(near).astype(np.float64) + 0.5)),
+        _ASSUMED: half_of_steps(np.rint(linear(near).astype(np.float64)) + _OFFSET),
+        "linear_of_nearest_cut": half_of_steps(np.floor(linear(near))),
+        "linear_of_lower": half_of_steps(linear(below)),
+        "linear_of_lower_whole": half_of_steps(np.floor(linear(below).astype(np.float64) + 0.5)),
+        "linear_of_lower_cut": half_of_steps(np.floor(linear(below))),
+        "entry_below": half_of_steps(file_table.entries[np.floor(position).astype(np.int64)]),
+        "entry_nearest": half_of_steps(file_table.entries[np.rint(position).astype(np.int64)]),
     }
 
 
@@ -168,7 +169,7 @@ class _Ends(Question):
             "largest_difference_from_the_function": float(np.max(abs(y - function))),
         }
         beyond = abs(x) > end * 1.01
-        held = _half(file_table.entries[[0, -1]] + np.array([[0], [_OFFSET]]))
+        held = half_of_steps(file_table.entries[[0, -1]] + np.array([[0], [_OFFSET]]))
         exact = abs(y - function)[beyond].max() < 3 * 2.0**-12  # a step and a half of float16 below 1
         if exact:
             key = "function"
@@ -224,7 +225,7 @@ def _no_number(operator: str) -> Question:
         sums = rows.astype(np.float64) @ kernels.T
         usual = _between(file_table, np.nan_to_num(sums))[_ASSUMED]
         gone = np.isnan(sums)
-        ends = _half(file_table.entries[[0, -1, 512]] + _OFFSET)
+        ends = half_of_steps(file_table.entries[[0, -1, 512]] + _OFFSET)
         values = dict(zip(("low_end", "high_end", "of_zero"), ends, strict=True))
         return {key: np.where(gone, v, usual) for key, v in {"nan": np.nan, **values}.items()}
 
