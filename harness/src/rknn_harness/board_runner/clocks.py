@@ -52,7 +52,7 @@ class Clock:
 
     def frequency(self) -> int | None:
         """Return the current frequency, in Hz."""
-        value = number(self.current)
+        value = read_number(self.current)
         return None if value is None else value * self.unit
 
     def available(self) -> list[int] | None:
@@ -68,9 +68,9 @@ class Clock:
         """Set what a record has of the clock, and return whether it has a governor's name."""
         if not isinstance(entry, dict) or not re.fullmatch(r"[a-z0-9_]{1,40}", str(entry.get("governor"))):
             return False
-        write(self.governor, entry["governor"])
+        write_value(self.governor, entry["governor"])
         if entry["governor"] == "userspace" and type(entry.get("frequency")) is int:
-            write(self.wanted, str(entry["frequency"] // self.unit))
+            write_value(self.wanted, str(entry["frequency"] // self.unit))
         return True
 
 
@@ -114,7 +114,7 @@ class Clocks:
         if not chosen:
             yield Watch(self, None)
             return
-        with guarded(self.restore):
+        with restore_at_end(self.restore):
             yield Watch(self, self._clocks_at_top() if self._hold(chosen) else None)
 
     def restore(self) -> bool:
@@ -142,10 +142,10 @@ class Clocks:
             return False
         for clock, governor in chosen.items():
             try:
-                write(clock.governor, governor)
+                write_value(clock.governor, governor)
                 top = clock.top()
                 if governor == "userspace" and top is not None:
-                    write(clock.wanted, str(top // clock.unit))
+                    write_value(clock.wanted, str(top // clock.unit))
             except OSError as error:
                 print(f"clocks: {clock.name} cannot be held: {error}", file=sys.stderr, flush=True)
         return True
@@ -258,7 +258,7 @@ def write_record(path: Path, state: Mapping[str, object], what: str) -> bool:
 
 
 @contextlib.contextmanager
-def guarded(restore: Callable[[], object]) -> Iterator[None]:
+def restore_at_end(restore: Callable[[], object]) -> Iterator[None]:
     """Restore what is held in the end; have another process do it if this one is killed."""
     listening, speaking = os.pipe()
     pid = os.fork()
@@ -291,7 +291,7 @@ def _stand_guard(restore: Callable[[], object], listening: int, speaking: int) -
         os._exit(0)
 
 
-def number(path: Path) -> int | None:
+def read_number(path: Path) -> int | None:
     """Return a small file's number, or None."""
     try:
         return int(small_text(path) or "")
@@ -303,13 +303,13 @@ def temperatures(top: Path) -> dict[str, float] | None:
     """Return each thermal zone's temperature in degrees Celsius."""
     zones = {}
     for folder in sorted((top / "sys/class/thermal").glob("thermal_zone*")):
-        value = number(folder / "temp")  # thousandths of a degree
+        value = read_number(folder / "temp")  # thousandths of a degree
         if value is not None:
             zones[small_text(folder / "type") or folder.name] = value / 1000
     return zones or None
 
 
-def write(path: Path, value: str) -> None:
+def write_value(path: Path, value: str) -> None:
     """Write a value into a file of the kernel's, which has to be there."""
     # Not "w", which would make the file: in sysfs it is there or cannot be.
     descriptor = os.open(str(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)

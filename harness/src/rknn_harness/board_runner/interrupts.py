@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
-from rknn_harness.board_runner.clocks import guarded, number, restore_record, write, write_record
+from rknn_harness.board_runner.clocks import (
+    read_number,
+    restore_at_end,
+    restore_record,
+    write_record,
+    write_value,
+)
 from scirknn.devices.compatibility import small_text
 
 _CPUS = re.compile(r"[0-9,-]{1,64}")
@@ -48,7 +54,7 @@ class Interrupt:
         ------
         OSError
         """
-        write(self.folder / "smp_affinity_list", cpus)
+        write_value(self.folder / "smp_affinity_list", cpus)
 
     def restore(self, cpus: Any) -> bool:
         """Have the CPUs of a record serve it, and return whether they are CPUs."""
@@ -72,7 +78,7 @@ def big_core(top: Path) -> int | None:
     """Return the first of the CPUs with the greatest capacity; None where all are alike."""
     capacities = {}
     for folder in (top / "sys/devices/system/cpu").glob("cpu[0-9]*"):
-        capacity = number(folder / "cpu_capacity")
+        capacity = read_number(folder / "cpu_capacity")
         if capacity is not None:
             capacities[int(folder.name[3:])] = capacity
     if len(set(capacities.values())) < 2:
@@ -104,7 +110,7 @@ class Interrupts:
         if core is None or not chosen:
             yield
             return
-        with guarded(self.restore):
+        with restore_at_end(self.restore):
             self._hold(chosen, core)
             yield
 

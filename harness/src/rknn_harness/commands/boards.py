@@ -19,11 +19,11 @@ from rknn_harness.boards.boards_file import read_boards
 from rknn_harness.boards.claim import Claim, owner
 from rknn_harness.commands.options import (
     Duration,
+    acquire_board,
     board_option,
     boards_option,
     choose_board,
     errors_as_exit_codes,
-    reached,
 )
 from rknn_harness.errors import BoardError, InfraError
 from rknn_harness.records.outcomes import ExitCode
@@ -78,7 +78,7 @@ def list_boards(boards_file: Path | None, seconds: float, as_json: bool) -> None
 @boards_option
 def print_facts(board_name: str, boards_file: Path | None) -> None:
     """Print the board's facts, as JSON."""
-    with errors_as_exit_codes(), reached(board_name, boards_file, leased=False) as link:
+    with errors_as_exit_codes(), acquire_board(board_name, boards_file, leased=False) as link:
         click.echo(json.dumps(link.session().facts(), indent=1))
 
 
@@ -94,7 +94,7 @@ def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) ->
     """
     with errors_as_exit_codes():
         _refuse_made_for_each_use(board_name, boards_file)
-        with reached(board_name, boards_file, claim=Claim(why or "board lock")) as link:
+        with acquire_board(board_name, boards_file, claim=Claim(why or "board lock")) as link:
             made = link.session().lease.reserve(seconds, why, owner=owner())
     click.echo(printable(f"{board_name} is reserved for {made.owner} until {_moment(made.until)}."))
 
@@ -107,7 +107,7 @@ def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
     """End your reservation of a board. A session that runs there goes on."""
     with errors_as_exit_codes():
         _refuse_made_for_each_use(board_name, boards_file)
-        with reached(board_name, boards_file, leased=False) as link:
+        with acquire_board(board_name, boards_file, leased=False) as link:
             ended = link.session().lease.unreserve(owner=owner(), force=force)
     if ended is None:
         click.echo(f"{board_name} was not reserved.")
@@ -171,7 +171,7 @@ class Findings:
 def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Mapping[str, Any] | None:
     """Add findings about a board, and return its facts; None where it is unreachable."""
     try:
-        with reached(board_name, boards_file, leased=False) as link:
+        with acquire_board(board_name, boards_file, leased=False) as link:
             session = link.session()
             facts = session.facts()
             findings.add("board", True, f"{board_name}: {facts.get('model') or facts.get('kernel')}")

@@ -24,10 +24,10 @@ from rknn_harness.commands.options import (
     BOARD_VARIABLE,
     Duration,
     Share,
+    acquire_board,
     board_option,
     boards_option,
     errors_as_exit_codes,
-    reached,
 )
 from rknn_harness.commands.own_options import OwnOptions, check_kept, own_options
 from rknn_harness.commands.probe import probe
@@ -273,7 +273,7 @@ def replay(
             corpus = where / "corpus"
         case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
         models = where / "own"
-        with reached(board_name, boards_file) as link, contextlib.ExitStack() as stack:
+        with acquire_board(board_name, boards_file) as link, contextlib.ExitStack() as stack:
             opened = None
             if case.kind != "own" or is_estimator(models / str(case.source)):
                 opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit or case.toolkit))

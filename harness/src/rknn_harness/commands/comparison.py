@@ -56,7 +56,7 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
     folder, or --output. The exit code is 0 without a regression, 1 with one, 2 for wrong usage, 3 where a
     run is incomplete or no case could be compared. Expected failures and infra_error are no regression.
     """  # noqa: D301
-    from rknn_harness.records.reading import shown
+    from rknn_harness.records.reading import refuse_unshowable
     from rknn_harness.records.run_folder import read_run
     from rknn_harness.report.comparison import compare as compare_runs
     from rknn_harness.report.comparison.page import comparison_text, write_comparison
@@ -67,7 +67,7 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
         )
         return
     is_one_run, after = after is None, after or before
-    with errors_as_exit_codes(), shown(before, after):
+    with errors_as_exit_codes(), refuse_unshowable(before, after):
         if not is_one_run:
             _check_accepted(before, after)
         runs = read_run(before), read_run(after)
@@ -132,11 +132,11 @@ def accept(run: Path, target: Path | None) -> None:
     RUN is copied, and the copy names who accepted it and when. Read its report first: what fails in an
     accepted run is no regression any more. A run that is not complete cannot be accepted.
     """
-    from rknn_harness.records.reading import shown
+    from rknn_harness.records.reading import refuse_unshowable
     from rknn_harness.report.comparison.accepted import accept_run
     from rknn_harness.report.numbers import summarize
 
-    with errors_as_exit_codes(), shown(run):
+    with errors_as_exit_codes(), refuse_unshowable(run):
         accepted = accept_run(run, target or run.absolute().parent / "accepted", owner())
         verdict, by = summarize(accepted).verdict, accepted.manifest["accepted"]["by"]
     click.echo(printable(f"{accepted.path} is {run} now, accepted by {by}: {verdict}"))
@@ -152,12 +152,12 @@ def trend(output: Path | None, runs: tuple[Path, ...]) -> None:
     """
     from rich.console import Console
 
-    from rknn_harness.records.reading import shown
+    from rknn_harness.records.reading import refuse_unshowable
     from rknn_harness.records.run_folder import read_run
     from rknn_harness.report.trend import trend as trend_of
     from rknn_harness.report.trend_page import trend_table, write_trend
 
-    with errors_as_exit_codes(), shown(*runs):
+    with errors_as_exit_codes(), refuse_unshowable(*runs):
         series = trend_of(read_run(path) for path in runs)
         page = write_trend(series, output or series.runs[-1].path.parent)
         Console().print(trend_table(series))

@@ -77,7 +77,7 @@ class Duration(click.ParamType[float]):
 
 
 @contextlib.contextmanager
-def reached(
+def acquire_board(
     name: str, boards_file: Path | None, *, claim: Claim | None = None, leased: bool = True
 ) -> Iterator[BoardLink]:
     """Acquire a board by name, or raise `click.UsageError` where there is none."""

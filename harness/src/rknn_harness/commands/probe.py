@@ -15,7 +15,7 @@ import click
 
 import sklearn2rknn
 from rknn_harness.boards.claim import Claim
-from rknn_harness.commands.options import board_option, boards_option, errors_as_exit_codes, reached
+from rknn_harness.commands.options import acquire_board, board_option, boards_option, errors_as_exit_codes
 from rknn_harness.errors import InfraError
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import distribution_version
@@ -69,7 +69,7 @@ def probe(
         if checked is not None:
             facts = read_facts(checked)
         else:
-            with reached(board_name, boards_file, claim=Claim(what="probe")) as link:
+            with acquire_board(board_name, boards_file, claim=Claim(what="probe")) as link:
                 facts = _ask_board(link, choice)
             out = out or Path(f"probe-{board_name}-{choice.toolkit.partition('@')[0]}.json")
             click.echo(f"{out} and {write_facts(out, facts)} written.")

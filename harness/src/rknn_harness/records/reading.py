@@ -47,7 +47,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def shown(*folders: Path) -> Iterator[None]:
+def refuse_unshowable(*folders: Path) -> Iterator[None]:
     """Report values of these runs that no view can show as an error of their folders.
 
     Raises
