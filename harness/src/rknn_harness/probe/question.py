@@ -101,6 +101,17 @@ class Question(ABC):
 
 
 @attrs.frozen(kw_only=True)
+class FunctionQuestion(Question):
+    """A question that a function asks: `run` builds and runs the models."""
+
+    run: Callable[[Bench], Answer] = attrs.field(eq=False, repr=False)
+
+    def ask(self, bench: Bench) -> Answer:
+        """Build and run the models, and return the answer."""
+        return self.run(bench)
+
+
+@attrs.frozen(kw_only=True)
 class PredictionQuestion(Question):
     """A question whose possible answers each predict the outputs.
 

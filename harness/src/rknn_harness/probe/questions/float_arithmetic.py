@@ -16,7 +16,7 @@ from rknn_harness.probe.questions.float_rounding import (
     output_rounding,
     rounded,
 )
-from rknn_harness.probe.questions.float_sums import AccumulatorBits, bias_order, product_precision, sum_order
+from rknn_harness.probe.questions.float_sums import accumulator_bits, bias_order, product_precision, sum_order
 from scirknn.arrays import Array
 
 _PLACES_OF_SUBNORMALS: Final = ("input", "weight", "output")
@@ -220,19 +220,7 @@ FLOAT_QUESTIONS: Final[tuple[Question, ...]] = (
     input_rounding(),
     output_rounding(),
     product_precision(),
-    AccumulatorBits(
-        name="accumulator_bits",
-        text="How much wider than its result is a sum while it is formed?",
-        why="Sums of mixed signs lose their small terms in a narrow accumulator.",
-        answers={
-            "wide": "A 1 is kept beside 2^30 and more.",
-            "wider": "A 1 is kept beside more than float32 could keep it.",
-            "float32": "As float32: a 1 is kept beside 2^23 and no more.",
-            "narrower": "A 1 is lost beside less than 2^23.",
-        },
-        assumed="float32",
-        decided_in="virtual_npu.execute.sums.grouped_sums",
-    ),
+    accumulator_bits(),
     sum_order(),
     bias_order(),
     _subnormals(),

@@ -8,7 +8,14 @@ import numpy as np
 
 from rknn_harness.probe.bench import Bench
 from rknn_harness.probe.models import dense
-from rknn_harness.probe.question import NOTES, UNDECIDED, Answer, PredictionQuestion, Question
+from rknn_harness.probe.question import (
+    NOTES,
+    UNDECIDED,
+    Answer,
+    FunctionQuestion,
+    PredictionQuestion,
+    Question,
+)
 from rknn_harness.probe.questions.float_rounding import ROWS, rounded
 from scirknn.arrays import Array
 
@@ -65,28 +72,43 @@ _PLACES: Final = {
 """Channels of a large number, a small one, and the large one taken away again."""
 
 
-class AccumulatorBits(Question):
-    """How large a number may be beside a 1 that must not be lost."""
+def _grow_numbers(bench: Bench) -> Answer:
+    """Let large numbers grow until the 1 is lost."""
+    exponents = np.arange(16)
+    kernels, rows = np.zeros((2 * len(_PLACES), 512)), np.ones((len(exponents), 512), np.float32)
+    for i, (large, small, less) in enumerate(_PLACES.values()):
+        for half, low in enumerate((3, 15)):
+            kernels[i + half * len(_PLACES), [large, small, less]] = 2.0**low, 1.0, -(2.0**low)
+        rows[:, [large, less]] = np.ldexp(1.0, exponents)[:, None]
+    outputs = bench.run(dense(kernels, samples=len(exponents)), rows)
+    reached = np.concatenate([exponents + 3, exponents + 15])
+    kept = {}
+    for i, place in enumerate(_PLACES):
+        lost = reached[np.concatenate([outputs[:, i], outputs[:, i + len(_PLACES)]]) != 1]
+        kept[place] = int(lost.min() - 1 if len(lost) else reached.max())
+    least = min(kept.values())
+    key = {30: "wide", 23: "float32"}.get(least, "wider" if least > 23 else "narrower")
+    if key != "narrower" and not np.isin(outputs, (0, 1)).all():
+        key = UNDECIDED
+    return Answer.of_run(key, {"kept_beside_2_to_the": kept}, rows, outputs)
 
-    def ask(self, bench: Bench) -> Answer:
-        """Let large numbers grow until the 1 is lost."""
-        exponents = np.arange(16)
-        kernels, rows = np.zeros((2 * len(_PLACES), 512)), np.ones((len(exponents), 512), np.float32)
-        for i, (large, small, less) in enumerate(_PLACES.values()):
-            for half, low in enumerate((3, 15)):
-                kernels[i + half * len(_PLACES), [large, small, less]] = 2.0**low, 1.0, -(2.0**low)
-            rows[:, [large, less]] = np.ldexp(1.0, exponents)[:, None]
-        outputs = bench.run(dense(kernels, samples=len(exponents)), rows)
-        reached = np.concatenate([exponents + 3, exponents + 15])
-        kept = {}
-        for i, place in enumerate(_PLACES):
-            lost = reached[np.concatenate([outputs[:, i], outputs[:, i + len(_PLACES)]]) != 1]
-            kept[place] = int(lost.min() - 1 if len(lost) else reached.max())
-        least = min(kept.values())
-        key = {30: "wide", 23: "float32"}.get(least, "wider" if least > 23 else "narrower")
-        if key != "narrower" and not np.isin(outputs, (0, 1)).all():
-            key = UNDECIDED
-        return Answer.of_run(key, {"kept_beside_2_to_the": kept}, rows, outputs)
+
+def accumulator_bits() -> Question:
+    """Ask how large a number may be beside a 1 that must not be lost."""
+    return FunctionQuestion(
+        run=_grow_numbers,
+        name="accumulator_bits",
+        text="How much wider than its result is a sum while it is formed?",
+        why="Sums of mixed signs lose their small terms in a narrow accumulator.",
+        answers={
+            "wide": "A 1 is kept beside 2^30 and more.",
+            "wider": "A 1 is kept beside more than float32 could keep it.",
+            "float32": "As float32: a 1 is kept beside 2^23 and no more.",
+            "narrower": "A 1 is lost beside less than 2^23.",
+        },
+        assumed="float32",
+        decided_in="virtual_npu.execute.sums.grouped_sums",
+    )
 
 
 _BLOCKS: Final = (4, 8, 16, 32, 64)

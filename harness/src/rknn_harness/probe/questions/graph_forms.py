@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
-import attrs
 import numpy as np
 
 import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import FORMS, Form, Model, dense
-from rknn_harness.probe.question import Answer, Question
+from rknn_harness.probe.question import Answer, FunctionQuestion, Question
 from scirknn.arrays import Array
 from sklearn2rknn.errors import ConversionError
 
@@ -40,33 +40,30 @@ def example(form: Form, samples: int = 16) -> tuple[Model, Array, Array]:
     return model, rows, np.maximum(hidden @ weights[1].T, 0)
 
 
-@attrs.frozen(kw_only=True)
-class _FormRuns(Question):
-    form: Form
-
-    def ask(self, bench: Bench) -> Answer:
-        """Build it, see where its layers are, run it."""
-        model, rows, truth = example(self.form)
-        try:
-            file = bench.file(model)
-        except ConversionError as error:
-            return Answer("not_built", note=str(error))
-        layers = [[name, kind, where] for name, kind, where in virtual_npu.placement(virtual_npu.read(file))]
-        figures: dict[str, Any] = {"layers": layers}
-        try:
-            outputs = bench.run(model, rows)
-        except BoardError as error:
-            return Answer("refused", figures, note=refusal(error))
-        largest = float(abs(outputs - truth).max())
-        figures["largest_error"] = largest
-        # Two layers, values of about 1: float16 leaves 1e-2 at most; what is wrong is off by 1.
-        right = "right_on_npu" if all(where == "NPU" for *_, where in layers) else "right_with_cpu"
-        key = right if largest < 2.0**-5 else "wrong"
-        return Answer.of_run(key, figures, rows, outputs)
+def _run_form(form: Form, bench: Bench) -> Answer:
+    """Build it, see where its layers are, run it."""
+    model, rows, truth = example(form)
+    try:
+        file = bench.file(model)
+    except ConversionError as error:
+        return Answer("not_built", note=str(error))
+    layers = [[name, kind, where] for name, kind, where in virtual_npu.placement(virtual_npu.read(file))]
+    figures: dict[str, Any] = {"layers": layers}
+    try:
+        outputs = bench.run(model, rows)
+    except BoardError as error:
+        return Answer("refused", figures, note=refusal(error))
+    largest = float(abs(outputs - truth).max())
+    figures["largest_error"] = largest
+    # Two layers, values of about 1: float16 leaves 1e-2 at most; what is wrong is off by 1.
+    right = "right_on_npu" if all(where == "NPU" for *_, where in layers) else "right_with_cpu"
+    key = right if largest < 2.0**-5 else "wrong"
+    return Answer.of_run(key, figures, rows, outputs)
 
 
 FORM_QUESTIONS: Final[tuple[Question, ...]] = tuple(
-    _FormRuns(
+    FunctionQuestion(
+        run=functools.partial(_run_form, form),
         name=f"form_{form}",
         text=f"Does a network whose rows lie on {_WHERE[form]} run, and where?",
         why="The vendor's operator lists and users' reports contradict each other.",
@@ -79,7 +76,6 @@ FORM_QUESTIONS: Final[tuple[Question, ...]] = tuple(
         },
         assumed=_ASSUMED[form],
         decided_in="virtual_npu.execute.virtual_npu",
-        form=form,
     )
     for form in FORMS
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -12,7 +13,7 @@ import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import Calibration, Model, dense
-from rknn_harness.probe.question import UNDECIDED, Answer, PredictionQuestion, Question
+from rknn_harness.probe.question import UNDECIDED, Answer, FunctionQuestion, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import rounded
 from scirknn.arrays import Array
 
@@ -140,50 +141,44 @@ def _between_question(operator: str) -> Question:
     )
 
 
-@attrs.frozen(kw_only=True)
-class _Ends(Question):
-    """Where the table ends, and the values beyond."""
-
-    operator: str
-
-    def ask(self, bench: Bench) -> Answer:
-        """Go out to four times the table's range and see what the outputs come to."""
-        model = _model(self.operator, 512)
-        file_table = table(bench.file(model), self.operator)
-        end = -_START / file_table.scale
-        x = np.linspace(-4 * end, 4 * end, 512 * _CHANNELS).astype(np.float16).astype(np.float32)
-        y = bench.run(model, x.reshape(512, _CHANNELS)).reshape(-1)
-        low, high = y[0], y[-1]
-        function = _FUNCTIONS[self.operator](x.astype(np.float64))
-        # The last inputs at which the output still moves.
-        moving = np.flatnonzero((y != low) & (y != high))
-        middle = moving[len(moving) // 2] if len(moving) else len(x) // 2
-        first = int(np.flatnonzero(y[:middle] == low)[-1] + 1) if middle else 0
-        last = int(middle + np.flatnonzero(y[middle:] == high)[0] - 1)
-        figures = {
-            "file_ends_at": float(end),
-            "moves_from": float(x[first]),
-            "moves_to": float(x[last]),
-            "value_below": float(low),
-            "value_above": float(high),
-            "largest_difference_from_the_function": float(np.max(abs(y - function))),
-        }
-        beyond = abs(x) > end * 1.01
-        held = half_of_steps(file_table.entries[[0, -1]] + np.array([[0], [_OFFSET]]))
-        exact = abs(y - function)[beyond].max() < 3 * 2.0**-12  # a step and a half of float16 below 1
-        if exact:
-            key = "function"
-        elif (y[beyond] == held[:, (x[beyond] > 0).astype(int)]).all(axis=1).any():
-            # The table's last steps may round to one float16: it ends where it says, or a little before.
-            near = 0.8 * end < -x[first] < 1.01 * end and 0.8 * end < x[last] < 1.01 * end
-            key = "held" if near else "held_elsewhere"
-        elif (y[:64] == low).all() and (y[-64:] == high).all():
-            key = "held_elsewhere"
-        elif _grows_on(x[beyond], y[beyond], file_table):
-            key = "extrapolated"
-        else:
-            key = UNDECIDED
-        return Answer.of_run(key, figures, x, y)
+def _go_beyond(operator: str, bench: Bench) -> Answer:
+    """Go out to four times the table's range and see what the outputs come to."""
+    model = _model(operator, 512)
+    file_table = table(bench.file(model), operator)
+    end = -_START / file_table.scale
+    x = np.linspace(-4 * end, 4 * end, 512 * _CHANNELS).astype(np.float16).astype(np.float32)
+    y = bench.run(model, x.reshape(512, _CHANNELS)).reshape(-1)
+    low, high = y[0], y[-1]
+    function = _FUNCTIONS[operator](x.astype(np.float64))
+    # The last inputs at which the output still moves.
+    moving = np.flatnonzero((y != low) & (y != high))
+    middle = moving[len(moving) // 2] if len(moving) else len(x) // 2
+    first = int(np.flatnonzero(y[:middle] == low)[-1] + 1) if middle else 0
+    last = int(middle + np.flatnonzero(y[middle:] == high)[0] - 1)
+    figures = {
+        "file_ends_at": float(end),
+        "moves_from": float(x[first]),
+        "moves_to": float(x[last]),
+        "value_below": float(low),
+        "value_above": float(high),
+        "largest_difference_from_the_function": float(np.max(abs(y - function))),
+    }
+    beyond = abs(x) > end * 1.01
+    held = half_of_steps(file_table.entries[[0, -1]] + np.array([[0], [_OFFSET]]))
+    exact = abs(y - function)[beyond].max() < 3 * 2.0**-12  # a step and a half of float16 below 1
+    if exact:
+        key = "function"
+    elif (y[beyond] == held[:, (x[beyond] > 0).astype(int)]).all(axis=1).any():
+        # The table's last steps may round to one float16: it ends where it says, or a little before.
+        near = 0.8 * end < -x[first] < 1.01 * end and 0.8 * end < x[last] < 1.01 * end
+        key = "held" if near else "held_elsewhere"
+    elif (y[:64] == low).all() and (y[-64:] == high).all():
+        key = "held_elsewhere"
+    elif _grows_on(x[beyond], y[beyond], file_table):
+        key = "extrapolated"
+    else:
+        key = UNDECIDED
+    return Answer.of_run(key, figures, x, y)
 
 
 def _grows_on(x: Array, y: Array, file_table: Table) -> bool:
@@ -199,7 +194,8 @@ def _grows_on(x: Array, y: Array, file_table: Table) -> bool:
 
 
 def _ends_question(operator: str) -> Question:
-    return _Ends(
+    return FunctionQuestion(
+        run=functools.partial(_go_beyond, operator),
         name=f"{operator.lower()}_beyond_table",
         text=f"Where does the {operator} table end, and what comes beyond?",
         why="A tanh held at 0.9952 costs a saturated unit half a percent; the simulator shows none of it.",
@@ -211,7 +207,6 @@ def _ends_question(operator: str) -> Question:
         },
         assumed="held",
         decided_in="virtual_npu.execute.lookup_table",
-        operator=operator,
     )
 
 
@@ -247,21 +242,19 @@ def _no_number(operator: str) -> Question:
     )
 
 
-@attrs.frozen(kw_only=True)
-class _Int16Tanh(Question):
-    def ask(self, bench: Bench) -> Answer:
-        """Compare with tanh."""
-        rows = np.linspace(-3, 3, 16 * _CHANNELS, dtype=np.float32).reshape(16, _CHANNELS)
-        model = dense(
-            np.eye(_CHANNELS), samples=16, activation="Tanh", calibration=Calibration("int16", rows[None])
-        )
-        try:
-            outputs = bench.run(model, rows)
-        except BoardError as error:
-            return Answer("refused", note=refusal(error))
-        largest = float(abs(outputs - np.tanh(rows)).max())
-        key = "right" if largest < 2.0**-7 else "wrong"
-        return Answer.of_run(key, {"largest_error": largest}, rows, outputs)
+def _try_int16_tanh(bench: Bench) -> Answer:
+    """Compare with tanh."""
+    rows = np.linspace(-3, 3, 16 * _CHANNELS, dtype=np.float32).reshape(16, _CHANNELS)
+    model = dense(
+        np.eye(_CHANNELS), samples=16, activation="Tanh", calibration=Calibration("int16", rows[None])
+    )
+    try:
+        outputs = bench.run(model, rows)
+    except BoardError as error:
+        return Answer("refused", note=refusal(error))
+    largest = float(abs(outputs - np.tanh(rows)).max())
+    key = "right" if largest < 2.0**-7 else "wrong"
+    return Answer.of_run(key, {"largest_error": largest}, rows, outputs)
 
 
 LOOKUP_QUESTIONS: Final[tuple[Question, ...]] = (
@@ -270,7 +263,8 @@ LOOKUP_QUESTIONS: Final[tuple[Question, ...]] = (
     _no_number("Tanh"),
     _between_question("Sigmoid"),
     _ends_question("Sigmoid"),
-    _Int16Tanh(
+    FunctionQuestion(
+        run=_try_int16_tanh,
         name="int16_tanh",
         text="Is tanh of an int16 model right?",
         why="Its program looks up a table that no task of it uploads.",

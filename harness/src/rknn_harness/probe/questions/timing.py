@@ -17,7 +17,7 @@ import virtual_npu
 from rknn_harness.errors import BoardError
 from rknn_harness.probe.bench import Bench, refusal
 from rknn_harness.probe.models import FORMS, Calibration, Model, dense
-from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, Question, packed
+from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, FunctionQuestion, Question, packed
 from rknn_harness.probe.questions.graph_forms import example
 from scirknn.arrays import Array
 
@@ -103,34 +103,30 @@ class _Line(Question):
         return _answer(bench, key if value > 0 else UNDECIDED, figures, samples)
 
 
-@attrs.frozen(kw_only=True)
-class _Cores(Question):
-    def ask(self, bench: Bench) -> Answer:
-        """Time a large layer on one core and on three."""
-        model = _square(1024, 64 if bench.virtual else 512)
-        samples = {core: bench.seconds(model, core) for core in ("0", "0_1_2")}
-        one, three = (float(np.median(values)) for values in samples.values())
-        figures = {"gain": one / three, "points": {core: _summary(v) for core, v in samples.items()}}
-        key = "gain" if one / three > 1.2 else "loss" if one / three < 1 / 1.2 else "none"
-        return _answer(bench, key, figures, samples)
+def _time_cores(bench: Bench) -> Answer:
+    """Time a large layer on one core and on three."""
+    model = _square(1024, 64 if bench.virtual else 512)
+    samples = {core: bench.seconds(model, core) for core in ("0", "0_1_2")}
+    one, three = (float(np.median(values)) for values in samples.values())
+    figures = {"gain": one / three, "points": {core: _summary(v) for core, v in samples.items()}}
+    key = "gain" if one / three > 1.2 else "loss" if one / three < 1 / 1.2 else "none"
+    return _answer(bench, key, figures, samples)
 
 
-@attrs.frozen(kw_only=True)
-class _FastestForm(Question):
-    def ask(self, bench: Bench) -> Answer:
-        """Time every form that runs."""
-        samples: dict[str, Array] = {}
-        refused: dict[str, str] = {}
-        for form in FORMS:
-            try:
-                samples[form] = bench.seconds(example(form, 64)[0])
-            except BoardError as error:
-                refused[form] = refusal(error)
-        if not samples:
-            return Answer(FAILED, {"refused": refused}, note="No form runs.")
-        fastest = min(samples, key=lambda form: float(np.median(samples[form])))
-        figures = {"points": {form: _summary(v) for form, v in samples.items()}, "refused": refused}
-        return _answer(bench, fastest, figures, samples)
+def _time_forms(bench: Bench) -> Answer:
+    """Time every form that runs."""
+    samples: dict[str, Array] = {}
+    refused: dict[str, str] = {}
+    for form in FORMS:
+        try:
+            samples[form] = bench.seconds(example(form, 64)[0])
+        except BoardError as error:
+            refused[form] = refusal(error)
+    if not samples:
+        return Answer(FAILED, {"refused": refused}, note="No form runs.")
+    fastest = min(samples, key=lambda form: float(np.median(samples[form])))
+    figures = {"points": {form: _summary(v) for form, v in samples.items()}, "refused": refused}
+    return _answer(bench, fastest, figures, samples)
 
 
 def _square(width: int, samples: int, precision: str = "float16") -> Model:
@@ -203,7 +199,8 @@ TIMING_QUESTIONS: Final[tuple[Question, ...]] = (
         )
         for precision in ("float16", "int8", "int16")
     ),
-    _Cores(
+    FunctionQuestion(
+        run=_time_cores,
         name="three_cores",
         text="Is a large layer faster on all three cores than on one?",
         why="Users report no gain; a pool of single cores may serve better.",
@@ -217,7 +214,8 @@ TIMING_QUESTIONS: Final[tuple[Question, ...]] = (
         decided_in="scirknn.devices.core_pool",
         timed=True,
     ),
-    _FastestForm(
+    FunctionQuestion(
+        run=_time_forms,
         name="fastest_form",
         text="Which form of a small network is the fastest?",
         why="The converter writes one of them by default.",
