@@ -14,6 +14,7 @@ from typing import Any, Callable, NoReturn
 
 from rknn_harness.board_runner.clocks import Clocks
 from rknn_harness.board_runner.frames import (
+    Block,
     Frame,
     FrameParser,
     ProtocolViolation,
@@ -180,7 +181,7 @@ class _Runner:
         owner = bounded_text(header.get("owner"))
         return {"reserved": self._lease.unreserve(owner=owner, force=header.get("force") is True)}
 
-    def _write(self, blocks: list[Any]) -> None:
+    def _write(self, blocks: list[Block]) -> None:
         for block in blocks:
             view = memoryview(block)
             while view:

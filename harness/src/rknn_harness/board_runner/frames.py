@@ -10,7 +10,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Union
 
 import numpy as np
 
@@ -24,6 +24,9 @@ HEADER_LIMIT = 1 << 20
 
 PAYLOAD_LIMIT = 256 << 20
 """Bytes of all arrays of a frame."""
+
+Block = Union[bytes, bytearray, memoryview]
+"""Bytes of a frame, as they are written."""
 
 _DIMENSIONS_LIMIT = 8
 _SMALL = 1 << 16
@@ -43,18 +46,18 @@ class Frame:
     ----------
     header : dict
         The JSON object, with ``arrays`` checked against the payload's length.
-    payload : bytes-like
+    payload : bytes, bytearray or memoryview
         The arrays' bytes, one after another; `decode_arrays` makes arrays of them.
     line : bytes
         The header as it came, to be passed on.
     """
 
     header: dict[str, Any]
-    payload: Any
+    payload: Block
     line: bytes
 
 
-def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> list[Any]:
+def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -> list[Block]:
     """Make a frame's bytes.
 
     Parameters
@@ -66,7 +69,7 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
 
     Returns
     -------
-    list of bytes-like
+    list of Block
         To be written one after another; an array whose memory has the frame's order is not copied.
 
     Raises
@@ -77,17 +80,14 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, Any] | None = None) -
     values = {name: np.asarray(value) for name, value in (arrays or {}).items()}
     entries = [{"name": name, "dtype": a.dtype.str, "shape": list(a.shape)} for name, a in values.items()]
     _sizes(entries)
-    try:
-        line = json.dumps({**header, "arrays": entries}, allow_nan=False).encode("ascii") + b"\n"
-    except (TypeError, ValueError) as error:
-        raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
+    line = _line({**header, "arrays": entries})
     if len(line) > HEADER_LIMIT:
         raise ProtocolViolation(f"a header of {len(line)} bytes; the limit is {HEADER_LIMIT}")
     flat = (np.ascontiguousarray(value).reshape(-1) for value in values.values() if value.size)
     return join_small([line, *(value.view(np.uint8).data for value in flat)])
 
 
-def join_small(blocks: list[Any]) -> list[Any]:
+def join_small(blocks: list[Block]) -> list[Block]:
     """Join small blocks: a write each, and the reader's wakeup, cost more than a copy."""
     return [b"".join(blocks)] if sum(map(len, blocks)) <= _SMALL else blocks
 
@@ -101,8 +101,12 @@ def with_fields(frame: Frame, fields: Mapping[str, Any]) -> Frame:
         JSON cannot hold them.
     """
     header = {**frame.header, **fields}
+    return Frame(header, frame.payload, _line(header))
+
+
+def _line(header: Mapping[str, Any]) -> bytes:
     try:
-        return Frame(header, frame.payload, json.dumps(header, allow_nan=False).encode("ascii") + b"\n")
+        return json.dumps(header, allow_nan=False).encode("ascii") + b"\n"
     except (TypeError, ValueError) as error:
         raise ProtocolViolation(f"a header that JSON cannot hold: {error}") from None
 

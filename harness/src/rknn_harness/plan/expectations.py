@@ -130,14 +130,15 @@ def _expectation(line: str, place: str, board: str, toolkit: str, cases: Collect
     parsed = parse_line(line, board, toolkit, place)
     kind, name, last = parsed.kind, parsed.property, parsed.reason.split()[-1]
     is_defect = any(parsed.names(_DEFECT + defect.id) for defect in toolkit_version(toolkit).defects)
-    wrong = (
-        f"begins with {kind!r}, not fail or skip" * (kind not in ("fail", "skip"))
-        or f"names an unknown property {name!r}" * (name != "*" and name not in PROPERTIES)
-        or f"names an unknown case {parsed.case!r}" * (not is_defect and not any(map(parsed.names, cases)))
-        or "skips a defect, which only the case itself shows" * (kind == "skip" and is_defect)
-        or f"ends with {last!r}, neither a link nor measured"
-        * (last != "measured" and not last.startswith(("https://", "http://")))
-    )
+    checks = {
+        f"begins with {kind!r}, not fail or skip": kind not in ("fail", "skip"),
+        f"names an unknown property {name!r}": name != "*" and name not in PROPERTIES,
+        f"names an unknown case {parsed.case!r}": not is_defect and not any(map(parsed.names, cases)),
+        "skips a defect, which only the case itself shows": kind == "skip" and is_defect,
+        f"ends with {last!r}, neither a link nor measured": last != "measured"
+        and not last.startswith(("https://", "http://")),
+    }
+    wrong = [words for words, is_wrong in checks.items() if is_wrong]
     if wrong:
-        raise ExpectationsError(f"{place} {wrong}.")
+        raise ExpectationsError(f"{place} {wrong[0]}.")
     return parsed

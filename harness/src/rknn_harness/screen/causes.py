@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
@@ -83,13 +84,9 @@ def cause_lines(causes: Sequence[CauseGroup], totals: Tally, run: Run) -> list[s
 
 def refusal_lines(totals: Tally) -> list[str]:
     """Return a line for each reason for which the converter refused models."""
-    reasons: dict[str, int] = {}
-    for result in totals.results:
-        if result.kind is Kind.REFUSED:
-            reason = _refusal(result)
-            reasons[reason] = reasons.get(reason, 0) + 1
+    reasons = Counter(_refusal(result) for result in totals.results if result.kind is Kind.REFUSED)
     lines: list[str] = []
-    for reason, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
+    for reason, count in reasons.most_common():
         label = "" if lines else "refused"
         lines += paragraph(f"{INDENT}{label:7}  {count:3}  ", reason)
     return lines

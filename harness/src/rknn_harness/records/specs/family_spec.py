@@ -51,17 +51,18 @@ class FamilySpec:
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
-        wrong = (
-            f"data {self.data!r}" * (self.data not in DATA)
-            or f"labels {self.labels!r}" * (self.labels not in ("int", "string"))
-            or f"oddity {self.oddity!r}" * (self.oddity not in ODDITIES)
-            or f"{self.decades} decades" * (not 0 <= self.decades <= 6)
-            or f"{self.target_decades} decades of its target" * (not -6 <= self.target_decades <= 6)
-            or f"{self.n_classes} classes" * (self.n_classes < 2)
-            or "no columns or rows" * (min(self.n_features, self.fitted_rows, self.rows) < 1)
-        )
+        checks = {
+            f"data {self.data!r}": self.data not in DATA,
+            f"labels {self.labels!r}": self.labels not in ("int", "string"),
+            f"oddity {self.oddity!r}": self.oddity not in ODDITIES,
+            f"{self.decades} decades": not 0 <= self.decades <= 6,
+            f"{self.target_decades} decades of its target": not -6 <= self.target_decades <= 6,
+            f"{self.n_classes} classes": self.n_classes < 2,
+            "no columns or rows": min(self.n_features, self.fitted_rows, self.rows) < 1,
+        }
+        wrong = [value for value, is_wrong in checks.items() if is_wrong]
         if wrong:
-            raise ValueError(f"No model has {wrong}.")
+            raise ValueError(f"No model has {wrong[0]}.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON types."""

@@ -55,21 +55,21 @@ class MlpSpec:
 
     def __attrs_post_init__(self) -> None:
         least = {"softmax": 3, "multilabel": 2}.get(self.task, 1)
-        wrong = (
-            f"activation {self.activation!r}" * (self.activation not in ACTIVATIONS)
-            or f"task {self.task!r}" * (self.task not in TASKS)
-            or f"labels {self.labels!r}" * (self.labels not in LABELS)
-            or f"labels {self.labels!r} with task {self.task!r}"
-            * (self.labels == "bool" and self.task != "binary")
-            or f"n_outputs {self.n_outputs} with task {self.task!r}" * (self.n_outputs < least)
-            or f"n_outputs {self.n_outputs} with task {self.task!r}"
-            * (self.task in ("binary", "poisson") and self.n_outputs != 1)
-            or f"oddity {self.oddity!r}" * (self.oddity not in ODDITIES)
-            or f"{self.decades} decades" * (not 0 <= self.decades <= 6)
-            or "a width below 1" * (min((self.n_features, self.rows, *self.hidden)) < 1)
-        )
+        checks = {
+            f"activation {self.activation!r}": self.activation not in ACTIVATIONS,
+            f"task {self.task!r}": self.task not in TASKS,
+            f"labels {self.labels!r}": self.labels not in LABELS,
+            f"labels {self.labels!r} with task {self.task!r}": self.labels == "bool"
+            and self.task != "binary",
+            f"n_outputs {self.n_outputs} with task {self.task!r}": self.n_outputs < least
+            or (self.task in ("binary", "poisson") and self.n_outputs != 1),
+            f"oddity {self.oddity!r}": self.oddity not in ODDITIES,
+            f"{self.decades} decades": not 0 <= self.decades <= 6,
+            "a width below 1": min((self.n_features, self.rows, *self.hidden)) < 1,
+        }
+        wrong = [value for value, is_wrong in checks.items() if is_wrong]
         if wrong:
-            raise ValueError(f"No network has {wrong}.")
+            raise ValueError(f"No network has {wrong[0]}.")
 
     @property
     def widths(self) -> tuple[int, ...]:
