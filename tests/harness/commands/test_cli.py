@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import rknn_harness
+from rknn_harness.commands import options
 from rknn_harness.commands.cli import main
 from sklearn2rknn import ToolkitError
 from tests.device_runtime.conftest import MakeBundle, lite, make_bundle  # noqa: F401
@@ -41,9 +43,19 @@ def options_of(command: click.Command) -> Iterator[str]:
 
 
 def test_options_are_spelled_with_dashes() -> None:
-    options = list(options_of(main))
-    assert "--max-cases" in options
-    assert not [option for option in options if "_" in option]
+    names = list(options_of(main))
+    assert "--max-cases" in names
+    assert not [name for name in names if "_" in name]
+
+
+def test_options_do_without_types_that_take_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Click's types take them since 8.4."""
+
+    class ParamType:
+        pass
+
+    monkeypatch.setattr(click, "ParamType", ParamType)
+    runpy.run_path(options.__file__)
 
 
 def test_report_makes_the_views_again(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Share(click.FloatRange):
         return share
 
 
-class Duration(click.ParamType[float]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has no parameters
     """Seconds, from a text such as ``90s``, ``30m``, ``2h`` or ``1d``."""
 
     name = "duration"
