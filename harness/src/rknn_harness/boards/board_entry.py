@@ -72,11 +72,11 @@ class BoardEntry:
             self.fail(field, f"is {value!r:.60}, not true or false")
         return value
 
-    def words(self, field: str, default: tuple[str, ...] | None) -> Any:
-        """Take a list of texts as a tuple."""
-        value = self.fields.pop(field, default)
-        if value is default:
-            return default
+    def words(self, field: str) -> tuple[str, ...] | None:
+        """Take a list of texts as a tuple; None where it is not there."""
+        value = self.fields.pop(field, None)
+        if value is None:
+            return None
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             self.fail(field, f"is {value!r:.60}, not a list of texts")
         return tuple(value)

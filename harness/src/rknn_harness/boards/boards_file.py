@@ -132,8 +132,8 @@ def _read_board(entry: BoardEntry) -> Board:
         work_folder=entry.text("work_folder", ".cache/rknn-harness"),
         device=device,
         virtual=entry.flag("virtual") or fields.pop("virtual", False) or device == "virtual",
-        tags=entry.words("tags", ()),
-        power_command=entry.words("power_command", None),
+        tags=entry.words("tags") or (),
+        power_command=entry.words("power_command"),
         boot_seconds=entry.seconds("boot_seconds", 120.0),
         **fields,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 import hypothesis
@@ -91,7 +90,7 @@ def smallest_case(first: Case, draw: Draw, fails: Callable[[Case], bool]) -> Cas
     return smallest
 
 
-def _each(draw: Draw, of_families: bool, phases: list[Phase], body: Callable[[Case], Any]) -> None:
+def _each(draw: Draw, of_families: bool, phases: list[Phase], body: Callable[[Case], object]) -> None:
     if of_families:
         kinds = strategies.kinds_of(draw.families, draw.precisions)
         strategy, count = strategies.family_cases(kinds, draw.precisions), draw.family_count

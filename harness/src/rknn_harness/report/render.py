@@ -247,7 +247,7 @@ class _Page:
             value = value[int(part)] if isinstance(value, list) else value[part]
         return value
 
-    def _work_axis(self, where: Mapping[str, str]) -> Any:
+    def _work_axis(self, where: Mapping[str, str]) -> Axis:
         return log_axis("work", "multiply-adds in a call", self.records.values("work", where))
 
     def _in_order(self, name: str, order: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -31,6 +31,9 @@ from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.providers.provider import BoardProvider, board_provider
 from rknn_harness.errors import VirtualBoardError
 from scirknn.files import write_atomically
+
+if TYPE_CHECKING:
+    import asyncssh
 
 __all__ = ["VirtualBoard", "VirtualProvider", "serve", "virtual_board"]
 
@@ -280,7 +283,7 @@ def _end_event() -> asyncio.Event:
     return ended
 
 
-def _server(own_key: str, home: Path) -> Any:
+def _server(own_key: str, home: Path) -> type[asyncssh.SSHServer]:
     """Return a class of servers that accept the board's key, and added ones, of its user alone."""
     import asyncssh
 
@@ -300,7 +303,7 @@ def _server(own_key: str, home: Path) -> Any:
     return Server
 
 
-def _sftp_server() -> Any:
+def _sftp_server() -> type[asyncssh.SFTPServer]:
     """Return a class of file servers that end with status 0, as ``scp`` needs."""
     import asyncssh
 
@@ -311,7 +314,7 @@ def _sftp_server() -> Any:
     return Files
 
 
-def _key(path: Path) -> Any:
+def _key(path: Path) -> asyncssh.SSHKey:
     import asyncssh
 
     if not path.exists():
@@ -320,7 +323,7 @@ def _key(path: Path) -> Any:
     return asyncssh.read_private_key(path)
 
 
-async def _execute(process: Any, home: Path) -> None:
+async def _execute(process: asyncssh.SSHServerProcess[bytes], home: Path) -> None:
     """Run a client's command in a process group that ends with the channel."""
     if process.command is None:
         process.stderr.write(b"This board runs commands; it has no interactive shell.\n")
@@ -365,7 +368,7 @@ async def _feed(source: Any, target: Any) -> None:
         target.close()
 
 
-async def _finish(process: Any, child: asyncio.subprocess.Process) -> None:
+async def _finish(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> None:
     """Bring the command's output and status to the client."""
     await asyncio.gather(_copy(child.stdout, process.stdout), _copy(child.stderr, process.stderr))
     status = await child.wait()

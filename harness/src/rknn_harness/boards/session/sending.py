@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import paramiko
 
+from rknn_harness.board_runner.frames import Block
 from rknn_harness.boards.session.error_log import CHUNK_BYTES
 from rknn_harness.boards.ssh.connection import DEAD_LINK_SECONDS
 
@@ -17,8 +17,8 @@ STATUS_SECONDS = 2.0
 """Within which an exit status follows the end of the output."""
 
 
-def send_blocks(channel: paramiko.Channel, blocks: Iterable[Any]) -> None:
-    """Send bytes-like blocks, one after another.
+def send_blocks(channel: paramiko.Channel, blocks: Iterable[Block]) -> None:
+    """Send blocks, one after another.
 
     Raises
     ------

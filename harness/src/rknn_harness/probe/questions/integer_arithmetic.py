@@ -8,12 +8,12 @@ steps, and how it is rounded shows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 import virtual_npu
-from rknn_harness.probe.models import Calibration, dense
+from rknn_harness.probe.models import Calibration, Model, dense
 from rknn_harness.probe.question import NOTES, PredictionQuestion, Question
 from rknn_harness.probe.questions.float_rounding import Rounding, halves_away, halves_up
 from scirknn.arrays import Array
@@ -55,7 +55,7 @@ _STORED: Final = np.array(
 _PARTS: Final = np.array([1, 1, 1, 2, 2, 4, 1, 2])  # of 1/128: the kernel's factor is 1 / part
 
 
-def _model() -> Any:
+def _model() -> Model:
     calibration = np.zeros((2, _SAMPLES, 8), np.float32)
     calibration[0, :, :6] = -128, -128, -128, -128, -128, 127
     calibration[1, :, :6] = 127, 127, 127, 127, 127, -128
@@ -121,7 +121,7 @@ def _output_range() -> Question:
     )
 
 
-def _doubled(samples: int) -> Any:
+def _doubled(samples: int) -> Model:
     """Twice a half: gives inputs of step 1 back, and has a range that a calibration fills."""
     calibration = np.zeros((2, samples, 8), np.float32)
     calibration[0, :, :2], calibration[1, :, :2] = -128, 127
