@@ -9,6 +9,7 @@ import numpy as np
 
 from scirknn.arrays import Array
 from scirknn.devices.protocol import MASKS
+from scirknn.errors import DeviceError, NativeError
 
 CORES = tuple(MASKS)
 """Names of the vendor's core masks; "auto" gives none."""
@@ -55,9 +56,8 @@ class _Lite:
 
     def __init__(self, path: Path, core: str) -> None:
         from scirknn.devices.rknnlite import restored_logging
-        from scirknn.errors import DeviceError, NativeError
 
-        self._error, self._name = NativeError, path.name
+        self._name = path.name
         with restored_logging():
             try:
                 from rknnlite.api import RKNNLite
@@ -75,7 +75,7 @@ class _Lite:
     def _check(self, call: str, code: object) -> None:
         if code != 0:
             number = code if isinstance(code, int) else None
-            raise self._error(call, number, f"rknnlite's {call} of {self._name} returned {code}.")
+            raise NativeError(call, number, f"rknnlite's {call} of {self._name} returned {code}.")
 
     @staticmethod
     def prepare(x: Array) -> Array:
@@ -84,7 +84,7 @@ class _Lite:
     def run(self, x: Array) -> Any:
         outputs = self._lite.inference(inputs=[x])
         if outputs is None or len(outputs) != 1:
-            raise self._error(
+            raise NativeError(
                 "inference", None, f"rknnlite's inference of {self._name} gave {outputs!r:.40}."
             )
         return outputs[0]
@@ -96,9 +96,8 @@ class _Lite:
 class _Virtual:
     def __init__(self, path: Path, core: str) -> None:
         import virtual_npu
-        from scirknn.errors import NativeError
 
-        self._error, self._known = NativeError, virtual_npu.VirtualNpuError
+        self._known = virtual_npu.VirtualNpuError
         try:
             self._npu = virtual_npu.VirtualNpu(virtual_npu.read(path), MASKS[core])
         except self._known as error:
@@ -112,7 +111,7 @@ class _Virtual:
         try:
             return self._npu.run(x)
         except self._known as error:
-            raise self._error("run", None, f"The virtual NPU failed: {error}") from error
+            raise NativeError("run", None, f"The virtual NPU failed: {error}") from error
 
     def close(self) -> None:
         pass

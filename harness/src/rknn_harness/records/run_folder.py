@@ -67,6 +67,7 @@ MIXED_STATEMENT = (
 
 
 Value = TypeVar("Value")
+Record = TypeVar("Record", Entry, CaseResult)
 
 
 @attrs.frozen
@@ -204,7 +205,7 @@ class RunFolder:
         """Return the entries that the run tries."""
         file = self.path / "plan.jsonl"
         return tuple(
-            _read(file, f", line {number},", functools.partial(_entry_of, line))
+            _read(file, f", line {number},", functools.partial(_record, Entry, line))
             for number, line in enumerate(file.read_bytes().splitlines(), 1)
         )
 
@@ -283,7 +284,7 @@ def read_run(path: Path) -> Run:
     file = path / "manifest.json"
     document = _read(file, "", lambda: parse_manifest(file, text, FORMAT))
     results = [
-        _read(path / "cases.jsonl", f", line {number},", functools.partial(_result_of, line))
+        _read(path / "cases.jsonl", f", line {number},", functools.partial(_record, CaseResult, line))
         for number, line in enumerate(lines, 1)
     ]
     return Run(path, document, tuple(results), torn)
@@ -299,16 +300,10 @@ def _read(file: Path, where: str, read: Callable[[], Value]) -> Value:
         ) from None
 
 
-def _entry_of(line: bytes) -> Entry:
-    entry = Entry.from_json(parse_document(line))
-    check_record(entry)
-    return entry
-
-
-def _result_of(line: bytes) -> CaseResult:
-    result = CaseResult.from_json(parse_document(line))
-    check_record(result)
-    return result
+def _record(kind: type[Record], line: bytes) -> Record:
+    record = kind.from_json(parse_document(line))
+    check_record(record)
+    return record
 
 
 def manifest(

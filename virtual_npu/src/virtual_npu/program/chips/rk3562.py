@@ -19,7 +19,6 @@ from virtual_npu.program.chips.chip import Chip, Translation
 
 _LUT: Final = {0: 0, 1: 0, 0x160: r.LOOKUP_PRIORITIES}  # LUT_CFG here: there
 _BUFFERS: Final = (0x1004, 0x1010, 0x1018, *range(0x1030, 0x1048, 4), 0x106C, 0x108C, 0x1098)
-_NO_MUL: Final = 1 << 4
 
 
 def _translate(task: Translation) -> None:
@@ -57,14 +56,14 @@ def _convolution(task: Translation) -> None:
 
 def _data_processor(task: Translation) -> None:
     config = rk3562_family_dpu.data_processor(task, task.take(0x5014) + 1)
-    if config & ~0x3F00 == 0x120080:
+    if rk3562_family_dpu.scales_integers(config):
         factor, shift = task.take(0x4044), config >> 8 & 0x3F
         if factor:
             task.registers[r.BS_MUL_CFG] = factor | shift << 8
         elif shift:
             raise UnsupportedProgram("DPU", "BS_MUL_CFG", factor, "a shift and no factor")
         else:
-            task.registers[r.BS_CFG] |= _NO_MUL
+            task.registers[r.BS_CFG] |= rk3562_family_dpu.NO_FACTOR
     task.put(r.OD_BYPASS, 1 - task.take(0x4054, 31, 1))
     task.put(r.OW_SRC, task.take(0x4050, 0, 1))
     task.require(0x4050, 1 - task.registers[0x4050] & 1, low=1, bits=1)

@@ -21,7 +21,7 @@ _LEAST, _MOST = 0x80000000, 0x7FFFFFFF
 BS_ADD, BS_ADD_CONSTANT, _BS_OFF = 0x100092, 0x100012, 0x53
 _ADDING: Final = 2 << 16  # the RK3588's place of the ALU's algorithm
 _MEMORY: Final = 1 << 8  # the addend is read
-_NO_FACTOR, _NO_RELU, _CLIPPED, _BYPASS = 1 << 4, 1 << 6, 1 << 7, 1
+NO_FACTOR, _NO_RELU, _CLIPPED, _BYPASS = 1 << 4, 1 << 6, 1 << 7, 1  # of the RK3588's BS_CFG and BN_CFG
 
 _DIVISION: Final = 0x10421C8
 # EW_CFG here: EW_CFG there. Operands for each element; DPU_RDMA says whether they are.
@@ -106,14 +106,19 @@ def data_processor(task: Translation, channels: int) -> int:
     return bs
 
 
+def scales_integers(config: int) -> bool:
+    """Whether a BS_CFG says that integers are added and multiplied; six of its bits are a shift."""
+    return config & ~0x3F00 == 0x120080
+
+
 def _bias(task: Translation) -> int:
     config = task.take(0x4038)
     if config == _BS_OFF:
         task.registers[r.BS_CFG] = _BYPASS
     elif config in (BS_ADD, BS_ADD_CONSTANT):
-        task.registers[r.BS_CFG] = _ADDING | _NO_FACTOR | _NO_RELU | (_MEMORY if config == BS_ADD else 0)
+        task.registers[r.BS_CFG] = _ADDING | NO_FACTOR | _NO_RELU | (_MEMORY if config == BS_ADD else 0)
         task.move(r.BS_ALU_OPERAND, 0x4040)
-    elif config & ~0x3F00 == 0x120080:  # integers; a shift
+    elif scales_integers(config):
         task.registers[r.BS_CFG] = _ADDING | _NO_RELU | _MEMORY
     else:
         raise UnsupportedProgram("DPU", "BS_CFG", config, "not known of this chip")

@@ -74,7 +74,7 @@ def _data_processor(task: Translation) -> None:
     bn = _constants(task, task.take(0x5028, 1, 4), task.take(0x5030))
     if config == rk3562_family_dpu.BS_ADD_CONSTANT:
         task.registers[0x4044] = bs.get("addend", 0) & 0xFFFFFFFF
-    elif config & ~0x3F00 == 0x120080:
+    elif rk3562_family_dpu.scales_integers(config):
         if task.require(0x4044, 0, 1) and use & _FACTORS:
             shifts = bs.get("shift", 0)
             task.registers[r.BS_MUL_CFG] = 1 | (shifts & 0x3F) << 8
@@ -82,7 +82,7 @@ def _data_processor(task: Translation) -> None:
         elif use & _FACTORS or bs.get("shift"):
             raise UnsupportedProgram("DPU", "BS_MUL_CFG", use, "a shift and no factor")
         else:
-            task.registers[r.BS_CFG] |= 1 << 4
+            task.registers[r.BS_CFG] |= rk3562_family_dpu.NO_FACTOR
     task.ignore(0x4044)
     task.put(r.OD_BYPASS, 1 - task.take(0x4050, 31, 1))
     task.put(r.OW_SRC, task.take(0x4050, 16, 1))
