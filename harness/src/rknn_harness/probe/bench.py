@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,10 @@ from rknn_harness.probe.models import Model
 from scirknn.arrays import Array, Floats
 from sklearn2rknn.toolkit.toolkit import Built
 
-__all__ = ["Bench", "Builder", "Device", "Floats", "OutOfTime", "refusal"]
+__all__ = ["Bench", "Builder", "Device", "Floats", "OutOfTime", "refusal", "try_each"]
+
+T = TypeVar("T")
+Name = TypeVar("Name", bound=str)
 
 _ENOUGH = SamplingBounds(warmup=5, min_count=100, min_seconds=0.3, max_seconds=3.0)
 _FEW = SamplingBounds(warmup=1, min_count=3, min_seconds=0.0, max_seconds=1.0)
@@ -30,6 +33,18 @@ def refusal(error: BoardError) -> str:
     if error.kind not in ("load_error", "run_error"):
         raise error
     return str(error)
+
+
+def try_each(names: Iterable[Name], run: Callable[[Name], T]) -> tuple[dict[Name, T], dict[Name, str]]:
+    """Run by each name; return what came of the runs, and why the board refused the others."""
+    results: dict[Name, T] = {}
+    refused: dict[Name, str] = {}
+    for name in names:
+        try:
+            results[name] = run(name)
+        except BoardError as error:
+            refused[name] = refusal(error)
+    return results, refused
 
 
 class Builder(Protocol):

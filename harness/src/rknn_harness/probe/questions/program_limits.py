@@ -11,7 +11,7 @@ import numpy as np
 
 import virtual_npu
 from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench, refusal
+from rknn_harness.probe.bench import Bench, refusal, try_each
 from rknn_harness.probe.models import Calibration, dense
 from rknn_harness.probe.question import FAILED, NOTES, UNDECIDED, Answer, FunctionQuestion, Question
 from rknn_harness.probe.questions.elementwise import with_quotient
@@ -88,15 +88,12 @@ def _run_on_several_cores(bench: Bench) -> Answer:
     weights = rng.normal(size=(64, 16)) / 4
     model = with_quotient(dense(weights, samples=len(rows), activation="Tanh"))
     one = bench.run(model, rows, "0")
-    varying: dict[str, int] = {}
-    refused: dict[str, str] = {}
-    for core in ("0_1", "0_1_2"):
-        try:
-            found = [bench.run(model, rows, core) for _ in range(2 if bench.virtual else _REPEATS)]
-        except BoardError as error:
-            refused[core] = refusal(error)
-            continue
-        varying[core] = int(np.any([each != one for each in found], axis=(0, 2)).sum())
+
+    def count_varying(core: str) -> int:
+        found = [bench.run(model, rows, core) for _ in range(2 if bench.virtual else _REPEATS)]
+        return int(np.any([each != one for each in found], axis=(0, 2)).sum())
+
+    varying, refused = try_each(("0_1", "0_1_2"), count_varying)
     key = FAILED if not varying else "vary" if any(varying.values()) else "same"
     return Answer.of_run(key, {"rows_that_differ": varying, "refused": refused}, rows, one)
 
@@ -107,14 +104,10 @@ def _look_for_lane_events(bench: Bench) -> Answer:
     rows = np.tanh(rng.normal(size=(512, 64))).astype(np.float16).astype(np.float32)
     model = dense(rng.normal(size=(32, 64)) / 8, samples=len(rows))
     events = LaneZero(virtual_npu.read(bench.file(model))).run(model.shaped(rows))
+    found, _ = try_each(("0", "1", "2"), lambda core: bench.run(model, rows, core))
     counts: dict[str, Mapping[str, int]] = {}
     outputs = events.output
-    for core in ("0", "1", "2"):
-        try:
-            outputs = bench.run(model, rows, core)
-        except BoardError as error:
-            refusal(error)
-            continue
+    for core, outputs in found.items():
         places = np.argwhere(outputs != events.output).tolist()
         own = sum(bool(outputs[p, c] in events.values(p, c)) for p, c in places)
         counts[core] = {"events": own, "others": len(places) - own}

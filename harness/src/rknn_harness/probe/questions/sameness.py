@@ -6,8 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench, refusal
+from rknn_harness.probe.bench import Bench, try_each
 from rknn_harness.probe.models import Model, dense
 from rknn_harness.probe.question import FAILED, Answer, FunctionQuestion, Question
 from scirknn.arrays import Array
@@ -57,13 +56,7 @@ def _try_cores(bench: Bench) -> Answer:
     """Run the rows on each core and mask."""
     model, rows = _model()
     first = bench.run(model, rows)
-    counts: dict[str, int] = {}
-    refused: dict[str, str] = {}
-    for core in _CORES:
-        try:
-            counts[core] = _count_differing(first, bench.run(model, rows, core))
-        except BoardError as error:
-            refused[core] = refusal(error)
+    counts, refused = try_each(_CORES, lambda core: _count_differing(first, bench.run(model, rows, core)))
     key = FAILED if not counts else "differ" if any(counts.values()) else "some" if refused else "same"
     figures = {"values": first.size, "differing_from_auto": counts, "refused": refused}
     return Answer.of_run(key, figures, rows, first)

@@ -14,8 +14,7 @@ import numpy as np
 from scipy.stats import median_abs_deviation, theilslopes
 
 import virtual_npu
-from rknn_harness.errors import BoardError
-from rknn_harness.probe.bench import Bench, refusal
+from rknn_harness.probe.bench import Bench, try_each
 from rknn_harness.probe.models import FORMS, Calibration, Model, dense
 from rknn_harness.probe.question import FAILED, UNDECIDED, Answer, FunctionQuestion, Question, packed
 from rknn_harness.probe.questions.graph_forms import example
@@ -115,13 +114,7 @@ def _time_cores(bench: Bench) -> Answer:
 
 def _time_forms(bench: Bench) -> Answer:
     """Time every form that runs."""
-    samples: dict[str, Array] = {}
-    refused: dict[str, str] = {}
-    for form in FORMS:
-        try:
-            samples[form] = bench.seconds(example(form, 64)[0])
-        except BoardError as error:
-            refused[form] = refusal(error)
+    samples, refused = try_each(FORMS, lambda form: bench.seconds(example(form, 64)[0]))
     if not samples:
         return Answer(FAILED, {"refused": refused}, note="No form runs.")
     fastest = min(samples, key=lambda form: float(np.median(samples[form])))
