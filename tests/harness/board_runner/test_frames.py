@@ -38,8 +38,8 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-def joined(blocks: list[object]) -> bytes:
-    return b"".join(bytes(block) for block in blocks)  # type: ignore[call-overload]
+def joined(blocks: list[frames.Block]) -> bytes:
+    return b"".join(blocks)
 
 
 def fed(data: bytes, cuts: list[int]) -> list[frames.Frame]:

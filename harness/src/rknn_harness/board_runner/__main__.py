@@ -18,6 +18,7 @@ from rknn_harness.board_runner.frames import (
     Frame,
     FrameParser,
     ProtocolViolation,
+    bare_frame,
     encode,
     join_small,
     with_fields,
@@ -116,8 +117,7 @@ class _Runner:
         try:
             seconds = number_of(request.header, "deadline", _LONGEST_DEADLINE)
             if own is not None:
-                header = {"id": request.header.get("id"), "ok": True, **own(request.header)}
-                return Frame(header, b"", encode(header)[0])
+                return bare_frame({"id": request.header.get("id"), "ok": True, **own(request.header)})
             if op not in _WITHOUT_LEASE and not self._lease.is_held:
                 raise BadRequest(f"{op!r:.40} needs the lease on the board: take it first")
             self._lease.renew(max(LEASE_SECONDS, seconds))

@@ -92,6 +92,11 @@ def join_small(blocks: list[Block]) -> list[Block]:
     return [b"".join(blocks)] if sum(map(len, blocks)) <= _SMALL else blocks
 
 
+def bare_frame(header: dict[str, Any]) -> Frame:
+    """Return a frame without arrays."""
+    return Frame(header, b"", b"".join(encode(header)))
+
+
 def with_fields(frame: Frame, fields: Mapping[str, Any]) -> Frame:
     """Return `frame` with more fields in its header.
 

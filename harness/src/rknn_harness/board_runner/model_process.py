@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Callable
 
-from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, encode, join_small
+from rknn_harness.board_runner.frames import Frame, FrameParser, ProtocolViolation, bare_frame, join_small
 
 _CHUNK = 1 << 18
 _KILL_SECONDS = 2.0
@@ -176,5 +176,4 @@ def _run_child(
 def error_frame(request: Frame, kind: str, name: str, message: str, code: int | None = None) -> Frame:
     """Return an error as the answer to `request`."""
     error = {"kind": kind, "type": name, "message": message, "code": code}
-    header = {"id": request.header.get("id"), "ok": False, "error": error}
-    return Frame(header, b"", encode(header)[0])
+    return bare_frame({"id": request.header.get("id"), "ok": False, "error": error})

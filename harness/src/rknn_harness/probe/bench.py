@@ -35,10 +35,10 @@ def refusal(error: BoardError) -> str:
     return str(error)
 
 
-def try_each(names: Iterable[Name], run: Callable[[Name], T]) -> tuple[dict[Name, T], dict[Name, str]]:
+def try_each(names: Iterable[Name], run: Callable[[Name], T]) -> tuple[dict[str, T], dict[str, str]]:
     """Run by each name; return what came of the runs, and why the board refused the others."""
-    results: dict[Name, T] = {}
-    refused: dict[Name, str] = {}
+    results: dict[str, T] = {}
+    refused: dict[str, str] = {}
     for name in names:
         try:
             results[name] = run(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from typing import Any
 
 import attrs
 
@@ -75,5 +76,9 @@ class RunOptions:
     @classmethod
     def from_json(cls, text: str) -> RunOptions:
         """Read what `to_json` wrote."""
-        values = json.loads(text).items()
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values})
+        options: dict[str, Any] = json.loads(text)
+        return cls(**{name: _tupled(value) for name, value in options.items()})
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

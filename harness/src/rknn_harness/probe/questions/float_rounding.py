@@ -19,12 +19,14 @@ Rounding = Callable[[Array], Array]
 
 def halves_up(values: Array) -> Array:
     """Round to the nearest integer, halves up."""
-    return np.floor(values + 0.5)
+    rounded: Array = np.floor(values + 0.5)
+    return rounded
 
 
 def halves_away(values: Array) -> Array:
     """Round to the nearest integer, halves away from zero."""
-    return np.copysign(np.floor(abs(values) + 0.5), values)
+    rounded: Array = np.copysign(halves_up(abs(values)), values)
+    return rounded
 
 
 _ROUNDINGS: Final[Mapping[str, tuple[str, Rounding]]] = {
