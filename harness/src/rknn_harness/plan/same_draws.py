@@ -1,8 +1,9 @@
 """Make hypothesis draw the same examples on every machine.
 
-Since 6.131 hypothesis also draws numbers that it finds in the source of the local modules that a process has
-imported (``hypothesis.internal.conjecture.providers``). Equal seeds then draw other examples from a checkout
-than from an installed wheel, and from one pytest worker than from another. No setting switches it off.
+Hypothesis also draws numbers that it finds in the source of the local modules that a process has imported
+(``hypothesis.internal.conjecture.providers``, here as it is since 6.135). Equal seeds then draw other
+examples from a checkout than from an installed wheel, and from one pytest worker than from another. No
+setting switches it off.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ from hypothesis.internal.conjecture import providers
 @contextlib.contextmanager
 def without_local_constants() -> Iterator[None]:
     """Draw by the seed alone, whatever modules are imported."""
-    collect = getattr(providers, "_get_local_constants", None)
-    if collect is None:  # hypothesis before 6.131
-        yield
-        return
+    collect = vars(providers)["_get_local_constants"]
     constants = type(providers.GLOBAL_CONSTANTS)()
     vars(providers)["_get_local_constants"] = lambda: constants
     providers.CONSTANTS_CACHE.cache.clear()
