@@ -247,6 +247,7 @@ async def serve(folder: Path, *, login_seconds: float = LOGIN_SECONDS) -> None:
         kbdint_auth=False,
         process_factory=lambda process: _execute(process, home),
         sftp_factory=_sftp_server(),
+        reuse_address=True,  # not the default before 2.24: a board that comes back has its port
         encoding=None,
         agent_forwarding=False,
         compression_algs=None,

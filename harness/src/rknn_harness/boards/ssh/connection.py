@@ -224,7 +224,7 @@ def _new_connection(board: Board) -> fabric.Connection:
         user=board.user,
         port=board.port,
         config=fabric.Config(lazy=True, overrides={"load_ssh_configs": False}),
-        connect_timeout=CONNECT_SECONDS,
+        connect_timeout=2 * CONNECT_SECONDS,  # later than the banner's, whose error says more
         connect_kwargs={
             "transport_factory": _transport,
             "pkey": _read_key(board),
