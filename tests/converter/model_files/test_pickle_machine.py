@@ -185,6 +185,56 @@ def test_hostile_program_is_refused_and_calls_nothing(tmp_path: Path, name: str)
     assert _listed_state() == before
 
 
+def _stored(*programs: Program) -> Program:
+    """Make values that the program may name as 1, 2, 3 and so on."""
+    data = b"".join(each.end()[2:-1] + b"q" + bytes([index]) + b"0" for index, each in enumerate(programs, 1))
+    return Program().op(data)
+
+
+def _labels(program: bytes) -> Program:
+    """Make a perceptron whose labels are what these operations make."""
+    return Program().new(MLP).op(b"}").text("classes_").op(program + b"sb")
+
+
+MEBIBYTE = Program().blob(bytes(1 << 20))
+FROM_BUFFER = (
+    Program().name("numpy._core.numeric _frombuffer"), MEBIBYTE,
+    Program().call("numpy dtype", "f8", False, True), Program().value((1 << 17,)), Program().text("C"),
+)  # fmt: skip
+TUPLES = b"(](" + b")" + b"q\x010h\x01h\x01\x86" * 60 + b"K\x01tatR"
+TEXT = Program().text("a" * (1 << 20)).end()[2:-1] + b"q\x010"
+ENDLESS: dict[str, tuple[Program, str]] = {
+    "lists of twice the same list": (_labels(b"]" + b"q\x010](h\x01h\x01e" * 60), "would not end"),
+    "key of tuples of twice the same tuple": (
+        Program().name("collections OrderedDict").op(TUPLES),
+        "keys are text or numbers",
+    ),
+    "list of one large text": (_labels(TEXT + b"](" + b"h\x01" * 999 + b"e"), "would not end"),
+    "list within itself": (_labels(b"]q\x01h\x01a"), "lies inside itself"),
+    "array made again and again": (
+        _stored(*FROM_BUFFER).op(b"h\x01(h\x02h\x03h\x04h\x05tR0" * 9),
+        "copies its own parts",
+    ),
+    "bytes copied again and again": (
+        _stored(Program().name("builtins bytearray"), MEBIBYTE).op(b"h\x01h\x02\x85R0" * 9),
+        "copies its own parts",
+    ),
+    "more operations than a model takes": (Program().op(b"]" * 9999), "takes more operations"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_small_program_of_large_values_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sklearn2rknn.model_files.pickle_machine._MOST_OPERATIONS", 5000)
+    program, text = ENDLESS[name]
+    path = tmp_path / "model.pkl"
+    path.write_bytes(program.end())
+    with pytest.raises(ModelFileError, match=text):
+        load_model(path)
+
+
 READABLE = readable_classes()
 
 

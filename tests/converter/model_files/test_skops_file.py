@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,31 @@ def test_skops_members_larger_than_the_file_may_hold_are_refused(
         archive.writestr("schema.json", b" " * (8 << 20))
     with pytest.raises(ModelFileError, match="hold more than 1 MiB"):
         load_model(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_skops_member_larger_than_it_says_is_not_decompressed(tmp_path: Path, method: int) -> None:
+    path, size = tmp_path / "model.skops", 32 << 20
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("schema.json", bytes(size))
+    path.write_bytes(path.read_bytes().replace(size.to_bytes(4, "little"), (9).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=r"model\.skops"):
+            load_model(path)
+        assert tracemalloc.get_traced_memory()[1] < size // 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("limit", ["_MOST_SCHEMA", "_MOST_BRACKETS"])
+def test_skops_file_of_more_objects_than_a_model_has_is_refused(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"sklearn2rknn.model_files.skops_file.{limit}", 9)
+    _skops_with(lambda schema: None, tmp_path / "model.skops")
+    with pytest.raises(ModelFileError, match="describes more objects than any model holds"):
+        load_model(tmp_path / "model.skops")
 
 
 def _skops_with(change: Any, path: Path) -> None:

@@ -20,6 +20,7 @@ from sklearn2rknn.model_files.inert import NamedStandIn, Record, Workshop, refus
 from sklearn2rknn.model_files.model_names import INSTANCES
 from sklearn2rknn.model_files.old_files import complete_old_instances
 from sklearn2rknn.model_files.pickle_machine import PickleMachine
+from sklearn2rknn.model_files.record_checks import check_repetition
 from sklearn2rknn.model_files.skops_file import SkopsFile
 from sklearn2rknn.transformers.registry import TRANSFORMERS
 
@@ -80,6 +81,7 @@ def _read(path: Path, suffix: str, trust: bool) -> Any:
     workshop = Workshop(readable_classes())
     try:
         content = _load_skops(path, workshop) if suffix == ".skops" else _load_pickle(path, workshop)
+        check_repetition(content, workshop)
         _refuse_other_content(path, content)
     except ModelFileError as error:
         if not trust or suffix == ".skops":
@@ -142,7 +144,7 @@ def _decompress(path: Path) -> bytes:
     elif data[:3] == b"BZh":
         decompressor = bz2.BZ2Decompressor()
     elif data[:5] == b"\xfd7zXZ" or data[:3] == b"\x5d\x00\x00":
-        decompressor = lzma.LZMADecompressor()
+        decompressor = lzma.LZMADecompressor(memlimit=_SMALL)
     elif data[:4] == b"\x04\x22\x4d\x18" or data[:2] == b"ZF":
         tool = "joblib before 0.10" if data[:2] == b"ZF" else "lz4"
         raise ModelFileError(

@@ -25,6 +25,7 @@ from sklearn2rknn.model_files.pickle_values import (
     check_shape,
 )
 
+_MOST_OPERATIONS = 1 << 23  # a tree takes 170; each makes 216 bytes at most: together less than 2 GiB
 _NESTED_FILES = 20  # arrays of objects within arrays of objects
 _ARRAY_IN_FILE = "joblib.numpy_pickle.NumpyArrayWrapper"
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -38,6 +39,34 @@ _ARGUMENTS = frozenset(
 _TYPE_NAMES = {id(kind): name for name, kind in TYPES.items() if name in CONSTRUCTORS}
 
 
+class Allowance:
+    """What the machines of one file may still do: operations, and bytes that they copy.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the file.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._operations, self._bytes = _MOST_OPERATIONS, (1 << 20) + 4 * size
+
+    def take_operation(self) -> None:
+        """Count an operation, or raise `ModelFileError`."""
+        self._operations -= 1
+        if self._operations < 0:
+            raise ModelFileError("The file takes more operations to read than any model of it does.")
+
+    def take_copy(self, value: Any) -> None:
+        """Count what was made of parts that the file may name again, or raise `ModelFileError`."""
+        if isinstance(value, np.ndarray):
+            self._bytes -= value.size if value.dtype.hasobject else value.nbytes
+        elif isinstance(value, (bytes, bytearray, set, frozenset, dict)):
+            self._bytes -= len(value)
+        if self._bytes < 0:
+            raise ModelFileError("The file copies its own parts into more than any model of its size holds.")
+
+
 class PickleMachine:
     """Read one pickle, plain or joblib's, from bytes.
 
@@ -48,12 +77,17 @@ class PickleMachine:
         Makes the instances, and knows afterwards what was named.
     depth : int
         How many pickles this one lies in.
+    allowance : Allowance, optional
+        Of the pickle that this one lies in.
     """
 
-    def __init__(self, stream: io.BytesIO, workshop: Workshop, depth: int = 0) -> None:
+    def __init__(
+        self, stream: io.BytesIO, workshop: Workshop, depth: int = 0, allowance: Allowance | None = None
+    ) -> None:
         if depth > _NESTED_FILES:
             raise ModelFileError("The file nests arrays of objects deeper than any estimator does.")
         self._stream, self._workshop, self._depth = stream, workshop, depth
+        self._allowance = allowance or Allowance(stream.getbuffer().nbytes)
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -62,6 +96,7 @@ class PickleMachine:
     def load(self) -> Any:
         """Return what the pickle holds."""
         for opcode, argument, _ in pickletools.genops(self._stream):
+            self._allowance.take_operation()
             if opcode.name in _ARGUMENTS:
                 self._stack.append(argument)
             elif opcode.name in _CONSTANTS:
@@ -184,6 +219,7 @@ class PickleMachine:
             value = self._instance(arguments[0], ())
         elif full in CONSTRUCTORS:
             value = _construct(full, arguments)
+            self._allowance.take_copy(value)
             if isinstance(value, (np.dtype, np.ndarray)):
                 self._made(value)
         elif full in self._workshop.classes or full in RECORDS:
@@ -205,6 +241,7 @@ class PickleMachine:
             build_dtype(target, state)
         elif type(target) is np.ndarray:
             build_array(target, state)
+            self._allowance.take_copy(target)
         elif type(target) is dict:
             pass  # of a class that is only its items here
         elif type(target) is Record:
@@ -224,7 +261,7 @@ class PickleMachine:
         if subclass not in ("numpy.ndarray", "numpy.memmap") or not isinstance(dtype, np.dtype):
             raise ModelFileError("The file has an array of a class of its own; save plain numpy arrays.")
         if dtype.hasobject:
-            array = PickleMachine(self._stream, self._workshop, self._depth + 1).load()
+            array = PickleMachine(self._stream, self._workshop, self._depth + 1, self._allowance).load()
             if type(array) is not np.ndarray:
                 raise ModelFileError("The file has an array of objects that is no array.")
             return array

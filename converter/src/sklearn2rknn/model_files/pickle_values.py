@@ -15,13 +15,16 @@ from sklearn2rknn.model_files.inert import NamedStandIn
 
 _DIMENSIONS = 32  # numpy's own limit before 2.0
 _DTYPE = re.compile(r"[<>|=]?([biufc]\d{1,2}|[SUV]\d{1,6}|\?|O[48]?|[bBhHiIlLqQefdgFDG])")
+_LONGEST_KEY = 32
 _MISSING = object()
 
 
 def check_key(key: Any) -> Any:
     """Return a key of a dict or member of a set, whose hash runs no code and does not nest deeply."""
     parts = key if type(key) is tuple else (key,)
-    if all(part is None or isinstance(part, (str, bytes, int, float, np.generic)) for part in parts):
+    if len(parts) <= _LONGEST_KEY and all(
+        part is None or isinstance(part, (str, bytes, int, float, np.generic)) for part in parts
+    ):
         return key
     raise ModelFileError(f"The file has a key of type {type(key).__name__}; keys are text or numbers.")
 
@@ -165,6 +168,13 @@ def _set(items: Any = ()) -> set[Any]:
     return {check_key(item) for item in items}
 
 
+def _ordered(items: Any = ()) -> dict[Any, Any]:
+    pairs: Any = items if type(items) in (list, tuple) else [None]
+    if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
+        raise ModelFileError("The file makes a dict of something other than pairs.")
+    return {check_key(key): value for key, value in pairs}
+
+
 def _ufunc(module: Any, name: Any) -> NamedStandIn:
     if type(module) is not str or type(name) is not str:
         raise ModelFileError("The file names a function by something other than text.")
@@ -173,7 +183,7 @@ def _ufunc(module: Any, name: Any) -> NamedStandIn:
 
 CONSTRUCTORS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encode,
-    "collections.OrderedDict": dict,
+    "collections.OrderedDict": _ordered,
     "builtins.bytearray": _bytearray,
     "builtins.bytes": _bytes,
     "builtins.frozenset": lambda *items: frozenset(_set(*items)),

@@ -25,6 +25,8 @@ _CONTAINERS = {
     "SetNode": ("builtins.set",),
     "TupleNode": ("builtins.tuple",),
 }
+_MOST_SCHEMA = 128 << 20  # bytes; a tree takes 20 kB, and short texts 12 times as much in memory
+_MOST_BRACKETS = 1 << 22  # of the schema: an empty list takes 3 bytes there and 64 in memory
 _KEY_TYPES = (str, int, float, np.float32, np.float64, np.int32, np.int64, np.str_)
 
 
@@ -45,22 +47,30 @@ class SkopsFile:
 
     def load(self) -> Any:
         """Return what the file holds."""
-        return self._construct(json.loads(self._member("schema.json")))
+        schema = self._member("schema.json")
+        if len(schema) > _MOST_SCHEMA or schema.count(b"{") + schema.count(b"[") > _MOST_BRACKETS:
+            raise ModelFileError("The file's schema.json describes more objects than any model holds.")
+        return self._construct(json.loads(schema))
 
     def _member(self, name: Any) -> bytes:
         if type(name) is not str:
             raise ModelFileError("The file refers to a part of itself by something other than a name.")
         try:
-            size = self._archive.getinfo(name).file_size
+            member = self._archive.getinfo(name)
         except KeyError:
             raise ModelFileError(f"The file lacks its part {name[:80]!r}. Save the model again.") from None
-        self._left -= size
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ModelFileError(
+                "The file is compressed by another method than deflate. Save the model again."
+            )
+        self._left -= member.file_size
         if self._left < 0:
             raise ModelFileError(
                 f"The file's parts hold more than {self._limit >> 20} MiB, which no model of its size does. "
                 "Save the model again without compression."
             )
-        return self._archive.read(name)
+        with self._archive.open(member) as stream:
+            return stream.read(member.file_size)  # no more than it says, whatever is in it
 
     def _construct(self, node: Any) -> Any:
         if type(node) is not dict:
