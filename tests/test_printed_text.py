@@ -54,9 +54,12 @@ COMMANDS = [
     "\x85",
     "\u2028",
 ]
-HOSTILE = st.lists(st.one_of(st.sampled_from(COMMANDS), st.text(max_size=4)), min_size=1, max_size=5).map(
-    "".join
-)
+MARKUP = ["[/]", "[/bold]", ":warning:"]
+"""What rich obeys, or fails at, unless it is given as text."""
+
+HOSTILE = st.lists(
+    st.one_of(st.sampled_from([*COMMANDS, *MARKUP]), st.text(max_size=4)), min_size=1, max_size=5
+).map("".join)
 
 
 @settings(max_examples=counted(1000))

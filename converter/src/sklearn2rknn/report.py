@@ -41,7 +41,9 @@ _WIDTH, _INDENT = 80, 12
 def plain_text(shown: RenderableType) -> str:
     """Return what rich prints, in lines of up to 100 columns and no colours whatever the environment asks."""
     output = io.StringIO()
-    Console(file=output, width=100, color_system=None, force_terminal=False).print(shown)
+    Console(file=output, width=100, color_system=None, force_terminal=False, markup=False, emoji=False).print(
+        shown
+    )
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
 
