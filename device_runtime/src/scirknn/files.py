@@ -1,8 +1,9 @@
-"""Write files that appear complete or not at all, and compute digests; no numpy."""
+"""Write files that appear complete or not at all, read those of others, compute digests; no numpy."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -134,6 +135,45 @@ def synchronize_folder(folder: _PathLike) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file for `open`, as its opener: no link is followed, and no reader of a FIFO is waited for.
+
+    Raises
+    ------
+    OSError
+    """
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+
+
+def read_file(path: _PathLike, most: int, *, follow_links: bool = True) -> bytes:
+    """Return the content of a regular file that anyone may have put there.
+
+    Parameters
+    ----------
+    path : str or path-like
+    most : int
+        Bytes that it may have.
+    follow_links : bool
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is larger, or is no regular file: no writer of a FIFO is waited for.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_links else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    try:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "No regular file", os.fspath(path))
+        if state.st_size > most:
+            raise OSError(errno.EFBIG, f"Larger than {most} bytes", os.fspath(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(state.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of_bytes(content: bytes) -> str:

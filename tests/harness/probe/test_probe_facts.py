@@ -115,6 +115,17 @@ def test_what_is_not_settled_disagrees_with_nothing() -> None:
     assert unsettled(virtual) == []
 
 
+def test_disagreements_are_printed_without_controls(tmp_path: Path) -> None:
+    question = QUESTIONS["output_rounding"]
+    found = facts(output_rounding=next(key for key in question.answers if key != question.assumed))
+    found["board"] = "\x1b[31mrock\u202e"
+    (tmp_path / "facts.json").write_text(json.dumps(found))
+    result = CliRunner().invoke(main, ["probe", "--check", str(tmp_path / "facts.json")])
+    assert result.exit_code == 1
+    for shown in (result.output, markdown(found)):
+        assert "\ufffd[31mrock\ufffd" in shown
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

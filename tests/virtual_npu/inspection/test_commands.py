@@ -175,12 +175,14 @@ def test_file_that_is_none_is_exit_code_1_with_a_message(
     "values",
     [
         b"",
+        b"\x93NUMPY\x01\x00\x0c\x00{'descr': ((",
+        b"\x93NUMPY\x01\x00\x07\x00{[]: 1}",
         np.zeros((1, 8, 2, 1), "M8[s]"),
         np.full((1, 8, 2, 1), "x"),
         np.ones(3),
         np.ones((1, 8, 2, 1)) * 1j,
     ],
-    ids=["empty", "dates", "texts", "another shape", "complex"],
+    ids=["empty", "half a header", "header of a list", "dates", "texts", "another shape", "complex"],
 )
 def test_input_that_is_none_is_exit_code_1_with_a_message(
     values: Any, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn
@@ -26,8 +27,12 @@ LARGEST_FILE = 1 << 30
 """Bytes: 10,000 stored rows of 784 features take 63 MB."""
 
 MOST_ARRAYS = 4096
-_LONGEST_HEADER = 1024
-_DTYPES = ("<f8", "<i8", "<f4")
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(..)"
+    rb"\{'descr': '(<f8|<i8|<f4)', 'fortran_order': False, 'shape': \(([\d, ]{0,256})\), \} *\n",
+    re.DOTALL,
+)
+"""Of an array: numpy evaluates a header as Python, which a few bytes can make fail in many ways."""
 
 ReadArrays = Callable[[Path, Mapping[str, Any], Callable[[str], NoReturn]], Mapping[str, "Array"]]
 
@@ -90,16 +95,16 @@ def unpack_arrays(content: bytes, name: str, fail: Callable[[str], NoReturn]) ->
 
 
 def _array(data: bytes) -> Array:
-    stream = io.BytesIO(data)
-    if npy.read_magic(stream) != (1, 0):
-        raise ValueError("it has an array of another version")
-    if len(data) < 10 or int.from_bytes(data[8:10], "little") > _LONGEST_HEADER:
-        raise ValueError("it has an array with a long header")
-    shape, is_fortran, dtype = npy.read_array_header_1_0(stream)
-    rest = len(data) - stream.tell()
-    if dtype.str not in _DTYPES or is_fortran or math.prod(shape) * dtype.itemsize != rest:
+    """Return an array from the bytes that `pack_arrays` makes of one, and of no others."""
+    header = _HEADER.match(data)
+    if header is None or header.end() != 10 + int.from_bytes(header[1], "little"):
+        raise ValueError("it has an array of another kind")
+    dtype = np.dtype(header[2].decode("ascii"))
+    shape = tuple(int(length) for length in header[3].split(b",") if length.strip())
+    rest = len(data) - header.end()
+    if math.prod(shape) * dtype.itemsize != rest or max(shape, default=0) >> 40:
         raise ValueError(f"it has an array of {dtype} and shape {shape} in {rest} bytes")
-    array = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    array = np.frombuffer(data, dtype, offset=header.end()).reshape(shape)
     if not np.isfinite(array).all():
         raise ValueError("it has numbers that are not finite")
     return array

@@ -19,11 +19,13 @@ from scirknn.errors import BundleFormatError
 from scirknn.files import (
     open_new,
     permissions_of,
+    read_file,
     sha256_of_bytes,
     sha256_of_file,
     synchronize_folder,
     write_atomically,
 )
+from scirknn.text import parse_json
 
 _JOURNAL_LIMIT = 1 << 20  # bytes
 
@@ -155,15 +157,13 @@ def _prefix(path: Path) -> str:
 
 def _read_journal(journal: Path, path: Path) -> Mapping[str, tuple[str, str]]:
     """Return by name the new file's name and digest; names are checked, since anyone may have written it."""
-    with open(journal, "rb") as file:
-        text = file.read(_JOURNAL_LIMIT)
     try:
         renames = {}
-        for name, (temporary_name, digest) in json.loads(text.decode("utf-8")).items():
+        for name, (temporary_name, digest) in parse_json(read_file(journal, _JOURNAL_LIMIT)).items():
             own = name.startswith(path.stem) and temporary_name.startswith(_prefix(path))
             if not own or "/" in name + temporary_name or not isinstance(digest, str):
                 raise ValueError(f"it lists {name!r:.80}")
             renames[name] = (temporary_name, digest)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OSError, TypeError, ValueError) as error:
         raise BundleFormatError(f"{journal} is no journal of a bundle ({error!s:.200}). Remove it.") from None
     return renames

@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import sys
+import tokenize
 from typing import IO, Any, BinaryIO, Callable, Iterable, Iterator, List, Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ STREAM = "-"
 BLOCK = 8192
 _DELIMITERS = ",;\t"
 _SHOWN = 200  # characters of a header
+_LONGEST_LINE = 1 << 24  # characters: 65,536 columns of 255
 _LINES = 1000  # of the first record, for a quote that nothing closes
 
 Cells = List[str]
@@ -98,7 +100,7 @@ def count_rows(path: str) -> int | None:
 def _mapped(path: str) -> Array:
     try:
         rows: Array = np.atleast_1d(np.lib.format.open_memmap(path, mode="r"))
-    except ValueError as error:
+    except (OverflowError, TypeError, ValueError, tokenize.TokenError) as error:  # the header is evaluated
         raise InputError(f"{path} is no .npy file of numbers ({error}).") from None
     return rows
 
@@ -106,7 +108,7 @@ def _mapped(path: str) -> Array:
 def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, block: int) -> Iterator[Array]:
     first = _first_record(file)
     delimiter = _delimiter_of(first, columns.widths)
-    reader = csv.reader(itertools.chain(first, file), delimiter=delimiter)
+    reader = csv.reader(itertools.chain(first, iter(lambda: _line(file), "")), delimiter=delimiter)
     lines: Iterator[tuple[int, Cells]] = ((reader.line_num, cells) for cells in reader if cells)
     start = list(itertools.islice(lines, 2))
     if not start:
@@ -146,14 +148,22 @@ def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, bloc
 
 def _first_record(file: IO[str]) -> list[str]:
     """Return the lines of the first record, of which quoted cells may hold several, without a BOM."""
-    first = file.readline()
+    first = _line(file)
     if first.startswith("\ufeff"):  # standard input, whose encoding keeps it
         first = first[1:]
     lines, quotes = [first], first.count('"')
-    while quotes % 2 and lines[-1] and len(lines) < _LINES:
-        lines.append(file.readline())
+    while quotes % 2 and lines[-1] and len(lines) < _LINES and sum(map(len, lines)) < _LONGEST_LINE:
+        lines.append(_line(file))
         quotes += lines[-1].count('"')
     return lines
+
+
+def _line(file: IO[str]) -> str:
+    """Return the next line, which is not read to its end if that is far away."""
+    line = file.readline(_LONGEST_LINE)
+    if len(line) == _LONGEST_LINE:
+        raise csv.Error(f"a line has {_LONGEST_LINE >> 20} million characters or more")
+    return line
 
 
 def _delimiter_of(record: Sequence[str], widths: Sequence[int]) -> str:

@@ -16,8 +16,9 @@ import numpy as np
 from scirknn.arrays import Floats
 from scirknn.bundle.contents import Bundle
 from scirknn.errors import InputError
-from scirknn.files import write_atomically
+from scirknn.files import read_file, write_atomically
 from scirknn.networks.run_plan import cover
+from scirknn.text import parse_json
 
 MOST_ROWS = 1 << 20
 """Up to which a break-even is looked for."""
@@ -211,13 +212,11 @@ def read_costs() -> Costs:
         The file of the measured ones is damaged.
     """
     path = costs_path()
-    if not path.is_file():
-        return Costs()
-    with path.open("rb") as file:
-        content = file.read(_LONGEST_FILE)
     try:
-        return _costs(json.loads(content.decode("utf-8")))
-    except (ValueError, RecursionError) as error:
+        return _costs(parse_json(read_file(path, _LONGEST_FILE)))
+    except (FileNotFoundError, NotADirectoryError):
+        return Costs()
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path} holds no costs of a board ({str(error)[:200]}). Remove it, or measure again: "
             "scirknn bench NAME.rknn --calibrate."

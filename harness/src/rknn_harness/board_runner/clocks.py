@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping
 
 from scirknn.devices.compatibility import small_text
-from scirknn.files import write_atomically
+from scirknn.files import read_file, write_atomically
+from scirknn.text import parse_json
 
 _READ_LIMIT = 1 << 16
 _SETTLE_SECONDS = 0.2
@@ -237,11 +238,10 @@ def restore_record(path: Path, what: str, parts: Mapping[str, Callable[[Any], bo
 def _read_record(path: Path) -> dict[str, Any] | None:
     """Return what was held, by name; None without a record, and nothing from one that is damaged."""
     try:
-        with path.open("rb") as file:
-            saved = json.loads(file.read(_READ_LIMIT).decode("utf-8"))
+        saved = parse_json(read_file(path, _READ_LIMIT, follow_links=False))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return saved if isinstance(saved, dict) else {}
 

@@ -7,7 +7,6 @@ Both sides read them as data only. Whatever a peer sends, a parser yields comple
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any, Iterator, Mapping, Union
@@ -15,6 +14,7 @@ from typing import Any, Iterator, Mapping, Union
 import numpy as np
 
 from scirknn.arrays import Array
+from scirknn.text import parse_json
 
 VERSION = 1
 """Number of the protocol, part of the answer to `hello`."""
@@ -155,7 +155,7 @@ def from_wire_table(rows: Array) -> Array:
     for place, text in enumerate(rows.reshape(-1).tolist()):
         try:
             flat[place] = json.loads(text)
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise ProtocolViolation(f"a cell {text!r:.40} that is no JSON: {error}") from None
         if isinstance(flat[place], (list, dict)):
             raise ProtocolViolation(f"a cell {text!r:.40} that is no number or text")
@@ -263,26 +263,15 @@ class FrameParser:
 
 def _header(line: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(line.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        header = parse_json(line)
         # A lone surrogate, escaped, would pass here and fail wherever the text is written.
         if b"\\u" in line:
             json.dumps(header, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ProtocolViolation(f"a header that is not JSON: {error}: {line[:80]!r}") from None
     if not isinstance(header, dict) or not isinstance(header.setdefault("arrays", []), list):
         raise ProtocolViolation(f"a header that is not an object with a list of arrays: {line[:80]!r}")
     return header
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text:.40} is beyond the numbers of float64")
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _sizes(entries: list[Any]) -> list[int]:

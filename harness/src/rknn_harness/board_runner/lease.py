@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 from typing import Any, Mapping
 
-from scirknn.files import write_atomically
+from scirknn.files import read_file, write_atomically
+from scirknn.text import parse_json
 
 _READ_LIMIT = 1 << 16
 _TEXT_LIMIT = 200
@@ -234,10 +235,8 @@ class Lease:
     def _read(self, path: Path) -> dict[str, Any] | None:
         """Return the entry in a file; None when it is missing or not one of `_write`."""
         try:
-            descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
-                entry = json.loads(file.read(_READ_LIMIT).decode("utf-8"))
-        except (OSError, ValueError, RecursionError):
+            entry = parse_json(read_file(path, _READ_LIMIT, follow_links=False))
+        except (OSError, ValueError):
             return None
         if not isinstance(entry, dict):
             return None

@@ -183,7 +183,8 @@ class LabgridPlace:
             arguments = {}
         address, user, port = (arguments.get(name) for name in ("address", "username", "port"))
         port = 22 if port is None else port
-        if not (isinstance(address, str) and address and isinstance(user, str) and isinstance(port, int)):
+        is_port = isinstance(port, int) and 0 < port < 1 << 16
+        if not (isinstance(address, str) and address and isinstance(user, str) and is_port):
             raise BoardRefusedError(
                 f"The place {self.name} has no NetworkService: its exporter is not connected, or has none. "
                 f"Look at 'labgrid-client -x {self._coordinator} -p {self.name} show'."
@@ -268,7 +269,10 @@ class LabgridPlace:
                 f"No place with {wanted} was free within {wait:g} s: taken are {holders}. Wait longer, with "
                 "--wait, or ask the holder."
             )
-        (name,) = reservation.allocations["main"]
+        allocated = reservation.allocations.get("main", ())
+        if len(allocated) != 1:
+            raise BoardRefusedError(f"{self._coordinator} gave {allocated!r:.60}, not one place.")
+        (name,) = allocated
         self._call("AcquirePlace", messages.AcquirePlaceRequest(placename=name))
         self.name = name
         assert self._session is not None

@@ -10,6 +10,8 @@ from pathlib import Path
 import attrs
 
 _SECONDS = 30.0
+_SHELL = re.compile(r"^-|[^\w.:@%+-]")
+"""What a host or a user has that is none; a shell may obey it."""
 
 
 @attrs.frozen
@@ -92,6 +94,9 @@ def _proxy(values: dict[str, list[str]], given: str, host: str, port: int, user:
     """Return ``ProxyCommand`` with its tokens filled in, or that of ``ProxyJump``."""
     command = values.get("proxycommand", ["none"])[0]
     if command != "none":
+        for word in (given, host, user):
+            if _SHELL.search(word):
+                raise ValueError(f"{word!r:.80} cannot be given to ProxyCommand, which a shell reads")
         tokens = {"%%": "%", "%h": host, "%n": given, "%p": str(port), "%r": user}
         return re.sub("%[%hnpr]", lambda token: tokens[token[0]], command)
     jumps = values.get("proxyjump", ["none"])[0]

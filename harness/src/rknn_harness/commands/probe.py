@@ -19,6 +19,7 @@ from rknn_harness.commands.options import acquire_board, board_option, boards_op
 from rknn_harness.errors import InfraError
 from rknn_harness.records.outcomes import ExitCode
 from scirknn.devices.compatibility import distribution_version
+from scirknn.text import printable
 
 if TYPE_CHECKING:
     from rknn_harness.boards.board_link import BoardLink
@@ -75,7 +76,7 @@ def probe(
             click.echo(f"{out} and {write_facts(out, facts)} written.")
     wrong = disagreements(facts)
     for each in wrong:
-        click.echo(f"{each.question}: {each.text}")
+        click.echo(printable(f"{each.question}: {each.text}"))
     open_ones = [name for name in unsettled(facts) if not choice.only or name in choice.only]
     if open_ones:
         click.echo(f"Not settled: {', '.join(open_ones)}.")

@@ -101,5 +101,6 @@ def keep_samples(run_folder: Path, case: Case, board: str, samples: Mapping[str,
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{case.id}-{case.toolkit}-{board}")
     path = run_folder / "samples" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    write_atomically(path, json.dumps({key: each.tolist() for key, each in samples.items()}))
+    text = json.dumps({key: each.tolist() for key, each in samples.items()})
+    write_atomically(path, text, follow_links=False)
     return f"samples/{name}.json"

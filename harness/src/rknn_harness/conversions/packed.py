@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, answer_from_output
 from scirknn.arrays import Array
 from scirknn.bundle import bundle_files
+from scirknn.text import parse_json
 
 _FILE = "file "
 _ARRAYS_OF_LIMITS = ("output", "counted")
@@ -86,10 +88,19 @@ class PackedConversion:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> PackedConversion:
-        """Read what `pack` returned."""
+        """Read what `pack` returned.
+
+        Raises
+        ------
+        ValueError, zipfile.BadZipFile
+            It is something else.
+        """
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            if sum(each.file_size for each in members.infolist()) > len(content):
+                raise ValueError("a packed conversion is compressed, which none is")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return cls(json.loads(arrays.pop("document").tobytes()), arrays)
+        return cls(parse_json(arrays.pop("document").tobytes(), finite=False), arrays)
 
     @property
     def ending(self) -> Ending | None:

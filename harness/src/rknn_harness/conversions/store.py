@@ -6,9 +6,10 @@ import contextlib
 import hashlib
 from pathlib import Path
 
-from scirknn.files import write_atomically
+from scirknn.files import read_file, write_atomically
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_MOST_BYTES = 1 << 30
 
 
 class ConversionStore:
@@ -25,8 +26,8 @@ class ConversionStore:
 
     def get(self, key: str) -> bytes | None:
         """Return a packed conversion; None where there is none, or a damaged one."""
-        with contextlib.suppress(FileNotFoundError):
-            written = self._path(key).read_bytes()
+        with contextlib.suppress(OSError):
+            written = read_file(self._path(key), _MOST_BYTES)
             digest, content = written[:_DIGEST_BYTES], written[_DIGEST_BYTES:]
             if hashlib.sha256(content).digest() == digest:
                 return content

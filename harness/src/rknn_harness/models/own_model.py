@@ -24,14 +24,16 @@ import numpy as np
 from rknn_harness.errors import OwnModelError
 from rknn_harness.models.targets import Kind, read_targets
 from rknn_harness.records.case import Case, own_case
+from rknn_harness.records.reading import READ_ERRORS, file_name
 from rknn_harness.verdicts.reference import reference
 from scirknn import BundleError, read_bundle
 from scirknn.answers import answer_width, main_method
 from scirknn.arrays import Array
 from scirknn.bundle import Bundle, bundle_files
 from scirknn.errors import InputError
-from scirknn.files import sha256_of_file
+from scirknn.files import read_file, sha256_of_file
 from scirknn.input_checks import check_finite, check_rows, check_table
+from scirknn.text import parse_json
 from sklearn2rknn import ExampleInputError, Sklearn2RknnError, network_from_estimator
 from sklearn2rknn.estimators.model_file import load_model
 from sklearn2rknn.network.network import Network
@@ -41,6 +43,7 @@ from sklearn2rknn.rows.example_input import read_rows
 _SIZES = (64,)
 """Rows per run of a model that is to be converted."""
 
+_MOST_BYTES = 1 << 20  # of own.json
 _FEW = 8
 """Rows on which scikit-learn's answer is checked before the run."""
 
@@ -277,12 +280,12 @@ def kept_model(place: Path, *, trust_pickle: bool = False) -> OwnModel:
         It cannot be read, or a file of it changed.
     """
     try:
-        document = json.loads((place / "own.json").read_text(encoding="utf-8"))
-        digests = {name: sha256_of_file(place / name) for name in document["sha256"]}
-        parts = {part: place / Path(name).name for part, name in document["files"].items()}
+        document = _document(place)
+        digests = {name: _digest(place / file_name(name)) for name in document["sha256"]}
+        parts = {part: place / file_name(name) for part, name in document["files"].items()}
         files = OwnFiles(**parts, header=document["header"])
         name = str(document["name"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, *READ_ERRORS) as error:
         raise OwnModelError(f"{place} does not hold a model of a run: {error!r:.200}.") from None
     changed = [name for name, digest in digests.items() if digest != document["sha256"][name]]
     if changed:
@@ -292,12 +295,19 @@ def kept_model(place: Path, *, trust_pickle: bool = False) -> OwnModel:
     return attrs.evolve(read_files(files, trust_pickle=trust_pickle), name=name)
 
 
+def _document(place: Path) -> Any:
+    return parse_json(read_file(place / "own.json", _MOST_BYTES))
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is no regular file")
+    return sha256_of_file(path)
+
+
 def kept_documents(folder: Path) -> dict[str, Any]:
     """Return the document of each model that a run keeps, by its name."""
-    return {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*/own.json"))
-    }
+    return {path.parent.name: _document(path.parent) for path in sorted(folder.glob("*/own.json"))}
 
 
 def is_estimator(place: Path) -> bool:
@@ -320,8 +330,8 @@ def own_cases(folder: Path, precisions: Sequence[str]) -> list[Case]:
         if is_estimator(place):
             cases += [own_case(place.name, precision, "", _SIZES) for precision in precisions]
         else:
-            name = json.loads((place / "own.json").read_text(encoding="utf-8"))["files"]["model"]
-            bundle = read_bundle(place / name)
+            name = _document(place)["files"]["model"]
+            bundle = read_bundle(place / file_name(name))
             sizes = tuple(each.samples for each in bundle.variants)
             cases.append(
                 own_case(place.name, bundle.precision, str(bundle.details["toolkit"]["version"]), sizes)

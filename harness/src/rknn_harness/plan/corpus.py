@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from rknn_harness.models.family_model import build_family_model
 from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.outcomes import Outcome, Stage
+from rknn_harness.records.reading import READ_ERRORS, check_record, read_document
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.reference import reference
@@ -101,9 +104,14 @@ def read_verdict(entry: Path) -> tuple[str, str | None]:
 
 def _read(entry: Path) -> tuple[Case, tuple[str, str | None]]:
     try:
-        document = json.loads((entry / "spec.json").read_text(encoding="utf-8"))
-        return Case.from_json(document), (document["outcome"], document["stage"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        document = read_document(entry / "spec.json")
+        case = Case.from_json(document)
+        check_record(case)
+        if case.id != entry.absolute().name:
+            raise ValueError(f"it is {case.id!r:.80}")
+        stage = document["stage"]
+        return case, (Outcome(document["outcome"]).value, None if stage is None else Stage(stage).value)
+    except (OSError, *READ_ERRORS) as error:
         raise CorpusError(f"{entry} is no entry of a corpus: {error!r:.200}.") from None
 
 
@@ -117,9 +125,8 @@ def read_model(entry: Path) -> tuple[Any, Array]:
     """
     try:
         estimator = load_model(entry / "model.skops")
-        X = np.load(entry / "inputs.npy", allow_pickle=False)
-        expected = np.load(entry / "expected.npy", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        X, expected = _array(entry / "inputs.npy"), _array(entry / "expected.npy")
+    except (OSError, OverflowError, TypeError, ValueError, tokenize.TokenError) as error:
         raise CorpusError(f"{entry} cannot be read: {error!r:.200}.") from None
     output = reference(estimator, X).answer.output
     # float64 sums differ between processors in their last bits.
@@ -128,3 +135,10 @@ def read_model(entry: Path) -> tuple[Any, Array]:
     ):
         raise CorpusError(f"scikit-learn's answer to {entry.name} is no longer the one that was kept.")
     return estimator, X
+
+
+def _array(path: Path) -> Array:
+    """Return the array of a file: of a size that the file has, without objects."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name} is no regular file")
+    return np.array(np.lib.format.open_memmap(path, mode="r"))

@@ -13,7 +13,8 @@ from rknn_harness.errors import FactsFileError
 from rknn_harness.probe.asking import Answered
 from rknn_harness.probe.question import SENTENCES
 from rknn_harness.report.wording import cell
-from scirknn.files import write_atomically
+from scirknn.files import read_file, write_atomically
+from scirknn.text import parse_json, printable
 
 FORMAT: Final = 1
 _LIMIT: Final = 64 << 20  # bytes
@@ -118,12 +119,10 @@ def read_facts(path: Path) -> dict[str, Any]:
         It is missing, is no facts file, or of another format.
     """
     try:
-        if path.stat().st_size > _LIMIT:
-            raise FactsFileError(f"{path} is larger than {_LIMIT >> 20} MiB: no facts file.")
-        facts = json.loads(path.read_text("utf-8"))
+        facts = parse_json(read_file(path, _LIMIT), finite=False)
     except OSError as error:
         raise FactsFileError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise FactsFileError(f"{path} is not JSON: {error}") from None
     if not isinstance(facts, dict) or "probe" not in facts:
         raise FactsFileError(f"{path} is no facts file: rknn-harness probe writes them.")
@@ -179,7 +178,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
             answer = " ".join(filter(None, parts))
             cells = (entry["question"], answer, _figures(entry["figures"]))
             lines.append(f"| {' | '.join(map(cell, cells))} |")
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def _figures(figures: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from rknn_harness.records.reading import file_name
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.files import sha256_of_bytes
@@ -137,13 +138,13 @@ class Case:
         kind, spec = document["kind"], document["spec"]
         if kind not in ("dataset", "random", "family", "corpus", "own"):
             raise ValueError(f"No case is of kind {kind!r}.")
-        source = spec["name"] if kind in ("dataset", "own") else _read_spec(spec)
+        source = file_name(spec["name"]) if kind in ("dataset", "own") else _read_spec(spec)
         return cls(
-            document["id"],
+            file_name(document["id"]),
             kind,
             source,
             document["precision"],
-            document["toolkit"],
+            file_name(document["toolkit"]),
             batch_size=tuple(document["batch_size"]),
             options=tuple(sorted(document["options"].items())),
             second_build=document.get("second_build", True),  # records of before lack it

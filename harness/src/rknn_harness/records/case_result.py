@@ -12,6 +12,7 @@ import attrs
 from rknn_harness.records.case import PROPERTIES, Case, Key, Score
 from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Cause, ExitCode, Kind, Outcome, Stage, exit_code
+from rknn_harness.records.reading import file_name
 from rknn_harness.records.stage_metrics import StageMetrics
 from scirknn.files import sha256_of_bytes
 
@@ -196,7 +197,10 @@ class CaseResult:
         plain = {name: document[name] for name in _FIELDS}
         stage, latency, estimate = plain["stage"], plain["latency"], plain["estimate"]
         properties, score = plain["properties"], document.get("score")
+        if plain["samples"]:
+            file_name(plain["samples"].removeprefix("samples/"))
         converted = {
+            "board": file_name(plain["board"]),
             "outcome": Outcome(plain["outcome"]),
             "stage": None if stage is None else Stage(stage),
             "metrics": {

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from rknn_harness.records.case import Case, Key
+from rknn_harness.records.reading import file_name
 
 
 @attrs.frozen
@@ -40,4 +41,4 @@ class Entry:
         KeyError, TypeError, ValueError
             It is not such a document.
         """
-        return cls(Case.from_json(document), document["board"])
+        return cls(Case.from_json(document), file_name(document["board"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,11 +13,18 @@ import jinja2
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from rknn_harness.errors import RunFolderError
-from scirknn.text import printable
+from scirknn.files import read_file
+from scirknn.text import cause_of, parse_json, printable
 
 READ_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading a damaged record raises."""
 
+
+_MOST_BYTES = 1 << 30
+"""Of a file of a run; a case takes 4 kB."""
+
+_LONGEST_DOCUMENT = 1 << 24
+"""Bytes of a file of one object; a case's samples take 40 kB."""
 
 _MANIFEST: dict[str, Any] = {
     "started": str,
@@ -72,11 +78,48 @@ def parse_document(text: bytes) -> dict[str, Any]:
     ValueError
         It is none.
     """
-    document = json.loads(text)
+    document = parse_json(text)
     if not isinstance(document, dict):
         raise ValueError(f"it is a {type(document).__name__}, not an object")
-    json.dumps(document, allow_nan=False)
     return {printable(key): _shown(value) for key, value in document.items()}
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, as `parse_document` does.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is larger, or is no regular file.
+    ValueError
+        It holds no such object.
+    """
+    return parse_document(read_file(path, _LONGEST_DOCUMENT))
+
+
+def content_of(file: Path) -> bytes:
+    """Return the content of a file of a run.
+
+    Raises
+    ------
+    RunFolderError
+    """
+    try:
+        return read_file(file, _MOST_BYTES)
+    except OSError as error:
+        raise RunFolderError(f"{file.parent} is not a run's folder: {cause_of(error)}.") from None
+
+
+def file_name(text: Any) -> str:
+    """Return a text that names a file in a folder, and leads nowhere else.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(text, str) or text in ("", ".", "..") or "/" in text or "\0" in text:
+        raise ValueError(f"{text!r:.60} is no name of a file")
+    return text
 
 
 def _shown(value: Any) -> Any:

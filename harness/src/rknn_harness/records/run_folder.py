@@ -40,10 +40,16 @@ from rknn_harness.errors import RunFolderError
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
-from rknn_harness.records.reading import READ_ERRORS, check_record, parse_document, parse_manifest
-from rknn_harness.records.run_lock import RunLock
+from rknn_harness.records.reading import (
+    READ_ERRORS,
+    check_record,
+    content_of,
+    parse_document,
+    parse_manifest,
+)
+from rknn_harness.records.run_lock import RunLock, refuse_link
 from scirknn.devices.compatibility import distribution_version
-from scirknn.files import write_atomically
+from scirknn.files import open_no_link, write_atomically
 from scirknn.text import cause_of, printable
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
@@ -118,7 +124,7 @@ class RunFolder:
     def __init__(self, path: Path, lock: RunLock | None = None) -> None:
         self.path, self._lock = path, lock
         try:
-            self._record = os.open(path / "cases.jsonl", os.O_RDWR | os.O_APPEND)
+            self._record = os.open(path / "cases.jsonl", os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
         except OSError as error:
             raise RunFolderError(f"{path} is not a run's folder: {cause_of(error)}.") from None
 
@@ -158,7 +164,8 @@ class RunFolder:
             write_atomically(part / "plan.jsonl", "".join(lines))
             for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
                 assert corpus is not None
-                shutil.copytree(corpus / name, part / "corpus" / name)
+                # A link stays one: what it leads to is not the corpus's to give away with the run.
+                shutil.copytree(corpus / name, part / "corpus" / name, symlinks=True)
             if own is not None:
                 shutil.copytree(own, part / "own")
             (part / "cases.jsonl").touch()
@@ -184,19 +191,25 @@ class RunFolder:
         lock = RunLock(path)
         try:
             return cls._resume(path, lock)
-        except BaseException:
+        except BaseException as error:
             lock.release()
+            if isinstance(error, OSError):
+                raise RunFolderError(f"{path} cannot be resumed: {cause_of(error)}.") from None
             raise
 
     @classmethod
     def _resume(cls, path: Path, lock: RunLock) -> RunFolder:
         results = read_run(path).results
+        for name in ("logs", "samples"):
+            refuse_link(path / name)
+        for left in list((path / "logs").rglob("*_board")):  # keys and files of a board that is made anew
+            left.unlink() if left.is_symlink() else shutil.rmtree(left, ignore_errors=True)
         broken = [result for result in results if result.outcome is Outcome.INFRA_ERROR]
         if broken:
-            with (path / "broken.jsonl").open("a", encoding="utf-8") as file:
+            with open(path / "broken.jsonl", "a", encoding="utf-8", opener=open_no_link) as file:
                 file.writelines(result.line() for result in broken)
         settled = (result.line() for result in results if result.outcome is not Outcome.INFRA_ERROR)
-        write_atomically(path / "cases.jsonl", "".join(settled))
+        write_atomically(path / "cases.jsonl", "".join(settled), follow_links=False)
         folder = cls(path, lock)
         folder.amend(lambda manifest: manifest.update(finished=None))
         return folder
@@ -206,13 +219,13 @@ class RunFolder:
         file = self.path / "plan.jsonl"
         return tuple(
             _read(file, f", line {number},", functools.partial(_record, Entry, line))
-            for number, line in enumerate(file.read_bytes().splitlines(), 1)
+            for number, line in enumerate(content_of(file).splitlines(), 1)
         )
 
     def manifest(self) -> dict[str, Any]:
         """Return the run's manifest."""
         file = self.path / "manifest.json"
-        return _read(file, "", lambda: parse_manifest(file, file.read_bytes(), FORMAT))
+        return _read(file, "", lambda: parse_manifest(file, content_of(file), FORMAT))
 
     def record(self, result: CaseResult) -> None:
         """Append a case; the operating system has it when this returns."""
@@ -230,7 +243,7 @@ class RunFolder:
         with self._locked():
             document = self.manifest()
             change(document)
-            write_atomically(self.path / "manifest.json", _json(document))
+            write_atomically(self.path / "manifest.json", _json(document), follow_links=False)
 
     def finish(self) -> None:
         """Record that the run is complete."""
@@ -274,11 +287,7 @@ def read_run(path: Path) -> Run:
     RunFolderError
         There is no run, or the manifest or a line other than the last is damaged; the text names it.
     """
-    try:
-        lines = (path / "cases.jsonl").read_bytes().split(b"\n")
-        text = (path / "manifest.json").read_bytes()
-    except OSError as error:
-        raise RunFolderError(f"{path} is not a run's folder: {cause_of(error)}.") from None
+    lines, text = content_of(path / "cases.jsonl").split(b"\n"), content_of(path / "manifest.json")
     # A complete record ends with a newline, so the text after the last one is empty or torn.
     torn = lines.pop() != b""
     file = path / "manifest.json"

@@ -53,3 +53,14 @@ class RunLock:
             os.unlink(self._file)
         os.close(self._descriptor)
         self._descriptor = -1
+
+
+def refuse_link(folder: Path) -> None:
+    """Refuse a link in place of a folder of a run that is written to.
+
+    Raises
+    ------
+    RunFolderError
+    """
+    if folder.is_symlink():
+        raise RunFolderError(f"{folder} is a link, and a run is written to its own folder alone. Remove it.")

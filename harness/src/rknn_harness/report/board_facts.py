@@ -10,6 +10,9 @@ from typing import Any
 import attrs
 
 from rknn_harness.errors import RunFolderError
+from rknn_harness.records.reading import READ_ERRORS, read_document
+from rknn_harness.records.run_folder import read_run
+from rknn_harness.records.run_lock import refuse_link
 from scirknn.files import write_atomically
 
 _FOLDER = "facts"
@@ -81,16 +84,18 @@ def keep_facts(run: Path, facts: BoardFacts) -> None:
     Raises
     ------
     RunFolderError
-        The run has no such board.
+        The run has no such board, or its folder of facts is a link.
     """
-    boards = json.loads((run / "manifest.json").read_text("utf-8"))["boards"]
+    boards = read_run(run).manifest["boards"]
     if facts.board not in boards:
         names = ", ".join(boards)
         raise RunFolderError(f"The facts are of {facts.board!r:.60}; this run was on {names}.")
     folder = run / _FOLDER
+    refuse_link(folder)
     folder.mkdir(exist_ok=True)
     number = list(boards).index(facts.board)
-    write_atomically(folder / f"{number}.json", json.dumps(attrs.asdict(facts), indent=1) + "\n")
+    text = json.dumps(attrs.asdict(facts), indent=1) + "\n"
+    write_atomically(folder / f"{number}.json", text, follow_links=False)
 
 
 def kept_facts(run: Path) -> tuple[BoardFacts, ...]:
@@ -103,6 +108,6 @@ def kept_facts(run: Path) -> tuple[BoardFacts, ...]:
     """
     paths = sorted((run / _FOLDER).glob("*.json"))
     try:
-        return tuple(BoardFacts.from_json(json.loads(path.read_text("utf-8"))) for path in paths)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return tuple(BoardFacts.from_json(read_document(path)) for path in paths)
+    except (OSError, *READ_ERRORS) as error:
         raise RunFolderError(f"{run / _FOLDER} holds facts that cannot be read: {error}.") from None

@@ -48,7 +48,7 @@ def write_junit(run: Run) -> Path:
         for result in results:
             _case(suite, result, run)
     path = run.path / "junit.xml"
-    with open_atomically(path) as file:
+    with open_atomically(path, follow_links=False) as file:
         ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
     return path
 

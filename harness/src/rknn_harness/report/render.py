@@ -52,8 +52,9 @@ def write_report(run: Run) -> Path:
         "links": {group.defect: _defect(group, run) for group in summary.groups},
     }
     for name in ("report.md", "report.html"):
-        write_atomically(run.path / name, environment.get_template(name).render(views))
-    write_atomically(run.path / "summary.json", json.dumps(_document(run, summary, page), indent=1) + "\n")
+        write_atomically(run.path / name, environment.get_template(name).render(views), follow_links=False)
+    text = json.dumps(_document(run, summary, page), indent=1) + "\n"
+    write_atomically(run.path / "summary.json", text, follow_links=False)
     return run.path / "report.html"
 
 

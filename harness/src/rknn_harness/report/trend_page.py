@@ -52,7 +52,7 @@ def write_trend(trend: Trend, folder: Path) -> Path:
             if (run.path / "report.html").is_file()
         },
     }
-    write_atomically(folder / "trend.html", page.render(views))
+    write_atomically(folder / "trend.html", page.render(views), follow_links=False)
     document = {
         "format": 1,
         "runs": [
@@ -67,7 +67,7 @@ def write_trend(trend: Trend, folder: Path) -> Path:
             attrs.asdict(point) for points in trend.points.values() for point in points if point is not None
         ],
     }
-    write_atomically(folder / "trend.json", json.dumps(document, indent=1) + "\n")
+    write_atomically(folder / "trend.json", json.dumps(document, indent=1) + "\n", follow_links=False)
     return folder / "trend.html"
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.records.entry import Entry
+from rknn_harness.records.reading import READ_ERRORS, read_document
 from rknn_harness.screen.text import INDENT
+from scirknn.files import read_file
 from scirknn.text import count_of
 
 TITLE = "scirknn: does the NPU compute what scikit-learn computes?"
@@ -19,6 +20,7 @@ _CASE_SECONDS = 2.0
 """Of one process on the virtual board without an earlier run [measured: 0.5 to 3 s, two cores]."""
 
 _RUNS_READ = 5
+_MOST_BYTES = 1 << 28  # of an earlier run's record, whose lines are counted
 _KINDS = {
     "dataset": "fixed",
     "random": "random",
@@ -102,12 +104,12 @@ def expected_seconds(
 
 def _seconds_a_case(path: Path, boards: Iterable[str]) -> float | None:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_document(path)
         if set(manifest["boards"]) != set(boards):
             return None
         started, finished = (datetime.fromisoformat(manifest[name]) for name in ("started", "finished"))
-        count = (path.parent / "cases.jsonl").read_bytes().count(b"\n")
-    except (OSError, ValueError, KeyError, TypeError):
+        count = read_file(path.parent / "cases.jsonl", _MOST_BYTES).count(b"\n")
+    except (OSError, *READ_ERRORS):
         return None  # a run of another format, or an incomplete one
     return (finished - started).total_seconds() / count if count else None
 

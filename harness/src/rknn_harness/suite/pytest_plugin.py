@@ -88,6 +88,7 @@ def _settle(options: RunOptions) -> tuple[RunOptions, list[dict[str, str]]]:
         kept = read_run(Path(options.resume)).manifest.get("options")
         if not kept:
             raise RunFolderError(f"{options.resume} cannot be resumed: its manifest has no options.")
+        # No others: a scheduler's answers are unpickled, and a pickle that is trusted is too.
         options = attrs.evolve(options, **{name: kept[name] for name in _KEPT if name in kept})
     toolkits, not_run = available_toolkits(options.toolkit)
     settled = attrs.evolve(

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import sys
+import tokenize
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,8 @@ def _run(options: argparse.Namespace) -> None:
     file = read(options.file)
     npu = VirtualNpu(file, options.cores, arithmetic=options.arithmetic, sums=options.sums)
     try:
-        x = np.load(options.input, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        x = np.lib.format.open_memmap(options.input, mode="r")
+    except (OverflowError, TypeError, ValueError, tokenize.TokenError) as error:  # the header is evaluated
         raise InputError(f"{options.input} is no .npy file of numbers") from error
     _write(Path(options.output), npu.run(x))
     if options.arithmetic == "silicon":

@@ -40,6 +40,7 @@ _OLDER: Final = {
     4: "a precompiled register program as toolkits 1.5.1 and later write it",
 }
 _MAX_TRAILER: Final = 16 << 20
+_MAX_BRACKETS: Final = 1 << 18  # of the trailer: an empty list takes 3 bytes there and 64 in memory
 _MAX_DIMENSIONS: Final = 256  # a split weight repeats its native shape
 _MAX_OPERANDS: Final = 4096
 
@@ -137,6 +138,8 @@ def _parse(data: bytes, *, graph_only: bool = False) -> RknnFile:
 
 
 def _trailer(raw: bytes) -> dict[str, Any]:
+    if raw.count(b"{") + raw.count(b"[") > _MAX_BRACKETS:
+        raise FileFormatError(f"the JSON trailer has more than {_MAX_BRACKETS} lists and objects")
     try:
         value = json.loads(raw)
         json.dumps(value)  # what nests too deep to be written again is refused here

@@ -11,11 +11,14 @@ from typing import Any
 
 import paramiko
 
+from scirknn.files import open_no_link
 from scirknn.text import printable
 
 CHUNK_BYTES = 1 << 18
 TAIL_BYTES = 4096
 """Bytes of the runner's standard error that an error carries."""
+
+_MOST_BYTES = 64 << 20  # of the file, whatever a board prints
 
 _SETTLE_SECONDS = 0.5  # for which standard error may follow an answer; a tenth without any is its end
 
@@ -30,7 +33,7 @@ class ErrorLog:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            self._file = (folder / f"{board}-{stamp}-runner.log").open("ab")
+            self._file = open(folder / f"{board}-{stamp}-runner.log", "ab", opener=open_no_link)  # noqa: SIM115
         self._thread = threading.Thread(target=self._copy, name=f"stderr of {board}", daemon=True)
         self._thread.start()
 
@@ -66,6 +69,6 @@ class ErrorLog:
                 if not data:
                     return
                 self._last.append(data[-TAIL_BYTES:])
-                if self._file is not None:
+                if self._file is not None and self._file.tell() < _MOST_BYTES:
                     self._file.write(data)
                     self._file.flush()

@@ -50,7 +50,7 @@ def accept_run(path: Path, target: Path, by: str) -> Run:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(path, part, symlinks=True, ignore=shutil.ignore_patterns("run.lock", "logs"))
         document = json.dumps({**run.manifest, "accepted": accepted}, indent=1)
-        write_atomically(part / "manifest.json", document + "\n")
+        write_atomically(part / "manifest.json", document + "\n", follow_links=False)
         if target.exists():
             os.rename(target, before)
         os.rename(part, target)

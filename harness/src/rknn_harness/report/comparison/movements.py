@@ -8,7 +8,6 @@ docs/compare-runs.md derives the intervals.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +17,7 @@ from scipy import stats
 
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.query import field, last_metrics
+from rknn_harness.records.reading import READ_ERRORS, read_document
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison.measures import LABELS, TIME, Measure, unequal_labels
 from scirknn.arrays import Floats
@@ -193,8 +193,8 @@ class _Runs:
 def _samples(result: CaseResult, run: Run) -> Floats | None:
     """Return a case's raw times, if they were kept and are times."""
     try:
-        samples = np.asarray(json.loads((run.path / result.samples).read_text("utf-8"))["npu"], np.float64)
-    except (OSError, KeyError, TypeError, ValueError):
+        samples = np.asarray(read_document(run.path / result.samples)["npu"], np.float64)
+    except (OSError, *READ_ERRORS):
         return None
     return samples if samples.ndim == 1 and len(samples) > 8 and (samples > 0).all() else None
 

@@ -34,8 +34,9 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
     environment, stem = wording.environment(), comparison.choice.stem
     for kind in ("html", "md"):
         text = environment.get_template(f"compare.{kind}").render(_views(comparison, folder))
-        write_atomically(folder / f"{stem}.{kind}", text)
-    write_atomically(folder / f"{stem}.json", json.dumps(_document(comparison), indent=1) + "\n")
+        write_atomically(folder / f"{stem}.{kind}", text, follow_links=False)
+    text = json.dumps(_document(comparison), indent=1) + "\n"
+    write_atomically(folder / f"{stem}.json", text, follow_links=False)
     return folder / f"{stem}.html"
 
 
