@@ -8,10 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from rknn_harness.commands.cli import main
 from tests.docs.pages import PAGES, ROOT, read_page
@@ -147,6 +149,26 @@ def test_the_command_is_taken(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     check(command, tmp_path)
+
+
+def commands_of_harness(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands_of_harness(below, *path, name)
+
+
+@pytest.mark.parametrize("path", commands_of_harness(main), ids=" ".join)
+def test_every_help_has_an_example_that_the_program_takes(
+    path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = CliRunner().invoke(main, [*path, "--help"], terminal_width=80).output
+    named = " ".join(("rknn-harness", *path))
+    lines = [line.strip().removeprefix("Example: ") for line in printed.splitlines()]
+    examples = [line.split("  ")[0] for line in lines if f"{line} ".startswith(f"{named} ")]
+    assert examples
+    for example in examples:
+        check(example, tmp_path)
 
 
 def test_there_are_commands_everywhere() -> None:

@@ -263,7 +263,11 @@ def _run(work: Callable[[], Result]) -> Result:
         sys.exit(1)
 
 
-@click.command(cls=OutputErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=OutputErrors,
+    epilog="Example: sklearn2rknn supported --json",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 def supported(*, as_json: bool) -> None:
     """List every estimator of the scikit-learn that is installed, and what becomes of it."""

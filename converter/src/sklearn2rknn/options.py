@@ -150,7 +150,7 @@ class ConversionOptions:
     accuracy: str = _choice(
         "float16 numbers for each value between layers of relu or identity.", "auto", "single", "double"
     )
-    output_pairs: str = _choice("Form of wide outputs in pairs; added: less weights.", "repeated", "added")
+    output_pairs: str = _choice("Form of wide outputs in pairs; added: fewer weights.", "repeated", "added")
     activation: str = _choice("Form of tanh and logistic in float16.", "refined", "plain")
     form: str = _choice("Operators of the graph; all but conv are for comparison.", *FORMS)
     head: str = _choice("Where softmax or the logistic function is evaluated.", "host", "npu")

@@ -37,15 +37,15 @@ def board() -> None:
     """List, lock and look at boards.
 
     \b
-    rknn-harness board list --boards boards.toml                      which there are, and how they are
-    rknn-harness board facts --boards boards.toml --board rock5b      versions, clocks, temperatures
-    rknn-harness board doctor --boards boards.toml --board rock5b     what is wrong with it, and the cure
-    rknn-harness board lock --for 2h --why soldering ...              keep runs of others off it
-    rknn-harness board unlock ...
+    rknn-harness board list --boards boards.toml                     which there are, and how they are
+    rknn-harness board facts --boards boards.toml --board desk       versions, clocks, temperatures
+    rknn-harness board doctor --boards boards.toml --board desk      what is wrong with it, and the cure
+    rknn-harness board lock --boards boards.toml --board desk        keep runs of others off it
+    rknn-harness board unlock --boards boards.toml --board desk      end that
     """  # noqa: D301
 
 
-@board.command("list")
+@board.command("list", epilog="Example: rknn-harness board list --boards boards.toml --within 5s")
 @boards_option
 @click.option(
     "--within",
@@ -73,7 +73,7 @@ def list_boards(boards_file: Path | None, seconds: float, as_json: bool) -> None
             _show_boards(entries)
 
 
-@board.command("facts")
+@board.command("facts", epilog="Example: rknn-harness board facts --boards boards.toml --board desk")
 @board_option
 @boards_option
 def print_facts(board_name: str, boards_file: Path | None) -> None:
@@ -82,7 +82,7 @@ def print_facts(board_name: str, boards_file: Path | None) -> None:
         click.echo(json.dumps(link.session().facts(), indent=1))
 
 
-@board.command()
+@board.command(epilog="Example: rknn-harness board lock --boards boards.toml --board desk --for 2h")
 @board_option
 @boards_option
 @click.option("--for", "seconds", type=Duration(), default="2h", show_default=True, help="For how long.")
@@ -99,7 +99,7 @@ def lock(board_name: str, boards_file: Path | None, seconds: float, why: str) ->
     click.echo(printable(f"{board_name} is reserved for {made.owner} until {_moment(made.until)}."))
 
 
-@board.command()
+@board.command(epilog="Example: rknn-harness board unlock --boards boards.toml --board desk")
 @board_option
 @boards_option
 @click.option("--force", is_flag=True, help="Another's reservation too.")
@@ -116,7 +116,7 @@ def unlock(board_name: str, boards_file: Path | None, force: bool) -> None:
         click.echo(printable(f"{board_name} is no longer reserved for {ended.owner}{why}."))
 
 
-@board.command("doctor")
+@board.command("doctor", epilog="Example: rknn-harness board doctor --boards boards.toml --board desk")
 @board_option
 @boards_option
 def examine_board(board_name: str, boards_file: Path | None) -> None:

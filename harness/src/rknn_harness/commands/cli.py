@@ -124,6 +124,7 @@ class _SpacedValues(click.Command):
     type=click.Choice(PRECISIONS),
     help="Several are possible.  [default: float16 int8]",
 )
+@own_options
 @click.option(
     "--max-cases",
     type=click.IntRange(0),
@@ -190,9 +191,15 @@ class _SpacedValues(click.Command):
 @click.option("-k", "keyword", help="Only tests whose names match, as pytest's -k.")
 @click.option("--all", "all_rows", is_flag=True, help="A row of the table for every data set.")
 @click.option("--verbose", is_flag=True, help="Show pytest's own progress, test by test.")
-@own_options
 def run(jobs: int | None, verbose: bool, boards_file: Path | None, **options: Any) -> None:
-    """Run the device suite and write a run's folder.
+    """Run the device suite, or judge your own model, and write a run's folder.
+
+    \b
+    rknn-harness run --max-cases 5                        with 5 random networks
+    rknn-harness run --model iris.skops --rows X.npy      a model of your own
+    rknn-harness run --boards boards.toml --board desk    on a board of your own
+    rknn-harness run --toolkit 2.3.2 2.5.0 --seed 0       on two toolkits
+    rknn-harness run --resume runs/first                  go on where one broke
 
     Every case goes from a fitted estimator through the toolkit to the board, and is judged stage by stage
     against scikit-learn; every toolkit is tried with every board. Each case is on disk the moment it ends, in
@@ -200,7 +207,7 @@ def run(jobs: int | None, verbose: bool, boards_file: Path | None, **options: An
 
     With --model your own model is judged and nothing else, unless --max-cases asks for the suite's too: half
     of the rows go to the converter, and labels and R2 are counted on the other half.
-    """
+    """  # noqa: D301
     from rknn_harness.suite.invocation import run_suite
 
     mine = OwnOptions(**{field.name: options.pop(field.name) for field in attrs.fields(OwnOptions)})
@@ -218,7 +225,7 @@ def run(jobs: int | None, verbose: bool, boards_file: Path | None, **options: An
     sys.exit(int(code))
 
 
-@main.command()
+@main.command(epilog="Example: rknn-harness report runs/first --facts desk.json")
 @click.option(
     "--facts",
     multiple=True,
@@ -239,7 +246,7 @@ def report(run_dir: Path, facts: tuple[Path, ...]) -> None:
         click.echo(printable(str(write_views(run_dir))))
 
 
-@main.command()
+@main.command(epilog="Example: rknn-harness replay runs/first iris-int8-n64")
 @board_option
 @boards_option
 @click.option("--toolkit", help="Another version than the case was run with.")
@@ -313,7 +320,7 @@ def _find_case(
     return result.case, _verdict(result)
 
 
-@main.command()
+@main.command(epilog="Example: rknn-harness doctor --boards boards.toml --board desk")
 @board_option
 @boards_option
 @click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")

@@ -118,7 +118,7 @@ def _version(name: str) -> str:
     return toolkit_versions()[-1] if name == "newest" else name
 
 
-@click.command()
+@click.command(epilog="Example: rknn-harness accept runs/first --as runs/accepted")
 @click.option(
     "--as",
     "target",
@@ -142,7 +142,7 @@ def accept(run: Path, target: Path | None) -> None:
     click.echo(printable(f"{accepted.path} is {run} now, accepted by {by}: {verdict}"))
 
 
-@click.command()
+@click.command(epilog="Example: rknn-harness trend runs/*")
 @_output
 @click.argument("runs", type=_run, nargs=-1, required=True)
 def trend(output: Path | None, runs: tuple[Path, ...]) -> None:

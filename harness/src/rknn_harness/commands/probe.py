@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("rknn-harness", "sklearn2rknn", "scirknn", "virtual-npu")
 
 
-@click.command()
+@click.command(epilog="Example: rknn-harness probe --boards boards.toml --board desk")
 @board_option
 @boards_option
 @click.option("--toolkit", default="2.3.2", show_default=True, help="Version of rknn-toolkit2.")
@@ -41,7 +41,13 @@ _PACKAGES = ("rknn-harness", "sklearn2rknn", "scirknn", "virtual-npu")
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Ask this question only; more than once for more."
 )
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Questions that are left then are not asked.",
+)
 @click.option(
     "--check",
     "checked",

@@ -43,7 +43,7 @@ def toolkits() -> None:
     """  # noqa: D301
 
 
-@toolkits.command("list")
+@toolkits.command("list", epilog="Example: rknn-harness toolkits list")
 def list_versions() -> None:
     """List the versions, and what of each is on this machine."""
     from rich.console import Console
@@ -85,7 +85,7 @@ def _image(version: str) -> str:
         return type(error).__name__.removesuffix("Error").removeprefix("Image").lower()
 
 
-@toolkits.command()
+@toolkits.command(epilog="Example: rknn-harness toolkits make 2.3.2")
 @click.argument("version")
 @_wheel
 def make(version: str, wheel: Path | None) -> None:
@@ -99,7 +99,7 @@ def make(version: str, wheel: Path | None) -> None:
         click.echo(ensure_environment(version).path)
 
 
-@toolkits.command()
+@toolkits.command(epilog="Example: rknn-harness toolkits remove 2.3.2 --image")
 @click.argument("version")
 @click.option("--image", is_flag=True, help="Remove the image, not the environments.")
 def remove(version: str, image: bool) -> None:
@@ -115,7 +115,7 @@ def remove(version: str, image: bool) -> None:
             click.echo("\n".join(map(str, remove_environments(version))) or "there was none")
 
 
-@toolkits.command()
+@toolkits.command(epilog="Example: rknn-harness toolkits lock 2.3.2")
 @click.argument("version")
 def lock(version: str) -> None:
     """Make the lock of VERSION from its requirements.in: every wheel by name, version and sha256."""
@@ -125,7 +125,7 @@ def lock(version: str) -> None:
         click.echo(write_lock(version))
 
 
-@toolkits.command("verify")
+@toolkits.command("verify", epilog="Example: rknn-harness toolkits verify 2.3.2")
 @click.argument("versions", nargs=-1)
 def verify_versions(versions: tuple[str, ...]) -> None:
     """Check that locks, kept wheels and images are as they were made; of VERSIONS, or of all.
@@ -149,7 +149,7 @@ def verify_versions(versions: tuple[str, ...]) -> None:
     sys.exit(int(ExitCode.CONFORMANCE if wrong else ExitCode.CLEAN))
 
 
-@toolkits.command()
+@toolkits.command(epilog="Example: rknn-harness toolkits build 2.3.2")
 @click.argument("version", required=False)
 @_wheel
 @click.option("--all", "every", is_flag=True, help="Every version whose wheel is available.")
@@ -191,7 +191,7 @@ def _needs_wheel(version: str) -> ToolkitVersion:
     return entry
 
 
-@toolkits.command()
+@toolkits.command(epilog="Example: rknn-harness toolkits base --python 3.11")
 @click.option("--python", default=DEBIAN_PYTHON, show_default=True, help="Python of the image.")
 @click.option(
     "--interpreter",
