@@ -104,7 +104,8 @@ def test_info_of_a_bundle_prints_no_controls(
         }
         sidecar.write_bytes(encode_metadata(document))
         read_bundle(path)
-        for command in (["info"], ["info", "--json"], ["predict"], ["bench", "--seconds", "0"]):
+        info = [["info"], ["info", "--verbose"], ["info", "--json"]]
+        for command in (*info, ["predict"], ["bench", "--seconds", "0"]):
             scirknn_main([command[0], str(path), *command[1:], *["/dev/null"] * (command[0] == "predict")])
             captured = capsys.readouterr()
             assert not OBEYED.search(captured.out + captured.err)

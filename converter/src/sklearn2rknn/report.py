@@ -348,7 +348,9 @@ def _speed(report: ConversionReport) -> str:
 def _break_even(rows: int) -> str:
     if rows == 0:
         return "The CPU is likely faster for any number of rows."
-    return f"Break-even: about {rows} rows a call." if rows > 1 else "The NPU is likely faster."
+    if rows == 1:
+        return "The NPU is likely faster."
+    return f"From about {rows} rows a call the NPU is likely faster."
 
 
 def _titled(title: str, text: str, style: str = "") -> list[Text]:

@@ -251,7 +251,7 @@ def csv_file(folder: Path, X: Any) -> str:
 
 
 def test_info_shows_the_input_range(path: Path, capsys: Any) -> None:
-    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path), "--verbose"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "input range column 0 -1 to 1, column 1 -2 to 2, column 2 0 to 0.5, column 3 10 to 20" in said
 

@@ -234,7 +234,7 @@ def test_info_tells_what_nests_a_line_each(
     toolkit = {"version": "2.3.2", "lock_sha256": "7f" * 32, "options": {"form": "conv"}}
     ranges = [{"tensor": "input", "low": -2.0, "high": None}, {"tensor": "output", "low": 1 / 3}]
     edit_metadata(path, toolkit=toolkit, ranges=ranges, estimate={"1": 1.2e-4, "64": 1.9e-3})
-    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path), "--verbose"]) == 0
     told = capsys.readouterr().out
     lines = (
         "toolkit        version 2.3.2",
@@ -247,6 +247,32 @@ def test_info_tells_what_nests_a_line_each(
     assert "\n".join(lines) in told
 
 
+@pytest.mark.parametrize(
+    ("check", "right"),
+    [
+        ({"held_out": 40, "virtual_npu": {"labels": 0.975, "max_probability_error": 2.4e-4}},
+         "right          39 of 40 held-out rows have scikit-learn's label, probabilities within 0.00024"),
+        ({"held_out": 40, "virtual_npu": {"unavailable": "no"}, "simulator": {"r2": 0.99995}},
+         "right          R2 0.999950 against scikit-learn on 40 held-out rows"),
+        ({"held_out": 0, "virtual_npu": {"labels": 1.0}}, "right          unknown: it was converted without rows"),
+        ({"held_out": 10**400, "virtual_npu": {"labels": "a"}}, "right          unknown"),
+        ({"held_out": 5, "virtual_npu": {"labels": "a", "r2": 10**400}}, ""),
+        ("a", ""),
+    ],
+)  # fmt: skip
+def test_info_says_first_how_right_a_model_is(
+    check: Any, right: str, make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bundle(fitted("softmax"))
+    edit_metadata(path, check=check, toolkit={"oldest_runtime": "1.5.2"}, ranges=[], promise={})
+    assert main(["info", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert right in printed
+    assert ("right " in printed) == bool(right)
+    assert "needs          librknnrt 1.5.2 or newer" in printed
+    assert "promise" not in printed
+
+
 def test_bench_times_one_row_and_many(
     make_bundle: MakeBundle, lite: type[FakeLite], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +282,15 @@ def test_bench_times_one_row_and_many(
     assert [line.split()[:2] for line in lines] == [
         [core, rows] for core in ("auto", "pool") for rows in ("1", "8", "20")
     ]
+
+
+def test_bench_times_the_cpu_beside_the_npu(
+    make_bundle: MakeBundle, lite: type[FakeLite], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(with_weights(make_bundle(ESTIMATOR), ESTIMATOR))
+    for options, last in (([], "CPU"), (["--core", "0"], "0")):
+        assert main(["bench", path, "--device", "npu", "--rows", "9", "--seconds", "0", *options]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].split()[:2] == [last, "9"]
 
 
 @pytest.mark.parametrize("command", ["predict", "bench", "bench --calibrate"])
@@ -278,10 +313,10 @@ def test_runtime_is_what_runs_the_model(
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["predict"], ["doctor"]):
+    for command in ("", "info", "predict", "bench", "doctor"):
         with pytest.raises(SystemExit):
-            main([*arguments, "--help"])
-        assert "python3 -m scirknn" in capsys.readouterr().out
+            main([*filter(None, [command]), "--help"])
+        assert f"\n  python3 -m scirknn {command}" in capsys.readouterr().out
 
 
 @pytest.fixture(params=["this", "oldest"])

@@ -33,11 +33,12 @@ from scirknn.text import printable
 
 BENCH = """\
 examples:
-  python3 -m scirknn bench iris.rknn                           on the core that the driver takes, and on all
+  python3 -m scirknn bench iris.rknn                           on one core, on all, and on the CPU beside them
   python3 -m scirknn bench iris.rknn --core 0 --input X.npy    with rows of your own, on core 0
   python3 -m scirknn bench iris.rknn --calibrate               once for a board: device='auto' decides by it
 
-Times are those of predict: the host's work is in them. With the emulator they say nothing of an NPU.
+Times are those of predict, the host's work included: the median, and what nine of ten calls take at most.
+With the emulator they say nothing of an NPU.
 """
 
 DRAWN = ((16, 32, 2), (64, 128, 128, 10), (784, 512, 256, 10))
@@ -78,13 +79,17 @@ def bench(options: argparse.Namespace) -> int:
     if options.calibrate:
         return _calibrate(options, bundle, device, X)
     print(printable(f"{bundle.path.name}, {bundle.precision}, {_TITLES[device]}"))
-    print(f"{'core':8}{'rows':>8}{'ms, median':>12}{'90 %':>10}{'rows / s':>12}")
-    for core in options.core or (("auto",) if device == "cpu" else ("auto", "pool")):
-        with open_bundle(bundle, device=device, core=core, runtime=options.runtime) as model:
+    print(f"{'core':8}{'rows':>8}{'ms, median':>12}{'ms, 90 %':>10}{'rows / s':>12}")
+    cores = options.core or (("auto",) if device == "cpu" else ("auto", "pool"))
+    places = [(device, core, core) for core in cores]
+    if device == "npu" and bundle.cpu is not None and not options.core:
+        places.append(("cpu", "auto", "CPU"))
+    for place, core, title in places:
+        with open_bundle(bundle, device=place, core=core, runtime=options.runtime) as model:
             for rows in sorted({1, *(variant.samples for variant in bundle.variants), len(X)}):
                 if rows <= len(X):
                     middle, late = _times(model, X[:rows], options.seconds, time.perf_counter)
-                    print(f"{core:8}{rows:8}{1e3 * middle:12.3f}{1e3 * late:10.3f}{rows / middle:12.0f}")
+                    print(f"{title:8}{rows:8}{1e3 * middle:12.3f}{1e3 * late:10.3f}{rows / middle:12.0f}")
     return 0
 
 
@@ -99,7 +104,7 @@ def _calibrate(options: argparse.Namespace, bundle: Bundle, device: str, X: Arra
         print(f"{name:18}{value:9.3f}" if name == "npu_program" else f"{name:18}{1e6 * value:12.6f} us")
     where = f"kept in {write_costs(costs)}" if npu == "npu" else "not kept: these are the emulator's times"
     print(printable(where))
-    print(printable(f"{bundle.path.name}: {break_even_text(bundle, costs)}"))
+    print(printable(f"{bundle.path.name}: the CPU is {break_even_text(bundle, costs)}"))
     return 0
 
 

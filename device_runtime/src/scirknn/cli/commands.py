@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import warnings
 from functools import partial
@@ -16,9 +15,9 @@ import numpy as np
 import scirknn
 from scirknn.answers import answer_width, ask, main_method, own_labels, responses_of
 from scirknn.arrays import Array
-from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import bundle_files, read_bundle
-from scirknn.cli.bench import BENCH, bench, break_even_text, duration, estimate_texts, row_count
+from scirknn.cli.bench import BENCH, bench, duration, row_count
+from scirknn.cli.info import INFO, info
 from scirknn.cli.table_files import STREAM, count_rows, read_blocks, require_file_of_its_own, write_blocks
 from scirknn.devices.open_model import CORES
 from scirknn.devices.protocol import DEVICES
@@ -27,13 +26,8 @@ from scirknn.devices.session import choose_device
 from scirknn.errors import InputError, InputRangeError, InputRangeWarning, ScirknnError
 from scirknn.estimators.load import open_bundle
 from scirknn.estimators.methods import Methods
-from scirknn.estimators.range_watch import input_names
-from scirknn.networks.costs import read_costs
 from scirknn.termination import INTERRUPTED, interrupt_on_sigterm
 from scirknn.text import cause_of, drop_output, printable
-
-_MANY = 20
-"""How many values of a list are shown."""
 
 _DESCRIPTION = """\
 Run scikit-learn models, converted by sklearn2rknn, on a Rockchip NPU.
@@ -165,9 +159,11 @@ def _add_runtime(command: argparse.ArgumentParser) -> None:
 
 
 def _add_info(commands: Any) -> None:
-    info = _add_command(commands, _info, "show what a model takes, what it answers and how it was made")
-    info.add_argument("model", help="NAME.rknn")
-    info.add_argument("--json", action="store_true", help="as JSON")
+    text = "show what a model takes and answers, how right it is, and where it is fast"
+    command = _add_command(commands, info, text, INFO)
+    command.add_argument("model", help="NAME.rknn")
+    command.add_argument("--json", action="store_true", help="everything that the bundle records, as JSON")
+    command.add_argument("--verbose", action="store_true", help="everything, as lines")
 
 
 def _add_predict(commands: Any) -> None:
@@ -193,7 +189,8 @@ def _add_bench(commands: Any) -> None:
     command = _add_command(commands, bench, "time a model on this machine, for one row and for many", BENCH)
     command.add_argument("model", help="NAME.rknn")
     command.add_argument("--input", help="rows to use, .csv or .npy; default: drawn at random")
-    command.add_argument("--rows", type=row_count, default=4096, help="of the many (default: %(default)s)")
+    rows = "of the largest call (default: %(default)s)"
+    command.add_argument("--rows", type=row_count, default=4096, help=rows)
     command.add_argument("--seconds", type=duration, default=1.0, help="for each line (default: %(default)s)")
     core = "may be given more than once; default: auto, pool"
     command.add_argument("--core", choices=CORES, action="append", help=core)
@@ -211,86 +208,6 @@ def _add_doctor(commands: Any) -> None:
     text = "the NPU or its emulator; default: SCIRKNN_DEVICE, else the NPU"
     doctor.add_argument("--device", choices=("npu", "virtual"), help=text)
     _add_runtime(doctor)
-
-
-def _info(options: argparse.Namespace) -> int:
-    facts = _facts(read_bundle(options.model))
-    if options.json:
-        print(json.dumps(facts, indent=1, default=str))
-        return 0
-    if "estimate" in facts:
-        facts["estimate"] = estimate_texts(facts["estimate"])
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        for i, line in enumerate(_lines(value)):
-            print(printable(f"{'' if i else name:{width}}  {line}"))
-    return 0
-
-
-def _lines(value: Any) -> list[str]:
-    """Format a value for a person: a list as one line, a mapping as several."""
-    if isinstance(value, dict):
-        return [f"{key} {', '.join(_lines(part))}" for key, part in value.items() if part not in ("", [], {})]
-    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
-        return [", ".join(_lines(item)) for item in value]
-    if isinstance(value, list):
-        rest = f", ... ({len(value)})" if len(value) > _MANY else ""
-        return [", ".join(line for item in value[:_MANY] for line in _lines(item)) + rest]
-    if isinstance(value, float):
-        return [f"{value:.4g}"]
-    if isinstance(value, str) and re.match("[0-9a-f]{64}$", value):
-        return [value[:12]]  # --json has all of it
-    return ["not known" if value is None else str(value)]
-
-
-def _facts(bundle: Bundle) -> dict[str, Any]:
-    names = bundle.feature_names
-    where = bundle.details.get("placement")
-    facts: dict[str, Any] = {
-        "model": str(bundle.path),
-        "task": f"{bundle.task}, from {bundle.estimator}",
-        "features": bundle.n_features_in if names is None else list(names),
-        "classes": None if bundle.classes is None else bundle.classes.tolist(),
-        "outputs": bundle.n_outputs,
-        "head": f"{bundle.head}, on the {'NPU' if bundle.head_on_npu else 'host'}",
-        "host before": [each.kind for each in bundle.features] or None,
-        "host behind": [each.kind for each in bundle.epilogue] or None,
-        "methods": None if bundle.responses is None else [*bundle.responses],
-        "score": bundle.score,
-        "precision": bundle.precision,
-        "rows of a run": [variant.samples for variant in bundle.variants],
-        "files": [variant.file for variant in bundle.variants],
-        "bytes": sum(file.stat().st_size for _, file in bundle.files()),
-        "columns": None
-        if bundle.columns is None
-        else f"{len(bundle.columns.inputs)} inputs, made on the host",
-        "input range": _ranges(bundle),
-        "cpu": None if bundle.cpu is None else break_even_text(bundle, read_costs()),
-        "placement": None if not isinstance(where, dict) else _counts(where.get("layers")),
-    }
-    facts.update((name, value) for name, value in bundle.details.items() if name != "placement")
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _ranges(bundle: Bundle) -> list[str] | None:
-    limits = bundle.input_range
-    if limits is None:
-        return None
-    return [
-        f"{name} {low:.6g} to {high:.6g}"
-        for name, low, high in zip(input_names(bundle), limits.low.tolist(), limits.high.tolist())
-    ]
-
-
-def _counts(layers: Any) -> str | None:
-    if not isinstance(layers, list) or not all(
-        isinstance(layer, list) and len(layer) == 3 for layer in layers
-    ):
-        return None
-    places = [layer[2] for layer in layers]
-    return ", ".join(
-        f"{places.count(place)} layers on the {place}" for place in sorted(set(places), reverse=True)
-    )
 
 
 def _predict(options: argparse.Namespace) -> int:
