@@ -17,7 +17,7 @@ from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison import Comparison, compare
-from rknn_harness.report.comparison.page import comparison_text, write_comparison
+from rknn_harness.report.comparison.page import comparison_lines, write_comparison
 from rknn_harness.report.numbers import summarize as summarize_run
 from tests.harness.matrix_runs import Plan, write_matrix
 from tests.harness.samples import write_run
@@ -235,7 +235,9 @@ def test_a_run_that_is_not_complete_vouches_for_nothing(tmp_path: Path) -> None:
         command = f"rknn-harness run --resume {after.path}"
         assert command in page.read_text()
         assert command in (tmp_path / "out" / "compare.md").read_text()
-        assert command in comparison_text(found)
+        lines = [*comparison_lines(found)]
+        assert lines[0] == f"INCOMPLETE  {found.verdict}"
+        assert command in "\n".join(lines)
     assert compare(killed, before).code is ExitCode.INFRASTRUCTURE
     assert summarize_run(killed).code is ExitCode.INFRASTRUCTURE
 

@@ -25,7 +25,7 @@ from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.records.stage_metrics import StageLimits
 from rknn_harness.report.answers import Answer, answers
 from rknn_harness.report.comparison import compare
-from rknn_harness.report.comparison.page import comparison_text, write_comparison
+from rknn_harness.report.comparison.page import comparison_lines, write_comparison
 from rknn_harness.report.junit import write_junit
 from rknn_harness.report.numbers import summarize
 from rknn_harness.report.render import write_report
@@ -246,7 +246,9 @@ def test_a_case_that_passed_but_for_a_property_is_no_pass_in_any_view(tmp_path: 
     assert 'type="property fails"' in (after.path / "junit.xml").read_text("utf-8")
     assert "**pass → property fails**" in (after.path / "compare.md").read_text("utf-8")
     assert ">pass → property fails, 1 case<" in (after.path / "compare.html").read_text("utf-8")
-    assert f"{good[0].case.id} on 2.3.2, virtual: pass -> property fails" in comparison_text(comparison)
+    assert f"{good[0].case.id} on 2.3.2, virtual: pass -> property fails" in "\n".join(
+        comparison_lines(comparison)
+    )
 
 
 @pytest.mark.parametrize(

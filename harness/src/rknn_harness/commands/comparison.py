@@ -59,7 +59,8 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
     from rknn_harness.records.reading import refuse_unshowable
     from rknn_harness.records.run_folder import read_run
     from rknn_harness.report.comparison import compare as compare_runs
-    from rknn_harness.report.comparison.page import comparison_text, write_comparison
+    from rknn_harness.report.comparison.page import comparison_lines, write_comparison
+    from rknn_harness.screen.printer import print_lines
 
     if pairs["toolkit"] == ("default", "newest") and default_version() == toolkit_versions()[-1]:
         click.echo(
@@ -73,7 +74,7 @@ def compare(before: Path, after: Path | None, time: bool | None, output: Path | 
         runs = read_run(before), read_run(after)
         choice = _choice(pairs, runs, is_one_run=is_one_run)
         changes = compare_runs(*runs, choice, time=time)
-        click.echo(printable(comparison_text(changes)))
+        print_lines(comparison_lines(changes), sys.stdout)
         page = write_comparison(changes, output or after)
     click.echo(printable(str(page)))
     sys.exit(int(changes.code))

@@ -74,20 +74,16 @@ def _ran(run: Run) -> str:
     return f"{run.path.name} ran {run.manifest.get('started', 'at an unknown time')}{by}"
 
 
-def comparison_text(comparison: Comparison) -> str:
-    """Return a comparison as lines."""
-    return "\n".join(_lines(comparison))
-
-
-def _lines(comparison: Comparison) -> Iterator[str]:
-    yield comparison.verdict
+def comparison_lines(comparison: Comparison) -> Iterator[str]:
+    """Yield a comparison as lines, the verdict first."""
+    yield f"{comparison.code.word}  {comparison.verdict}"
     for title, changes in (("newly failing", comparison.failing), ("newly passing", comparison.passing)):
         for group in by_cause(changes):
             first = group[0]
             yield f"{title}: {_named(group)}: {first.before.ending} -> {first.after.ending}"
             yield f"  {first.reason}"
             if first.is_worse:
-                yield f"  {_replay(comparison, first)}"
+                yield f"  again:  {_replay(comparison, first)}"
     for each in comparison.moved:
         sign = "worse" if each.worse else "better"
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
