@@ -103,8 +103,8 @@ def test_warnings_go_to_stderr_in_one_line(folder: Path, toolkit: Toolkit) -> No
     np.save("X.npy", np.load("X.npy")[:5])
     done = run("iris.pkl", "iris.rknn", "--example_input", "X.npy")
     assert done.exit_code == 0
-    assert "warning: example_input has 5 rows" in done.stderr
-    assert "warning" not in done.stdout
+    assert "Warning: example_input has 5 rows" in done.stderr
+    assert "arning" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_warnings_go_to_stderr_in_one_line(folder: Path, toolkit: Toolkit) -> No
         (["iris.pkl", "iris.bin"], 2, "ends in .rknn"),
         (["iris.pkl", "iris.rknn", "--batch_size", "many"], 2, "not a valid integer"),
         (["iris.pkl", "iris.rknn", "--toolkit", "0.1"], 2, "2.3.2"),
-        (["none.pkl", "iris.rknn"], 1, "error: There is no file none.pkl"),
-        (["iris.pkl", "iris.rknn", "--quantization"], 1, "error: int8 needs example_input"),
-        (["iris.pkl", "iris.rknn", "--example_input", "none.npy"], 1, "error: There is no file none.npy"),
+        (["none.pkl", "iris.rknn"], 1, "Error: There is no file none.pkl"),
+        (["iris.pkl", "iris.rknn", "--quantization"], 1, "Error: int8 needs example_input"),
+        (["iris.pkl", "iris.rknn", "--example_input", "none.npy"], 1, "Error: There is no file none.npy"),
         (["iris.pkl", "iris.rknn", "--example_input", "iris.pkl"], 1, "is no UTF-8 text"),
         (
             ["iris.pkl", "iris.rknn", "--example_input", "text.csv"],

@@ -255,11 +255,11 @@ def _run(work: Callable[[], Result]) -> Result:
                 for text in dict.fromkeys(
                     str(each.message) for each in caught if issubclass(each.category, UserWarning)
                 ):
-                    errors.print(printable(f"warning: {text}"))
+                    errors.print(printable(f"Warning: {text}"))
     except OptionError as error:
         raise click.UsageError(str(error)) from None
     except (Sklearn2RknnError, OSError) as error:
-        errors.print(printable(f"error: {cause_of(error)}"))
+        errors.print(printable(f"Error: {cause_of(error)}"))
         sys.exit(1)
 
 
