@@ -66,7 +66,8 @@ class PrecisionComparison:
         for each in self.candidates:
             if each.refusal:
                 yield Text(printable(f"  {each.name}: {each.refusal}"), style="yellow")
-        yield Text(f"* nothing else is as good in size, exactness and time. Estimates, of {self._call()}.")
+        yield Text("error: the largest of an output; bound: what rounding can add up to.")
+        yield Text(f"* nothing else is as good in size, exactness and time, estimated of {self._call()}.")
         yield Text(self._advice())
 
     def __str__(self) -> str:

@@ -127,6 +127,9 @@ def examine_board(board_name: str, boards_file: Path | None) -> None:
     sys.exit(findings.show())
 
 
+_FREE = {"session": "nobody uses the board", "reserved": "nobody has reserved it"}
+
+
 class Findings:
     """A table of findings, one line each."""
 
@@ -179,7 +182,7 @@ def look_at(findings: Findings, board_name: str, boards_file: Path | None) -> Ma
                 findings.add_finding(finding)
             for name, holder in session.lease.holders().items():
                 if holder is None:
-                    findings.add(name, True, "nobody")
+                    findings.add(name, True, _FREE[name])
                 else:
                     who = f"{holder.owner} ({holder.what or 'no reason given'})"
                     findings.add(name, True, f"{who} until {_moment(holder.until)}", level="note")
@@ -207,8 +210,10 @@ def _as_json(board: Board, state: BoardState) -> dict[str, Any]:
 
 def _show_boards(entries: list[dict[str, Any]]) -> None:
     """Print a line for each board, and below it who has it, or why it cannot be used."""
+    titles = ("board", "state", "address", "device")
     rows = [(each["name"], each["state"].value, each["address"] or "-", each["device"]) for each in entries]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    click.echo("  ".join([*map(str.ljust, titles, widths), "tags"]))
     for entry, row in zip(entries, rows, strict=True):
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         lines = ["  ".join([*cells, *entry["tags"]]).rstrip()]
