@@ -51,15 +51,17 @@ def test_places_that_a_run_was_not_at_and_cases_that_could_not_be_tried(tmp_path
 
 
 def test_the_command(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
     paths = [
-        str(write_matrix(tmp_path / "runs" / f"{seed}", seed, PLAN, with_faults if seed else None).path)
+        str(write_matrix(folder / f"20261129T070505Z-{seed}", seed, PLAN, with_faults if seed else None).path)
         for seed in range(3)
     ]
     said = CliRunner().invoke(main, ["trend", *paths])
     assert said.exit_code == 0
-    document = json.loads((tmp_path / "runs" / "trend.json").read_text("utf-8"))
+    assert all(said.output.count(f" 20261129T070505Z-{seed} ") == 4 for seed in range(3))
+    document = json.loads((folder / "trend.json").read_text("utf-8"))
     assert len(document["points"]) == 3 * 4
-    page = (tmp_path / "runs" / "trend.html").read_text("utf-8")
+    page = (folder / "trend.html").read_text("utf-8")
     assert page.count('<svg class="chart"') == 2 * 4
     assert page.count("<script") == 1
     assert CliRunner().invoke(main, ["trend"]).exit_code == 2

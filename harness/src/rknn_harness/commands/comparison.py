@@ -161,5 +161,5 @@ def trend(output: Path | None, runs: tuple[Path, ...]) -> None:
     with errors_as_exit_codes(), refuse_unshowable(*runs):
         series = trend_of(read_run(path) for path in runs)
         page = write_trend(series, output or series.runs[-1].path.parent)
-        Console().print(trend_table(series))
+        Console(width=200).print(trend_table(series))  # no name is cut
     click.echo(printable(str(page)))
