@@ -157,7 +157,7 @@ def commands_of_harness(command: click.Command, *path: str) -> Iterator[tuple[st
         yield from commands_of_harness(below, *path, name)
 
 
-@pytest.mark.parametrize("path", commands_of_harness(main), ids=" ".join)
+@pytest.mark.parametrize("path", [*commands_of_harness(main)], ids=" ".join)
 def test_every_help_has_an_example_that_the_program_takes(
     path: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

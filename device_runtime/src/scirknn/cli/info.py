@@ -79,14 +79,19 @@ def _brief(facts: dict[str, Any]) -> dict[str, Any]:
 def _right(check: dict[str, Any]) -> str:
     """Say how the file's answers compared with scikit-learn's; empty where nothing was recorded."""
     rows = check.get("held_out")
-    stage = next((check[name] for name in _STAGES if isinstance(check.get(name), dict)), {})
-    labels, off, r2 = (stage.get(name) for name in ("labels", "max_probability_error", "r2"))
-    if not check or not isinstance(rows, int) or not 0 < rows < 1 << 31:
+    if not isinstance(rows, int) or not 0 < rows < 1 << 31:
         return "unknown: it was converted without rows to check it on" * bool(check)
+    stages = [check[name] for name in _STAGES if isinstance(check.get(name), dict)]
+    stage: dict[str, Any] = next((each for each in stages if "unavailable" not in each), {})
+    labels, off, r2 = (stage.get(name) for name in ("labels", "max_probability_error", "r2"))
     if _is_number(r2):
         return f"R2 {r2:.6f} against scikit-learn on {rows} held-out rows"
-    parts = [f"{round(labels * rows)} of {rows} held-out rows have scikit-learn's label"] * _is_number(labels)
-    return ", ".join(parts + [f"probabilities within {off:.2g}"] * _is_number(off))
+    parts = []
+    if _is_number(labels):
+        parts.append(f"{round(labels * rows)} of {rows} held-out rows have scikit-learn's label")
+    if _is_number(off):
+        parts.append(f"probabilities within {off:.2g}")
+    return ", ".join(parts)
 
 
 def _is_number(value: Any) -> bool:
