@@ -130,6 +130,22 @@ def test_without_script_every_case_opens_by_link_and_by_itself(
         context.close()
 
 
+def test_on_a_phone_no_word_is_broken_into_letters(browser: Any, written: dict[str, Path]) -> None:
+    narrow = """() => {
+      document.querySelector("#list details").open = true;
+      return [...document.querySelectorAll("td, th")]
+        .filter(cell => cell.offsetParent && /\\w{3}/.test(cell.textContent) && cell.offsetWidth < 30)
+        .map(cell => cell.textContent);
+    }"""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, offline=True)
+    try:
+        page = context.new_page()
+        page.goto(written["report"].as_uri())
+        assert page.evaluate(narrow) == []
+    finally:
+        context.close()
+
+
 @pytest.mark.parametrize("name", ["report", "compare", "trend"])
 def test_a_page_fetches_nothing_else(browser: Any, written: dict[str, Path], name: str) -> None:
     context = browser.new_context()

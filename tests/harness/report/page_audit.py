@@ -181,6 +181,7 @@ class Auditor:
             "# of # cases agree": ("outcome=pass&ok=yes&compared=yes", ""),
             "# not compared": ("outcome=pass&ok=yes&compared=no",),
             "# known failure": ("ok=no&expected=yes",),
+            "# more were expected": ("outcome=pass&ok=yes&expected=yes",),
             "# expected to fail and passed": ("outcome=pass&ok=yes&expected=yes",),
             "# refused": ("outcome=unsupported",),
             "# could not be tried": ("outcome=infra_error",),
@@ -254,6 +255,8 @@ class Auditor:
     def told(self, kind: str, index: int | None) -> Sequence[str]:
         if kind == "report":
             return [f"rknn-harness report {self.folder}"]
+        if kind == "resume":
+            return [f"rknn-harness run --resume {self.folder}"]
         if index is None:
             return []
         line = self.lines[index]

@@ -146,9 +146,10 @@ class CaseResult:
 
     @property
     def ending(self) -> str:
-        """How it ended, in words: its outcome, unless every stage passed and a property failed."""
-        is_pass = self.outcome is Outcome.PASS
-        return "property fails" if is_pass and self.is_failure else self.outcome.value.replace("_", " ")
+        """How it ended, in words: its outcome, unless it passed and is wrong nevertheless."""
+        if self.outcome is Outcome.PASS and self.kind is Kind.WRONG:
+            return "property fails" if self.is_failure else "unexpected pass"
+        return self.outcome.value.replace("_", " ")
 
     @property
     def first_bad_stage(self) -> Stage | None:

@@ -160,10 +160,11 @@ def _sentence(records: Records, *, incomplete: bool) -> list[str | Question]:
         parts += [] if some(foreseen) else [" and none fails"]
     noun = " known failure" + "s" * (len(records.where(foreseen.where)) != 1)
     known = noun + (" besides" if some(failed) else "; no new ones")
+    more = " more were" if some(failed) else ""
     for question, words in (
+        (outdated, f"{more} expected to fail and passed"),
         (uncompared, " not compared with scikit-learn"),
         (foreseen, known),
-        (outdated, " expected to fail and passed"),
         (refused, " refused by the converter"),
         (untried, " could not be tried"),
     ):

@@ -48,7 +48,7 @@ def _views(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "comparison": comparison,
         "by_cause": by_cause,
         "named": _named,
-        "family": f"{FAMILY:.1%}",
+        "family": f"{FAMILY * 100:.1f} %",
         "statement": next(filter(None, statements), ""),
         "ran": "; ".join(map(_ran, runs)),
         "change": _change,
