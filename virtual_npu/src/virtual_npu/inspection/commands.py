@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -84,27 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"virtual-npu {virtual_npu.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}.",
-            epilog=_EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(command=run)
-        if run is not _diff:
-            added.add_argument("file", metavar="FILE.rknn")
-        if run in (_disasm, _run):
-            added.add_argument(
-                "--cores",
-                type=int,
-                choices=(1, 2, 3),
-                default=1,
-                help="which of the file's programs (default 1)",
-            )
-        return added
-
+    command = functools.partial(_add_command, commands)
     command("info", _info, "show what a file holds and where each layer runs").add_argument(
         "--json", action="store_true", help="print JSON"
     )
@@ -123,6 +104,25 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("first", metavar="A.rknn")
     diff.add_argument("second", metavar="B.rknn")
     return parser
+
+
+def _add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.set_defaults(command=run)
+    if run is not _diff:
+        added.add_argument("file", metavar="FILE.rknn")
+    if run in (_disasm, _run):
+        help_of_cores = "which of the file's programs (default 1)"
+        added.add_argument("--cores", type=int, choices=(1, 2, 3), default=1, help=help_of_cores)
+    return added
 
 
 def _info(options: argparse.Namespace) -> None:
