@@ -56,6 +56,7 @@ def test_list_names_the_boards_and_how_they_are(ask: Ask, board: Board) -> None:
     assert result.exit_code == 0
     address = f"board@127.0.0.1:{board.port}"
     assert [line.split() for line in result.output.splitlines()] == [
+        ["board", "state", "address", "device", "tags"],
         ["virtual", "virtual", "-", "virtual", "virtual"],
         ["desk", "ready", address, "virtual", "rk3588"],
     ]

@@ -149,7 +149,7 @@ class CaseResult:
         """How it ended, in words: its outcome, unless it passed and is wrong nevertheless."""
         if self.outcome is Outcome.PASS and self.kind is Kind.WRONG:
             return "property fails" if self.is_failure else "unexpected pass"
-        return self.outcome.value.replace("_", " ")
+        return str(self.outcome.value).replace("_", " ")
 
     @property
     def first_bad_stage(self) -> Stage | None:
