@@ -60,10 +60,10 @@ def test_info_tells_what_nests_a_line_each(
          "right          39 of 40 held-out rows have scikit-learn's label, probabilities within 0.00024"),
         ({"held_out": 40, "virtual_npu": {"unavailable": "no"}, "simulator": {"r2": 0.99995}},
          "right          R2 0.999950 against scikit-learn on 40 held-out rows"),
-        ({"held_out": 0, "virtual_npu": {"labels": 1.0}},
-         "right          unknown: it was converted without rows to check it on"),
+        ({"held_out": 0, "simulator": {"labels": 1.0}}, "right          unknown: not checked on held-out rows"),
         ({"held_out": 10**400, "virtual_npu": {"labels": "a"}}, "right          unknown"),
         ({"held_out": 5, "virtual_npu": {"labels": "a", "r2": 10**400}}, ""),
+        ({"held_out": 5, "virtual_npu": {"labels": 1e308}}, ""),
         ("a", ""),
     ],
 )  # fmt: skip
@@ -78,3 +78,16 @@ def test_info_says_first_how_right_a_model_is(
     assert ("right " in printed) == bool(right)
     assert "needs          librknnrt 1.5.2 or newer" in printed
     assert "promise" not in printed
+
+
+def test_info_counts_the_labels_of_a_row_where_it_has_several(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bundle(fitted("multilabel"))
+    edit_metadata(path, check={"held_out": 40, "virtual_npu": {"labels": 0.99}})
+    assert main(["info", str(path)]) == 0
+    n_outputs = fitted("multilabel").n_outputs_
+    expected = (
+        f"{round(0.99 * 40 * n_outputs)} of {40 * n_outputs} labels of 40 held-out rows have scikit-learn's"
+    )
+    assert expected in capsys.readouterr().out

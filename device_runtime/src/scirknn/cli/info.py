@@ -67,7 +67,7 @@ def _brief(facts: dict[str, Any]) -> dict[str, Any]:
         "from scikit-learn": source.get("sklearn"),
     }
     texts = {
-        "right": _right(check),
+        "right": _right(check, facts["outputs"] if facts["task"].startswith("multilabel") else 0),
         "needs": f"librknnrt {oldest} or newer" if oldest else "",
         "made": ", ".join(f"{how} {what}" for how, what in made.items() if what),
         "size": f"{facts['bytes'] / 1000:.0f} kB",
@@ -76,26 +76,29 @@ def _brief(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: every[name] for name in _BRIEF if name in facts or every.get(name)}
 
 
-def _right(check: dict[str, Any]) -> str:
+def _right(check: dict[str, Any], labels_of_a_row: int) -> str:
     """Say how the file's answers compared with scikit-learn's; empty where nothing was recorded."""
     rows = check.get("held_out")
     if not isinstance(rows, int) or not 0 < rows < 1 << 31:
-        return "unknown: it was converted without rows to check it on" * bool(check)
+        return "unknown: not checked on held-out rows" * bool(check)
     stages = [check[name] for name in _STAGES if isinstance(check.get(name), dict)]
     stage: dict[str, Any] = next((each for each in stages if "unavailable" not in each), {})
-    labels, off, r2 = (stage.get(name) for name in ("labels", "max_probability_error", "r2"))
-    if _is_number(r2):
+    labels, off, r2 = (_finite(stage.get(name)) for name in ("labels", "max_probability_error", "r2"))
+    if r2 is not None:
         return f"R2 {r2:.6f} against scikit-learn on {rows} held-out rows"
     parts = []
-    if _is_number(labels):
-        parts.append(f"{round(labels * rows)} of {rows} held-out rows have scikit-learn's label")
-    if _is_number(off):
+    if labels is not None and 0 <= labels <= 1:
+        count, noun = rows, "held-out rows have scikit-learn's label"
+        if labels_of_a_row:
+            count, noun = rows * labels_of_a_row, f"labels of {rows} held-out rows have scikit-learn's value"
+        parts.append(f"{round(labels * count)} of {count} {noun}")
+    if off is not None:
         parts.append(f"probabilities within {off:.2g}")
     return ", ".join(parts)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
+def _finite(value: Any) -> float | None:
+    return value if isinstance(value, float) and math.isfinite(value) else None
 
 
 def _lines(value: Any) -> list[str]:
