@@ -60,7 +60,7 @@ def test_info_tells_what_nests_a_line_each(
          "right          39 of 40 held-out rows have scikit-learn's label, probabilities within 0.00024"),
         ({"held_out": 40, "virtual_npu": {"unavailable": "no"}, "simulator": {"r2": 0.99995}},
          "right          R2 0.999950 against scikit-learn on 40 held-out rows"),
-        ({"held_out": 0, "simulator": {"labels": 1.0}}, "right          unknown: not checked on held-out rows"),
+        ({"held_out": 0, "simulator": {"r2": 1.0}}, "right          unknown: not checked on held-out rows"),
         ({"held_out": 10**400, "virtual_npu": {"labels": "a"}}, "right          unknown"),
         ({"held_out": 5, "virtual_npu": {"labels": "a", "r2": 10**400}}, ""),
         ({"held_out": 5, "virtual_npu": {"labels": 1e308}}, ""),
@@ -71,7 +71,7 @@ def test_info_says_first_how_right_a_model_is(
     check: Any, right: str, make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = make_bundle(fitted("softmax"))
-    edit_metadata(path, check=check, toolkit={"oldest_runtime": "1.5.2"}, ranges=[], promise={})
+    edit_metadata(path, check=check, toolkit={"oldest_runtime": "1.5.2"}, promise={}, bytes="many")
     assert main(["info", str(path)]) == 0
     printed = capsys.readouterr().out
     assert right in printed

@@ -142,7 +142,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "cpu": None if bundle.cpu is None else break_even_text(bundle, read_costs()),
         "placement": None if not isinstance(where, dict) else _counts(where.get("layers")),
     }
-    facts.update((name, value) for name, value in bundle.details.items() if name != "placement")
+    facts.update((name, value) for name, value in bundle.details.items() if name not in facts)
     return {name: value for name, value in facts.items() if value is not None}
 
 
