@@ -20,7 +20,7 @@ NAMES = ("length", "width", "depth", "height", "mass")
 def test_info_tells_what_a_model_is(make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(make_bundle(fitted("strings"), samples=(1, 8), column_names=NAMES))
     assert main(["info", path]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for part in (
         "classifier, from MLPClassifier",
         "length, width",
@@ -28,7 +28,7 @@ def test_info_tells_what_a_model_is(make_bundle: MakeBundle, capsys: pytest.Capt
         "softmax, on the host",
         "1, 8",
     ):
-        assert part in told
+        assert part in printed
     assert main(["info", path, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == ["ab", "c", "def"]
 
@@ -41,7 +41,7 @@ def test_info_tells_what_nests_a_line_each(
     ranges = [{"tensor": "input", "low": -2.0, "high": None}, {"tensor": "output", "low": 1 / 3}]
     edit_metadata(path, toolkit=toolkit, ranges=ranges, estimate={"1": 1.2e-4, "64": 1.9e-3})
     assert main(["info", str(path), "--verbose"]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     lines = (
         "toolkit        version 2.3.2",
         "               lock_sha256 7f7f7f7f7f7f",
@@ -50,7 +50,7 @@ def test_info_tells_what_nests_a_line_each(
         "               tensor output, low 0.3333",
         "estimate       0.12 ms of the NPU for a run of 1, 1.9 ms of the NPU for a run of 64",
     )
-    assert "\n".join(lines) in told
+    assert "\n".join(lines) in printed
 
 
 @pytest.mark.parametrize(
