@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from rknn_harness.commands.cli import main
 from rknn_harness.records.case import Case
-from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.case_result import MADE_SMALLER, CaseResult
 from rknn_harness.records.latency import summarize
 from rknn_harness.records.outcomes import ExitCode, Outcome, Stage
 from rknn_harness.records.run_folder import Run
@@ -217,20 +218,52 @@ def test_cases_of_one_run_alone(tmp_path: Path) -> None:
     before, after = write_results(tmp_path / "a", RESULTS[1:]), write_results(tmp_path / "b", RESULTS[:-1])
     found = compare(before, after)
     assert (found.missing, found.new) == ((RESULTS[-1].key,), (RESULTS[0].key,))
-    assert found.code is ExitCode.CLEAN
+    assert (found.lost, found.code) == (1, ExitCode.INFRASTRUCTURE), "nobody knows whether it still passes"
+    assert found.verdict.endswith(" 1 case missing.")
+    assert f"1 case missing: {RESULTS[-1].case.id} on 2.3.2, orange\n" in comparison_text(found)
+    assert compare(after, before).code is ExitCode.INFRASTRUCTURE
+    assert compare(write_results(tmp_path / "e", RESULTS[1:]), run_of(before, RESULTS)).code is ExitCode.CLEAN
     found = compare(write_results(tmp_path / "c", RESULTS[:1]), write_results(tmp_path / "d", RESULTS[1:]))
     assert found.code is ExitCode.INFRASTRUCTURE
+
+
+def run_of(run: Run, results: Sequence[CaseResult], **changes: object) -> Run:
+    return attrs.evolve(run, results=tuple(results), manifest={**run.manifest, **changes})
+
+
+def test_a_case_that_is_left_out_on_purpose_is_not_lost(tmp_path: Path) -> None:
+    before = write_results(tmp_path / "a", RESULTS)
+    name, toolkit, board = RESULTS[-1].key
+    skip = {"id": name, "toolkit": toolkit, "board": board, "reason": "It takes the board down."}
+    skipped = run_of(before, RESULTS[:-1], skipped=[skip])
+    assert (compare(before, skipped).missing, compare(before, skipped).lost) == ((RESULTS[-1].key,), 0)
+    assert compare(before, skipped).code is ExitCode.CLEAN
+    others = run_of(before, RESULTS[:-1], skipped=[{**skip, "toolkit": "2.2.0"}])
+    assert compare(before, others).lost == 1
+    smaller = attrs.evolve(RESULTS[-1], notes=(f"{MADE_SMALLER} another.",))
+    assert compare(run_of(before, [*RESULTS[:-1], smaller]), run_of(before, RESULTS[:-1])).lost == 0
+    accepted = run_of(before, RESULTS, accepted={"by": "ann@desk", "at": "2026-11-01"})
+    command = f"rknn-harness accept {before.path} --as {before.path}"
+    found = compare(accepted, run_of(before, RESULTS[:-1]))
+    page = write_comparison(found, tmp_path / "out")
+    for text in (comparison_text(found), page.read_text(), page.with_suffix(".md").read_text()):
+        assert command in text
+    assert json.loads(page.with_suffix(".json").read_text())["lost"] == 1
 
 
 def test_a_run_that_is_not_complete_vouches_for_nothing(tmp_path: Path) -> None:
     before = write_results(tmp_path / "a", RESULTS)
     killed = write_run(tmp_path / "b", RESULTS[:3], virtual=False)
     untried = write_results(tmp_path / "c", [ended(Outcome.INFRA_ERROR), *RESULTS[3:]])
-    for after in (killed, untried, attrs.evolve(before, torn=True)):
+    for after, missing in (
+        (killed, ""),
+        (untried, " 2 cases missing."),
+        (attrs.evolve(before, torn=True), ""),
+    ):
         found = compare(before, after)
         assert (found.failing, found.worse) == ((), ())
         assert (found.code, found.code.word) == (ExitCode.INFRASTRUCTURE, "INCOMPLETE")
-        assert found.verdict.endswith(f"that both runs tried. {after.path.name} is not complete.")
+        assert found.verdict.endswith(f"that both runs tried.{missing} {after.path.name} is not complete.")
         page = write_comparison(found, tmp_path / "out")
         command = f"rknn-harness run --resume {after.path}"
         assert command in page.read_text()

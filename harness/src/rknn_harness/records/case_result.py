@@ -16,10 +16,13 @@ from rknn_harness.records.reading import file_name
 from rknn_harness.records.stage_metrics import StageMetrics
 from scirknn.files import sha256_of_bytes
 
-__all__ = ["GIVEN_UP", "NOT_DRAWN", "CaseResult", "results_code", "without_figures"]
+__all__ = ["GIVEN_UP", "MADE_SMALLER", "NOT_DRAWN", "CaseResult", "results_code", "without_figures"]
 
 GIVEN_UP = "The board was given up earlier: "
 """Before the first error's sentence in the reason of each later case on that board."""
+
+MADE_SMALLER = "Made smaller from"
+"""Beginning of the last note of a case that a run made from one that failed."""
 
 NOT_DRAWN = "a share of the cases is built twice (--second-builds), and this one was not drawn"
 """Why `digest_reproducible` was not run."""
@@ -118,6 +121,11 @@ class CaseResult:
     def is_failure(self) -> bool:
         """Whether the case, or a property of it, failed, expected or not."""
         return self.outcome.is_failure or any(self.properties.values())
+
+    @property
+    def is_made_smaller(self) -> bool:
+        """Whether the run made the case from one that failed, beside its plan."""
+        return bool(self.notes) and self.notes[-1].startswith(MADE_SMALLER)
 
     @property
     def not_run(self) -> Mapping[str, str]:

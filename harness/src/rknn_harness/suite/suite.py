@@ -24,7 +24,7 @@ from rknn_harness.plan.corpus import keep
 from rknn_harness.plan.drawing import Draw, smallest_case
 from rknn_harness.plan.expectations import Expectation, expected_reason
 from rknn_harness.records.case import Case, Key
-from rknn_harness.records.case_result import CaseResult
+from rknn_harness.records.case_result import MADE_SMALLER, CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
@@ -38,9 +38,6 @@ SHRINK_KINDS = 8
 """Kinds of failure that are made smaller: where there are more, all is broken."""
 
 T = TypeVar("T")
-
-
-_SMALLER = "Made smaller from"
 
 
 @attrs.frozen
@@ -240,13 +237,13 @@ class Suite:
             if result is not None and result.is_failure and entry.case.is_drawn:
                 first.setdefault(_kind(result), entry)
         for result in self.results.values():
-            if result.notes and result.notes[-1].startswith(_SMALLER):
+            if result.is_made_smaller:
                 done.add(_kind(result))
         for kind, entry in list(first.items())[:SHRINK_KINDS]:
             if kind not in done:
                 smaller = self._shrink(entry, kind, draw)
                 if smaller is not None and smaller.key not in self.results:
-                    notes = (*smaller.notes, f"{_SMALLER} {entry.case.id}.")
+                    notes = (*smaller.notes, f"{MADE_SMALLER} {entry.case.id}.")
                     expected = expected_reason(self._options.expectations, smaller)
                     self.record(attrs.evolve(smaller, notes=notes, expected=expected))
                 keep(corpus, smaller or self.results[entry.key])

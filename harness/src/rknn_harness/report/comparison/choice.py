@@ -58,9 +58,18 @@ class Choice:
             for result in run.results
             if all(condition_value(result, axis) == pair[side] for axis, pair in self.axes.items())
         ]
-        return {self._identity(result): result for result in chosen}
+        return {self.identity(result): result for result in chosen}
 
-    def _identity(self, result: CaseResult) -> Key:
+    def skipped(self, after: Run) -> set[Key]:
+        """Return what the lists of expectations skip after, as `identity` does; not between precisions."""
+        return {
+            (each["id"], "" if self.toolkit else each["toolkit"], "" if self.board else each["board"])
+            for each in after.manifest.get("skipped", ())
+            if all(each[axis] == new for axis, (_, new) in self.axes.items())
+        }
+
+    def identity(self, result: CaseResult) -> Key:
+        """Return what both sides know a case by."""
         name, toolkit, board = result.key
         if self.precision is not None:
             # The id of a case is its model's name, the precision and the batch sizes, whatever else follows.

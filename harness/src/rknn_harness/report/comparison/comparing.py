@@ -88,6 +88,9 @@ class Comparison:
         Cases that fail after in a property that was not run before: whether it failed then is unknown.
     missing, new : tuple of (id, toolkit, board)
         Cases of one side alone.
+    lost : int
+        Missing cases that nobody left out of a complete run: no list of expectations skips them after.
+        Between precisions 0, as some models are for one alone.
     untried : int
         Cases that either side could not try, of those that both have.
     incomplete : tuple of Run
@@ -107,6 +110,7 @@ class Comparison:
     failures_not_run_before: int
     missing: tuple[Key, ...]
     new: tuple[Key, ...]
+    lost: int
     untried: int
     incomplete: tuple[Run, ...]
     moved: tuple[Movement, ...]
@@ -130,10 +134,11 @@ class Comparison:
 
     @property
     def code(self) -> ExitCode:
-        """1 for a regression; else 3 if no case could be compared, or a run is incomplete."""
+        """1 for a regression; else 3 if no case could be compared, one is lost, or a run is incomplete."""
         if self.failing or self.worse:
             return ExitCode.CONFORMANCE
-        return ExitCode.CLEAN if self.compared and not self.incomplete else ExitCode.INFRASTRUCTURE
+        is_complete = self.compared and not self.lost and not self.incomplete
+        return ExitCode.CLEAN if is_complete else ExitCode.INFRASTRUCTURE
 
     @property
     def verdict(self) -> str:
@@ -155,6 +160,8 @@ class Comparison:
             sentences.append(f"{self.known} besides.")
         if count := self.failures_not_run_before:
             sentences.append(f"{count_of(count, 'case')} failed in what was not run before.")
+        if self.lost:
+            sentences.append(f"{count_of(self.lost, 'case')} missing.")
         return " ".join([*sentences, *(f"{run.path.name} is not complete." for run in self.incomplete)])
 
     @property
@@ -176,6 +183,7 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
         machine's.
     """
     old, new = choice.results(before, 0), choice.results(after, 1)
+    missing = [result for name, result in old.items() if name not in new]
     both = [(old[name], new[name]) for name in new if name in old]
     tried = [pair for pair in both if Outcome.INFRA_ERROR not in (pair[0].outcome, pair[1].outcome)]
 
@@ -207,13 +215,25 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
             any(map(before.not_run.__contains__, failed_properties(result))) and not result.expected
             for before, result in tried
         ),
-        missing=tuple(old[name].key for name in old if name not in new),
+        missing=tuple(result.key for result in missing),
         new=tuple(new[name].key for name in new if name not in old),
+        lost=_lost(missing, after, choice),
         untried=len(both) - len(tried),
         incomplete=tuple(incomplete.values()),
         moved=tuple(movements(compared, before, after)),
         made=tuple(_made(choice, before, after)),
     )
+
+
+def _lost(missing: Iterable[CaseResult], after: Run, choice: Choice) -> int:
+    """Count the missing cases that nobody left out; what a run made beside its plan is none.
+
+    A run that did not come to its end misses cases anyhow.
+    """
+    if choice.precision is not None or not after.is_finished:
+        return 0
+    skipped = choice.skipped(after)
+    return sum(not each.is_made_smaller and choice.identity(each) not in skipped for each in missing)
 
 
 _TIME_PROPERTIES = ("batch_latency", "latency_baseline")

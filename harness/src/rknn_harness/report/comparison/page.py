@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from markupsafe import Markup
 
+from rknn_harness.records.case import Key
 from rknn_harness.records.printed_commands import replay_command, resume_command, shown_path
 from rknn_harness.records.run_folder import Run
 from rknn_harness.report import wording
@@ -48,6 +49,7 @@ def _views(comparison: Comparison, folder: Path) -> dict[str, Any]:
         "comparison": comparison,
         "by_cause": by_cause,
         "named": _named,
+        "accept": _accept_command(comparison),
         "family": f"{FAMILY * 100:.1f} %",
         "statement": next(filter(None, statements), ""),
         "ran": "; ".join(map(_ran, runs)),
@@ -80,7 +82,8 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
     for title, changes in (("newly failing", comparison.failing), ("newly passing", comparison.passing)):
         for group in by_cause(changes):
             first = group[0]
-            yield f"{title}: {_named(group)}: {first.before.ending} -> {first.after.ending}"
+            cases = _named([each.key for each in group])
+            yield f"{title}: {cases}: {first.before.ending} -> {first.after.ending}"
             yield f"  {first.reason}"
             if first.is_worse:
                 yield f"  again:  {_replay(comparison, first)}"
@@ -88,24 +91,22 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         sign = "worse" if each.worse else "better"
         ends = f"{_change(each, each.low)} to {_change(each, each.high)}"
         yield f"{sign}: {_name(each)} {_change(each, each.change)} ({ends}, {count_of(each.cases, 'case')})"
-    for count, words in (
-        (len(comparison.missing), "missing"),
-        (len(comparison.new), "new"),
-        (comparison.untried, f"could not be tried on one of the {comparison.sides}"),
-    ):
-        if count:
-            yield f"{count_of(count, 'case')} {words}"
+    for title, keys in (("missing", comparison.missing), ("new", comparison.new)):
+        if keys:
+            yield f"{count_of(len(keys), 'case')} {title}: {_named(keys)}"
+    if accept := _accept_command(comparison):
+        yield f"if that is meant, accept the run: {accept}"
+    if comparison.untried:
+        yield f"{count_of(comparison.untried, 'case')} could not be tried on one of the {comparison.sides}"
     for run in comparison.incomplete:
         yield f"go on with {run.path.name}, then compare again: {resume_command(run.path)}"
     for name, old, new in comparison.made:
         yield f"made with: {name} {old[:40]} -> {new[:40]}"
 
 
-def _named(changes: Sequence[OutcomeChange]) -> str:
-    """Name the cases of changes, the first few of many, and where they are."""
-    names, toolkits, boards = (
-        list(dict.fromkeys(part)) for part in zip(*(each.key for each in changes), strict=True)
-    )
+def _named(keys: Sequence[Key]) -> str:
+    """Name cases, the first few of many, and where they are."""
+    names, toolkits, boards = (list(dict.fromkeys(part)) for part in zip(*keys, strict=True))
     more = len(names) - _NAMED
     cases = ", ".join(names[:_NAMED]) + f" and {more} more" * (more > 0)
     return f"{cases} on {', '.join([*toolkits, *boards])}"
@@ -145,6 +146,15 @@ def _linked(comparison: Comparison, change: OutcomeChange, folder: Path) -> Mark
     )
 
 
+def _accept_command(comparison: Comparison) -> str:
+    """Return the command by which a person gives up the cases that are lost; empty where there are none."""
+    before, after = comparison.before, comparison.after
+    if not comparison.lost or "accepted" not in before.manifest:
+        return ""
+    words = ["rknn-harness", "accept", shown_path(after.path), "--as", shown_path(before.path)]
+    return shlex.join(words)
+
+
 def _command(comparison: Comparison) -> str:
     """Return the command that makes the comparison again."""
     runs = dict.fromkeys(shown_path(run.path) for run in (comparison.before, comparison.after))
@@ -172,7 +182,9 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict,
         "exit_code": int(comparison.code),
         "compared": comparison.compared,
+        "lost": comparison.lost,
         "untried": comparison.untried,
+        "incomplete": [run.path.name for run in comparison.incomplete],
         "known_failures": comparison.known_failures,
         "newly_failing": [change(each) for each in comparison.failing],
         "newly_passing": [change(each) for each in comparison.passing],
