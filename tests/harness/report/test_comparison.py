@@ -157,6 +157,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> None:
         ((Outcome.MISMATCH, {}), (Outcome.TIMEOUT, {}), 0, 0),
         ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"cores_agree": BAD}}), 1, 0),
         ((Outcome.PASS, {}), (Outcome.PASS, {"properties": {"latency_baseline": BAD}}), 1, 0),
+        ((Outcome.PASS, {"properties": {"cores_agree": BAD}}), (Outcome.CONVERT_ERROR, {}), 1, 0),
         ((Outcome.PASS, {"properties": {"batch_latency": BAD}}), (Outcome.PASS, {}), 0, 1),
         (
             (Outcome.MISMATCH, {"properties": {"bound": BAD}}),

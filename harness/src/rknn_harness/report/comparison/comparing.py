@@ -249,8 +249,9 @@ def _change(before: CaseResult, after: CaseResult, *, time: bool) -> OutcomeChan
     )
     failed, fails = before.outcome.is_failure or bool(old), after.outcome.is_failure or bool(new)
     fresh = tuple(name for name in new if name not in old)
+    is_worse = bool(fresh) or (after.outcome.is_failure and not before.outcome.is_failure)
     refused = before.outcome is Outcome.PASS and not failed and after.outcome is Outcome.UNSUPPORTED
-    if ((fresh or (fails and not failed)) and not after.expected) or refused:
+    if (is_worse and not after.expected) or refused:
         return OutcomeChange(before, after, is_worse=True, properties=fresh)
     if failed and after.outcome is Outcome.PASS and not fails:
         return OutcomeChange(before, after, is_worse=False, properties=tuple(old))
