@@ -326,6 +326,18 @@ def test_a_neighbour_that_slows_some_calls_is_not_a_slowdown(tmp_path: Path) -> 
     assert moved.change == pytest.approx(2)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("factor", [1.3, 2.0])
+def test_a_model_that_stands_alone_is_slower_when_it_takes_far_longer(
+    tmp_path: Path, count: int, factor: float
+) -> None:
+    before = write_matrix(tmp_path / "a", 1, SMALL)
+    after = write_matrix(tmp_path / "b", 2, attrs.evolve(SMALL, slow=lambda case, board: factor))
+    moved = compare(run_of(before, before.results[:count]), run_of(after, after.results[:count])).moved
+    slower = {each.case for each in moved if (each.measure, each.worse) == ("time", True)}
+    assert slower == ({each.case.id for each in after.results[:count]} if factor == 2.0 else set())
+
+
 def test_a_run_without_its_raw_samples(tmp_path: Path) -> None:
     plan = attrs.evolve(SMALL, slow=lambda case, board: 2.0 if case.group == "iris" else 1.0)
     before, after = write_matrix(tmp_path / "a", 1, SMALL), write_matrix(tmp_path / "b", 2, plan)

@@ -25,6 +25,9 @@ from scirknn.arrays import Floats
 FAMILY = 1e-3
 """Chance that a comparison of two runs of the same thing reports any movement."""
 
+_SPREAD_ALONE = 0.1
+"""Assumed spread of one case from run to run where no other moved the other way, as of a single model."""
+
 
 @attrs.frozen
 class Movement:
@@ -164,7 +167,7 @@ def _between_runs(values: Floats, own: float, floor: float) -> float:
     """Return the spread of one case from run to run, from the cases that moved the other way."""
     others = np.abs(values[np.sign(values) != np.sign(own)])
     # 1.4826 makes the median of the magnitudes a normal distribution's standard deviation.
-    return max(floor, 1.4826 * float(np.median(others))) if len(others) else math.inf
+    return max(floor, 1.4826 * float(np.median(others))) if len(others) else _SPREAD_ALONE
 
 
 @attrs.frozen(eq=False)
