@@ -81,17 +81,36 @@ def test_a_session_that_was_cut_off_is_ended_by_its_successor(
         wait_for_end(first.greeting["runner_pid"])
 
 
+@pytest.mark.parametrize("over", [{"ends": 0.0}, {"ends": None, "until": 1.0}], ids=["", "before 0.3"])
 def test_a_holder_whose_time_is_over_is_ended(
-    open_board: Callable[..., BoardSession], tmp_path: Path, bundle: MakeBundle
+    open_board: Callable[..., BoardSession], tmp_path: Path, bundle: MakeBundle, over: dict[str, object]
 ) -> None:
     with open_board(QUICK) as first:
         pid = first.greeting["runner_pid"]
         os.kill(pid, signal.SIGSTOP)  # or it would end by itself
         file = tmp_path / "lease" / "session.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"until": time.time() - 1}))
+        file.write_text(json.dumps(json.loads(file.read_text()) | over))
         with open_board(attrs.evolve(OTHER, wait=PATIENCE)) as second:
             second.models.load(bundle("well"))
         wait_for_end(pid)
+
+
+def test_a_board_whose_clock_is_set_meanwhile_stays_with_its_holder(
+    open_board: Callable[..., BoardSession], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_board(QUICK) as first:
+        file = tmp_path / "lease" / "session.json"
+        years_ago = {"since": 1.0, "until": 1801.0}  # since then the clock was set
+        file.write_text(json.dumps(json.loads(file.read_text()) | years_ago))
+        with pytest.raises(LeaseError, match="is in use"), open_board(OTHER):
+            pass
+        assert first.lease.holders()["session"] is not None
+    lease = Lease(str(tmp_path / "own"))
+    lease.take(owner="a", what="b", token="1", seconds=60, wait=0)
+    for now in (0.0, 1e10):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        assert 0 < lease.seconds_left <= 60
+    lease.release()
 
 
 def test_a_reservation_outlives_its_session_and_keeps_others_out(

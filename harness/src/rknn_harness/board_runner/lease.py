@@ -7,8 +7,9 @@ In a folder that all users of the board share::
     session.json    who that is, since when and until when
     reserved.json   a person's reservation, which needs no process and counts until its time is over
 
-Times are seconds of the board's clock, since 1970. What others wrote into the folder is read as data, and no
-more of it is believed than the kernel confirms.
+Times are seconds of the board's clock, since 1970. That clock may be set, by years where a board without a
+battery has just started: so a session is over by ``ends``, seconds since the board's start. What others wrote
+into the folder is read as data, and no more of it is believed than the kernel confirms.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Lease:
     @property
     def seconds_left(self) -> float:
         """Seconds until the lease is over."""
-        return float(self._claim["until"] - time.time()) if self._claim else 0.0
+        return float(self._claim["ends"] - _since_start()) if self._claim else 0.0
 
     def take(
         self, *, owner: str, what: str, token: str, seconds: float, wait: float
@@ -105,6 +106,7 @@ class Lease:
             "pid": os.getpid(),
             "since": now,
             "until": now + seconds,
+            "ends": _since_start() + seconds,
         }
         self._write(self._session, self._claim)
         if left is not None:
@@ -115,6 +117,7 @@ class Lease:
         """Let the lease last `seconds` from now, and more, so as not to write each time."""
         if self._claim and self.seconds_left < seconds:
             self._claim["until"] = time.time() + seconds + _AHEAD_SECONDS
+            self._claim["ends"] = _since_start() + seconds + _AHEAD_SECONDS
             self._write(self._session, self._claim)
 
     def release(self) -> None:
@@ -174,7 +177,7 @@ class Lease:
         """Lock the board, and return what a holder left that did not give it back."""
         if not self._try_lock():
             entry = self._read(self._session)
-            overdue = entry is not None and entry["until"] < time.time()
+            overdue = entry is not None and _is_over(entry)
             if entry is not None and (overdue or entry.get("token") == token):
                 self._end(entry)
             raise Held(self._holder(), "; its time is over, but its process does not end" if overdue else "")
@@ -252,6 +255,17 @@ class Lease:
 def bounded_text(value: Any) -> str:
     """Return a text that can be shown in a line."""
     return re.sub(r"[^ -~]", "?", str(value))[:_TEXT_LIMIT] if value else ""
+
+
+def _since_start() -> float:
+    """Return seconds since the board's start, the same for all its processes; nobody sets this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _is_over(entry: Mapping[str, Any]) -> bool:
+    """Whether a session's time is over; a runner before 0.3 wrote the time of day alone."""
+    ends = entry.get("ends")
+    return ends < _since_start() if isinstance(ends, (int, float)) else entry["until"] < time.time()
 
 
 def _public(entry: Mapping[str, Any], reserved: bool) -> dict[str, Any]:
