@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -115,6 +116,18 @@ def test_a_resumed_run_keeps_what_is_settled(tmp_path: Path) -> None:
     assert run.manifest["finished"] is None
     assert [result.key for result in run.results] == [r.key for r in results if r not in broken]
     assert len((path / "broken.jsonl").read_text().splitlines()) == len(broken) == 1
+
+
+def test_a_run_does_not_go_on_with_other_versions_than_its_record_names(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", mixed_results(2)).path
+    with RunFolder(path) as folder:
+        folder.amend(lambda manifest: manifest["versions"].update(numpy="1.0"))
+    record = (path / "cases.jsonl").read_bytes()
+    with pytest.raises(RunFolderError, match=f"was begun with numpy 1.0, now {np.__version__}. Install"):
+        RunFolder.resume(path)
+    assert (path / "cases.jsonl").read_bytes() == record
+    (path / "cases.jsonl").write_bytes(b"")  # nothing of the record was made with them
+    RunFolder.resume(path).close()
 
 
 def test_no_run(tmp_path: Path) -> None:

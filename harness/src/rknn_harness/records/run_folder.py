@@ -186,7 +186,8 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            There is no run, its record is damaged, or another run is writing to it.
+            There is no run, its record is damaged or names other versions than are installed, or another
+            run is writing to it.
         """
         lock = RunLock(path)
         try:
@@ -199,17 +200,20 @@ class RunFolder:
 
     @classmethod
     def _resume(cls, path: Path, lock: RunLock) -> RunFolder:
-        results = read_run(path).results
+        run = read_run(path)
+        broken = [result for result in run.results if result.outcome is Outcome.INFRA_ERROR]
+        settled = [result for result in run.results if result.outcome is not Outcome.INFRA_ERROR]
+        if settled:
+            _check_versions(path, run.manifest)
         for name in ("logs", "samples"):
             refuse_link(path / name)
         for left in list((path / "logs").rglob("*_board")):  # keys and files of a board that is made anew
             left.unlink() if left.is_symlink() else shutil.rmtree(left, ignore_errors=True)
-        broken = [result for result in results if result.outcome is Outcome.INFRA_ERROR]
         if broken:
             with open(path / "broken.jsonl", "a", encoding="utf-8", opener=open_no_link) as file:
                 file.writelines(result.line() for result in broken)
-        settled = (result.line() for result in results if result.outcome is not Outcome.INFRA_ERROR)
-        write_atomically(path / "cases.jsonl", "".join(settled), follow_links=False)
+        lines = "".join(result.line() for result in settled)
+        write_atomically(path / "cases.jsonl", lines, follow_links=False)
         folder = cls(path, lock)
         folder.amend(lambda manifest: manifest.update(finished=None))
         return folder
@@ -347,10 +351,7 @@ def manifest(
         "toolkits": [dict(toolkit) for toolkit in toolkits],
         "boards": {name: dict(facts) for name, facts in boards.items()},
         "precisions": list(precisions),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: distribution_version(name) for name in _DISTRIBUTIONS},
-        },
+        "versions": _versions(),
         "commit": _commit(),
         "host": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
         "statement": statement(boards),
@@ -365,6 +366,22 @@ def statement(boards: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _check_versions(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise `RunFolderError` where a run would go on with other versions than its record names."""
+    before, now = manifest.get("versions", {}), _versions()
+    names = [name for name in before if before[name] != now.get(name)]
+    if names:
+        changed = "; ".join(f"{name} {before[name]}, now {now.get(name)}" for name in names)
+        raise RunFolderError(
+            f"{path} was begun with {changed}. Install the versions of before, or begin another run: "
+            "a record names one version of each."
+        )
+
+
+def _versions() -> dict[str, str | None]:
+    return {"python": platform.python_version(), **{name: distribution_version(name) for name in _DISTRIBUTIONS}}
 
 
 def _commit() -> dict[str, Any] | None:
