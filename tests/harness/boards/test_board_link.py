@@ -23,7 +23,13 @@ from rknn_harness.boards.providers.provider import provider_of
 from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import wait_until_reachable
-from rknn_harness.errors import BoardHealthError, ConnectionLostError, LeaseError, PowerError
+from rknn_harness.errors import (
+    BoardHealthError,
+    BoardRefusedError,
+    ConnectionLostError,
+    LeaseError,
+    PowerError,
+)
 
 X = np.ones((2, 3))
 TOOLKIT = cast(sklearn2rknn.Toolkit, SimpleNamespace(version="0"))
@@ -109,6 +115,31 @@ def test_a_sick_board_is_power_cycled_once(own_board: Board, manner: Path, tmp_p
         manner.write_text("crash")
         assert "given up" in link.examine()
     assert (tmp_path / "cycles").read_text() == "x"
+
+
+def test_a_power_command_that_fails_is_in_the_sentence_on_the_board(
+    own_board: Board, manner: Path, hasty: None
+) -> None:
+    with BoardLink(attrs.evolve(own_board, power_command=("false",))) as link:
+        link.prove(TOOLKIT)
+        manner.write_text("crash")
+        assert "the board was given up" in (sentence := link.examine())
+        assert "The power command of" in sentence
+
+
+@pytest.mark.parametrize("name", ["librknnrt", "driver", "compatible"])
+def test_a_board_with_other_versions_than_before_is_given_up(
+    own_board: Board, manner: Path, name: str
+) -> None:
+    with BoardLink(own_board) as link:
+        facts = link.facts()
+        link.drop()
+        assert link.session().facts()[name] == facts[name], "the same board may come back"
+        link.drop()
+        link.expected = {**facts, name: "another"}
+        with pytest.raises(BoardRefusedError, match=f"had {name} another, now {facts[name]}. Put back"):
+            link.session()
+        assert isinstance(link.lost, BoardRefusedError)
 
 
 def test_power_does_not_mend_a_lease(own_board: Board) -> None:

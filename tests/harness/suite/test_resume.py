@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,6 +173,13 @@ def test_a_board_that_died_in_the_middle(
         outcomes = [result.outcome for result in broken]
         assert outcomes == [Outcome.PASS, Outcome.INFRA_ERROR]
     with VirtualBoard(tmp_path / "board") as again:
+        folder, machine = RunFolder.resume(tmp_path / "broken"), platform.machine()
+        folder.amend(lambda manifest: manifest["boards"]["virtual"].update(machine="another"))
+        reasons = [result.reason for result in conduct(folder, equip(again.board))]
+        assert f"had machine another, now {machine}. Put back" in reasons[1]
+        folder = RunFolder.resume(tmp_path / "broken")
+        folder.amend(lambda manifest: manifest["boards"]["virtual"].update(machine=machine))
+        folder.close()
         resumed = conduct(RunFolder.resume(tmp_path / "broken"), equip(again.board))
         assert resumed[0] == broken[0]  # what was settled was not tried again
     assert settled(resumed) == unbroken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from rknn_harness.errors import (
 )
 from scirknn.temporary import TemporaryFolder
 from virtual_npu import VirtualNpuError
+
+_VERSIONS = ("machine", "compatible", "librknnrt", "driver", "rknnlite", "virtual_npu")
+"""Facts by which a board's answers may differ."""
 
 _POWER_MENDS = (BoardDeadlineError, BoardHealthError, ConnectionLostError)
 
@@ -49,6 +53,10 @@ class BoardLink:
         Once acquired, with address and keys.
     lost : InfraError or None
         Why the board was given up. A board that is gone must not cost the rest of a run its time-outs.
+    power : str
+        A sentence on the cycle of its power; empty where there was none.
+    expected : mapping
+        Facts that earlier cases of the run were answered with. A board with other versions is given up.
     """
 
     def __init__(
@@ -66,7 +74,8 @@ class BoardLink:
         self._folder = TemporaryFolder()
         self._health: dict[str, HealthModel | None] = {}  # by toolkit; None where it makes no good one
         self._good: HealthModel | None = None  # one that this board has run well
-        self._cycled = False
+        self.power = ""
+        self.expected: Mapping[str, Any] = {}
 
     def session(self) -> BoardSession:
         """Return the open session, or open one.
@@ -85,6 +94,7 @@ class BoardLink:
             raise
         if self._session is None:
             self._session = self._open_session()
+            self._check_versions(self._session)
             if self._good is not None:
                 check_health(self._session, self._good)
         return self._session
@@ -132,23 +142,21 @@ class BoardLink:
                 if self.revive(error):
                     return f"Afterwards its power was cycled: {error}"
                 self.give_up(error)
-                return f"Afterwards the board was given up: {error}"
+                return f"Afterwards the board was given up: {error} {self.power}".rstrip()
         return ""
 
     def revive(self, reason: InfraError) -> bool:
         """Cycle the board's power, once in a run; return whether the board came back."""
-        if self._cycled or not isinstance(reason, _POWER_MENDS):
+        if self.power or not isinstance(reason, _POWER_MENDS):
             return False
         self.drop()
         try:
             if not self._provider.power_cycle():
                 return False
-            self._cycled = True
-            _log.warning("The power of %s was cycled: %s", self.board.name, reason)
+            self.power = f"The power of {self.board.name} was cycled once in this run."
             wait_until_reachable(self.board)
         except InfraError as error:
-            self._cycled = True
-            _log.warning("%s", error)
+            self.power = str(error)
             return False
         return True
 
@@ -164,12 +172,33 @@ class BoardLink:
         self.lost = reason
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts of board and provider, or why the board cannot be reached."""
+        """Return the facts of board and provider, or why the board cannot be reached.
+
+        From then on the board is held to its versions.
+        """
         try:
-            return {**self._provider.facts(), **self.session().facts()}
+            facts = self.session().facts()
+            self.expected = facts
+            return {**self._provider.facts(), **facts}
         except InfraError as error:
             self.drop()
             return {**self._provider.facts(), "unreachable": str(error)}
+
+    def _check_versions(self, session: BoardSession) -> None:
+        """Give up a board whose versions are not those of before, or that is another one."""
+        names = [name for name in _VERSIONS if name in self.expected]
+        facts = session.facts() if names else {}
+        changed = [
+            f"{name} {self.expected[name]}, now {facts.get(name)}"
+            for name in names
+            if self.expected[name] != facts.get(name)
+        ]
+        if changed:
+            error = BoardRefusedError(
+                f"{self.board.name} had {'; '.join(changed)}. Put back what it had, or begin another run."
+            )
+            self.give_up(error)
+            raise error
 
     def _open_session(self) -> BoardSession:
         session = BoardSession(self.board, logs=self._logs, claim=self._claim, leased=self._leased)

@@ -201,8 +201,9 @@ def _run_with_retries(trial: Trial, converted: Converted) -> BoardRun | Ending:
             is_last = isinstance(error, LeaseError) or facts.attempts >= ATTEMPTS
             if isinstance(error, LeaseError) or (is_last and not link.revive(error)):
                 link.give_up(error)
-                return Ending(Outcome.INFRA_ERROR, Stage.BOARD, str(error), facts)
+                return Ending(Outcome.INFRA_ERROR, Stage.BOARD, str(error), facts.with_note(link.power))
             facts = facts.with_note(f"Attempt {facts.attempts} did not reach the board: {error}")
+            facts = facts.with_note(link.power if is_last else "")
             facts = attrs.evolve(facts, attempts=facts.attempts + 1)
 
 

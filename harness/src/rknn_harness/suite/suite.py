@@ -289,10 +289,13 @@ class Suite:
 
     def _open_board(self, name: str) -> BoardLink:
         link = self._stack.enter_context(BoardLink(self._boards[name], self._logs, claim=self._claim))
+        if any(result.board == name for result in self.results.values()):
+            link.expected = self.folder.manifest()["boards"].get(name, {})
         facts = link.facts()
 
         def add_facts(manifest: dict[str, Any]) -> None:
             entry = manifest["boards"].setdefault(name, {})
+            entry.pop("unreachable", None)  # of a run that broke, and is resumed
             # The file of boards may call a board virtual that looks like hardware, never the other way round.
             virtual = bool(entry.get("virtual")) or bool(facts.get("virtual"))
             entry.update(facts, virtual=virtual)
