@@ -11,7 +11,9 @@ from click.testing import CliRunner
 
 from rknn_harness.commands.cli import main
 from rknn_harness.records.outcomes import Outcome
+from rknn_harness.report.comparison import compare
 from rknn_harness.report.trend import trend
+from rknn_harness.report.trend_page import write_trend
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
 from tests.harness.samples import write_run
 
@@ -40,6 +42,22 @@ def test_points_over_the_cases_that_all_runs_have(tmp_path: Path) -> None:
     known = [result.metrics[max(result.metrics, key=list(result.metrics).index)].agreement for result in here]
     agreement = [value for value in known if value is not None]
     assert first.agreement == pytest.approx(sum(agreement) / len(agreement))
+
+
+def test_runs_in_folders_of_one_name_are_distinguished(tmp_path: Path) -> None:
+    small = attrs.evolve(PLAN, toolkits=("2.5.0",), precisions=("int8",), count=0)
+    paths = [tmp_path / day / "nightly" for day in ("monday", "tuesday")]
+    runs = []
+    for seed, path in enumerate(paths):
+        path.parent.mkdir()
+        runs.append(write_matrix(path, seed, small))
+        (path / "report.html").touch()
+    found = trend(runs)
+    assert set(found.names) == {"monday/nightly", "tuesday/nightly"}
+    page = write_trend(found, tmp_path).read_text()
+    assert 'href="monday/nightly/report.html">monday/nightly</a>' in page
+    assert 'href="tuesday/nightly/report.html">tuesday/nightly</a>' in page
+    assert compare(runs[0], runs[1]).title == "monday/nightly → tuesday/nightly"
 
 
 def test_places_that_a_run_was_not_at_and_cases_that_could_not_be_tried(tmp_path: Path) -> None:

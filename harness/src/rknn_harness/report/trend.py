@@ -12,6 +12,7 @@ from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.query import field
 from rknn_harness.records.run_folder import Run
+from rknn_harness.report.links import run_names
 
 __all__ = ["Place", "Point", "Trend", "trend"]
 
@@ -54,6 +55,8 @@ class Trend:
     ----------
     runs : tuple of Run
         From the oldest on.
+    names : tuple of str
+        Of each run, its folder's name with as many folders above as distinguish it.
     points : mapping of place to tuple of Point or None
         One entry a run; None where the run was not at that place.
     common : mapping of place to int
@@ -61,6 +64,7 @@ class Trend:
     """
 
     runs: tuple[Run, ...]
+    names: tuple[str, ...]
     points: dict[Place, tuple[Point | None, ...]]
     common: dict[Place, int]
 
@@ -71,16 +75,17 @@ def trend(runs: Iterable[Run]) -> Trend:
     tried = [
         [result for result in run.results if result.outcome is not Outcome.INFRA_ERROR] for run in ordered
     ]
+    names = run_names([run.path for run in ordered])
     points, common = {}, {}
     for place in sorted({_place(result) for results in tried for result in results}):
         here = [[result for result in results if _place(result) == place] for results in tried]
         shared = set.intersection(*({result.key for result in results} for results in here if results))
         common[place] = len(shared)
         points[place] = tuple(
-            _point(run.path.name, place, results, shared) if results else None
-            for run, results in zip(ordered, here, strict=True)
+            _point(name, place, results, shared) if results else None
+            for name, results in zip(names, here, strict=True)
         )
-    return Trend(ordered, points, common)
+    return Trend(ordered, tuple(names), points, common)
 
 
 def _place(result: CaseResult) -> Place:

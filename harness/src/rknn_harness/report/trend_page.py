@@ -47,8 +47,8 @@ def write_trend(trend: Trend, folder: Path) -> Path:
         "measures": _MEASURES,
         "value": getattr,
         "reports": {
-            run.path.name: relative_link(run.path / "report.html", folder)
-            for run in trend.runs
+            name: relative_link(run.path / "report.html", folder)
+            for name, run in zip(trend.names, trend.runs, strict=True)
             if (run.path / "report.html").is_file()
         },
     }
@@ -57,11 +57,11 @@ def write_trend(trend: Trend, folder: Path) -> Path:
         "format": 1,
         "runs": [
             {
-                "name": run.path.name,
+                "name": name,
                 "started": run.manifest.get("started"),
                 "commit": run.manifest.get("commit"),
             }
-            for run in trend.runs
+            for name, run in zip(trend.names, trend.runs, strict=True)
         ],
         "points": [
             attrs.asdict(point) for points in trend.points.values() for point in points if point is not None
@@ -100,7 +100,7 @@ def _chart(trend: Trend, part: tuple[str, str], chosen: _Measure) -> Markup:
     if not numbers:
         return Markup("")
     return lines(
-        [run.path.name for run in trend.runs],
+        trend.names,
         series,
         _axis(measure, label, numbers, text_of),
         title=f"{label}, toolkit {toolkit} on {board}, by run",

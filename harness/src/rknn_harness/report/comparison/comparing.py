@@ -18,6 +18,7 @@ from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison.choice import EVERYTHING, Choice
 from rknn_harness.report.comparison.measures import ERROR, LABELS, TIME, Measure
 from rknn_harness.report.comparison.movements import Movement, movements
+from rknn_harness.report.links import run_names
 from scirknn.text import count_of
 
 
@@ -119,8 +120,13 @@ class Comparison:
     @property
     def title(self) -> str:
         """What is compared with what."""
-        names = dict.fromkeys((self.before.path.name, self.after.path.name))
-        return ", ".join(filter(None, [" → ".join(names), self.choice.words]))
+        names = " → ".join(dict.fromkeys(self.names))
+        return ", ".join(filter(None, [names, self.choice.words]))
+
+    @property
+    def names(self) -> list[str]:
+        """The runs' names, which differ where the runs do."""
+        return run_names((self.before.path, self.after.path))
 
     @property
     def sides(self) -> str:

@@ -174,10 +174,11 @@ def _document(comparison: Comparison) -> dict[str, Any]:
             "properties": list(each.properties),
         }
 
+    before, after = comparison.names
     return {
         "format": 1,
-        "before": comparison.before.path.name,
-        "after": comparison.after.path.name,
+        "before": before,
+        "after": after,
         "choice": {axis: list(pair) for axis, pair in comparison.choice.axes.items()},
         "verdict": comparison.verdict,
         "exit_code": int(comparison.code),
