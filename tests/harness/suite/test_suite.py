@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rknn_harness.plan.corpus import corpus_cases
@@ -14,9 +15,10 @@ from rknn_harness.records.case import Case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome, Stage
-from rknn_harness.records.run_folder import FORMAT, RunFolder, read_run
+from rknn_harness.records.run_folder import FORMAT, RunFolder, RunFolderError, read_run
 from rknn_harness.records.specs.mlp_spec import MlpSpec
-from rknn_harness.suite.suite import ConformanceFailure, Suite
+from rknn_harness.suite.suite import ConformanceFailure, Suite, read_baseline
+from tests.harness.samples import passed, write_run
 
 COUNT = 30
 DRAW = Draw(("float16", "int8"), COUNT, 5)
@@ -124,6 +126,15 @@ def test_a_failure_has_the_command_that_tries_it_again(folder: RunFolder) -> Non
         with pytest.raises(ConformanceFailure, match=r"mismatch at stage board\. off by one") as caught:
             suite.require(result)
     assert str(caught.value).endswith(f"\nRun it again: rknn-harness replay {folder.path} {result.case.id}")
+
+
+def test_a_baseline_has_a_time_for_a_case_of_the_plan_at_least(tmp_path: Path) -> None:
+    result = passed(PLAN[0].case, np.random.default_rng(0))
+    path = str(write_run(tmp_path / "run", [result]).path)
+    assert read_baseline(path, PLAN) == {result.key: result.latency}
+    assert read_baseline(None, PLAN) == {}
+    with pytest.raises(RunFolderError, match="has a time for no case of this run: its boards"):
+        read_baseline(path, PLAN[1:])
 
 
 def test_no_toolkit_is_an_infra_error_of_every_case(folder: RunFolder) -> None:

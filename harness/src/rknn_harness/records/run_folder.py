@@ -381,7 +381,8 @@ def _check_versions(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _versions() -> dict[str, str | None]:
-    return {"python": platform.python_version(), **{name: distribution_version(name) for name in _DISTRIBUTIONS}}
+    own = {name: distribution_version(name) for name in _DISTRIBUTIONS}
+    return {"python": platform.python_version(), **own}
 
 
 def _commit() -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from rknn_harness.records.outcomes import ExitCode
 from rknn_harness.records.run_folder import RunFolder, manifest, new_folder, read_run
 from rknn_harness.report.views import write_views
 from rknn_harness.suite.run_options import RunOptions
-from rknn_harness.suite.suite import Suite, SuiteOptions
+from rknn_harness.suite.suite import Suite, SuiteOptions, read_baseline
 from rknn_harness.suite.terminal import RunScreen, screen_of
 from sklearn2rknn import OptionError
 from sklearn2rknn.toolkit.environment_choice import parse_choice
@@ -102,8 +102,6 @@ def _settle(options: RunOptions) -> tuple[RunOptions, list[dict[str, str]]]:
     )
     _toolkit_choices(settled)
     chosen_families(settled.family)
-    if settled.baseline:
-        read_run(Path(settled.baseline))
     return settled, not_run
 
 
@@ -130,8 +128,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 _check_scheduler(options)
             if options.resume:
                 folder = RunFolder.resume(Path(options.resume))
+                read_baseline(options.baseline, folder.plan())
             else:
                 plan, skipped = _make_plan(options)
+                read_baseline(options.baseline, plan)
                 config.stash[_PLAN] = plan
                 if config.option.collectonly:
                     return
@@ -259,11 +259,10 @@ def suite(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
 def _suite(config: pytest.Config) -> Suite:
     folder, chosen = config.stash[_FOLDER], config.stash[_OPTIONS]
     toolkits = _toolkit_choices(chosen)
-    before = read_run(Path(chosen.baseline)).results if chosen.baseline else ()
     ids = known_ids(_draw(chosen), [entry.case for entry in folder.plan()])
     options = SuiteOptions(
         expectations=read_expectations(Path(chosen.expectations), chosen.board, toolkits, ids),
-        baseline={result.key: result for result in before},
+        baseline=read_baseline(chosen.baseline, folder.plan()),
         logs=folder.path / "logs" / _worker(config),
         wait=chosen.wait,
         trust_pickle=chosen.trust_pickle,

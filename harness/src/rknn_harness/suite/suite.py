@@ -18,7 +18,7 @@ from rknn_harness.conformance.run_case import CaseFiles, convert_model, run_case
 from rknn_harness.conversions.scheduler import Scheduler, SchedulerSettings
 from rknn_harness.conversions.source import ConversionSource
 from rknn_harness.conversions.store import ConversionStore
-from rknn_harness.errors import InfraError, SchedulerError
+from rknn_harness.errors import InfraError, RunFolderError, SchedulerError
 from rknn_harness.models.own_model import is_estimator
 from rknn_harness.plan.corpus import keep
 from rknn_harness.plan.drawing import Draw, smallest_case
@@ -26,6 +26,7 @@ from rknn_harness.plan.expectations import Expectation, expected_reason
 from rknn_harness.records.case import Case, Key
 from rknn_harness.records.case_result import MADE_SMALLER, CaseResult
 from rknn_harness.records.entry import Entry
+from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import failed_properties
@@ -64,8 +65,8 @@ class SuiteOptions:
     Attributes
     ----------
     expectations : sequence of Expectation
-    baseline : mapping of Key to CaseResult
-        The last accepted run, whose latencies calls are held to.
+    baseline : mapping of Key to Latency
+        What calls are held to, see `read_baseline`.
     logs : pathlib.Path or None
         None: the run folder's ``logs``.
     wait : float
@@ -79,12 +80,32 @@ class SuiteOptions:
     """
 
     expectations: Sequence[Expectation] = ()
-    baseline: Mapping[Key, CaseResult] = attrs.field(factory=dict)
+    baseline: Mapping[Key, Latency] = attrs.field(factory=dict)
     logs: Path | None = None
     wait: float = 5.0
     trust_pickle: bool = False
     store: Path | None = None
     scheduler: SchedulerSettings | None = None
+
+
+def read_baseline(path: str | None, plan: Sequence[Entry]) -> dict[Key, Latency]:
+    """Return the times of an accepted run that calls are held to.
+
+    Raises
+    ------
+    RunFolderError
+        It cannot be read, or has a time for no case of the plan.
+    """
+    if not path:
+        return {}
+    results = read_run(Path(path)).results
+    times = {result.key: result.latency for result in results if result.latency is not None}
+    if not any(entry.key in times for entry in plan):
+        raise RunFolderError(
+            f"{path} has a time for no case of this run: its boards, toolkits, models or seed are others. "
+            "Name a run of the same as --baseline, or leave it out."
+        )
+    return times
 
 
 class Suite:
@@ -171,13 +192,12 @@ class Suite:
         link = self._open_once(self._open_board, entry.board, Stage.BOARD)
         if isinstance(link, _Unavailable):
             return link.result(entry)
-        before = self._options.baseline.get(entry.key)
         return run_case(
             entry.case,
             toolkit,
             link,
             files=self._files,
-            baseline=None if before is None else before.latency,
+            baseline=self._options.baseline.get(entry.key),
             convert=convert_model if source is None else source.convert,
         )
 
