@@ -87,6 +87,11 @@ def write_run(path: Path, results: list[CaseResult], *, virtual: bool = True) ->
     return read_run(path)
 
 
+def finished(run: Run) -> Run:
+    """A run as it is once it has come to its end."""
+    return attrs.evolve(run, manifest={**run.manifest, "finished": "2026-01-01T00:00:00+00:00"})
+
+
 def mixed_results(count: int = 50) -> list[CaseResult]:
     """Every data set twice and `count` random networks, a few of which end badly."""
     random = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from rknn_harness.report.comparison import Comparison, compare
 from rknn_harness.report.comparison.page import comparison_lines, write_comparison
 from rknn_harness.report.numbers import summarize as summarize_run
 from tests.harness.matrix_runs import Plan, write_matrix
-from tests.harness.samples import write_run
+from tests.harness.samples import finished, write_run
 
 PLAN = Plan(toolkits=("2.3.2", "2.5.0"), precisions=("float16", "int8"), count=14, timed=40)
 
@@ -209,10 +209,6 @@ def test_a_property_that_one_side_did_not_run_is_no_change(tmp_path: Path, other
 
 def write_results(path: Path, results: list[CaseResult]) -> Run:
     return finished(write_run(path, results, virtual=False))
-
-
-def finished(run: Run) -> Run:
-    return attrs.evolve(run, manifest={**run.manifest, "finished": "2026-01-01T00:00:00+00:00"})
 
 
 def test_cases_of_one_run_alone(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from rknn_harness.records.outcomes import Outcome
 from rknn_harness.report.junit import write_junit
 from rknn_harness.report.render import write_report
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
-from tests.harness.samples import failed_results, mixed_results, write_run
+from tests.harness.samples import failed_results, finished, mixed_results, write_run
 
 
 def test_every_case_is_there_with_its_outcome(tmp_path: Path) -> None:
     results = mixed_results(6)
-    run = write_run(tmp_path / "run", results)
+    run = finished(write_run(tmp_path / "run", results))
     (suite,) = ElementTree.parse(write_junit(run)).getroot()
     told = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
     tags = {Outcome.PASS: [], Outcome.UNSUPPORTED: ["skipped"], Outcome.INFRA_ERROR: ["error"]}
@@ -31,7 +31,7 @@ def test_every_case_is_there_with_its_outcome(tmp_path: Path) -> None:
 
 
 def test_what_did_not_pass_has_the_command_that_tries_it_again(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "my runs" / "one", failed_results())
+    run = finished(write_run(tmp_path / "my runs" / "one", failed_results()))
     told = {
         case.get("name"): "".join(case.itertext()).splitlines()[-1]
         for case in ElementTree.parse(write_junit(run)).getroot().iter("testcase")
@@ -42,7 +42,7 @@ def test_what_did_not_pass_has_the_command_that_tries_it_again(tmp_path: Path) -
 
 
 def test_only_what_a_stage_answered_wrongly_has_a_first_bad_stage(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", mixed_results(6))
+    run = finished(write_run(tmp_path / "run", mixed_results(6)))
     page = write_report(run).read_text()
     for case in ElementTree.parse(write_junit(run)).getroot().iter("testcase"):
         (details,) = re.findall(rf'<tbody id="{case.get("name")}-.*?</tbody>', page, re.DOTALL)
@@ -69,11 +69,29 @@ def test_a_suite_for_each_toolkit_and_board(tmp_path: Path) -> None:
 def test_what_was_not_run_is_in_the_output_of_its_case(tmp_path: Path) -> None:
     drawn, other = mixed_results(0)[:2]
     not_drawn = attrs.evolve(other, case=attrs.evolve(other.case, second_build=False))
-    run = write_run(tmp_path / "run", [drawn, not_drawn])
+    run = finished(write_run(tmp_path / "run", [drawn, not_drawn]))
     cases = ElementTree.parse(write_junit(run)).getroot().iter("testcase")
     outputs = {case.get("name"): [child.text for child in case] for case in cases}
     text = f"digest_reproducible was not run: {NOT_DRAWN}"
     assert outputs == {drawn.case.id: [], not_drawn.case.id: [text]}
+
+
+def test_a_run_that_was_ended_early_is_an_error(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", mixed_results(0)[:2])
+    cases, early = ElementTree.parse(write_junit(run)).getroot()
+    assert (cases.get("errors"), early.get("errors"), early.get("tests")) == ("0", "1", "1")
+    (error,) = early.iter("error")
+    assert error.text == f"go on: rknn-harness run --resume {run.path}"
+    (suite,) = ElementTree.parse(write_junit(finished(run))).getroot()
+    assert suite.get("errors") == "0"
+
+
+def test_what_a_case_has_stands_in_the_order_of_the_schemas(tmp_path: Path) -> None:
+    failed = failed_results()[0]
+    not_drawn = attrs.evolve(failed, case=attrs.evolve(failed.case, second_build=False))
+    run = finished(write_run(tmp_path / "run", [not_drawn]))
+    (case,) = ElementTree.parse(write_junit(run)).iter("testcase")
+    assert [child.tag for child in case] == ["failure", "system-out"]
 
 
 def test_a_reason_with_what_xml_forbids(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.outcomes import Kind
-from rknn_harness.records.printed_commands import replay_command
+from rknn_harness.records.printed_commands import replay_command, resume_command
 from rknn_harness.records.run_folder import Run
 from scirknn.files import open_atomically
 from scirknn.text import printable
@@ -25,7 +25,7 @@ def write_junit(run: Run) -> Path:
 
     A failure of the model is a ``failure``, and so is an expected one that passed; an infrastructure error
     is an ``error``; a refused model and an expected failure are ``skipped``. Each has its replay command.
-    What was left out on purpose is in ``system-out``.
+    What was left out on purpose is in ``system-out``. A run that was ended early has an ``error`` of its own.
     """
     suites = ElementTree.Element("testsuites")
     parts: dict[tuple[str, str], list[CaseResult]] = {}
@@ -47,10 +47,22 @@ def write_junit(run: Run) -> Path:
         _properties(suite, run, toolkit, board)
         for result in results:
             _case(suite, result, run)
+    if not run.is_finished:
+        _ended_early(suites, run)
     path = run.path / "junit.xml"
     with open_atomically(path, follow_links=False) as file:
         ElementTree.ElementTree(suites).write(file, encoding="utf-8", xml_declaration=True)
     return path
+
+
+def _ended_early(suites: ElementTree.Element, run: Run) -> None:
+    """Add an error: what a server reads must not be all green where not all was tried."""
+    counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": "0.000"}
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "rknn-harness run", **counts})
+    case = ElementTree.SubElement(suite, "testcase", classname="run", name="complete", time="0.000")
+    message = "The run was ended early: not every case was tried."
+    error = ElementTree.SubElement(case, "error", type="incomplete", message=message)
+    error.text = printable(f"go on: {resume_command(run.path)}")
 
 
 def _properties(suite: ElementTree.Element, run: Run, toolkit: str, board: str) -> None:
@@ -78,22 +90,22 @@ def _case(suite: ElementTree.Element, result: CaseResult, run: Run) -> None:
         name=printable(result.case.id),
         time=f"{_seconds(result):.3f}",
     )
+    kind = _ELEMENTS.get(result.kind)
+    if kind is not None:
+        _end(ElementTree.SubElement(case, kind), result, run)
     for name, reason in result.not_run.items():
         ElementTree.SubElement(case, "system-out").text = f"{name} was not run: {reason}"
-    kind = _ELEMENTS.get(result.kind)
-    if kind is None:
-        return
+
+
+def _end(end: ElementTree.Element, result: CaseResult, run: Run) -> None:
+    """Say why a case did not pass."""
     sentences = [f"{name}: {error}" for name, error in result.properties.items() if error]
     message = result.reason
     if result.expected:
         passed = "" if result.is_failure else " to fail, and passed"
         message = f"expected{passed}: {result.expected}"
-    end = ElementTree.SubElement(
-        case,
-        kind,
-        type=result.defect or result.ending,
-        message=printable(message or "; ".join(sentences)),
-    )
+    end.set("type", result.defect or result.ending)
+    end.set("message", printable(message or "; ".join(sentences)))
     bad = result.first_bad_stage
     stage = [] if bad is None else [f"first at stage {bad.value}"]
     again = f"again: {replay_command(run.path, run.manifest, result)}"
