@@ -178,6 +178,9 @@ def test_the_expected_time_is_an_earlier_runs_or_a_stated_model(tmp_path: Path) 
     document.update(started="2026-01-01T00:00:00+00:00", finished="2026-01-01T00:01:30+00:00")
     (run.path / "manifest.json").write_text(json.dumps(document))
     assert expected_seconds(planned * 2, {"virtual": VIRTUAL}, tmp_path, 2) == 180
+    document.update(finished="2025-12-31T23:00:00+00:00")  # the clock was set back
+    (run.path / "manifest.json").write_text(json.dumps(document))
+    assert expected_seconds(planned, {"virtual": VIRTUAL}, tmp_path, 2) == 15 + 2 * 18 / 2
     assert plan_lines(["2.3.2"], planned, 180.0)[0].endswith("about 3 minutes")
     assert plan_lines(["2.3.2"], planned, None)[0].endswith("(12 fixed, 6 random)")
 

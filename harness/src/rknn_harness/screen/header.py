@@ -108,10 +108,11 @@ def _seconds_a_case(path: Path, boards: Iterable[str]) -> float | None:
         if set(manifest["boards"]) != set(boards):
             return None
         started, finished = (datetime.fromisoformat(manifest[name]) for name in ("started", "finished"))
+        seconds = (finished - started).total_seconds()
         count = read_file(path.parent / "cases.jsonl", _MOST_BYTES).count(b"\n")
     except (OSError, *READ_ERRORS):
         return None  # a run of another format, or an incomplete one
-    return (finished - started).total_seconds() / count if count else None
+    return seconds / count if count and seconds > 0 else None  # less: the clock was set back
 
 
 def _board(board: Board) -> str:
