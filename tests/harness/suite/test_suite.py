@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +137,19 @@ def test_a_baseline_has_a_time_for_a_case_of_the_plan_at_least(tmp_path: Path) -
     assert read_baseline(None, PLAN) == {}
     with pytest.raises(RunFolderError, match="has a time for no case of this run: its boards"):
         read_baseline(path, PLAN[1:])
+
+
+def test_what_is_warned_of_is_in_the_runs_folder_with_its_time(folder: RunFolder) -> None:
+    log = logging.getLogger("rknn_harness.boards.session.lease_calls")
+    file = folder.path / "logs" / "harness.log"
+    with Pretended(folder, lambda case: False):
+        assert not file.exists()
+        log.warning("The lease on %s was taken over from %s.", "desk", "ann@here")
+    log.warning("Of another run.")
+    assert re.fullmatch(
+        r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ The lease on desk was taken over from ann@here\.\n",
+        file.read_text(),
+    )
 
 
 def test_no_toolkit_is_an_infra_error_of_every_case(folder: RunFolder) -> None:

@@ -154,9 +154,11 @@ class BoardLink:
             if not self._provider.power_cycle():
                 return False
             self.power = f"The power of {self.board.name} was cycled once in this run."
+            _log.warning("The power of %s was cycled: %s", self.board.name, reason)
             wait_until_reachable(self.board)
         except InfraError as error:
             self.power = str(error)
+            _log.warning("%s", error)
             return False
         return True
 

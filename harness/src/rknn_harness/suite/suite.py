@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -334,10 +336,28 @@ class Suite:
         return self._opened[name]  # type: ignore[no-any-return]
 
     def __enter__(self) -> Suite:
+        # pytest catches what is logged, and shows none of it.
+        self._stack.enter_context(_warnings_in(self._logs / "harness.log"))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+@contextlib.contextmanager
+def _warnings_in(path: Path) -> Iterator[None]:
+    """Write what the harness warns of into a file, with the time in UTC: leases taken over, power, clocks."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log, handler = logging.getLogger("rknn_harness"), logging.FileHandler(path, delay=True, encoding="utf-8")
+    formatter = logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def _kind(result: CaseResult) -> tuple[object, ...]:
