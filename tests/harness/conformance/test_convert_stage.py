@@ -36,3 +36,24 @@ def test_a_case_that_was_not_drawn_is_built_once_and_held_to_the_simulator(
     assert finding.name == "simulator_equals_virtual_npu"
     assert bool(finding.error) is is_wrong
     assert Phase.AGAIN.value not in trial.clock.seconds
+
+
+def test_a_second_build_that_fails_is_the_toolkits_fault(
+    toolkit: sklearn2rknn.Toolkit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    right, seen = sklearn2rknn.Toolkit.start, set[bytes]()
+
+    def start(self: Any, model: bytes, **more: Any) -> Any:
+        if model in seen:
+            raise sklearn2rknn.ConversionError("build", "it ended by SIGABRT")
+        seen.add(model)
+        return right(self, model, **more)
+
+    monkeypatch.setattr(sklearn2rknn.Toolkit, "start", start)
+    case = dataset_case("iris", "float16", "2.3.2", (64,))
+    converted = convert_model(HostTrial(case=case, toolkit=toolkit, files=CaseFiles()), tmp_path)
+    assert isinstance(converted, Converted)
+    errors = {finding.name: finding.error for finding in converted.findings}
+    assert errors["simulator_equals_virtual_npu"] is None
+    expected = "A second build of the same model fails. The toolkit failed in build: it ended by SIGABRT"
+    assert errors["digest_reproducible"] == expected

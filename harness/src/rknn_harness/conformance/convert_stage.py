@@ -364,8 +364,11 @@ def _compare_with_simulator(
 def _build_again(bundle: scirknn.Bundle, toolkit: sklearn2rknn.Toolkit, record: ConversionRecord) -> Finding:
     """Build the simulated file once more."""
     model, config, calibration = record.built
-    built = toolkit.build(model, config=config, calibration=calibration)
-    error = digest_reproducible(_simulated_file(bundle, record)[0].content_digest, built.rknn)
+    try:
+        built = toolkit.build(model, config=config, calibration=calibration)
+        error = digest_reproducible(_simulated_file(bundle, record)[0].content_digest, built.rknn)
+    except sklearn2rknn.ConversionError as refusal:
+        error = f"A second build of the same model fails. {toolkit_failure(refusal)}"
     return Finding("digest_reproducible", Stage.SIMULATOR, error, Outcome.NONDETERMINISTIC)
 
 
