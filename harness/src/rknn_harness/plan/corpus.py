@@ -65,6 +65,9 @@ def keep(corpus: Path, result: CaseResult) -> None:
         np.save(part / "inputs.npy", X, allow_pickle=False)
         np.save(part / "expected.npy", reference(estimator, X).answer.output, allow_pickle=False)
         os.rename(part, path)
+    except OSError:
+        if not path.is_dir():  # another run, with the same corpus, was faster
+            raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -77,8 +80,11 @@ def _build(source: MlpSpec | FamilySpec) -> tuple[Any, Array]:
 
 
 def corpus_cases(corpus: Path) -> Iterator[Case]:
-    """Yield every entry's case, in the order of their names; none where there is no corpus."""
-    for path in sorted(corpus.glob("*/spec.json")):
+    """Yield every entry's case, in the order of their names; none where there is no corpus.
+
+    What a run that was killed had not written in full has a name that begins with a dot.
+    """
+    for path in sorted(corpus.glob("[!.]*/spec.json")):
         yield read_case(path.parent)
 
 
