@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -20,6 +22,7 @@ from rknn_harness.records.run_folder import Run
 from rknn_harness.report.comparison import Comparison, compare
 from rknn_harness.report.comparison.page import comparison_lines, write_comparison
 from rknn_harness.report.numbers import summarize as summarize_run
+from tests.counts import counted
 from tests.harness.matrix_runs import Plan, write_matrix
 from tests.harness.samples import finished, write_run
 
@@ -322,16 +325,45 @@ def test_a_neighbour_that_slows_some_calls_is_not_a_slowdown(tmp_path: Path) -> 
     assert moved.change == pytest.approx(2)
 
 
+def timed(run: Run, seconds: np.ndarray[Any, Any]) -> Run:
+    """A run of one model under many names, each call of which takes so long."""
+    result = RESULTS[0]
+    assert result.latency is not None
+    return run_of(
+        run,
+        [
+            attrs.evolve(
+                result,
+                case=attrs.evolve(result.case, id=f"model-{number}"),
+                latency=attrs.evolve(result.latency, p50=float(each), mad=float(each) * 1e-3),
+                samples="",
+            )
+            for number, each in enumerate(seconds)
+        ],
+    )
+
+
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("factor", [1.3, 2.0])
-def test_a_model_that_stands_alone_is_slower_when_it_takes_far_longer(
-    tmp_path: Path, count: int, factor: float
+def test_models_that_stand_alone_are_slower_when_they_take_far_longer(tmp_path: Path, count: int) -> None:
+    run, seconds = write_results(tmp_path / "run", RESULTS[:1]), np.full(count, 1e-3)
+    for factor, slower in ((1.3, 0), (2.0, count)):
+        found = compare(timed(run, seconds), timed(run, factor * seconds))
+        assert len(found.worse) == slower
+
+
+@pytest.mark.parametrize(("count", "scatter"), [(3, 0.05), (20, 0.1)])
+def test_times_that_scatter_are_no_slowdown_and_three_times_as_long_is(
+    tmp_path: Path, count: int, scatter: float
 ) -> None:
-    before = write_matrix(tmp_path / "a", 1, SMALL)
-    after = write_matrix(tmp_path / "b", 2, attrs.evolve(SMALL, slow=lambda case, board: factor))
-    moved = compare(run_of(before, before.results[:count]), run_of(after, after.results[:count])).moved
-    slower = {each.case for each in moved if (each.measure, each.worse) == ("time", True)}
-    assert slower == ({each.case.id for each in after.results[:count]} if factor == 2.0 else set())
+    run, noise = write_results(tmp_path / "run", RESULTS[:1]), np.random.default_rng(count)
+    reported, found = 0, 0
+    for _ in range(counted(1000)):
+        before, after = np.exp(noise.normal(-7, scatter / math.sqrt(2), (2, count)))
+        reported += bool(compare(timed(run, before), timed(run, after)).moved)
+        after[0] *= 3
+        found += "model-0" in {each.case for each in compare(timed(run, before), timed(run, after)).worse}
+    assert reported <= counted(1000) / 100
+    assert found >= 0.95 * counted(1000)
 
 
 def test_a_run_without_its_raw_samples(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ class Measure:
     group, case : float
         Least movement of a group, and of one case, that is reported: natural logarithm of a ratio, or a
         difference of shares for labels.
-    floor : float
-        Least spread of one case from run to run.
+    spread : float
+        Of one case from run to run, as far as a group does not show its own [assumed].
     value : callable
         The number of one result, the larger the worse, on the scale on which it is compared.
     """
@@ -30,7 +30,7 @@ class Measure:
     name: str
     group: float
     case: float
-    floor: float
+    spread: float
     value: Callable[[CaseResult], float | None]
 
 
@@ -51,6 +51,6 @@ def unequal_labels(result: CaseResult) -> float | None:
     return None if agreement is None else 1 - agreement
 
 
-TIME = Measure("time", math.log(1.05), math.log(1.25), 0.02, _log_time)
+TIME = Measure("time", math.log(1.05), math.log(1.25), 0.05, _log_time)
 ERROR = Measure("error", math.log(1.1), math.log(2), 0.05, _log_error)
 LABELS = Measure("labels", 0.002, 0.01, 0.0, unequal_labels)

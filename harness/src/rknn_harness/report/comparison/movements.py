@@ -25,8 +25,8 @@ from scirknn.arrays import Floats
 FAMILY = 1e-3
 """Chance that a comparison of two runs of the same thing reports any movement."""
 
-_SPREAD_ALONE = 0.1
-"""Assumed spread of one case from run to run where no other moved the other way, as of a single model."""
+_ASSUMED_CASES = 8
+"""How many cases the assumed spread of a measure counts for, beside those that a group has."""
 
 
 @attrs.frozen
@@ -108,9 +108,9 @@ def movements(
             if measure is LABELS:
                 half = _label_half(difference, per_case)
             else:
-                spread = _between_runs(values - common, own, measure.floor)
+                spread, freedom = _between_runs(values - common, own, measure.spread)
                 inside = runs.spread_of_medians(difference) if measure is TIME else 0.0
-                half = float(stats.norm.isf(per_case)) * math.hypot(spread, inside)
+                half = float(stats.t.isf(per_case, freedom)) * math.hypot(spread, inside)
             if abs(own) > half:
                 yield _movement(measure, (*place, new.case.id, 1), (value, value - half, value + half))
 
@@ -163,11 +163,17 @@ def _mean(values: Floats, tail: float, random: np.random.Generator) -> Interval:
     return middle, middle - half, middle + half
 
 
-def _between_runs(values: Floats, own: float, floor: float) -> float:
-    """Return the spread of one case from run to run, from the cases that moved the other way."""
+def _between_runs(values: Floats, own: float, assumed: float) -> tuple[float, int]:
+    """Return the spread of one case from run to run, and its degrees of freedom.
+
+    It is that of the cases that moved the other way, which are few or none in a small group: so it is
+    moderated by an assumed one (Smyth 2004, doi:10.2202/1544-6115.1027).
+    """
     others = np.abs(values[np.sign(values) != np.sign(own)])
     # 1.4826 makes the median of the magnitudes a normal distribution's standard deviation.
-    return max(floor, 1.4826 * float(np.median(others))) if len(others) else _SPREAD_ALONE
+    measured = 1.4826 * float(np.median(others)) if len(others) else 0.0
+    freedom = _ASSUMED_CASES + len(others)
+    return math.sqrt((_ASSUMED_CASES * assumed**2 + len(others) * measured**2) / freedom), freedom
 
 
 @attrs.frozen(eq=False)
