@@ -6,8 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-import attrs
-
 from rknn_harness.records.case import PRECISIONS
 from rknn_harness.records.case_result import GIVEN_UP, CaseResult
 from rknn_harness.records.outcomes import Cause, Kind, Outcome, Stage
@@ -33,49 +31,29 @@ _CLASS = re.compile(r"^[A-Z][A-Za-z]+: (?=[A-Z][a-z]* )")
 _NAMES = 5
 
 
-@attrs.frozen
-class CauseGroup:
-    """Cases that ended in the same way for the same reason.
-
-    Attributes
-    ----------
-    kind : Kind
-    stage : Stage or None
-        The first stage that shows it; None where no stage does.
-    sentence : str
-        Of the first of the cases.
-    results : tuple of CaseResult
-        A shrunk network first, then in the plan's order.
-    """
-
-    kind: Kind
-    stage: Stage | None
-    sentence: str
-    results: tuple[CaseResult, ...]
+Results = Sequence[CaseResult]
+"""Of one cause: a shrunk network first, then in the plan's order."""
 
 
-def causes_of(totals: Tally, kind: Kind) -> list[CauseGroup]:
+def causes_of(totals: Tally, kind: Kind) -> list[Results]:
     """Group a run's cases of a kind by cause, the most frequent first."""
     groups: dict[tuple[object, ...], list[CaseResult]] = {}
     for result in (*totals.smaller, *totals.results):
         if result.kind is kind:
             key = (result.outcome, result.stage, result.cause, result.defect)
             groups.setdefault(key, []).append(result)
-    causes = [
-        CauseGroup(kind, results[0].first_bad_stage, _sentence(results[0]), tuple(results))
-        for results in groups.values()
-    ]
-    return sorted(causes, key=lambda cause: -len(cause.results))
+    return sorted(groups.values(), key=len, reverse=True)
 
 
-def cause_lines(causes: Sequence[CauseGroup], totals: Tally, run: Run) -> list[str]:
+def cause_lines(causes: Sequence[Results], totals: Tally, run: Run) -> list[str]:
     """Return a paragraph for each cause, with the command that tries its first case again."""
     lines = []
     for number, cause in enumerate(causes[:SHOWN], 1):
-        where = "" if cause.stage is None else f", first seen {_STAGES[cause.stage]}"
+        stage = cause[0].first_bad_stage
+        where = "" if stage is None else f", first seen {_STAGES[stage]}"
         lines += paragraph(f"{INDENT}{number}  ", f"{_members(cause, totals)}{where}:")
-        lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [cause.sentence, _labels(cause)])))
-        lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause.results[0])}")
+        lines += paragraph(f"{INDENT}   ", " ".join(filter(None, [_sentence(cause[0]), _labels(cause)])))
+        lines.append(f"{INDENT}   again:  {replay_command(run.path, run.manifest, cause[0])}")
     left = len(causes) - SHOWN
     if left > 0:
         lines.append(f"{INDENT}   and {count_of(left, 'cause')} more, all in the report")
@@ -110,9 +88,9 @@ def _sentence(result: CaseResult) -> str:
     return _CLASS.sub("", sentence.removeprefix(GIVEN_UP))
 
 
-def _members(cause: CauseGroup, totals: Tally) -> str:
+def _members(cause: Results, totals: Tally) -> str:
     """Name a cause's cases: by data set, precision and batch size; random networks are counted."""
-    results = [result for result in cause.results if result not in totals.smaller] or list(cause.results)
+    results = [result for result in cause if result not in totals.smaller] or cause
     names: dict[str, list[CaseResult]] = {}
     for result in results:
         names.setdefault(row_name(result.case), []).append(result)
@@ -122,7 +100,7 @@ def _members(cause: CauseGroup, totals: Tally) -> str:
     return listed(parts) + _places(results, totals)
 
 
-def _member(name: str, results: Sequence[CaseResult]) -> str:
+def _member(name: str, results: Results) -> str:
     by_precision: dict[str, list[str]] = {}
     for result in results:
         size = "n" + "+".join(map(str, result.case.batch_size))
@@ -140,7 +118,7 @@ def _member(name: str, results: Sequence[CaseResult]) -> str:
     )
 
 
-def _places(results: Sequence[CaseResult], totals: Tally) -> str:
+def _places(results: Results, totals: Tally) -> str:
     """Return the toolkits and boards, unless they are all."""
     keys: tuple[tuple[str, Callable[[CaseResult], str]], ...] = (
         (" with toolkit ", lambda result: result.case.toolkit),
@@ -157,11 +135,11 @@ def _values(results: Iterable[CaseResult], key: Callable[[CaseResult], str]) -> 
     return sorted(set(map(key, results)))
 
 
-def _labels(cause: CauseGroup) -> str:
+def _labels(cause: Results) -> str:
     """Return that all labels are right, where only numbers are wrong and each case's labels were examined."""
-    mismatch = all(result.outcome is Outcome.MISMATCH for result in cause.results)
+    mismatch = all(result.outcome is Outcome.MISMATCH for result in cause)
     return "Every label is right." * (
-        mismatch and all(result.properties.get("labels") == "" for result in cause.results)
+        mismatch and all(result.properties.get("labels") == "" for result in cause)
     )
 
 
