@@ -127,7 +127,9 @@ def test_times_are_left_out_when_told_so_or_when_clocks_moved(tmp_path: Path) ->
     after = write_matrix(tmp_path / "b", 2, slow)
     assert {each.measure for each in compare(before, after).moved} == {"time"}
     assert not compare(before, after, time=False).moved
-    assert not compare(before, write_matrix(tmp_path / "c", 3, slow, throttled)).moved
+    found = compare(before, write_matrix(tmp_path / "c", 3, slow, throttled))
+    assert (found.moved, found.untimed) == ((), len(before.results))
+    assert f"times of {len(before.results)} cases left out: a clock moved" in comparison_text(found)
 
 
 BAD = "The output of row 0 is 2, scikit-learn's 1."

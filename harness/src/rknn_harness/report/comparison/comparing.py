@@ -94,6 +94,8 @@ class Comparison:
         Between precisions 0, as some models are for one alone.
     untried : int
         Cases that either side could not try, of those that both have.
+    untimed : int
+        Cases whose times are left out, as a clock moved while one was taken.
     incomplete : tuple of Run
         Those that did not come to their end, or have a case of their side that could not be tried.
     moved : tuple of Movement
@@ -113,6 +115,7 @@ class Comparison:
     new: tuple[Key, ...]
     lost: int
     untried: int
+    untimed: int
     incomplete: tuple[Run, ...]
     moved: tuple[Movement, ...]
     made: tuple[tuple[str, str, str], ...]
@@ -206,8 +209,9 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
     }
     changes = [change for pair in tried if (change := _change(*pair, time=is_timed(pair))) is not None]
     sound = [pair for pair in tried if not any(result.outcome.is_failure for result in pair)]
+    timed = [pair for pair in sound if is_timed(pair)]
     compared: list[tuple[Measure, Sequence[tuple[CaseResult, CaseResult]]]] = [
-        (ERROR, sound), (LABELS, sound), (TIME, [pair for pair in sound if is_timed(pair)])
+        (ERROR, sound), (LABELS, sound), (TIME, timed)
     ]  # fmt: skip
     return Comparison(
         before=before,
@@ -225,6 +229,7 @@ def compare(before: Run, after: Run, choice: Choice = EVERYTHING, *, time: bool 
         new=tuple(new[name].key for name in new if name not in old),
         lost=_lost(missing, after, choice),
         untried=len(both) - len(tried),
+        untimed=sum(any(each.clocks.get("moved") for each in pair) for pair in timed),
         incomplete=tuple(incomplete.values()),
         moved=tuple(movements(compared, before, after)),
         made=tuple(_made(choice, before, after)),

@@ -98,6 +98,9 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
         yield f"if that is meant, accept the run: {accept}"
     if comparison.untried:
         yield f"{count_of(comparison.untried, 'case')} could not be tried on one of the {comparison.sides}"
+    if comparison.untimed:
+        cases = count_of(comparison.untimed, "case")
+        yield f"times of {cases} left out: a clock moved meanwhile; docs/add-a-board.md says who may hold it"
     for run in comparison.incomplete:
         yield f"go on with {run.path.name}, then compare again: {resume_command(run.path)}"
     for name, old, new in comparison.made:
@@ -185,6 +188,7 @@ def _document(comparison: Comparison) -> dict[str, Any]:
         "compared": comparison.compared,
         "lost": comparison.lost,
         "untried": comparison.untried,
+        "untimed": comparison.untimed,
         "incomplete": [run.path.name for run in comparison.incomplete],
         "known_failures": comparison.known_failures,
         "newly_failing": [change(each) for each in comparison.failing],
