@@ -23,6 +23,7 @@ from rknn_harness.errors import (
     ConnectionLostError,
     InfraError,
 )
+from rknn_harness.records.reading import changes
 from scirknn.temporary import TemporaryFolder
 from virtual_npu import VirtualNpuError
 
@@ -188,17 +189,10 @@ class BoardLink:
 
     def _check_versions(self, session: BoardSession) -> None:
         """Give up a board whose versions are not those of before, or that is another one."""
-        names = [name for name in _VERSIONS if name in self.expected]
-        facts = session.facts() if names else {}
-        changed = [
-            f"{name} {self.expected[name]}, now {facts.get(name)}"
-            for name in names
-            if self.expected[name] != facts.get(name)
-        ]
-        if changed:
-            error = BoardRefusedError(
-                f"{self.board.name} had {'; '.join(changed)}. Put back what it had, or begin another run."
-            )
+        expected = {name: self.expected[name] for name in _VERSIONS if name in self.expected}
+        if expected and (changed := changes(expected, session.facts())):
+            had = f"{self.board.name} had {changed}."
+            error = BoardRefusedError(f"{had} Put back what it had, or begin another run.")
             self.give_up(error)
             raise error
 

@@ -133,6 +133,13 @@ def _shown(value: Any) -> Any:
     return value
 
 
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return which values of before are others now, as part of a sentence; empty where none is."""
+    return "; ".join(
+        f"{name} {value}, now {now.get(name)}" for name, value in before.items() if now.get(name) != value
+    )
+
+
 def parse_manifest(file: Path, text: bytes, number: int) -> dict[str, Any]:
     """Return the manifest of a run, of format `number`, from the text of a file.
 

@@ -42,6 +42,7 @@ from rknn_harness.records.entry import Entry
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.reading import (
     READ_ERRORS,
+    changes,
     check_record,
     content_of,
     parse_document,
@@ -370,10 +371,7 @@ def _now() -> str:
 
 def _check_versions(path: Path, manifest: Mapping[str, Any]) -> None:
     """Raise `RunFolderError` where a run would go on with other versions than its record names."""
-    before, now = manifest.get("versions", {}), _versions()
-    names = [name for name in before if before[name] != now.get(name)]
-    if names:
-        changed = "; ".join(f"{name} {before[name]}, now {now.get(name)}" for name in names)
+    if changed := changes(manifest.get("versions", {}), _versions()):
         raise RunFolderError(
             f"{path} was begun with {changed}. Install the versions of before, or begin another run: "
             "a record names one version of each."

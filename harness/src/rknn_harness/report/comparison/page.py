@@ -150,9 +150,10 @@ def _linked(comparison: Comparison, change: OutcomeChange, folder: Path) -> Mark
 
 
 def _accept_command(comparison: Comparison) -> str:
-    """Return the command by which a person gives up the cases that are lost; empty where there are none."""
+    """Return the command that gives up the lost cases; empty where none is, or more is amiss."""
     before, after = comparison.before, comparison.after
-    if not comparison.lost or "accepted" not in before.manifest:
+    is_all = comparison.lost and not (comparison.failing or comparison.worse or comparison.incomplete)
+    if not is_all or "accepted" not in before.manifest:
         return ""
     words = ["rknn-harness", "accept", shown_path(after.path), "--as", shown_path(before.path)]
     return shlex.join(words)
