@@ -359,13 +359,13 @@ def test_times_that_scatter_are_no_slowdown_and_three_times_as_long_is(
 ) -> None:
     run, noise = write_results(tmp_path / "run", RESULTS[:1]), np.random.default_rng(count)
     reported, found = 0, 0
-    for _ in range(counted(1000)):
+    for _ in range(counted(500)):
         before, after = np.exp(noise.normal(-7, scatter / math.sqrt(2), (2, count)))
         reported += bool(compare(timed(run, before), timed(run, after)).moved)
         after[0] *= 3
         found += "model-0" in {each.case for each in compare(timed(run, before), timed(run, after)).worse}
-    assert reported <= counted(1000) / 100
-    assert found >= 0.95 * counted(1000)
+    assert reported <= counted(500) / 100
+    assert found >= 0.95 * counted(500)
 
 
 def test_a_run_without_its_raw_samples(tmp_path: Path) -> None:
