@@ -182,7 +182,8 @@ def output_step(bundle: Bundle, output: Floats, files: Sequence[virtual_npu.Rknn
     """
     factor = np.ones(output.shape[1]) if bundle.output is None else np.abs(bundle.output.scale)
     if bundle.precision == "float16":
-        size = np.minimum(np.abs(output).max(axis=0) / factor, 65504.0)
+        # Above 2^15 all steps are alike, and numpy's spacing of the largest number is infinite.
+        size = np.minimum(np.abs(output).max(axis=0) / factor, 2.0**15)
         return np.asarray(np.spacing(size.astype(np.float16)).astype(np.float64) * factor)
     scales = [file.outputs[0].scale or 0.0 for file in files]
     return np.asarray(max(scales) * factor * np.ones(output.shape[1]))
