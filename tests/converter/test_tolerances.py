@@ -17,15 +17,29 @@ from sklearn2rknn.tolerances import (
 )
 
 
-@pytest.mark.parametrize("precision", ["float16", "int16", "int8"])
-def test_a_check_asks_for_more_than_is_promised(precision: str) -> None:
-    for promise in promises(precision, ["relu"]):
-        required = promise.for_check()
-        assert promise.labels <= required.labels < required.expected_labels
-        assert promise.r2 < required.r2
+@pytest.mark.parametrize(
+    ("precision", "activation", "promised", "required"),
+    [
+        ("float16", "relu", (0.002, 0.005, 0.995, 0.9994), (0.002, 0.998, 0.999, 0.9997)),
+        ("float16", "tanh", (0.01, 0.025, 0.995, 0.9994), (0.01, 0.998, 0.999, 0.9997)),
+        ("int16", "relu", (None, None, 0.995, 0.9994), (None, 0.998, 0.999, 0.9997)),
+        ("int8", "relu", (None, None, 0.98, 0.97), (None, 0.98, 0.99, 0.985)),
+    ],
+)
+def test_a_check_asks_for_more_than_is_promised_as_the_documents_have_both(
+    precision: str,
+    activation: str,
+    promised: tuple[float | None, ...],
+    required: tuple[float | None, ...],
+) -> None:
+    promise = promises(precision, [activation, "identity"])[0]
+    assert (promise.probability, promise.margin, promise.labels, promise.r2) == pytest.approx(promised)
+    asked = promise.for_check()
+    numbers = (asked.probability, asked.labels, asked.expected_labels, asked.r2)
+    assert numbers == pytest.approx(required)
 
 
-def test_curved_networks_are_promised_the_wide_tolerance_alone() -> None:
+def test_only_straight_networks_are_promised_the_narrow_tolerance_and_else_the_wide_one() -> None:
     assert [each.probability for each in promises("float16", ["relu", "identity"])] == [0.002, 0.01]
     assert [each.probability for each in promises("float16", ["tanh", "identity"])] == [0.01]
     assert [each.probability for each in promises("int8")] == [None]
@@ -65,6 +79,22 @@ def test_the_reach_is_that_of_the_rows_nearest_to_a_decision() -> None:
     outputs = np.linspace(1, 200, 200)[:, None]
     assert probability_reach(outputs, outputs, head="logistic") == pytest.approx(12 / 4)
     assert probability_reach(outputs[:20], outputs[:20], head="logistic") == pytest.approx(8 / 4)
+
+
+@pytest.mark.parametrize(("head", "reach"), [("identity", 0.03), ("softmax", (0.01 + 0.03) / 4)])
+def test_outputs_that_are_probabilities_move_as_they_are(head: str, reach: float) -> None:
+    outputs, errors = np.tile([0.6, 0.4], (20, 1)), np.tile([0.01, -0.03], (20, 1))
+    assert probability_reach(outputs, errors, head=head) == pytest.approx(reach)
+    # Of one output there is no decision to be near to: the largest error counts.
+    errors[3] = -0.08
+    one = probability_reach(outputs[:, :1], errors[:, :1], head=head)
+    assert one == pytest.approx(0.08 if head == "identity" else 0.08 / 4)
+
+
+def test_a_label_of_a_probability_changes_at_a_half() -> None:
+    outputs, clear = np.array([[0.6], [0.9]]), np.ones((2, 1), bool)
+    share = expected_labels(outputs, np.array([[0.2]]), clear, one_of_them=False, threshold=0.5)
+    assert share == 3 / 4
 
 
 def test_labels_to_expect_count_every_error_on_every_row() -> None:

@@ -6,10 +6,12 @@ import attrs
 import numpy as np
 import pytest
 
+from scirknn.steps.activations import activate
 from sklearn2rknn import network_from_estimator
 from sklearn2rknn.checking.agreement import agreement
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.ranges import Ranges
 from sklearn2rknn.rows.check_rows import ROW_LIMIT, choose_rows
 from tests.converter.fitted import KINDS, fit
 
@@ -35,8 +37,42 @@ def test_one_wrong_row_is_counted(kind: str) -> None:
     found = agreement(network, outputs, reference)
     assert found.labels == 1 - 1 / 40
     assert found.max_error == np.abs(outputs - reference).max()
-    assert found.max_probability_error is not None
-    assert 0 < found.max_probability_error <= 1
+    chances = (activate(network.head, each) for each in (outputs, reference))
+    assert found.max_probability_error == np.abs(np.subtract(*chances)).max() > 0
+
+
+def test_a_label_near_a_tie_is_left_out_of_the_share_that_counts() -> None:
+    network = network_from_estimator(fit("softmax")[0])
+    reference = np.tile([4.0, 0.0, 0.0], (40, 1))
+    reference[3] = 1.0, 1.001, 0.0
+    outputs = reference.copy()
+    outputs[3] = 1.001, 1.0, 0.0
+    found = agreement(network, outputs, reference)
+    assert (found.labels, found.clear_labels) == (1 - 1 / 40, 1.0)
+    outputs[4] = reference[4, ::-1]
+    assert agreement(network, outputs, reference).clear_labels == 1 - 1 / 39
+
+
+def test_errors_are_tried_on_more_rows_of_the_kind() -> None:
+    network = network_from_estimator(fit("binary")[0])
+    reference, alike = np.full((40, 1), 10.0), np.full((90, 1), 0.4)
+    alone = agreement(network, reference + 0.5, reference)
+    assert (alone.labels, alone.expected_labels, alone.probability_reach) == (1.0, 1.0, 0.5 / 4)
+    # 0.4 less a half is another label, and 0.4 and a half is not.
+    assert agreement(network, reference + 0.5, reference, alike=alike).expected_labels == 0.5
+
+
+@pytest.mark.parametrize("kind", ["softmax", "binary", "multilabel"])
+def test_probabilities_behind_the_head_are_decided_at_a_half(kind: str) -> None:
+    estimator, X = fit(kind)
+    network = network_from_estimator(estimator)
+    reference = network.forward(X)
+    chances = activate(network.head, reference)
+    right = agreement(network, chances, reference, behind_head=True)
+    assert (right.labels, right.max_error, right.expected_labels) == (1.0, 0.0, None)
+    wrong = agreement(network, 1.0 - chances, reference, behind_head=True)
+    assert wrong.max_error == np.abs(1.0 - 2 * chances).max()
+    assert wrong.labels == 0.0
 
 
 def test_worst_output_of_a_regressor_counts() -> None:
@@ -81,6 +117,24 @@ def test_rows_are_spread_over_the_example_and_few_for_large_networks() -> None:
     assert len(choose_rows(network, rows[:5], 1).rows) == 5
     assert len(choose_rows(_sized(10_000), None, 1).rows) == 8
     assert len(choose_rows(_sized(10_000), None, 64).rows) == ROW_LIMIT
+
+
+def test_rows_of_its_own_are_held_out_and_those_it_is_built_from_are_alike() -> None:
+    network = network_from_estimator(fit("softmax")[0])
+    own, rows = (np.random.default_rng(seed).normal(size=(600, 3)) for seed in range(2))
+    chosen = choose_rows(network, rows, 1, own)
+    assert (chosen.source, chosen.held_out, len(chosen.alike)) == ("held_out", ROW_LIMIT, 600 + ROW_LIMIT)
+    assert {row.tobytes() for row in chosen.rows} <= {row.tobytes() for row in own}
+    assert choose_rows(network, None, 1, own, "check_input").held_out == ROW_LIMIT
+    assert choose_rows(network, rows, 1).held_out == choose_rows(network, None, 1).held_out == 0
+
+
+def test_random_rows_end_where_a_wide_range_ends() -> None:
+    network = network_from_estimator(fit("softmax")[0])
+    ranges = Ranges(np.full(3, -0.5), np.full(3, 99.0), ("StandardScaler",) * 3)
+    rows = choose_rows(attrs.evolve(network, input_ranges=ranges), None, 1).rows
+    assert rows.min() == -0.5
+    assert 2 < rows.max() < 6
 
 
 def test_random_rows_are_the_same_each_time() -> None:

@@ -58,6 +58,15 @@ def test_limits_name_what_fails() -> None:
     assert simulated(probability_reach=0.001).failed_limit(required) == ""
     reach = simulated(probability_reach=0.0011).failed_limit(required)
     assert "move a probability by 0.0022" in reach
+    assert simulated(max_probability_error=0.002).failed_limit(required) == ""
+    error = simulated(max_probability_error=0.0021).failed_limit(required)
+    assert error == "a probability is 0.0021 off; the limit is 0.002"
+    assert simulated(bound_share=1.0).failed_limit(required) == ""
+    assert "errs by 1.01 times what" in simulated(bound_share=1.01).failed_limit(required)
+
+
+def test_shares_are_counted_from_32_held_out_rows_on() -> None:
+    assert [CheckResult(held_out=rows).is_counted for rows in (0, 31, 32)] == [False, False, True]
 
 
 def test_the_virtual_npu_decides_where_it_ran() -> None:
