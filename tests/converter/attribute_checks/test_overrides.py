@@ -92,6 +92,66 @@ def test_predict_that_differs_by_something_else_is_refused_on_example_rows(
         check_own_predictions(estimator, network, X)
 
 
+@pytest.mark.parametrize(("gap", "is_refused"), [(0.01, True), (5e-4, False)])
+def test_one_row_with_another_label_is_named_unless_it_is_a_tie(gap: float, is_refused: bool) -> None:
+    estimator = quietly_fitted(MLPClassifier((8,), max_iter=20, random_state=0), X, y)
+    outputs = network_from_estimator(estimator).forward(X)[70]
+    *_, second, first = outputs.argsort()
+    estimator.intercepts_[-1][second] += outputs[first] - outputs[second] - gap
+    network, labels = network_from_estimator(estimator), estimator.predict(X)
+    labels[70] = second
+    estimator.predict = lambda X: labels
+    if is_refused:
+        with pytest.raises(UnsupportedModelError, match=r"in 1 of 150 example rows, first in row 70\."):
+            check_own_predictions(estimator, network, X)
+    else:
+        check_own_predictions(estimator, network, X)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refused"), [(0.01, True), (-0.01, True), (1e-4, False), (-1e-4, False)]
+)
+def test_one_number_that_differs_by_more_than_float32_explains_is_named(
+    error: float, is_refused: bool
+) -> None:
+    estimator = quietly_fitted(
+        MLPRegressor(hidden_layer_sizes=(8,), max_iter=20, random_state=0), X, X[:, :2]
+    )
+    network, values = network_from_estimator(estimator), estimator.predict(X)
+    values[7, 1] += error * (1 + np.abs(values[7, 1]))
+    estimator.predict = lambda X: values
+    if is_refused:
+        with pytest.raises(UnsupportedModelError, match=r"in 1 of 150 example rows, first in row 7\."):
+            check_own_predictions(estimator, network, X)
+    else:
+        check_own_predictions(estimator, network, X)
+
+
+def test_one_of_several_labels_that_differs_is_named() -> None:
+    several = np.stack([y == 0, y == 1, y == 2], axis=1).astype(int)
+    estimator = quietly_fitted(MLPClassifier((8,), max_iter=100, random_state=0), X, several)
+    network, labels = network_from_estimator(estimator), estimator.predict(X)
+    row = int(np.abs(network.forward(X)[:, 2]).argmax())
+    labels[row, 2] = 1 - labels[row, 2]
+    for predictions, text in (
+        (labels, rf"in 1 of 150 example rows, first in row {row}\."),
+        (labels[:, :2], "in 150 of"),
+    ):
+        estimator.predict = lambda X, given=predictions: given
+        with pytest.raises(UnsupportedModelError, match=text):
+            check_own_predictions(estimator, network, X)
+
+
+@pytest.mark.parametrize("targets", [y, y.astype(float)])
+def test_predictions_of_other_rows_are_refused(targets: Any) -> None:
+    kind = MLPRegressor if targets.dtype.kind == "f" else MLPClassifier
+    estimator = quietly_fitted(kind(hidden_layer_sizes=(4,), max_iter=5), X, targets)
+    network, predictions = network_from_estimator(estimator), estimator.predict(X)
+    estimator.predict = lambda X: predictions[:-1]
+    with pytest.raises(UnsupportedModelError, match="in 150 of 150 example rows"):
+        check_own_predictions(estimator, network, X)
+
+
 def test_a_table_is_compared_by_the_names_of_its_columns() -> None:
     table = pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
     front = ColumnTransformer([("scale", StandardScaler(), ["a", "c", "d"])])
