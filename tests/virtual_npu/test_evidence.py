@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -97,6 +98,54 @@ def test_a_file_follows_the_rules_of_its_own_units() -> None:
     tanh = Dense(np.eye(8), np.zeros(8), table=_tanh_table(), factor=5424.0)
     followed = names(read(write(Chain([tanh], samples=8))))
     assert followed == [*FLOAT, "float_factors", *LOOKUP, *OUTPUT]
+
+
+EW = 1 << 9 | 1 << 7 | 1 << 6
+"""EW_CFG of a second operand from memory, without lookup and ReLU; the algorithm is in bits 16 to 19."""
+
+EDITS: list[tuple[str, dict[int, int], str, str]] = [
+    # dtype, registers, rules that come and that go
+    ("float16", {0x100C: 2 << 7 | 2 << 4 | 3}, "spread_point", "float16_sums lane_zero"),
+    ("int8", {0x301C: 1}, "shortened_sums", ""),
+    ("int8", {0x4050: 0x127}, "", "kernel_offsets"),
+    ("float16", {0x4040: 0x20160}, "negative_factors", ""),
+    ("float16", {0x4040: 0x20152}, "", "float_addends"),
+    ("int8", {0x4060: 0x42}, "integer_norm", ""),
+    ("int8", {0x4060: 0xD2}, "relu", ""),
+    ("float16", {0x4070: EW}, "larger_of_two", ""),
+    ("float16", {0x4070: EW | 3 << 16}, "division", ""),
+    ("float16", {0x4070: EW | 2 << 16}, "elementwise fused_addition", ""),
+    ("float16", {0x4070: EW | 1 << 2}, "elementwise fused_addition", ""),
+    ("float16", {0x4070: EW & ~(1 << 6)}, "larger_of_constant", ""),
+    ("int8", {0x4070: EW}, "integer_elementwise", ""),
+    ("float16", {0x4070: 1 << 7 | 1 << 1}, "relu", ""),
+    ("int8", {0x4070: 0x302}, "lookup_lines lookup_ends lookup_side integer_lookup", ""),
+    ("float16", {0x4070: 0x302, 0x4120: 1}, " ".join([*LOOKUP, "lookup_slopes"]), ""),
+    ("float16", {0x4034: 7 << 22 | 3}, "largest_channel", ""),
+    ("float16", {0x4010: 3 << 29 | 2 << 26 | 2}, "bfloat16_output", "float_output overflow"),
+    ("float16", {0x4010: 1 << 29 | 1 << 26 | 2, 0x5044: 1 << 15 | 0x810}, "unconverted", ""),
+    ("float16", {0x400C: 1 << 31 | 0x1E5}, "shared_surfaces", ""),
+]
+
+
+@pytest.mark.parametrize(("dtype", "edit", "more", "fewer"), EDITS)
+def test_a_task_calls_for_the_rules_of_what_its_registers_switch_on(
+    dtype: str, edit: dict[int, int], more: str, fewer: str
+) -> None:
+    ones = np.ones(3, np.int16)
+    layer = Dense(np.ones((3, 8)), np.zeros(3), multipliers=ones)
+    usual, edited = (
+        set(names(read(write(Chain([layer], 4, dtype, edit={0: registers}))))) for registers in ({}, edit)
+    )
+    assert (edited - usual, usual - edited) == (set(more.split()), set(fewer.split()))
+
+
+def test_a_lookup_of_a_softmax_has_an_offset_of_its_own() -> None:
+    tanh = Dense(np.eye(8), np.zeros(8), table=_tanh_table(), factor=5424.0)
+    file = read(write(Chain([tanh], samples=8)))
+    nodes = tuple(dataclasses.replace(node, type="exSoftmax13") for node in file.nodes)
+    assert "softmax_offset" not in names(file)
+    assert "softmax_offset" in names(dataclasses.replace(file, nodes=nodes))
 
 
 @pytest.mark.filterwarnings("ignore::virtual_npu.OverWideFieldWarning")

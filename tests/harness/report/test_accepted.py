@@ -65,6 +65,26 @@ def test_a_later_run_takes_the_place_of_the_accepted_one(tmp_path: Path) -> None
     assert command("compare", first, second).exit_code == 0, "a new case is no regression either"
 
 
+def test_the_accepted_run_stays_where_another_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = finished(tmp_path / "first", mixed_results(2)[:8])
+    second = finished(tmp_path / "second", mixed_results(2)[:9])
+    assert command("accept", first, "--as", tmp_path / "kept").exit_code == 0
+    rename = os.rename
+
+    def fail(source: Path, target: Path) -> None:
+        if source.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    shown = command("accept", second, "--as", tmp_path / "kept")
+    assert (shown.exit_code, "No space left on device" in shown.output) == (3, True)
+    assert len(read_run(tmp_path / "kept").results) == 8
+    assert sorted(os.listdir(tmp_path)) == ["first", "kept", "second"]
+
+
 def test_what_is_incomplete_or_no_run_is_not_accepted(tmp_path: Path) -> None:
     stopped = write_run(tmp_path / "stopped", mixed_results(2)[:8]).path
     untried = finished(tmp_path / "untried", failed_results())

@@ -134,6 +134,21 @@ def test_diff_shows_registers_and_tensors_that_changed(
     assert "tensor w0 content: 48 bytes, sha256" in shown
 
 
+def test_diff_names_what_is_in_one_file_alone_and_layers_that_changed(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layers = [Dense(np.ones((3, 8)), np.zeros(3), relu=True), Dense(np.ones((2, 3)), np.zeros(2))]
+    other = tmp_path / "other.rknn"
+    other.write_bytes(write(Chain(layers, samples=2)))
+    for files, first, second in (((model, other), "second", "first"), ((other, model), "first", "second")):
+        assert main(["diff", *map(str, files)]) == 0
+        shown = capsys.readouterr().out.splitlines()
+        assert {f"tensor h0: only in the {first}", f"layer Conv:1: only in the {first}"} <= set(shown)
+        assert not any(line.endswith(f"only in the {second}") for line in shown)
+        types = ("Conv", "ConvRelu") if first == "second" else ("ConvRelu", "Conv")
+        assert "layer Conv:0 type: {} -> {}".format(*types) in shown
+
+
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY junk", b"RKNN"])
 def test_a_file_that_cannot_be_read_is_an_error(
     content: bytes, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,6 +68,35 @@ def test_digest_knows_content_only() -> None:
     assert same != content_digest(read(write(Chain([layer], samples=3))))
     edited = Chain([layer], samples=2, edit={0: {0x4060: 0x12}})
     assert same != content_digest(read(write(edited)))
+
+
+def test_digest_knows_every_part_of_a_file() -> None:
+    file = read(SMALL)
+    start, layer, *layers = file.nodes
+    tensor, *tensors = file.tensors
+    task, *tasks = file.task_table
+    address, *addresses = file.relocations
+    changes: list[dict[str, Any]] = [
+        *(
+            {name: "other"}
+            for name in ("compiler", "target_platform", "framework", "custom_string", "generator")
+        ),
+        {"format_version": 5},
+        {"metadata": {"version": "other"}},
+        {"internal_memory": file.internal_memory + 1},
+        {"input_indices": file.output_indices},
+        {"output_indices": file.input_indices},
+        {"tensors": (replace(tensor, scale=0.5), *tensors)},
+        {"nodes": (start, replace(layer, placement="CPU"), *layers)},
+        {"task_table": (replace(task, enable_mask=task.enable_mask ^ 1), *tasks)},
+        {"relocations": (replace(address, addend=16), *addresses)},
+        *(
+            {"buffers": (*file.buffers[:place], file.buffers[place] ^ 1, *file.buffers[place + 1 :])}
+            for place in range(1, 7)
+        ),
+    ]
+    digests = {content_digest(each) for each in (file, *(replace(file, **change) for change in changes))}
+    assert len(digests) == 1 + len(changes)
 
 
 @pytest.mark.parametrize("version", [1, 2, 4])
