@@ -190,10 +190,10 @@ def test_the_carried_bound_holds_for_any_values_within_the_error(name: str, seed
 
 COARSE = {
     "pair_chances": "an iteration may stop a step earlier",
-    "pieces": "most of these rows lie outside the ends",
-    "of_rows": "most of these rows are ties",
+    "pieces": "a piece may have any slope",
+    "of_rows": "of values with an error nothing is known",
 }
-"""Steps whose bound says nothing of most rows drawn here, and why."""
+"""Steps whose bound is not of that size, and why."""
 
 
 @pytest.mark.parametrize("name", sorted(STEPS.keys() - COARSE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from rknn_harness.models.strategies import specs
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.head_bounds import bound_through_head
 from rknn_harness.verdicts.reference import ACTIVATIONS, Reference, answer_from_output, reference
+from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32
 from sklearn2rknn.checking.float_bounds import output_bound
@@ -84,6 +86,26 @@ def test_the_head_keeps_within_its_bound(spec: MlpSpec, seed: int, size: float) 
         assert truth.answer.probabilities is not None
         assert (np.abs(moved.probabilities - truth.answer.probabilities) <= through).all()
         np.testing.assert_array_equal(moved.predictions[settled], truth.answer.predictions[settled])
+
+
+@pytest.mark.parametrize(
+    "spec", [SPEC, attrs.evolve(SPEC, task="regressor", n_outputs=3)], ids=["softmax", "numbers"]
+)
+@pytest.mark.parametrize("size", [1e-3, 0.3])
+def test_the_head_s_bound_is_met_at_a_corner(spec: MlpSpec, size: float) -> None:
+    truth = told(attrs.evolve(spec, rows=5, n_outputs=3))
+    bound = size * np.random.default_rng(0).uniform(0.5, 1, truth.answer.output.shape)
+
+    def answered(output: Floats) -> Array:
+        answer = answer_from_output(truth, output)
+        return answer.predictions if answer.probabilities is None else answer.probabilities
+
+    here, corners = answered(truth.answer.output), itertools.product((-1, 1), repeat=3)
+    moved = [np.abs(answered(truth.answer.output + bound * signs) - here) for signs in corners]
+    rounding = 1e-6 * (1 if truth.task == "classifier" else np.abs(here))
+    np.testing.assert_allclose(
+        bound_through_head(truth, bound).error, np.max(moved, axis=0) + rounding, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("activation", ["relu", "identity", "tanh", "logistic"])

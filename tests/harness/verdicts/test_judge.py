@@ -17,7 +17,7 @@ from rknn_harness.models.random_mlp import build_estimator, build_rows, has_pois
 from rknn_harness.models.strategies import specs
 from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.records.specs.mlp_spec import MlpSpec
-from rknn_harness.verdicts.judge import Verdict, judge
+from rknn_harness.verdicts.judge import Finding, Verdict, judge
 from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output, reference
 from sklearn2rknn.checking.arithmetic import FLOAT16
@@ -213,6 +213,57 @@ def test_a_virtual_board_must_repeat_the_virtual_npu_to_the_bit() -> None:
     assert judge(truth, answers, limits, board_is_virtual=False).outcome is Outcome.PASS
 
 
+@pytest.mark.parametrize(("steps", "outcome"), [(7.9, Outcome.PASS), (8.1, Outcome.MISMATCH)])
+def test_a_real_board_is_held_to_eight_steps_of_its_output(steps: float, outcome: Outcome) -> None:
+    truth = truth_of(SPEC)
+    here, step = truth.answer, np.array([0.5, 1, 2, 4, 8]) * 1e-3
+    output = here.output.copy()
+    output[9] += steps * step * [1, -1, 1, -1, 1]
+    answers = {Stage.VIRTUAL_NPU: here, Stage.BOARD: attrs.evolve(here, output=output)}
+    limits = dict.fromkeys(answers, Limits("made up", output=np.ones_like(output)))
+    verdict = judge(truth, answers, limits, step=step)
+    assert verdict.outcome is outcome
+    if outcome is Outcome.MISMATCH:
+        assert verdict.reason.startswith("The output of row 9, column ")
+        assert verdict.reason.endswith("(8 steps of its format); 1 of 64 rows are beyond it.")
+        assert verdict.cause == "board_equals_virtual_npu"
+
+
+def test_a_later_stage_s_failure_is_the_property_s_though_it_held_before() -> None:
+    truth = truth_of(SPEC)
+    answers = {Stage.VIRTUAL_NPU: emulated(truth), Stage.BOARD: without_bias(truth, emulated(truth))}
+    verdict = judge(truth, answers, dict.fromkeys(answers, derived(truth)))
+    assert verdict.properties["bound"].startswith("board: The output of row")
+    again = verdict.with_findings([Finding("deterministic", Stage.BOARD, "Two.", Outcome.NONDETERMINISTIC)])
+    assert (again.outcome, again.reason) == (verdict.outcome, verdict.reason)
+    assert again.properties["deterministic"] == "board: Two."
+
+
+def test_a_stage_that_answers_some_rows_is_judged_by_these() -> None:
+    truth, rows = truth_of(SPEC), np.arange(60, 10, -2)
+    limits = attrs.evolve(derived(truth), agreement=1.0, counted=np.isin(np.arange(64), rows))
+    right = answer_from_output(truth, emulated(truth).output[rows], rows)
+    for answer, outcome in ((right, Outcome.PASS), (without_row_8(truth, right), Outcome.MISMATCH)):
+        verdict = judge(truth, {Stage.SIMULATOR: answer}, {Stage.SIMULATOR: limits})
+        assert (verdict.outcome, verdict.metrics[Stage.SIMULATOR].rows) == (outcome, len(rows))
+    assert verdict.reason.startswith("The output of row 8, column ")
+
+
+def without_row_8(truth: Reference, answer: Answer) -> Answer:
+    output = answer.output.copy()
+    output[8] = output[9]
+    return answer_from_output(truth, output, answer.rows)
+
+
+def test_a_classifier_without_probabilities_is_a_mismatch() -> None:
+    truth = truth_of(SPEC)
+    verdict = board_says(truth, attrs.evolve(emulated(truth), probabilities=None))
+    assert (verdict.reason, verdict.cause) == (
+        "No probabilities came back from a classifier.",
+        Cause.NO_NUMBERS,
+    )
+
+
 def test_two_answers_to_the_same_rows() -> None:
     truth = truth_of(SPEC)
     right = emulated(truth)
@@ -249,6 +300,76 @@ def test_the_fixed_limits() -> None:
     near = attrs.evolve(right, probabilities=right.probabilities + 3e-3)
     assert board_says(truth, near, Limits("fixed", probability=2e-3)).outcome is Outcome.MISMATCH
     assert board_says(truth, near, Limits("fixed", probability=1e-2)).outcome is Outcome.PASS
+
+
+def shares(count: int, wrong: int, *, ties: int = 0) -> tuple[Reference, Answer]:
+    """Return a reference, and an answer with the first labels wrong, some of them at ties.
+
+    Rows have the margin 0.1, ties 0.002.
+    """
+    truth = truth_of(attrs.evolve(BINARY, rows=count))
+    chances = np.tile([0.45, 0.55], (count, 1))
+    chances[wrong - ties : wrong] = 0.499, 0.501
+    predictions = np.ones(count, bool)
+    known = attrs.evolve(truth.answer, predictions=predictions, probabilities=chances)
+    answer = attrs.evolve(known, predictions=np.arange(count) >= wrong)
+    return attrs.evolve(truth, answer=known), answer
+
+
+@pytest.mark.parametrize(
+    ("wrong", "ties", "counted", "agreement", "outcome"),
+    [
+        (1, 0, 100, 0.99, Outcome.PASS),
+        (2, 0, 100, 0.99, Outcome.MISMATCH),
+        (2, 1, 100, 0.99, Outcome.PASS),
+        (2, 0, 98, 0.99, Outcome.PASS),  # both are rows that the file was built from
+        (9, 0, 20, 0.99, Outcome.PASS),  # too few to count
+    ],
+)
+def test_a_share_is_of_rows_of_its_own_and_ties_count_as_equal(
+    wrong: int, ties: int, counted: int, agreement: float, outcome: Outcome
+) -> None:
+    truth, answer = shares(100, wrong, ties=ties)
+    limits = Limits("made up", agreement=agreement, counted=np.arange(100) >= 100 - counted)
+    verdict = board_says(truth, answer, limits)
+    assert verdict.outcome is outcome
+    share = verdict.metrics[Stage.BOARD].agreement
+    assert share == (1 - wrong / 100 if counted == 100 else 1.0 if counted > 32 else None)
+
+
+@pytest.mark.parametrize(("margin", "outcome"), [(0.09, Outcome.MISMATCH), (0.11, Outcome.PASS)])
+def test_a_label_counts_where_its_margin_is_larger_than_the_limit(margin: float, outcome: Outcome) -> None:
+    truth, answer = shares(40, 1)
+    assert board_says(truth, answer, Limits("made up", margin=margin)).outcome is outcome
+
+
+def test_of_several_labels_the_one_nearest_to_a_tie_decides_whether_a_row_counts() -> None:
+    truth = truth_of(MULTILABEL)
+    chances = np.tile([0.9, 0.9, 0.9, 0.501], (64, 1))
+    known = attrs.evolve(truth.answer, predictions=np.ones((64, 4), int), probabilities=chances)
+    moved = known.predictions.copy()
+    moved[5, 3] = 0
+    truth = attrs.evolve(truth, answer=known)
+    for margin, outcome in ((0.01, Outcome.PASS), (0.001, Outcome.MISMATCH)):
+        answer = attrs.evolve(known, predictions=moved)
+        assert board_says(truth, answer, Limits("made up", margin=margin)).outcome is outcome
+
+
+def test_r2_is_of_rows_of_its_own_and_of_columns_that_vary() -> None:
+    truth = truth_of(attrs.evolve(REGRESSOR, rows=100))
+    known = truth.answer.predictions.copy()
+    known[:, 2] = 5.0 + 0.01 * known[:, 2] / np.abs(known[:, 2]).max()  # by 0.2 % of its size
+    truth = attrs.evolve(truth, answer=attrs.evolve(truth.answer, predictions=known))
+    moved = known.copy()
+    moved[:, 2] = 5.0
+    spread = known[50:, 0].std()
+    moved[50:, 0] += np.sqrt(0.03) * spread
+    moved[:50] = 0.0
+    answer = attrs.evolve(truth.answer, predictions=moved)
+    for r2, outcome in ((0.9699, Outcome.PASS), (0.9701, Outcome.MISMATCH)):
+        verdict = board_says(truth, answer, Limits("made up", r2=r2, counted=np.arange(100) >= 50))
+        assert verdict.outcome is outcome
+        assert verdict.metrics[Stage.BOARD].r2 == pytest.approx(0.97)
 
 
 def test_a_near_tie_may_change_its_label() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -44,6 +47,26 @@ def test_a_curve_that_was_changed_is_misread() -> None:
     model = CALIBRATED.fit(X, y)
     for pair in model.calibrated_classifiers_:
         pair.calibrators[0].y_thresholds_ *= 0.999
+    with pytest.raises(AssertionError, match="misread"):
+        reference(model, X)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MLPRegressor(hidden_layer_sizes=(4,), max_iter=5), LogisticRegression()],
+    ids=lambda m: type(m).__name__,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_predictions_that_are_not_those_of_the_coefficients_are_misread(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    model.fit(X, y)
+    reference(model, X)
+    method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    right = getattr(type(model), method)
+    monkeypatch.setattr(type(model), method, lambda self, X: right(self, X) + 1e-5)
     with pytest.raises(AssertionError, match="misread"):
         reference(model, X)
 
