@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from rknn_harness.commands.cli import main
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.report.comparison import compare
+from rknn_harness.records.query import field
 from rknn_harness.report.trend import trend
 from rknn_harness.report.trend_page import write_trend
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
@@ -66,6 +67,23 @@ def test_places_that_a_run_was_not_at_and_cases_that_could_not_be_tried(tmp_path
     lost = [attrs.evolve(result, outcome=Outcome.INFRA_ERROR) for result in half.results[:5]]
     found = trend([whole, half, write_run(tmp_path / "c", lost)])
     assert [point is None for point in found.points["orange", "2.3.2", "int8"]] == [False, True, True]
+
+
+def test_a_point_is_of_what_was_tried_and_its_numbers_are_of_cases_that_all_runs_have(tmp_path: Path) -> None:
+    run = write_matrix(tmp_path / "run", 1, PLAN)
+    chosen = [each for each in run.results if each.case.toolkit == "2.5.0" and each.latency is not None]
+    three, four = chosen[:3], chosen[:4]
+    assert len({each.case.precision for each in four}) == 1
+    three[0] = attrs.evolve(three[0], outcome=Outcome.MISMATCH)
+    three.append(attrs.evolve(chosen[5], outcome=Outcome.INFRA_ERROR))
+    found = trend([attrs.evolve(run, results=tuple(each)) for each in (three, four)])
+    ((first, second),) = found.points.values()
+    assert first is not None
+    assert second is not None
+    assert (first.cases, second.cases) == (3, 4)
+    assert (first.pass_rate, second.pass_rate) == (2 / 3, 1.0)
+    for name, point in (("error", second.error), ("p50", second.seconds)):
+        assert point == sorted(field(each, name) or 0.0 for each in four[:3])[1]
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -94,6 +94,29 @@ def test_by_the_sign_of_the_input_an_exponential_fails() -> None:
         np.testing.assert_array_equal(np.abs(results - np.exp(x)) < 1e-3, is_right)
 
 
+@pytest.mark.parametrize("integer", [False, True])
+def test_slopes_lead_on_beyond_both_ends_of_the_tables(integer: bool) -> None:
+    entries = np.arange(1025, dtype=np.int64) * 32 - 16384  # the identity
+    registers = {0x4010: 2, 0x4108: 0x68, 0x410C: 0x50500, 0x4110: -16384 & 0xFFFFFFFF, 0x411C: 16384}
+    registers |= {0x4120: 3, 0x4124: 2, 0x4128: 5 << 16, 0x412C: 1 << 5}  # 3/4 below, 5/2 above
+    task = LoadedTask(0, DPU, registers, (entries[:513], entries[512:]))
+    table = LookupTable.decode(task, integer=integer)
+    values = np.array([-16784.0, -16384.0, -7.0, 16384.0, 16385.0, 16784.0])
+    expected = [-16384 - 300, -16384, -7, 16384, 16384 + 2.5, 16384 + 1000]
+    # An integer's half goes up, a float's to the even one.
+    expected[4] = 16387 if integer else 16386
+    assert table.apply(values, LookupRules()).tolist() == expected
+
+
+def test_an_integer_between_two_entries_is_rounded_to_the_nearest() -> None:
+    entries = np.arange(1025, dtype=np.int64)
+    registers = {0x4010: 0, 0x4108: 0x68, 0x410C: 0x50500, 0x4110: -16384 & 0xFFFFFFFF, 0x411C: 16384}
+    table = LookupTable.decode(LoadedTask(0, DPU, registers, (entries[:513], entries[512:])), integer=True)
+    # Halfway to the next of 32 places, and a place less; then places that are themselves rounded.
+    values = np.array([16.0, 15.0, 15.5, 15.49])
+    assert table.apply(values, LookupRules()).tolist() == [513, 512, 513, 512]
+
+
 def test_choices_of_a_file_are_measured() -> None:
     """Next to a tanh of 0 the index moves by up to half a step of 1 / 5424, the offset by 2**-15."""
     at = np.arange(-16384, 16385, 32) / 5424
