@@ -135,9 +135,10 @@ def judge_unguarded(
 def defect_of(conversion: UnguardedConversion, verdict: Verdict) -> str:
     """Name the known defect that an unguarded conversion met, as `sklearn2rknn` lists it; "" if none fits.
 
-    The simulator's answer is compared with those of networks that lack what a defect loses.
+    The simulator's answer is compared with those of networks that lack what a defect loses. One that lacks
+    nothing, as of no narrow layer or without scales, is the network itself, and no defect.
     """
-    if verdict.outcome is not Outcome.MISMATCH or Stage.SIMULATOR not in conversion.answers:
+    if verdict.outcome is not Outcome.MISMATCH or verdict.stage is not Stage.SIMULATOR:
         return ""
     output = conversion.answers[Stage.SIMULATOR].output
     no_bias = [
@@ -146,6 +147,7 @@ def defect_of(conversion: UnguardedConversion, verdict: Verdict) -> str:
     ]
     raw = conversion.truth.X
     scaled = raw if conversion.scales is None else raw / conversion.scales
+    right = _output(conversion.layers, scaled)
     for name, layers, X in (
         ("gemm-bias", no_bias, scaled),
         ("mean-std", conversion.layers, raw),
@@ -154,7 +156,8 @@ def defect_of(conversion: UnguardedConversion, verdict: Verdict) -> str:
         truth = _output(layers, X)
         bound = output_bound(layers, X, FLOAT16)
         inside = np.isfinite(bound) & np.isfinite(output)
-        if inside.any() and (np.abs(output - truth) <= bound)[inside].all():
+        lacks_something = inside.any() and (truth != right).any()
+        if lacks_something and (np.abs(output - truth) <= bound)[inside].all():
             return name
     return "" if np.isfinite(output).all() else "float16-overflow"
 

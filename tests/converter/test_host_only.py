@@ -1,0 +1,60 @@
+"""What the host computes is compared with every method of the estimator before a bundle is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from sklearn2rknn import CheckError, ExampleInputError, convert
+from sklearn2rknn.errors import UnsupportedModelError
+
+X, y = load_wine(return_X_y=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "error"),
+    [
+        (DecisionTreeClassifier, "predict_proba", 1e-9),
+        (DecisionTreeClassifier, "predict_proba", np.nan),
+        (DecisionTreeRegressor, "predict", 1e-9),
+        (DecisionTreeRegressor, "predict", 1e-14),
+    ],
+)
+def test_a_method_that_answers_otherwise_is_refused(
+    kind: Any, method: str, error: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = kind(random_state=0).fit(X, y), tmp_path / "model.rknn"
+    right = getattr(kind, method)
+
+    def wrong(self: Any, rows: Any) -> Any:
+        answers = right(self, rows)
+        answers[-1] += error
+        return answers
+
+    monkeypatch.setattr(kind, method, wrong)
+    if error == 1e-14:  # the last bits of another library
+        report = convert(model, path, example_input=X)
+        assert report.check.held_out == len(X)
+        assert 0 < report.check["host"]["max_error"] < 1e-12
+        return
+    with pytest.raises(CheckError, match=rf"{method} differs from {kind.__name__}'s by (1e-09|5e-10|nan)\."):
+        convert(model, path, example_input=X)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_label_and_rows_that_do_not_fit_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = DecisionTreeClassifier(random_state=0).fit(X, y), tmp_path / "model.rknn"
+    with pytest.raises(ExampleInputError, match="Give rows of X as predict takes them"):
+        convert(model, path, example_input=X[:, :5])
+    right = DecisionTreeClassifier.predict
+    monkeypatch.setattr(DecisionTreeClassifier, "predict", lambda self, rows: right(self, rows)[::-1])
+    with pytest.raises(UnsupportedModelError, match="gives something other than its weights do"):
+        convert(model, path, example_input=X)
+    assert list(tmp_path.iterdir()) == []
