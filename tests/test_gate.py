@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
-from tests.counts import counted
+from tests.counts import FULL, counted
 from tests.processors import KERNELS, environment
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,8 @@ print(json.dumps([pool["architecture"] for pool in threadpoolctl.threadpool_info
 
 def tox() -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read(ROOT / "tox.ini")
+    assert parser.read(ROOT / "tox.ini")
+    assert "testenv" in parser.sections()
     return parser
 
 
@@ -76,6 +77,6 @@ def test_property_tests_draw_the_same_examples() -> None:
     assert settings.default.database is None
 
 
-def test_a_run_counts_a_tenth_or_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert counted(200) in (20, 200)
+def test_a_run_counts_a_tenth_or_everything() -> None:
+    assert counted(200) == (200 if FULL else 20)
     assert counted(1) == 1

@@ -109,7 +109,7 @@ def test_one_row_with_another_label_is_named_unless_it_is_a_tie(gap: float, is_r
 
 
 @pytest.mark.parametrize(
-    ("error", "is_refused"), [(0.01, True), (-0.01, True), (1e-4, False), (-1e-4, False)]
+    ("error", "is_refused"), [(0.01, True), (-0.01, True), (1e-4, False), (-1e-4, False), (np.nan, True)]
 )
 def test_one_number_that_differs_by_more_than_float32_explains_is_named(
     error: float, is_refused: bool

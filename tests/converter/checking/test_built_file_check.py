@@ -65,6 +65,15 @@ def test_limits_name_what_fails() -> None:
     assert "errs by 1.01 times what" in simulated(bound_share=1.01).failed_limit(required)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["bound_share", "probability_reach", "max_probability_error", "clear_labels", "expected_labels", "r2"],
+)
+def test_no_number_meets_no_limit(name: str) -> None:
+    required = Requirement(probability=0.002, labels=0.99, expected_labels=0.99, r2=0.999)
+    assert "nan" in simulated(**{name: math.nan}).failed_limit(required)
+
+
 def test_shares_are_counted_from_32_held_out_rows_on() -> None:
     assert [CheckResult(held_out=rows).is_counted for rows in (0, 31, 32)] == [False, False, True]
 

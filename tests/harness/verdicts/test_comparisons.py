@@ -29,6 +29,19 @@ def test_the_number_that_is_furthest_beyond_its_own_limit_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize("limit", [0.5, np.inf])
+def test_nan_is_beyond_every_limit_but_where_it_is_right(limit: float) -> None:
+    limits = ErrorLimit(np.full(ZEROS.shape, limit), "made up")
+    values = ZEROS.copy()
+    values[2, 1] = np.nan
+    for expected, got in ((ZEROS, values), (values, ZEROS)):
+        error = beyond_limit("output", expected, got, limits)
+        assert error is not None
+        assert error.startswith("The output of row 2, column 1 is ")
+        assert error.endswith("1 of 4 rows are beyond it.")
+    assert beyond_limit("output", values, values, limits) is None
+
+
 @pytest.mark.parametrize(
     ("first", "second", "text"),
     [

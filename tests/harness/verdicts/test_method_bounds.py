@@ -62,6 +62,10 @@ def test_a_number_beyond_the_bound_is_named_by_its_method(name: str) -> None:
             planted[7] += 1e-3 * np.abs(theirs[np.isfinite(theirs)]).max()
             (error,) = errors(truth, exact, bound, **{method: planted})
             assert error.startswith(f"The answer of {method} of row 7")
+            planted = theirs.copy()
+            planted[7] = np.nan
+            (error,) = errors(truth, exact, np.full(exact.shape, np.inf), **{method: planted})
+            assert error.startswith(f"The answer of {method} of row 7")
 
 
 def test_a_wrong_label_off_ties_is_named() -> None:

@@ -73,10 +73,10 @@ class CheckResult:
     def is_beyond_bound(self) -> bool:
         """Whether the file errs by more than rounding explains."""
         deciding = self.deciding
-        return deciding is not None and (deciding.bound_share or 0.0) > 1.0
+        return deciding is not None and not (deciding.bound_share or 0.0) <= 1.0
 
     def failed_limit(self, required: Requirement) -> str:
-        """Return which limit is not met, the derived bound included; empty where all are."""
+        """Return which limit is not met, the derived bound included; empty where all are. NaN meets none."""
         deciding = self.deciding
         if deciding is None:
             return ""
@@ -84,13 +84,13 @@ class CheckResult:
             return f"an output errs by {deciding.bound_share:.3g} times what the arithmetic allows"
         if required.probability is not None:
             reach = SAFETY * (deciding.probability_reach or 0.0)
-            if reach > required.probability:
+            if not reach <= required.probability:
                 return (
                     f"errors of the outputs can move a probability by {reach:.2g} near a decision; the limit "
                     f"is {required.probability:g}"
                 )
             error = deciding.max_probability_error or 0.0
-            if error > required.probability:
+            if not error <= required.probability:
                 return f"a probability is {error:.2g} off; the limit is {required.probability:g}"
         clear = "of the labels away from ties are"
         for value, limit, what in (
@@ -98,7 +98,7 @@ class CheckResult:
             (deciding.expected_labels, required.expected_labels, f"{clear} expected to stay the same"),
             (deciding.r2, required.r2, "is R2 against scikit-learn's predictions"),
         ):
-            if value is not None and value < limit:
+            if value is not None and not value >= limit:
                 return f"{value:.4f} {what}; the limit is {limit:g}"
         return ""
 

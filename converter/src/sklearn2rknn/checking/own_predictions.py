@@ -68,15 +68,16 @@ def _differences(network: Network, values: Floats, expected: npt.NDArray[Any]) -
         if expected.size != predicted.size or expected.dtype.kind not in "biuf":
             return np.ones(len(predicted), dtype=bool)
         limit = _TIE * (1 + np.abs(predicted))
-        wrong = np.abs(predicted - expected.reshape(predicted.shape)) > limit
+        expected = np.asarray(expected.reshape(predicted.shape), np.float64)
+        wrong = (np.abs(predicted - expected) > limit) | (np.isnan(predicted) != np.isnan(expected))
         return np.asarray(wrong.any(axis=1))
     labels, values = labels_of(network, predicted), decision_values(network, values)
     middle = 0.5 if network.head == "identity" else 0.0
     if network.task == "multilabel":
         if expected.shape != labels.shape:
             return np.ones(len(labels), dtype=bool)
-        return np.asarray(((labels != expected) & (np.abs(values - middle) > _TIE)).any(axis=1))
+        return np.asarray(((labels != expected) & ~(np.abs(values - middle) <= _TIE)).any(axis=1))
     is_single = values.shape[1] == 1
     margin = np.abs(values[:, 0]) if is_single else decision_margins(values, one_of_them=True)
     different = np.array([a != b for a, b in zip(labels.tolist(), expected.tolist(), strict=True)])
-    return np.asarray(different & (margin > _TIE))
+    return np.asarray(different & ~(margin <= _TIE))

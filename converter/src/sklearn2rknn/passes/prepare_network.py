@@ -290,6 +290,6 @@ def _keeps_promise(source: Network, network: Network, rows: Floats, near: float 
             errors = SAFETY * (apply_steps(steps, values) - expected)
         else:
             _, errors = carry_steps((*source.epilogue, *steps), exact, bound, rows)
-        if probability_reach(expected, errors, head=head, near=near) > PROBABILITY:
+        if not probability_reach(expected, errors, head=head, near=near) <= PROBABILITY:  # nor is NaN
             return False
     return True

@@ -20,9 +20,9 @@ class ErrorLimit:
 
 
 def beyond_limit(name: str, expected: Array, values: Array, limit: ErrorLimit) -> str | None:
-    """Return a sentence where numbers err by more than their limit."""
+    """Return a sentence where numbers err by more than their limit, or are NaN where they are none."""
     error = np.abs(values - expected)
-    over = error > limit.error
+    over = (error > limit.error) | (np.isnan(values) != np.isnan(expected))
     if not over.any():
         return None
     place = np.unravel_index(np.where(over, error / np.maximum(limit.error, 1e-300), 0).argmax(), error.shape)
