@@ -6,9 +6,10 @@ import attrs
 import numpy as np
 import pytest
 
-from scirknn.steps.activations import activate
+from scirknn.steps.activations import Activation, activate
+from scirknn.steps.linear import Scale
 from sklearn2rknn import network_from_estimator
-from sklearn2rknn.checking.agreement import agreement
+from sklearn2rknn.checking.agreement import agreement, expected_behind_steps
 from sklearn2rknn.network.layer import Layer
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Ranges
@@ -60,6 +61,47 @@ def test_errors_are_tried_on_more_rows_of_the_kind() -> None:
     assert (alone.labels, alone.expected_labels, alone.probability_reach) == (1.0, 1.0, 0.5 / 4)
     # 0.4 less a half is another label, and 0.4 and a half is not.
     assert agreement(network, reference + 0.5, reference, alike=alike).expected_labels == 0.5
+
+
+def test_each_error_counts_by_its_share_and_with_both_signs() -> None:
+    network = network_from_estimator(fit("binary")[0])
+    reference, alike = np.full((64, 1), 10.0), np.full((8, 1), 0.4)
+    errors = np.repeat([0.5, 0.0], 32)[:, None]
+    assert agreement(network, reference + errors, reference, alike=alike).expected_labels == 0.75
+    assert expected_behind_steps(network, alike, errors, alike) == 0.75
+
+
+def test_outputs_that_are_probabilities_are_labels_from_a_half_on() -> None:
+    network = attrs.evolve(network_from_estimator(fit("multilabel")[0]), head="identity")
+    reference = np.full((40, network.n_outputs), 0.5)
+    reference[:, 1] = 0.7
+    # 0.7 less 0.3 is another label, and 0.7 and 0.3 is not; the others are ties.
+    assert agreement(network, reference + 0.3, reference).expected_labels == 0.5
+
+
+def test_probabilities_that_come_from_other_values_than_labels_have_a_reach_of_their_own() -> None:
+    network = network_from_estimator(fit("softmax")[0])
+    responses = {"predict": (), "predict_proba": (Scale(np.zeros(3), np.full(3, 5.0)), Activation("softmax"))}
+    reference = np.tile([4.0, 0.0, 0.0], (40, 1))
+    alone, both = (
+        agreement(each, reference + 0.01, reference).probability_reach
+        for each in (network, attrs.evolve(network, responses=responses))
+    )
+    assert alone == pytest.approx(0.02 / 4)
+    assert both == pytest.approx(0.1 / 4)
+
+
+def test_rows_without_an_answer_are_left_out_where_both_have_none() -> None:
+    estimator, X = fit("one output")
+    network = network_from_estimator(estimator)
+    reference = network.forward(X)
+    none, other = reference.copy(), reference.copy()
+    none[3], other[3] = np.nan, reference[3] + 1e3
+    assert agreement(network, none, none).r2 == 1.0
+    for one, two in ((none, reference), (reference, none), (other, reference)):
+        r2 = agreement(network, one, two).r2
+        assert r2 is not None
+        assert r2 < 0.0
 
 
 @pytest.mark.parametrize("kind", ["softmax", "binary", "multilabel"])

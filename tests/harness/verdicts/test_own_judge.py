@@ -64,6 +64,11 @@ def test_the_worst_output_is_compared_with_recorded_values() -> None:
     verdict = compared(right, wrong, expected, "regressor")
     assert verdict.stage is Stage.BOARD
     assert verdict.reason.startswith("R2 against the recorded predictions is -")
+    for error, stage in ((0.029, None), (0.031, Stage.VIRTUAL_NPU)):  # 0.97 is promised
+        values = expected.copy()
+        values[::2, 0] += np.sqrt(2 * error * expected[:, 0].var())
+        near = Answer(values, values, None)
+        assert compared(near, near, expected, "regressor").stage is stage
 
 
 def test_a_score_counts_the_rows_that_the_file_was_not_built_from() -> None:

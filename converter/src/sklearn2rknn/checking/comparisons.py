@@ -41,7 +41,7 @@ def are_clear(probabilities: Floats, *, one_of_them: bool) -> npt.NDArray[np.boo
 
 
 def worst_r2(expected: npt.ArrayLike, predictions: npt.ArrayLike, *, flat: float = 2.0**-40) -> float | None:
-    """Return the worst output's R2; None where no output varies.
+    """Return the worst output's R2; None where no output varies, `LOWEST_R2` of a number in place of NaN.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ def worst_r2(expected: npt.ArrayLike, predictions: npt.ArrayLike, *, flat: float
     if len(expected) < 2:
         return None
     expected, predictions = (each.reshape(len(each), -1) for each in (expected, predictions))
+    if (np.isnan(expected) & ~np.isnan(predictions)).any():
+        return LOWEST_R2
     with np.errstate(over="ignore", invalid="ignore"):
         deviation = expected.std(axis=0)  # NaN where the mean is infinite
         varying = (deviation > flat * np.abs(expected).max(axis=0)) & np.isfinite(deviation)
