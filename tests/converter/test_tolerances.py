@@ -63,7 +63,7 @@ def test_ties_are_left_out() -> None:
     apart = np.array([0.9, 1.1]) * MARGIN
     two = np.column_stack([0.5 + apart / 2, 0.5 - apart / 2])
     assert are_clear(two, one_of_them=True).tolist() == [False, True]
-    assert are_clear(two, one_of_them=False).shape == (2, 2)
+    assert are_clear(two, one_of_them=False).tolist() == [[False, False], [True, True]]
 
 
 def test_no_error_moves_a_probability_by_more_than_its_reach() -> None:

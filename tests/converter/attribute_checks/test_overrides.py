@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer
@@ -140,6 +141,23 @@ def test_one_of_several_labels_that_differs_is_named() -> None:
         estimator.predict = lambda X, given=predictions: given
         with pytest.raises(UnsupportedModelError, match=text):
             check_own_predictions(estimator, network, X)
+
+
+@pytest.mark.parametrize(("gap", "is_refused"), [(0.01, True), (5e-4, False)])
+def test_a_label_of_a_probability_is_a_tie_at_a_half(gap: float, is_refused: bool) -> None:
+    several = np.stack([y == 0, y == 1], axis=1).astype(int)
+    estimator = quietly_fitted(MLPClassifier((8,), max_iter=20, random_state=0), X, several)
+    outputs = network_from_estimator(estimator).forward(X)
+    estimator.intercepts_[-1][0] += 0.5 + gap - outputs[70, 0]
+    network = attrs.evolve(network_from_estimator(estimator), head="identity")
+    labels = (network.forward(X) > 0.5).astype(int)
+    labels[70, 0] = 0
+    estimator.predict = lambda X: labels
+    if is_refused:
+        with pytest.raises(UnsupportedModelError, match=r"in 1 of 150 example rows, first in row 70\."):
+            check_own_predictions(estimator, network, X)
+    else:
+        check_own_predictions(estimator, network, X)
 
 
 @pytest.mark.parametrize("targets", [y, y.astype(float)])

@@ -94,18 +94,50 @@ def test_the_head_keeps_within_its_bound(spec: MlpSpec, seed: int, size: float) 
 @pytest.mark.parametrize("size", [1e-3, 0.3])
 def test_the_head_s_bound_is_met_at_a_corner(spec: MlpSpec, size: float) -> None:
     truth = told(attrs.evolve(spec, rows=5, n_outputs=3))
-    bound = size * np.random.default_rng(0).uniform(0.5, 1, truth.answer.output.shape)
+    bound = np.asarray(size * np.random.default_rng(0).uniform(0.5, 1, truth.answer.output.shape))
 
     def answered(output: Floats) -> Array:
         answer = answer_from_output(truth, output)
         return answer.predictions if answer.probabilities is None else answer.probabilities
 
     here, corners = answered(truth.answer.output), itertools.product((-1, 1), repeat=3)
-    moved = [np.abs(answered(truth.answer.output + bound * signs) - here) for signs in corners]
-    rounding = 1e-6 * (1 if truth.task == "classifier" else np.abs(here))
-    np.testing.assert_allclose(
-        bound_through_head(truth, bound).error, np.max(moved, axis=0) + rounding, rtol=1e-9
-    )
+    moved = [np.abs(answered(truth.answer.output + bound * np.array(signs)) - here) for signs in corners]
+    rounding = 1e-6 * (np.ones_like(here) if truth.task == "classifier" else np.abs(here))
+    expected = np.asarray(np.max(moved, axis=0) + rounding, np.float64)
+    np.testing.assert_allclose(bound_through_head(truth, bound).error, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("task", "n_outputs", "gap", "is_settled"),
+    [
+        ("softmax", 3, 3.8e-6, False),
+        ("softmax", 3, 4.2e-6, True),
+        ("binary", 1, 3.8e-6, False),
+        ("binary", 1, 4.2e-6, True),
+        ("multilabel", 2, 3.8e-6, False),  # the other label is far away
+        ("multilabel", 2, 4.2e-6, True),
+    ],
+)
+def test_a_label_is_settled_where_float32_keeps_its_probability_apart(
+    task: str, n_outputs: int, gap: float, is_settled: bool
+) -> None:
+    truth = told(attrs.evolve(SPEC, task=task, n_outputs=n_outputs, rows=5))
+    output = np.zeros_like(truth.answer.output)
+    output[:, 0], output[:, 1 if task == "multilabel" else 2 :] = gap, -30.0
+    truth = attrs.evolve(truth, answer=answer_from_output(truth, output))
+    # The gap of two outputs shrinks by the errors of both.
+    both = is_settled and n_outputs != 3
+    for bound, expected in ((1e-9, is_settled), (0.6 * gap, both), (gap, False)):
+        settled = bound_through_head(truth, np.full(output.shape, bound)).settled
+        assert settled.tolist() == [expected] * 5
+
+
+def test_labels_of_outputs_that_are_probabilities_are_settled_off_a_half() -> None:
+    truth = told(attrs.evolve(SPEC, task="multilabel", n_outputs=2, rows=5))
+    output = np.tile([0.6, 0.1], (5, 1))
+    truth = attrs.evolve(truth, head="identity", answer=attrs.evolve(truth.answer, output=output))
+    for bound, expected in ((0.09, True), (0.11, False)):
+        assert bound_through_head(truth, np.full((5, 2), bound)).settled.tolist() == [expected] * 5
 
 
 @pytest.mark.parametrize("activation", ["relu", "identity", "tanh", "logistic"])

@@ -14,8 +14,8 @@ from sklearn.mixture import GaussianMixture
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.svm import SVC
 
-from rknn_harness.verdicts.head_bounds import bound_through_head
-from rknn_harness.verdicts.method_bounds import answers_to, method_errors
+from rknn_harness.verdicts.head_bounds import HeadBound, bound_through_head
+from rknn_harness.verdicts.method_bounds import answers_to, method_bound, method_errors
 from rknn_harness.verdicts.reference import Reference, reference
 from scirknn.arrays import Array, Floats
 from tests.converter.estimators.families.emulation import scaled
@@ -66,6 +66,18 @@ def test_a_number_beyond_the_bound_is_named_by_its_method(name: str) -> None:
             planted[7] = np.nan
             (error,) = errors(truth, exact, np.full(exact.shape, np.inf), **{method: planted})
             assert error.startswith(f"The answer of {method} of row 7")
+
+
+def test_a_logarithm_is_steepest_below() -> None:
+    truth = truth_of("trees")
+    chances = truth.methods["predict_proba"]
+    error = np.full(chances.shape, 0.1)
+    through = HeadBound(error, np.ones(len(chances), bool))
+    found = method_bound("predict_log_proba", truth, np.zeros_like(truth.answer.output), through)
+    assert {round(each, 2) for each in np.unique(chances)} == {0.0, 0.33, 0.67, 1.0}
+    known = chances > 0.1
+    np.testing.assert_allclose(found[known], np.log(chances[known] / (chances[known] - 0.1)))
+    assert np.isinf(found[~known]).all()
 
 
 def test_a_wrong_label_off_ties_is_named() -> None:
