@@ -58,3 +58,17 @@ def test_another_label_and_rows_that_do_not_fit_are_refused(
     with pytest.raises(UnsupportedModelError, match="gives something other than its weights do"):
         convert(model, path, example_input=X)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_label_of_a_late_row_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, right = np.vstack([X, X]), DecisionTreeClassifier.predict
+    model = DecisionTreeClassifier(random_state=0).fit(X, y)
+
+    def wrong(self: Any, rows: Any) -> Any:
+        labels = right(self, rows)
+        labels[300:301] = (labels[300:301] + 1) % 3
+        return labels
+
+    monkeypatch.setattr(DecisionTreeClassifier, "predict", wrong)
+    with pytest.raises(CheckError, match="predict gives other labels than DecisionTreeClassifier's"):
+        convert(model, tmp_path / "model.rknn", example_input=rows)

@@ -38,6 +38,13 @@ def test_a_label_changes_where_scikit_learns_does(asked: Any, values: Any, expec
     np.testing.assert_array_equal(answer(asked, "predict", np.array(values, np.float64)), expected)
 
 
+def test_decisions_of_one_output_are_a_column_where_labels_are() -> None:
+    values = np.array([[1.0], [-2.0]])
+    for task, expected in (("classifier", [1.0, -2.0]), ("multilabel", [[1.0], [-2.0]])):
+        asked = model(task, "logistic", PAIR, responses={"decision_function": ()})
+        np.testing.assert_array_equal(answer(asked, "decision_function", values), expected)
+
+
 def test_two_classes_of_one_output_are_in_their_order() -> None:
     asked = model("classifier", "logistic", PAIR)
     np.testing.assert_allclose(answer(asked, "predict_proba", np.log([[3.0]])), [[0.25, 0.75]])

@@ -12,6 +12,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neural_network import BernoulliRBM
 from sklearn.svm import SVC
 
 from rknn_harness.verdicts.head_bounds import HeadBound, bound_through_head
@@ -78,6 +79,14 @@ def test_a_logarithm_is_steepest_below() -> None:
     known = chances > 0.1
     np.testing.assert_allclose(found[known], np.log(chances[known] / (chances[known] - 0.1)))
     assert np.isinf(found[~known]).all()
+
+
+def test_the_bound_of_an_activated_output_is_that_of_its_steepest_place() -> None:
+    X = scaled("wine")[0] > 0
+    truth = reference(BernoulliRBM(3, n_iter=3, random_state=0).fit(X), X.astype(float))
+    bound, through = np.full_like(truth.answer.output, 1e-6), HeadBound(np.ones(1), np.ones(1, bool))
+    slope = truth.methods["transform"] * (1 - truth.methods["transform"])
+    np.testing.assert_allclose(method_bound("transform", truth, bound, through), 1e-6 * slope, rtol=1e-5)
 
 
 def test_a_wrong_label_off_ties_is_named() -> None:
