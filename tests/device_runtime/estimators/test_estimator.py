@@ -141,6 +141,7 @@ def test_score_is_scikit_learns(kind: str, make_bundle: MakeBundle) -> None:
     "X",
     [
         pytest.param(np.ones((2, 4)), id="narrow"),
+        pytest.param(np.ones((2, 6)), id="wide"),
         pytest.param(np.ones(5), id="one dimension"),
         pytest.param(np.float64(1), id="scalar"),
         pytest.param(np.ones((1, 5, 1)), id="three dimensions"),
@@ -161,6 +162,15 @@ def test_bad_rows_are_refused_in_scikit_learns_words(X: Any, make_bundle: MakeBu
     with scirknn.load(make_bundle(estimator)) as model, pytest.raises(scirknn.InputError) as ours:
         model.predict(X)
     assert str(ours.value).splitlines()[0] == str(theirs.value).splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", ["M8[D]", "m8[s]"])
+def test_dates_are_refused(kind: str, make_bundle: MakeBundle) -> None:
+    with (
+        scirknn.load(make_bundle(fitted("softmax"))) as model,
+        pytest.raises(scirknn.InputError, match="Convert dates as before fit"),
+    ):
+        model.predict(np.zeros((2, 5), kind))
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_label_is_settled_where_float32_keeps_its_probability_apart(
 
 def test_labels_of_outputs_that_are_probabilities_are_settled_off_a_half() -> None:
     truth = told(attrs.evolve(SPEC, task="multilabel", n_outputs=2, rows=5))
-    output = np.tile([0.6, 0.1], (5, 1))
+    output = np.tile([0.6, 0.05], (5, 1))
     truth = attrs.evolve(truth, head="identity", answer=attrs.evolve(truth.answer, output=output))
     for bound, expected in ((0.09, True), (0.11, False)):
         assert bound_through_head(truth, np.full((5, 2), bound)).settled.tolist() == [expected] * 5
