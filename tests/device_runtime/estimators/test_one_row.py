@@ -93,8 +93,10 @@ _ESTIMATOR = fitted("two outputs")
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_row_that_is_no_number_is_refused_without_a_warning(
-    wrong: float, dtype: Any, make_bundle: MakeBundle
+    wrong: float, dtype: Any, make_bundle: MakeBundle, lite: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The NPU may make a number of it.
+    monkeypatch.setattr(lite, "inference", lambda self, inputs: [np.zeros((1, 2, 1, 1), np.float32)])
     with np.errstate(over="ignore"):
         X = np.array([[0, 0, wrong, 0, 0]], dtype)
     with scirknn.load(make_bundle(_ESTIMATOR)) as model, warnings.catch_warnings():
@@ -132,6 +134,17 @@ def test_an_answer_that_is_no_number_is_named(make_bundle: MakeBundle, lite: Any
         monkeypatch.setattr(lite, "inference", lambda self, inputs: answer)
         with pytest.raises(scirknn.OutputRangeError, match="for row 0 of X"):
             model.predict(np.zeros((1, 5)))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_outputs_of_another_number_are_no_answer(
+    count: int, make_bundle: MakeBundle, lite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scirknn.load(make_bundle(_ESTIMATOR)) as model:
+        monkeypatch.setattr(lite, "inference", lambda self, inputs: [np.zeros((1, count, 1, 1), np.float32)])
+        for rows in (np.zeros((1, 5)), np.zeros((1, 5)).view(Rows)):
+            with pytest.raises(scirknn.ScirknnError, match="output"):
+                model.predict(rows)
 
 
 def test_a_row_that_was_fed_leaves_nothing_behind(make_bundle: MakeBundle) -> None:
