@@ -196,7 +196,8 @@ def test_names_tables_and_pairs_take_the_general_path(
     changes: dict[str, Any], make_bundle: MakeBundle, lite: type[FakeLite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = read_bundle(make_bundle(_ESTIMATOR))
-    monkeypatch.setattr(lite, "inference", lambda self, inputs: [np.zeros((1, 4, 1, 1), np.float32)])
+    answer = [np.zeros((1, 2 * changes.get("output_parts", 1), 1, 1), np.float32)]
+    monkeypatch.setattr(lite, "inference", lambda self, inputs: answer)
     with scirknn.Regressor(replace(bundle, **changes)) as model:
         monkeypatch.setattr(model, "_check", refuse_general_path)
         with pytest.raises(pytest.fail.Exception):
