@@ -16,6 +16,7 @@ import scirknn
 from scirknn.bundle import Affine, read_bundle
 from scirknn.bundle.columns import Columns, Number
 from scirknn.estimators.one_row import LIMIT
+from scirknn.steps.linear import Shift
 from tests.device_runtime.bundle.metadata_edits import edit_metadata
 from tests.device_runtime.bundle.test_input_range import HIGH, LOW, MIDDLE
 from tests.device_runtime.conftest import FakeLite, MakeBundle
@@ -187,6 +188,7 @@ def test_a_closed_model_says_so_for_one_row(make_bundle: MakeBundle) -> None:
     [
         {"feature_names": tuple("abcde")},
         {"columns": Columns(5, tuple(Number(column) for column in range(5)))},
+        {"features": (Shift((1.0,) * 5),)},
         {"parts": 3, "channels": 16},
         {"output_parts": 2},
     ],

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from rknn_harness.verdicts.reference import answer_from_output, in_form_of, reference
+from rknn_harness.verdicts.reference import Answer, answer_from_output, in_form_of, reference
 from scirknn.bundle import Bundle
 from sklearn2rknn import network_from_estimator
 from sklearn2rknn.network.bundle_fields import bundle_fields
@@ -25,6 +25,14 @@ from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.kernel_on_npu import distance_kernel, kernel_on_npu
 
 CALIBRATED = CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=2)
+
+
+@pytest.mark.parametrize(("targets", "deciding"), [(1, [0.4, 0.6]), (2, [0.4, 0.6]), (4, [0.6, 0.1])])
+def test_the_second_class_of_each_target_decides(targets: int, deciding: list[float]) -> None:
+    """Of one class for each row, of labels with a probability each, and of targets with two each."""
+    chances = np.array([[0.4, 0.6]] if targets < 4 else [[0.4, 0.6, 0.9, 0.1]])
+    predictions = np.ones((1, 2) if targets > 1 else 1, int)
+    assert Answer(np.zeros((1, 2)), predictions, chances).deciding.tolist() == [deciding]
 
 
 @pytest.mark.parametrize("fitted", [np.float64, np.float32])
