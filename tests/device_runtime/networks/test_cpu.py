@@ -83,11 +83,12 @@ def test_the_range_of_integers_is_not_the_cpus(path: Path) -> None:
         assert model.input_range_counts is None
 
 
-def test_what_overflows_is_an_error_that_names_the_row(path: Path) -> None:
-    X = np.zeros((3, 5))
-    X[2] = 3e38
+@pytest.mark.parametrize("row", [2, 2999])
+def test_what_overflows_is_an_error_that_names_the_row(row: int, path: Path) -> None:
+    X, text = np.zeros((row + 1, 5)), f"row {row} of X: a value left the range of float32"
+    X[row] = 3e38
     with scirknn.load(path, device="cpu") as model:
-        with pytest.raises(scirknn.OutputRangeError, match=r"row 2 of X: a value left the range of float32"):
+        with pytest.raises(scirknn.OutputRangeError, match=text):
             model.predict(X)
 
 
