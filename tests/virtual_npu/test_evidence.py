@@ -16,6 +16,9 @@ from tests.virtual_npu.execute.test_virtual_npu import _tanh_table
 from tests.virtual_npu.rknn_writer import Chain, Dense, small, write
 from virtual_npu import RknnFile, evidence, read, rules_followed
 from virtual_npu.evidence import RULES, Kind, Rule
+from virtual_npu.program.loader import LoadedTask, load
+from virtual_npu.program.memory import Memory
+from virtual_npu.program.registers import ENABLE_BITS
 
 PAGE = Path(__file__).parents[2] / "docs" / "virtual-npu.md"
 
@@ -92,7 +95,8 @@ LOOKUP = ["lookup_lines", "lookup_ends", "lookup_index", "lookup_side", "lookup_
 def test_a_file_follows_the_rules_of_its_own_units() -> None:
     float16 = read(small())
     assert names(float16) == [*FLOAT, "relu", *OUTPUT]
-    assert names(float16, 3) == [*FLOAT, "relu", *OUTPUT, "cores_wait"]
+    for cores in (2, 3):
+        assert names(float16, cores) == [*FLOAT, "relu", *OUTPUT, "cores_wait"]
     integers = ["integer_sums", "channel_scaling", "kernel_offsets", "output_conversion"]
     assert names(read(small("int8"))) == integers
     tanh = Dense(np.eye(8), np.zeros(8), table=_tanh_table(), factor=5424.0)
@@ -138,6 +142,28 @@ def test_a_task_calls_for_the_rules_of_what_its_registers_switch_on(
         set(names(read(write(Chain([layer], 4, dtype, edit={0: registers}))))) for registers in ({}, edit)
     )
     assert (edited - usual, usual - edited) == (set(more.split()), set(fewer.split()))
+
+
+def test_units_that_stand_still_follow_no_rule_and_factors_of_pooling_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edit = {0x4010: 1 << 29 | 1 << 26 | 2, 0x5044: 1 << 15 | 0x810}
+    file = read(write(Chain([Dense(np.ones((3, 8)), np.zeros(3))], 4, edit={0: edit})))
+    (task,) = load(file, Memory(file), 1)
+    followed = set(names(file))
+    for changed, more, fewer in (
+        (without(task, "DPU_RDMA"), {"output_conversion"}, {*OUTPUT, "unconverted"}),
+        (without(task, "DPU"), set(), {*OUTPUT, "unconverted", "float_addends"}),
+        (without(task, "CNA"), set(), {"float16_sums", "lane_zero"}),
+        (dataclasses.replace(task, factors=(0.5, 0.5)), {"pooling_factors"}, set()),
+    ):
+        monkeypatch.setattr("virtual_npu.program.rules_followed.load", lambda *_, task=changed: [task])
+        edited = set(names(file))
+        assert (edited - followed, followed - edited) == (more, fewer)
+
+
+def without(task: LoadedTask, unit: str) -> LoadedTask:
+    return dataclasses.replace(task, enable_mask=task.enable_mask & ~(1 << ENABLE_BITS[unit]))
 
 
 def test_a_lookup_of_a_softmax_has_an_offset_of_its_own() -> None:

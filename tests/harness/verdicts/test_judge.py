@@ -204,6 +204,15 @@ def test_the_first_stage_that_departs_is_named() -> None:
         assert set(verdict.metrics) == set(stages)
 
 
+def test_what_is_only_recorded_ends_no_pass() -> None:
+    slow = Finding("batch_latency", Stage.BOARD, "slower", Outcome.PASS)
+    verdict = Verdict(Outcome.PASS, None, "").with_findings([slow])
+    assert (verdict.outcome, verdict.properties) == (Outcome.PASS, {"batch_latency": "board: slower"})
+    failed = verdict.with_findings([Finding("deterministic", Stage.BOARD, "other", Outcome.NONDETERMINISTIC)])
+    assert (failed.outcome, failed.cause) == (Outcome.NONDETERMINISTIC, "deterministic")
+    assert failed.with_findings([Finding("bound", Stage.ONNX, "far")]).cause == "deterministic"
+
+
 def test_a_virtual_board_must_repeat_the_virtual_npu_to_the_bit() -> None:
     truth = truth_of(SPEC)
     right = emulated(truth)

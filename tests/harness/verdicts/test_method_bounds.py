@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -15,7 +16,10 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import BernoulliRBM
 from sklearn.svm import SVC
 
+from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.head_bounds import HeadBound, bound_through_head
+from rknn_harness.verdicts.judge import judge
+from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.method_bounds import answers_to, method_bound, method_errors
 from rknn_harness.verdicts.reference import Reference, reference
 from scirknn.arrays import Array, Floats
@@ -107,3 +111,14 @@ def test_another_form_is_named(form: str) -> None:
     other = decisions[:, :1] if form == "shape" else decisions.astype(np.float32)
     (error,) = errors(truth, exact, np.full(exact.shape, 1e3), decision_function=other)
     assert error.startswith("decision_function answers in shape")
+
+
+def test_a_verdict_counts_the_methods() -> None:
+    truth = truth_of("logistic")
+    limits = {Stage.BOARD: Limits("made up", output=np.full_like(truth.answer.output, 1e-6))}
+    right = judge(truth, {Stage.BOARD: truth.answer}, limits)
+    assert (right.outcome, right.properties["methods"]) == (Outcome.PASS, "")
+    methods = {**truth.methods, "decision_function": truth.methods["decision_function"] + 1.0}
+    wrong = judge(attrs.evolve(truth, methods=methods), {Stage.BOARD: truth.answer}, limits)
+    assert (wrong.outcome, wrong.cause) == (Outcome.MISMATCH, "methods")
+    assert wrong.reason.startswith("The answer of decision_function of row ")

@@ -23,6 +23,7 @@ from sklearn2rknn import network_from_estimator
 from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.kernel_on_npu import distance_kernel, kernel_on_npu
+from tests.harness.verdicts.test_judge import MULTILABEL, truth_of
 
 CALIBRATED = CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=2)
 
@@ -33,6 +34,15 @@ def test_the_second_class_of_each_target_decides(targets: int, deciding: list[fl
     chances = np.array([[0.4, 0.6]] if targets < 4 else [[0.4, 0.6, 0.9, 0.1]])
     predictions = np.ones((1, 2) if targets > 1 else 1, int)
     assert Answer(np.zeros((1, 2)), predictions, chances).deciding.tolist() == [deciding]
+
+
+def test_labels_of_several_change_where_outputs_do() -> None:
+    truth = truth_of(MULTILABEL)
+    output = np.array([[1e-9, 0.0, -1e-9, 5.0]])
+    answer = answer_from_output(truth, output)
+    assert answer.predictions.tolist() == [[1, 0, 0, 1]]
+    assert answer.probabilities is not None
+    np.testing.assert_allclose(answer.probabilities, 1 / (1 + np.exp(-output)))
 
 
 @pytest.mark.parametrize("fitted", [np.float64, np.float32])
