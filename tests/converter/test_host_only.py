@@ -10,6 +10,7 @@ import pytest
 from sklearn.datasets import load_wine
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from scirknn.bundle import read_bundle
 from sklearn2rknn import CheckError, ExampleInputError, convert
 from sklearn2rknn.errors import UnsupportedModelError
 
@@ -72,3 +73,11 @@ def test_a_label_of_a_late_row_counts(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(DecisionTreeClassifier, "predict", wrong)
     with pytest.raises(CheckError, match="predict gives other labels than DecisionTreeClassifier's"):
         convert(model, tmp_path / "model.rknn", example_input=rows)
+
+
+def test_the_model_file_of_the_bundle_before_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "model.rknn"
+    path.write_bytes(b"old")
+    convert(DecisionTreeClassifier(random_state=0).fit(X, y), path, example_input=X)
+    assert not path.exists()
+    assert read_bundle(path).on_host

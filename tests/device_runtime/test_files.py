@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scirknn import files
-from scirknn.files import open_atomically, sha256_of_bytes, sha256_of_file, write_atomically
+from scirknn.files import open_atomically, open_new, sha256_of_bytes, sha256_of_file, write_atomically
 
 
 @pytest.fixture
@@ -99,8 +99,19 @@ def test_a_failed_rename_leaves_no_temporary_file(tmp_path: Path, monkeypatch: p
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as caught:
         write_atomically(tmp_path / "none" / "file", "new")
+    assert caught.value.filename == str(tmp_path / "none" / "file")
+
+
+def test_a_new_file_replaces_nothing_and_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    for name in ("link", "file"):
+        (tmp_path / "file").write_bytes(b"old")
+        with pytest.raises(FileExistsError), open_new(tmp_path / name):
+            pytest.fail("it was opened")
+    assert names(tmp_path) == ["file", "link"]
+    assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_a_folder_of_that_name_is_an_error_and_stays(tmp_path: Path) -> None:

@@ -209,3 +209,19 @@ def test_a_new_file_that_is_not_the_listed_one_is_refused(bundle: Bundle) -> Non
         read_bundle(bundle.path)
     assert name in ("model.rknn", "model.n8.rknn", "model.rknn.json")
     assert metadata_path(bundle.path).exists()
+
+
+def test_a_link_in_place_of_a_new_file_replaces_nothing(bundle: Bundle, tmp_path: Path) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    written(bundle, OLD)
+    for step in range(100):
+        assert killed_at(step, lambda: written(bundle, NEW))
+        journals = list(bundle.path.parent.glob(".scirknn-*-journal"))
+        if journals:
+            break
+    for new, _ in json.loads(journals[0].read_text()).values():
+        file = bundle.path.with_name(new)
+        if file.exists():
+            file.symlink_to(file.rename(elsewhere / new))
+    assert is_whole(bundle.path) == b"old"
+    assert not any(file.is_symlink() for file in bundle.path.parent.iterdir())

@@ -11,7 +11,7 @@ import pytest
 
 from tests.virtual_npu import reference
 from tests.virtual_npu.rknn_writer import Chain, Dense, write
-from virtual_npu import LookupRules, VirtualNpu, lookup_choices, read
+from virtual_npu import LookupRules, UnsupportedProgram, VirtualNpu, lookup_choices, read
 from virtual_npu.execute.arithmetic import Rules
 from virtual_npu.execute.data_processor_stages import output_stages
 from virtual_npu.execute.lookup_table import LookupTable
@@ -62,6 +62,26 @@ def test_an_elu_spikes_at_as_many_points_as_published() -> None:
 @pytest.mark.parametrize("rules", [LookupRules(spikes_at_zero=False), LookupRules(rounds=False)])
 def test_an_elu_spikes_at_other_points_by_other_rules(rules: LookupRules) -> None:
     assert (_elu(rules) == 64).sum() != 97
+
+
+@pytest.mark.parametrize(
+    ("edit", "register"),
+    [
+        ({0x4108: 0x60}, "LUT_CFG"),
+        ({0x4120: 1 << 16}, "LUT_LE_SLOPE_OFLOW_SCALE"),
+        ({0x4128: 1}, "LUT_LO_SLOPE_UFLOW_SCALE"),
+        ({0x410C: 0x50600}, "LUT_LO_INDEX_SELECT"),
+        ({0x4110: -16383 & 0xFFFFFFFF}, "LUT_LE_START"),
+        ({0x411C: 16383}, "LUT_LO_END"),
+    ],
+)
+def test_tables_that_are_laid_otherwise_are_refused_by_register(edit: dict[int, int], register: str) -> None:
+    registers = {0x4010: 2, 0x4070: 0x302, 0x4108: 0x68, 0x410C: 0x50500, 0x4110: -16384 & 0xFFFFFFFF}
+    tables = (np.zeros(513, np.int64),) * 2
+    task = LoadedTask(0, DPU, {**registers, 0x411C: 16384, **edit}, tables)
+    with pytest.raises(UnsupportedProgram) as caught:
+        LookupTable.decode(task, integer=False)
+    assert caught.value.register == register
 
 
 def test_a_tanh_of_0_is_the_offset_or_spikes() -> None:
