@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from fractions import Fraction
@@ -77,6 +78,22 @@ def test_a_half_below_float64_is_no_half() -> None:
     # 1 + 2**-24 lies halfway between two float32; 2**-70 more does not, and float64 does not hold it.
     (rounded,) = round_sum_to_float32(*(np.array([value]) for value in (1 + 2.0**-24, 2.0**-70, 0.0)))
     assert rounded == np.float32(1 + 2.0**-23)
+
+
+@pytest.mark.parametrize("places", itertools.permutations((0, 1, 9)))
+def test_what_float64_would_lose_beside_products_that_cancel_is_kept(places: tuple[int, int, int]) -> None:
+    rows, weights = np.zeros((1, 32), np.float32), np.zeros((32, 1), np.float32)
+    odd = (1 + 2.0**-10) * 2.0**-9
+    rows[0, places] = 2.0**10, 2.0**10, odd
+    weights[places, 0] = 2.0**9, -(2.0**9), odd
+    assert GroupedSums(weights)(rows).tolist() == [[odd * odd]]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_every_nan_has_the_same_bits() -> None:
+    weights = np.array([[1.0, np.nan, -np.nan], [-1.0, 1.0, 1.0]], np.float32)
+    sums = GroupedSums(weights)(np.array([[np.inf, np.inf], [-np.nan, 1.0]], np.float32))
+    assert {hex(each) for each in sums.view(np.uint32).ravel()} == {"0x7fc00000"}
 
 
 def test_the_order_of_groups_counts() -> None:
