@@ -17,7 +17,7 @@ from tests.virtual_npu import reference
 from tests.virtual_npu.execute.test_virtual_npu import _tanh_table
 from tests.virtual_npu.rknn_writer import Chain, Dense, small, write
 from virtual_npu import RknnFile, VirtualNpu, read
-from virtual_npu.inspection.lane_events import LaneZero
+from virtual_npu.inspection.lane_events import LaneZero, _nearest_float32
 
 Array = npt.NDArray[Any]
 POINTS = 3
@@ -83,7 +83,7 @@ def test_the_values_of_a_layer_are_those_of_the_published_rule(seed: int, channe
     layer.weights[:, rng.integers(0, channels, zeros)] = 0
     events = LaneZero(file_of([layer])).run(reference.as_input(features))
     for point in range(POINTS):
-        for kernel in (0, 1, 16, 31, 32):
+        for kernel in (0, 1, 8, 16, 31, 32):
             values = events.values(point, kernel)
             assert values[0] == events.output[point, kernel]
             assert set(values.tolist()) == with_events(layer, features[point], kernel)
@@ -133,6 +133,21 @@ def test_events_in_earlier_layers_stay_within_what_is_carried(relu: bool) -> Non
 
 
 ABS = {0x4040: 0x20160, 0x4048: 0xBC00 << 16}  # BS adds, then multiplies values below 0 alone, by -1
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.25, -2.0])
+def test_what_is_carried_is_no_more_than_an_event_and_the_roundings_beside_it(factor: float) -> None:
+    first, second = Dense(np.zeros((1, 32)), np.array([1.5])), Dense(np.full((1, 1), factor), np.zeros(1))
+    first.weights[0] = np.tile([2.0**7, -(2.0**7)], 16)
+    x = np.full((POINTS, 32), 2.0**9, np.float16)  # as below: an event of 1, and roundings of 0.75 at most
+    events = LaneZero(file_of([first, second])).run(reference.as_input(x))
+    np.testing.assert_allclose(events.carried, 1.75 * abs(factor), rtol=1e-3)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("units", "rounded"), [(2**24 + 1, 2**24), (2**24 + 3, 2**24 + 4), (5, 5)])
+def test_a_lowered_sum_is_rounded_halves_to_even(units: int, rounded: int, sign: int) -> None:
+    assert _nearest_float32(sign * units) == sign * rounded * 2.0**-48
 
 
 def test_a_range_on_both_sides_of_the_turn_of_abs_reaches_down_to_zero() -> None:
