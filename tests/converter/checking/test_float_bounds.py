@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32, largest_event
+from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32, largest_event, stored_error
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.network.layer import Layer
 
@@ -38,3 +39,12 @@ def test_only_float16_sums_have_events() -> None:
     # 0.9 has the biased exponent 14; the sum is stored with an error of a part in 2^11.
     assert np.isclose(added, 2.0 ** (4 * (3 + 3) - 44), rtol=2.0**-10)
     assert not FLOAT32.has_events
+
+
+@pytest.mark.parametrize("error", [0.0, 0.25])
+@pytest.mark.parametrize("value", [1 + 2.0**-11, 2 - 2.0**-11, 3.0, 2.0**-25, 3 * 2.0**-25, -1 - 2.0**-11])
+def test_an_error_of_what_is_stored_counts_its_rounding_and_little_more(value: float, error: float) -> None:
+    bound = float(stored_error(np.array([value]), np.array([error]), FLOAT16)[0])
+    moved = value + np.array([-error, error, 0.0])
+    assert np.abs(moved.astype(np.float16) - value).max() <= bound
+    assert bound <= error + 2.0**-24 + 2.0**-11 * (abs(value) + error) * 1.01
