@@ -20,10 +20,10 @@ from tests.device_runtime.steps.test_steps import STEPS
 
 def test_a_chain_stretches_and_jumps_where_a_step_in_it_does() -> None:
     shift, above = Shift((0.0,)), Above(np.arange(1), np.zeros(1))
-    steps: tuple[Step, ...] = (Chain((shift,)), Chain((shift, above)), Chain((Chain((above,)),)))
-    assert [each.jumps for each in steps] == [False, True, True]
-    assert [each.stretches for each in steps] == [False] * 3
-    assert Squares.stretches
+    squares = Squares((1,), (0.0,), 1.0)
+    for step, jumps, stretches in ((shift, False, False), (above, True, False), (squares, False, True)):
+        steps: tuple[Step, ...] = (Chain((shift, step)), Chain((Chain((step,)),)))
+        assert [(each.jumps, each.stretches) for each in steps] == [(jumps, stretches)] * 2
 
 
 def test_a_median_is_the_least_value_with_half_of_the_weight() -> None:
