@@ -12,6 +12,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import RadiusNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -126,6 +127,14 @@ def test_one_number_that_differs_by_more_than_float32_explains_is_named(
             check_own_predictions(estimator, network, X)
     else:
         check_own_predictions(estimator, network, X)
+
+
+@pytest.mark.parametrize("targets", [np.arange(150), np.arange(150.0)])
+@pytest.mark.filterwarnings("ignore:One or more samples have no neighbors", "ignore:invalid value")
+def test_rows_without_neighbours_pass(targets: Any) -> None:
+    estimator = RadiusNeighborsRegressor(1.0).fit(X, targets)
+    rows = np.vstack([X, X[:1] + 100.0])
+    check_own_predictions(estimator, network_from_estimator(estimator), rows)
 
 
 def test_one_of_several_labels_that_differs_is_named() -> None:
