@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from rknn_harness.commands.cli import main
 from rknn_harness.records.outcomes import Outcome
-from rknn_harness.report.comparison import compare
 from rknn_harness.records.query import field
+from rknn_harness.report.comparison import compare
 from rknn_harness.report.trend import trend
 from rknn_harness.report.trend_page import write_trend
 from tests.harness.matrix_runs import Plan, with_faults, write_matrix
