@@ -19,6 +19,7 @@ HEAVY = (
     "scipy",
     "sklearn",
     "skops",
+    "typeguard",
 )
 """What takes longer to import than numpy, or nearly so."""
 

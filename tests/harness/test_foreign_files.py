@@ -174,7 +174,7 @@ RESULT = CaseResult(own_case("iris", "float16", "2.3.2", (8,)), Outcome.PASS)
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "..", "", "a\0b"])
 @pytest.mark.parametrize("field", ["id", "toolkit", "board", "samples", "spec"])
 def test_record_names_files_of_its_folder_alone(field: str, path: str) -> None:
-    if (field, path) == ("samples", ""):
+    if field in ("samples", "toolkit") and not path:  # none were kept; the host computes
         return
     document = {**RESULT.to_json(), field: {"name": path} if field == "spec" else path}
     with pytest.raises(ValueError, match="is no name of a file"):

@@ -66,6 +66,8 @@ def check_repetition(content: Any, workshop: Workshop) -> None:
     while path:
         outer, parts = path[-1]
         for part in parts:
+            if id(part) in inside and type(part) is Record:
+                continue  # as the leaves of a tree that name their neighbours; none is made
             if id(part) in inside:
                 raise ModelFileError(f"The file has a {type(part).__name__} that lies inside itself.")
             if id(part) in sizes:

@@ -23,8 +23,8 @@ import numpy as np
 
 from rknn_harness.errors import OwnModelError
 from rknn_harness.models.targets import Kind, read_targets
-from rknn_harness.records.case import Case, own_case
-from rknn_harness.records.reading import READ_ERRORS, file_name
+from rknn_harness.records.case import Case, file_name, own_case
+from rknn_harness.records.reading import READ_ERRORS
 from rknn_harness.verdicts.reference import reference
 from scirknn import BundleError, read_bundle
 from scirknn.answers import answer_width, main_method

@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.records.reading import file_name
 from rknn_harness.records.specs.family_spec import FamilySpec
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from scirknn.files import sha256_of_bytes
@@ -22,6 +21,7 @@ __all__ = [
     "Score",
     "dataset_case",
     "family_case",
+    "file_name",
     "own_case",
     "random_case",
 ]
@@ -144,13 +144,25 @@ class Case:
             kind,
             source,
             document["precision"],
-            file_name(document["toolkit"]),
+            "" if document["toolkit"] == "" else file_name(document["toolkit"]),  # "": the host computes
             batch_size=tuple(document["batch_size"]),
             options=tuple(sorted(document["options"].items())),
             second_build=document.get("second_build", True),  # records of before lack it
         )
 
     document, from_document = to_json, from_json  # deprecated names
+
+
+def file_name(text: Any) -> str:
+    """Return a text that names a file in a folder, and leads nowhere else.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(text, str) or text in ("", ".", "..") or "/" in text or "\0" in text:
+        raise ValueError(f"{text!r:.60} is no name of a file")
+    return text
 
 
 def _read_spec(document: dict[str, Any]) -> MlpSpec | FamilySpec:

@@ -9,10 +9,9 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.records.case import PROPERTIES, Case, Key, Score
+from rknn_harness.records.case import PROPERTIES, Case, Key, Score, file_name
 from rknn_harness.records.latency import Latency
 from rknn_harness.records.outcomes import Cause, ExitCode, Kind, Outcome, Stage, exit_code
-from rknn_harness.records.reading import file_name
 from rknn_harness.records.stage_metrics import StageMetrics
 from scirknn.files import sha256_of_bytes
 

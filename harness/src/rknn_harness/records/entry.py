@@ -7,8 +7,7 @@ from typing import Any
 
 import attrs
 
-from rknn_harness.records.case import Case, Key
-from rknn_harness.records.reading import file_name
+from rknn_harness.records.case import Case, Key, file_name
 
 
 @attrs.frozen

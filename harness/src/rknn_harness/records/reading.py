@@ -110,18 +110,6 @@ def content_of(file: Path) -> bytes:
         raise RunFolderError(f"{file.parent} is not a run's folder: {cause_of(error)}.") from None
 
 
-def file_name(text: Any) -> str:
-    """Return a text that names a file in a folder, and leads nowhere else.
-
-    Raises
-    ------
-    ValueError
-    """
-    if not isinstance(text, str) or text in ("", ".", "..") or "/" in text or "\0" in text:
-        raise ValueError(f"{text!r:.60} is no name of a file")
-    return text
-
-
 def _shown(value: Any) -> Any:
     """Return a JSON value with its texts, and keys, printable."""
     if isinstance(value, str):
