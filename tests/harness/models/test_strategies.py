@@ -9,7 +9,13 @@ import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
+from rknn_harness.models.random_mlp import (
+    build_estimator,
+    build_other_rows,
+    build_rows,
+    feature_scales,
+    has_poisson,
+)
 from rknn_harness.models.strategies import cases, specs
 from rknn_harness.records.case import Case
 from rknn_harness.records.specs.mlp_spec import ACTIVATIONS, TASKS, MlpSpec
@@ -47,6 +53,18 @@ def test_a_case_comes_back_from_its_json_and_builds_the_same_network(case: Case)
     one, two = build_estimator(case.source), build_estimator(back.source)
     for first, second in zip(one.coefs_ + one.intercepts_, two.coefs_ + two.intercepts_, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_other_rows_are_in_the_features_scales_too(seed: int) -> None:
+    spec = MlpSpec(40, (), "identity", "binary", 1, "int", None, 64, seed, decades=6)
+    scales = feature_scales(spec)
+    assert scales.max() / scales.min() > 1e9
+    rows, others = build_rows(spec) / scales, build_other_rows(spec, 64) / scales
+    for standard in (rows, others):
+        # Of 64 normal numbers none is beyond 8, and some are beyond 0.1.
+        assert ((np.abs(standard) < 8).all(axis=0) & (np.abs(standard).max(axis=0) > 0.1)).all()
+    assert not np.isin(others, rows).any()
 
 
 def test_it_shrinks_to_the_least_network_that_still_fails() -> None:

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import numpy as np
 
 import scirknn
 import sklearn2rknn
 from rknn_harness.conformance.stage_outputs import RecordingToolkit, model_files
-from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.models.random_mlp import build_estimator, build_other_rows, build_rows
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.judge import judge
@@ -52,7 +51,7 @@ def verdict_on_unseen_rows(
 ) -> tuple[Outcome, str]:
     """Convert by the defaults, and judge the file on rows that were not used."""
     estimator, recorder = build_estimator(spec), RecordingToolkit(toolkit)
-    unseen = build_rows(attrs.evolve(spec, rows=UNSEEN, seed=spec.seed ^ 0x5EED))
+    unseen = build_other_rows(spec, UNSEEN)
     options: dict[str, Any] = {"precision": precision, "example_input": build_rows(spec)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sklearn2rknn.ExampleInputWarning)

@@ -74,7 +74,7 @@ TYPES: dict[str, Any] = {
             "bool", "bool_", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "object_",
             "str_", "uint8", "uint16", "uint32", "uint64",
         )
-        if hasattr(np, name)
+        if name in dir(np)  # numpy 1.24 warns of a question for bool
     },
 }  # fmt: skip
 """Types of numbers and text, which are parameters of some steps."""

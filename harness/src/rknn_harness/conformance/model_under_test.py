@@ -12,7 +12,7 @@ from rknn_harness.models.datasets import fitted
 from rknn_harness.models.family_model import build_family_model
 from rknn_harness.models.held_out import split
 from rknn_harness.models.own_model import OwnModel
-from rknn_harness.models.random_mlp import build_estimator, build_rows
+from rknn_harness.models.random_mlp import build_estimator, build_other_rows, build_rows
 from rknn_harness.plan.corpus import read_model
 from rknn_harness.records.case import Case
 from rknn_harness.records.specs.family_spec import FamilySpec
@@ -63,7 +63,7 @@ def model_of(case: Case, corpus: Path | None = None, own: OwnModel | None = None
     else:
         estimator, X = build_estimator(case.source), build_rows(case.source)
     shown, judged = split(X)
-    others = build_rows(attrs.evolve(case.source, rows=64 + FEWEST_ROWS, seed=case.source.seed ^ 1))
+    others = build_other_rows(case.source, 64 + FEWEST_ROWS)
     check = np.concatenate([shown, others[64:]])
     return ModelUnderTest(estimator, X, others[:64], check, judged)
 

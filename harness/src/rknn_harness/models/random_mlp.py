@@ -82,7 +82,16 @@ def feature_scales(spec: MlpSpec) -> Floats:
 
 def build_rows(spec: MlpSpec) -> Floats:
     """Return the rows to predict, shape ``(spec.rows, spec.n_features)``, normal in the features' scales."""
-    standard = np.random.default_rng([spec.seed, 2]).standard_normal((spec.rows, spec.n_features))
+    return _rows(spec, spec.rows, spec.seed)
+
+
+def build_other_rows(spec: MlpSpec, count: int) -> Floats:
+    """Return rows of the same distribution that are not among those to predict, shape (count, n_features)."""
+    return _rows(spec, count, spec.seed ^ 1)
+
+
+def _rows(spec: MlpSpec, count: int, seed: int) -> Floats:
+    standard = np.random.default_rng([seed, 2]).standard_normal((count, spec.n_features))
     return np.ascontiguousarray(standard * feature_scales(spec))
 
 
