@@ -62,11 +62,11 @@ def test_every_environment_of_tox_but_explore_installs_pinned_versions() -> None
     for section in parser.sections():
         if section.startswith("testenv") and section != "testenv:explore":
             deps = parser.get(section, "deps", fallback="{[testenv]deps}").split("\n")
-            assert {"-c tests/constraints.txt", "{[testenv]deps}", "{[testenv:test]deps}"} & set(deps), (
-                section
-            )
-    pinned = (ROOT / "tests" / "constraints.txt").read_text()
-    assert len(re.findall(r"^hypothesis==", pinned, re.MULTILINE)) == 1, "equal seeds draw other examples"
+            pinning = ("constraints.txt", "lowest.txt")
+            pinned = {"{[testenv]deps}", "{[testenv:test]deps}", *(f"-c tests/{name}" for name in pinning)}
+            assert pinned & set(deps), section
+    text = (ROOT / "tests" / "constraints.txt").read_text()
+    assert len(re.findall(r"^hypothesis==", text, re.MULTILINE)) == 1, "equal seeds draw other examples"
 
 
 def test_property_tests_draw_the_same_examples() -> None:

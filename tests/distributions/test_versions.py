@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 import rknn_harness
 import scirknn
@@ -47,6 +48,16 @@ def test_a_package_knows_the_one_version(package: Any) -> None:
 def test_the_changelog_begins_with_the_version() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert headings[0] == VERSION
+
+
+def test_the_lowest_versions_that_are_tried_are_those_that_the_host_packages_promise() -> None:
+    promised = set()
+    for project in (PROJECTS["virtual_npu"], PROJECTS["converter"], PROJECTS["harness"]):
+        texts = [*project["dependencies"], *project.get("optional-dependencies", {}).get("container", ())]
+        needs = [each for each in map(Requirement, texts) if each.marker is None]
+        promised |= {f"{each.name}{each.specifier}" for each in needs if ">=" in str(each.specifier)}
+    lines = (ROOT / "tests" / "lowest.txt").read_text("utf-8").splitlines()
+    assert {line.replace("==", ">=") for line in lines if not line.startswith("#")} == promised
 
 
 @pytest.mark.parametrize("project", PROJECTS.values(), ids=list(PROJECTS))

@@ -113,7 +113,7 @@ def test_probabilities_behind_the_head_are_decided_at_a_half(kind: str) -> None:
     right = agreement(network, chances, reference, behind_head=True)
     assert (right.labels, right.max_error, right.expected_labels) == (1.0, 0.0, None)
     wrong = agreement(network, 1.0 - chances, reference, behind_head=True)
-    assert wrong.max_error == np.abs(1.0 - 2 * chances).max()
+    assert wrong.max_error == np.abs((1.0 - chances) - chances).max()
     assert wrong.labels == 0.0
 
 
