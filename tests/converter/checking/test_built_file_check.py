@@ -58,6 +58,7 @@ def test_limits_name_what_fails() -> None:
     assert simulated(probability_reach=0.001).failed_limit(required) == ""
     reach = simulated(probability_reach=0.0011).failed_limit(required)
     assert "move a probability by 0.0022" in reach
+    assert "move a probability by 1 near" in simulated(probability_reach=1e7).failed_limit(required)
     assert simulated(max_probability_error=0.002).failed_limit(required) == ""
     error = simulated(max_probability_error=0.0021).failed_limit(required)
     assert error == "a probability is 0.0021 off; the limit is 0.002"

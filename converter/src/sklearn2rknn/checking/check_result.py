@@ -86,8 +86,8 @@ class CheckResult:
             reach = SAFETY * (deciding.probability_reach or 0.0)
             if not reach <= required.probability:
                 return (
-                    f"errors of the outputs can move a probability by {reach:.2g} near a decision; the limit "
-                    f"is {required.probability:g}"
+                    f"errors of the outputs can move a probability by {min(reach, 1.0):.2g} near a "
+                    f"decision; the limit is {required.probability:g}"
                 )
             error = deciding.max_probability_error or 0.0
             if not error <= required.probability:
