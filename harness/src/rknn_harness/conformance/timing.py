@@ -15,9 +15,9 @@ from rknn_harness.boards.session.timing_calls import SamplingBounds, Timed
 from rknn_harness.errors import BoardError
 from rknn_harness.records.case import Case
 from rknn_harness.records.latency import Latency, summarize
+from rknn_harness.records.run_lock import write_inside
 from rknn_harness.verdicts.reference import Reference
 from scirknn.arrays import Array
-from scirknn.files import write_atomically
 
 
 @attrs.frozen
@@ -101,6 +101,5 @@ def keep_samples(run_folder: Path, case: Case, board: str, samples: Mapping[str,
     name = re.sub(r"[^A-Za-z0-9._+-]", "_", f"{case.id}-{case.toolkit}-{board}")
     path = run_folder / "samples" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps({key: each.tolist() for key, each in samples.items()})
-    write_atomically(path, text, follow_links=False)
+    write_inside(path, json.dumps({key: each.tolist() for key, each in samples.items()}))
     return f"samples/{name}.json"

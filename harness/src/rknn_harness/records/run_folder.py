@@ -48,9 +48,9 @@ from rknn_harness.records.reading import (
     parse_document,
     parse_manifest,
 )
-from rknn_harness.records.run_lock import RunLock, refuse_link
+from rknn_harness.records.run_lock import RunLock, refuse_link, write_inside, write_json
 from scirknn.devices.compatibility import distribution_version
-from scirknn.files import open_no_link, write_atomically
+from scirknn.files import open_no_link
 from scirknn.text import cause_of, printable
 
 __all__ = ["FORMAT", "Run", "RunFolder", "RunFolderError", "manifest", "new_folder", "read_run", "statement"]
@@ -160,9 +160,9 @@ class RunFolder:
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             (part / "logs").mkdir(parents=True)
-            write_atomically(part / "manifest.json", _json(manifest))
+            write_json(part / "manifest.json", manifest)
             lines = (json.dumps(entry.to_json()) + "\n" for entry in plan)
-            write_atomically(part / "plan.jsonl", "".join(lines))
+            write_inside(part / "plan.jsonl", "".join(lines))
             for name in {entry.case.id for entry in plan if entry.case.kind == "corpus" and corpus}:
                 assert corpus is not None
                 # A link stays one: what it leads to is not the corpus's to give away with the run.
@@ -214,7 +214,7 @@ class RunFolder:
             with open(path / "broken.jsonl", "a", encoding="utf-8", opener=open_no_link) as file:
                 file.writelines(result.line() for result in broken)
         lines = "".join(result.line() for result in settled)
-        write_atomically(path / "cases.jsonl", lines, follow_links=False)
+        write_inside(path / "cases.jsonl", lines)
         folder = cls(path, lock)
         folder.amend(lambda manifest: manifest.update(finished=None))
         return folder
@@ -248,7 +248,7 @@ class RunFolder:
         with self._locked():
             document = self.manifest()
             change(document)
-            write_atomically(self.path / "manifest.json", _json(document), follow_links=False)
+            write_json(self.path / "manifest.json", document)
 
     def finish(self) -> None:
         """Record that the run is complete."""
@@ -278,10 +278,6 @@ class RunFolder:
 def new_folder(parent: Path) -> Path:
     """Name a folder for a run, ``parent/<utc>-<id>``."""
     return parent / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    return json.dumps(document, indent=1) + "\n"
 
 
 def read_run(path: Path) -> Run:

@@ -1,14 +1,18 @@
-"""The lock of a run's folder: one run at a time writes to it."""
+"""What guards a run's folder: one run at a time writes to it, and to it alone."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rknn_harness.errors import RunFolderError
+from scirknn.files import write_atomically
 from scirknn.text import cause_of, printable
 
 _NAME = "run.lock"
@@ -64,3 +68,18 @@ def refuse_link(folder: Path) -> None:
     """
     if folder.is_symlink():
         raise RunFolderError(f"{folder} is a link, and a run is written to its own folder alone. Remove it.")
+
+
+def write_inside(path: Path, text: str) -> None:
+    """Write a file of a run's folder, completely or not at all; a link that has its name is replaced.
+
+    Raises
+    ------
+    OSError
+    """
+    write_atomically(path, text, follow_links=False)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON object with `write_inside`, in lines that people can read."""
+    write_inside(path, json.dumps(document, indent=1) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import attrs
 from rknn_harness.errors import RunFolderError
 from rknn_harness.records.reading import READ_ERRORS, read_document
 from rknn_harness.records.run_folder import read_run
-from rknn_harness.records.run_lock import refuse_link
-from scirknn.files import write_atomically
+from rknn_harness.records.run_lock import refuse_link, write_json
 
 _FOLDER = "facts"
 
@@ -94,8 +92,7 @@ def keep_facts(run: Path, facts: BoardFacts) -> None:
     refuse_link(folder)
     folder.mkdir(exist_ok=True)
     number = list(boards).index(facts.board)
-    text = json.dumps(attrs.asdict(facts), indent=1) + "\n"
-    write_atomically(folder / f"{number}.json", text, follow_links=False)
+    write_json(folder / f"{number}.json", attrs.asdict(facts))
 
 
 def kept_facts(run: Path) -> tuple[BoardFacts, ...]:

@@ -21,6 +21,7 @@ from rknn_harness.records.phases import Phase
 from rknn_harness.records.printed_commands import replay_command
 from rknn_harness.records.query import Number, Records, failed_properties, field, last_metrics
 from rknn_harness.records.run_folder import Run
+from rknn_harness.records.run_lock import write_inside, write_json
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.report import wording
 from rknn_harness.report.answers import answers
@@ -28,7 +29,6 @@ from rknn_harness.report.board_facts import kept_facts
 from rknn_harness.report.charts import Axis, Band, Mark, MeasuredMark, log_axis, scatter, stacks
 from rknn_harness.report.links import anchor, link_to
 from rknn_harness.report.numbers import KINDS, CaseGroup, Question, Summary, summarize
-from scirknn.files import write_atomically
 from sklearn2rknn.toolkit.pins.versions import Defect, toolkit_version
 
 Column = Mapping[str, str]
@@ -52,9 +52,8 @@ def write_report(run: Run) -> Path:
         "links": {group.defect: _defect(group, run) for group in summary.groups},
     }
     for name in ("report.md", "report.html"):
-        write_atomically(run.path / name, environment.get_template(name).render(views), follow_links=False)
-    text = json.dumps(_document(run, summary, page), indent=1) + "\n"
-    write_atomically(run.path / "summary.json", text, follow_links=False)
+        write_inside(run.path / name, environment.get_template(name).render(views))
+    write_json(run.path / "summary.json", _document(run, summary, page))
     return run.path / "report.html"
 
 

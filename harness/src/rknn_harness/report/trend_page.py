@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from rknn_harness.records.case import PRECISIONS
+from rknn_harness.records.run_lock import write_inside, write_json
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Axis, linear_axis, lines, log_axis
 from rknn_harness.report.links import relative_link
 from rknn_harness.report.trend import Trend
-from scirknn.files import write_atomically
 from scirknn.text import printable
 
 _Measure = tuple[str, str, Callable[[float | None], str]]
@@ -52,7 +51,7 @@ def write_trend(trend: Trend, folder: Path) -> Path:
             if (run.path / "report.html").is_file()
         },
     }
-    write_atomically(folder / "trend.html", page.render(views), follow_links=False)
+    write_inside(folder / "trend.html", page.render(views))
     document = {
         "format": 1,
         "runs": [
@@ -67,7 +66,7 @@ def write_trend(trend: Trend, folder: Path) -> Path:
             attrs.asdict(point) for points in trend.points.values() for point in points if point is not None
         ],
     }
-    write_atomically(folder / "trend.json", json.dumps(document, indent=1) + "\n", follow_links=False)
+    write_json(folder / "trend.json", document)
     return folder / "trend.html"
 
 

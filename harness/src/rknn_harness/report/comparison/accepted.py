@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from datetime import datetime, timezone
@@ -12,7 +11,7 @@ from rknn_harness.errors import RunFolderError
 from rknn_harness.records.outcomes import Outcome
 from rknn_harness.records.printed_commands import resume_command, shown_path
 from rknn_harness.records.run_folder import Run, read_run
-from scirknn.files import write_atomically
+from rknn_harness.records.run_lock import write_json
 
 
 def accept_run(path: Path, target: Path, by: str) -> Run:
@@ -49,8 +48,7 @@ def accept_run(path: Path, target: Path, by: str) -> Run:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(path, part, symlinks=True, ignore=shutil.ignore_patterns("run.lock", "logs"))
-        document = json.dumps({**run.manifest, "accepted": accepted}, indent=1)
-        write_atomically(part / "manifest.json", document + "\n", follow_links=False)
+        write_json(part / "manifest.json", {**run.manifest, "accepted": accepted})
         if target.exists():
             os.rename(target, before)
         os.rename(part, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ from markupsafe import Markup
 from rknn_harness.records.case import Key
 from rknn_harness.records.printed_commands import replay_command, resume_command, shown_path
 from rknn_harness.records.run_folder import Run
+from rknn_harness.records.run_lock import write_inside, write_json
 from rknn_harness.report import wording
 from rknn_harness.report.charts import Interval, intervals
 from rknn_harness.report.comparison.comparing import Comparison, OutcomeChange, by_cause
 from rknn_harness.report.comparison.movements import FAMILY, Movement
 from rknn_harness.report.links import link_to, relative_link
-from scirknn.files import write_atomically
 from scirknn.text import count_of
 
 _NAMED = 4
@@ -35,9 +34,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
     environment, stem = wording.environment(), comparison.choice.stem
     for kind in ("html", "md"):
         text = environment.get_template(f"compare.{kind}").render(_views(comparison, folder))
-        write_atomically(folder / f"{stem}.{kind}", text, follow_links=False)
-    text = json.dumps(_document(comparison), indent=1) + "\n"
-    write_atomically(folder / f"{stem}.json", text, follow_links=False)
+        write_inside(folder / f"{stem}.{kind}", text)
+    write_json(folder / f"{stem}.json", _document(comparison))
     return folder / f"{stem}.html"
 
 
