@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from scirknn.bundle.contents import Bundle
 from scirknn.bundle.files import read_bundle
 from scirknn.cli.bench import break_even_text, estimate_texts
 from scirknn.estimators.range_watch import input_names
 from scirknn.networks.costs import read_costs
 from scirknn.text import count_of, printable
-
-if TYPE_CHECKING:
-    import argparse
-
-    from scirknn.bundle.contents import Bundle
 
 INFO = """\
 examples:

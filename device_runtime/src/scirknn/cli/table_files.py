@@ -97,12 +97,28 @@ def count_rows(path: str) -> int | None:
     return len(_mapped(path)) if path.endswith(".npy") else None
 
 
+def map_array(path: str | os.PathLike[str]) -> Array:
+    """Return the array of a ``.npy`` file, mapped: of the size that the file has, without objects.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    ValueError
+        It is no such file.
+    """
+    try:
+        array: Array = np.lib.format.open_memmap(path, mode="r")
+    except (OverflowError, TypeError, tokenize.TokenError) as error:  # numpy evaluates the header
+        raise ValueError(str(error)) from None
+    return array
+
+
 def _mapped(path: str) -> Array:
     try:
-        rows: Array = np.atleast_1d(np.lib.format.open_memmap(path, mode="r"))
-    except (OverflowError, TypeError, ValueError, tokenize.TokenError) as error:  # the header is evaluated
+        return np.atleast_1d(map_array(path))
+    except ValueError as error:
         raise InputError(f"{path} is no .npy file of numbers ({error}).") from None
-    return rows
 
 
 def _csv_blocks(file: IO[str], path: str, columns: CsvColumns, header: str, block: int) -> Iterator[Array]:
