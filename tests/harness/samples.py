@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 
 from rknn_harness.models.datasets import DATASETS
+from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.records.case import Case, dataset_case, random_case
 from rknn_harness.records.case_result import CaseResult
 from rknn_harness.records.latency import summarize
@@ -16,9 +17,15 @@ from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.run_folder import Run, RunFolder, manifest, read_run
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.records.stage_metrics import StageMetrics
+from rknn_harness.verdicts.reference import Reference, reference
 
 SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)
 REGRESSORS = ("diabetes", "friedman1", "linnerud", "sine")
+
+
+def truth_of(spec: MlpSpec) -> Reference:
+    """scikit-learn's answers of a random network to its rows."""
+    return reference(build_estimator(spec), build_rows(spec))
 
 
 def passed(case: Case, random: np.random.Generator) -> CaseResult:

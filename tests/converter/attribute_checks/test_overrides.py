@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn2rknn import UnsupportedModelError, network_from_estimator
 from sklearn2rknn.checking.own_predictions import check_own_predictions
+from sklearn2rknn.network.network import Network
 from tests.converter.fitted_pipelines import quietly_fitted
 
 X, y = load_iris(return_X_y=True)
@@ -94,6 +95,15 @@ def test_predict_that_differs_by_something_else_is_refused_on_example_rows(
         check_own_predictions(estimator, network, X)
 
 
+def check_row(estimator: Any, network: Network, row: int, *, is_refused: bool) -> None:
+    """Check that the one row whose prediction was changed is named, or passes."""
+    if is_refused:
+        with pytest.raises(UnsupportedModelError, match=rf"in 1 of 150 example rows, first in row {row}\."):
+            check_own_predictions(estimator, network, X)
+    else:
+        check_own_predictions(estimator, network, X)
+
+
 @pytest.mark.parametrize(("gap", "is_refused"), [(0.01, True), (5e-4, False)])
 def test_one_row_with_another_label_is_named_unless_it_is_a_tie(gap: float, is_refused: bool) -> None:
     estimator = quietly_fitted(MLPClassifier((8,), max_iter=20, random_state=0), X, y)
@@ -103,11 +113,7 @@ def test_one_row_with_another_label_is_named_unless_it_is_a_tie(gap: float, is_r
     network, labels = network_from_estimator(estimator), estimator.predict(X)
     labels[70] = second
     estimator.predict = lambda X: labels
-    if is_refused:
-        with pytest.raises(UnsupportedModelError, match=r"in 1 of 150 example rows, first in row 70\."):
-            check_own_predictions(estimator, network, X)
-    else:
-        check_own_predictions(estimator, network, X)
+    check_row(estimator, network, 70, is_refused=is_refused)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +128,7 @@ def test_one_number_that_differs_by_more_than_float32_explains_is_named(
     network, values = network_from_estimator(estimator), estimator.predict(X)
     values[7, 1] += error * (1 + np.abs(values[7, 1]))
     estimator.predict = lambda X: values
-    if is_refused:
-        with pytest.raises(UnsupportedModelError, match=r"in 1 of 150 example rows, first in row 7\."):
-            check_own_predictions(estimator, network, X)
-    else:
-        check_own_predictions(estimator, network, X)
+    check_row(estimator, network, 7, is_refused=is_refused)
 
 
 @pytest.mark.parametrize("targets", [np.arange(150), np.arange(150.0)])
@@ -162,11 +164,7 @@ def test_a_label_of_a_probability_is_a_tie_at_a_half(gap: float, is_refused: boo
     labels = (network.forward(X) > 0.5).astype(int)
     labels[70, 0] = 0
     estimator.predict = lambda X: labels
-    if is_refused:
-        with pytest.raises(UnsupportedModelError, match=r"in 1 of 150 example rows, first in row 70\."):
-            check_own_predictions(estimator, network, X)
-    else:
-        check_own_predictions(estimator, network, X)
+    check_row(estimator, network, 70, is_refused=is_refused)
 
 
 @pytest.mark.parametrize("targets", [y, y.astype(float)])

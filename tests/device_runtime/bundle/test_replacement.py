@@ -196,14 +196,20 @@ def test_a_journal_that_is_none_renames_nothing(bundle: Bundle, journal: bytes) 
     assert bundle.path.read_bytes()[:3] == b"old"
 
 
-def test_a_new_file_that_is_not_the_listed_one_is_refused(bundle: Bundle) -> None:
-    written(bundle, OLD)
+def journal_of_a_killed_writer(bundle: Bundle) -> dict[str, tuple[str, str]]:
+    """Kill a writer of the new bundle as soon as its journal is there, and return that."""
     for step in range(100):
         assert killed_at(step, lambda: written(bundle, NEW))
         journals = list(bundle.path.parent.glob(".scirknn-*-journal"))
         if journals:
             break
-    name, (new, _) = next(iter(json.loads(journals[0].read_text()).items()))
+    found: dict[str, tuple[str, str]] = json.loads(journals[0].read_text())
+    return found
+
+
+def test_a_new_file_that_is_not_the_listed_one_is_refused(bundle: Bundle) -> None:
+    written(bundle, OLD)
+    name, (new, _) = next(iter(journal_of_a_killed_writer(bundle).items()))
     bundle.path.with_name(new).write_bytes(b"changed")
     with pytest.raises(BundleFormatError, match="is not the file that"):
         read_bundle(bundle.path)
@@ -214,12 +220,7 @@ def test_a_new_file_that_is_not_the_listed_one_is_refused(bundle: Bundle) -> Non
 def test_a_link_in_place_of_a_new_file_replaces_nothing(bundle: Bundle, tmp_path: Path) -> None:
     (elsewhere := tmp_path / "elsewhere").mkdir()
     written(bundle, OLD)
-    for step in range(100):
-        assert killed_at(step, lambda: written(bundle, NEW))
-        journals = list(bundle.path.parent.glob(".scirknn-*-journal"))
-        if journals:
-            break
-    for new, _ in json.loads(journals[0].read_text()).values():
+    for new, _ in journal_of_a_killed_writer(bundle).values():
         file = bundle.path.with_name(new)
         if file.exists():
             file.symlink_to(file.rename(elsewhere / new))

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from rknn_harness.conformance.unguarded import UnguardedConversion, defect_of, judge_unguarded
-from rknn_harness.models.random_mlp import build_estimator, build_rows, feature_scales
+from rknn_harness.models.random_mlp import feature_scales
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.judge import Verdict
-from rknn_harness.verdicts.reference import answer_from_output, reference
+from rknn_harness.verdicts.reference import answer_from_output
 from scirknn.arrays import Floats
 from tests.harness.emulated import float16_forward
+from tests.harness.samples import truth_of
 
 NARROW = MlpSpec(1, (8,), "relu", "regressor", 2, "int", 1.0, 30, 3)
 SCALED = MlpSpec(6, (8,), "relu", "regressor", 2, "int", 1.0, 30, 3, decades=2)
@@ -22,7 +23,7 @@ MISMATCH = Verdict(Outcome.MISMATCH, Stage.SIMULATOR, "far off")
 
 def conversion(spec: MlpSpec, fault: str = "") -> UnguardedConversion:
     """Return a conversion each stage of which computes a network with a fault."""
-    truth = reference(build_estimator(spec), build_rows(spec))
+    truth = truth_of(spec)
     scales = feature_scales(spec) if spec.decades else None
     layers, X = list(truth.layers), truth.X
     if scales is not None:

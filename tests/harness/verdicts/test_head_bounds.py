@@ -11,11 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rknn_harness.models.random_mlp import build_estimator, build_rows
 from rknn_harness.models.strategies import specs
 from rknn_harness.records.specs.mlp_spec import MlpSpec
 from rknn_harness.verdicts.head_bounds import bound_through_head
-from rknn_harness.verdicts.reference import ACTIVATIONS, Reference, answer_from_output, reference
+from rknn_harness.verdicts.reference import ACTIVATIONS, answer_from_output
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Affine
 from sklearn2rknn.checking.arithmetic import FLOAT16, FLOAT32
@@ -23,18 +22,13 @@ from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import Steps, quantized_output_bound
 from sklearn2rknn.network.layer import Layer
 from tests.harness.emulated import calibrate, float16_forward, int8_forward
-
-SPEC = MlpSpec(16, (32, 32), "relu", "softmax", 5, "int", 1.0, 64, 3)
-
-
-def told(spec: MlpSpec) -> Reference:
-    return reference(build_estimator(spec), build_rows(spec))
+from tests.harness.samples import SPEC, truth_of
 
 
 @settings(max_examples=60, deadline=None)
 @given(specs(extreme=False), st.booleans(), st.booleans())
 def test_float16_stays_within_its_bound(spec: MlpSpec, bias16: bool, tables: bool) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     found = float16_forward(truth.layers, truth.X, bias16=bias16, tables=tables)
     assert (np.abs(found - truth.answer.output) <= output_bound(truth.layers, truth.X, FLOAT16)).all()
 
@@ -42,7 +36,7 @@ def test_float16_stays_within_its_bound(spec: MlpSpec, bias16: bool, tables: boo
 @settings(max_examples=30, deadline=None)
 @given(specs(extreme=False))
 def test_float32_stays_within_its_bound(spec: MlpSpec) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     value: Any = truth.X.astype(np.float32)
     for layer in truth.layers:
         z = value @ layer.weights.astype(np.float32) + layer.bias.astype(np.float32)
@@ -53,7 +47,7 @@ def test_float32_stays_within_its_bound(spec: MlpSpec) -> None:
 @settings(max_examples=40, deadline=None)
 @given(specs(extreme=False))
 def test_int8_stays_within_its_bound(spec: MlpSpec) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     tensors = calibrate(truth.layers, truth.X[: max(1, len(truth.X) // 2)])
     found = int8_forward(truth.layers, truth.X, tensors)
     bound = quantized_output_bound(truth.layers, truth.X, tensors)
@@ -68,7 +62,7 @@ OVERFLOWING = MlpSpec(100, (511, 7, 1, 64, 1, 1, 1), "identity", "poisson", 1, "
 @given(specs(extreme=False), st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.05, 1.0]))
 @example(OVERFLOWING, 0, 1e-3)
 def test_the_head_keeps_within_its_bound(spec: MlpSpec, seed: int, size: float) -> None:
-    truth = told(spec)
+    truth = truth_of(spec)
     random = np.random.default_rng(seed)
     bound = np.asarray(size * random.uniform(0, 1, truth.answer.output.shape))
     # The corners are the worst.
@@ -93,7 +87,7 @@ def test_the_head_keeps_within_its_bound(spec: MlpSpec, seed: int, size: float) 
 )
 @pytest.mark.parametrize("size", [1e-3, 0.3])
 def test_the_head_s_bound_is_met_at_a_corner(spec: MlpSpec, size: float) -> None:
-    truth = told(attrs.evolve(spec, rows=5, n_outputs=3))
+    truth = truth_of(attrs.evolve(spec, rows=5, n_outputs=3))
     bound = np.asarray(size * np.random.default_rng(0).uniform(0.5, 1, truth.answer.output.shape))
 
     def answered(output: Floats) -> Array:
@@ -121,7 +115,7 @@ def test_the_head_s_bound_is_met_at_a_corner(spec: MlpSpec, size: float) -> None
 def test_a_label_is_settled_where_float32_keeps_its_probability_apart(
     task: str, n_outputs: int, gap: float, is_settled: bool
 ) -> None:
-    truth = told(attrs.evolve(SPEC, task=task, n_outputs=n_outputs, rows=5))
+    truth = truth_of(attrs.evolve(SPEC, task=task, n_outputs=n_outputs, rows=5))
     output = np.zeros_like(truth.answer.output)
     output[:, 0], output[:, 1 if task == "multilabel" else 2 :] = gap, -30.0
     truth = attrs.evolve(truth, answer=answer_from_output(truth, output))
@@ -133,7 +127,7 @@ def test_a_label_is_settled_where_float32_keeps_its_probability_apart(
 
 
 def test_labels_of_outputs_that_are_probabilities_are_settled_off_a_half() -> None:
-    truth = told(attrs.evolve(SPEC, task="multilabel", n_outputs=2, rows=5))
+    truth = truth_of(attrs.evolve(SPEC, task="multilabel", n_outputs=2, rows=5))
     output = np.tile([0.6, 0.05], (5, 1))
     truth = attrs.evolve(truth, head="identity", answer=attrs.evolve(truth.answer, output=output))
     for bound, expected in ((0.09, True), (0.11, False)):
@@ -143,7 +137,7 @@ def test_labels_of_outputs_that_are_probabilities_are_settled_off_a_half() -> No
 @pytest.mark.parametrize("activation", ["relu", "identity", "tanh", "logistic"])
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_a_flipped_weight_is_beyond_the_bound(activation: str, layer: int) -> None:
-    truth = told(attrs.evolve(SPEC, activation=activation))
+    truth = truth_of(attrs.evolve(SPEC, activation=activation))
     weights = truth.layers[layer].weights.copy()
     weights[np.unravel_index(np.abs(weights).argmax(), weights.shape)] *= -1
     faulty = list(truth.layers)
@@ -154,13 +148,13 @@ def test_a_flipped_weight_is_beyond_the_bound(activation: str, layer: int) -> No
 
 def test_the_bound_is_near_enough() -> None:
     # A worst case over 3 layers of 32: within 100 of the real error, where nothing could be beyond it at 1e4.
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     error = np.abs(float16_forward(truth.layers, truth.X, bias16=False, tables=True) - truth.answer.output)
     assert output_bound(truth.layers, truth.X, FLOAT16).max() < 100 * error.max()
 
 
 def test_no_bound_where_float16_ends() -> None:
-    truth = told(attrs.evolve(SPEC, rows=2))
+    truth = truth_of(attrs.evolve(SPEC, rows=2))
     X = truth.X.copy()
     X[1, 0] = 7e4
     bound = output_bound(truth.layers, X, FLOAT16)
@@ -169,7 +163,7 @@ def test_no_bound_where_float16_ends() -> None:
 
 
 def test_the_hosts_maps_are_bounded() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     random = np.random.default_rng(0)
     before = Affine(random.normal(size=16), random.uniform(0.25, 4, 16))
     after = Affine(random.normal(size=5), random.uniform(0.25, 4, 5))
@@ -187,6 +181,6 @@ def test_the_hosts_maps_are_bounded() -> None:
 
 
 def test_int8_tensors_must_fit_the_layers() -> None:
-    truth = told(SPEC)
+    truth = truth_of(SPEC)
     with pytest.raises(ValueError, match="3 layers have 4 tensors, not 1"):
         quantized_output_bound(truth.layers, truth.X, [Steps(0.1, 0)])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 
-from rknn_harness.models.random_mlp import build_estimator, build_rows, has_poisson
+from rknn_harness.models.random_mlp import has_poisson
 from rknn_harness.models.strategies import specs
 from rknn_harness.records.outcomes import Cause, Outcome, Stage
 from rknn_harness.records.specs.mlp_spec import MlpSpec
@@ -24,15 +24,11 @@ from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import output_bound
 from tests.converter.estimators.families.emulation import scaled
 from tests.harness.emulated import float16_forward
-from tests.harness.samples import SPEC
+from tests.harness.samples import SPEC, truth_of
 
 REGRESSOR = attrs.evolve(SPEC, task="regressor", n_outputs=3)
 BINARY = attrs.evolve(SPEC, task="binary", n_outputs=1, labels="bool")
 MULTILABEL = attrs.evolve(SPEC, task="multilabel", n_outputs=4)
-
-
-def truth_of(spec: MlpSpec) -> Reference:
-    return reference(build_estimator(spec), build_rows(spec))
 
 
 def derived(truth: Reference) -> Limits:

@@ -23,7 +23,8 @@ from sklearn2rknn import network_from_estimator
 from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.passes.kernel_on_npu import distance_kernel, kernel_on_npu
-from tests.harness.verdicts.test_judge import MULTILABEL, truth_of
+from tests.harness.samples import truth_of
+from tests.harness.verdicts.test_judge import MULTILABEL
 
 CALIBRATED = CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=2)
 

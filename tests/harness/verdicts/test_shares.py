@@ -9,7 +9,8 @@ import pytest
 from rknn_harness.records.outcomes import Outcome, Stage
 from rknn_harness.verdicts.limits import Limits
 from rknn_harness.verdicts.reference import Answer, Reference, answer_from_output
-from tests.harness.verdicts.test_judge import BINARY, MULTILABEL, REGRESSOR, board_says, truth_of
+from tests.harness.samples import truth_of
+from tests.harness.verdicts.test_judge import BINARY, MULTILABEL, REGRESSOR, board_says
 
 
 def shares(count: int, wrong: int, *, ties: int = 0) -> tuple[Reference, Answer]:
