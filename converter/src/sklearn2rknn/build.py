@@ -117,7 +117,8 @@ class _Order:
         """Return what the file is to be compared with, where there is a check."""
         if self.checked is None or self.simulate is None:
             return None
-        return expectations.of(self.checked), GraphRuns.of(self.model, self.simulate)
+        expected = expectations.of(self.checked)
+        return expected, GraphRuns.of(self.model, self.simulate, expected)
 
 
 _Compared = tuple[Expected, GraphRuns]

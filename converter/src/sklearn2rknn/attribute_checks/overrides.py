@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from sklearn2rknn.errors import UnsupportedModelError
@@ -25,10 +24,7 @@ def refuse_overrides(estimator: Any, base: type) -> None:
     """
     kind = type(estimator)
     changed = [
-        name
-        for name in _METHODS
-        if name in vars(estimator)
-        or inspect.getattr_static(kind, name, None) is not inspect.getattr_static(base, name, None)
+        name for name in _METHODS if name in vars(estimator) or _method(kind, name) is not _method(base, name)
     ]
     if changed:
         own = base.__name__ if kind.__name__ != base.__name__ else f"scikit-learn's {base.__name__}"
@@ -37,3 +33,8 @@ def refuse_overrides(estimator: Any, base: type) -> None:
             f"its predictions. Convert them as {own} (plain = {base.__name__}(); plain.__dict__.update("
             "model.__dict__)), and apply what is added to the predictions on the board."
         )
+
+
+def _method(kind: type, name: str) -> Any:
+    """Return what a class has under a name, and run none of its code; None where it has nothing."""
+    return next((vars(each)[name] for each in kind.__mro__ if name in vars(each)), None)

@@ -28,7 +28,7 @@ from sklearn2rknn.passes.kernel_equalization import equalize_kernels
 from sklearn2rknn.passes.layer_merging import collapse_constant, merge_linear
 from sklearn2rknn.passes.range_checks import FLOAT16_MAX, FLOAT32_MAX, refuse_overflow, refuse_starvation
 from sklearn2rknn.passes.refined_tanh import refine
-from sklearn2rknn.rows.check_rows import choose_rows
+from sklearn2rknn.rows.check_rows import choose_rows, take_evenly
 from sklearn2rknn.rows.reach import REACH, with_reach
 from sklearn2rknn.tolerances import (
     FEWEST_ROWS,
@@ -78,6 +78,9 @@ class Preparation:
         """Whether output pairs come from one product more, where that takes less weights."""
         return self.options.output_pairs == "added" and self.source.form == "conv"
 
+
+_PROMISE_ROWS = 128
+"""Rows on which float16 is emulated to choose a form; the built file's check, on more, may choose another."""
 
 _CONSTANT = 1e-3  # of the outputs' size: what differs by less is as good as constant
 
@@ -275,7 +278,7 @@ def _keeps_promise(source: Network, network: Network, rows: Floats, near: float 
     """
     if not gives_numbers(source) and {"tanh", "logistic"} & {layer.activation for layer in source.layers}:
         return False  # how steep a unit is between the rows cannot be seen on them
-    rows = choose_rows(source, rows, 1).rows
+    rows = take_evenly(choose_rows(source, rows, 1).rows, _PROMISE_ROWS)
     exact, outputs = source.forward(rows), float16_outputs(network, rows)
     if not np.isfinite(outputs).all():
         return False
