@@ -33,6 +33,7 @@ from sklearn2rknn import (
     ConversionError,
     ConversionOptions,
     Toolkit,
+    UnsupportedModelError,
     convert,
     network_from_estimator,
     open_toolkit,
@@ -306,6 +307,24 @@ def test_infinite_outputs_are_not_written(tmp_path: Path, toolkit: Toolkit) -> N
     with pytest.raises(CheckError, match=r"NaN or infinite.*example_input"):
         convert(estimator, tmp_path / "model.rknn", toolkit=toolkit)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_a_model_that_predicts_otherwise_is_refused_whether_or_not_a_toolkit_runs(
+    tmp_path: Path, toolkit: Toolkit, monkeypatch: pytest.MonkeyPatch, runs: bool
+) -> None:
+    X, y = load_iris(return_X_y=True)
+    model = trained(MLPClassifier((8,), max_iter=20, random_state=0), X, y)
+    with Toolkit(toolkit.environment) as own:
+        if runs:
+            convert(model, tmp_path / "before.rknn", toolkit=own, example_input=X)
+        with monkeypatch.context() as changed:
+            changed.setattr(MLPClassifier, "predict", lambda self, X: np.full(len(X), 7))
+            with pytest.raises(UnsupportedModelError, match="something other than its weights do"):
+                convert(model, tmp_path / "refused.rknn", toolkit=own, example_input=X)
+        assert not own.is_running
+        assert not list(tmp_path.glob("refused*"))
+        convert(model, tmp_path / "after.rknn", toolkit=own, example_input=X)
 
 
 def test_failed_conversion_leaves_the_old_bundle(tmp_path: Path, toolkit: Toolkit) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import chain
 
@@ -152,6 +152,8 @@ class Job:
         Example input that the file is built from.
     own : numpy.ndarray or None
         Rows that it is not built from, and `own_source`, where they are from.
+    beside : callable
+        Called while the toolkit builds; an error of it ends the conversion.
     """
 
     source: Network
@@ -159,6 +161,7 @@ class Job:
     rows: Floats | None
     own: Floats | None = None
     own_source: str = "held_out"
+    beside: Callable[[], object] = lambda: None
 
     @property
     def promises(self) -> tuple[Promise, ...]:
@@ -225,6 +228,7 @@ class Job:
         request, order = self.request, self._order(network, batch_size)
         text = f"the {request.precision} file for batches of {batch_size}"
         with stage(f"Building {text}"), self._start(toolkit, network, order) as building:
+            self.beside()
             is_first = batch_size == request.batch_sizes[0]
             ranges = ranges_document(network, self.rows, FLOAT16_MAX) if is_first else ()
             compared = order.compared(expectations)

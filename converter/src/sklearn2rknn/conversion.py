@@ -48,7 +48,7 @@ from sklearn2rknn.rows.calibration_rows import input_range, warn_of_poor_rows
 from sklearn2rknn.rows.example_input import validate_example_input
 from sklearn2rknn.toolkit.environment_choice import parse_choice
 from sklearn2rknn.toolkit.pins.versions import ToolkitVersion, toolkit_version
-from sklearn2rknn.toolkit.toolkit import Toolkit, shared_toolkit
+from sklearn2rknn.toolkit.toolkit import Toolkit, is_running, shared_toolkit
 from sklearn2rknn.toolkit.toolkit_facts import ToolkitFacts
 
 Arguments = ParamSpec("Arguments")
@@ -170,8 +170,11 @@ def convert(
         options=options,
     )
     network, job = _read_rows(network, request, example_input)
+    check_model = functools.cache(functools.partial(check_own_predictions, model, network, rows))
+    job = attrs.evolve(job, beside=check_model)
     with single_blas_thread(job.multiplications):
-        check_own_predictions(model, network, rows)
+        if not is_running(toolkit):  # to start one takes seconds, to install it a minute
+            check_model()
         if job.rows is not None and not request.is_float16:
             warn_of_poor_rows(network, job.source, job.rows)
         chosen = _prepare(job, precision)  # what is refused is refused before a toolkit is started
@@ -183,8 +186,7 @@ def convert(
             model=model, network=form.network, prepared=prepared, job=job, attempt=attempt, kernel=form.text
         )
         bundle = conversion.bundle(toolkit)
-    files = {variant.file: attempt.files[variant.samples].rknn for variant in bundle.variants}
-    write_bundle(bundle, files)
+    write_bundle(bundle, {each.file: attempt.files[each.samples].rknn for each in bundle.variants})
     return conversion.report(bundle, time.monotonic() - started)
 
 

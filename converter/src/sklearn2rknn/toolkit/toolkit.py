@@ -97,6 +97,12 @@ class Toolkit:
         """The toolkit's version, such as ``"2.3.2"``."""
         return self.environment.version
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs, so that a build begins at once."""
+        process = self._process
+        return process is not None and process.poll() is None
+
     def __enter__(self) -> Toolkit:
         return self
 
@@ -218,7 +224,7 @@ class Toolkit:
 
     def _start(self) -> WorkerFolders:
         """Start the worker unless it runs; return its folders."""
-        if self._process is not None and self._folders is not None and self._process.poll() is None:
+        if self.is_running and self._folders is not None:
             return self._folders
         self.close()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the worker
@@ -329,6 +335,13 @@ def shared_toolkit(toolkit: str | None = None) -> Toolkit:
             _shared[key] = open_toolkit(toolkit)
             atexit.register(_shared[key].close)
         return _shared[key]
+
+
+def is_running(toolkit: Toolkit | str | None) -> bool:
+    """Whether a toolkit runs already: this one, or of a version this process's own."""
+    with _shared_lock:
+        found = toolkit if isinstance(toolkit, Toolkit) else _shared.get((os.getpid(), toolkit))
+    return found is not None and found.is_running
 
 
 def close_shared_toolkits() -> None:
