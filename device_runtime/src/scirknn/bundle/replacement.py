@@ -91,7 +91,7 @@ def replacement(path: Path) -> Iterator[Callable[[str, bytes], None]]:
                 with contextlib.suppress(OSError):
                     new.unlink()
         raise
-    finish_replacement(path)
+    _make_renames(path, renames)
     for name, content in special.items():
         write_atomically(path.with_name(name), content)
 
@@ -119,18 +119,30 @@ def finish_replacement(path: Path) -> None:
     """
     journal = _journal(path)
     if journal.exists():
-        for name, (temporary_name, digest) in _read_journal(journal, path).items():
+        renames = _read_journal(journal, path)
+        for name, (temporary_name, digest) in renames.items():
             new = _new_file(path, name, temporary_name)
-            if not new.is_file() or new.is_symlink():
-                continue  # renamed already
-            if sha256_of_file(new) != digest:
+            if _is_left(new) and sha256_of_file(new) != digest:
                 raise BundleFormatError(f"{new} is not the file that {journal} lists. Remove both.")
-            os.replace(new, os.path.realpath(path.with_name(name)))
-        journal.unlink()
+        _make_renames(path, renames)
     for name in os.listdir(path.parent):
         if name.startswith(_prefix(path)):
             with contextlib.suppress(OSError):
                 path.with_name(name).unlink()
+
+
+def _make_renames(path: Path, renames: Mapping[str, tuple[str, str]]) -> None:
+    """Make the renames of the journal that are left, and remove it."""
+    for name, (temporary_name, _) in renames.items():
+        new = _new_file(path, name, temporary_name)
+        if _is_left(new):
+            os.replace(new, os.path.realpath(path.with_name(name)))
+    _journal(path).unlink(missing_ok=True)  # without locks another may have made them
+
+
+def _is_left(new: Path) -> bool:
+    """Whether a file was not renamed yet."""
+    return new.is_file() and not new.is_symlink()
 
 
 def is_unfinished(path: Path) -> bool:
