@@ -19,10 +19,10 @@ class Classifier(Methods):
     core : {"auto", "pool", "0", "1", "2", "0_1", "0_1_2"}
         NPU cores to run on. "pool" loads the model once on each core of the chip and shares the rows of X,
         and the calls of several threads, out between them: the fastest way with many rows. "0_1_2" joins the
-        cores for each run, "auto" leaves the choice to the driver, which takes one. int8 and int16 answers
-        are the same. In float16 the cores of an RK3588 now and then differ in an output, by a step of float16
-        at most where one layer leads to it (lane 0, see docs/verdict.md): a pool is not reproducible to the
-        bit.
+        cores for each run, "auto" leaves the choice to the driver, which takes one. int8 answers are the
+        same, and int16 answers should be. In float16 the cores of an RK3588 now and then differ in an output,
+        by a step of float16 at most where one layer leads to it (lane 0, see docs/verdict.md): a pool is not
+        reproducible to the bit.
     runtime : {"auto", "native", "rknnlite"}
         What runs the files on the NPU. "native" is librknnrt.so itself, with memory bound once; "rknnlite"
         the vendor's package. "auto" takes the former where it gives the bits of the library's general calls

@@ -1,8 +1,9 @@
 """Which CPU serves the NPU's interrupts, and how to have a big core do it.
 
 On an RK3588 a submit took 51 us with the interrupts on CPU 0, a small core, and 31 us on a big one [silicon:
-published for a mainline kernel, the NPU at 600 MHz, 2026]. Files are the kernel's (core-api/irq/irq-affinity;
-ABI/testing/sysfs-devices-system-cpu has ``cpu_capacity``).
+github.com/gregordinary/rockchip-npu-notes, perf/iova-and-multicore.md, June 2026, a mainline kernel, the NPU
+at 600 MHz]. Files are the kernel's (core-api/irq/irq-affinity; ABI/testing/sysfs-devices-system-cpu has
+``cpu_capacity``).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def _subnormals() -> Question:
         },
         assumed="kept",
         decided_in="virtual_npu.execute.half_precision",
-        published=NOTES,
+        published=f"{NOTES}, of inputs and weights",
         model=dense(kernels, samples=len(rows)),
         rows=rows,
         predict=predict,

@@ -2,8 +2,9 @@
 
 Each aligned group of 32 products along the channels (0 to 31, 32 to 63, ...) is summed exactly and rounded
 once to float32, to nearest, halves to even. The groups' sums are added in order, in float32, from zero.
-[silicon: github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, September 2026: two RK3588,
-131 million elements on three cores, bit for bit; rare events on output channels that are multiples of 16]
+[silicon: github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, September 2026: three cores
+of one RK3588, 131 million elements of 512 x 384 x 256, bit for bit; rare events on output channels that are
+multiples of 16]
 
 A group is summed in float64. All its products are multiples of one power of two; as long as their magnitudes
 come to less than 2^53 of it, no product and no addition rounds, so that no bit depends on the order of a BLAS
