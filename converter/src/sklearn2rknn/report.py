@@ -91,8 +91,8 @@ class ConversionReport:
         From about how many rows a call the NPU is estimated to be faster than one CPU core in numpy; 0: it
         never is. None: the bundle has no weights for the CPU.
     full_cubes : tuple of str
-        Layers with a pass over 8,192 lines or channels, 8,191 in its register: a lookup over so many was seen
-        to corrupt the last [silicon: rockchip-npu-notes, September 2026].
+        Layers with a pass over 8,191 columns, lines or channels, or more: a lookup over so many columns was
+        seen to corrupt some [silicon: rockchip-npu-notes, September 2026].
     kernel : str
         Where the exponentials of a kernel of many stored rows are computed, and why; else empty.
     evidence : str
@@ -198,7 +198,7 @@ def _sizes(report: ConversionReport) -> str:
 def _full_cubes(layers: Sequence[str]) -> str:
     if not layers:
         return ""
-    return f"{', '.join(layers)}: passes over 8,192 lines or channels, of which a chip may spoil the last"
+    return f"{', '.join(layers)}: passes over 8,191 lines or channels or more, of which a chip may spoil some"
 
 
 def _activation(activations: Sequence[str]) -> str:

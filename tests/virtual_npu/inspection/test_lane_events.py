@@ -90,6 +90,20 @@ def test_the_values_of_a_layer_are_those_of_the_published_rule(seed: int, channe
     assert not events.carried.any()
 
 
+@pytest.mark.parametrize(("zero", "outputs"), [(0.0, {0.0}), (-0.0, {0.0, -(2.0**-20)})])
+def test_a_feature_of_0_prevents_an_event_and_minus_0_does_not(zero: float, outputs: set[float]) -> None:
+    """The largest weight is that of the zero: its product is 0 and does not count for the event's size."""
+    weights = np.array([[1.0, -1.0] * 15 + [0.0, 2.0**15]], np.float32)
+    features = np.ones((POINTS, 32), np.float16)
+    features[:, -1] = zero
+    x = reference.as_input(features)
+    layer = Dense(weights, np.zeros(1, np.float32))
+    assert set(LaneZero(file_of([layer])).run(x).values(0, 0).tolist()) == outputs
+    behind = Dense(np.ones((1, 1), np.float32), np.zeros(1, np.float32))
+    carried = LaneZero(file_of([layer, behind])).run(x).carried[0, 0]
+    assert (carried >= 2.0**-20) == (len(outputs) > 1)
+
+
 def test_outputs_without_events_are_the_executor_s() -> None:
     rng = np.random.default_rng(1)
     file = file_of(layers(rng, 64, 48, 20, relu=True))

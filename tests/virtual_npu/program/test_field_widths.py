@@ -99,6 +99,7 @@ def test_other_chips_have_no_published_widths() -> None:
     assert not layers_with_full_cubes(file)
 
 
-def test_a_pass_over_8192_lines_is_listed_with_its_layer() -> None:
-    assert layers_with_full_cubes(file_with(0x4034, 8191)) == ("Conv:0",)
-    assert not layers_with_full_cubes(file_with(0x4034, 8190))
+def test_a_pass_over_8191_lines_or_more_is_listed_with_its_layer() -> None:
+    for lines in (8191, 8192):
+        assert layers_with_full_cubes(file_with(0x4034, lines - 1)) == ("Conv:0",)
+    assert not layers_with_full_cubes(file_with(0x4034, 8189))

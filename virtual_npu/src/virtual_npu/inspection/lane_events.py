@@ -3,7 +3,7 @@
 On output channels that are multiples of 16 ("lane 0") one group of 32 products is now and then summed low by
 2^(4 C - 44), before its rounding. C is the largest sum of coarse exponents of the group's products that are
 not 0; a number's coarse exponent is max(e, 1) >> 2, e its biased exponent. Each core does so on inputs of its
-own, by a rule that is not known; a 0 among the group's features prevents it. [silicon:
+own, by a rule that is not known; a 0 among the group's features prevents it, a -0 need not. [silicon:
 github.com/gregordinary/rockchip-npu-notes, chips/rk3588.md at 224b1390, September 2026]
 
 So the outputs of a file's last layer have a few values each. Behind an earlier layer that may have had an
@@ -33,6 +33,7 @@ from virtual_npu.rknn_file.model_file import RknnFile
 LANES: Final = 16
 _NEVER: Final = -1000  # coarse exponent of what is no product
 _UNIT: Final = -48  # exponent of the least product of two float16 numbers
+_LEAST: Final = 2.0**-24  # float16 number: as little as -0, which unlike 0 prevents no event
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ def _reach(convolution: Convolution, sources: list[list[Array]], *, is_last: boo
     reach = np.zeros((len(here), convolution.outputs))
     reach[:, :kernels] = away @ weights
     sizes = np.abs(here[:, :channels]) + away
+    sizes[(sizes == 0) & np.signbit(here[:, :channels])] = _LEAST
     counts = slice(None) if not is_last else away.any(axis=1)
     events = _largest_events(sizes[counts], convolution.floats[:, ::LANES])
     reach[counts, :kernels:LANES] += events
@@ -225,8 +227,8 @@ def _lowered_sums(convolution: Convolution, features: Array, channel: int) -> Fl
     parts = np.array([_nearest_float32(each) for each in exact], np.float32)
     lowered = []
     for group, total in enumerate(exact):
-        products = weights[group] != 0
-        if not (groups[group] != 0).all() or not products.any():
+        products = (weights[group] != 0) & (groups[group] != 0)
+        if not ((groups[group] != 0) | np.signbit(groups[group])).all() or not products.any():
             continue
         coarse = coarse_exponents(groups[group]) + coarse_exponents(weights[group])
         event = 1 << 4 * int(coarse[products].max()) - 44 - _UNIT

@@ -22,7 +22,8 @@ from virtual_npu.program.registers import Field
 from virtual_npu.rknn_file.model_file import RknnFile
 
 _CUBE: Final = (r.CUBE_WIDTH, r.CUBE_HEIGHT, r.CUBE_CHANNEL)
-_FULL_CUBE: Final = (1 << r.CUBE_HEIGHT.bits) - 1
+_CUBE_BITS: Final = (1 << r.CUBE_HEIGHT.bits) - 1
+_FULL_CUBE: Final = _CUBE_BITS - 1
 
 _READ_PAST_WIDTH: Final = {"DATAIN_HEIGHT": 13, "DMA_HEIGHT": 13}
 """Bits that are read of fields which the toolkits fill past their width: files of 2,048 rows and more whose
@@ -78,15 +79,15 @@ def over_wide_fields(file: RknnFile) -> tuple[OverWideField, ...]:
 
 
 def layers_with_full_cubes(file: RknnFile) -> tuple[str, ...]:
-    """List the layers of an RK3588's program that fill a field of the DPU's cube.
+    """List the layers of an RK3588's program that all but fill a field of the DPU's cube.
 
-    A lookup over 8,192 lines, 8,191 in the field's 13 bits, was seen to corrupt the last of them; 4,096 are
+    A lookup over 8,191 columns, 8,190 in the field's 13 bits, was seen to corrupt some of them; 4,096 are
     clean [silicon: rockchip-npu-notes, September 2026].
     """
     if not file.target_platform.startswith("rk3588"):
         return ()
     _, addresses, values = r.decode_commands(file.registers)
-    full = np.isin(addresses, [field.address for field in _CUBE]) & (values & _FULL_CUBE == _FULL_CUBE)
+    full = np.isin(addresses, [field.address for field in _CUBE]) & (values & _CUBE_BITS >= _FULL_CUBE)
     nodes = {
         task.node
         for cores in (1, 2, 3)
