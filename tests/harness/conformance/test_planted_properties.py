@@ -39,7 +39,7 @@ from scirknn.bundle.sidecar import with_digest
 from sklearn2rknn.network.onnx_graph import onnx_from_network
 
 TOOLKIT = "2.3.2"
-BRIEF = Timing(SamplingBounds(0, 20, 0.0, 1.0), ("numpy",))
+BRIEF = Timing(SamplingBounds(0, 20, 0.0, 1.0), in_scikit_learn=False)
 CASE = dataset_case("iris", "float16", TOOLKIT, (64,))
 
 Array = np.ndarray[Any, Any]

@@ -1,107 +1,53 @@
-"""The same network on the board's CPU: what the NPU has to beat.
-
-It comes as arrays and words. Nothing is unpickled here: a scikit-learn estimator is made anew, and given its
-fitted attributes.
-"""
+"""The loaded model in scikit-learn, on the board's CPU: what the NPU has to beat, beside scirknn in numpy."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from typing import TYPE_CHECKING, Callable
 
 import numpy as np
 
 from scirknn.arrays import Array
 
-TASKS = ("classifier", "multilabel", "regressor")
-HEADS = ("softmax", "logistic", "identity", "exp")
+if TYPE_CHECKING:  # a board whose scirknn cannot be imported has an answer all the same
+    from scirknn.bundle import Bundle
 
-
-def _logistic(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
-
-
-_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda z: z,
-    "relu": lambda z: np.maximum(z, 0, out=z),
-    "tanh": lambda z: np.tanh(z, out=z),
-    "logistic": _logistic,
+_HEADS = {
+    "classifier": ("softmax", "logistic"),
+    "multilabel": ("logistic",),
+    "regressor": ("identity", "exp"),
 }
 
 
-class _Network:
-    """A request's network, checked."""
+def in_scikit_learn(bundle: Bundle) -> Callable[[Array], Array] | None:
+    """Make predict of a perceptron with the bundle's layers, for rows as `Bundle.network_input` has them.
 
-    def __init__(self, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        self.activation, self.task, self.head = (header.get(k) for k in ("activation", "task", "head"))
-        for value, known in (
-            (self.activation, _ACTIVATIONS),
-            (self.task, TASKS),
-            (self.head, HEADS),
-        ):
-            if value not in known:
-                raise ValueError(f"the network's {value!r:.40} is none of {', '.join(known)}")
-        count = sum(name.startswith("weights_") for name in arrays)
-        self.weights = [arrays[f"weights_{index}"] for index in range(count)]
-        self.biases = [arrays[f"bias_{index}"] for index in range(count)]
-        self.classes = arrays.get("classes")
-
-
-def in_numpy(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Callable[[Array], Array]:
-    """Make a predict in float32, from X of shape (n, n_features) to predictions.
-
-    The header has ``activation``, ``task`` and ``head``; the arrays are ``weights_0``, ``bias_0`` and so on,
-    and ``classes`` for a classifier.
+    Nothing is unpickled: an estimator is made anew, and given its fitted attributes. None where scikit-learn
+    is not installed, or where no perceptron computes all of the bundle.
     """
-    network = _Network(header, arrays)
-    weights = [np.ascontiguousarray(each, dtype=np.float32) for each in network.weights]
-    biases = [np.asarray(each, dtype=np.float32) for each in network.biases]
-    activate = _ACTIVATIONS[str(network.activation)]
-    classes = network.classes
-
-    def predict(X: Array) -> Array:
-        value = np.asarray(X, dtype=np.float32)
-        with np.errstate(over="ignore"):
-            for index, (weight, bias) in enumerate(zip(weights, biases)):
-                value = value @ weight
-                value += bias
-                if index < len(weights) - 1:
-                    value = activate(value)
-            if network.task == "regressor":
-                output: Array = np.exp(value) if network.head == "exp" else value
-                return output[:, 0] if output.shape[1] == 1 else output
-        if network.task == "multilabel" or classes is None:
-            return (value > 0).astype(np.int64)
-        # Two classes share one output.
-        chosen = (value[:, 0] > 0).astype(np.intp) if value.shape[1] == 1 else value.argmax(axis=1)
-        labels: Array = classes[chosen]
-        return labels
-
-    return predict
-
-
-def in_scikit_learn(
-    header: Mapping[str, Any], arrays: Mapping[str, Array]
-) -> Callable[[Array], Array] | None:
-    """Make predict of a scikit-learn estimator; None where it is not installed."""
+    more = bundle.features or bundle.epilogue or any((bundle.responses or {}).values())
+    if bundle.cpu is None or more or bundle.head not in _HEADS.get(bundle.task, ()):
+        return None
     try:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
         from sklearn.preprocessing import LabelBinarizer
     except ImportError:
         return None
-    network = _Network(header, arrays)
-    kind = MLPRegressor if network.task == "regressor" else MLPClassifier
-    hidden = tuple(int(weight.shape[1]) for weight in network.weights[:-1])
-    estimator = kind(hidden_layer_sizes=hidden, activation=network.activation)
-    estimator.coefs_ = [np.array(weight) for weight in network.weights]
-    estimator.intercepts_ = [np.array(bias) for bias in network.biases]
-    estimator.n_layers_ = len(network.weights) + 1
-    estimator.n_outputs_ = int(network.biases[-1].shape[0])
-    estimator.n_features_in_ = int(network.weights[0].shape[0])
-    estimator.out_activation_ = network.head
-    if network.task != "regressor":
-        multilabel = network.task == "multilabel" or network.classes is None
+    *hidden, last = bundle.cpu.read()
+    activations = {layer.activation for layer in hidden} or {"identity"}
+    if len(activations) > 1:
+        return None
+    kind = MLPRegressor if bundle.task == "regressor" else MLPClassifier
+    estimator = kind([len(layer.bias) for layer in hidden], activation=activations.pop())
+    estimator.coefs_ = [layer.weights.astype(np.float64) for layer in (*hidden, last)]
+    estimator.intercepts_ = [layer.bias.astype(np.float64) for layer in (*hidden, last)]
+    estimator.n_layers_ = len(hidden) + 2
+    estimator.n_outputs_ = bundle.n_outputs
+    estimator.n_features_in_ = bundle.cpu.widths[0]
+    estimator.out_activation_ = bundle.head
+    if bundle.task != "regressor":
+        multilabel = bundle.task == "multilabel" or bundle.classes is None
         # Zero columns and one columns alike: of the indicator's columns only their number counts.
-        shown = np.eye(2, estimator.n_outputs_, dtype=int) if multilabel else network.classes
+        shown = np.eye(2, bundle.n_outputs, dtype=int) if multilabel else bundle.classes
         estimator._label_binarizer = LabelBinarizer().fit(shown)
         estimator.classes_ = estimator._label_binarizer.classes_
     predict: Callable[[Array], Array] = estimator.predict

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import secrets
 import shutil
@@ -13,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Tuple
 import numpy as np
 
 from rknn_harness.board_runner import frames
-from rknn_harness.board_runner.cpu_baseline import in_numpy, in_scikit_learn
+from rknn_harness.board_runner.cpu_baseline import in_scikit_learn
 from rknn_harness.board_runner.facts import gather
 from rknn_harness.board_runner.raw_model import CORES, RawModel
 from rknn_harness.board_runner.stopwatch import SamplingBounds, sample
@@ -214,13 +213,16 @@ class Operations:
         return {}, {"samples": sample(lambda: answer(rows), _bounds(header))}
 
     def _time_cpu(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:
-        rows = self._rows_of(header, arrays)
-        answer = {}
-        for name, make in (("numpy", in_numpy), ("scikit-learn", in_scikit_learn)):
-            predict = make(header, arrays) if name in (header.get("ways") or ()) else None
-            if predict is not None:
-                answer[f"predictions {name}"] = frames.to_wire_dtype(predict(rows))
-                answer[f"samples {name}"] = sample(functools.partial(predict, rows), _bounds(header))
+        """Time the loaded bundle on the CPU, where it stays loaded; with ``sklearn`` in scikit-learn too."""
+        self._require_model()
+        rows, bounds = self._rows_of(header, arrays), _bounds(header)
+        self._open(self._place[0], "cpu", None)
+        bundle, in_numpy = self._model.bundle, getattr(self._model, self._model.main_method)
+        answer = {"samples numpy": sample(lambda: in_numpy(rows), bounds)}
+        predict = in_scikit_learn(bundle) if header.get("sklearn") is True else None
+        if predict is not None:
+            inputs = bundle.network_input(bundle.take(rows))
+            answer["samples scikit-learn"] = sample(lambda: predict(inputs), bounds)
         return {}, answer
 
     def _close(self, header: Mapping[str, Any], arrays: dict[str, Array]) -> Answer:

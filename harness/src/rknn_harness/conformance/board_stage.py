@@ -79,9 +79,8 @@ def _run(trial: Trial, converted: Converted) -> BoardRun:
         compared = cores_agree(bits, session, reference.X, prediction.output)
         findings.append(Finding.compared("cores_agree", compared))
     with clock(Phase.TIME):
-        if reference.layers and reference.is_layers:
-            inputs = reference.inputs[: converted.batch_size]
-            times = add_cpu_times(times, session, inputs, reference, trial.timing)
+        if converted.bundle.cpu is not None:
+            times = add_cpu_times(times, session, reference.X[: converted.batch_size], trial.timing)
     probabilities = prediction.probabilities
     if probabilities is None and not reference.has_chances:
         probabilities = answer_from_output(reference, prediction.output).probabilities

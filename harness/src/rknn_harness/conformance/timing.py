@@ -16,7 +16,6 @@ from rknn_harness.errors import BoardError
 from rknn_harness.records.case import Case
 from rknn_harness.records.latency import Latency, summarize
 from rknn_harness.records.run_lock import write_inside
-from rknn_harness.verdicts.reference import Reference
 from scirknn.arrays import Array
 
 
@@ -25,10 +24,10 @@ class Timing:
     """How long a model is timed: until both minima are reached, or the maximum; and on the CPU by what."""
 
     bounds: SamplingBounds
-    cpu: tuple[str, ...] = ("numpy", "scikit-learn")
+    in_scikit_learn: bool = True
 
 
-QUICK = Timing(SamplingBounds(3, 40, 0.02, 1.0), ("numpy",))
+QUICK = Timing(SamplingBounds(3, 40, 0.02, 1.0), in_scikit_learn=False)
 """For a virtual board, whose times say nothing of an NPU; nor is scikit-learn's import worth its second."""
 
 THOROUGH = Timing(SamplingBounds(5, 200, 2.0, 20.0))
@@ -71,19 +70,17 @@ def time_on_board(session: BoardSession, rows: Array, timing: Timing) -> Times:
     return Times(_latency(timed, rows, timing), timed.clocks, {"npu": timed.samples})
 
 
-def add_cpu_times(
-    times: Times, session: BoardSession, rows: Array, network: Reference, timing: Timing
-) -> Times:
-    """Add the times of the same network on the board's CPU, which are no part of a verdict.
+def add_cpu_times(times: Times, session: BoardSession, rows: Array, timing: Timing) -> Times:
+    """Add the times of the loaded model on the board's CPU, which are no part of a verdict.
 
-    The last call for a session's model: when it fails, no model may be loaded any more.
+    The last call for a session's model: it is loaded on the CPU then, or not at all any more.
 
     Raises
     ------
     InfraError
     """
     try:
-        by_name = session.timing.time_cpu(rows, network, timing.bounds, engines=timing.cpu)
+        by_name = session.timing.time_cpu(rows, timing.bounds, in_scikit_learn=timing.in_scikit_learn)
     except (BoardError, ValueError) as error:
         return attrs.evolve(times, note=f"The board's CPU was not timed: {error}")
     cpu = {name: _latency(timed, rows, timing) for name, timed in by_name.items()}

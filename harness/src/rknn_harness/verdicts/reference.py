@@ -48,14 +48,6 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 """Each hidden activation in float64; all of them rise nowhere downwards, which the bounds rest on."""
 
-_OF_LAYERS = {
-    ("classifier", "softmax"),
-    ("classifier", "logistic"),
-    ("multilabel", "logistic"),
-    ("regressor", "identity"),
-    ("regressor", "exp"),
-}
-
 
 @attrs.frozen(eq=False)
 class Answer:
@@ -136,15 +128,6 @@ class Reference:
     def has_chances(self) -> bool:
         """Whether probabilities are the estimator's own, which a board answers too."""
         return self.network is None or "predict_proba" in responses_of(self.network)
-
-    @property
-    def is_layers(self) -> bool:
-        """Whether layers, output activation and classes are all that it computes."""
-        network = self.network
-        if network is None:
-            return True
-        own = any((network.responses or {}).values())
-        return not (own or network.features or network.epilogue) and (self.task, self.head) in _OF_LAYERS
 
     def rows_in_front(self, rows: Array | None = None) -> Floats | None:
         """Return the network's inputs for steps that take them, of some rows; None where none does."""

@@ -22,21 +22,8 @@ from rknn_harness.boards.claim import Claim
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.errors import BoardError, BoardsFileError, InfraError, ProtocolError
-from rknn_harness.verdicts.reference import Reference
-from sklearn2rknn.network.layer import Layer
 
 X = np.ones((2, 3))
-NETWORK = cast(
-    Reference,
-    SimpleNamespace(
-        layers=(Layer(np.ones((3, 1)), np.ones(1), "identity"),),
-        activation="identity",
-        task="regressor",
-        head="identity",
-        classes=None,
-    ),
-)
-
 WORDS = st.sampled_from(
     [
         *("$(touch pwned)", "../../etc/passwd", "\x1b]0;pwned\x07", "\u202e", "<script>", "[red]", "%s{0}"),
@@ -160,7 +147,7 @@ ASK: dict[str, Callable[[BoardSession], object]] = {
     "outputs": lambda session: session.models.outputs(X, [np.array([1]), X]),
     "cores": lambda session: session.models.outputs_on(["0", "1"], X),
     "time": lambda session: session.timing.time_model(X),
-    "time_cpu": lambda session: session.timing.time_cpu(X, NETWORK),
+    "time_cpu": lambda session: session.timing.time_cpu(X),
     "raw_run": lambda session: session.raw_models.run_raw(X.astype(np.float32)),
     "raw_time": lambda session: session.raw_models.time_raw(X.astype(np.float32), SamplingBounds()),
 }

@@ -1,23 +1,18 @@
-"""Times of a model on a board: on its NPU, and of the same network on its CPU."""
+"""Times of a model on a board: on its NPU, and on its CPU."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import numpy as np
 
-from rknn_harness.board_runner import frames
 from rknn_harness.board_runner.stopwatch import DEFAULT_BOUNDS, SamplingBounds
 from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.model_calls import ask_about_rows, table_of
 from scirknn.arrays import Array
-
-if TYPE_CHECKING:
-    from rknn_harness.verdicts.reference import Reference
-
 
 __all__ = ["CALL_SECONDS", "SamplingBounds", "Timed", "TimingCalls", "read_timed"]
 
@@ -69,44 +64,27 @@ class TimingCalls:
         return read_timed(self._runner, "time", header, arrays.get("samples"))
 
     def time_cpu(
-        self,
-        X: Any,
-        network: Reference,
-        bounds: SamplingBounds = DEFAULT_BOUNDS,
-        *,
-        engines: Sequence[str] = _CPU_ENGINES,
+        self, X: Any, bounds: SamplingBounds = DEFAULT_BOUNDS, *, in_scikit_learn: bool = True
     ) -> dict[str, Timed]:
-        """Time the same network on the board's CPU, each engine within the bounds.
+        """Time the loaded bundle on the board's CPU, by each engine within the bounds; it stays loaded there.
 
         Parameters
         ----------
         X : array-like, shape (n, n_features)
-        network : Reference
-            Its layers, output activation and classes are sent as arrays and words.
         bounds : SamplingBounds
-        engines : sequence of {"numpy", "scikit-learn"}
+        in_scikit_learn : bool
+            Whether scikit-learn is timed too.
 
         Returns
         -------
         dict of str to Timed
-            By ``numpy`` (float32) and, where it is installed, ``scikit-learn``.
+            By ``numpy``, what scirknn takes on the CPU, and ``scikit-learn``, a perceptron of the same layers
+            where that is all of the model and scikit-learn is installed.
         """
-        # scikit-learn gets what was fitted; numpy computes in float32.
-        dtype = np.float64 if "scikit-learn" in engines else np.float32
-        arrays: dict[str, Array] = {}
-        for index, layer in enumerate(network.layers):
-            arrays[f"weights_{index}"] = layer.weights.astype(dtype)
-            arrays[f"bias_{index}"] = layer.bias.astype(dtype)
-        if network.classes is not None:
-            arrays["classes"] = frames.to_wire_dtype(network.classes)
-        fields: dict[str, Any] = {
-            "activation": network.activation,
-            "task": network.task,
-            "head": network.head,
-        }
-        fields |= {"ways": list(engines), "clocks": self._runner.board.clocks, **dataclasses.asdict(bounds)}
+        fields: dict[str, Any] = {"sklearn": in_scikit_learn, "clocks": self._runner.board.clocks}
+        fields |= dataclasses.asdict(bounds)
         seconds = 2 * bounds.max_seconds + CALL_SECONDS
-        header, answer = ask_about_rows(self._runner, table_of(X), "time_cpu", seconds, arrays, **fields)
+        header, answer = ask_about_rows(self._runner, table_of(X), "time_cpu", seconds, **fields)
         return {
             name: read_timed(self._runner, "time_cpu", header, answer[f"samples {name}"])
             for name in _CPU_ENGINES
