@@ -89,6 +89,11 @@ def test_the_top_complaint_is_foreseen() -> None:
         ({}, {"rknnlite": "1.5.0"}, {"rknnlite": "warning"}),
         ({}, {"compatible": ("vendor,board", "rockchip,rk3566")}, {"platform": "error"}),
         ({"target_platform": "rk3566"}, {"compatible": ("vendor,board", "rockchip,rk3568")}, {}),
+        (
+            {"target_platform": "rk3566"},
+            {"compatible": ("vendor,board", "rockchip,rk3562")},
+            {"platform": "error"},
+        ),
     ],
 )
 def test_each_rule_has_its_finding(

@@ -31,7 +31,7 @@ _TAGS = {
 }
 _LITE_VERSIONS = ("2.3.0", "2.3.2", "2.5.0")
 
-_FAMILIES = {"rk3566": "rk356", "rk3568": "rk356"}  # one runtime, RK356X, serves both
+_RK356X = ("rk3566", "rk3568")  # one program and one runtime serve both, and not the RK3562
 
 _RUNTIMES = ("usr/lib/librknnrt.so", "usr/lib/aarch64-linux-gnu/librknnrt.so", "usr/local/lib/librknnrt.so")
 _RUNTIME_VERSION = re.compile(rb"librknnrt version: ([0-9][ -~]{0,80}?)\s*(?=[\0\n\r]|[^ -~])")
@@ -119,8 +119,8 @@ def _check_platform(platform: object, compatible: tuple[str, ...]) -> Iterator[F
     chips = [name.split(",", 1)[-1] for name in compatible if name.startswith("rockchip,")]
     if not isinstance(platform, str) or not chips:
         return
-    family = _FAMILIES.get(platform, platform)
-    if not any(chip.startswith(family) for chip in chips):
+    served = _RK356X if platform in _RK356X else platform
+    if not any(chip.startswith(served) for chip in chips):
         text = (
             f"The model is for {platform}; this board is {', '.join(chips)}. Convert it with "
             f"target_platform={chips[-1].rstrip('s')!r}."
@@ -179,7 +179,7 @@ def runtime_file(version: str, platform: str) -> str:
     """Return which file of which vendor repository is a version's librknnrt."""
     number = _version(version) or (0, 0, 0)
     if number < (1, 6, 0):
-        chip = "RK356X" if platform in _FAMILIES else platform.upper()
+        chip = "RK356X" if platform in _RK356X else platform.upper()
         return (
             f"runtime/{chip}/Linux/librknn_api/aarch64/librknnrt.so of github.com/rockchip-linux/rknpu2, tag "
             f"v{version}, as /usr/lib/librknnrt.so"
