@@ -12,7 +12,7 @@ from rknn_harness.verdicts.comparisons import difference
 from scirknn.arrays import Array, Floats
 from scirknn.bundle import Bundle
 from sklearn2rknn.network.onnx_graph import pack
-from virtual_npu.evidence import FLOAT16_SUMS, LOOKUP_LINES
+from virtual_npu.evidence import FLOAT16_SUMS, FUSED_ADDITION, LOOKUP_LINES
 from virtual_npu.inspection.lane_events import LaneEvents, LaneZero
 
 
@@ -69,8 +69,9 @@ class LaneComparison:
     Attributes
     ----------
     is_exact : bool
-        Whether the virtual NPU follows measured rules in all that the files do between rows and outputs but
-        the last rounding: float16 without lookups. Its own numbers then stand for the board's.
+        Whether the virtual NPU follows measured rules in all sums of the files: an RK3588's, in float16,
+        without lookups and without a layer's result added to another's. Its own numbers then stand for the
+        board's.
     """
 
     def __init__(self, bundle: Bundle, files: list[virtual_npu.RknnFile]) -> None:
@@ -80,7 +81,8 @@ class LaneComparison:
         except virtual_npu.UnsupportedProgram:
             rules = set()
         self._is_modelled = FLOAT16_SUMS in rules
-        self.is_exact = self._is_modelled and LOOKUP_LINES not in rules
+        is_rk3588 = all(file.target_platform.startswith("rk3588") for file in files)
+        self.is_exact = is_rk3588 and self._is_modelled and not rules & {LOOKUP_LINES, FUSED_ADDITION}
 
     @functools.cached_property
     def _lanes(self) -> LaneZero:
