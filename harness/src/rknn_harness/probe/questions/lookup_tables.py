@@ -19,7 +19,7 @@ from scirknn.arrays import Array
 
 _CHANNELS: Final = 8
 _START, _STEP, _SEGMENTS = -16384, 32, 1024
-# The scales that the toolkits write, and so the ends: |x| <= 16384 / scale (2.2.0 to 2.5.0 alike).
+# The scales that toolkits write, and so the ends: |x| <= 16384 / scale (2.2.0 to 2.5.0; softmax to 2.3.2).
 _SCALES: Final = {"Tanh": 5424.0, "Sigmoid": 2596.0, "Softmax": 3276.0}
 _FUNCTIONS: Final[Mapping[str, Callable[[Array], Array]]] = {
     "Tanh": np.tanh,
