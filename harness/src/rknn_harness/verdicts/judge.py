@@ -44,7 +44,8 @@ from sklearn2rknn.checking.comparisons import are_clear, decision_margins, worst
 
 BOARD_STEPS = 8
 """Steps of the output's own format that a real board may lie from the virtual NPU where not all that a file
-computes was measured on silicon: lookups, integers. To be made 0 when a board has shown it.
+computes was measured on its chip: lookups, integers, chips other than the RK3588. To be made 0 when a board
+has shown it.
 """
 
 _FLAT = 0.01
