@@ -21,6 +21,7 @@ from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
 from scirknn.bundle import metadata_path
 from tests.counts import counted
+from tests.harness.boards.shell import run
 
 BOARD = "arm64-2.3.2"
 PRECISIONS, BATCHES = ("float16", "int8", "int16"), (1, 8, 64)
@@ -67,7 +68,7 @@ def ask(boards: Mapping[str, Board], bundles: list[Path], tmp_path_factory: pyte
         environment = [f"PYTHONPATH={folder}/scirknn.pyz", "VIRTUAL_NPU_STRICT_SYNC=1"]
         with Connection(board) as connection:
             command = ["env", *environment, python, f"{folder}/{SCRIPT.name}", folder, *runtimes]
-            done = connection.run(command, seconds=1500)
+            done = run(connection, command, seconds=1500)
         assert done.status == 0, done.stdout + done.stderr
         found: Answers = json.loads(done.stdout.splitlines()[-1])
         return found

@@ -15,6 +15,7 @@ import pytest
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
+from tests.harness.boards.shell import run
 from virtual_npu import VirtualNpu, read
 
 Array = npt.NDArray[Any]
@@ -61,7 +62,7 @@ def asked(
     with BoardSession(board) as session:
         folder = f"{board.work_folder}/{session.files.put({**files, 'ask_rknnlite.py': SCRIPT})}"
     with Connection(board) as connection:
-        result = connection.run([board.python, f"{folder}/ask_rknnlite.py", folder], seconds=200)
+        result = run(connection, [board.python, f"{folder}/ask_rknnlite.py", folder], seconds=200)
     printed = result.stdout + result.stderr
     assert result.status == 0, printed
     answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])

@@ -19,9 +19,10 @@ import scirknn
 import sklearn2rknn
 from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.session.session import BoardSession
-from rknn_harness.boards.ssh.connection import Completed, Connection
+from rknn_harness.boards.ssh.connection import Connection
 from scirknn.bundle import metadata_path
 from scirknn.bundle.sidecar import with_digest
+from tests.harness.boards.shell import Completed, run
 
 NAMES = ("arm64-2.3.0", "arm64-2.3.2", "arm64-2.5.0", "debian11-2.3.2")
 SCRIPT = Path(__file__).with_name("ask_scirknn.py")
@@ -41,7 +42,7 @@ class OnBoard:
 
     def python(self, *arguments: str) -> Completed:
         pythonpath = f"PYTHONPATH={self.folder}/scirknn.pyz"
-        return self._connection.run(["env", pythonpath, self._python, *arguments], seconds=200)
+        return run(self._connection, ["env", pythonpath, self._python, *arguments], seconds=200)
 
 
 @pytest.fixture(scope="module")

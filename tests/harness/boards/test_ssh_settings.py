@@ -15,6 +15,7 @@ from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.boards.ssh_settings import ssh_settings
 from rknn_harness.errors import BoardsFileError, ConnectionLostError
+from tests.harness.boards.shell import run
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs an ssh client")
 
@@ -62,7 +63,7 @@ def test_an_alias_is_enough(board: Board, tmp_path: Path, configure: Configure) 
     desk = entry(tmp_path, 'host = "desk"')
     assert (desk.host, desk.port, desk.user) == ("127.0.0.1", board.port, board.user)
     with Connection(desk) as connection:
-        assert connection.run(["echo", "here"]).stdout == "here\n"
+        assert run(connection, ["echo", "here"]).stdout == "here\n"
 
 
 def test_settings_of_an_included_file_count(board: Board, tmp_path: Path, configure: Configure) -> None:
@@ -97,7 +98,7 @@ def test_a_proxy_command_carries_the_connection(board: Board, tmp_path: Path, co
     desk = entry(tmp_path, 'host = "desk"')
     assert desk.proxy.endswith(f"{relay} 127.0.0.1 {board.port}")
     with Connection(desk) as connection:
-        assert connection.run(["echo", "here"]).stdout == "here\n"
+        assert run(connection, ["echo", "here"]).stdout == "here\n"
     with BoardSession(attrs.evolve(desk, python=board.python)) as session:
         session.files.put({"large": bytes(1 << 20)})
 

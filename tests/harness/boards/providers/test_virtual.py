@@ -25,6 +25,7 @@ from rknn_harness.boards.providers.provider import provider_of
 from rknn_harness.boards.providers.virtual import VirtualBoard
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.errors import AuthenticationError, ConnectionLostError, VirtualBoardError
+from tests.harness.boards.shell import run
 from tests.waiting import PATIENCE, is_running, wait_for_end, wait_until
 
 OWNER = """
@@ -32,11 +33,12 @@ import sys, time
 from pathlib import Path
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.boards.providers.virtual import VirtualBoard
+from tests.harness.boards.shell import run
 
 running = VirtualBoard(Path(sys.argv[1]))
 with Connection(running.board) as connection:
     connection.channel(["sh", "-c", "sleep 600 & sleep 600"])
-    connection.run(["true"])
+    connection.channel(["true"]).recv_exit_status()
     print(running.pid, flush=True)
     time.sleep(600)
 """
@@ -49,18 +51,18 @@ def connection(board: Board) -> Iterator[Connection]:
 
 
 def test_commands_have_output_and_status(connection: Connection) -> None:
-    done = connection.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
+    done = run(connection, ["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert (done.stdout, done.stderr, done.status) == ("out\n", "err\n", 3)
-    assert connection.run(["sh", "-c", "kill -9 $$"]).status == 128 + signal.SIGKILL
-    assert connection.run(["printf", "%s", "$HOME `x` 'y' \"z\" é"]).stdout == "$HOME `x` 'y' \"z\" é"
+    assert run(connection, ["sh", "-c", "kill -9 $$"]).status == 128 + signal.SIGKILL
+    assert run(connection, ["printf", "%s", "$HOME `x` 'y' \"z\" é"]).stdout == "$HOME `x` 'y' \"z\" é"
 
 
 def test_a_command_runs_in_the_home_with_little_of_our_environment(
     connection: Connection, board: Board
 ) -> None:
     home = board.key.parent / "home"
-    assert connection.run(["pwd"]).stdout.strip() == str(home)
-    names = {line.split("=")[0] for line in connection.run(["env"]).stdout.splitlines()}
+    assert run(connection, ["pwd"]).stdout.strip() == str(home)
+    names = {line.split("=")[0] for line in run(connection, ["env"]).stdout.splitlines()}
     assert "HOME" in names
     assert not any(name.startswith("PYTEST") for name in names)
 
@@ -99,7 +101,7 @@ def test_only_the_key_opens_it(board: Board) -> None:
 
 def test_only_its_own_user_is_let_in(board: Board) -> None:
     with Connection(board) as connection:
-        assert connection.run(["true"]).status == 0
+        assert run(connection, ["true"]).status == 0
     for user in ("root", "Board", "", "board\0"):
         with pytest.raises(AuthenticationError), Connection(attrs.evolve(board, user=user)):
             pass
@@ -160,9 +162,9 @@ def test_a_key_that_was_added_on_the_board_opens_it(tmp_path: Path) -> None:
             pass
         with Connection(running.board) as connection:
             line = f"{key.get_name()} {key.get_base64()}"
-            connection.run(["sh", "-c", f"mkdir .ssh && echo '{line}' > .ssh/authorized_keys"])
+            run(connection, ["sh", "-c", f"mkdir .ssh && echo '{line}' > .ssh/authorized_keys"])
         with Connection(added) as connection:
-            assert connection.run(["true"]).status == 0
+            assert run(connection, ["true"]).status == 0
 
 
 def test_a_session_of_file_transfer_ends_with_status_0(board: Board) -> None:
@@ -179,10 +181,10 @@ def test_a_session_of_file_transfer_ends_with_status_0(board: Board) -> None:
 
 def test_started_again_it_keeps_its_keys_and_files(tmp_path: Path) -> None:
     with VirtualBoard(tmp_path) as first, Connection(first.board) as connection:
-        connection.run(["touch", "kept"])
+        run(connection, ["touch", "kept"])
         key = first.board.key.read_bytes()
     with VirtualBoard(tmp_path) as second, Connection(second.board) as connection:
-        assert connection.run(["ls"]).stdout == "kept\n"
+        assert run(connection, ["ls"]).stdout == "kept\n"
         assert second.board.key.read_bytes() == key
 
 
@@ -225,7 +227,7 @@ def test_the_provider_starts_a_board_and_stops_it(tmp_path: Path) -> None:
     with Connection(provider.acquire(tmp_path / "new", Claim())) as connection:
         acquired = connection.board
         assert (acquired.kind, acquired.name, acquired.tags) == ("ssh", "emulated", ("rk3588",))
-        assert connection.run(["true"]).status == 0
+        assert run(connection, ["true"]).status == 0
     provider.release()
     with pytest.raises(ConnectionLostError), Connection(acquired, attempts=1):
         pass

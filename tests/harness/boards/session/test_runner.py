@@ -17,6 +17,7 @@ from rknn_harness.boards.session.channel import RunnerChannel
 from rknn_harness.boards.session.session import BoardSession
 from rknn_harness.boards.session.timing_calls import SamplingBounds
 from rknn_harness.errors import BoardError, ConnectionLostError
+from tests.harness.boards.shell import run
 from tests.waiting import wait_for_end
 
 MakeBundle = Callable[..., Path]
@@ -167,7 +168,7 @@ def test_a_chattering_library_neither_blocks_nor_breaks_the_protocol(
 def test_metacharacters_in_a_name_do_no_harm(session: BoardSession, bundle: MakeBundle) -> None:
     session.models.load(bundle("well", name="a b;touch $(pwned) '\"`x`\\ &|*.rknn"))
     session.models.predict(X)
-    assert session.connection.run(["find", ".", "-name", "pwned"]).stdout == ""
+    assert run(session.connection, ["find", ".", "-name", "pwned"]).stdout == ""
 
 
 def test_a_killed_runner_ends_the_session(session: BoardSession, bundle: MakeBundle) -> None:

@@ -61,8 +61,3 @@ def test_a_refused_connection_is_retried_and_logged(board: Board, caplog: pytest
     ):
         pass
     assert len(caplog.records) == 1
-
-
-def test_a_command_that_does_not_end_is_given_up(board: Board) -> None:
-    with Connection(board) as connection, pytest.raises(ConnectionLostError, match="no end within"):
-        connection.run(["sleep", "60"], seconds=0.1)

@@ -12,6 +12,7 @@ from rknn_harness.boards.boards_file import Board
 from rknn_harness.boards.ssh.connection import Connection
 from rknn_harness.boards.ssh.known_hosts import KnownHosts
 from rknn_harness.errors import HostKeyError
+from tests.harness.boards.shell import run
 
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFK2w8+SC3kg4h9mww6AQ/R74SgnMdG01BhJmPUCoKev"
 SALT = "|1|YWFhYWFhYWFhYWFhYWFhYWFhYWE=|"
@@ -72,7 +73,7 @@ def test_a_damaged_line_does_not_hide_a_good_one(board: Board, tmp_path: Path) -
     damaged = f"@cert-authority * {OTHER}\n* ssh-ed25519 AAAA\n@revoked * {OTHER}\n\xff\n"
     known.write_bytes(damaged.encode("latin-1") + board.known_hosts.read_bytes())
     with Connection(attrs.evolve(board, known_hosts=known)) as connection:
-        assert connection.run(["echo", "here"]).stdout == "here\n"
+        assert run(connection, ["echo", "here"]).stdout == "here\n"
 
 
 def test_a_revoked_key_is_refused_though_another_line_trusts_it(board: Board, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""SSH: commands, files and channels."""
+"""SSH: connections, whom they trust, and why there is none."""

@@ -1,4 +1,4 @@
-"""A connection to a board: SSH with strict host keys, commands and channels."""
+"""A connection to a board: SSH with strict host keys, and channels to programs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-import attrs
 import fabric
-import invoke
 import paramiko
 import tenacity
 from paramiko.pkey import UnknownKeyType
@@ -38,19 +36,6 @@ _BOOT_STEP_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 # Its threads log tracebacks, which Python prints where nobody asked for a log; the errors say the same.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-
-@attrs.frozen
-class Completed:
-    """A command that has ended, with its exit status; -1 when a signal ended it."""
-
-    stdout: str
-    stderr: str
-    status: int
-
-
-_NO_STATUS = -1
-"""What paramiko gives for a program without exit status: its channel was closed, or a signal ended it."""
 
 
 class Connection:
@@ -93,37 +78,6 @@ class Connection:
         if proxy is not None:
             proxy.terminate()
             proxy.wait()
-
-    def run(self, command: Sequence[str], *, seconds: float = 60.0) -> Completed:
-        """Run a program on the board, and return whatever its exit status is.
-
-        Parameters
-        ----------
-        command : sequence of str
-            Program and arguments, as they are: the shell sees them quoted.
-        seconds : float
-            After which it is given up.
-        """
-        line = shlex.join(command)
-        with self.translate_errors(f"running {line:.200}"):
-            end = time.monotonic() + seconds
-            try:
-                result = self._require_open().run(
-                    line, hide=True, warn=True, in_stream=False, timeout=seconds, encoding="utf-8"
-                )
-            except invoke.exceptions.ThreadException as error:
-                raise error.exceptions[0].value from None
-            except invoke.exceptions.CommandTimedOut as error:
-                self.close()
-                raise TimeoutError(f"no end within {seconds:g} s") from error
-            if result.exited == _NO_STATUS and time.monotonic() >= end:
-                # invoke saw its own timer still running, but that is what ended the program.
-                self.close()
-                raise TimeoutError(f"no end within {seconds:g} s")
-            transport = self._require_open().transport
-            if result.exited == _NO_STATUS and not (transport and transport.is_active()):
-                raise EOFError("the connection ended")
-        return Completed(result.stdout, result.stderr, result.exited)
 
     def channel(self, command: Sequence[str]) -> paramiko.Channel:
         """Start a program on the board, and return its standard streams."""
