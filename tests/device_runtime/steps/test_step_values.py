@@ -11,7 +11,7 @@ from sklearn.preprocessing import PowerTransformer
 from scirknn.steps.elementwise import Power
 from scirknn.steps.indicators import Above
 from scirknn.steps.linear import Shift
-from scirknn.steps.members import Chain
+from scirknn.steps.members import Each
 from scirknn.steps.squares import Squares
 from scirknn.steps.step import Step, apply_steps, carry_steps
 from scirknn.steps.votes import WeightedMedian
@@ -22,7 +22,7 @@ def test_a_chain_stretches_and_jumps_where_a_step_in_it_does() -> None:
     shift, above = Shift((0.0,)), Above(np.arange(1), np.zeros(1))
     squares = Squares((1,), (0.0,), 1.0)
     for step, jumps, stretches in ((shift, False, False), (above, True, False), (squares, False, True)):
-        steps: tuple[Step, ...] = (Chain((shift, step)), Chain((Chain((step,)),)))
+        steps: tuple[Step, ...] = (Each(1, (shift, step)), Each(1, (Each(1, (step,)),)))
         assert [(each.jumps, each.stretches) for each in steps] == [(jumps, stretches)] * 2
 
 

@@ -23,9 +23,9 @@ from scirknn.steps.gaps import Fill, Gaps
 from scirknn.steps.indicators import Above
 from scirknn.steps.kernels import Cosines, Kernel, KernelLogarithm, LabelShares, Quotients
 from scirknn.steps.linear import Arithmetic, Columns, Dense, Scale, Shift
-from scirknn.steps.members import Chain, Copies, Each, Groups, OfRows, Picked, WithRows
+from scirknn.steps.members import Each, Groups, OfRows, Picked, WithRows
 from scirknn.steps.neighbours import LocalOutlierFactor, NearestAnswers, NearestDistances
-from scirknn.steps.norms import DividedRows, Skewed, SquaredNorms, UnitRows
+from scirknn.steps.norms import Skewed, SquaredNorms, UnitRows
 from scirknn.steps.pairs import PairChances, PairConfidences, PairVotes
 from scirknn.steps.polynomials import Pieces, Products
 from scirknn.steps.quantiles import Bins, Quantiles
@@ -125,12 +125,12 @@ STEPS: dict[str, Step] = {
     "quantiles": Quantiles(np.sort(RANDOM.normal(size=(5, 3)) * 3, axis=0), True, False),
     "quantiles back": Quantiles(np.sort(RANDOM.normal(size=(5, 3)), axis=0), True, True),
     "bins": Bins(np.array([-1.0, 0.0, 2.0, 1.0]), (3, 0, 1)),
-    "divided_rows l1": DividedRows("l1"),
-    "divided_rows max": DividedRows("max"),
-    "chain": Chain((Activation("softmax"), Shift((1.0, 2.0, 3.0)))),
+    "unit_rows l1": UnitRows("l1"),
+    "unit_rows max": UnitRows("max"),
+    "each of all": Each(1, (Activation("softmax"), Shift((1.0, 2.0, 3.0)))),
     "each": Each(3, (Activation("logistic"), Dense(np.array([[1.0, -2.0]]), np.zeros(2)))),
-    "groups": Groups((1, 0), (2, 3), (Activation("softmax"), Chain(()))),
-    "copies": Copies((Columns(1, 3), Chain((Activation("softmax"),)))),
+    "groups": Groups((1, 0), (2, 3), (Activation("softmax"), Each(1, ()))),
+    "groups of all": Groups((0, 0), (3, 3), (Columns(1, 3), Each(1, (Activation("softmax"),)))),
     "picked": Picked(np.array([2, 0, 2])),
     "of_rows": OfRows((Dense(PLACES.T, -np.square(PLACES).sum(axis=1) / 2), NEAREST)),
     "with_rows": WithRows(2),
@@ -160,7 +160,7 @@ def kernel(**changed: object) -> dict[str, object]:
 
 def groups(**changed: object) -> dict[str, object]:
     """Return the description of two groups of one column, with fields changed."""
-    chain = {"kind": "chain", "steps": []}
+    chain = {"kind": "each", "count": 1, "steps": []}
     return {"kind": "groups", "starts": [0, 1], "widths": [1, 1], "members": [chain, chain], **changed}
 
 
@@ -293,15 +293,17 @@ def test_steps_compute_in_float64_and_return_the_dtype_of_before() -> None:
         ),
         ([{"kind": "quantiles", "quantiles": "d", "normal": True, "inverse": False}], "is not ascending"),
         ([{"kind": "bins", "edges": "v", "counts": [1]}], "has (2,) edges for 1 columns"),
-        ([{"kind": "divided_rows", "norm": "l2"}], "has 'l2' for its norm, not one of l1, max"),
+        ([{"kind": "unit_rows", "norm": "l3"}], "has 'l3' for its norm, not one of l1, l2, max"),
         ([{"kind": "chi_squared", "samples": 0, "interval": 1}], "has 0 samples at 1.0"),
         ([{"kind": "each", "count": 0, "steps": []}], "has 0 groups"),
         ([groups(starts=[0])], "has 2 members for 1 starts and 2 widths"),
         ([groups(members=[])], "has 0 members for 2 starts"),
         ([groups(starts=[0, -1])], "starts at -1, 1 wide"),
         ([groups(widths=[0, 1])], "starts at 0, 0 wide"),
-        ([{"kind": "chain", "steps": [{"kind": "with_rows", "columns": 2}]}], "holds a step that takes rows"),
-        ([{"kind": "copies", "members": []}], "'copies' has no members"),
+        (
+            [{"kind": "each", "count": 1, "steps": [{"kind": "with_rows", "columns": 2}]}],
+            "holds a step that takes rows",
+        ),
         ([{"kind": "picked", "columns": "m"}], "or below 0"),
         (
             [{"kind": "arithmetic", "operation": "divide", "operands": "f", "are_rounded": False}],

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.preprocessing import Normalizer
 
-from scirknn.steps.norms import ChiSquared, DividedRows, UnitRows
+from scirknn.steps.norms import ChiSquared, UnitRows
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.refusals import compute
 from sklearn2rknn.transformers.registry import reads
@@ -19,8 +19,7 @@ _INTERVALS = {1: 0.8, 2: 0.5, 3: 0.4}
 @reads(Normalizer)
 def apply_normalizer(step: Any, table: FeatureTable, named: str) -> FeatureTable:
     """Divide each row by its norm."""
-    divided = UnitRows() if step.norm == "l2" else DividedRows(step.norm)
-    return compute(step, table, named, divided).with_range(-1.0, 1.0, "Normalizer")
+    return compute(step, table, named, UnitRows(step.norm)).with_range(-1.0, 1.0, "Normalizer")
 
 
 @reads(AdditiveChi2Sampler)

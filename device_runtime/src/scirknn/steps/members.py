@@ -19,38 +19,14 @@ def _refuse_row_steps(kind: str, steps: tuple[Step, ...]) -> None:
         raise ValueError(f"the step {kind!r} holds a step that takes rows")
 
 
-@step("chain")
-class Chain(Step):
-    """Compute steps one after the other; without any the values stay as they are.
-
-    Attributes
-    ----------
-    steps : tuple of Step
-    """
-
-    steps: tuple[Step, ...]
-
-    def __post_init__(self) -> None:
-        _refuse_row_steps(self.kind, self.steps)
-
-    def width(self, columns: int) -> int:
-        return width_after(self.steps, columns)
-
-    def apply(self, values: Floats) -> Floats:
-        return apply_steps(self.steps, values)
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return carry_steps(self.steps, values, error)[1]
-
-
 @step("each")
 class Each(Step):
-    """Compute the same steps for each of several groups of as many columns.
+    """Compute the same steps, one after the other, for each of several groups of as many columns.
 
     Attributes
     ----------
     count : int
-        Groups.
+        Groups; 1 makes one step of several.
     steps : tuple of Step
     """
 
@@ -117,32 +93,6 @@ class Groups(Step):
     def _joined(self, compute: Callable[[Step, slice], Floats]) -> Floats:
         parts = zip(self.members, self.starts, self.widths)
         return np.hstack([compute(each, slice(start, start + width)) for each, start, width in parts])
-
-
-@step("copies")
-class Copies(Step):
-    """Compute several steps, each of all columns; the results stand side by side.
-
-    Attributes
-    ----------
-    members : tuple of Step
-    """
-
-    members: tuple[Step, ...]
-
-    def __post_init__(self) -> None:
-        _refuse_row_steps(self.kind, self.members)
-        if not self.members:
-            raise self.fault("has no members")
-
-    def width(self, columns: int) -> int:
-        return sum(each.width(columns) for each in self.members)
-
-    def apply(self, values: Floats) -> Floats:
-        return np.hstack([each.apply(values) for each in self.members])
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        return np.hstack([each.carry(values, error) for each in self.members])
 
 
 @step("picked")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable, Mapping
+
 import numpy as np
 
 from scirknn.arrays import Floats
@@ -36,55 +38,41 @@ class SquaredNorms(Step):
         return np.hstack([error, ((2.0 * np.abs(values) + error) * error) @ self.weights])
 
 
+_NORMS: Mapping[str, Callable[[Floats], Floats]] = {
+    "l1": lambda values: np.abs(values).sum(axis=1, keepdims=True),
+    "l2": lambda values: np.linalg.norm(values, axis=1, keepdims=True),
+    "max": lambda values: np.abs(values).max(axis=1, keepdims=True),
+}
+
+
 @step("unit_rows")
 class UnitRows(Step):
-    """Divide each row by its Euclidean length; a row of zeros stays as it is."""
-
-    def apply(self, values: Floats) -> Floats:
-        # By a power of two first, so that no square overflows or underflows.
-        largest = np.abs(values).max(axis=1, keepdims=True)
-        values = values / 2.0 ** np.floor(np.log2(np.where(largest > 0, largest, 1.0)))
-        length = np.linalg.norm(values, axis=1, keepdims=True)
-        return np.asarray(values / np.where(length > 0, length, 1.0))
-
-    def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error by twice that of the row, as a share of its length, and by 2."""
-        length, moved = (np.linalg.norm(each, axis=1, keepdims=True) for each in (values, error))
-        with np.errstate(divide="ignore"):
-            bound = np.where(moved > 0, np.minimum(2 * moved / length, 2.0), 0.0)
-        return np.broadcast_to(bound, values.shape)
-
-
-@step("divided_rows")
-class DividedRows(Step):
-    """Divide each row by the sum of its sizes, or by the largest; a row of zeros stays as it is.
+    """Divide each row by its norm; a row of zeros stays as it is.
 
     Attributes
     ----------
-    norm : {"l1", "max"}
+    norm : {"l1", "l2", "max"}
+        The sum of its sizes, its Euclidean length, or the largest size.
     """
 
-    norm: str
+    norm: str = "l2"
 
     def __post_init__(self) -> None:
-        self.require_choice("norm", ("l1", "max"))
+        self.require_choice("norm", tuple(_NORMS))
 
     def apply(self, values: Floats) -> Floats:
-        size = self._size(values)
+        # By a power of two first, so that no square overflows or underflows.
+        largest = _NORMS["max"](values)
+        values = values / 2.0 ** np.floor(np.log2(np.where(largest > 0, largest, 1.0)))
+        size = _NORMS[self.norm](values)
         return np.asarray(values / np.where(size > 0, size, 1.0))
 
     def carry(self, values: Floats, error: Floats) -> Floats:
-        """Bound the error by twice that of the row, as a share of its size, and by 2."""
-        size, moved = self._size(values), self._size(error)
+        """Bound the error by twice that of the row, as a share of its norm, and by 2."""
+        size, moved = (_NORMS[self.norm](each) for each in (values, error))
         with np.errstate(divide="ignore"):
             bound = np.where(moved > 0, np.minimum(2 * moved / size, 2.0), 0.0)
         return np.broadcast_to(bound, values.shape)
-
-    def _size(self, values: Floats) -> Floats:
-        sizes = np.abs(values)
-        return np.asarray(
-            sizes.sum(axis=1, keepdims=True) if self.norm == "l1" else sizes.max(axis=1, keepdims=True)
-        )
 
 
 @step("chi_squared")

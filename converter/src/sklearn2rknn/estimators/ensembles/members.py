@@ -13,7 +13,7 @@ from scirknn.arrays import Floats, Ints
 from scirknn.bundle import Affine
 from scirknn.steps.activations import HEADS, Activation
 from scirknn.steps.linear import Dense, Scale
-from scirknn.steps.members import Chain, Copies, Each, Groups, OfRows, Picked, WithRows
+from scirknn.steps.members import Each, Groups, OfRows, Picked, WithRows
 from scirknn.steps.step import Step, take_rows, width_after
 from scirknn.steps.training_rows import TrainingRows
 from sklearn2rknn.errors import UnsupportedModelError
@@ -316,8 +316,9 @@ class _Prologue:
             weights = np.zeros((sum(widths), first.weights.shape[1]))
             weights[start : start + len(first.weights)] = first.weights
             layers.append((attrs.evolve(first, weights=weights), *own[1:]))
-        chains = tuple(Chain(steps) for steps in blocks.values())
-        features = chains[0].steps if len(chains) == 1 else (Copies(chains),)
+        features, *others = steps = list(blocks.values())
+        if others:
+            features = _grouped([0] * len(steps), [width] * len(steps), steps, is_all=False)
         return cls(None, features, layers)
 
 
@@ -376,4 +377,4 @@ def _grouped(
         return endings[0]
     if is_all and len(set(widths)) == 1 and len({digest(each) for each in endings}) == 1:
         return (Each(len(endings), endings[0]),)
-    return (Groups(tuple(starts), tuple(widths), tuple(Chain(each) for each in endings)),)
+    return (Groups(tuple(starts), tuple(widths), tuple(Each(1, each) for each in endings)),)
