@@ -86,6 +86,7 @@ def r2(y: Any, predictions: Array, sample_weight: Any = None) -> float:
     """
     y, weight = _targets(y, predictions, sample_weight)
     _require_finite(y, "Input")
+    _require_finite(predictions, "Input")  # a row without neighbours has none
     if len(y) < 2:
         warnings.warn("R^2 score is not well-defined with less than two samples.", stacklevel=3)
         return float("nan")
@@ -148,6 +149,8 @@ def _targets(y: Any, predictions: Array, sample_weight: Any) -> tuple[Any, Any]:
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1 and predictions.ndim == 1:
         y = y[:, 0]
+    if y.ndim == 1 and predictions.ndim == 2 and predictions.shape[1] == 1:
+        y = y[:, None]
     weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     check_consistent_length(y, predictions, weight)
     if y.shape != predictions.shape:
