@@ -117,6 +117,15 @@ def test_answers_are_scikit_learns_wherever_the_step_stands(name: str, number: i
     assert_within_bound(emulated, rows)
 
 
+def test_an_end_that_float32_does_not_tell_from_its_neighbours_is_none() -> None:
+    X = np.random.default_rng(0).integers(-5, 6, (200, 3)).astype(np.float32)
+    quantiles = QuantileTransformer(n_quantiles=50, output_distribution="normal", random_state=0)
+    model = make_pipeline(quantiles, Ridge()).fit(X, X.sum(axis=1))
+    source = network_from_estimator(model)
+    for rows in (X, X.astype(np.float64)):
+        np.testing.assert_allclose(source.expand(rows), model[0].transform(rows), rtol=1e-6, atol=1e-6)
+
+
 def test_bins_that_scikit_learn_keeps_sparse_are_the_same_features() -> None:
     X = positive(0)
     model = make_pipeline(KBinsDiscretizer(4), MaxAbsScaler(), Ridge()).fit(X, X[:, 0])

@@ -28,6 +28,8 @@ class Quantiles(Monotonic):
     inverse : bool
     """
 
+    keeps_dtype = True  # in float32 an end at 2 or more is none: 1e-7 is lost in it
+
     quantiles: Floats
     normal: bool
     inverse: bool
@@ -43,7 +45,7 @@ class Quantiles(Monotonic):
     def apply(self, values: Floats) -> Floats:
         compute = self._inverse if self.inverse else self._forward
         columns = [compute(column, own) for column, own in zip(values.T, self.quantiles.T)]
-        return np.stack(columns, axis=1)
+        return np.stack(columns, axis=1).astype(values.dtype, copy=False)
 
     def _forward(self, values: Floats, quantiles: Floats) -> Floats:
         references = np.linspace(0.0, 1.0, len(quantiles))
@@ -52,7 +54,7 @@ class Quantiles(Monotonic):
             np.interp(values, quantiles, references) - np.interp(-values, -quantiles[::-1], -references[::-1])
         )
         is_low, is_high = self._at_ends(values, quantiles[0], quantiles[-1])
-        places = np.where(is_low, 0.0, np.where(is_high, 1.0, places))
+        places = np.where(is_low, 0.0, np.where(is_high, 1.0, places)).astype(values.dtype, copy=False)
         return _normal_quantiles(places) if self.normal else places
 
     def _inverse(self, values: Floats, quantiles: Floats) -> Floats:
