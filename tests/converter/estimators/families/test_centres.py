@@ -84,6 +84,16 @@ def test_a_clusterer_predicts_and_transforms_as_scikit_learns(name: str, data: s
         assert (np.abs(given**2 - expected**2) <= allowed).all()
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])
+def test_exemplars_of_integers_are_centres(dtype: Any) -> None:
+    X = np.random.default_rng(0).integers(0, 5, (60, 4)).astype(dtype)
+    model = clone(CLUSTERERS["AffinityPropagation"]).fit(X)
+    emulated = Emulated.convert(model, X)
+    settled = are_settled(emulated, X)
+    assert settled.any()
+    assert (emulated("predict", X) == model.predict(X))[settled].all()
+
+
 @pytest.mark.parametrize("priors", ["uniform", "empirical", [0.5, 0.3, 0.2]])
 @pytest.mark.parametrize("shrink", [None, 0.5])
 @pytest.mark.parametrize("data", ["wine", "wine bad", "breast_cancer bad"])

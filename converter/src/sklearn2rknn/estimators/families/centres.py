@@ -194,7 +194,8 @@ class _Centres:
         """Read the centres of an estimator."""
         require_fitted(estimator, attribute)
         own = Attributes(estimator)
-        values = fitted_numbers(f"{name}.{attribute}", own.array(attribute, (None, own.width()), "f"), 2)
+        values = own.array(attribute, (None, own.width()), "fiub")  # exemplars have the dtype of X
+        values = fitted_numbers(f"{name}.{attribute}", values.astype(np.result_type(values, np.float16)), 2)
         centres = values.astype(np.float64)
         middle = centres.mean(axis=0)
         spread = float(np.abs(centres - middle).max())
