@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
+from sklearn.ensemble import AdaBoostRegressor, VotingRegressor
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from scirknn.bundle import read_bundle
@@ -46,6 +48,20 @@ def test_a_method_that_answers_otherwise_is_refused(
     with pytest.raises(CheckError, match=rf"{method} differs from {kind.__name__}'s by (1e-09|5e-10|nan)\."):
         convert(model, path, example_input=X)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_means_of_float32_targets_are_compared_within_their_rounding(tmp_path: Path) -> None:
+    targets = X[:, :1].sum(axis=1).astype(np.float32)
+    members = [("neighbours", KNeighborsRegressor()), ("tree", DecisionTreeRegressor(random_state=0))]
+    report = convert(VotingRegressor(members).fit(X, targets), tmp_path / "model.rknn", example_input=X)
+    assert 1e-12 < report.check["host"]["max_error"] < 5 * 2.0**-24 * targets.max()
+
+
+def test_rows_of_other_neighbours_at_the_same_distance_are_not_compared(tmp_path: Path) -> None:
+    rows, targets = np.arange(60.0)[:, None], np.random.default_rng(0).normal(size=60)
+    model = AdaBoostRegressor(KNeighborsRegressor(4), n_estimators=4, random_state=0).fit(rows, targets)
+    report = convert(model, tmp_path / "model.rknn", example_input=rows)
+    assert 0 < report.check.held_out < len(rows)
 
 
 def test_another_label_and_rows_that_do_not_fit_are_refused(
