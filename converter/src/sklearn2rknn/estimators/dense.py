@@ -88,7 +88,9 @@ def linear_weights(estimator: Any) -> tuple[Floats, Floats]:
 
 def dense_network(estimator: Any, weights: Floats, bias: Floats, answers: Answers) -> Network:
     """Return the network ``X @ weights + bias`` of an estimator."""
-    is_float32 = np.asarray(weights).dtype == np.float32
+    # SGD keeps a float64 intercept beside float32 weights.
+    intercept = getattr(estimator, "intercept_", getattr(estimator, "offset_", 0.0))
+    is_float32 = np.result_type(np.asarray(weights), intercept) == np.float32
     return Network(
         estimator=type(estimator).__name__,
         layers=(Layer(weights, bias, "identity"),),

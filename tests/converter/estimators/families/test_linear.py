@@ -14,6 +14,8 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.cross_decomposition import CCA, PLSCanonical, PLSRegression
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import AdaBoostClassifier
+from sklearn.multiclass import OneVsOneClassifier
 from sklearn.naive_bayes import ComplementNB, MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -176,6 +178,28 @@ def test_a_linear_one_class_svm_answers_as_scikit_learn_does() -> None:
     assert_alike(emulated, X)
     clear = np.abs(model.decision_function(X)) > 1e-2
     assert (emulated("predict", X) == model.predict(X))[clear].all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lm.Ridge(),
+        lm.SGDRegressor(random_state=0),
+        lm.SGDOneClassSVM(random_state=0),
+        OneVsOneClassifier(lm.LogisticRegression()),
+        AdaBoostClassifier(lm.LogisticRegression(), n_estimators=3, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_answers_of_float32_models_have_the_dtype_of_scikit_learn(model: Any, dtype: Any) -> None:
+    X, y = load("wine")
+    X = StandardScaler().fit_transform(X).astype(np.float32)
+    model = clone(model).fit(X, y)
+    with Emulated.convert(model, X).loaded() as loaded:
+        for method in offered_methods(model):
+            rows = X.astype(dtype)
+            assert getattr(loaded, method)(rows).dtype == getattr(model, method)(rows).dtype, method
 
 
 def test_a_ridge_classifier_of_several_labels_has_a_decision_function_for_each() -> None:

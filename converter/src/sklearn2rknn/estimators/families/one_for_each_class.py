@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 from sklearn.multiclass import (
     OneVsOneClassifier,
@@ -106,7 +107,7 @@ def read_one_vs_one(estimator: Any, name: str) -> Network:
     answers = Answers.of(
         estimator, "classifier", own, head="softmax" if count > 2 else "logistic", classes=classes
     )
-    return members.finish(estimator, answers, arranged)
+    return attrs.evolve(members.finish(estimator, answers, arranged), dtype="float64")
 
 
 @reads(OutputCodeClassifier, form=MEMBERS)

@@ -171,7 +171,7 @@ def read_boosted_members(estimator: Any, name: str) -> Network:
         "predict_proba": (shares, decision, exponents, Activation("softmax")),
     }
     answers = Answers.of(estimator, "classifier", own, head="softmax", classes=classes)
-    return members.finish(estimator, answers, members.arrange(endings))
+    return attrs.evolve(members.finish(estimator, answers, members.arrange(endings)), dtype="float64")
 
 
 def _own_columns(estimator: Any) -> Members:
