@@ -271,6 +271,7 @@ def test_a_run_of_ones_own_model_is_a_run_like_any_other(
     again = harness(tmp_path, "replay", "run", "mine-int8")
     assert again.returncode == ExitCode.CLEAN, again.stdout + again.stderr
     assert "the same as recorded" in again.stderr
+    assert "Warning" not in again.stderr
     (tmp_path / "run" / "cases.jsonl").write_text("")
     resumed = harness(tmp_path, "run", "--resume", "run", "--jobs=1")
     assert resumed.returncode == ExitCode.CLEAN, resumed.stdout + resumed.stderr

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,6 +282,8 @@ def replay(
         case = attrs.evolve(case, toolkit=parse_choice(toolkit or case.toolkit)[0])
         models = where / "own"
         with acquire_board(board_name, boards_file) as link, contextlib.ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")  # as in a run: of arrays for a model that was fitted with names
             opened = None
             if case.kind != "own" or is_estimator(models / str(case.source)):
                 opened = stack.enter_context(sklearn2rknn.open_toolkit(toolkit or case.toolkit))
