@@ -34,6 +34,18 @@ def test_channel_scaling_is_that_of_the_published_rule(
         assert int(result) == saturate(round(Fraction(product, 2**used)), 32)
 
 
+@pytest.mark.parametrize("shift", [23, 30, 40])
+@pytest.mark.parametrize("past_half", [0, 1])
+def test_products_of_more_than_53_bits_at_a_half_and_next_to_it_round_exactly(
+    shift: int, past_half: int
+) -> None:
+    factor = 2**15 - 1
+    least = (2 ** (shift - 1) + past_half) * pow(factor, -1, 2**shift) % 2**shift
+    sums = [least + (n << shift) for n in range(3 << 37 >> shift, (3 << 37 >> shift) + 4)]
+    found = ChannelScaling(0.0, float(factor), shift, 0)(np.array([sums], np.float64))[0]
+    assert found.tolist() == [round(Fraction(value * factor, 2**shift)) for value in sums]
+
+
 @pytest.mark.parametrize(("total", "expected"), [(3, 2), (5, 2), (7, 4), (-3, -2), (-5, -2), (-7, -4)])
 def test_channel_scaling_rounds_halves_to_even(total: int, expected: int) -> None:
     assert ChannelScaling(0.0, 1.0, 1, 1)(np.array([[total]], np.float64))[0, 0] == expected

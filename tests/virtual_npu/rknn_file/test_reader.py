@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.virtual_npu.flatbuffer_writer import container, flatbuffer, ints, u8, u32
+from tests.virtual_npu.flatbuffer_writer import container, flatbuffer, ints, u8, u32, vector
 from tests.virtual_npu.rknn_writer import Chain, Dense, small, write
 from virtual_npu import (
     FileFormatError,
@@ -25,6 +25,7 @@ from virtual_npu import (
     placement,
     read,
 )
+from virtual_npu.rknn_file.flatbuffer import Flatbuffer
 
 SMALL = small()
 
@@ -119,12 +120,23 @@ def test_older_formats_are_named(version: int) -> None:
         SMALL[:-1],
         SMALL + b"\0",
         container(b""),
-        container(flatbuffer({}, b"XXXX")),
+        container(flatbuffer({2: [{}]}, b"XXXX")),
         container(flatbuffer({1: "no graph"})),
+        container(flatbuffer({2: [{0: [{4: ints([1] * 257)}]}]})),
+        container(flatbuffer({2: [{}], 8: vector(np.array([255], "u1"))})),
+        container(flatbuffer({2: [{1: [{10: ints([0, 1])}]}]})),
+        container(flatbuffer({2: [{1: [{10: ints([1])}]}], 8: "rk3576"})),
+        container(flatbuffer({2: [{1: [{10: ints([0, 0, 0, 1])}]}], 8: "rk3576"})),
         container(flatbuffer({2: [{0: [{4: ints([-1])}]}]})),
         container(flatbuffer({2: [{0: [{18: u32(7)}]}]})),
         container(flatbuffer({2: [{1: [{3: u8(9)}]}]})),
         container(flatbuffer({2: [{2: ints([0])}]})),
+        container(flatbuffer({2: [{0: [{}], 2: ints([-1])}]})),
+        container(flatbuffer({2: [{0: [{18: u32(1)}]}], 20: [{}]})),
+        container(flatbuffer({2: [{1: [{3: u8(3)}]}]})),
+        container(flatbuffer({2: [{1: [{10: ints([0, -1])}, {10: ints([0, 1])}]}]})),
+        container(flatbuffer({2: [{0: [{2: u8(9), 18: u32(1)}]}], 20: [{}, {0: vector(np.zeros(5, "u1"))}]})),
+        container(flatbuffer({2: [{0: [{2: u8(9)}, {2: u8(9)}]}], 20: [{}]})),
         container(flatbuffer({2: [{}]}), trailer=b"{"),
         container(flatbuffer({2: [{}]}), trailer=b"[]"),
         container(flatbuffer({2: [{}]}), trailer=b"[" * 100_000 + b"]" * 100_000),
@@ -134,6 +146,51 @@ def test_older_formats_are_named(version: int) -> None:
 def test_malformed_files_are_refused(data: bytes) -> None:
     with pytest.raises((FileFormatError, UnsupportedFormat)):
         read(data)
+
+
+def test_no_offset_leads_outside_the_bytes() -> None:
+    def buffer(*words: int) -> Flatbuffer:
+        return Flatbuffer(memoryview(struct.pack("<HHi", *words)))
+
+    assert buffer(4, 4, 4).table_at(4).u8(0) == 0
+    for size in (2, 5, 10):
+        with pytest.raises(FileFormatError):
+            buffer(size, 4, 4).table_at(4)
+    for at in (-1, 5):
+        with pytest.raises(FileFormatError):
+            buffer(0, 0, 0).unpack(struct.Struct("<I"), at)
+    assert buffer(4, 0, 0).span(0, 1) == (4, 4)
+    with pytest.raises(FileFormatError):
+        buffer(5, 0, 0).span(0, 1)
+    shared = buffer(4, 4, 4)
+    with pytest.raises(FileFormatError, match="more tables"):
+        [shared.table_at(4) for _ in range(67)]  # 64 are allowed, and one for each 4 bytes
+    with pytest.raises(FileFormatError):
+        Flatbuffer(memoryview(b"\4\0\0\0RKN")).root(b"RKN")
+
+
+def with_a_task(
+    node: int = 0, count: int = 1, offset: int = 0, address: int = 0, addresses: tuple[int, ...] = (0,)
+) -> bytes:
+    """Return a file of one layer, one register command, one task and relocations of these commands."""
+    task = np.array([0, node, 0, 0, 0, 0, count, offset, address, 0], "<u4")
+    moved = np.array(addresses, "<u8") << 32
+    graph = {0: [{2: u8(9), 18: u32(1)}, {2: u8(10), 18: u32(2)}], 1: [{}], 7: [{0: "x", 1: vector(moved)}]}
+    buffers = [{}, {0: vector(np.zeros(8, "u1"))}, {0: vector(task.view("u1"))}]
+    return container(flatbuffer({2: [graph], 20: buffers}))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"node": 1}, {"count": 2}, {"count": 0, "address": 4}, {"offset": 1}, {"address": 8},
+        {"addresses": (1,)}, {"addresses": (0, 0, 0)},
+    ],
+)  # fmt: skip
+def test_tasks_and_relocations_stay_within_the_program(fault: dict[str, Any]) -> None:
+    assert read(with_a_task()).task_table[0].count == 1
+    with pytest.raises(FileFormatError):
+        read(with_a_task(**fault))
 
 
 def test_every_truncation_is_refused() -> None:

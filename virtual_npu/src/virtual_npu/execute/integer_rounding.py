@@ -62,7 +62,7 @@ def _shift_to_even(values: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64])
     rest = values - (floor << shifts)
     half = np.int64(1) << np.maximum(shifts - 1, 0)
     up = (rest > half) | ((rest == half) & (floor & 1 == 1))
-    rounded: npt.NDArray[np.int64] = floor + (up & (shifts > 0))
+    rounded: npt.NDArray[np.int64] = floor + up
     return rounded
 
 

@@ -31,7 +31,7 @@ class Flatbuffer:
 
     def root(self, identifier: bytes) -> Table:
         """Return the root table, after checking the four-byte file identifier."""
-        if len(self.data) < 8 or bytes(self.data[4:8]) != identifier:
+        if bytes(self.data[4:8]) != identifier:
             raise FileFormatError(f"flatbuffer identifier is not {identifier!r}")
         return self.table_at(self.target(0))
 
