@@ -38,6 +38,14 @@ class Normalized(Step):
         return np.where(may_vanish, 1.0, np.maximum(greatest - here, here - least))
 
 
+@step("normalized_unless_zero")
+class NormalizedUnlessZero(Normalized):
+    """Divide each row by its sum; a row of zeros stays one, as `OneVsRestClassifier` leaves it."""
+
+    def apply(self, values: Floats) -> Floats:
+        return np.where(values.any(axis=1, keepdims=True), super().apply(values), 0.0)
+
+
 @step("huber_chances")
 class HuberChances(Monotonic):
     """Map -1 to 1 onto 0 to 1, and what is beyond onto the ends.

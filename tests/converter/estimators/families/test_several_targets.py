@@ -189,3 +189,13 @@ def test_trees_for_each_target_are_written_read_and_printed_with_their_labels(
     assert [float(each) for each in row.split(",")] == np.hstack(model.predict_proba(X[:1])).ravel().tolist()
     assert main(["predict", str(path), str(tmp_path / "X.npy"), "-"]) == 0
     assert capsys.readouterr().out.splitlines() == ["0,1,2", ",".join(model.predict(X[:1])[0])]
+
+
+def test_a_row_that_no_class_claims_has_no_probabilities(tmp_path: Path) -> None:
+    X, y = load("wine")
+    model = fitted(OneVsRestClassifier(DecisionTreeClassifier(max_depth=3, random_state=0)), X[::3], y[::3])
+    convert(model, tmp_path / "model.rknn")
+    expected = np.nan_to_num(model.predict_proba(X))  # earlier scikit-learns may divide 0 by 0
+    assert (expected == 0).all(axis=1).any()
+    with scirknn.load(tmp_path / "model.rknn") as loaded:
+        np.testing.assert_array_equal(loaded.predict_proba(X), expected)

@@ -14,7 +14,7 @@ from sklearn.multiclass import (
     _ConstantPredictor,
 )
 
-from scirknn.steps.chances import Normalized, WithComplement
+from scirknn.steps.chances import NormalizedUnlessZero, WithComplement
 from scirknn.steps.linear import Columns, Dense
 from scirknn.steps.pairs import PairConfidences, PairVotes
 from sklearn2rknn.attribute_checks.attributes import Attributes
@@ -67,7 +67,7 @@ def read_one_vs_rest(estimator: Any, name: str) -> Network:
     shares = [second_chance(each) for each in members.networks]
     if all(each is not None for each in shares):
         chances: Ending = members.arrange([each or () for each in shares])
-        end = () if is_multilabel else (WithComplement(),) if is_binary else (Normalized(),)
+        end = () if is_multilabel else (WithComplement(),) if is_binary else (NormalizedUnlessZero(),)
         own["predict_proba"] = (*chances, *end)
     task = "multilabel" if is_multilabel else "classifier"
     answers = Answers.of(estimator, task, own, head="logistic" if is_multilabel or is_binary else "softmax")
