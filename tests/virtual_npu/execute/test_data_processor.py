@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from virtual_npu import UnsupportedProgram
 from virtual_npu.execute.arithmetic import Arithmetic, Rules
 from virtual_npu.execute.data_processor_operands import BN, BS, ScalingUnit
 from virtual_npu.execute.data_processor_stages import (
@@ -75,6 +76,19 @@ def test_results_turn_where_the_addend_brings_them_to_0() -> None:
     assert turn.tolist() == [-1.5]
     registers[BS.factor] = bits(0.25, np.float16) << 16
     assert turning_point(task_of(2, registers), {}, {}) is None
+    registers[BS.factor] = 1
+    assert turning_point(task_of(2, registers), {"factor": np.array([0.25, -1.0])}, {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("unit", "registers"),
+    [(BS, {BS.config: 0b10}), (BN, {BN.config: ADDS}), (BN, {BN.config: 0b10, BN.factor: 1 << 8})],
+    ids=["of BS", "with an addend", "with a shift"],
+)
+def test_factors_of_negative_integers_stand_alone(unit: ScalingUnit, registers: dict[int, int]) -> None:
+    task = task_of(0 | 1 << 4, {**registers, unit.config: registers[unit.config] | 1 << 5})
+    with pytest.raises(UnsupportedProgram):
+        scaling_stages(task, unit, {}, "silicon")
 
 
 def test_the_largest_channel_is_taken_of_each_point() -> None:

@@ -71,6 +71,7 @@ def test_an_elu_spikes_at_other_points_by_other_rules(rules: LookupRules) -> Non
         ({0x4120: 1 << 16}, "LUT_LE_SLOPE_OFLOW_SCALE"),
         ({0x4128: 1}, "LUT_LO_SLOPE_UFLOW_SCALE"),
         ({0x410C: 0x50600}, "LUT_LO_INDEX_SELECT"),
+        ({0x410C: 0x90900, 0x4110: -(1 << 18) & 0xFFFFFFFF, 0x411C: 1 << 18}, "LUT_LE_INDEX_SELECT"),
         ({0x4110: -16383 & 0xFFFFFFFF}, "LUT_LE_START"),
         ({0x411C: 16383}, "LUT_LO_END"),
     ],

@@ -276,6 +276,18 @@ def test_swapped_tables_are_caught() -> None:
         ({0x4034: 1 << 22 | 1}, "DPU", "MINMAX_CTL"),
         ({0x5044: 2 << 15 | 0x110}, "DPU_RDMA", "RDMA_COMB_USE"),
         ({0x40C4: 5}, "DPU", "0x40c4"),
+        ({0x4050: 0x124, 0x4054: 1}, "DPU", "OD_BYPASS"),  # offsets of float16
+        ({0x100C: 2 << 7}, "CNA", "IN_PRECISION"),
+        ({0x3010: 0}, "CORE", "PROC_PRECISION"),
+        ({0x1068: 1}, "CNA", "PAD_CON0"),
+        ({0x1060: 1}, "CNA", "FC_SKIP_EN"),
+        ({0x1100: 1}, "CNA", "DECOMP_CONTROL"),
+        ({0x104C: 0b1010}, "CNA", "CVT_BYPASS"),
+        ({0x1038: 2 << 24 | 1 << 16 | 4}, "CNA", "WEIGHT_WIDTH"),
+        ({0x1038: 1 << 24 | 2 << 16 | 4}, "CNA", "WEIGHT_HEIGHT"),
+        ({0x1030: 16}, "CNA", "WEIGHT_SIZE0"),
+        ({0x3014: 5 << 16}, "CORE", "DATAOUT_SIZE_0"),
+        ({0x3018: 127}, "CORE", "DATAOUT_CHANNEL"),
     ],
 )
 def test_what_is_not_modelled_is_refused_by_name(edit: dict[int, int], unit: str, register: str) -> None:
