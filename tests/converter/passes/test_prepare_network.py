@@ -197,3 +197,12 @@ def test_a_constant_column_of_the_example_is_not_blown_up() -> None:
     assert rows.std(axis=0)[1] > 0  # the mean of 200 times 0.1, summed one by one, is another number
     later = rows + np.array([0.0, 1.0, 0.0])
     assert np.abs(prepare_network(network, rows, "float16").prepare(later)).max() < 10
+
+
+def test_a_bias_past_float16_is_refused_though_results_are_small() -> None:
+    estimator, X = fit("several outputs")
+    network = network_from_estimator(estimator)
+    first, *others = network.layers
+    moved = attrs.evolve(network, layers=(Layer(first.weights, first.bias + 7e4, first.activation), *others))
+    with pytest.raises(RangeError, match="biases of layer 1 of"):
+        refuse_overflow(moved, X, results=network.activations(X))
