@@ -17,13 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.semi_supervised import LabelSpreading
+from sklearn.semi_supervised import LabelPropagation, LabelSpreading
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 
 import scirknn
 from scirknn.arrays import Array
 from scirknn.cli.commands import main
 from sklearn2rknn import Toolkit, convert
+from sklearn2rknn.tolerances import PROBABILITY
 from tests.converter.estimators.families.emulation import load, offered_methods
 
 CASES: dict[str, tuple[str, Any, float]] = {
@@ -116,3 +117,21 @@ def test_the_command_predicts_a_density_by_its_scores(toolkit: Toolkit, tmp_path
     assert header == "score_samples"
     scores = model.score_samples(X)
     assert np.abs(np.array(lines, dtype=np.float64) - scores).max() < 1e-3 * np.abs(scores).max()
+
+
+@pytest.mark.parametrize("kind", [LabelPropagation, LabelSpreading])
+def test_label_propagation_keeps_its_promise_between_its_own_rows(
+    kind: type[Any], toolkit: Toolkit, tmp_path: Path
+) -> None:
+    """At a fitted row its own weight is 1 and hides the errors of all others."""
+    rng = np.random.default_rng(0)
+    X, others, y = rng.standard_normal((100, 6)), rng.standard_normal((400, 6)), rng.integers(-1, 3, 100)
+    model = kind().fit(X, y)
+    report = convert(model, tmp_path / "m.rknn", example_input=X, toolkit=toolkit)
+    with scirknn.load(tmp_path / "m.rknn", device="virtual") as loaded:
+        error = np.abs(loaded.predict_proba(others) - model.predict_proba(others)).max()
+    assert error <= PROBABILITY
+    deciding = report.check.deciding
+    assert deciding is not None
+    assert deciding.max_probability_error is not None
+    assert error <= 10 * deciding.max_probability_error

@@ -6,6 +6,7 @@ import attrs
 import numpy as np
 
 from scirknn.arrays import Floats
+from scirknn.steps.kernels import LabelShares
 from sklearn2rknn.network.network import Network
 from sklearn2rknn.network.ranges import Ranges
 
@@ -20,6 +21,9 @@ NARROW = 6.0
 
 FEWEST_RUNS = 8
 SEED = 0
+
+SAME_ROW = 1e-6
+"""An exponent nearer to 0 than this is that of a row which the model weighs itself."""
 
 
 @attrs.frozen(eq=False)
@@ -56,15 +60,16 @@ def choose_rows(
     """Return the rows to check: fewer for a large network that takes few in a run.
 
     `rows` are those that the file is built from; `own` are others, from `source`. Without any, rows are
-    drawn.
+    drawn. Those that label propagation weighs itself are moved.
     """
     weights = sum(layer.weights.size for layer in network.layers)
     limit = min(ROW_LIMIT, batch_size * max(FEWEST_RUNS, WEIGHT_LIMIT // weights))
     if own is not None:
         alike = own if rows is None else np.vstack([own, take_evenly(rows, ROW_LIMIT)])
-        return CheckInput(take_evenly(own, limit), source, alike)
+        return CheckInput(_off_kept_rows(network, take_evenly(own, limit)), source, alike)
     if rows is not None:
-        return CheckInput(take_evenly(rows, limit), "example_input", take_evenly(rows, ROW_LIMIT))
+        chosen = _off_kept_rows(network, take_evenly(rows, limit))
+        return CheckInput(chosen, "example_input", take_evenly(rows, ROW_LIMIT))
     random = np.random.default_rng(SEED).standard_normal((limit, len(network.layers[0].weights)))
     if network.input_ranges is not None:
         random = _move_into(random, network.input_ranges)
@@ -75,6 +80,21 @@ def take_evenly(rows: Floats, count: int) -> Floats:
     """Return rows from everywhere, since a data set is often sorted by its labels."""
     chosen = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
     return np.asarray(rows[chosen])
+
+
+def _off_kept_rows(network: Network, rows: Floats) -> Floats:
+    """Move rows that a model weighs itself: at one, its own weight of nearly 1 hides what all others err by.
+
+    They are moved towards another, to where that one weighs 1 / e of their own.
+    """
+    weighs = any(isinstance(each, LabelShares) for each in network.epilogue[:1])
+    if not weighs or network.features or network.columns is not None:
+        return rows
+    exponents = network.forward(rows)
+    nearest = exponents.argmax(axis=1)
+    apart = -exponents[np.arange(len(rows)), np.roll(nearest, 1)]
+    share = np.where(exponents.max(axis=1) > -SAME_ROW, 0.5 - 0.5 / np.maximum(apart, 1.0), 0.0)
+    return np.asarray(rows + share[:, None] * (np.roll(rows, 1, axis=0) - rows))
 
 
 def _move_into(random: Floats, ranges: Ranges) -> Floats:
