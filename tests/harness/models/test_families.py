@@ -70,6 +70,13 @@ def test_half_of_a_data_set_is_fitted() -> None:
     assert np.abs(model.X).max() > 1e5
 
 
+@pytest.mark.parametrize("labels", ["int", "string"])
+def test_a_temperature_is_fitted_to_places_of_classes(labels: str) -> None:
+    parameters = (("member", "kernel"), ("method", "temperature"))
+    model = build_family_model(FamilySpec("members", "CalibratedClassifierCV", parameters, labels=labels))
+    assert model.estimator.classes_.tolist() == [0, 1, 2]
+
+
 def test_it_shrinks_to_plain_rows() -> None:
     spec = find(family_specs(kinds_of(("kernels",), ("float16",))), lambda spec: spec.kind == "SVR")
     assert (spec.decades, spec.oddity, spec.n_features, spec.seed) == (0, "", 1, 0)

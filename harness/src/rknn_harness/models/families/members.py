@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+import numpy as np
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
@@ -83,13 +84,27 @@ class _Freezing:
         return FrozenEstimator(self.estimator.fit(X, y))
 
 
+@attrs.frozen
+class _Calibration:
+    """What is calibrated; with a temperature its classes are 0, 1 and so on."""
+
+    estimator: Any
+    method: str
+
+    def fit(self, X: Any, y: Any) -> CalibratedClassifierCV:
+        # scikit-learn 1.9 takes labels for places (_fit_calibrator): it reads out of bounds, or refuses.
+        labels = np.unique(y, return_inverse=True)[1] if self.method == "temperature" else y
+        return CalibratedClassifierCV(self.estimator, method=self.method, cv=2).fit(X, labels)
+
+
 _WITH_CHANCES = ("linear", "squares", "layers", "tree")
 _SEVERAL = ("linear tree", "squares linear", "layers linear tree", "near linear", "layers near")
 
 KINDS = (
     kind(
-        of_one(CalibratedClassifierCV, CLASSIFIERS, cv=2),
+        of_one(_Calibration, CLASSIFIERS),
         Target.CLASSES,
+        name="CalibratedClassifierCV",
         member=("scores", *_WITH_CHANCES, "kernel"),
         method=("sigmoid", "isotonic", "temperature"),
     ),
