@@ -10,6 +10,7 @@ import pytest
 
 from tests.pages.conftest import PAGES
 
+pytestmark = pytest.mark.timeout(1800)  # the first one makes the pages
 SIZES = {1280: 900, 390: 844}
 OPEN_SOME = """() => {
   for (const kind of ["wrong", "not", "known", "refused", "right"]) {

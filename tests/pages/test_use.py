@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(1800)  # the first one makes the pages
 FOCUSED = """() => {
   const here = document.activeElement.closest("#list > tbody");
   return here && document.activeElement.tagName === "SUMMARY" ? here.id : null;

@@ -5,14 +5,16 @@ What needs scikit-learn is imported where it is used: ``--help`` and usage error
 
 from __future__ import annotations
 
+import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from scirknn.cli.table_files import HEADERS
 from scirknn.termination import interrupt_on_sigterm
@@ -214,6 +216,7 @@ def precisions(
     Each is converted: size, labels or R2 on held-out rows, the largest error and its bound, and the estimated
     time of a call. Nothing is written.
     """
+    import attrs
     from rich.console import Console
 
     def compare() -> PrecisionComparison:
@@ -232,7 +235,19 @@ def precisions(
     if as_json:
         click.echo(comparison.to_json())
     else:
+        command = ["sklearn2rknn", str(model), f"{model.stem}.rknn", "--example-input", str(rows)]
+        comparison = attrs.evolve(comparison, command=shlex.join([*command, *_given_options()]))
         Console(highlight=False, soft_wrap=True).print(comparison)
+
+
+def _given_options() -> Iterator[str]:
+    """Yield what was typed of the options that a conversion has too."""
+    context = click.get_current_context()
+    for name in ("header", "target_platform", "batch_size", "toolkit", "trust_pickle"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            yield f"--{name.replace('_', '-')}"
+            if name != "trust_pickle":
+                yield str(context.params[name])
 
 
 def _run(work: Callable[[], Result]) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_each_precision_has_its_figures_and_the_best_is_what_convert_takes(
         assert each["check"]["held_out"] >= 32
         assert each["estimate"][0] < each["estimate"][1]
     assert candidates[document["best"]]["pareto"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pkl").rename("my model.pkl")
+    words[1] = "my model.pkl"
+    printed = CliRunner().invoke(main, words)
+    assert printed.exit_code == 0, printed.output
+    program, *arguments = shlex.split(printed.stdout.splitlines()[-1].split(". ", 1)[1])
+    assert program == "sklearn2rknn"
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    bundle = read_bundle(tmp_path / "my model.rknn")
+    assert bundle.precision == candidates[document["best"]]["precision"]
+    assert [each.samples for each in bundle.variants] == [8]
     report = convert(
         estimator, tmp_path / "best.rknn", precision="best", example_input=X, batch_size=8, toolkit=toolkit
     )
@@ -66,7 +78,7 @@ def test_a_precision_that_is_not_possible_is_shown_with_its_reason(
     monkeypatch.setenv("FORCE_COLOR", "1")  # as build machines set it: a text has none
     heading, *lines = str(comparison).splitlines()
     assert heading.split() == ["kB", "labels", "on", "32", "rows", "error", "bound", "ms", "a", "call"]
-    assert lines[-1].endswith(f"--example-input X.npy --precision {comparison.best.precision}")
+    assert lines[-1].endswith(f" convert(..., precision='{comparison.best.precision}')")
     assert repr(comparison) == str(comparison)
     assert comparison._repr_html_().startswith("<pre> ")
 

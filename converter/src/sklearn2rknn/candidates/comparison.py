@@ -28,6 +28,8 @@ class PrecisionComparison:
     batch_size : int
         Rows of the call that the estimate is of.
     candidates : tuple of Candidate
+    command : str
+        What converts the model on a command line, but for the precision; empty where none was used.
     """
 
     estimator: str
@@ -35,6 +37,7 @@ class PrecisionComparison:
     toolkit: str
     batch_size: int
     candidates: tuple[Candidate, ...]
+    command: str = ""
 
     @property
     def best(self) -> Candidate | None:
@@ -86,13 +89,16 @@ class PrecisionComparison:
         best = self.best
         if best is None:
             return "No precision is possible."
-        arguments = f"--example-input X.npy --precision {best.precision}"
-        if best.accuracy == "double":
-            arguments += " --accuracy double"
         why = "the fastest that keeps the promise of float16" if best.keeps_promise else (
             f"the most exact; none keeps the promise of float16 ({best.falls_short})"
         )  # fmt: skip
-        return printable(f"best: {best.name}, {why}. sklearn2rknn MODEL OUT.rknn {arguments}")
+        is_double = best.accuracy == "double"
+        if self.command:
+            how = f"{self.command} --precision {best.precision}{' --accuracy double' * is_double}"
+        else:
+            options = ", options=ConversionOptions(accuracy='double')" * is_double
+            how = f"convert(..., precision='{best.precision}'{options})"
+        return printable(f"best: {best.name}, {why}. {how}")
 
 
 def _r2(candidate: Candidate) -> float | None:

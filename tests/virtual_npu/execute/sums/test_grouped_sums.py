@@ -80,7 +80,7 @@ def test_a_half_below_float64_is_no_half() -> None:
     assert rounded == np.float32(1 + 2.0**-23)
 
 
-@pytest.mark.parametrize("places", itertools.permutations((0, 1, 9)))
+@pytest.mark.parametrize("places", list(itertools.permutations((0, 1, 9))))
 def test_what_float64_would_lose_beside_products_that_cancel_is_kept(places: tuple[int, int, int]) -> None:
     rows, weights = np.zeros((1, 32), np.float32), np.zeros((32, 1), np.float32)
     odd = (1 + 2.0**-10) * 2.0**-9
