@@ -85,10 +85,10 @@ def take_evenly(rows: Floats, count: int) -> Floats:
 def _off_kept_rows(network: Network, rows: Floats) -> Floats:
     """Move rows that a model weighs itself: at one, its own weight of nearly 1 hides what all others err by.
 
-    They are moved towards another, to where that one weighs 1 / e of their own.
+    They are moved towards another, to where that one weighs 1 / e of their own. Norms among the columns are
+    moved like the rest: all exponents are lower by the same then, on which shares do not depend.
     """
-    weighs = any(isinstance(each, LabelShares) for each in network.epilogue[:1])
-    if not weighs or network.features or network.columns is not None:
+    if not any(isinstance(each, LabelShares) for each in network.epilogue[:1]):
         return rows
     exponents = network.forward(rows)
     nearest = exponents.argmax(axis=1)
