@@ -113,7 +113,8 @@ def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
     outputs = network.forward(rows)
     values, bound = carry_steps(network.epilogue, outputs, np.zeros_like(outputs), outputs)
     # Where distances are equal, other neighbours count.
-    is_sure = (bound <= _LARGEST_DIFFERENCE * np.maximum(1.0, np.abs(values))).all(axis=1)
+    is_far = bound > _LARGEST_DIFFERENCE * np.maximum(1.0, np.abs(values))
+    is_sure = (np.isfinite(bound) & ~is_far).all(axis=1)
     if not is_sure.any():
         return CheckResult()
     largest, rounding = 0.0, _float32_rounding(network.epilogue)
