@@ -47,6 +47,7 @@ COARSE = {
     "pair_chances": "an iteration may stop a step earlier",
     "pieces": "a piece may have any slope",
     "of_rows": "of values with an error nothing is known",
+    "log_normal": "values change nothing, and what is left is rounding",
 }
 """Steps whose bound is not of that size, and why."""
 
