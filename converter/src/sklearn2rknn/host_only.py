@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from scirknn.steps.neighbours import NearestAnswers
 from scirknn.steps.step import Step, carry_steps
 from sklearn2rknn.checking.agreement import Agreement
 from sklearn2rknn.checking.check_result import CheckResult
-from sklearn2rknn.checking.own_predictions import check_own_predictions
+from sklearn2rknn.checking.own_predictions import are_settled, check_own_predictions
 from sklearn2rknn.errors import CheckError, ExampleInputError, OptionError
 from sklearn2rknn.network.bundle_fields import bundle_fields
 from sklearn2rknn.network.network import Network
@@ -112,9 +112,7 @@ def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
         raise ExampleInputError(f"example_input: {error}\nGive rows of X as predict takes them.") from None
     outputs = network.forward(rows)
     values, bound = carry_steps(network.epilogue, outputs, np.zeros_like(outputs), outputs)
-    # Where distances are equal, other neighbours count.
-    is_far = bound > _LARGEST_DIFFERENCE * np.maximum(1.0, np.abs(values))
-    is_sure = (np.isfinite(bound) & ~is_far).all(axis=1)
+    is_sure = are_settled(bound, _LARGEST_DIFFERENCE * np.maximum(1.0, np.abs(values)))
     if not is_sure.any():
         return CheckResult()
     largest, rounding = 0.0, _float32_rounding(network.epilogue)
@@ -139,8 +137,8 @@ def _compare(model: Any, network: Network, rows: Any) -> CheckResult:
 
 def _float32_rounding(steps: Iterable[Step]) -> float:
     """Return how far means of neighbours' float32 targets, which scikit-learn adds in float32, may be off."""
-    errors = [_float32_rounding(each.held) for each in steps]
-    for each in steps:
+    errors = []
+    for each in _all_steps(steps):
         if isinstance(each, NearestAnswers) and each.weights == "uniform":
             is_float32 = (each.answers.astype(np.float32) == each.answers).all() and (each.answers % 1).any()
             errors.append(is_float32 * each.count * 2.0**-24 * float(np.abs(each.answers).max()))
@@ -148,7 +146,14 @@ def _float32_rounding(steps: Iterable[Step]) -> float:
 
 
 def _looks_for_rows(steps: Iterable[Step]) -> bool:
-    return any(isinstance(each, OfRows) or _looks_for_rows(each.held) for each in steps)
+    return any(isinstance(each, OfRows) for each in _all_steps(steps))
+
+
+def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield steps and, at any depth, those that they compute themselves."""
+    for each in steps:
+        yield each
+        yield from _all_steps(each.held)
 
 
 def _quietly(model: Any, method: str, rows: Any) -> Any:

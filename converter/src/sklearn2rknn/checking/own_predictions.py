@@ -50,15 +50,22 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
         ) from failure
     outputs, inputs = network.forward(rows), network.expand(rows)
     values, error = carry_steps(network.epilogue, outputs, np.zeros_like(outputs), inputs)
-    # Where a step decides between neighbours at the same distance, scikit-learn may decide otherwise.
-    is_sure = np.isfinite(error) & ~(error > _TIE * (1 + np.abs(values)))  # NaN is an answer too
-    wrong = _differences(network, values, expected) & is_sure.all(axis=1)
+    wrong = _differences(network, values, expected) & are_settled(error, _TIE * (1 + np.abs(values)))
     if wrong.any():
         raise UnsupportedModelError(
             f"{type(model).__name__}.predict gives something other than its weights do in {wrong.sum()} "
             f"of {len(wrong)} example rows, first in row {int(wrong.argmax())}. Convert an estimator that "
             "predicts by scikit-learn's own methods."
         )
+
+
+def are_settled(error: Floats, limits: Floats) -> npt.NDArray[np.bool_]:
+    """Return the rows whose values carry no error beyond its limit, from outputs without one.
+
+    Where a step decides between neighbours at the same distance, scikit-learn may decide otherwise. A limit
+    is NaN where the value is, which is an answer too.
+    """
+    return np.asarray((np.isfinite(error) & ~(error > limits)).all(axis=1))
 
 
 def _differences(network: Network, values: Floats, expected: npt.NDArray[Any]) -> npt.NDArray[Any]:

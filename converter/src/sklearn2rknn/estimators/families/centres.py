@@ -195,8 +195,7 @@ class _Centres:
         require_fitted(estimator, attribute)
         own = Attributes(estimator)
         values = own.array(attribute, (None, own.width()), "fiub")  # exemplars have the dtype of X
-        values = fitted_numbers(f"{name}.{attribute}", values.astype(np.result_type(values, np.float16)), 2)
-        centres = values.astype(np.float64)
+        centres = fitted_numbers(f"{name}.{attribute}", values.astype(np.float64), 2)
         middle = centres.mean(axis=0)
         spread = float(np.abs(centres - middle).max())
         unit = 2.0 ** np.round(np.log2(spread)) if spread > 0 else 1.0
