@@ -1,8 +1,9 @@
-"""What scirknn costs over the native call for one row: times of one run, taken in turn.
+"""What scirknn costs over the native call for one row, in times of one run.
 
-The native call is the stand-in for rknnlite of `many_rows`. It spins 0.3 ms, as long as a small
-model's call takes, or answers at once: what a call does before and after it costs more when the caches hold
-something else. Run it as ``python -m benchmarks.runtime.one_row``.
+The native call is the stand-in for rknnlite of `many_rows`. It spins 0.3 ms, as long as a small model's
+call takes, or answers at once. Each call is measured twice: repeated, as a loop over single rows makes it, in
+turns of a hundred; and after a `predict` of scikit-learn, which leaves the processor's caches full of
+something else. The limits are of the first. Run it as ``python -m benchmarks.runtime.one_row``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from rich.table import Table
 
 import scirknn
 
-Calls = Mapping[str, Callable[[], Any]]
+Call = Callable[[], Any]
+Calls = Mapping[str, Call]
+Quantiles = tuple[float, float]
 
 SPINNING = {"predict": "25, 40", "predict_proba": "40, 60"}
 """Limits in microseconds over the bare call that spins, at the 10th percentile and in the median."""
@@ -30,11 +33,16 @@ SPINNING = {"predict": "25, 40", "predict_proba": "40, 60"}
 AT_ONCE = {"float16": "15", "int8": "20"}
 """The same of `predict` over the call that answers at once, at the 10th percentile."""
 
+TURN = 100
+"""Calls in one turn, after one that is not timed."""
+
+BARE, THEIRS = "bare inference()", "scikit-learn's predict"
+
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--calls", type=int, default=3000)
+    parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--toolkit", default="2.3.2")
     options = parser.parse_args()
     stand_in()
@@ -46,8 +54,10 @@ def main() -> None:
                 with scirknn.load(path, device="npu") as model:
                     title = f"{precision}, 64-128-128-10, a native call that takes {1e3 * seconds:g} ms"
                     limits = SPINNING if seconds else {"predict": AT_ONCE[precision]}
-                    times = _times(_calls(estimator, model, path), options.calls)
-                    Console().print(_table(title, times, limits))
+                    calls = _calls(estimator, model, path)
+                    times = _repeated(calls, options.calls)
+                    after = _after(calls[THEIRS], calls, options.calls // 2)
+                    Console(width=110).print(_table(title, times, after, limits))
 
 
 def _calls(estimator: Any, model: Any, path: Path) -> Calls:
@@ -56,40 +66,65 @@ def _calls(estimator: Any, model: Any, path: Path) -> Calls:
     bare = Lite(verbose=False)
     bare.load_rknn(str(path))
     return {
-        "bare inference()": lambda: bare.inference(inputs=[given]),
+        BARE: lambda: bare.inference(inputs=[given]),
         "predict": lambda: model.predict(X),
         "predict, float32 row": lambda: model.predict(given[0, 0]),
         "predict_proba": lambda: model.predict_proba(X),
-        "predict, list (general path)": lambda: model.predict([X[0]]),
-        "scikit-learn's predict": lambda: estimator.predict(X),
+        "predict, list (general)": lambda: model.predict([X[0]]),
+        THEIRS: lambda: estimator.predict(X),
     }
 
 
-def _times(calls: Calls, count: int) -> dict[str, tuple[float, float]]:
-    """Return the 10th percentile and the median of each call's microseconds."""
+def _repeated(calls: Calls, count: int) -> dict[str, Quantiles]:
+    """Return the 10th percentile and the median of each call's microseconds, its calls in turns."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(count):
+    for _ in range(-(-count // TURN)):
         for name, call in calls.items():
-            started = time.perf_counter()
             call()
-            taken[name].append(1e6 * (time.perf_counter() - started))
-    return {name: (float(np.percentile(times, 10)), float(np.median(times))) for name, times in taken.items()}
+            taken[name] += [_microseconds(call) for _ in range(min(count, TURN))]
+    return {name: _quantiles(times) for name, times in taken.items()}
 
 
-def _table(title: str, times: Mapping[str, tuple[float, float]], limits: Mapping[str, str]) -> Table:
-    bare, theirs = times["bare inference()"], times["scikit-learn's predict"]
-    table = Table(
-        "one row a call", "us, 10 %", "us, median", "over bare, 10 %", "median", "limits", title=title
-    )
-    for name, (low, middle) in times.items():
-        over = [f"{low - bare[0]:.1f}", f"{middle - bare[1]:.1f}"]
-        table.add_row(name, f"{low:.1f}", f"{middle:.1f}", *over, limits.get(name, ""))
-    share = (times["predict"][0] - bare[0]) / theirs[0]
+def _after(other: Call, calls: Calls, count: int) -> dict[str, Quantiles]:
+    """Return the same of calls each of which follows a call of something else."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(max(count, 1)):
+        for name, call in calls.items():
+            other()
+            taken[name].append(_microseconds(call))
+    return {name: _quantiles(times) for name, times in taken.items()}
+
+
+def _microseconds(call: Call) -> float:
+    started = time.perf_counter()
+    call()
+    return 1e6 * (time.perf_counter() - started)
+
+
+def _quantiles(times: list[float]) -> Quantiles:
+    return float(np.percentile(times, 10)), float(np.median(times))
+
+
+def _table(
+    title: str, times: Mapping[str, Quantiles], after: Mapping[str, Quantiles], limits: Mapping[str, str]
+) -> Table:
+    table = Table("one row a call, us", "10 %", "median", "over bare", "median", "limits", title=title)
+    for heading in ("the same after\nother work, 10 %", "median"):
+        table.add_column(heading)
+    for name, taken in times.items():
+        over = _over(taken, times[BARE])
+        cells = [*map("{:.1f}".format, (*taken, *over)), limits.get(name, "")]
+        table.add_row(name, *cells, *map("{:.1f}".format, _over(after[name], after[BARE])))
+    share = _over(times["predict"], times[BARE])[0] / times[THEIRS][0]
     load = os.getloadavg()[0]
     table.caption = (
         f"predict adds {share:.3f} of scikit-learn's time (limit 0.1); load of the machine {load:.1f}"
     )
     return table
+
+
+def _over(taken: Quantiles, bare: Quantiles) -> Quantiles:
+    return taken[0] - bare[0], taken[1] - bare[1]
 
 
 if __name__ == "__main__":
