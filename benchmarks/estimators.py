@@ -169,7 +169,7 @@ def forests() -> Table:
 
 def main() -> None:
     """Measure and print."""
-    console = Console()
+    console = Console(width=110)
     for table in (many_training_rows(), forests()):
         console.print(table)
 
