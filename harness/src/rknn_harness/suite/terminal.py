@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,11 @@ class RunScreen:
             self.errors[str(report.longrepr if crash is None else crash.message)] = None
         if self._read():
             self._show()
+
+    def pytest_unconfigure(self) -> None:
+        """Close the stream, unless it is the process's own."""
+        if self._stream is not sys.stdout:
+            self._stream.close()
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Print why the suite itself cannot be run."""
