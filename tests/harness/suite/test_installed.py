@@ -61,9 +61,10 @@ def test_settings_and_plugins_of_the_folder_change_nothing(tmp_path: Path, jobs:
 
 
 def test_a_keyword_chooses_models_and_properties(tmp_path: Path) -> None:
-    options = ("--precision", "float16", "--jobs", "1")
-    done = run_pretended(tmp_path, *options, "--verbose", "-k", "iris and n64 and bound")
+    options = ("--precision", "float16", "--jobs", "1", "--verbose", "-k", "iris and n64 and bound")
+    done = run_pretended(tmp_path, *options, PYTHONWARNINGS="always::ResourceWarning")
     assert "1 passed" in done.stdout
+    assert "unclosed" not in done.stderr
     assert recorded(tmp_path) == ["iris-float16-n64-2.3.2-virtual"]
 
 
