@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import attrs
 import numpy as np
 import pytest
@@ -126,11 +128,14 @@ def test_the_bound_by_a_rows_length_holds_and_is_met_along_a_kernel(seed: int, s
     bias = rng.normal(size=3) * 2.0**scale
     signs = np.where(bias < 0, -1.0, 1.0)  # products and bias add up
     kernels = weights.T * signs[:, None] / np.linalg.norm(weights, axis=0)[:, None]
-    for arithmetic in (attrs.evolve(FLOAT16, largest=np.inf), attrs.evolve(NO_EVENTS, largest=np.inf)):
-        bound = dense_bound(weights, bias, arithmetic)
+    formats = (attrs.evolve(FLOAT16, largest=np.inf), attrs.evolve(NO_EVENTS, largest=np.inf))
+    for arithmetic, stored in itertools.product(formats, (0, 5)):
+        bound = dense_bound(weights, bias, arithmetic, stored_sums=stored)
         for length in (0.0, 2.0**-10, 1.0, 100.0):
             rows = np.vstack([length * kernels, length * rng.normal(size=(4, len(weights)))])
-            at = output_bound([Layer(weights, bias, "identity")], rows, arithmetic, host=0.0)
+            sums = [[np.abs(rows) @ np.abs(weights) + np.abs(bias)] * stored]
+            layer = Layer(weights, bias, "identity")
+            at = output_bound([layer], rows, arithmetic, host=0.0, stored_sums=sums)
             limits = bound.slope * np.linalg.norm(rows, axis=1) + bound.constant
             # `output_bound` counts the cast to float32 apart, which is a part in 2^10 of the unit.
             assert (at.max(axis=1) <= limits * (1 + 2.0**-12)).all()

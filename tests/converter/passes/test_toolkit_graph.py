@@ -37,6 +37,10 @@ def read_back(network: Network) -> ToolkitGraph:
         output_parts=network.output_parts,
         high_negated=network.high_negated,
         features=(),
+        precision="float16",
+        maps_apart=False,
+        input=None,
+        output=None,
     )
     return read_graph(onnx_from_network(network, 8).SerializeToString(), cast(Bundle, bundle))
 

@@ -14,6 +14,7 @@ from virtual_npu.errors import (
 from virtual_npu.execute.arithmetic import LookupRules
 from virtual_npu.execute.virtual_npu import VirtualNpu
 from virtual_npu.inspection.content_digest import content_digest
+from virtual_npu.inspection.cut_layers import CutLayer, cut_layers
 from virtual_npu.inspection.disassembly import disassemble
 from virtual_npu.inspection.lookup_choices import lookup_choices
 from virtual_npu.inspection.time_estimate import Estimate, LayerEstimate, TimeParts, estimate
@@ -24,6 +25,7 @@ from virtual_npu.rknn_file.model_file import Node, Relocation, RknnFile, Task, T
 from virtual_npu.rknn_file.reader import read
 
 __all__ = [
+    "CutLayer",
     "Estimate",
     "FileFormatError",
     "InputError",
@@ -44,6 +46,7 @@ __all__ = [
     "VirtualNpuError",
     "__version__",
     "content_digest",
+    "cut_layers",
     "disassemble",
     "estimate",
     "layers_with_full_cubes",

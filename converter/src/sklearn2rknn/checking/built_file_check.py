@@ -15,7 +15,7 @@ from scirknn.probe_rows import ProbeRows
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.agreement import Agreement, agreement, expected_behind_steps
 from sklearn2rknn.checking.check_result import CheckResult
-from sklearn2rknn.checking.file_bound import file_bound
+from sklearn2rknn.checking.file_bound import file_bound, may_store_sums
 from sklearn2rknn.checking.probe_rows import draw_rows, probe_rows
 from sklearn2rknn.errors import CheckError
 from sklearn2rknn.network.network import Network
@@ -96,7 +96,7 @@ class Expected:
     alike, alike_values : numpy.ndarray
         The same for more rows of the kind.
     bounds : Bounds or None
-        None where they take a file.
+        None where they take a file; a float16 file that stores sums of parts has others.
     """
 
     source: Network
@@ -161,11 +161,9 @@ def run_check(
         An output is not finite, or the program looks up a table that it never uploads.
     """
     source, network, checked = expected.source, expected.network, expected.checked
-    bounds = expected.bounds
-    if bounds is None:
-        bounds = Bounds(None, None)
-        if not isinstance(content, str):
-            bounds = _bound_errors(source, network, checked.rows, content, per_channel=per_channel)
+    bounds = expected.bounds or Bounds(None, None)
+    if not isinstance(content, str) and (expected.bounds is None or may_store_sums(content)):
+        bounds = _bound_errors(source, network, checked.rows, content, per_channel=per_channel)
     bound = bounds.rows
     stages = {"onnx": graph.agreement}
     unavailable, lookups = {}, {}
@@ -192,7 +190,10 @@ def run_check(
 def _bound_errors(
     source: Network, network: Network, rows: Floats, file: RknnFile | None = None, *, per_channel: bool = True
 ) -> Bounds:
-    """Return the error bounds; `file` is one of integers. The NPU's own output activation has none."""
+    """Return the error bounds, those of float16 without a file where it stores no sums of parts.
+
+    The NPU's own output activation has none.
+    """
     if network.head_on_npu:
         return Bounds(None, None)
     drawn = draw_rows(rows, input_channels(network) + source.n_outputs)

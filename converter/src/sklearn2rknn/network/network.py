@@ -184,11 +184,7 @@ class Network:
 
     def prepare(self, X: npt.ArrayLike) -> Floats:
         """Return the NPU's input for X, shape (n, number of inputs * parts)."""
-        values = apply_affine(self.scale, self.expand(X))
-        if self.parts == 1:
-            return values
-        high = rounded_to_float16(values)
-        return np.hstack([high, values - high, high])
+        return pair_rows(apply_affine(self.scale, self.expand(X)), self.parts)
 
     def finish(self, raw: npt.ArrayLike) -> Floats:
         """Map the layers' result, shape (n, n_outputs), as the host does after the NPU."""
@@ -244,6 +240,14 @@ class Network:
             digest.update(layer.weights.astype("<f8").tobytes())
             digest.update(layer.bias.astype("<f8").tobytes())
         return digest.hexdigest()
+
+
+def pair_rows(values: Floats, parts: int) -> Floats:
+    """Return rows as float16 pairs where there are parts, shape (n, number of inputs * parts)."""
+    if parts == 1:
+        return values
+    high = rounded_to_float16(values)
+    return np.hstack([high, values - high, high])
 
 
 def compose(first: Affine | None, then: Affine | None) -> Affine | None:

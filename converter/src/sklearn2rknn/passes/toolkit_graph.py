@@ -10,15 +10,16 @@ import onnx
 from onnx import numpy_helper
 
 from scirknn.arrays import Floats
-from scirknn.bundle import Affine, Bundle
+from scirknn.bundle import Affine, Bundle, apply_affine
 from scirknn.steps.step import width_after
 from sklearn2rknn.checking.arithmetic import DOUBLE, FLOAT16, FLOAT32
-from sklearn2rknn.checking.file_bound import LOW_NUMBERS
+from sklearn2rknn.checking.file_bound import LOW_NUMBERS, stored_sums
 from sklearn2rknn.checking.float_bounds import output_bound
 from sklearn2rknn.checking.integer_bounds import quantized_output_bound, tensor_count, tensor_steps
 from sklearn2rknn.network.layer import CLIPPED_TANH, SOFTMAX, Layer
+from sklearn2rknn.network.network import pair_rows
 from sklearn2rknn.passes.float16_pairs import join_first_rows, join_pairs
-from virtual_npu import RknnFile
+from virtual_npu import RknnFile, UnsupportedProgram
 
 _ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "logistic", "Softmax": SOFTMAX}
 
@@ -33,6 +34,8 @@ class ToolkitGraph:
         What is left to the host.
     layers : tuple of Layer
         Those of the graph, pairs at its inputs and outputs joined.
+    given : tuple of Layer
+        The same, pairs apart; of added outputs, the layer of the low numbers alone.
     undivided : tuple of Layer
         The same function without float16 pairs.
     is_pair : tuple of bool
@@ -43,6 +46,7 @@ class ToolkitGraph:
 
     bundle: Bundle
     layers: tuple[Layer, ...]
+    given: tuple[Layer, ...]
     undivided: tuple[Layer, ...]
     is_pair: tuple[bool, ...]
     idle: Floats
@@ -56,15 +60,29 @@ class ToolkitGraph:
         """Bound the error of its files, shape (n, n_outputs); None for tensors that are not the layers'."""
         rows, maps = self._maps(X)
         if self.bundle.precision == "float16":
-            formats = [DOUBLE if is_pair else FLOAT16 for is_pair in self.is_pair]
-            bound = output_bound(self.undivided, rows, formats, *maps)
-            return bound * (1 + LOW_NUMBERS * self.bundle.high_negated)
+            return self._float16_bound(rows, maps, files)
         steps = [tensor_steps(file) for file in files]
         if any(len(each) != tensor_count(self.layers) for each in steps):
             return None
         # Files of several sizes are calibrated apart; a row may pass through any of them.
         bounds = [quantized_output_bound(self.layers, rows, each, *maps, idle=self.idle) for each in steps]
         return np.asarray(np.max(bounds, axis=0))
+
+    def _float16_bound(
+        self, rows: Floats, maps: tuple[Affine | None, Affine | None], files: Sequence[RknnFile]
+    ) -> Floats | None:
+        formats = [DOUBLE if is_pair else FLOAT16 for is_pair in self.is_pair]
+        values = pair_rows(apply_affine(maps[0], rows), self.bundle.parts)
+        try:
+            sums = [stored_sums(self.given, self.undivided, formats, values, file) for file in files]
+        except UnsupportedProgram:
+            return None
+        # Where a file stores no sums of parts its bound is below that of one that does.
+        bounds = [
+            output_bound(self.undivided, rows, formats, *maps, stored_sums=each)
+            for each in filter(None, sums)
+        ] or [output_bound(self.undivided, rows, formats, *maps)]
+        return np.asarray(np.max(bounds, axis=0) * (1 + LOW_NUMBERS * self.bundle.high_negated))
 
     def _maps(self, X: Floats) -> tuple[Floats, tuple[Affine | None, Affine | None]]:
         """Return the rows in front of the host's last map, and the maps around the layers."""
@@ -85,26 +103,24 @@ def read_graph(model: bytes, bundle: Bundle) -> ToolkitGraph:
     ValueError
         The graph holds another kind of node.
     """
-    layers, idle = _read_layers(onnx.load_from_string(model).graph, bundle)
+    given, idle = _read_layers(onnx.load_from_string(model).graph, bundle)
     if bundle.high_negated:
-        return _of_added_outputs(layers, bundle, idle)
+        del given[-2]
+    first = attrs.evolve(given[0], weights=join_first_rows(given[0].weights, bundle.parts))
+    layers = [first, *given[1:]]
+    if bundle.high_negated:
+        undivided, is_pair = join_pairs(layers, bundle.parts, 1)
+        return ToolkitGraph(bundle, tuple(layers), tuple(given), undivided, (*is_pair[:-1], True), idle)
     undivided, is_pair = join_pairs(layers, bundle.parts, bundle.output_parts)
     if bundle.output_parts > 1:
         last, count = layers[-1], bundle.n_outputs
         weights, bias = (part[..., :count] + part[..., count:] for part in (last.weights, last.bias))
         layers[-1] = Layer(weights, bias, last.activation)
-    return ToolkitGraph(bundle, tuple(layers), undivided, is_pair, idle)
-
-
-def _of_added_outputs(layers: list[Layer], bundle: Bundle, idle: Floats) -> ToolkitGraph:
-    """Return the graph whose last convolution computes the opposite of the one before again."""
-    layers = layers[:-2] + layers[-1:]
-    undivided, is_pair = join_pairs(layers, bundle.parts, 1)
-    return ToolkitGraph(bundle, tuple(layers), undivided, (*is_pair[:-1], True), idle)
+    return ToolkitGraph(bundle, tuple(layers), tuple(given), undivided, is_pair, idle)
 
 
 def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], Floats]:
-    """Return the layers, those of the first joined for undivided features, and the idle weights."""
+    """Return the layers, pairs apart, and the idle weights."""
     constants = {each.name: numpy_helper.to_array(each).astype(np.float64) for each in graph.initializer}
     biases = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Add"}
     layers: list[Layer] = []
@@ -117,7 +133,7 @@ def _read_layers(graph: onnx.GraphProto, bundle: Bundle) -> tuple[list[Layer], F
             if not layers or node.input[0] == graph.input[0].name:
                 rows = bundle.parts * width_after(bundle.features, bundle.n_inputs)
                 idle = np.abs(weights[rows:]).max(axis=0, initial=0.0)
-                weights = join_first_rows(weights[:rows], bundle.parts)
+                weights = weights[:rows]
             bias = constants[node.input[2] if node.op_type != "MatMul" else biases[node.output[0]]]
             layers.append(Layer(factor * weights, bias, "identity"))
             factor = 1.0

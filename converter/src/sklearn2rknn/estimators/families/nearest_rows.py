@@ -41,8 +41,10 @@ MOST_ROWS = 60_000
 """Training rows: toolkit 2.3.2 builds 60,000 of 64 columns in 3 s, and no larger number was tried."""
 
 MOST_COLUMNS = 8_000
-"""Columns: of some more, toolkits up to 2.3.2 cut the layer and store parts of sums as float16, which the
-bound does not cover. 2.5.0 does so from 1,537 on [register programs]; the check sees what comes of it."""
+"""Columns: of some more, toolkits up to 2.3.2 cut the layer too, in parts of another width."""
+
+PART_COLUMNS = 1536
+"""Columns of a part, behind each of which 2.5.0 stores the sum as float16 [register programs]."""
 
 MOST_NUMBERS = 1 << 25
 """Numbers in the training rows: 64 MiB of weights in a model file and 256 MiB of arrays beside it."""
@@ -209,7 +211,8 @@ class _Space:
     def fields(self) -> dict[str, Any]:
         """The fields that all steps of neighbours have."""
         weights, bias = self.layer
-        bound = dense_bound(weights * self.unit / self.output_unit, bias / self.output_unit, FLOAT16)
+        scale, stored = self.unit / self.output_unit, (len(weights) - 1) // PART_COLUMNS
+        bound = dense_bound(weights * scale, bias / self.output_unit, FLOAT16, stored_sums=stored)
         return {
             "points": self.rows,
             "centre": self.centre,
