@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn2rknn import CheckError, Toolkit, convert, network_from_estimator
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.network import Network, Reach
 from sklearn2rknn.passes import prepare_network
 from sklearn2rknn.passes.int16_sums import fit_sums
 from tests.converter.fitted import fit
@@ -82,3 +82,25 @@ def test_the_register_program_is_right(tmp_path: Path, toolkit: Toolkit, monkeyp
     monkeypatch.setattr(prepare_network, "fit_sums", lambda network, rows: network)
     with pytest.raises(CheckError):
         convert(estimator, tmp_path / "m.rknn", precision="int16", example_input=X, toolkit=toolkit)
+
+
+def test_sums_of_the_rows_that_ranges_reach_to_fit_too() -> None:
+    network, rows = _uneven([4, 5, 2], 0)
+    reached = attrs.evolve(network, reach=Reach(64 * rows, 64.0))
+    far, joined, near = (
+        fit_sums(reached, rows),
+        *(fit_sums(network, each) for each in (np.vstack([rows, 64 * rows]), rows)),
+    )
+    assert far.idle is not None
+    assert joined.idle is not None
+    np.testing.assert_array_equal(far.idle, joined.idle)
+    assert near.idle is None or (far.idle != near.idle).any()
+
+
+def test_there_is_room_for_twice_a_bias_that_products_all_but_cancel() -> None:
+    estimator, _ = fit("one output", n_features=1000, hidden=(), seed=0)
+    layer = Layer(np.full((1000, 1), -0.1), [100.0], "identity")
+    network = attrs.evolve(network_from_estimator(estimator), layers=(layer,))
+    fitted = fit_sums(network, np.ones((4, 1000)))
+    assert fitted.idle is not None
+    assert 2.0**31 * 2.0**-15 * _weight_step(float(fitted.idle[0])) >= 2 * 100.0

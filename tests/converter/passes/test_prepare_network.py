@@ -116,6 +116,31 @@ def test_balance_takes_the_root_of_the_spread_between_channels() -> None:
     np.testing.assert_allclose(after[ranges > 0], np.sqrt(ranges[ranges > 0]), rtol=1e-9)
 
 
+def hidden_first(weights: list[list[float]], bias: list[float]) -> Network:
+    """Return a network of two hidden units and an output."""
+    hidden, last = Layer(weights, bias, "relu"), Layer([[1.0], [1.0]], [0.0], "identity")
+    return attrs.evolve(network_from_estimator(fit("one output")[0]), layers=(hidden, last))
+
+
+def test_balance_leaves_no_sum_and_no_weight_or_bias_above_the_most() -> None:
+    # Large sums of small weights; a small result of a large weight and bias.
+    network = hidden_first([[9.0, -9000.0]] + [[9.0, 0.0]] * 999, [0.0, 9000.0])
+    X = np.ones((4, 1000))
+    balanced = balance(network, X, most := 64.0)
+    first = balanced.layers[0]
+    sums = X @ first.weights + first.bias
+    assert max(np.abs(each).max() for each in (sums, first.weights, first.bias)) <= most * (1 + 1e-9)
+    np.testing.assert_allclose(balanced.forward(X), network.forward(X))
+
+
+def test_a_small_difference_of_large_numbers_is_not_made_large_in_float16() -> None:
+    network = hidden_first([[3e4, 1.0], [-3e4, 1.0]], [0.0, 0.0])
+    X = np.random.default_rng(0).normal(size=(40, 1)) + np.array([[1e-9, 0.0]])
+    moved = bring_into_float16(network, X)
+    assert max(np.abs(layer.weights).max() for layer in moved.layers) <= FLOAT16_MAX
+    np.testing.assert_allclose(moved.forward(X), network.forward(X), rtol=1e-6)
+
+
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_zero_layer_makes_a_constant(layer: int, activation: str) -> None:

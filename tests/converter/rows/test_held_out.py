@@ -37,6 +37,16 @@ def test_labels_that_alternate_are_held_out_alike(period: int) -> None:
     assert set(building[:, 0]) == set(own[:, 0]) == set(range(period))
 
 
+@pytest.mark.parametrize("given", [64, 129, 400, 5000])
+def test_one_row_of_each_stretch_is_held_out(given: int) -> None:
+    _, own = hold_out(np.arange(given, dtype=float)[:, None])
+    assert own is not None
+    stretches = (
+        own[:, 0] * len(own) + len(own) - 1
+    ) // given  # row r is of stretch ceil((r + 1) n / given) - 1
+    np.testing.assert_array_equal(stretches, np.arange(len(own)))
+
+
 class Recorder(Toolkit):
     """A toolkit that keeps what it was calibrated and simulated with."""
 
