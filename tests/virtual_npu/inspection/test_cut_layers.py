@@ -70,3 +70,10 @@ def test_a_part_without_weights_is_a_constant_that_was_stored_too() -> None:
 def test_a_result_of_unknown_channels_is_refused(results: dict[str, int]) -> None:
     with pytest.raises(UnsupportedProgram, match="Split"):
         cut_layers(file_of(results))
+
+
+def test_a_sum_that_takes_channels_twice_is_refused() -> None:
+    product = ("Conv", "a", ["x_split", "w"], "sum0")
+    doubled = [("Add", f"b{i}", [f"sum{i}", f"sum{i}"], f"sum{i + 1}") for i in range(60)]
+    with pytest.raises(UnsupportedProgram, match="twice"):  # not 2^60 ranges
+        cut_layers(file_of(ALL, product, *doubled))

@@ -141,8 +141,6 @@ def stored_sums(
             raise UnsupportedProgram("NPU", "Split", cut.name, "its layer is not known")
         for ranges in cut.stored:
             held = np.concatenate([np.arange(0), *(np.arange(*ends) for ends in ranges)])
-            if len(np.unique(held)) < len(held):
-                raise UnsupportedProgram("NPU", "Split", cut.name, "a sum takes channels twice")
             parts.setdefault(place, []).append(held)
     return list(_sizes(layers, undivided, formats, values, parts))
 

@@ -67,6 +67,8 @@ def _cut_layer(file: RknnFile, split: Node) -> CutLayer | None:
             # The constants are sums of no products, or of a bias alone.
             operands += [()] * (len(node.inputs) - len(operands))
         name = node.name if is_product else name
+        if any(len(set(held)) < len(held) for held in operands):
+            raise UnsupportedProgram(split.placement, "Split", split.name, "a sum takes channels twice")
         stored += operands
         sums[node.outputs[0]] = sum(operands, own)
     return CutLayer(name, tuple(stored)) if stored else None
@@ -79,7 +81,8 @@ def _ranges(file: RknnFile, split: Node) -> Iterator[tuple[int, tuple[int, int]]
     """
     sizes = file.tensors[split.inputs[1]] if len(split.inputs) == 2 else None
     content = b"" if sizes is None or sizes.dtype != "int64" else file.buffers[sizes.buffer].tobytes()
-    ends = np.cumsum(np.frombuffer(content, "<i8")).tolist() if len(content) % 8 == 0 else []
+    counts = np.frombuffer(content, "<i8") if len(content) % 8 == 0 else np.zeros(0, np.int64)
+    ends = np.cumsum(counts).tolist() if (counts >= 0).all() else []
     for index in split.outputs:
         result = file.tensors[index]
         match = _PLACE.search(result.name)
