@@ -16,6 +16,7 @@ from scirknn.bundle.host_parts import check_widths
 from scirknn.steps.branches import Finite
 from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
+from scirknn.steps.members import accept_missing
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
@@ -152,8 +153,8 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     if network.input is not None:
         table = table.map(network.input.offset, network.input.scale)
     inputs, features = in_order(table)
-    passes_missing = fills_behind(table)
-    if passes_missing and network.features:  # a comparison would make a number of NaN
+    fills, accepts_missing = fills_behind(table), not network.layers and accept_missing(network.epilogue)
+    if fills and network.features:  # a comparison would make a number of NaN
         features = (*features, Finite(network.estimator, False))
     network = _put_in_front(table, features, network)
     if len(network.features) > MOST_STEPS:
@@ -165,7 +166,7 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     by_name = names is not None and type(first) is ColumnTransformer
     return attrs.evolve(
         network,
-        columns=inputs.host_columns(width, by_name=by_name, passes_missing=passes_missing),
+        columns=inputs.host_columns(width, by_name=by_name, fills=fills, accepts_missing=accepts_missing),
         input=inputs.affine(),
         features_in=len(inputs.columns) if network.features else network.features_in,
         first_step=type(first).__name__,

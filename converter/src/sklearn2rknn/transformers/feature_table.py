@@ -209,14 +209,18 @@ class FeatureTable:
         return Affine(self.offset, self.scale)
 
     def host_columns(
-        self, n_features_in: int, *, by_name: bool, passes_missing: bool = False
+        self, n_features_in: int, *, by_name: bool, fills: bool = False, accepts_missing: bool = False
     ) -> Columns | None:
-        """Return the columns as a bundle holds them; None for those of X. Steps may fill what is missing."""
+        """Return the columns as a bundle holds them; None for those of X.
+
+        What is missing is passed on where steps behind fill it, or the model itself accepts it.
+        """
+        passes_missing = fills or accepts_missing
         inputs = tuple(each for each in self.columns if not isinstance(each, (FilledText, Computed)))
         held = {each.source for each in inputs if isinstance(each, (Number, Missing))}
         checked = tuple(sorted(self.checked if passes_missing else self.checked - held))
         same = inputs == tuple(Number(index) for index in range(n_features_in))
-        if same and not (self.lookups or checked or by_name or passes_missing):
+        if same and not (self.lookups or checked or by_name or fills):
             return None
         return Columns(n_features_in, inputs, self.lookups, checked, by_name, passes_missing)
 

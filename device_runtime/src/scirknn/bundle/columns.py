@@ -57,7 +57,7 @@ class Coded:
     """An ordinal encoding: a number for each code of a lookup.
 
     `lookup` is its place in `Columns.lookups`. The last of `values` is for what the lookup does not know.
-    NaN where scikit-learn leaves the value missing: rows that meet it are refused.
+    NaN where scikit-learn leaves the value missing: rows that meet it are refused, but by `passes_missing`.
     """
 
     lookup: int
@@ -161,7 +161,7 @@ class Columns:
         A table with names is taken by name, whatever its order and its other columns: the first step is a
         ColumnTransformer.
     passes_missing : bool
-        A feature step fills NaN: it is passed on but in the columns that are `checked`.
+        A feature step fills NaN, or the model accepts it: it is passed on but in the columns `checked`.
     """
 
     n_features_in: int
@@ -216,7 +216,8 @@ class Columns:
         at = np.searchsorted(self._examined, sources)
         inputs[:, places] = numbers[:, at]
         if self.checked:
-            check_finite(numbers[:, np.searchsorted(self._examined, self.checked)], estimator)
+            reader = f"A step in front of {estimator}" if self.passes_missing else estimator
+            check_finite(numbers[:, np.searchsorted(self._examined, self.checked)], reader)
         codes = [lookup.encode(X[:, lookup.source]) for lookup in self.lookups]
         for place, column_input in enumerate(self.inputs):
             if isinstance(column_input, Category):

@@ -17,8 +17,8 @@ from scirknn.bundle.input_range import InputRange
 from scirknn.errors import BundleFormatError
 from scirknn.probe_rows import ProbeRows
 from scirknn.steps.activations import HEADS
+from scirknn.steps.members import accept_missing
 from scirknn.steps.step import Step, apply_in_front
-from scirknn.steps.trees import TreeSum
 
 __all__ = [
     "FORMS",
@@ -307,7 +307,7 @@ class Bundle:
     @property
     def accepts_missing(self) -> bool:
         """Whether NaN in X means something to the model itself."""
-        return any(isinstance(each, TreeSum) and each.accepts_missing for each in self.epilogue)
+        return self.on_host and accept_missing(self.epilogue)
 
     @property
     def takes_rows(self) -> bool:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Callable
+from typing import Callable, Iterable
 
 import numpy as np
 
 from scirknn.arrays import Floats, Ints
+from scirknn.steps.linear import Arithmetic, Scale
 from scirknn.steps.step import RowStep, Step, apply_steps, carry_steps, step, take_rows, width_after
 
 _NUMBERS = 1 << 22
 """In work at a time: 32 MiB."""
+
+
+def accept_missing(steps: Iterable[Step]) -> bool:
+    """Whether NaN means something to the first of some steps that computes, as scikit-learn's trees take it.
+
+    Picked columns and maps in front of it pass NaN on.
+    """
+    first = next((each for each in steps if not isinstance(each, (Arithmetic, Picked, Scale))), None)
+    return first is not None and first.accepts_missing
 
 
 def _refuse_row_steps(kind: str, steps: tuple[Step, ...]) -> None:
@@ -37,6 +47,10 @@ class Each(Step):
         _refuse_row_steps(self.kind, self.steps)
         if self.count < 1:
             raise self.fault(f"has {self.count} groups")
+
+    @property
+    def accepts_missing(self) -> bool:
+        return accept_missing(self.steps)
 
     def width(self, columns: int) -> int:
         if columns % self.count:
@@ -78,6 +92,10 @@ class Groups(Step):
             )
         if min(self.starts) < 0 or min(self.widths) < 1:
             raise self.fault(f"starts at {min(self.starts)}, {min(self.widths)} wide")
+
+    @property
+    def accepts_missing(self) -> bool:
+        return all(each.accepts_missing for each in self.members)
 
     def width(self, columns: int) -> int:
         end = max(start + width for start, width in zip(self.starts, self.widths))

@@ -72,6 +72,11 @@ class Step:
         """Whether `apply` takes rows of float32 as well, and rounds to that as scikit-learn does."""
         return False
 
+    @property
+    def accepts_missing(self) -> bool:
+        """Whether NaN among the values means something to the step; others spoil their result with it."""
+        return False
+
     def width(self, columns: int) -> int:
         """Return how many columns the step makes of so many.
 

@@ -71,7 +71,7 @@ class TreeSum(Step):
 
     @property
     def accepts_missing(self) -> bool:
-        """Whether a row may hold NaN."""
+        """Whether a row may hold NaN: it goes where `missing` says."""
         return self.missing.size > 0
 
     def width(self, columns: int) -> int:

@@ -278,7 +278,8 @@ class _Tree:
         column = np.where(is_leaf, 0, nodes.feature)
         return {
             "columns": column if self.columns is None else np.asarray(self.columns)[column],
-            "thresholds": np.where(is_leaf, 0.0, nodes.threshold),
+            # Infinite where NaN alone goes above; a bundle holds finite numbers.
+            "thresholds": np.where(is_leaf, 0.0, np.minimum(nodes.threshold, np.finfo(np.float64).max)),
             "below": below,
             "above": above,
             "missing": np.where(nodes.missing_go_to_left, below, above),
