@@ -33,6 +33,8 @@ class Classifier(Methods):
     classes_ : numpy.ndarray, or list of numpy.ndarray
         A list of the labels of each target of a ``MultiOutputClassifier`` or ``ClassifierChain``.
     n_features_in_, n_outputs_ : int
+        Columns of X; columns of a network's output, as of scikit-learn's perceptrons, or a model's targets
+        where the host computes more behind it, as of scikit-learn's trees.
     feature_names_in_ : numpy.ndarray of str
         Only where the estimator was fitted with names.
     out_activation_ : str

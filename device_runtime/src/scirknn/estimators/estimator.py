@@ -24,7 +24,7 @@ from scirknn.input_checks import check_finite, check_rows, check_table
 from scirknn.networks.network import Network
 from scirknn.networks.open_networks import OpenNetworks, open_networks
 from scirknn.networks.run_plan import VALUES, cut
-from scirknn.steps.step import take_rows
+from scirknn.steps.step import take_rows, width_after
 
 _Self = TypeVar("_Self", bound="Estimator")
 
@@ -53,6 +53,16 @@ class Finish:
     takes_rows: bool
 
 
+def _count_outputs(bundle: Bundle) -> int:
+    """Return scikit-learn's ``n_outputs_``: a network's columns, or the targets where steps are behind it."""
+    if not bundle.epilogue:
+        return bundle.n_outputs
+    if bundle.task == "classifier":
+        return 1
+    method = "predict" if bundle.task in ("regressor", "multilabel") else "transform"
+    return width_after((*bundle.epilogue, *responses_of(bundle).get(method, ())), bundle.n_outputs)
+
+
 class Estimator:
     """What all loaded models share: the bundle, its networks, and raw output."""
 
@@ -78,7 +88,7 @@ class Estimator:
         self.device = "cpu" if bundle.on_host else choose_device(device)
         self.core = core
         self.n_features_in_ = bundle.n_features_in
-        self.n_outputs_ = bundle.n_outputs
+        self.n_outputs_ = _count_outputs(bundle)
         self.out_activation_ = bundle.head
         if bundle.feature_names is not None:
             self.feature_names_in_ = np.array(bundle.feature_names, dtype=object)
@@ -131,7 +141,7 @@ class Estimator:
 
         Returns
         -------
-        numpy.ndarray, shape (n, n_outputs_)
+        numpy.ndarray, shape (n, bundle.n_outputs)
             In the dtype in which scikit-learn would compute. Where ``bundle.head_on_npu``, the output
             activation has been applied.
 
@@ -225,7 +235,8 @@ class Estimator:
             raise OutputRangeError(
                 f"The model answered NaN or infinity for row {row} of X: a value left the range of "
                 f"{network.precision}. If that row is unlike the data the model was fitted on, mend the row; "
-                "otherwise scale the features before fitting and convert the model again."
+                "otherwise convert the model again with such rows in example_input, or scale the features "
+                "before fitting."
             )
         if network.output is not None:
             output -= network.output.offset

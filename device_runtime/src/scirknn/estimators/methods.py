@@ -287,7 +287,7 @@ class Methods(Estimator):
 
         Parameters
         ----------
-        output : numpy.ndarray, shape (n, n_outputs_)
+        output : numpy.ndarray, shape (n, bundle.n_outputs)
             From `raw_output`.
         rows : numpy.ndarray of float64, shape (n, inputs), optional
             The network's inputs, where ``bundle.takes_rows``.

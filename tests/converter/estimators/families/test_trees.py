@@ -118,6 +118,17 @@ def test_several_targets_are_scikit_learns() -> None:
     assert_same_methods(model, X, exact=True)
 
 
+@pytest.mark.parametrize(
+    ("model", "targets"),
+    [(DecisionTreeRegressor(), 3), (RandomForestRegressor(2), 1), (CLASSIFIERS["tree"], 1)],
+)
+def test_a_loaded_models_outputs_are_its_targets(model: Any, targets: int, tmp_path: Path) -> None:
+    X, _ = digits()
+    fitted = clone(model).fit(X, X[:, 2:5] if targets > 1 else X[:, 2])
+    convert(fitted, tmp_path / "model.rknn")
+    assert scirknn.load(tmp_path / "model.rknn").n_outputs_ == fitted.n_outputs_ == targets
+
+
 @pytest.mark.parametrize("parameters", [{}, {"max_features": 0.4, "contamination": 0.1}, {"max_samples": 1}])
 def test_an_isolation_forests_scores_are_scikit_learns(parameters: dict[str, Any]) -> None:
     X, _ = cancer()
