@@ -28,6 +28,7 @@ from sklearn2rknn.candidates.trials import (
     try_candidates,
 )
 from sklearn2rknn.checking.blas_threads import single_blas_thread
+from sklearn2rknn.checking.check_result import advise
 from sklearn2rknn.checking.own_predictions import check_own_predictions
 from sklearn2rknn.errors import CheckError, CheckWarning, OptionError
 from sklearn2rknn.estimators.network_from_estimator import network_from_estimator
@@ -386,12 +387,7 @@ def _judge(job: Job, attempt: Attempt, toolkit: Toolkit) -> None:
         return
     text = f"On the check's rows {failed} ({describe(deciding)})."
     if job.request.options.check == "on" and (job.rows is not None or attempt.check.is_beyond_bound):
-        better = job.better_precision(toolkit)
-        advice = (
-            f"precision={better!r} would do."
-            if better
-            else "No other precision would do: scale X (and y of a regressor) before fit."
-        )
+        advice = advise(job.source, job.rows, job.better_precision(toolkit))
         raise CheckError("check", text, advice=f"{advice} Lower limits are set by min_labels and min_r2.")
     warnings.warn(
         f"{text} Give typical rows as example_input, scale X before fit, or take another precision.",

@@ -145,9 +145,11 @@ class ConversionError(Sklearn2RknnError):
         The lines of its log that name an error.
     """
 
+    _failure = "The toolkit failed in {}: "
+
     def __init__(self, stage: str, reason: str, log: str = "", *, advice: str = "") -> None:
         self.stage, self.reason, self.log = stage, reason, log
-        message = f"The toolkit failed in {stage}: {reason}"
+        message = self._failure.format(stage) + reason
         if advice:
             message += f" {advice}"
         if log:
@@ -182,6 +184,8 @@ class CpuFallbackError(ConversionError):
 
 class CheckError(ConversionError):
     """The file computes infinities or NaN, or fails its limits or its bound."""
+
+    _failure = "The {} refuses the conversion: "
 
 
 class CheckWarning(UserWarning):

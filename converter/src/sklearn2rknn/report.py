@@ -261,7 +261,7 @@ def describe(stage: Agreement, *, counted: bool = True) -> str:
     if counted and stage.max_probability_error is not None:
         parts.append(f"probabilities within {stage.max_probability_error:.1e}")
     if counted and stage.r2 is not None:
-        parts.append(f"R2 {stage.r2:.6f}")
+        parts.append("R2 below 0" if stage.r2 < 0 else f"R2 {stage.r2:.6f}")
     share = "" if stage.bound_share is None else f" ({100 * stage.bound_share:.0f} % of their bound)"
     return ", ".join([*parts, f"outputs within {stage.max_error:.1e}{share}"])
 

@@ -54,6 +54,8 @@ def test_limits_name_what_fails() -> None:
     assert CheckResult().failed_limit(required) == ""
     assert "0.9800 of the labels" in simulated(clear_labels=0.98).failed_limit(required)
     assert "are expected to" in simulated(expected_labels=0.98).failed_limit(required)
+    flat = simulated(r2=-1e9, max_error=1.2).failed_limit(required)
+    assert flat.endswith("more than scikit-learn's predictions vary by: R2 is below 0; the limit is 0.999")
     assert "0.9900 is R2" in simulated(r2=0.99).failed_limit(required)
     assert simulated(probability_reach=0.001).failed_limit(required) == ""
     reach = simulated(probability_reach=0.0011).failed_limit(required)

@@ -31,6 +31,8 @@ class Attributes:
     def refuse(self, key: str, expected: str) -> UnsupportedModelError:
         """Return the error for an attribute of another kind."""
         value = getattr(self.instance, key, None)
+        if hasattr(value, "toarray"):
+            return UnsupportedModelError(f"{self.name}.{key} is a sparse matrix. Fit to X.toarray().")
         shown = f"of shape {value.shape}" if type(value) is np.ndarray else reprlib.repr(value)[:80]
         return UnsupportedModelError(
             f"{self.name}.{key} is {type(value).__name__} {shown}; fit leaves {expected}. It was changed "

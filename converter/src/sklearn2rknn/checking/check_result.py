@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
+import numpy as np
 
+from scirknn.arrays import Floats
 from scirknn.probe_rows import ProbeRows
+from scirknn.steps.kernels import KernelLogarithm
+from scirknn.steps.squares import Squares
 from sklearn2rknn.checking.agreement import Agreement
+from sklearn2rknn.network.network import Network
 from sklearn2rknn.rows.check_rows import SEED
 from sklearn2rknn.tolerances import FEWEST_ROWS, SAFETY, Requirement
 
@@ -99,6 +104,11 @@ class CheckResult:
             (deciding.r2, required.r2, "is R2 against scikit-learn's predictions"),
         ):
             if value is not None and not value >= limit:
+                if value < 0:  # of R2 alone: a number of it would say nothing
+                    return (
+                        f"outputs err by up to {deciding.max_error:.2g}, more than scikit-learn's "
+                        f"predictions vary by: R2 is below 0; the limit is {limit:g}"
+                    )
                 return f"{value:.4f} {what}; the limit is {limit:g}"
         return ""
 
@@ -147,3 +157,40 @@ class CheckResult:
             unavailable=missing,
             lookups={k: math.inf if v is None else v for k, v in document.get("lookups", {}).items()},
         )
+
+
+def advise(network: Network, rows: Floats | None, better: str) -> str:
+    """Return what to do where a file misses a limit.
+
+    Parameters
+    ----------
+    network : Network
+        The estimator's, without host steps.
+    rows : numpy.ndarray, shape (n, number of inputs), or None
+        As its layers take them.
+    better : str
+        A precision that keeps its limits; empty where none does.
+    """
+    cure = "" if rows is None else _cure_of_distances(network, rows)
+    if not better:
+        return f"{cure or 'Scale X (and y of a regressor) before fit.'} No other precision would do."
+    less = ", which promises no probabilities" if network.classes is not None and better != "float16" else ""
+    return f"{cure} precision={better!r} would do{less}.".strip()
+
+
+def _cure_of_distances(network: Network, rows: Floats) -> str:
+    """Return why a density of rows takes more bits than others, and what to do; empty of other models."""
+    kinds = {type(each) for each in network.epilogue}
+    largest = float(np.abs(network.forward(rows)).max())
+    if KernelLogarithm in kinds:  # of half the squared distance in bandwidths
+        return (
+            f"Fitted rows lie up to {math.sqrt(2 * largest):.2g} bandwidths away, and the squares of that "
+            "take more bits than float16 pairs have. Fit with a larger bandwidth."
+        )
+    if Squares in kinds:
+        return (
+            f"Rows lie up to {largest:.2g} deviations from a density's centre, and the squares of that take "
+            "more bits than float16 pairs have. Leave out columns that hardly vary, or fit with a larger "
+            "reg_covar, reg_param or var_smoothing."
+        )
+    return ""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scirknn.answers import ask, decision_values, gives_numbers, labels_of, main_method
 from scirknn.arrays import Floats
+from scirknn.steps.kernels import Kernel, KernelLogarithm, LabelShares
 from scirknn.steps.step import carry_steps
 from sklearn2rknn.checking.comparisons import decision_margins
 from sklearn2rknn.errors import UnsupportedModelError
@@ -50,12 +51,14 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
         ) from failure
     outputs, inputs = network.forward(rows), network.expand(rows)
     values, error = carry_steps(network.epilogue, outputs, np.zeros_like(outputs), inputs)
+    error = error + _rounding_of_kernels(network, inputs) + _lost_in_scikit_learn(network, values)
     wrong = _differences(network, values, expected) & are_settled(error, _TIE * (1 + np.abs(values)))
     if wrong.any():
         raise UnsupportedModelError(
             f"{type(model).__name__}.predict gives something other than its weights do in {wrong.sum()} "
             f"of {len(wrong)} example rows, first in row {int(wrong.argmax())}. Convert an estimator that "
-            "predicts by scikit-learn's own methods."
+            "predicts by scikit-learn's own methods; of one that does, coefficients are so large that "
+            "rounding decides: fit it with more regularization."
         )
 
 
@@ -66,6 +69,33 @@ def are_settled(error: Floats, limits: Floats) -> npt.NDArray[np.bool_]:
     is NaN where the value is, which is an answer too.
     """
     return np.asarray((np.isfinite(error) & ~(error > limits)).all(axis=1))
+
+
+def _rounding_of_kernels(network: Network, inputs: Floats) -> Floats:
+    """Return what float64's rounding of a kernel's exponents may come to, as behind large coefficients.
+
+    A sum of n products errs by ``n 2^-53`` of their sizes, and so does the square among the inputs.
+    """
+    if len(network.layers) != 1 or not isinstance(next(iter(network.epilogue), None), (Kernel, LabelShares)):
+        return np.zeros((len(inputs), 1))
+    weights, bias = network.layers[0].weights, network.layers[0].bias
+    sizes = np.abs(inputs) @ np.abs(weights) + np.abs(bias)
+    error = 2 * len(weights) * 2.0**-53 * sizes
+    return carry_steps(network.epilogue, inputs @ weights + bias, error, inputs)[1]
+
+
+def _lost_in_scikit_learn(network: Network, values: Floats) -> Floats:
+    """Return how far scikit-learn's own answers may be off.
+
+    Its `KernelDensity` subtracts and adds bounds of the nodes of a tree, which begin at the density that all
+    rows in one place would have: 8 roundings of that for each row. Far from all rows nothing is left.
+    """
+    last = network.epilogue[-1] if network.epilogue else None
+    if not isinstance(last, KernelLogarithm):
+        return np.zeros_like(values)
+    largest = np.log(last.weights.sum()) + last.bias
+    with np.errstate(over="ignore"):
+        return np.asarray(8 * len(last.weights) * 2.0**-53 * np.exp(largest - values))
 
 
 def _differences(network: Network, values: Floats, expected: npt.NDArray[Any]) -> npt.NDArray[Any]:

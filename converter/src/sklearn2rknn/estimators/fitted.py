@@ -77,7 +77,12 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
             f"{label} is a sparse matrix. Fit to X.toarray(), or call densify() where sparsify() was called."
         )
     array = np.asarray(values)
-    if array.dtype.kind != "f" or dimensions not in (None, array.ndim) or not array.size:
+    if dimensions in (None, array.ndim) and not array.size:
+        raise UnsupportedModelError(
+            f"{label} is empty, of shape {array.shape}: the fit kept no component, class or row. Fit with "
+            "one or more, classifiers with two classes."
+        )
+    if array.dtype.kind != "f" or dimensions not in (None, array.ndim):
         shape = "an array" if dimensions is None else f"a {dimensions}-D array"
         raise UnsupportedModelError(
             f"{label} is an array of {array.dtype} and shape {array.shape}, not {shape} of "
@@ -89,6 +94,12 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
             "diverged. Scale the features, or lower learning_rate_init, and fit again."
         )
     return array
+
+
+def stored_rows(label: str, rows: Any) -> npt.NDArray[np.float64]:
+    """Return rows of X that an estimator keeps, of any numbers, as `fitted_numbers` gives them."""
+    numbers = rows if hasattr(rows, "toarray") else np.asarray(rows, np.float64)
+    return np.asarray(fitted_numbers(label, numbers, 2), np.float64)
 
 
 def finite_number(name: str, key: str, value: Any) -> float:

@@ -43,7 +43,7 @@ def _pca_variance(step: Any) -> npt.NDArray[np.float64]:
     """
     kept = np.asarray(step.explained_variance_, dtype=np.float64)
     ratio = np.asarray(step.explained_variance_ratio_, dtype=np.float64)
-    if not ratio[0] > 0:
+    if not (ratio > 0).any():  # without components too
         return np.full(step.n_features_in_, np.inf)
     left = max(0.0, float(kept[0] / ratio[0] - kept.sum()))
     # Some roundings of the total are left too.

@@ -106,7 +106,7 @@ def read_affinity_propagation(estimator: Any, name: str) -> Network:
             f"{name} with affinity={estimator.affinity!r} has no predict for new rows. Fit it with "
             "affinity='euclidean'."
         )
-    if not len(estimator.cluster_centers_):
+    if not np.shape(estimator.cluster_centers_)[0]:
         raise UnsupportedModelError(
             f"{name} did not converge and has no cluster. Raise max_iter or damping, and fit again."
         )

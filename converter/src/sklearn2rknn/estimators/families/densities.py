@@ -13,7 +13,13 @@ from scirknn.steps.kernels import KernelLogarithm, LabelShares
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import class_labels, finite_number, fitted_numbers, require_fitted
+from sklearn2rknn.estimators.fitted import (
+    class_labels,
+    finite_number,
+    fitted_numbers,
+    require_fitted,
+    stored_rows,
+)
 from sklearn2rknn.estimators.kernels import KERNELS, Exponent, exponent_network
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -29,7 +35,7 @@ def read_propagation(estimator: Any, name: str) -> Network:
             f"{name}'s kernel is {what}; 'rbf' can be converted. Fit with kernel='rbf', or for 'knn' fit a "
             "KNeighborsClassifier to transduction_."
         )
-    points = fitted_numbers(f"{name}.X_", np.asarray(estimator.X_, np.float64), 2)
+    points = stored_rows(f"{name}.X_", estimator.X_)
     shares = Attributes(estimator).array("label_distributions_", (len(points), None), "f")
     classes = class_labels(name, estimator.classes_)
     if len(classes) != shares.shape[1]:

@@ -15,7 +15,7 @@ from scirknn.steps.kernels import Kernel
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers
-from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted, stored_rows
 from sklearn2rknn.estimators.kernels import KERNELS, Exponent, exponent_network
 from sklearn2rknn.estimators.registry import reads
 from sklearn2rknn.network.network import Network
@@ -28,7 +28,7 @@ _CONSTANT = "constant"
 def read_regressor(estimator: Any, name: str) -> Network:
     """Return the network of the mean; a deviation would take a product with all pairs of fitted rows."""
     require_fitted(estimator, "alpha_")
-    points = fitted_numbers(f"{name}.X_train_", np.asarray(estimator.X_train_, np.float64), 2)
+    points = stored_rows(f"{name}.X_train_", estimator.X_train_)
     alpha = fitted_numbers(f"{name}.alpha_", estimator.alpha_, None).reshape(len(points), -1)
     deviation = np.atleast_1d(fitted_numbers(f"{name}._y_train_std", _as_array(estimator._y_train_std), None))
     mean = np.atleast_1d(fitted_numbers(f"{name}._y_train_mean", _as_array(estimator._y_train_mean), None))

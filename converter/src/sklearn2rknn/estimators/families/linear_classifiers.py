@@ -77,7 +77,7 @@ def read_lda(estimator: Any, name: str) -> Network:
     chances: dict[str, tuple[Step, ...]] = {"predict_proba": (), "predict_log_proba": ()}
     if estimator.solver == "lsqr":  # whose transform raises
         return _network(estimator, chances)
-    scalings = fitted_numbers(f"{name}.scalings_", estimator.scalings_, 2)[:, : estimator._max_components]
+    scalings = fitted_numbers(f"{name}.scalings_", estimator.scalings_[:, : estimator._max_components], 2)
     middle = fitted_numbers(f"{name}.xbar_", estimator.xbar_, 1) if estimator.solver == "svd" else 0.0
     scores = Columns(0, count)
     end: tuple[Step, ...] = (Activation(head), WithComplement()) if count == 1 else (Activation(head),)

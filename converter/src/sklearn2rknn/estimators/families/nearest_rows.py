@@ -289,6 +289,11 @@ def _votes(estimator: Any, name: str, space: _Space) -> Floats:
 
 def _targets(estimator: Any, name: str, space: _Space) -> Floats:
     targets = np.asarray(estimator._y)
+    if targets.dtype.kind in "OSU":
+        raise UnsupportedModelError(
+            f"{name} was fitted on targets of {targets.dtype}, of which no mean can be taken. Fit it on "
+            "numbers."
+        )
     targets = fitted_numbers(
         f"{name}._y", targets.astype(float) if targets.dtype.kind in "iub" else targets, None
     )

@@ -138,7 +138,8 @@ def read_bagging_regressor(estimator: Any, name: str) -> Network:
 def read_adaboost_regressor(estimator: Any, name: str) -> Network:
     """Return the weighted median of the members' predictions."""
     members = joined_members(estimator)
-    median = WeightedMedian(_boosting_weights(estimator))
+    is_alone = len(members.members) == 1  # with the weight 0 where it errs by half or more
+    median = WeightedMedian((1.0,) if is_alone else _boosting_weights(estimator))
     answers = Answers(task="regressor", single_output=True)
     endings = [targets(each) for each in members.networks]
     return members.finish(estimator, answers, (*members.arrange(endings), median))
