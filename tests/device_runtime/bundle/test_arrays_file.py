@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
+from scirknn import BundleFormatError
 from scirknn.bundle.arrays_file import pack_arrays, unpack_arrays
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array([1, 2], np.int64), "none": np.zeros((0, 4))}
@@ -31,6 +32,12 @@ def test_arrays_are_read_as_they_were_written_and_by_numpy_too(tmp_path: Path) -
                 np.testing.assert_array_equal(reader[name], array)
                 assert reader[name].dtype == array.dtype
     assert pack_arrays(dict(reversed(ARRAYS.items()))) == content
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_could_not_be_read_is_not_written(value: float) -> None:
+    with pytest.raises(BundleFormatError, match="'a' of a bundle holds NaN or infinity"):
+        pack_arrays({"a": np.array([1.0, value])})
 
 
 def _packed(name: str, data: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:

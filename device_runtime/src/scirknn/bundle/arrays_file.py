@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn
 import numpy as np
 from numpy.lib import format as npy
 
-from scirknn.errors import BundleNotFoundError, DigestError
+from scirknn.errors import BundleFormatError, BundleNotFoundError, DigestError
 from scirknn.files import sha256_of_bytes
 
 if TYPE_CHECKING:
@@ -43,10 +43,18 @@ def arrays_path(path: Path) -> Path:
 
 
 def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
-    """Return the file of arrays of float64, int64 and float32."""
+    """Return the file of arrays of float64, int64 and float32.
+
+    Raises
+    ------
+    BundleFormatError
+        A number is not finite: the file could not be read.
+    """
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, array in sorted(arrays.items()):
+            if not np.isfinite(array).all():
+                raise BundleFormatError(f"The array {name!r} of a bundle holds NaN or infinity.")
             content = io.BytesIO()
             little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
             npy.write_array(content, little, version=(1, 0), allow_pickle=False)
