@@ -10,11 +10,13 @@ import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
+    AdaBoostRegressor,
     BaggingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     VotingClassifier,
 )
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
@@ -63,17 +65,18 @@ def test_unknown_categories_and_missing_numbers_go_where_scikit_learn_sends_them
 
 
 @pytest.mark.parametrize(
-    ("behind", "refuses"),
+    ("model", "refuses"),
     [
-        ((PCA(2), TREE), "A step in front of DecisionTreeClassifier"),
-        ((KNeighborsClassifier(),), "KNeighborsClassifier"),
-        ((VotingClassifier([("a", HISTOGRAMS), ("b", KNeighborsClassifier())]),), "VotingClassifier"),
+        (encoded(PCA(2), TREE), "A step in front of DecisionTreeClassifier"),
+        (encoded(KNeighborsClassifier()), "KNeighborsClassifier"),
+        (encoded(VotingClassifier([("a", HISTOGRAMS), ("b", KNeighborsClassifier())])), "VotingClassifier"),
+        (encoded(AdaBoostRegressor(n_estimators=2, random_state=0)), "AdaBoostRegressor"),
+        (VotingClassifier([("a", encoded(TREE)), ("b", encoded(LogisticRegression()))]), "VotingClassifier"),
     ],
+    ids=["a step", "neighbours", "members", "boosting", "members of the same columns"],
 )
-def test_steps_and_models_that_refuse_nan_still_do(
-    behind: tuple[Any, ...], refuses: str, tmp_path: Path
-) -> None:
-    model = encoded(*behind).fit(X, Y)
+def test_steps_and_models_that_refuse_nan_still_do(model: Any, refuses: str, tmp_path: Path) -> None:
+    model.fit(X, Y)
     convert(model, tmp_path / "model.rknn", options=ConversionOptions(check="off"))
     with scirknn.load(tmp_path / "model.rknn", device="cpu") as loaded:
         for rows in (HOLED, UNKNOWN):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from scirknn.bundle.columns import Columns
+from scirknn.bundle.columns import Columns, Missing, Number
+from scirknn.steps.gaps import Fill, Gaps
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
 
@@ -28,14 +30,28 @@ def shared_columns(
     UnsupportedModelError
         Members impute or encode columns, but not alike.
     """
+    given = [each.columns for each in networks]
     first = next((each for each in networks if each.columns is not None), None)
-    if first is None or first.columns is None:
+    if first is None:
         return None, None
+    steps = [step for each in networks for step in (*each.features, *each.epilogue)]
+    fills = any(isinstance(step, (Fill, Gaps)) for step in steps)
+    if not all(each is not None and each.passes_missing for each in given):
+        given = [None if each is None else _without_missing(each) for each in given]
     # By their text, in which NaN equals NaN.
-    are_alike = len({repr(each.columns) for each in networks}) == 1
-    if not are_alike or not take_all_of_x or first.columns.passes_missing:
+    are_alike = len({repr(each) for each in given}) == 1
+    if not are_alike or not take_all_of_x or fills:
         raise UnsupportedModelError(
             f"The members of {name} do not share the columns that {first.first_step} imputes or encodes. Put "
             f"these steps in front: make_pipeline(steps, {name}(...)), and fit again."
         )
-    return first.columns, first.first_step
+    return given[0], first.first_step
+
+
+def _without_missing(columns: Columns) -> Columns:
+    """Return columns that refuse NaN, as a member beside others does that take it."""
+    if not columns.passes_missing:
+        return columns
+    taken = {each.source for each in columns.inputs if isinstance(each, (Number, Missing))}
+    checked = tuple(each for each in columns.checked if each not in taken)
+    return replace(columns, checked=checked, passes_missing=False)

@@ -18,7 +18,9 @@ from sklearn.ensemble import (
 
 from scirknn.arrays import Ints
 from scirknn.steps.activations import Activation
+from scirknn.steps.branches import Finite
 from scirknn.steps.linear import Dense
+from scirknn.steps.members import accept_missing
 from scirknn.steps.step import Step, apply_steps
 from scirknn.steps.trees import TreeSum, mean_of_trees
 from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMean, WeightedMedian
@@ -142,7 +144,11 @@ def read_adaboost_regressor(estimator: Any, name: str) -> Network:
     median = WeightedMedian((1.0,) if is_alone else _boosting_weights(estimator))
     answers = Answers(task="regressor", single_output=True)
     endings = [targets(each) for each in members.networks]
-    return members.finish(estimator, answers, (*members.arrange(endings), median))
+    network = members.finish(estimator, answers, (*members.arrange(endings), median))
+    if network.layers or not accept_missing(network.epilogue):
+        return network
+    # Its trees would take NaN; it does not.
+    return attrs.evolve(network, epilogue=(Finite(name, False), *network.epilogue))
 
 
 def read_boosted_members(estimator: Any, name: str) -> Network:
