@@ -16,7 +16,6 @@ from scirknn.bundle.host_parts import check_widths
 from scirknn.steps.branches import Finite
 from scirknn.steps.description import MOST_STEPS
 from scirknn.steps.linear import Dense
-from scirknn.steps.members import accept_missing
 from scirknn.steps.step import Step, width_after
 from sklearn2rknn.attribute_checks.check import checked
 from sklearn2rknn.errors import UnsupportedModelError
@@ -24,7 +23,7 @@ from sklearn2rknn.estimators.registry import read_estimator
 from sklearn2rknn.estimators.succession import is_network, put_behind
 from sklearn2rknn.estimators.targets import append_target_inverse
 from sklearn2rknn.network.layer import Layer
-from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.network import Network, accepts_missing
 from sklearn2rknn.not_fitted import NotFittedError
 from sklearn2rknn.transformers.feature_table import FeatureTable
 from sklearn2rknn.transformers.pipelines import is_pipeline, pipeline_steps
@@ -153,7 +152,7 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     if network.input is not None:
         table = table.map(network.input.offset, network.input.scale)
     inputs, features = in_order(table)
-    fills, accepts_missing = fills_behind(table), not network.layers and accept_missing(network.epilogue)
+    fills, accepts = fills_behind(table), accepts_missing(network)
     if fills and network.features:  # a comparison would make a number of NaN
         features = (*features, Finite(network.estimator, False))
     network = _put_in_front(table, features, network)
@@ -166,7 +165,7 @@ def _prepend_steps(steps: list[tuple[str, Any]], network: Network) -> Network:
     by_name = names is not None and type(first) is ColumnTransformer
     return attrs.evolve(
         network,
-        columns=inputs.host_columns(width, by_name=by_name, fills=fills, accepts_missing=accepts_missing),
+        columns=inputs.host_columns(width, by_name=by_name, fills=fills, accepts_missing=accepts),
         input=inputs.affine(),
         features_in=len(inputs.columns) if network.features else network.features_in,
         first_step=type(first).__name__,

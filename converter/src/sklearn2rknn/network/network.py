@@ -16,6 +16,7 @@ from scirknn.bundle import Affine, Owner, apply_affine
 from scirknn.bundle.columns import Columns
 from scirknn.input_checks import check_table
 from scirknn.steps.description import describe_steps
+from scirknn.steps.members import accept_missing
 from scirknn.steps.step import Step, apply_in_front, width_after
 from sklearn2rknn.network.layer import Layer, rounded_to_float16
 from sklearn2rknn.network.ranges import Ranges
@@ -240,6 +241,11 @@ class Network:
             digest.update(layer.weights.astype("<f8").tobytes())
             digest.update(layer.bias.astype("<f8").tobytes())
         return digest.hexdigest()
+
+
+def accepts_missing(network: Network) -> bool:
+    """Whether NaN in X means something to the model itself, as `Bundle.accepts_missing` says."""
+    return not network.layers and accept_missing(network.epilogue)
 
 
 def pair_rows(values: Floats, parts: int) -> Floats:

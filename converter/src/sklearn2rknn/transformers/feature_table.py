@@ -215,14 +215,23 @@ class FeatureTable:
 
         What is missing is passed on where steps behind fill it, or the model itself accepts it.
         """
-        passes_missing = fills or accepts_missing
         inputs = tuple(each for each in self.columns if not isinstance(each, (FilledText, Computed)))
-        held = {each.source for each in inputs if isinstance(each, (Number, Missing))}
-        checked = tuple(sorted(self.checked if passes_missing else self.checked - held))
+        columns = Columns(n_features_in, inputs, self.lookups, tuple(sorted(self.checked)), by_name, True)
+        if not (fills or accepts_missing):
+            columns = refuse_missing(columns)
         same = inputs == tuple(Number(index) for index in range(n_features_in))
-        if same and not (self.lookups or checked or by_name or fills):
+        if same and not (self.lookups or columns.checked or by_name or fills):
             return None
-        return Columns(n_features_in, inputs, self.lookups, checked, by_name, passes_missing)
+        return columns
+
+
+def refuse_missing(columns: Columns) -> Columns:
+    """Return columns that pass no NaN on: those that inputs take are checked with the inputs."""
+    if not columns.passes_missing:
+        return columns
+    taken = {each.source for each in columns.inputs if isinstance(each, (Number, Missing))}
+    checked = tuple(each for each in columns.checked if each not in taken)
+    return replace(columns, checked=checked, passes_missing=False)
 
 
 Column = Input | FilledText | Computed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Iterator, Mapping, NoReturn, Union
 
@@ -304,7 +305,7 @@ class Bundle:
         """Whether the host computes all of it: there is no model file for an NPU."""
         return not self.variants
 
-    @property
+    @cached_property
     def accepts_missing(self) -> bool:
         """Whether NaN in X means something to the model itself."""
         return self.on_host and accept_missing(self.epilogue)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from scirknn.bundle.columns import Columns, Missing, Number
+from scirknn.bundle.columns import Columns
 from scirknn.steps.gaps import Fill, Gaps
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.network.network import Network
+from sklearn2rknn.transformers.feature_table import refuse_missing
 
 
 def shared_columns(
@@ -37,7 +37,7 @@ def shared_columns(
     steps = [step for each in networks for step in (*each.features, *each.epilogue)]
     fills = any(isinstance(step, (Fill, Gaps)) for step in steps)
     if not all(each is not None and each.passes_missing for each in given):
-        given = [None if each is None else _without_missing(each) for each in given]
+        given = [None if each is None else refuse_missing(each) for each in given]
     # By their text, in which NaN equals NaN.
     are_alike = len({repr(each) for each in given}) == 1
     if not are_alike or not take_all_of_x or fills:
@@ -46,12 +46,3 @@ def shared_columns(
             f"these steps in front: make_pipeline(steps, {name}(...)), and fit again."
         )
     return given[0], first.first_step
-
-
-def _without_missing(columns: Columns) -> Columns:
-    """Return columns that refuse NaN, as a member beside others does that take it."""
-    if not columns.passes_missing:
-        return columns
-    taken = {each.source for each in columns.inputs if isinstance(each, (Number, Missing))}
-    checked = tuple(each for each in columns.checked if each not in taken)
-    return replace(columns, checked=checked, passes_missing=False)

@@ -20,7 +20,6 @@ from scirknn.arrays import Ints
 from scirknn.steps.activations import Activation
 from scirknn.steps.branches import Finite
 from scirknn.steps.linear import Dense
-from scirknn.steps.members import accept_missing
 from scirknn.steps.step import Step, apply_steps
 from scirknn.steps.trees import TreeSum, mean_of_trees
 from scirknn.steps.votes import Votes, VoteShares, VoteWinners, WeightedMean, WeightedMedian
@@ -44,7 +43,7 @@ from sklearn2rknn.estimators.ensembles.members import (
 )
 from sklearn2rknn.estimators.fitted import class_labels, require_fitted
 from sklearn2rknn.estimators.registry import reads
-from sklearn2rknn.network.network import Network
+from sklearn2rknn.network.network import Network, accepts_missing
 
 Weights = tuple[float, ...]
 
@@ -145,7 +144,7 @@ def read_adaboost_regressor(estimator: Any, name: str) -> Network:
     answers = Answers(task="regressor", single_output=True)
     endings = [targets(each) for each in members.networks]
     network = members.finish(estimator, answers, (*members.arrange(endings), median))
-    if network.layers or not accept_missing(network.epilogue):
+    if not accepts_missing(network):
         return network
     # Its trees would take NaN; it does not.
     return attrs.evolve(network, epilogue=(Finite(name, False), *network.epilogue))
