@@ -181,16 +181,16 @@ def advise(network: Network, rows: Floats | None, better: str) -> str:
 def _cure_of_distances(network: Network, rows: Floats) -> str:
     """Return why a density of rows takes more bits than others, and what to do; empty of other models."""
     kinds = {type(each) for each in network.epilogue}
+    if not kinds & {KernelLogarithm, Squares}:
+        return ""
     largest = float(np.abs(network.forward(rows)).max())
     if KernelLogarithm in kinds:  # of half the squared distance in bandwidths
         return (
             f"Fitted rows lie up to {math.sqrt(2 * largest):.2g} bandwidths away, and the squares of that "
             "take more bits than float16 pairs have. Fit with a larger bandwidth."
         )
-    if Squares in kinds:
-        return (
-            f"Rows lie up to {largest:.2g} deviations from a density's centre, and the squares of that take "
-            "more bits than float16 pairs have. Leave out columns that hardly vary, or fit with a larger "
-            "reg_covar, reg_param or var_smoothing."
-        )
-    return ""
+    return (
+        f"Rows lie up to {largest:.2g} deviations from a density's centre, and the squares of that take "
+        "more bits than float16 pairs have. Leave out columns that hardly vary, or fit with a larger "
+        "reg_covar, reg_param or var_smoothing."
+    )

@@ -44,7 +44,7 @@ def file_bound(
         unpaired = network.unpaired or network
         maps = network.input, network.output
         rescaled = output_bound(unpaired.layers, rows, FOLDED, *maps, host=FOLDED.unit)
-        if file is None or is_float16(file):
+        if file is None or _is_float16(file):
             formats = _formats(network)
             try:
                 sums = stored_sums(network.layers, unpaired.layers, formats, network.prepare(X), file)
@@ -92,7 +92,7 @@ _PAIR_STORED = 2.0**-9
 high number errs by 2**-11 of itself, which the low one takes, and their weights are one rounding apart."""
 
 
-def is_float16(file: RknnFile) -> bool:
+def _is_float16(file: RknnFile) -> bool:
     """Whether a file computes in float16, not in integers."""
     return bool(file.inputs) and file.inputs[0].dtype == "float16"
 

@@ -50,8 +50,8 @@ def check_own_predictions(model: Any, network: Network, example_input: Any) -> N
             f"{str(failure)[:200]}. An attribute was changed after fit, or the file is damaged: fit again."
         ) from failure
     outputs, inputs = network.forward(rows), network.expand(rows)
-    values, error = carry_steps(network.epilogue, outputs, np.zeros_like(outputs), inputs)
-    error = error + _rounding_of_kernels(network, inputs) + _lost_in_scikit_learn(network, values)
+    values, error = carry_steps(network.epilogue, outputs, _rounding_of_exponents(network, inputs), inputs)
+    error = error + _lost_in_scikit_learn(network, values)
     wrong = _differences(network, values, expected) & are_settled(error, _TIE * (1 + np.abs(values)))
     if wrong.any():
         raise UnsupportedModelError(
@@ -71,17 +71,16 @@ def are_settled(error: Floats, limits: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray((np.isfinite(error) & ~(error > limits)).all(axis=1))
 
 
-def _rounding_of_kernels(network: Network, inputs: Floats) -> Floats:
-    """Return what float64's rounding of a kernel's exponents may come to, as behind large coefficients.
+def _rounding_of_exponents(network: Network, inputs: Floats) -> Floats:
+    """Return how far float64 may round a kernel's exponents, which large coefficients make much of; else 0.
 
     A sum of n products errs by ``n 2^-53`` of their sizes, and so does the square among the inputs.
     """
     if len(network.layers) != 1 or not isinstance(next(iter(network.epilogue), None), (Kernel, LabelShares)):
-        return np.zeros((len(inputs), 1))
+        return np.zeros((len(inputs), network.n_outputs))
     weights, bias = network.layers[0].weights, network.layers[0].bias
     sizes = np.abs(inputs) @ np.abs(weights) + np.abs(bias)
-    error = 2 * len(weights) * 2.0**-53 * sizes
-    return carry_steps(network.epilogue, inputs @ weights + bias, error, inputs)[1]
+    return np.asarray(2 * len(weights) * 2.0**-53 * sizes)
 
 
 def _lost_in_scikit_learn(network: Network, values: Floats) -> Floats:

@@ -96,10 +96,10 @@ def fitted_numbers(label: str, values: Any, dimensions: int | None) -> npt.NDArr
     return array
 
 
-def stored_rows(label: str, rows: Any) -> npt.NDArray[np.float64]:
-    """Return rows of X that an estimator keeps, of any numbers, as `fitted_numbers` gives them."""
-    numbers = rows if hasattr(rows, "toarray") else np.asarray(rows, np.float64)
-    return np.asarray(fitted_numbers(label, numbers, 2), np.float64)
+def stored_rows(label: str, rows: Any) -> npt.NDArray[Any]:
+    """Return rows of X that an estimator keeps as `fitted_numbers` does, integers too: as float64."""
+    is_integer = getattr(rows, "dtype", np.dtype(object)).kind in "iub"
+    return fitted_numbers(label, rows.astype(np.float64) if is_integer else rows, 2)
 
 
 def finite_number(name: str, key: str, value: Any) -> float:

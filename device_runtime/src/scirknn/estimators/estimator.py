@@ -10,7 +10,7 @@ from typing import Any, Callable, NoReturn, TypeVar
 
 import numpy as np
 
-from scirknn.answers import finisher, responses_of
+from scirknn.answers import answer_width, finisher, main_method, responses_of
 from scirknn.arrays import Array, Float32Array, Floats
 from scirknn.bundle.contents import Bundle, PathLike
 from scirknn.bundle.files import read_bundle
@@ -24,7 +24,7 @@ from scirknn.input_checks import check_finite, check_rows, check_table
 from scirknn.networks.network import Network
 from scirknn.networks.open_networks import OpenNetworks, open_networks
 from scirknn.networks.run_plan import VALUES, cut
-from scirknn.steps.step import take_rows, width_after
+from scirknn.steps.step import take_rows
 
 _Self = TypeVar("_Self", bound="Estimator")
 
@@ -59,8 +59,7 @@ def _count_outputs(bundle: Bundle) -> int:
         return bundle.n_outputs
     if bundle.task == "classifier":
         return 1
-    method = "predict" if bundle.task in ("regressor", "multilabel") else "transform"
-    return width_after((*bundle.epilogue, *responses_of(bundle).get(method, ())), bundle.n_outputs)
+    return answer_width(bundle, bundle.n_outputs, main_method(bundle))
 
 
 class Estimator:

@@ -35,7 +35,7 @@ def read_propagation(estimator: Any, name: str) -> Network:
             f"{name}'s kernel is {what}; 'rbf' can be converted. Fit with kernel='rbf', or for 'knn' fit a "
             "KNeighborsClassifier to transduction_."
         )
-    points = stored_rows(f"{name}.X_", estimator.X_)
+    points = np.asarray(stored_rows(f"{name}.X_", estimator.X_), np.float64)
     shares = Attributes(estimator).array("label_distributions_", (len(points), None), "f")
     classes = class_labels(name, estimator.classes_)
     if len(classes) != shares.shape[1]:

@@ -28,7 +28,7 @@ _CONSTANT = "constant"
 def read_regressor(estimator: Any, name: str) -> Network:
     """Return the network of the mean; a deviation would take a product with all pairs of fitted rows."""
     require_fitted(estimator, "alpha_")
-    points = stored_rows(f"{name}.X_train_", estimator.X_train_)
+    points = np.asarray(stored_rows(f"{name}.X_train_", estimator.X_train_), np.float64)
     alpha = fitted_numbers(f"{name}.alpha_", estimator.alpha_, None).reshape(len(points), -1)
     deviation = np.atleast_1d(fitted_numbers(f"{name}._y_train_std", _as_array(estimator._y_train_std), None))
     mean = np.atleast_1d(fitted_numbers(f"{name}._y_train_mean", _as_array(estimator._y_train_mean), None))

@@ -16,7 +16,7 @@ from scirknn.steps.kernels import Cosines
 from scirknn.steps.norms import Skewed
 from sklearn2rknn.attribute_checks.attributes import Attributes
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import finite_number, fitted_numbers, require_fitted
+from sklearn2rknn.estimators.fitted import finite_number, fitted_numbers, require_fitted, stored_rows
 from sklearn2rknn.estimators.kernels import KERNELS, PairwiseKernel, kernel_network, pairwise_kernel
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
@@ -97,15 +97,10 @@ def _kernel(estimator: Any, given: Any) -> PairwiseKernel:
 
 def _points(estimator: Any, key: str) -> Floats:
     attributes = Attributes(estimator)
-    points = fitted_numbers(f"{attributes.name}.{key}", _as_floats(getattr(estimator, key)), 2)
+    points = stored_rows(f"{attributes.name}.{key}", getattr(estimator, key))
     if points.shape[1] != attributes.width():
         raise attributes.refuse(key, f"rows of {attributes.width()} features")
     return points
-
-
-def _as_floats(values: Any) -> Any:
-    """Return rows as floats where fit kept those of integers."""
-    return values.astype(np.float64) if getattr(values, "dtype", np.dtype(object)).kind in "iub" else values
 
 
 def _of_dtype(network: Network, values: Array) -> Network:

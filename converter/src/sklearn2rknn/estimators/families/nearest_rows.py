@@ -27,7 +27,7 @@ from sklearn2rknn.checking.arithmetic import FLOAT16
 from sklearn2rknn.checking.float_bounds import dense_bound
 from sklearn2rknn.errors import UnsupportedModelError
 from sklearn2rknn.estimators.dense import Answers, dense_network
-from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted
+from sklearn2rknn.estimators.fitted import fitted_numbers, require_fitted, stored_rows
 from sklearn2rknn.estimators.registry import Form, reads
 from sklearn2rknn.network.network import Network
 
@@ -177,8 +177,7 @@ class _Space:
         values = estimator._fit_X
         if hasattr(values, "toarray"):
             raise UnsupportedModelError(f"{name} was fitted to a sparse matrix. Fit it to X.toarray().")
-        is_integer = getattr(getattr(values, "dtype", None), "kind", "") in ("i", "u", "b")
-        rows = _doubles(fitted_numbers(f"{name}._fit_X", values.astype(float) if is_integer else values, 2))
+        rows = _doubles(stored_rows(f"{name}._fit_X", values))
         _refuse_sizes(estimator, name, rows)
         if metric == "cosine":
             rows = UnitRows().apply(rows)
